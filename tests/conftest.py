@@ -1,0 +1,41 @@
+"""Fixtures shared by the tests: where the real weights and photographs are, and private caches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_VARIABLE = "YOLO_MAX_SHARED"
+NO_SHARED = f"{SHARED_VARIABLE} is not set: it names the folder with the COCO weights and photographs"
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with `weights/yolov8n.pt` and `coco/`; tests that need it skip where it is not given."""
+    value = os.environ.get(SHARED_VARIABLE)
+    if not value:
+        pytest.skip(NO_SHARED)
+    folder = Path(value)
+    assert folder.is_dir(), f"{SHARED_VARIABLE} names {folder}, which is not a folder"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def coco_weights(shared: Path) -> Path:
+    """The COCO checkpoint, `.pt`."""
+    return shared / "weights" / "yolov8n.pt"
+
+
+@pytest.fixture(scope="session")
+def photographs(shared: Path) -> list[Path]:
+    """The COCO photographs, sorted by name."""
+    return sorted((shared / "coco" / "images").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def demo_weights() -> Path:
+    """The bundled demo weights."""
+    return REPOSITORY / "weights" / "yolov8n-shapes.safetensors"

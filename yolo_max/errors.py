@@ -1,0 +1,80 @@
+"""The errors a user of yolo_max can meet, and the exit code each one gives the command line.
+
+Every message is one sentence that says what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What ``yolo-max`` returns to the shell; stable between versions."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    WEIGHTS = 3
+    SOURCE = 4
+    ENGINE = 5
+    OUTPUT = 6
+    SOME_IMAGES_FAILED = 7
+    PARITY = 8
+    INTERRUPTED = 130
+
+
+class YoloMaxError(Exception):
+    """Base of every error that yolo_max raises on purpose."""
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+
+
+class UsageError(YoloMaxError):
+    """An argument or option has a value that makes no sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class WeightsError(YoloMaxError):
+    """Weights are missing, damaged, unsafe to open, or describe a network that is not ported."""
+
+    exit_code = ExitCode.WEIGHTS
+
+
+class SourceError(YoloMaxError):
+    """A source of images does not exist or holds no image."""
+
+    exit_code = ExitCode.SOURCE
+
+
+class EngineError(YoloMaxError):
+    """The device, the kernels or the compiled graph cannot do what was asked."""
+
+    exit_code = ExitCode.ENGINE
+
+
+class OutputError(YoloMaxError):
+    """A result cannot be written."""
+
+    exit_code = ExitCode.OUTPUT
+
+
+class ImageError(YoloMaxError):
+    """One image cannot be read; a run over a folder records it and goes on.
+
+    Attributes:
+        reason: What is wrong with the image, without its name.
+    """
+
+    exit_code = ExitCode.SOME_IMAGES_FAILED
+
+    def __init__(self, reason: str, path: str | None = None) -> None:
+        """Builds the message from the path (when there is one) and the reason."""
+        self.reason = reason
+        super().__init__(f"{path}: {reason}" if path else reason)
+
+
+class ParityError(YoloMaxError):
+    """MAX and PyTorch disagree by more than the parity rubric allows."""
+
+    exit_code = ExitCode.PARITY

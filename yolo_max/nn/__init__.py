@@ -1,0 +1,1 @@
+"""The hand port of YOLOv8 onto MAX, and nothing else."""

@@ -1,0 +1,118 @@
+"""What flows between the blocks of the network: a feature map, held as a view.
+
+YOLOv8 splits channels in two, concatenates what its bottlenecks return and doubles maps by nearest
+neighbour. None of that computes anything, so none of it is an operation here: ``split``, ``concat`` and
+``upsample`` only write down which channels of which tensors make up the map. A convolution reads the view
+and is the first thing to touch the pixels again.
+
+Every tensor is NHWC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from max.dtype import DType
+from max.graph import Dim, TensorValue
+
+
+@dataclass(frozen=True)
+class ChannelSlice:
+    """Channels ``start .. start + channels`` of one NHWC tensor, at its size or doubled by nearest.
+
+    Attributes:
+        tensor: ``[batch, height, width, c]`` with ``c >= start + channels``.
+        start: First channel taken.
+        channels: How many channels are taken.
+        doubled: Whether each pixel stands for a square of 2 x 2 pixels of the map.
+    """
+
+    tensor: TensorValue
+    start: int
+    channels: int
+    doubled: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether the slice is the tensor itself, as it stands."""
+        return not self.doubled and self.start == 0 and self.tensor.shape[3] == self.channels
+
+    def continues(self, other: ChannelSlice) -> bool:
+        """Whether this slice begins in the same tensor where ``other`` ends."""
+        return (
+            self.tensor is other.tensor
+            and self.doubled == other.doubled
+            and self.start == other.start + other.channels
+        )
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A feature map ``[batch, height, width, channels]`` made of channel slices, one after the other."""
+
+    slices: tuple[ChannelSlice, ...]
+
+    @classmethod
+    def of(cls, tensor: TensorValue) -> FeatureMap:
+        """The map that is the whole of an NHWC tensor."""
+        return cls((ChannelSlice(tensor, 0, int(tensor.shape[3])),))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the map."""
+        return sum(part.channels for part in self.slices)
+
+    @property
+    def dtype(self) -> DType:
+        """Element type of the tensors behind the map."""
+        return self.slices[0].tensor.dtype
+
+    @property
+    def size(self) -> tuple[Dim, Dim, Dim]:
+        """Batch, height and width of the map, after doubling; each may be symbolic.
+
+        A slice that is not doubled is asked first: its dimensions are the simpler expressions.
+        """
+        part = min(self.slices, key=lambda part: part.doubled)
+        batch, height, width, _ = part.tensor.shape
+        return (batch, height * 2, width * 2) if part.doubled else (batch, height, width)
+
+    def split(self, parts: int) -> tuple[FeatureMap, ...]:
+        """Cuts the channels into ``parts`` equal runs, as ``torch.chunk`` does for a divisible count."""
+        if self.channels % parts:
+            raise ValueError(f"{self.channels} channels cannot be split into {parts} equal parts.")
+        width = self.channels // parts
+        return tuple(self._take(i * width, width) for i in range(parts))
+
+    def upsample(self) -> FeatureMap:
+        """The map at twice its height and width, each pixel repeated (nearest neighbour)."""
+        if any(part.doubled for part in self.slices):
+            raise ValueError("A map that is already doubled must pass through a convolution first.")
+        return FeatureMap(tuple(replace(part, doubled=True) for part in self.slices))
+
+    def _take(self, start: int, channels: int) -> FeatureMap:
+        taken = []
+        position = 0
+        for part in self.slices:
+            first, last = max(start, position), min(start + channels, position + part.channels)
+            if first < last:
+                taken.append(replace(part, start=part.start + first - position, channels=last - first))
+            position += part.channels
+        return FeatureMap(tuple(taken))
+
+
+def concat(maps: Iterable[FeatureMap]) -> FeatureMap:
+    """The channels of several maps, one map after the other; runs that lie together are joined."""
+    joined: list[ChannelSlice] = []
+    for part in (part for each in maps for part in each.slices):
+        if joined and part.continues(joined[-1]):
+            joined[-1] = replace(joined[-1], channels=joined[-1].channels + part.channels)
+        else:
+            joined.append(part)
+    return FeatureMap(tuple(joined))
+
+
+def channels_of(maps: Sequence[FeatureMap]) -> list[int]:
+    """The channel count of each map."""
+    return [each.channels for each in maps]
