@@ -10,7 +10,7 @@ Every tensor is NHWC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from max.dtype import DType
@@ -111,8 +111,3 @@ def concat(maps: Iterable[FeatureMap]) -> FeatureMap:
         else:
             joined.append(part)
     return FeatureMap(tuple(joined))
-
-
-def channels_of(maps: Sequence[FeatureMap]) -> list[int]:
-    """The channel count of each map."""
-    return [each.channels for each in maps]

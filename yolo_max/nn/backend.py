@@ -1,0 +1,82 @@
+"""The two ways the port can be computed, behind one small interface.
+
+The blocks are written once, against :class:`Backend`. ``fused.py`` computes them with this project's own Mojo
+kernels, ``stock.py`` with the operations that come with MAX: the oracle, and the way for a device that the
+kernels do not reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from max.graph import TensorValue
+from numpy.typing import NDArray
+
+from yolo_max.nn.feature_map import FeatureMap
+
+
+class Conv2d(Protocol):
+    """A convolution that owns ``weight`` and ``bias``, with what can be fused into it.
+
+    It is a ``max.nn.Module``, so that its place in the tree gives its weights the checkpoint's own names.
+    """
+
+    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
+        """Convolves, adds the bias, applies SiLU if this convolution has one, then adds ``residual``."""
+        ...
+
+    def pack(self, filters: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Lays the weights out as the graph wants them.
+
+        Args:
+            filters: RSCF, ``[k, k, c1, c2]``.
+            bias: ``[c2]``.
+
+        Returns:
+            ``{"weight": ..., "bias": ...}``.
+        """
+        ...
+
+
+class Prediction(NamedTuple):
+    """The last step of one branch of the head: a plain 1x1 convolution and the map it reads."""
+
+    features: FeatureMap
+    conv: Conv2d
+
+
+class Level(NamedTuple):
+    """Both predictions made at one stride: DFL logits of the four box sides, and class logits."""
+
+    box: Prediction
+    classes: Prediction
+
+
+class Backend(Protocol):
+    """What a block needs to be computed."""
+
+    def image(self, pixels: TensorValue) -> FeatureMap:
+        """Turns pixels, uint8 ``[B, H, W, 3]`` RGB, into a map with values from 0 to 1."""
+        ...
+
+    def conv2d(self, c1: int, c2: int, k: int, s: int, *, act: bool) -> Conv2d:
+        """A ``k`` x ``k`` convolution of stride ``s`` and padding ``k // 2``, SiLU behind it if ``act``."""
+        ...
+
+    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
+        ...
+
+    def raw_head(self, levels: Sequence[Level]) -> TensorValue:
+        """Predicts at every level and joins the results.
+
+        Returns:
+            float32 ``[B, A, 4 * 16 + nc]``: A is the cells of the levels, level after level, each row-major.
+        """
+        ...
+
+    def tensor(self, x: FeatureMap) -> TensorValue:
+        """The map as one float32 NHWC tensor; only to look at it, the blocks never need it."""
+        ...

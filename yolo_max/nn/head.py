@@ -1,0 +1,54 @@
+"""YOLOv8's detect head: at each stride, one branch for the box sides and one for the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from max.graph import TensorValue
+from max.nn.layer import LayerList, Module
+
+from yolo_max.nn.backend import Backend, Level, Prediction
+from yolo_max.nn.blocks import MaxConv
+from yolo_max.nn.feature_map import FeatureMap
+
+
+class MaxBranch(LayerList):
+    """Conv 3x3, Conv 3x3, plain 1x1 convolution: the checkpoint's ``cv2.<level>.{0,1,2}`` or ``cv3.``."""
+
+    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int) -> None:
+        super().__init__(
+            [
+                MaxConv(backend, c1, hidden, 3),
+                MaxConv(backend, hidden, hidden, 3),
+                backend.conv2d(hidden, c2, 1, 1, act=False),
+            ]
+        )
+
+    def __call__(self, x: FeatureMap) -> Prediction:
+        """Computes the features; the last convolution is left to the head, which joins all of them."""
+        first, second, last = self.layers
+        return Prediction(second(first(x)), last)
+
+
+class MaxDetect(Module):
+    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``postprocess.py``)."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        channels: Sequence[int],
+        nc: int,
+        reg_max: int,
+        box_hidden: int,
+        class_hidden: int,
+    ) -> None:
+        super().__init__()
+        self.backend = backend
+        self.cv2 = LayerList([MaxBranch(backend, c, box_hidden, 4 * reg_max) for c in channels])
+        self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
+
+    def __call__(self, *maps: FeatureMap) -> TensorValue:
+        """Maps of strides 8, 16 and 32 ``->`` float32 ``[B, A, 4 * reg_max + nc]``, one row a cell."""
+        return self.backend.raw_head(
+            [Level(box(x), classes(x)) for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True)]
+        )
