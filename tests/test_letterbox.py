@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ultralytics.data.augment import LetterBox
+from ultralytics.utils.ops import scale_boxes
+
+from yolo_max.letterbox import PADDING_VALUE, Letterbox, letterbox
+
+SIZES = [
+    (1, 1),  # one pixel, scaled up to the whole canvas
+    (1, 10000),  # thinner than a pixel after scaling: the side is kept at 1
+    (10000, 1),
+    (2, 3),
+    (480, 640),  # no resize, padding above and below
+    (640, 480),
+    (640, 640),  # the canvas itself
+    (427, 640),  # odd remainder: one row more below than above
+    (640, 427),
+    (333, 500),  # scaled up
+    (500, 333),
+    (639, 641),
+    (641, 639),
+    (375, 1242),
+    (1080, 1920),
+    (1081, 1919),
+    (2999, 4001),
+    (319, 5),
+    (640, 10),  # rounds to .5 in places
+    (1281, 1277),
+    (449, 641),  # rect: the short side lands just above a multiple of 32
+]
+
+
+def _image(size: tuple[int, int], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def _boxes(size: tuple[int, int], count: int = 50) -> np.ndarray:
+    """Boxes in canvas pixels, some reaching beyond the canvas."""
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(-0.2, 1.2, (count, 2, 2)) * (size[1], size[0])
+    corners.sort(axis=1)
+    return corners.reshape(count, 4).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("canvas", [(640, 640), (320, 320), (32, 32), (384, 640), (640, 352)])
+def test_pixels_are_ultralytics_letterbox(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    image = _image(size)
+    expected = LetterBox(canvas, auto=False, scaleup=True, center=True)(image=image)
+    canvas_rgb, geometry = letterbox(image, canvas)
+    np.testing.assert_array_equal(canvas_rgb, expected[..., ::-1])
+    assert geometry.canvas_size == canvas
+    assert geometry.image_size == size
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("max_size", [(640, 640), (320, 320), (1280, 640)])
+def test_rect_pixels_are_ultralytics_minimal_rectangle(
+    size: tuple[int, int], max_size: tuple[int, int]
+) -> None:
+    image = _image(size)
+    expected = LetterBox(max_size, auto=True, stride=32)(image=image)
+    geometry = Letterbox.fit_rect(size, max_size, stride=32)
+    np.testing.assert_array_equal(geometry.render(image), expected[..., ::-1])
+    assert all(side % 32 == 0 for side in geometry.canvas_size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("canvas", [(640, 640), (320, 320), (32, 32)])
+def test_boxes_come_back_as_scale_boxes_brings_them(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+    boxes = _boxes(canvas)
+    expected = scale_boxes(canvas, torch.from_numpy(boxes.copy()), size).numpy()
+    np.testing.assert_array_equal(Letterbox.fit(size, canvas).to_image(boxes), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_boxes_of_a_rect_canvas_come_back_by_the_true_gain_and_padding(size: tuple[int, int]) -> None:
+    geometry = Letterbox.fit_rect(size, (640, 640))
+    boxes = _boxes(geometry.canvas_size)
+    gain = tuple(geometry.resized_size[axis] / size[axis] for axis in (0, 1))
+    expected = scale_boxes(
+        geometry.canvas_size,
+        torch.from_numpy(boxes.copy()),
+        size,
+        ratio_pad=(gain, (geometry.pad_left, geometry.pad_top)),
+    )
+    np.testing.assert_array_equal(geometry.to_image(boxes), expected.numpy())
+
+
+def test_it_writes_into_a_slot_of_a_batch_and_nowhere_else() -> None:
+    batch = np.full((3, 64, 64, 3), 7, np.uint8)
+    canvas, _ = letterbox(_image((30, 50)), (64, 64), out=batch[1])
+    assert np.shares_memory(canvas, batch[1])
+    assert (batch[[0, 2]] == 7).all()
+    np.testing.assert_array_equal(batch[1], letterbox(_image((30, 50)), (64, 64))[0])
+
+
+@pytest.mark.parametrize("view", ["flipped", "transposed", "strided"])
+def test_views_give_the_same_pixels_as_their_copies(view: str) -> None:
+    base = _image((40, 60))
+    image = {"flipped": base[:, ::-1], "transposed": base.transpose(1, 0, 2), "strided": base[::2, ::3]}[view]
+    np.testing.assert_array_equal(letterbox(image, (64, 64))[0], letterbox(image.copy(), (64, 64))[0])
+
+
+def test_the_image_is_left_alone() -> None:
+    for size in [(64, 64), (32, 64), (100, 100)]:
+        image = _image(size)
+        before = image.copy()
+        letterbox(image, (64, 64))
+        np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("image", "out"),
+    [
+        (np.zeros((4, 4), np.uint8), None),  # gray without channels
+        (np.zeros((4, 4, 4), np.uint8), None),  # alpha
+        (np.zeros((4, 4, 3), np.float32), None),  # not bytes
+        (np.zeros((0, 4, 3), np.uint8), None),  # no rows
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)),  # another canvas
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 8, 3), np.float32)),  # another dtype
+        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 16, 3), np.uint8)[:, ::2]),  # strided
+    ],
+)
+def test_wrong_arrays_are_refused(image: np.ndarray, out: np.ndarray | None) -> None:
+    with pytest.raises(ValueError, match="letterbox"):
+        letterbox(image, (8, 8), out=out)
+
+
+sides = st.integers(1, 3000)
+
+
+@given(height=sides, width=sides, canvas_height=st.integers(1, 1300), canvas_width=st.integers(1, 1300))
+def test_the_image_lies_inside_the_canvas_and_touches_it(
+    height: int, width: int, canvas_height: int, canvas_width: int
+) -> None:
+    geometry = Letterbox.fit((height, width), (canvas_height, canvas_width))
+    resized = geometry.resized_size
+    margins = [
+        (pad, canvas - pad - side)
+        for pad, canvas, side in zip(
+            (geometry.pad_top, geometry.pad_left), geometry.canvas_size, resized, strict=True
+        )
+    ]
+    for before, after in margins:
+        assert 0 <= before <= after <= before + 1
+    assert min(sum(margin) for margin in margins) == 0
+
+
+@given(
+    height=sides,
+    width=sides,
+    imgsz=st.integers(1, 40).map(lambda n: n * 32),
+    corners=st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4),
+)
+def test_boxes_survive_the_round_trip(height: int, width: int, imgsz: int, corners: list[float]) -> None:
+    geometry = Letterbox.fit((height, width), (imgsz, imgsz))
+    x1, x2 = sorted(corners[0::2])
+    y1, y2 = sorted(corners[1::2])
+    box = np.array([[x1 * width, y1 * height, x2 * width, y2 * height]], np.float32)
+    back = geometry.to_image(geometry.to_canvas(box))
+    # float32 carries 24 bits; a canvas coordinate is scaled back by 1/gain.
+    gain = np.array([geometry.resized_size[1] / width, geometry.resized_size[0] / height] * 2)
+    np.testing.assert_allclose(back, box, rtol=0, atol=float((imgsz / gain).max()) * 2**-21)
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(1, 200), width=st.integers(1, 200), side=st.integers(1, 8).map(lambda n: n * 32))
+def test_padding_is_gray_and_everything_else_is_the_image(height: int, width: int, side: int) -> None:
+    canvas, geometry = letterbox(np.zeros((height, width, 3), np.uint8), (side, side))
+    inside = np.zeros((side, side), bool)
+    rows, columns = geometry.resized_size
+    inside[geometry.pad_top : geometry.pad_top + rows, geometry.pad_left : geometry.pad_left + columns] = True
+    assert (canvas[inside] == 0).all()
+    assert (canvas[~inside] == PADDING_VALUE).all()

@@ -1,0 +1,175 @@
+"""Letterbox: an image resized into a canvas with gray bars, and boxes taken back out of it.
+
+The geometry and the pixels are those of Ultralytics' ``LetterBox`` (``center=True, scaleup=True``,
+bilinear, padding 114), so that both engines see what YOLOv8 was trained on. Pixels are written straight
+into a slot of the caller's batch buffer: one resize, one channel swap, no other copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+PADDING_VALUE = 114
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where an image lies inside its canvas.
+
+    Attributes:
+        scale: Canvas pixels per image pixel, before the resized sides are rounded.
+        pad_left: Columns of padding left of the image, in canvas pixels.
+        pad_top: Rows of padding above the image, in canvas pixels.
+        canvas_size: (height, width) of the canvas, the network's input.
+        image_size: (height, width) of the image as displayed.
+    """
+
+    scale: float
+    pad_left: int
+    pad_top: int
+    canvas_size: Size
+    image_size: Size
+
+    @classmethod
+    def fit(cls, image_size: Size, canvas_size: Size) -> Self:
+        """Centres an image of ``image_size`` in a canvas of exactly ``canvas_size`` (``auto=False``)."""
+        scale = _scale(image_size, canvas_size)
+        resized = _resized(image_size, scale)
+        return cls._centred(scale, resized, canvas_size, image_size)
+
+    @classmethod
+    def fit_rect(cls, image_size: Size, max_size: Size, stride: int = 32) -> Self:
+        """Fits an image to ``max_size``, padded only to a multiple of ``stride`` (``auto=True``)."""
+        scale = _scale(image_size, max_size)
+        resized = _resized(image_size, scale)
+        height, width = (resized[i] + (max_size[i] - resized[i]) % stride for i in (0, 1))
+        return cls._centred(scale, resized, (height, width), image_size)
+
+    @classmethod
+    def _centred(cls, scale: float, resized: Size, canvas_size: Size, image_size: Size) -> Self:
+        # Half of an odd remainder goes down: Ultralytics' round(remainder / 2 - 0.1).
+        pad_top, pad_left = ((canvas_size[i] - resized[i]) // 2 for i in (0, 1))
+        return cls(scale, pad_left, pad_top, canvas_size, image_size)
+
+    @property
+    def resized_size(self) -> Size:
+        """(height, width) of the image inside the canvas; each side at least one pixel."""
+        return _resized(self.image_size, self.scale)
+
+    def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes boxes from canvas pixels to image pixels and clips them to the image.
+
+        The gain is the ratio of the rounded sides, one per axis, as in ``ultralytics.utils.ops.scale_boxes``.
+
+        Args:
+            xyxy: float32 [N, 4] left, top, right, bottom in canvas pixels.
+
+        Returns:
+            float32 [N, 4] in image pixels, within [0, width] and [0, height].
+        """
+        (height, width), (resized_height, resized_width) = self.image_size, self.resized_size
+        gain_x, gain_y = resized_width / width, resized_height / height
+        boxes = xyxy - np.array([self.pad_left, self.pad_top] * 2, np.float32)
+        boxes /= np.array([gain_x, gain_y] * 2, np.float32)
+        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32), out=boxes)
+
+    def to_canvas(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Takes boxes from image pixels to canvas pixels: the inverse of `to_image`, without clipping.
+
+        Args:
+            xyxy: float32 [N, 4] in image pixels.
+
+        Returns:
+            float32 [N, 4] in canvas pixels.
+        """
+        (height, width), (resized_height, resized_width) = self.image_size, self.resized_size
+        gain_x, gain_y = resized_width / width, resized_height / height
+        boxes = xyxy * np.array([gain_x, gain_y] * 2, np.float32)
+        boxes += np.array([self.pad_left, self.pad_top] * 2, np.float32)
+        return boxes
+
+    def render(self, image_bgr: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Draws the image into its canvas.
+
+        Args:
+            image_bgr: uint8 [H, W, 3] BGR of ``image_size``.
+            out: uint8 [*canvas_size, 3], C-contiguous, to write into (a slot of a batch); made when absent.
+
+        Returns:
+            The canvas, uint8 [*canvas_size, 3] **RGB**; ``out`` itself when it was given.
+
+        Raises:
+            ValueError: The image or ``out`` is not of the size, dtype or layout above.
+        """
+        if image_bgr.dtype != np.uint8 or image_bgr.shape != (*self.image_size, 3):
+            raise ValueError(
+                f"letterbox needs a uint8 image of shape {(*self.image_size, 3)}, "
+                f"not {image_bgr.dtype} {image_bgr.shape}."
+            )
+        if out is None:
+            out = np.empty((*self.canvas_size, 3), np.uint8)
+        elif out.dtype != np.uint8 or out.shape != (*self.canvas_size, 3) or not out.flags.c_contiguous:
+            raise ValueError(
+                f"letterbox can only write into a C-contiguous uint8 array of shape "
+                f"{(*self.canvas_size, 3)}, not {out.dtype} {out.shape}."
+            )
+        height, width = self.resized_size
+        top, left = self.pad_top, self.pad_left
+        bottom, right = top + height, left + width
+        out[:top] = PADDING_VALUE
+        out[bottom:] = PADDING_VALUE
+        out[top:bottom, :left] = PADDING_VALUE
+        out[top:bottom, right:] = PADDING_VALUE
+
+        window = out[top:bottom, left:right]
+        image = np.ascontiguousarray(image_bgr)
+        # Channels are resized one by one, so they may be swapped on whichever side has fewer pixels.
+        if self.scale > 1:
+            rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            cv2.resize(rgb, (width, height), dst=window, interpolation=cv2.INTER_LINEAR)
+        else:
+            if (height, width) != self.image_size:
+                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=window)
+        return out
+
+
+def letterbox(
+    image_bgr: NDArray[np.uint8], canvas_size: Size, out: NDArray[np.uint8] | None = None
+) -> tuple[NDArray[np.uint8], Letterbox]:
+    """Letterboxes one image into a canvas of a fixed size.
+
+    Args:
+        image_bgr: uint8 [H, W, 3] BGR, H and W at least 1.
+        canvas_size: (height, width) of the canvas in pixels.
+        out: uint8 [*canvas_size, 3], C-contiguous, to write into (a slot of a batch); made when absent.
+
+    Returns:
+        The canvas, uint8 [*canvas_size, 3] **RGB** (``out`` itself when given), and the geometry that takes
+        boxes back with `Letterbox.to_image`.
+
+    Raises:
+        ValueError: The image or ``out`` has a wrong shape, dtype or layout.
+    """
+    if image_bgr.ndim != 3 or 0 in image_bgr.shape:
+        raise ValueError(f"letterbox needs an image of shape [H, W, 3], not {image_bgr.shape}.")
+    geometry = Letterbox.fit((image_bgr.shape[0], image_bgr.shape[1]), canvas_size)
+    return geometry.render(image_bgr, out), geometry
+
+
+def _scale(image_size: Size, canvas_size: Size) -> float:
+    if min(*image_size, *canvas_size) < 1:
+        raise ValueError(f"A letterbox needs sides of at least 1 pixel, not {image_size} in {canvas_size}.")
+    return min(canvas_size[0] / image_size[0], canvas_size[1] / image_size[1])
+
+
+def _resized(image_size: Size, scale: float) -> Size:
+    return max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1)
