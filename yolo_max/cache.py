@@ -1,0 +1,136 @@
+"""The user's private cache: where it is, and how files get into it.
+
+A cached graph is executable code and cached weights decide results, so the folder belongs to the user alone, files
+arrive whole or not at all, and what is read back is checked against its own digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo_max.errors import OutputError
+
+VARIABLE = "YOLO_MAX_CACHE_DIR"
+KINDS = {"graphs": "compiled graphs", "weights": "converted weights"}
+
+
+def cache_root() -> Path:
+    """The cache folder, which need not exist: ``$YOLO_MAX_CACHE_DIR``, else the platform's place for caches."""
+    if value := os.environ.get(VARIABLE):
+        return Path(value).expanduser().absolute()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "yolo_max"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative values ignored.
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "yolo_max"
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder for one kind of thing, created for this user alone (mode 0700).
+
+    Raises:
+        OutputError: It cannot be created, or somebody else could write into it.
+    """
+    folder = cache_root() / kind
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in (folder.parent, folder):
+            _require_private(each)
+    except OSError as error:
+        raise OutputError(
+            f"the cache folder {folder} cannot be used ({error.strerror}); make it writable or set {VARIABLE} "
+            "to another folder."
+        ) from error
+    return folder
+
+
+def _require_private(folder: Path) -> None:
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        raise OutputError(
+            f"the cache folder {folder} belongs to another user, who could put code there; set {VARIABLE} to a "
+            "folder of your own."
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        folder.chmod(0o700)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes beside ``path`` and renames into place, so that no reader ever sees half a file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_checked(path: Path, data: bytes) -> None:
+    """Writes ``data`` behind its own SHA-256, for :func:`read_checked`.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    write_atomically(path, hashlib.sha256(data).digest() + data)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """What :func:`write_checked` wrote; None if there is no such file or it is damaged, which removes it."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, data = content[:32], content[32:]
+    if hashlib.sha256(data).digest() == digest:
+        return data
+    path.unlink(missing_ok=True)
+    return None
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One file of the cache."""
+
+    kind: str
+    path: Path
+    size: int
+
+
+def entries() -> Iterator[CacheEntry]:
+    """Every file in the cache, by kind."""
+    for kind in KINDS:
+        folder = cache_root() / kind
+        for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+            if path.is_file():
+                yield CacheEntry(kind, path, path.stat().st_size)
+
+
+def clear(kind: str | None = None) -> int:
+    """Removes what is cached, of one kind or all; returns how many bytes that frees.
+
+    Raises:
+        OutputError: A folder cannot be removed.
+    """
+    freed = sum(entry.size for entry in entries() if kind in (None, entry.kind))
+    for each in KINDS if kind is None else (kind,):
+        try:
+            shutil.rmtree(cache_root() / each, ignore_errors=False)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise OutputError(f"the cache folder {cache_root() / each} cannot be removed: {error.strerror}.") from error
+    return freed

@@ -1,0 +1,105 @@
+"""Compiled graphs and where they are kept: the graph for one network on one machine is compiled once.
+
+The key of a graph holds everything that the compiled code depends on, so a stale one is never found: the
+architecture (not the weights, which are bound when a graph is loaded), this package's graph and kernel sources,
+the versions of MAX and of this package, the processor, the precision and whatever sizes are static.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from max.engine import CompiledModel, InferenceSession, read
+from max.graph import Graph
+
+from yolo_max import cpu
+from yolo_max.cache import cache_folder, read_checked, write_checked
+from yolo_max.errors import EngineError, OutputError
+
+PACKAGE = Path(__file__).resolve().parent
+SOURCES = ("nn/*.py", "kernels/*.mojo")
+
+
+def graph_key(**facts: Any) -> str:
+    """The name under which a graph is cached: a digest of ``facts`` and of all that holds on this machine."""
+    sources = hashlib.sha256()
+    for path in sorted(path for pattern in SOURCES for path in PACKAGE.glob(pattern)):
+        sources.update(path.name.encode())
+        sources.update(path.read_bytes())
+    everything = {
+        **facts,
+        "yolo_max": version("yolo-max"),
+        "max": version("max"),
+        "sources": sources.hexdigest(),
+        "machine": platform.machine(),
+        "cpu": cpu.model_name(),
+        "features": sorted(cpu.features()),
+    }
+    return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+def compile_or_load(
+    session: InferenceSession,
+    key: str,
+    build: Callable[[], Graph],
+    on_compile: Callable[[], None],
+) -> tuple[CompiledModel, bool]:
+    """Takes a graph from the cache, or builds and compiles it and puts it there.
+
+    Args:
+        session: The session the graph is for.
+        key: From :func:`graph_key`.
+        build: Traces the graph; called only when it has to be compiled.
+        on_compile: Called before a compile, which takes from half a minute to several minutes.
+
+    Returns:
+        The compiled graph, without weights, and whether it came from the cache.
+
+    Raises:
+        EngineError: MAX cannot compile the graph.
+    """
+    try:
+        path = cache_folder("graphs") / f"{key}.mef"
+    except OutputError:
+        path = None  # No place to keep it: compile each time rather than not run.
+    if path is not None and (cached := _load(path)) is not None:
+        return cached, True
+    on_compile()
+    try:
+        compiled = session.compile(build())
+    except RuntimeError as error:
+        raise EngineError(f"MAX could not compile the graph: {error}") from error
+    if path is not None:
+        _store(compiled, path)
+    return compiled, False
+
+
+def _load(path: Path) -> CompiledModel | None:
+    """The graph behind ``path``, or None where there is none, it is damaged, or this MAX does not take it."""
+    data = read_checked(path)
+    if data is None:
+        return None
+    try:
+        return read(io.BytesIO(data))
+    except RuntimeError:
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _store(compiled: CompiledModel, path: Path) -> None:
+    """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
+    with tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
+        exported = Path(folder) / "graph.mef"
+        try:
+            compiled.export_mef(exported)
+            write_checked(path, exported.read_bytes())
+        except OSError:
+            return

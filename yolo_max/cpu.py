@@ -1,0 +1,57 @@
+"""What this machine's processor can do, as far as the kernels care."""
+
+from __future__ import annotations
+
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def features() -> frozenset[str]:
+    """Instruction set extensions under their Linux names (``avx2``, ``avx512f``, ``avx512_bf16``, ``asimd``, ...).
+
+    Empty where the system does not tell.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+@cache
+def model_name() -> str:
+    """The processor's name for people, or the architecture where the system gives no name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def runs_kernels() -> bool:
+    """Whether the Mojo kernels are built for this processor: x86-64 with AVX2 and FMA, or 64-bit Arm."""
+    if platform.machine() in ("aarch64", "arm64"):
+        return True
+    return {"avx2", "fma"} <= features()
+
+
+def has_bf16() -> bool:
+    """Whether products of bfloat16 pairs are an instruction here (AVX512-BF16)."""
+    return "avx512_bf16" in features()
+
+
+def available_threads() -> int:
+    """CPUs this process may run on, which in a container or under ``taskset`` are fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
