@@ -1,7 +1,7 @@
 """The user's private cache: where it is, and how files get into it.
 
-A cached graph is executable code and cached weights decide results, so the folder belongs to the user alone, files
-arrive whole or not at all, and what is read back is checked against its own digest.
+A cached graph is executable code and cached weights decide results, so the folder belongs to the user alone,
+files arrive whole or not at all, and what is read back is checked against its own digest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KINDS = {"graphs": "compiled graphs", "weights": "converted weights"}
 
 
 def cache_root() -> Path:
-    """The cache folder, which need not exist: ``$YOLO_MAX_CACHE_DIR``, else the platform's place for caches."""
+    """The cache folder, which need not exist: ``$YOLO_MAX_CACHE_DIR``, or the platform's own place."""
     if value := os.environ.get(VARIABLE):
         return Path(value).expanduser().absolute()
     if sys.platform == "darwin":
@@ -46,8 +46,8 @@ def cache_folder(kind: str) -> Path:
             _require_private(each)
     except OSError as error:
         raise OutputError(
-            f"the cache folder {folder} cannot be used ({error.strerror}); make it writable or set {VARIABLE} "
-            "to another folder."
+            f"the cache folder {folder} cannot be used ({error.strerror}); make it writable or "
+            f"set {VARIABLE} to another folder."
         ) from error
     return folder
 
@@ -56,8 +56,8 @@ def _require_private(folder: Path) -> None:
     status = folder.stat()
     if status.st_uid != os.getuid():
         raise OutputError(
-            f"the cache folder {folder} belongs to another user, who could put code there; set {VARIABLE} to a "
-            "folder of your own."
+            f"the cache folder {folder} belongs to another user, who could put code there; set {VARIABLE} "
+            "to a folder of your own."
         )
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         folder.chmod(0o700)
@@ -132,5 +132,7 @@ def clear(kind: str | None = None) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise OutputError(f"the cache folder {cache_root() / each} cannot be removed: {error.strerror}.") from error
+            raise OutputError(
+                f"the cache folder {cache_root() / each} cannot be removed: {error.strerror}."
+            ) from error
     return freed

@@ -1,8 +1,8 @@
 """Compiled graphs and where they are kept: the graph for one network on one machine is compiled once.
 
 The key of a graph holds everything that the compiled code depends on, so a stale one is never found: the
-architecture (not the weights, which are bound when a graph is loaded), this package's graph and kernel sources,
-the versions of MAX and of this package, the processor, the precision and whatever sizes are static.
+architecture (not the weights, which are bound when a graph is loaded), the sources of graph and kernels, the
+versions of MAX and of this package, the processor, the precision and whatever sizes are static.
 """
 
 from __future__ import annotations

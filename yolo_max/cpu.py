@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def features() -> frozenset[str]:
-    """Instruction set extensions under their Linux names (``avx2``, ``avx512f``, ``avx512_bf16``, ``asimd``, ...).
+    """Instruction set extensions under their Linux names: ``avx2``, ``avx512f``, ``avx512_bf16``, ``asimd``.
 
     Empty where the system does not tell.
     """
@@ -51,7 +51,7 @@ def has_bf16() -> bool:
 
 
 def available_threads() -> int:
-    """CPUs this process may run on, which in a container or under ``taskset`` are fewer than the machine has."""
+    """CPUs this process may run on; in a container or under ``taskset``, fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

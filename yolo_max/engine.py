@@ -40,8 +40,9 @@ class Engine(Protocol):
 class MaxEngine:
     """YOLOv8 as a compiled MAX graph.
 
-    On the fused kernels one graph takes any batch and any size whose height and width are multiples of the largest
-    stride. On MAX's stock operations batch and size are static: smaller batches are filled up, larger ones cut.
+    On the fused kernels one graph takes any batch and any size whose height and width are multiples of the
+    largest stride. On MAX's stock operations batch and size are static: smaller batches are filled up, larger
+    ones cut.
 
     Attributes:
         device: "cpu" or "gpu".
@@ -73,7 +74,8 @@ class MaxEngine:
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Defaults to the CPUs this process may run on.
-            report: Called with a sentence when something happens that takes long or that the user should know.
+            report: Called with a sentence when something happens that takes long or that the user should
+                know.
 
         Raises:
             UsageError: An option has a value that does not exist.
@@ -90,7 +92,9 @@ class MaxEngine:
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         self._device = driver.Accelerator() if self.device == "gpu" else driver.CPU()
         reference = DeviceRef.from_device(self._device)
-        backend: Backend = FusedBackend(self.precision) if self.kernels == "fused" else StockBackend(reference)
+        backend: Backend = (
+            FusedBackend(self.precision) if self.kernels == "fused" else StockBackend(reference)
+        )
         network = MaxYolo(architecture, backend)
         session = InferenceSession(devices=[self._device], num_threads=self.threads)
         compiled, self.from_cache = compile_or_load(
@@ -126,21 +130,21 @@ class MaxEngine:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then class
-            logits, for the cells of strides 8, 16 and 32, each level row-major.
+            The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
+            class logits, for the cells of strides 8, 16 and 32, each level row-major.
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
         """
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
             raise UsageError(
-                f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; letterbox "
-                "them first."
+                f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "
+                "letterbox them first."
             )
         if batch.shape[1] % self._stride or batch.shape[2] % self._stride:
             raise UsageError(
-                f"images of {batch.shape[1]} x {batch.shape[2]} pixels do not fit the network; height and width "
-                f"must be multiples of {self._stride}."
+                f"images of {batch.shape[1]} x {batch.shape[2]} pixels do not fit the network; height and "
+                f"width must be multiples of {self._stride}."
             )
         if self._static is None:
             return self._execute(batch)
@@ -188,7 +192,9 @@ def _choose_kernels(kernels: str, device: str, precision: Precision, report: Cal
     if device == "gpu":
         problem = "the fused kernels are written for CPUs"
     elif not cpu.runs_kernels():
-        problem = f"the fused kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have"
+        problem = (
+            f"the fused kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have"
+        )
     if kernels == "fused" and problem:
         raise EngineError(f"{problem}; take --kernels stock.")
     chosen = "stock" if kernels == "stock" or problem else "fused"
@@ -197,7 +203,8 @@ def _choose_kernels(kernels: str, device: str, precision: Precision, report: Cal
             raise EngineError("MAX's stock convolutions compute in f32 only; take --precision f32.")
         if not cpu.has_bf16():
             raise EngineError(
-                f"bf16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; take --precision f32."
+                f"bf16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; "
+                "take --precision f32."
             )
     if kernels == "auto" and device == "cpu" and problem:
         report(f"Running on MAX's stock operations: {problem}.")
@@ -208,8 +215,9 @@ def _choose_kernels(kernels: str, device: str, precision: Precision, report: Cal
 def _quiet_poller() -> Iterator[None]:
     """Gives the thread that MAX starts at its first execution a coarse timer.
 
-    That thread wakes every 100 us for as long as the process lives and takes milliseconds from every image. It
-    inherits its timer slack from the thread that starts it, so that thread's is raised while it does (Linux only).
+    That thread wakes every 100 us for as long as the process lives and takes milliseconds from every image.
+    It inherits its timer slack from the thread that starts it, so that thread's is raised while it does
+    (Linux only).
     """
     if platform.system() != "Linux":
         yield

@@ -1,8 +1,8 @@
 """YOLOv8's blocks, as ``ultralytics.nn.modules`` has them: Conv, Bottleneck, C2f, SPPF.
 
-Attribute names are the checkpoint's names (``cv1``, ``m``, ``conv``), so that the path of a weight in this tree
-is its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted; ``split`` and
-``concat`` are views (see ``feature_map.py``), read by the next convolution.
+Attribute names are the checkpoint's names (``cv1``, ``m``, ``conv``), so that the path of a weight in this
+tree is its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;
+``split`` and ``concat`` are views (see ``feature_map.py``), read by the next convolution.
 """
 
 from __future__ import annotations

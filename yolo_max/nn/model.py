@@ -18,22 +18,22 @@ from yolo_max.nn.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPP
 from yolo_max.nn.feature_map import FeatureMap
 from yolo_max.nn.head import MaxDetect
 
-BLOCKS: dict[str, Callable[..., Module]] = {
-    "Conv": lambda backend, c1, c2, kernel, stride: MaxConv(backend, c1[0], c2, kernel, stride),
-    "Bottleneck": lambda backend, c1, c2, hidden, shortcut: MaxBottleneck(
-        backend, c1[0], c2, hidden, bool(shortcut)
+BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
+    "Conv": lambda b, row: MaxConv(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
+    "Bottleneck": lambda b, row: MaxBottleneck(
+        b, row.c_in[0], row.c_out, row.args["hidden"], bool(row.args["shortcut"])
     ),
-    "C2f": lambda backend, c1, c2, bottlenecks, hidden, shortcut: MaxC2f(
-        backend, c1[0], c2, hidden, bottlenecks, bool(shortcut)
+    "C2f": lambda b, row: MaxC2f(
+        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
     ),
-    "SPPF": lambda backend, c1, c2, kernel, hidden: MaxSPPF(backend, c1[0], c2, hidden, kernel),
-    "nn.Upsample": lambda backend, c1, c2, scale: MaxUpsample(),
-    "Concat": lambda backend, c1, c2: MaxConcat(),
-    "Detect": lambda backend, c1, c2, nc, reg_max, box_hidden, class_hidden: MaxDetect(
-        backend, c1, nc, reg_max, box_hidden, class_hidden
+    "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
+    "nn.Upsample": lambda *_: MaxUpsample(),
+    "Concat": lambda *_: MaxConcat(),
+    "Detect": lambda b, row: MaxDetect(
+        b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
     ),
 }
-"""Module name in the table -> constructor, called with the row's resolved arguments by name."""
+"""Module name in the table -> its block, built from the row's resolved channels and arguments."""
 
 
 class MaxYolo(Module):
@@ -75,7 +75,7 @@ class MaxYolo(Module):
 
 def _block(backend: Backend, layer: Layer) -> Module:
     """One row of the table; a row that is repeated becomes a sequence, as in Ultralytics' ``parse_model``."""
-    copies = [BLOCKS[layer.module](backend, layer.c_in, layer.c_out, **layer.args) for _ in range(layer.copies)]
+    copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
     return copies[0] if layer.copies == 1 else Sequential(copies)
 
 
@@ -86,7 +86,8 @@ def build_graph(
 
     Args:
         model: The network.
-        batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next two.
+        batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next
+            two.
         height: Rows of the letterboxed images, a multiple of the largest stride.
         width: Columns of the letterboxed images, likewise.
         device: Where it runs.

@@ -74,7 +74,7 @@ class StockConv2d(Module):
 
 
 class StockBackend:
-    """The blocks on MAX's own operations, on any device it knows. See :class:`yolo_max.nn.backend.Backend`."""
+    """The blocks on MAX's own operations, on any device it knows (see ``backend.py``)."""
 
     def __init__(self, device: DeviceRef) -> None:
         self.device = device
