@@ -103,7 +103,7 @@ def decode_boxes(
     Returns:
         float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
     """
-    logits = distribution.reshape(len(distribution), 4, -1)
+    logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
     weights = np.exp(logits - logits.max(axis=2, keepdims=True))
     bins = np.arange(logits.shape[2], dtype=np.float32)
     distance = (weights * bins).sum(axis=2) / weights.sum(axis=2)
