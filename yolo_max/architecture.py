@@ -66,6 +66,17 @@ class Layer:
             return (f"model.{self.index}",)
         return tuple(f"model.{self.index}.{k}" for k in range(self.copies))
 
+    def convolutions(self) -> Iterator[tuple[str, int, int, int]]:
+        """Its convolutions, every copy's, as (full name, kernel, input channels, output channels)."""
+        for prefix in self.prefixes():
+            for name, kernel, c_in, c_out in convolutions(self.module, self.args, self.c_in, self.c_out):
+                yield f"{prefix}.{name}", kernel, c_in, c_out
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases, once fused."""
+        return sum(k * k * c_in * c_out + c_out for _, k, c_in, c_out in self.convolutions())
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -141,7 +152,8 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
         if detect != [len(layers) - 1]:
             raise WeightsError("the architecture table does not end in its one Detect layer.")
     architecture = Architecture(tuple(layers), nc, reg_max, _strides(layers), tuple(_unported(table)))
-    if not architecture.unsupported() and (count := parameter_count(architecture)) > MAX_PARAMETERS:
+    count = sum(layer.parameters for layer in layers)
+    if count > MAX_PARAMETERS:
         raise WeightsError(f"the architecture table asks for {count:,} parameters, over {MAX_PARAMETERS:,}.")
     return architecture
 
@@ -157,23 +169,11 @@ def expected_tensors(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """
     architecture.require()
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, kernel, c_in, c_out in _convolutions(architecture):
-        shapes[f"{name}.weight"] = (kernel, kernel, c_in, c_out)
-        shapes[f"{name}.bias"] = (c_out,)
-    return shapes
-
-
-def parameter_count(architecture: Architecture) -> int:
-    """Number of weights and biases of the fused network."""
-    return sum(k * k * c_in * c_out + c_out for _, k, c_in, c_out in _convolutions(architecture))
-
-
-def _convolutions(architecture: Architecture) -> Iterator[tuple[str, int, int, int]]:
-    """Every convolution of the network: name, kernel, input channels, output channels."""
     for layer in architecture.layers:
-        for prefix in layer.prefixes():
-            for name, kernel, c_in, c_out in convolutions(layer.module, layer.args, layer.c_in, layer.c_out):
-                yield f"{prefix}.{name}", kernel, c_in, c_out
+        for name, kernel, c_in, c_out in layer.convolutions():
+            shapes[f"{name}.weight"] = (kernel, kernel, c_in, c_out)
+            shapes[f"{name}.bias"] = (c_out,)
+    return shapes
 
 
 def _layer(index: int, row: Any, layers: list[Layer], nc: int, reg_max: int, scale: Scale) -> Layer:

@@ -126,6 +126,12 @@ def shorten(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """The first few of a long list, for an error message."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
 def resolve(row: Row) -> Resolved:
     """Names, checks and scales the arguments of one row.
 

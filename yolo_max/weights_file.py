@@ -1,0 +1,152 @@
+"""The safetensors container: an 8-byte length, a JSON header, the tensors' bytes.
+
+Read here rather than by the safetensors package so that each kind of damage gets its own sentence, names
+its tensor, and is found before anything is allocated; written here so that the same weights always give the
+same bytes. Format: https://huggingface.co/docs/safetensors, "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.errors import WeightsError
+from yolo_max.layer_args import shorten
+
+MAX_HEADER_BYTES = 16 * 1024**2
+MAX_TENSORS = 100_000
+MAX_RANK = 8
+_DTYPES: Mapping[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_ALIGNMENT = 64
+"""Tensors start at multiples of this many bytes: in memory, where vector loads want it."""
+
+
+def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Reads a container.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        The metadata, and the tensors, float16 or float32 as stored: views of ``data``, so read-only.
+
+    Raises:
+        WeightsError: The file is damaged. The message is a sentence without its subject: the caller puts
+            the file's name before it.
+    """
+    if len(data) < 8:
+        raise WeightsError(f"is truncated: it has only {len(data)} bytes")
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise WeightsError(f"claims a header of {length:,} bytes, over the limit of {MAX_HEADER_BYTES:,}")
+    if length > len(data) - 8:
+        raise WeightsError(f"is truncated: its header has {length:,} bytes, but {len(data) - 8:,} follow")
+    header = _json(data[8 : 8 + length])
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise WeightsError("has metadata that are not strings")
+    if len(header) > MAX_TENSORS:
+        raise WeightsError(f"claims {len(header):,} tensors, over the limit of {MAX_TENSORS:,}")
+    body = memoryview(data)[8 + length :]
+    tensors, spans = {}, []
+    for name, entry in header.items():
+        dtype, shape, start, end = _entry(name, entry, len(body))
+        tensors[name] = np.frombuffer(body[start:end], dtype).reshape(shape)
+        spans.append((start, end, name))
+    _require_partition(sorted(spans), len(body))
+    return metadata, tensors
+
+
+def serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
+    """The container as bytes; equal input gives equal bytes.
+
+    Args:
+        tensors: float16 or float32 arrays, C-contiguous.
+        metadata: Strings for the header.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    offset = 0
+    for name, tensor in tensors.items():
+        kind = next(key for key, dtype in _DTYPES.items() if dtype == tensor.dtype)
+        end = offset + tensor.nbytes
+        header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % _ALIGNMENT)
+    return b"".join(
+        [len(text).to_bytes(8, "little"), text, *(tensor.tobytes() for tensor in tensors.values())]
+    )
+
+
+def aligned_float32(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Copies tensors into float32 arrays that start at multiples of 64 bytes."""
+    lanes = _ALIGNMENT // 4
+    sizes = [-(-tensor.size // lanes) * lanes for tensor in tensors.values()]
+    arena = np.empty(sum(sizes) + lanes, np.float32)
+    position = -(arena.ctypes.data // 4) % lanes
+    result = {}
+    for (name, tensor), size in zip(tensors.items(), sizes, strict=True):
+        result[name] = arena[position : position + tensor.size].reshape(tensor.shape)
+        result[name][...] = tensor
+        position += size
+    return result
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) < len(pairs):
+            raise ValueError("it names something twice")
+        return result
+
+    try:
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"has a header that is not JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise WeightsError("has a header that is not a JSON object")
+    return header
+
+
+def _entry(name: str, entry: Any, body_size: int) -> tuple[Any, tuple[int, ...], int, int]:
+    """One tensor's dtype, shape and byte range, once they agree with each other and with the file."""
+    label = f"tensor {shorten(name)}"
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise WeightsError(f"has a malformed header entry for {label}")
+    dtype = _DTYPES.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
+    if dtype is None:
+        raise WeightsError(f"stores {label} as {shorten(entry['dtype'])}; only F32 and F16 are read")
+    shape, offsets = entry["shape"], entry["data_offsets"]
+    if not _naturals(shape) or len(shape) > MAX_RANK:
+        raise WeightsError(f"has shape {shorten(shape)} for {label}, which is no shape")
+    if not _naturals(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= body_size:
+        raise WeightsError(
+            f"puts {label} at bytes {shorten(offsets)}, but has {body_size:,}: truncated or damaged"
+        )
+    if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:
+        raise WeightsError(f"gives {label} of shape {shorten(shape)} {offsets[1] - offsets[0]:,} bytes")
+    return dtype, tuple(shape), offsets[0], offsets[1]
+
+
+def _naturals(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**48 for v in values)
+
+
+def _require_partition(spans: list[tuple[int, int, str]], body_size: int) -> None:
+    """The tensors must fill the body, each byte once."""
+    position, before = 0, "the header"
+    for start, end, name in spans:
+        if start < position:
+            raise WeightsError(f"has tensors {shorten(before)} and {shorten(name)} that overlap")
+        if start > position:
+            raise WeightsError(
+                f"has {start - position:,} bytes that belong to no tensor before {shorten(name)}"
+            )
+        position, before = end, name
+    if position != body_size:
+        raise WeightsError(f"has {body_size - position:,} bytes after its last tensor")
