@@ -104,7 +104,8 @@ def decode_boxes(
         float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
     """
     logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
-    weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    with np.errstate(invalid="ignore"):  # inf - inf, from a broken network, comes out as NaN
+        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
     bins = np.arange(logits.shape[2], dtype=np.float32)
     distance = (weights * bins).sum(axis=2) / weights.sum(axis=2)
     return np.concatenate([points - distance[:, :2], points + distance[:, 2:]], axis=1) * stride
