@@ -1,0 +1,134 @@
+"""Compiled graphs are kept, found again, and made anew when what is kept is no good."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from max.driver import CPU, Buffer
+from max.dtype import DType
+from max.engine import CompiledModel, InferenceSession
+from max.graph import DeviceRef, Graph, TensorType
+
+from yolo_max import compiled
+from yolo_max.cache import cache_folder, write_checked
+from yolo_max.compiled import compile_or_load, graph_key
+from yolo_max.errors import EngineError
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+class OneCompile:
+    """A session that compiles for real once, since that takes seconds, and hands out the same artifact."""
+
+    def __init__(self) -> None:
+        self.session = InferenceSession(devices=[CPU()])
+        self.init = self.session.init
+        self.artifact: CompiledModel | None = None
+
+    def compile(self, graph: Graph) -> CompiledModel:
+        self.artifact = self.artifact or self.session.compile(graph)
+        return self.artifact
+
+
+@pytest.fixture(scope="module")
+def session() -> OneCompile:
+    return OneCompile()
+
+
+def increment() -> Graph:
+    """The smallest graph there is: x + 1."""
+    with Graph("increment", input_types=[TensorType(DType.float32, ["n"], DeviceRef.CPU())]) as graph:
+        graph.output(graph.inputs[0].tensor + 1.0)
+    return graph
+
+
+def obtain(session: Any, key: str = "k") -> tuple[float, bool, int]:
+    """What 1 + 1 is according to the graph, whether it was cached, and how many compiles were announced."""
+    announced: list[None] = []
+    graph, cached = compile_or_load(session, key, increment, lambda: announced.append(None))
+    (y,) = session.init(graph).execute(Buffer.from_numpy(np.ones(1, np.float32)))
+    return float(y.to_numpy()[0]), cached, len(announced)
+
+
+def test_second_time_it_is_found(session: OneCompile) -> None:
+    assert obtain(session) == (2.0, False, 1)
+    assert obtain(session) == (2.0, True, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-100]),  # cut short: the digest tells
+        lambda path: path.write_bytes(b""),  # emptied
+        lambda path: write_checked(path, b"no graph at all"),  # whole, but MAX does not take it
+    ],
+    ids=["truncated", "empty", "foreign"],
+)
+def test_what_is_damaged_is_compiled_again(session: OneCompile, damage: object) -> None:
+    obtain(session)
+    (path,) = cache_folder("graphs").iterdir()
+    damage(path)  # type: ignore[operator]
+    assert obtain(session) == (2.0, False, 1)
+    assert obtain(session) == (2.0, True, 0)
+
+
+def test_without_a_usable_cache_it_compiles_all_the_same(session: OneCompile, root: Path) -> None:
+    root.write_text("a file where the folder should be")
+    assert obtain(session) == (2.0, False, 1)
+
+
+def test_a_graph_that_does_not_compile_is_our_error(session: OneCompile) -> None:
+    class Broken:
+        def compile(self, _: Graph) -> None:
+            raise RuntimeError("no such operation")
+
+    with pytest.raises(EngineError, match="could not compile the graph: no such operation"):
+        compile_or_load(Broken(), "k", increment, lambda: None)
+
+
+def test_the_key_follows_everything_the_code_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {
+        graph_key(precision="f32"),
+        graph_key(precision="bf16"),
+        graph_key(precision="f32", static=(1, 640, 640)),
+    }
+    monkeypatch.setattr(compiled.cpu, "features", lambda: frozenset({"avx2"}))
+    keys.add(graph_key(precision="f32"))
+    monkeypatch.setattr(compiled, "version", lambda name: f"{name} of tomorrow")
+    keys.add(graph_key(precision="f32"))
+    (tmp_path / "nn").mkdir()
+    (tmp_path / "nn" / "blocks.py").write_text("# another graph")
+    monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
+    keys.add(graph_key(precision="f32"))
+    assert len(keys) == 6
+    assert graph_key(precision="f32") in keys  # and it is the same every time
+
+
+CHILD = """
+import sys
+from max.driver import CPU
+from max.engine import CompiledModel, InferenceSession
+sys.path.insert(0, sys.argv[1])
+from test_compiled import obtain
+print(*obtain(InferenceSession(devices=[CPU()])))
+"""
+
+
+def test_two_processes_at_once_both_succeed(root: Path) -> None:
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent)]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in children:
+        output, _ = child.communicate(timeout=300)
+        assert output.split()[0] == "2.0"
+    assert [path.name for path in cache_folder("graphs").iterdir()] == ["k.mef"]
