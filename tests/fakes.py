@@ -1,0 +1,79 @@
+"""A network too small to wait for: weights without tensors and an engine whose boxes depend on the pixels."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.postprocess import anchor_points
+from yolo_max.weights import ModelMeta, Weights
+
+NAMES = {0: "circle", 1: "square", 2: "star"}
+STRIDES = (8, 16, 32)
+
+
+def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
+    """Weights that only `FakeEngine` can run."""
+    meta = ModelMeta(
+        names=NAMES,
+        nc=len(NAMES),
+        reg_max=16,
+        strides=STRIDES,
+        imgsz=imgsz,
+        architecture={},
+        source="fake.pt",
+        source_sha256=sha256,
+    )
+    return Weights(
+        tensors={}, meta=meta, path=Path("fake.safetensors"), sha256=sha256, stored_dtype="float32"
+    )
+
+
+class FakeEngine:
+    """An `yolo_max.engine.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
+
+    Attributes:
+        batches: The shape of every batch it was given.
+        threads: The names of the threads that ran it.
+    """
+
+    def __init__(self, nap: float = 0) -> None:
+        self.nap = nap
+        self.batches: list[tuple[int, ...]] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert batch.dtype == np.uint8
+        assert batch.ndim == 4
+        assert batch.shape[3] == 3
+        self.batches.append(batch.shape)
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.nap)
+        return np.stack([self._head(pixels) for pixels in batch])
+
+    def _head(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        points, _ = anchor_points((pixels.shape[0], pixels.shape[1]), STRIDES)
+        random = np.random.default_rng(zlib.crc32(np.ascontiguousarray(pixels).tobytes()))
+        head = np.zeros((len(points), 64 + len(NAMES)), np.float32)
+        head[:, 64:] = -20
+        for anchor in random.choice(len(points), 3, replace=False):
+            head[anchor, :64] = random.normal(size=64)
+            head[anchor, 64 + random.integers(len(NAMES))] = random.uniform(0, 4)
+        return head
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:
+    """Writes an image of smooth noise; its format is that of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    image = cv2.resize(small, size[::-1], interpolation=cv2.INTER_CUBIC)
+    encoded, data = cv2.imencode(path.suffix, image)
+    assert encoded
+    path.write_bytes(data.tobytes())
+    return path

@@ -1,0 +1,133 @@
+"""The stages: order, bounds, errors and closing, whatever the threads do."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import count, islice
+
+import pytest
+
+from yolo_max.pipeline import in_batches, ordered_map
+
+
+@pytest.fixture
+def executor() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7, 1000])
+def test_results_come_in_order_however_long_each_takes(executor: ThreadPoolExecutor, ahead: int) -> None:
+    random.seed(ahead)
+    naps = [random.random() / 200 for _ in range(60)]
+
+    def double(index: int) -> int:
+        time.sleep(naps[index])
+        return 2 * index
+
+    assert list(ordered_map(double, range(60), executor, ahead)) == [2 * i for i in range(60)]
+
+
+@pytest.mark.parametrize("items", [[], [1]])
+def test_short_inputs(executor: ThreadPoolExecutor, items: list[int]) -> None:
+    assert list(ordered_map(str, items, executor, 4)) == [str(i) for i in items]
+
+
+def test_no_more_is_taken_in_than_the_window_holds(executor: ThreadPoolExecutor) -> None:
+    taken = 0
+
+    def items() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    with closing(ordered_map(lambda i: i, items(), executor, 5)) as results:
+        for received in range(1, 200):
+            next(results)
+            assert taken - received < 5
+
+
+def test_a_stage_that_lags_does_not_let_its_window_run_empty(executor: ThreadPoolExecutor) -> None:
+    """The decoders keep working while the engine does: something is always under way."""
+    started: list[int] = []
+
+    def work(index: int) -> int:
+        started.append(index)
+        return index
+
+    with closing(ordered_map(work, count(), executor, 4)) as results:
+        for received in range(50):
+            assert next(results) == received
+            time.sleep(0.002)
+            if received > 4:
+                assert len(started) > received + 1
+
+
+def test_an_error_surfaces_in_its_place(executor: ThreadPoolExecutor) -> None:
+    def fail_at_seven(index: int) -> int:
+        if index == 7:
+            raise ZeroDivisionError("seven")
+        return index
+
+    results = ordered_map(fail_at_seven, count(), executor, 3)
+    assert list(islice(results, 7)) == list(range(7))
+    with pytest.raises(ZeroDivisionError, match="seven"):
+        next(results)
+
+
+def test_an_error_of_the_source_surfaces(executor: ThreadPoolExecutor) -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("the folder is gone")
+
+    with pytest.raises(OSError, match="the folder is gone"):
+        list(ordered_map(lambda i: i, items(), executor, 3))
+
+
+def test_closing_early_closes_the_stages_before_and_waits_for_what_has_begun() -> None:
+    closed = threading.Event()
+    finished: list[int] = []
+
+    def items() -> Iterator[int]:
+        try:
+            yield from count()
+        finally:
+            closed.set()
+
+    def work(index: int) -> int:
+        time.sleep(0.01)
+        finished.append(index)
+        return index
+
+    with ThreadPoolExecutor(2) as pool:
+        first = ordered_map(work, items(), pool, 4)
+        second = ordered_map(lambda i: i, in_batches(first, 2, lambda _: 1), pool, 2)
+        assert next(second) == [0, 1]
+        second.close()
+        assert closed.is_set()
+        seen = len(finished)
+        time.sleep(0.05)
+        assert len(finished) == seen
+
+
+@pytest.mark.parametrize(
+    ("shapes", "size", "expected"),
+    [
+        ([], 2, []),
+        ([1, 1, 1, 1, 1], 2, [[1, 1], [1, 1], [1]]),  # the last batch is what is left
+        ([1, 1, 2, 2, 1], 4, [[1, 1], [2, 2], [1]]),  # another canvas, another batch
+        ([1, 2, 1, 2], 1, [[1], [2], [1], [2]]),
+        ([None, 1, None, 1, 1], 2, [[None], [1, None, 1], [1]]),  # an unreadable file takes no place
+        ([None] * 5, 2, [[None]] * 5),  # and waits for nobody
+        ([1, *[None] * 5], 2, [[1, None, None, None], [None], [None]]),  # nor piles up behind one image
+        ([None], 3, [[None]]),
+    ],
+)
+def test_in_batches(shapes: list[int | None], size: int, expected: list[list[int | None]]) -> None:
+    assert list(in_batches(iter(shapes), size, lambda shape: shape)) == expected

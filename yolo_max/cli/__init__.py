@@ -1,0 +1,87 @@
+"""The command line, ``yolo-max``: its commands, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from yolo_max import __version__
+from yolo_max.cli import cache, weights
+from yolo_max.cli.console import debugging, say, say_error
+from yolo_max.cli.detect import EPILOG, detect
+from yolo_max.errors import ExitCode, YoloMaxError
+
+app = typer.Typer(
+    name="yolo-max",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    help="YOLOv8 object detection on Modular MAX.",
+)
+app.command(epilog=EPILOG)(detect)
+app.add_typer(weights.app, name="weights")
+app.add_typer(cache.app, name="cache")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"yolo-max {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Runs the command line and exits with an `ExitCode`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Without the name of the program.
+
+    Returns:
+        The exit code. Errors have been printed, on one line each unless tracebacks were asked for.
+    """
+    try:
+        code = app(arguments, prog_name="yolo-max", standalone_mode=False)
+    except YoloMaxError as error:
+        _show(error, str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered must not raise again on the way out.
+        sys.stdout = None  # type: ignore[assignment]
+        return ExitCode.UNEXPECTED
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: options that do not parse
+            _show(error, _usage(error.format_message()))
+            return ExitCode.USAGE
+        _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
+        return ExitCode.UNEXPECTED
+    if code == ExitCode.INTERRUPTED:
+        say("Interrupted.", "yellow")
+    return int(code or ExitCode.OK)
+
+
+def _usage(message: str) -> str:
+    return f"{message.rstrip('.')}; see yolo-max --help." if message else "see yolo-max --help."
+
+
+def _show(error: Exception, message: str) -> None:
+    if debugging():
+        sys.excepthook(type(error), error, error.__traceback__)
+    else:
+        say_error(" ".join(message.split()))

@@ -1,0 +1,129 @@
+"""What the commands share of the terminal: how they say things, and how they show that they are busy.
+
+Results go to stdout; everything said along the way, and every error, goes to stderr. What moves is drawn only
+on a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DEBUG_VARIABLE = "YOLO_MAX_DEBUG"
+
+
+def _ask_for_tracebacks(value: bool) -> bool:
+    if value:
+        os.environ[DEBUG_VARIABLE] = "1"
+    return value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug",
+        callback=_ask_for_tracebacks,
+        is_eager=True,
+        help="Show the traceback of an error.",
+        rich_help_panel="Terminal",
+    ),
+]
+"""The ``--debug`` option of every command."""
+
+
+def debugging() -> bool:
+    """Whether tracebacks were asked for."""
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+@cache
+def stdout() -> Console:
+    """Where results go."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@cache
+def stderr() -> Console:
+    """Where everything else goes."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def say(message: str, style: str | None = None) -> None:
+    """Prints one line on stderr, as it is: nothing in it is markup, and it is not wrapped."""
+    stderr().print(message, style=style, markup=False, emoji=False, soft_wrap=True)
+
+
+def say_error(message: str) -> None:
+    """Prints a one-line error on stderr."""
+    from rich.text import Text
+
+    line = Text.assemble(("Error: ", "bold red"), printable(message))
+    stderr().print(line, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text with what would break a line or move the cursor escaped, as file names may hold anything."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+@contextmanager
+def warnings_as_lines(quiet: bool) -> Iterator[None]:
+    """Shows Python warnings as one line each, or not at all."""
+
+    def show(message: Warning | str, *_: object) -> None:
+        if not quiet:
+            say(f"Warning: {message}", "yellow")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def busy(quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Shows what takes long: on a terminal with a spinner and the time that has gone by, else a plain line.
+
+    Yields:
+        A function that takes the sentence to show.
+    """
+    if quiet:
+        yield lambda _: None
+        return
+    if not stderr().is_terminal:
+        yield say
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=stderr()) as progress:
+
+        def begin(sentence: str) -> None:
+            finish()
+            progress.add_task(sentence, total=1)
+
+        def finish() -> None:
+            for task in progress.tasks:
+                progress.update(task.id, completed=1)
+
+        yield begin
+        finish()

@@ -1,0 +1,105 @@
+"""Ordered, bounded, threaded stages: what lets decoding and writing go on while the engine runs.
+
+A pipeline is a chain of generators. Each stage pulls from the one before it, so nothing runs further ahead
+than its window allows, however long the input is:
+
+    sources ─► ordered_map(decode) ─► in_batches ─► engine, on the caller's thread ─► ordered_map(finish)
+
+Results come out in the order of the sources. An exception on a worker thread is raised where its result is
+asked for, and closing the last generator (or leaving its loop early) closes every stage before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+from concurrent.futures import Executor, Future, wait
+from contextlib import contextmanager
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, ahead: int
+) -> Generator[Result, None, None]:
+    """Applies a function on the executor's threads and yields the results in order.
+
+    One item is taken in for each result handed out, on the caller's thread; while the next result is not
+    ready, more are, until ``ahead`` are under way. So a slow consumer never makes the window grow, and a slow
+    function never lets it run empty.
+
+    Args:
+        function: Runs on a worker thread.
+        items: Pulled from one at a time; a generator is closed along with this one.
+        executor: Outlives this generator.
+        ahead: How many items may be under way at once, at least 1.
+
+    Yields:
+        ``function(item)`` for each item.
+
+    Raises:
+        BaseException: Whatever ``function`` or ``items`` raised, in the place of that item.
+    """
+    window: deque[Future[Result]] = deque()
+    with _closing(items) as source:
+        try:
+            exhausted = False
+            while not exhausted or window:
+                if not exhausted:
+                    try:
+                        item = next(source)
+                    except StopIteration:
+                        exhausted = True
+                    else:
+                        window.append(executor.submit(function, item))
+                if window and (exhausted or len(window) >= ahead or window[0].done()):
+                    yield window.popleft().result()
+        finally:
+            # What has begun may finish: a file abandoned half written helps nobody.
+            wait([future for future in window if not future.cancel()])
+
+
+def in_batches(
+    items: Iterable[Item], size: int, canvas_of: Callable[[Item], Hashable]
+) -> Generator[list[Item], None, None]:
+    """Cuts a stream into runs that one execution of the engine can serve.
+
+    Args:
+        items: In order; a generator is closed along with this one.
+        size: The most images in a batch, at least 1.
+        canvas_of: The shape of an item's canvas; only equal ones share a batch. None for an item without an
+            image (one that could not be read): it rides along and takes no place.
+
+    Yields:
+        Consecutive items, never none, at most ``size`` of them with an image.
+    """
+    batch: list[Item] = []
+    images, shape = 0, None
+    with _closing(items) as source:
+        for item in source:
+            canvas = canvas_of(item)
+            if canvas is not None:
+                if images and canvas != shape:
+                    yield batch
+                    batch, images = [], 0
+                images, shape = images + 1, canvas
+            batch.append(item)
+            # Unreadable files wait for nobody, and a long run of them does not pile up behind one image.
+            if images in (0, size) or len(batch) == 2 * size:
+                yield batch
+                batch, images = [], 0
+        if batch:
+            yield batch
+
+
+@contextmanager
+def _closing(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
+    """The items' iterator, closed on the way out when it is a generator."""
+    source = iter(items)
+    try:
+        yield source
+    finally:
+        if isinstance(source, Generator):
+            source.close()
