@@ -96,7 +96,9 @@ class Fates:
             iou: A detection is a candidate of its class from this IoU on ...
             confidence: ... and up to this difference of confidence.
         """
-        return np.count_nonzero(self._same(detections, iou, confidence)[:, self.open], axis=1) > 0
+        same = self._same(detections, iou, confidence)
+        calls: NDArray[np.bool_] = np.count_nonzero(same[:, self.open], axis=1) > 0
+        return calls
 
     def missing(self, detections: Detections, side: str, iou: float, confidence: float) -> Iterator[str]:
         """Says what ``side`` has that it must not have, and lacks that it must have; see `open_calls`."""
