@@ -31,8 +31,11 @@ _TORCH = re.compile(
 # What a stand-in takes the place of: the modules of a model, and the metadata that training leaves beside it.
 _STAND_IN = re.compile(
     r"ultralytics\.nn(\.\w+)+ [A-Z]\w*|ultralytics(\.yolo)?\.utils(\.loss|\.tal)? [A-Z]\w*"
-    r"|torch\.nn\.modules(\.\w+)+ [A-Z]\w*|pathlib(\._local)? (Posix|Windows)Path"
-    r"|numpy dtype|numpy(\._core|\.core)\.multiarray scalar|(__builtin__|builtins) getattr"
+    r"|torch\.nn\.modules(\.\w+)+ [A-Z]\w*"
+)
+_VALUE = re.compile(
+    r"pathlib(\._local)? (Posix|Windows)Path|numpy dtype|numpy(\._core|\.core)\.multiarray scalar"
+    r"|(__builtin__|builtins) getattr"
 )
 # Opcodes that find or call something by another way than GLOBAL; torch.save writes none of them.
 _REFUSED_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID"}
@@ -41,16 +44,28 @@ _torch_registry = threading.Lock()  # torch keeps one allow-list per process
 
 
 class StandIn:
-    """An object of a class that is not loaded; its attributes are those it was saved with."""
+    """An object of a class that is not loaded; its attributes are those it was saved with.
 
-    def __init__(self, *args: Any) -> None:
-        """Keeps the arguments of a constructor or function that is not called."""
-        self.args = args
+    Modules are restored attribute by attribute, never constructed: a pickle that calls one is refused.
+    """
+
+    def __init__(self, *_: Any) -> None:
+        """Refuses to be called."""
+        raise WeightsError(
+            f"calls {type(self).__name__}, where a checkpoint only restores it; it was not opened"
+        )
 
     def __setstate__(self, state: Any) -> None:
         """Takes over the saved attributes."""
         if isinstance(state, dict):
             vars(self).update(state)
+
+
+class _Value(StandIn):
+    """Metadata that a checkpoint does construct: a path, a NumPy scalar."""
+
+    def __init__(self, *_: Any) -> None:
+        """Drops the arguments; nothing here needs the value."""
 
 
 def load(data: bytes) -> Any:
@@ -70,11 +85,16 @@ def load(data: bytes) -> Any:
     stand_ins = _scan(_pickle_of(data))
     import torch
 
-    registered = [(type(name.split()[1], (StandIn,), {}), _modern(name)) for name in sorted(stand_ins)]
+    registered = [
+        (type(name.split()[1], (_Value if _VALUE.fullmatch(name) else StandIn,), {}), _modern(name))
+        for name in sorted(stand_ins)
+    ]
     try:
         with _torch_registry, torch.serialization.safe_globals(registered), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except Exception as error:  # the unpickler lets whatever a malformed pickle provokes pass through
         raise WeightsError(f"cannot be read as a PyTorch checkpoint ({_first_line(error)})") from error
     return content
@@ -124,7 +144,7 @@ def _scan(pickle: bytes) -> set[str]:
     try:
         for opcode, argument, _ in pickletools.genops(pickle):
             name = str(argument) if opcode.name == "GLOBAL" else None
-            if name is not None and _STAND_IN.fullmatch(name):
+            if name is not None and (_STAND_IN.fullmatch(name) or _VALUE.fullmatch(name)):
                 stand_ins.add(name)
             elif name is not None and not _TORCH.fullmatch(name):
                 refused.add(name.replace(" ", "."))

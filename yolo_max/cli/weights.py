@@ -4,65 +4,100 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from yolo_max.cli.console import Debug, busy, printable, say, stdout
+from yolo_max.fetch import fetch
 from yolo_max.weights import Weights, convert, load_weights, write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from yolo_max.architecture import Layer
 
 app = typer.Typer(no_args_is_help=True, help="Convert, inspect or fetch weights.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
 @app.command(name="convert")
 def convert_command(
-    checkpoint: Annotated[str, typer.Argument(help="A YOLOv8 detection checkpoint, .pt.", metavar="IN.pt")],
+    checkpoint: Annotated[
+        str, typer.Argument(help="A YOLOv8 detection checkpoint, .pt.", metavar="IN.pt", show_default=False)
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Where to write; by default IN.safetensors in this folder."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where to write.",
+            metavar="OUT.safetensors",
+            show_default="IN.safetensors, in this folder",
+        ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store float16: half the size, computed in float32.")
+        bool, typer.Option("--half", help="Store float16, half the size; it is computed in float32 again.")
     ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Fold BatchNorm into the convolutions and write safetensors, which load without PyTorch."""
     target = out or Path(Path(checkpoint).stem + ".safetensors")
-    meta, data = convert(checkpoint, half=half)
-    write(target, data)
-    kind = "float16" if half else "float32"
-    typer.echo(f"{target}: {meta.nc} classes, {kind}, {len(data) / 1e6:.1f} MB")
+    with busy(quiet) as begin:
+        begin(f"Converting {printable(checkpoint)}")
+        meta, data = convert(checkpoint, half=half)
+        write(target, data)
+    if not quiet:
+        kind = "float16" if half else "float32"
+        say(f"Wrote {printable(str(target))}: {meta.nc} classes, {kind}, {len(data) / 1e6:.1f} MB.")
 
 
 @app.command()
 def info(
-    weights: Annotated[str, typer.Argument(help="A .safetensors or .pt file, or a name.", metavar="FILE")],
+    weights: Annotated[
+        str,
+        typer.Argument(
+            help="A .safetensors or .pt file, or a name.", metavar="FILE|NAME", show_default=False
+        ),
+    ],
     as_json: Json = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show what a weights file holds: layers, classes, where it came from."""
     loaded = load_weights(weights)
     if as_json:
         typer.echo(json.dumps(_summary(loaded), ensure_ascii=False))
         return
-    console = Console()
-    console.print(_header(loaded))
-    console.print(_layers(loaded))
-    console.print(f"[bold]classes[/bold]  {escape(', '.join(loaded.meta.names.values()))}", highlight=False)
+    stdout().print(_header(loaded))
+    stdout().print()
+    stdout().print(_layers(loaded))
+    stdout().print("\n[bold]classes[/]")
+    stdout().print(", ".join(loaded.meta.names.values()), markup=False, emoji=False)
 
 
-@app.command()
-def fetch(
-    name: Annotated[str, typer.Argument(help="An official model, such as yolov8n; n, s, m, l or x.")],
+@app.command(name="fetch")
+def fetch_command(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="An official model: yolov8n, yolov8s, yolov8m, yolov8l or yolov8x.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ],
     force: Annotated[bool, typer.Option("--force", help="Download it even if it is there.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Download an official checkpoint through Ultralytics into the user's cache, and convert it."""
-    from yolo_max.fetch import fetch as fetch_weights
-
-    loaded = fetch_weights(name, force=force)
-    typer.echo(f"{loaded.path}: {loaded.meta.nc} classes, sha256 {loaded.meta.source_sha256}")
+    with busy(quiet) as begin:
+        begin(f"Fetching {printable(name)}")
+        loaded = fetch(name, force=force)
+    if not quiet:
+        say(f"{loaded.path}: {loaded.meta.nc} classes, sha256 {loaded.meta.source_sha256}.")
 
 
 def _summary(weights: Weights) -> dict[str, Any]:
@@ -98,8 +133,11 @@ def _summary(weights: Weights) -> dict[str, Any]:
 
 
 def _header(weights: Weights) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
     meta = weights.meta
-    table = Table.grid(padding=(0, 2))
+    table = Table.grid("key", "value", padding=(0, 2))
     for key, value in (
         ("file", str(weights.path)),
         ("sha256", weights.sha256),
@@ -109,23 +147,44 @@ def _header(weights: Weights) -> Table:
         ("input", f"{meta.imgsz} x {meta.imgsz} pixels, strides {', '.join(map(str, meta.strides))}"),
         ("head", f"{meta.nc} classes, {meta.reg_max} bins a side"),
     ):
-        table.add_row(f"[bold]{key}[/bold]", escape(value))
+        table.add_row(Text(key, "bold"), Text(printable(value), overflow="fold"))
     return table
 
 
 def _layers(weights: Weights) -> Table:
-    table = Table(title="architecture", title_justify="left", box=None, header_style="bold")
-    for heading in ("layer", "from", "module", "in", "out", "parameters"):
-        table.add_column(heading, justify="left" if heading in ("from", "module") else "right")
-    table.add_column("arguments")
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for heading in ("layer", "from", "module", "channels", "parameters", ""):
+        right = heading in ("layer", "channels", "parameters")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "module")
     for layer in weights.meta.network().layers:
         table.add_row(
             str(layer.index),
             ", ".join("image" if source < 0 else str(source) for source in layer.from_),
-            escape(layer.module) + (f" x {layer.copies}" if layer.copies > 1 else ""),
-            " + ".join(map(str, layer.c_in)),
+            layer.module + (f" x {layer.copies}" if layer.copies > 1 else ""),
             str(layer.c_out),
             f"{layer.parameters:,}" if layer.parameters else "",
-            escape(", ".join(f"{name} {value}" for name, value in layer.args.items())),
+            _describe(layer),
         )
     return table
+
+
+def _describe(layer: Layer) -> str:
+    """What the arguments of a layer come to, in a few words."""
+    a = layer.args
+    shortcut = ", shortcut" if a.get("shortcut") else ""
+    match layer.module:
+        case "Conv":
+            return f"{a['kernel']} x {a['kernel']}" + (f", stride {a['stride']}" if a["stride"] > 1 else "")
+        case "Bottleneck":
+            return f"hidden {a['hidden']}{shortcut}"
+        case "C2f":
+            return f"{a['bottlenecks']} x {a['hidden']}{shortcut}"
+        case "SPPF":
+            return f"hidden {a['hidden']}, pool {a['kernel']}"
+        case "nn.Upsample":
+            return f"x {a['scale']}"
+        case "Detect":
+            return f"hidden {a['box_hidden']} and {a['class_hidden']}"
+    return ""
