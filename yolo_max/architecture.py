@@ -96,11 +96,6 @@ class Architecture:
     strides: tuple[int, ...]
     unported: tuple[str, ...] = ()
 
-    @property
-    def kept(self) -> frozenset[int]:
-        """Layers whose output is read by a layer other than the next one."""
-        return frozenset(f for layer in self.layers for f in layer.from_ if 0 <= f != layer.index - 1)
-
     def unsupported(self, supported: Collection[str] = KNOWN_MODULES) -> tuple[str, ...]:
         """What a port of the modules ``supported`` cannot run, as phrases with layer numbers."""
         problems = list(self.unported)

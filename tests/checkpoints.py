@@ -1,0 +1,106 @@
+"""Checkpoints for the tests: small YOLOv8 networks with random weights, saved as training saves them."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+from yolo_max.ultralytics_import import import_ultralytics
+
+NARROW = 0.0625
+"""Width factor of the small networks: 8 to 64 channels."""
+
+
+def table(nc: int = 3, *, depth: float = 0.33, width: float = NARROW, **changes: Any) -> dict[str, Any]:
+    """YOLOv8's architecture table, as a checkpoint carries it, of one scale."""
+    backbone = [
+        [-1, 1, "Conv", [64, 3, 2]],
+        [-1, 1, "Conv", [128, 3, 2]],
+        [-1, 3, "C2f", [128, True]],
+        [-1, 1, "Conv", [256, 3, 2]],
+        [-1, 6, "C2f", [256, True]],
+        [-1, 1, "Conv", [512, 3, 2]],
+        [-1, 6, "C2f", [512, True]],
+        [-1, 1, "Conv", [1024, 3, 2]],
+        [-1, 3, "C2f", [1024, True]],
+        [-1, 1, "SPPF", [1024, 5]],
+    ]
+    head = [
+        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+        [[-1, 6], 1, "Concat", [1]],
+        [-1, 3, "C2f", [512]],
+        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+        [[-1, 4], 1, "Concat", [1]],
+        [-1, 3, "C2f", [256]],
+        [-1, 1, "Conv", [256, 3, 2]],
+        [[-1, 12], 1, "Concat", [1]],
+        [-1, 3, "C2f", [512]],
+        [-1, 1, "Conv", [512, 3, 2]],
+        [[-1, 9], 1, "Concat", [1]],
+        [-1, 3, "C2f", [1024]],
+        [[15, 18, 21], 1, "Detect", ["nc"]],
+    ]
+    scales = {"t": [depth, width, 1024]}
+    return {"nc": nc, "scales": scales, "scale": "t", "backbone": backbone, "head": head, **changes}
+
+
+def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
+    """An Ultralytics DetectionModel whose weights and BatchNorm statistics are random.
+
+    The variances go from 0.007 to 2.7, as they do in trained networks, so that a wrong eps shows.
+    """
+    import_ultralytics()
+    import torch
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(seed)
+    model = DetectionModel(copy.deepcopy(dict(architecture)), verbose=False).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            low, high = math.log(0.007), math.log(2.7)
+            module.running_var.copy_(torch.exp(torch.empty_like(module.running_var).uniform_(low, high)))
+            module.running_mean.normal_()
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias)
+    model.names = {i: f"thing {i}" for i in range(model.yaml["nc"])}
+    model.args = {"imgsz": 320, "task": "detect"}
+    return model
+
+
+def saved(content: Any) -> bytes:
+    """What ``torch.save`` writes for an object."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def checkpoint(model: Any, **entries: Any) -> bytes:
+    """A checkpoint as the trainer leaves it, in half precision; ``entries`` replace or add some."""
+    content = {
+        "epoch": -1,
+        "model": copy.deepcopy(model).half(),
+        "ema": None,
+        "train_args": {"imgsz": 320},
+        **entries,
+    }
+    return saved(content)
+
+
+def archive(pickle: bytes, members: Mapping[str, bytes] | None = None, *, root: str = "archive") -> bytes:
+    """A zip in torch.save's layout around a pickle."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, data in {
+            "data.pkl": pickle,
+            "version": b"3\n",
+            "byteorder": b"little",
+            **(members or {}),
+        }.items():
+            file.writestr(f"{root}/{name}", data)
+    return buffer.getvalue()
