@@ -1,5 +1,33 @@
 """yolo_max: YOLOv8 detection ported by hand onto Modular MAX."""
 
+from __future__ import annotations
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yolo_max.detections import Detections
+    from yolo_max.detector import Detector
+    from yolo_max.weights import load_weights
+
+__all__ = ["Detections", "Detector", "__version__", "load_weights"]
 
 __version__ = version("yolo-max")
+
+_HOMES = {
+    "Detections": "yolo_max.detections",
+    "Detector": "yolo_max.detector",
+    "load_weights": "yolo_max.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: importing the package costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,224 @@
+"""The detector: one image from anywhere, many in order, and options refused before anything is done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeEngine, fake_weights, write_image
+from PIL import Image
+
+from yolo_max.detections import Detections
+from yolo_max.detector import Detector, Result
+from yolo_max.errors import ImageError, UsageError, WeightsError
+
+
+def detector(**options: Any) -> Detector:
+    return Detector(fake_weights(), **{"engine": FakeEngine(), **options})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> list[Path]:
+    """Nine images of several sizes and an unreadable one, the fourth."""
+    sizes = [(40, 60), (60, 40), (64, 64), (300, 20), (1, 1), (48, 64), (40, 60), (40, 60), (90, 120)]
+    paths = [write_image(tmp_path / f"{i}.png", i, size) for i, size in enumerate(sizes)]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    paths.insert(3, tmp_path / "broken.png")
+    return paths
+
+
+def test_every_kind_of_image_gives_the_same_detections(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", 1)
+    bgr = cv2.imread(str(path))
+    assert bgr is not None
+    detect = detector()
+    expected = detect(path)
+    assert len(expected) > 0
+    assert expected.image_size == (40, 60)
+    for image in (str(path), bgr, Image.open(path), path.read_bytes()):
+        assert detect(image) == expected
+
+
+def test_an_unreadable_image_is_an_error_that_names_it(folder: list[Path]) -> None:
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        detector()(folder[3])
+
+
+def test_boxes_lie_inside_the_image(folder: list[Path]) -> None:
+    for result in detector(conf=0.01).stream(folder):
+        if result.detections is not None:
+            height, width = result.detections.image_size
+            assert (result.detections.xyxy >= 0).all()
+            assert (result.detections.xyxy <= [width, height, width, height]).all()
+
+
+@pytest.mark.parametrize("rect", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 4, 100])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_stream_gives_what_single_calls_give(
+    folder: list[Path], rect: bool, batch: int, workers: int
+) -> None:
+    detect = detector(rect=rect)
+    results = list(detect.stream(folder, batch=batch, workers=workers))
+    assert [result.source for result in results] == folder
+    for path, result in zip(folder, results, strict=True):
+        if path.name == "broken.png":
+            assert result.detections is None
+            assert isinstance(result.error, ImageError)
+        else:
+            assert result.error is None
+            assert result.detections == detect(path)
+            assert result.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
+
+
+def test_batches_are_full_and_of_one_canvas(folder: list[Path]) -> None:
+    engine = FakeEngine()
+    list(detector(engine=engine).stream(folder, batch=4))
+    assert engine.batches == [(4, 64, 64, 3), (4, 64, 64, 3), (1, 64, 64, 3)]
+
+
+def test_rect_cuts_the_canvas_to_the_image(folder: list[Path]) -> None:
+    engine = FakeEngine()
+    list(detector(engine=engine, rect=True).stream(folder, batch=1))
+    assert set(engine.batches) == {(1, 64, 64, 3), (1, 64, 32, 3)}
+
+
+def test_the_network_runs_on_the_callers_thread(folder: list[Path]) -> None:
+    engine = FakeEngine()
+    list(detector(engine=engine).stream(folder))
+    assert engine.threads == {threading.current_thread().name}
+
+
+def test_images_are_kept_only_on_request(folder: list[Path]) -> None:
+    detect = detector()
+    assert all(result.image is None for result in detect.stream(folder))
+    for path, result in zip(folder, detect.stream(folder, keep_images=True), strict=True):
+        if result.error is None:
+            assert np.array_equal(result.image, cv2.imread(str(path)))  # type: ignore[arg-type]
+
+
+def test_map_applies_its_function_off_the_callers_thread(folder: list[Path]) -> None:
+    def where(result: Result) -> tuple[Any, str]:
+        return result.source, threading.current_thread().name
+
+    mapped = list(detector().map(where, folder))
+    assert [source for source, _ in mapped] == folder
+    assert threading.current_thread().name not in {name for _, name in mapped}
+
+
+def test_a_stream_reads_ahead_within_bounds(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.png", 1)
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield path
+
+    stream = detector().stream(endless(), batch=2, workers=2)
+    for received in range(1, 100):
+        next(stream)
+        assert taken - received <= 2 * (2 + 2) + 2
+    stream.close()
+
+
+def test_leaving_a_stream_early_stops_its_threads(folder: list[Path]) -> None:
+    before = threading.active_count()
+    for result in detector().stream(folder):
+        assert result.detections is not None
+        break
+    else:
+        pytest.fail("nothing came")
+    import gc
+
+    gc.collect()
+    assert threading.active_count() == before
+
+
+def _raise(*_: object) -> Any:
+    raise ZeroDivisionError("in a worker")
+
+
+@pytest.mark.parametrize("stage", ["function", "engine", "postprocess"])
+def test_an_exception_surfaces(stage: str, folder: list[Path]) -> None:
+    before = threading.active_count()
+    detect = detector()
+    if stage != "function":
+        setattr(detect, stage, _raise)
+    with pytest.raises(ZeroDivisionError):
+        list(detect.map(_raise, folder) if stage == "function" else detect.stream(folder))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"conf": float("nan")}, "conf is nan"),
+        ({"conf": 2}, "conf is 2"),
+        ({"conf": -1}, "conf is -1"),
+        ({"iou": float("nan")}, "iou is nan"),
+        ({"iou": 1.01}, r"iou is 1\.01"),
+        ({"imgsz": 0}, "imgsz is 0"),
+        ({"imgsz": 31}, "imgsz is 31"),
+        ({"imgsz": 100000}, "imgsz is 100000"),
+        ({"max_det": 0}, "max_det is 0"),
+        ({"batch": 0}, "batch is 0"),
+        ({"threads": 0}, "threads is 0"),
+        ({"threads": -1}, "threads is -1"),
+        ({"max_pixels": 0}, "max_pixels is 0"),
+        ({"classes": ["sqare"]}, "did you mean 'square'"),
+        ({"classes": [3]}, "no class 3"),
+        ({"engine": "onnx"}, "no engine 'onnx'; take one of max, torch"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        detector(**options)
+
+
+def test_a_stream_refuses_at_once() -> None:
+    with pytest.raises(UsageError, match="batch is 0"):
+        detector().stream([], batch=0)
+    with pytest.raises(UsageError, match="workers is -1"):
+        detector().stream([], workers=-1)
+
+
+def test_weights_that_are_not_there() -> None:
+    with pytest.raises(WeightsError):
+        Detector("no/such/file.safetensors", engine=FakeEngine())
+
+
+def test_imgsz_is_rounded_up_or_the_weights_own() -> None:
+    assert detector().imgsz == (64, 64)
+    with pytest.warns(UserWarning, match="imgsz 100 is not a multiple of 32; 128 is used"):
+        assert detector(imgsz=100).imgsz == (128, 128)
+
+
+def test_classes_and_thresholds_reach_the_results(folder: list[Path]) -> None:
+    def found(**options: Any) -> Detections:
+        return detector(**options)(folder[0])
+
+    everything = found(conf=0)
+    assert set(found(conf=0, classes=["STAR", 0]).class_id) <= {0, 2}
+    assert (found(conf=0.9).confidence > 0.9).all()
+    assert len(found(conf=0, max_det=1)) == 1
+    assert found(conf=0, max_det=1)[0] == everything[0]
+
+
+def test_the_package_imports_next_to_nothing() -> None:
+    code = (
+        "import sys, yolo_max; assert 'numpy' not in sys.modules; "
+        "from yolo_max import Detector, Detections, load_weights; print(Detector.__module__); "
+        "heavy = {'torch', 'ultralytics', 'matplotlib', 'max', 'rich', 'typer'} & sys.modules.keys(); "
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("yolo_max.detector\n", "")

@@ -1,0 +1,329 @@
+"""Detector: weights, engine, pre- and post-processing as one object, for one image or a stream of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.cpu import available_threads
+from yolo_max.detections import Detections
+from yolo_max.errors import ImageError, UsageError
+from yolo_max.images import DEFAULT_MAX_PIXELS, ImageSource, read_image
+from yolo_max.letterbox import Letterbox
+from yolo_max.options import parse_classes, parse_imgsz
+from yolo_max.pipeline import in_batches, ordered_map
+from yolo_max.postprocess import Postprocess
+from yolo_max.weights import Weights, load_weights
+
+if TYPE_CHECKING:
+    from yolo_max.engine import Engine
+
+ENGINES = ("max", "torch")
+Finished = TypeVar("Finished")
+
+
+@dataclass
+class Result:
+    """What became of one image of a stream.
+
+    Attributes:
+        source: The image as it was given.
+        detections: What was found; None when the image could not be read.
+        error: Why the image could not be read; None when it was.
+        image: uint8 [H, W, 3] BGR, the image as displayed, when the stream was asked to keep it.
+        times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time over
+            its images), postprocess.
+    """
+
+    source: ImageSource
+    detections: Detections | None = None
+    error: ImageError | None = None
+    image: NDArray[np.uint8] | None = field(default=None, repr=False)
+    times_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Job:
+    """One image on its way through the stages."""
+
+    result: Result
+    canvas: NDArray[np.uint8] | None = None
+    letterbox: Letterbox | None = None
+    head: NDArray[np.float32] | None = None
+
+
+class Detector:
+    """Finds objects in images.
+
+        detector = Detector("yolov8n")
+        for box in detector("street.jpg"):
+            print(box.class_name, box.confidence, box.xyxy)
+
+    Attributes:
+        weights: The weights in use.
+        imgsz: (height, width) in pixels of the canvas that images are letterboxed into.
+        engine: The raw network: uint8 [B, H, W, 3] RGB to the raw head, float32 [B, A, 4 * reg_max + nc].
+        postprocess: Turns the raw head of one image into `Detections`.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | Weights,
+        *,
+        engine: str | Engine = "max",
+        imgsz: int | Sequence[int] | None = None,
+        conf: float = 0.25,
+        iou: float = 0.7,
+        classes: int | str | Iterable[int | str] | None = None,
+        max_det: int = 300,
+        agnostic_nms: bool = False,
+        device: str = "auto",
+        precision: str = "f32",
+        kernels: str = "auto",
+        threads: int | None = None,
+        batch: int = 1,
+        rect: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Loads the weights and compiles the network, or takes it from the cache.
+
+        Names and defaults are Ultralytics' where it has them.
+
+        Args:
+            weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
+            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.Engine`.
+            imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
+                Rounded up to a multiple of the largest stride, with a warning.
+            conf: Boxes of a confidence above this are kept; in [0, 1].
+            iou: Boxes that overlap a better one of their class by more than this are dropped; in [0, 1].
+            classes: Only these classes, by id or name; all when absent.
+            max_det: At most so many boxes an image.
+            agnostic_nms: Whether boxes of different classes suppress each other.
+            device: "cpu", "gpu", or "auto" for a GPU where there is one.
+            precision: "f32" or "bf16".
+            kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
+            threads: Threads of the engine; the CPUs this process may run on when absent.
+            batch: Images in one execution of the network when a stream is read.
+            rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
+                to compute, and slightly other boxes.
+            max_pixels: Images of more pixels are refused by their header, before any decoding.
+            report: Called with a sentence when something begins that takes long.
+
+        Raises:
+            UsageError: An option has a value that makes no sense.
+            WeightsError: The weights are missing, damaged, or of a network that is not ported.
+            EngineError: The device, the kernels or the precision are not to be had on this machine.
+        """
+        for name, value in (("batch", batch), ("max_pixels", max_pixels), ("threads", threads)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}, but it must be at least 1.")
+        self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
+        meta = self.weights.meta
+        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
+        self.postprocess = Postprocess(
+            meta.names,
+            strides=tuple(meta.strides),
+            reg_max=meta.reg_max,
+            conf=conf,
+            iou=iou,
+            classes=parse_classes(classes, meta.names),
+            agnostic_nms=agnostic_nms,
+            max_det=max_det,
+        )
+        self.batch = batch
+        self.rect = rect
+        self.max_pixels = max_pixels
+        # What costs seconds comes last, after everything that can be refused in no time.
+        self.engine: Engine = _engine(
+            engine,
+            self.weights,
+            imgsz=self.imgsz,
+            batch=batch,
+            device=device,
+            precision=precision,
+            kernels=kernels,
+            threads=threads,
+            report=report,
+        )
+
+    def __call__(self, image: ImageSource) -> Detections:
+        """Finds the objects in one image.
+
+        Args:
+            image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
+
+        Returns:
+            The detections, in pixels of the image as displayed, most confident first.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
+        job = self._prepare(image, keep_image=False)
+        if job.result.error:
+            raise job.result.error
+        self._infer([job])
+        self._postprocess(job)
+        assert job.result.detections is not None
+        return job.result.detections
+
+    def stream(
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        keep_images: bool = False,
+        batch: int | None = None,
+        workers: int | None = None,
+    ) -> Generator[Result, None, None]:
+        """Finds the objects in many images, decoding ahead on threads while the network runs.
+
+        Memory stays bounded whatever the number of images: a few are decoded ahead, a few are being finished.
+        The network runs on the thread that asks for results. Leaving the loop early stops everything.
+
+        Args:
+            sources: Paths or images, as for a single one; pulled from as they are needed.
+            keep_images: Whether results carry the decoded image, to be drawn on.
+            batch: Images in one execution of the network; the detector's own when absent.
+            workers: Threads that decode and finish; the CPUs this process may run on when absent.
+
+        Yields:
+            A `Result` for each source, in order. An image that cannot be read is a result with its error.
+
+        Raises:
+            UsageError: ``batch`` or ``workers`` is less than 1.
+            Exception: Whatever a worker or ``sources`` raised.
+        """
+        return self.map(_itself, sources, keep_images=keep_images, batch=batch, workers=workers)
+
+    def map(
+        self,
+        function: Callable[[Result], Finished],
+        sources: Iterable[ImageSource],
+        *,
+        keep_images: bool = False,
+        batch: int | None = None,
+        workers: int | None = None,
+    ) -> Generator[Finished, None, None]:
+        """As `stream`, with a function that is applied to each result on a worker thread.
+
+        Args:
+            function: What it returns is yielded in place of the result.
+            sources: As for `stream`, and so are the others.
+            keep_images: Likewise.
+            batch: Likewise.
+            workers: Likewise.
+
+        Yields:
+            ``function(result)`` for each source, in order.
+
+        Raises:
+            UsageError: ``batch`` or ``workers`` is less than 1.
+            Exception: Whatever a worker, ``function`` or ``sources`` raised.
+        """
+        batch = self.batch if batch is None else batch
+        workers = available_threads() if workers is None else workers
+        for name, value in (("batch", batch), ("workers", workers)):
+            if value < 1:
+                raise UsageError(f"{name} is {value}, but it must be at least 1.")
+        return self._stages(function, sources, keep_images, batch, workers)
+
+    def _stages(
+        self,
+        function: Callable[[Result], Finished],
+        sources: Iterable[ImageSource],
+        keep_images: bool,
+        batch: int,
+        workers: int,
+    ) -> Generator[Finished, None, None]:
+        def prepare(source: ImageSource) -> _Job:
+            return self._prepare(source, keep_images)
+
+        def complete(job: _Job) -> Finished:
+            self._postprocess(job)
+            return function(job.result)
+
+        ahead = batch + workers
+        with ThreadPoolExecutor(workers, "yolo-max") as executor:
+            prepared = ordered_map(prepare, sources, executor, ahead)
+            batches = in_batches(prepared, batch, _canvas_shape)
+            with closing(ordered_map(complete, self._inferred(batches), executor, ahead)) as finished:
+                yield from finished
+
+    def _inferred(self, batches: Generator[list[_Job], None, None]) -> Iterator[_Job]:
+        with closing(batches):
+            for batch in batches:
+                self._infer(batch)
+                yield from batch
+
+    def _prepare(self, source: ImageSource, keep_image: bool) -> _Job:
+        job = _Job(Result(source))
+        try:
+            with _timed(job.result, "decode"):
+                image = read_image(source, max_pixels=self.max_pixels)
+            with _timed(job.result, "letterbox"):
+                size = image.shape[0], image.shape[1]
+                fit = Letterbox.fit_rect if self.rect else Letterbox.fit
+                job.letterbox = fit(size, self.imgsz)
+                job.canvas = job.letterbox.render(image)
+        except ImageError as error:
+            job.result.error = error
+        else:
+            job.result.image = image if keep_image else None
+        return job
+
+    def _infer(self, batch: list[_Job]) -> None:
+        """Gives each job of a batch its raw head, and lets its canvas go."""
+        jobs = [job for job in batch if job.canvas is not None]
+        if not jobs:
+            return
+        start = perf_counter()
+        canvases = [job.canvas for job in jobs if job.canvas is not None]
+        heads = self.engine(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
+        each = (perf_counter() - start) * 1000 / len(jobs)
+        for job, head in zip(jobs, heads, strict=True):
+            job.head, job.canvas = head, None
+            job.result.times_ms["infer"] = each
+
+    def _postprocess(self, job: _Job) -> None:
+        if job.head is None or job.letterbox is None:
+            return
+        with _timed(job.result, "postprocess"):
+            job.result.detections = self.postprocess(job.head, job.letterbox)
+        job.head = None
+
+
+def _canvas_shape(job: _Job) -> tuple[int, ...] | None:
+    return None if job.canvas is None else job.canvas.shape
+
+
+def _itself(result: Result) -> Result:
+    return result
+
+
+@contextmanager
+def _timed(result: Result, stage: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    result.times_ms[stage] = (perf_counter() - start) * 1000
+
+
+def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:
+    if not isinstance(engine, str):
+        return engine
+    if engine == "max":
+        from yolo_max.engine import MaxEngine
+
+        return MaxEngine(weights, **options)
+    if engine == "torch":
+        from yolo_max.reference import TorchEngine
+
+        return TorchEngine(weights, **options)
+    raise UsageError(f"There is no engine {engine!r}; take one of {', '.join(ENGINES)}.")
