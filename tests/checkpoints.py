@@ -48,6 +48,24 @@ def table(nc: int = 3, *, depth: float = 0.33, width: float = NARROW, **changes:
     return {"nc": nc, "scales": scales, "scale": "t", "backbone": backbone, "head": head, **changes}
 
 
+def tiny_table(nc: int = 3) -> dict[str, Any]:
+    """The table of a network of nine layers, each kind of YOLOv8's among them."""
+    backbone = [
+        [-1, 1, "Conv", [8, 3, 2]],
+        [-1, 1, "Conv", [16, 3, 2]],
+        [-1, 1, "C2f", [16, True]],
+        [-1, 1, "Conv", [32, 3, 2]],
+        [-1, 1, "SPPF", [32, 5]],
+    ]
+    head = [
+        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+        [[-1, 2], 1, "Concat", [1]],
+        [-1, 1, "C2f", [16]],
+        [[7, 4], 1, "Detect", ["nc"]],
+    ]
+    return {"nc": nc, "backbone": backbone, "head": head}
+
+
 def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
     """An Ultralytics DetectionModel whose weights and BatchNorm statistics are random.
 

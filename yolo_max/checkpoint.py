@@ -69,6 +69,7 @@ def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDAr
     for layer in network.layers:
         check_layer(layer, modules)
     tensors = dict(_fused(network, modules, len(data)))
+    _check_bins(network, modules, len(data))
     _refuse_extra(modules, tensors)
     return meta, tensors
 
@@ -151,6 +152,14 @@ def _fused(
         yield f"{name}.bias", _single(bias, name)
 
 
+def _check_bins(network: Architecture, modules: Mapping[str, StandIn], file_size: int) -> None:
+    """Refuses a head whose DFL bins are not 0, 1, 2, ...: the port takes them as given."""
+    path = f"model.{network.layers[-1].index}.dfl.conv.weight"
+    bins = _array(modules, path, (1, network.reg_max, 1, 1), file_size)
+    if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
+        raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {path}")
+
+
 def _array(
     modules: Mapping[str, StandIn], path: str, shape: tuple[int, ...], file_size: int
 ) -> NDArray[np.float64]:
@@ -196,7 +205,12 @@ def _refuse_extra(modules: Mapping[str, StandIn], tensors: Mapping[str, Any]) ->
             group = vars(module).get(kind)
             for name, value in group.items() if isinstance(group, dict) else ():
                 path = f"{prefix}.{name}"
-                if value is not None and path not in used and prefix not in used and ".dfl.conv." not in path:
+                if (
+                    value is not None
+                    and path not in used
+                    and prefix not in used
+                    and not path.endswith(".dfl.conv.weight")
+                ):
                     extra.append(path)
     if extra:
         raise WeightsError(

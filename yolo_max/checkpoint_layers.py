@@ -85,12 +85,8 @@ def _same_sizes(module: StandIn, path: str, **expected: int) -> None:
     """Compares sizes that PyTorch saves as a number or as a pair."""
     for name, size in expected.items():
         value = getattr(module, name, None)
-        _same(
-            path,
-            name,
-            value if value == (size, size) or value == [size, size] else (value, value),
-            (size, size),
-        )
+        pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        _same(path, name, pair, (size, size))
 
 
 def _same(path: str, what: str, value: Any, expected: Any) -> None:

@@ -29,13 +29,10 @@ _TORCH = re.compile(
     r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter|parameter_with_state)"
 )
 # What a stand-in takes the place of: the modules of a model, and the metadata that training leaves beside it.
-_STAND_IN = re.compile(
-    r"ultralytics\.nn(\.\w+)+ [A-Z]\w*|ultralytics(\.yolo)?\.utils(\.loss|\.tal)? [A-Z]\w*"
-    r"|torch\.nn\.modules(\.\w+)+ [A-Z]\w*"
-)
+_STAND_IN = re.compile(r"(ultralytics|torch)\.nn(\.\w+)+ [A-Z]\w*|ultralytics\.utils\.(loss|tal) [A-Z]\w*")
 _VALUE = re.compile(
     r"pathlib(\._local)? (Posix|Windows)Path|numpy dtype|numpy(\._core|\.core)\.multiarray scalar"
-    r"|(__builtin__|builtins) getattr"
+    r"|ultralytics(\.yolo)?\.utils IterableSimpleNamespace|(__builtin__|builtins) getattr"
 )
 # Opcodes that find or call something by another way than GLOBAL; torch.save writes none of them.
 _REFUSED_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID"}
@@ -62,10 +59,10 @@ class StandIn:
 
 
 class _Value(StandIn):
-    """Metadata that a checkpoint does construct: a path, a NumPy scalar."""
+    """Metadata that a checkpoint does construct: a path, a NumPy scalar, a namespace."""
 
     def __init__(self, *_: Any) -> None:
-        """Drops the arguments; nothing here needs the value."""
+        """Drops the arguments: no value that takes any is needed."""
 
 
 def load(data: bytes) -> Any:
