@@ -9,12 +9,14 @@ each, so no code of theirs runs, none needs to be installed, and their versions 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickletools
 import re
 import threading
 import warnings
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 from yolo_max.errors import WeightsError
@@ -87,7 +89,7 @@ def load(data: bytes) -> Any:
         for name in sorted(stand_ins)
     ]
     try:
-        with _torch_registry, torch.serialization.safe_globals(registered), warnings.catch_warnings():
+        with _only_these_globals(registered), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except WeightsError:
@@ -95,6 +97,26 @@ def load(data: bytes) -> Any:
     except Exception as error:  # the unpickler lets whatever a malformed pickle provokes pass through
         raise WeightsError(f"cannot be read as a PyTorch checkpoint ({_first_line(error)})") from error
     return content
+
+
+@contextlib.contextmanager
+def _only_these_globals(registered: list[tuple[type, str]]) -> Iterator[None]:
+    """Makes these torch's whole allow-list for a while.
+
+    Others in the process may have added to it: Ultralytics' own restricted loader leaves its real classes
+    there, under the names of our stand-ins.
+    """
+    import torch.serialization
+
+    with _torch_registry:
+        others = torch.serialization.get_safe_globals()
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(registered)
+        try:
+            yield
+        finally:
+            torch.serialization.clear_safe_globals()
+            torch.serialization.add_safe_globals(others)
 
 
 def _pickle_of(data: bytes) -> bytes:
