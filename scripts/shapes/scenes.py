@@ -1,0 +1,191 @@
+"""Scenes of simple shapes with their ground truth: what the bundled weights learn from and are measured on.
+
+A scene is a textured background, some clutter that is not an object, and one to a dozen shapes of six
+classes, rotated, from small to large, partly hiding each other or cut by the image's border. Every choice
+comes from one generator seeded by ``(seed, index)``, so that a scene is the same whenever and wherever it is
+drawn.
+
+How a scene is labelled: ``owner`` says for each pixel which shape is seen there. A shape's box is the tight
+box around the pixels it owns at the end, after everything drawn over it. A shape of which less than
+``MIN_VISIBLE`` is left carries no label, and shapes are placed so that they do not bring each other, nor the
+border them, below that; clutter drawn on top still may.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from shapes.canvas import Canvas
+from shapes.clutter import draw_clutter
+from shapes.outlines import OUTLINES, Mask, Points, Window, area, fill_mask, pose
+from shapes.textures import TEXTURES, Image, background, flat, paint, random_colour
+
+CLASS_NAMES = tuple(OUTLINES)
+
+# A shape with less than this share of its area in sight gets no label: half a star is a star, its tip is not.
+MIN_VISIBLE = 0.45
+# Diameters of shapes, as shares of the image's longer side: 19 to 176 pixels in an image of 320.
+DIAMETERS = (0.06, 0.55)
+# Lengths (line widths, stripes, grain) are given for an image of this longer side, and scale with the image.
+REFERENCE_SIDE = 320
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One drawn scene and its ground truth.
+
+    Attributes:
+        image: uint8 [H, W, 3], BGR.
+        boxes: float32 [N, 4], x1 y1 x2 y2 in pixels of the image; x2 and y2 are one past the last visible.
+        classes: int64 [N], indices into ``CLASS_NAMES``.
+        owner: int32 [H, W]; k + 1 where labelled shape k is seen, 0 elsewhere.
+    """
+
+    image: Image
+    boxes: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    owner: NDArray[np.int32]
+
+
+@dataclass
+class _Shape:
+    """A shape that was drawn: the pixels it would have in full, and those still seen."""
+
+    class_id: int
+    area: float
+    seen: int
+
+
+def _place_outline(rng: Generator, canvas: Canvas, name: str) -> tuple[list[Points], float]:
+    """Draw a size (log-uniform: as many small as large) and a place; returns the outline and the radius."""
+    height, width = canvas.owner.shape
+    diameter = max(height, width) * math.exp(rng.uniform(*np.log(DIAMETERS)))
+    diameter = min(diameter, 0.9 * min(height, width))
+    # The centre stays inside, so that the border cuts some shapes, though never by much more than half.
+    inset = 0.2 * diameter
+    centre = np.array([rng.uniform(inset, width - inset), rng.uniform(inset, height - inset)])
+    return pose(rng, OUTLINES[name](rng), diameter / 2, centre), diameter / 2
+
+
+def _draw_shape(rng: Generator, canvas: Canvas, class_id: int, shapes: list[_Shape], shadowed: bool) -> None:
+    """Place one shape where it hides no other too far, and draw it; none, if a dozen places do not do."""
+    needed = MIN_VISIBLE + 0.03  # a little more, for the clutter to come
+    for _ in range(12):
+        outline, radius = _place_outline(rng, canvas, CLASS_NAMES[class_id])
+        window = canvas.window(outline, margin=2)
+        if window is None:
+            continue
+        mask = fill_mask(outline, window)
+        covered = mask >= 128
+        shape = _Shape(class_id, area(outline), int(np.count_nonzero(covered)))
+        hidden = np.bincount(canvas.owner[window][covered], minlength=len(shapes) + 1)[1:].tolist()
+        rest = [(other, other.seen - lost) for other, lost in zip(shapes, hidden, strict=True) if lost]
+        if shape.seen >= needed * shape.area and all(left >= needed * other.area for other, left in rest):
+            break
+    else:
+        return
+    if shadowed:
+        _draw_shadow(canvas, outline, radius)
+    canvas.blend(window, mask, _shape_paint(rng, canvas, window, mask, radius))
+    if rng.random() < 0.35:
+        _draw_rim(rng, canvas, window, mask, radius)
+    for other, left in rest:
+        other.seen = left
+    shapes.append(shape)
+    canvas.owner[window][covered] = len(shapes)
+
+
+def _draw_shadow(canvas: Canvas, outline: Sequence[Points], radius: float) -> None:
+    """A soft shadow to the lower right."""
+    cast = [points + np.array([0.1, 0.13]) * radius for points in outline]
+    window = canvas.window(cast, margin=0.25 * radius)
+    if window is not None:
+        shadow = cv2.GaussianBlur(fill_mask(cast, window), (0, 0), max(0.08 * radius, 0.6))
+        canvas.blend(window, shadow, np.zeros((*shadow.shape, 3), np.uint8), opacity=0.5)
+
+
+def _shape_paint(rng: Generator, canvas: Canvas, window: Window, mask: Mask, radius: float) -> Image:
+    """The filling: one colour or a texture of two, in a colour that stands out from what is below."""
+    below = np.array(cv2.mean(canvas.image[window], mask)[:3], np.float32)
+    for _ in range(8):
+        colour = random_colour(rng, (0.35, 0.95), (0.35, 1.0))
+        if np.linalg.norm(colour - below) > 110:
+            break
+    height, width = mask.shape
+    if rng.random() < 0.3:
+        return flat(height, width, colour)
+    # Towards white or black, or to another tone: the shape stays one thing, not two halves.
+    target = (np.full(3, 255.0), np.zeros(3), rng.uniform(0, 255, 3))[rng.integers(3)]
+    second = (colour + (target - colour) * rng.uniform(0.2, 0.5)).astype(np.float32)
+    texture = TEXTURES[rng.choice(len(TEXTURES), p=(0.35, 0.2, 0.14, 0.07, 0.1, 0.14))]
+    # Small shapes get finer textures, or theirs would be flat.
+    return paint(texture(rng, height, width, min(canvas.unit, radius / 30)), [colour, second])
+
+
+def _draw_rim(rng: Generator, canvas: Canvas, window: Window, mask: Mask, radius: float) -> None:
+    """A lighter or darker rim along the inside of the edge."""
+    width = max(1, round(radius * rng.uniform(0.04, 0.1)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+    rim = cv2.subtract(mask, cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=255))
+    tone = 255 if rng.random() < 0.5 else 15
+    canvas.blend(window, rim, np.full((*rim.shape, 3), tone, np.uint8), opacity=0.75)
+
+
+def draw_scene(seed: int, index: int, size: tuple[int, int]) -> Scene:
+    """Draw one scene.
+
+    Args:
+        seed: Names a series of scenes (one for training, one for validation, ...), 0 or more.
+        index: The scene's number in the series, 0 or more.
+        size: Height and width in pixels, each at least 64. Details scale with the longer one.
+
+    Returns:
+        The image and its ground truth; it may be without any label.
+    """
+    rng = np.random.default_rng((seed, index))
+    height, width = size
+    unit = max(size) / REFERENCE_SIDE
+    canvas = Canvas(background(rng, height, width, unit), np.zeros(size, np.int32), unit)
+    draw_clutter(rng, canvas, int(rng.integers(0, 7)), thickest=4)
+    shadowed = rng.random() < 0.5
+    shapes: list[_Shape] = []
+    for class_id in rng.integers(len(CLASS_NAMES), size=rng.integers(1, 13)).tolist():
+        _draw_shape(rng, canvas, class_id, shapes, shadowed)
+    if rng.random() < 0.3:
+        draw_clutter(rng, canvas, int(rng.integers(1, 4)), thickest=2.5)
+    return _label(_develop(rng, canvas.image), canvas.owner, shapes)
+
+
+def _develop(rng: Generator, image: Image) -> Image:
+    """What a camera adds: a little blur, grain and a change of exposure."""
+    if rng.random() < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.0))
+    if rng.random() < 0.5:
+        most = int(rng.integers(3, 13))
+        grain = rng.integers(0, 2 * most + 1, image.shape[:2], dtype=np.uint8)
+        image = cv2.subtract(cv2.add(image, cv2.merge([grain] * 3)), (most, most, most, 0))
+    developed: Image = cv2.convertScaleAbs(image, alpha=rng.uniform(0.85, 1.1), beta=0)
+    return developed
+
+
+def _label(image: Image, owner: NDArray[np.int32], shapes: Sequence[_Shape]) -> Scene:
+    """Box what is seen of each shape; a shape too far hidden loses its label, and its pixels their owner."""
+    boxes, classes = [], []
+    renumber = np.zeros(len(shapes) + 1, np.int32)
+    for number, shape in enumerate(shapes, start=1):
+        seen = (owner == number).view(np.uint8)
+        if cv2.countNonZero(seen) < MIN_VISIBLE * shape.area:
+            continue
+        x, y, w, h = cv2.boundingRect(seen)
+        boxes.append((x, y, x + w, y + h))
+        classes.append(shape.class_id)
+        renumber[number] = len(boxes)
+    box_array = np.array(boxes, np.float32).reshape(-1, 4)
+    return Scene(image, box_array, np.array(classes, np.int64), renumber[owner])
