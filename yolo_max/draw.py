@@ -6,6 +6,7 @@ built-in font (which has the letters of most languages), and kept.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
@@ -29,6 +30,7 @@ def draw(
     detections: Detections,
     *,
     confidence: bool = True,
+    colors: Sequence[Color] | None = None,
     line_width: int | None = None,
     font_size: int | None = None,
 ) -> NDArray[np.uint8]:
@@ -38,6 +40,7 @@ def draw(
         image_bgr: uint8 [H, W, 3] BGR, the image that the boxes were found in.
         detections: Its detections.
         confidence: Whether labels say it.
+        colors: BGR, one a detection; those of the classes when absent.
         line_width: In pixels; chosen by the size of the image when absent.
         font_size: In pixels; chosen by the size of the image when absent.
 
@@ -53,7 +56,8 @@ def draw(
     boxes = [
         _outline(xyxy, line_width, height, width) for xyxy in np.rint(detections.xyxy).astype(int).tolist()
     ]
-    colors = [class_color(class_id) for class_id in detections.class_id.tolist()]
+    if colors is None:
+        colors = [class_color(class_id) for class_id in detections.class_id.tolist()]
     for box, color in zip(reversed(boxes), reversed(colors), strict=True):
         _draw_box(canvas, box, line_width, color)
 
