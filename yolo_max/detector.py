@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max import __version__
 from yolo_max.cpu import available_threads
 from yolo_max.detections import Detections
 from yolo_max.errors import ImageError, UsageError
@@ -175,6 +176,24 @@ class Detector:
         assert job.result.detections is not None
         return job.result.detections
 
+    def settings(self) -> dict[str, Any]:
+        """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
+        options = self.postprocess
+        return {
+            "yolo_max": __version__,
+            "weights": self.weights.sha256,
+            "engine": type(self.engine).__name__,
+            **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
+            "imgsz": list(self.imgsz),
+            "rect": self.rect,
+            "conf": options.conf,
+            "iou": options.iou,
+            "classes": options.classes,
+            "max_det": options.max_det,
+            "agnostic_nms": options.agnostic_nms,
+            "max_pixels": self.max_pixels,
+        }
+
     def stream(
         self,
         sources: Iterable[ImageSource],
@@ -266,9 +285,9 @@ class Detector:
     def _prepare(self, source: ImageSource, keep_image: bool) -> _Job:
         job = _Job(Result(source))
         try:
-            with _timed(job.result, "decode"):
+            with timed(job.result, "decode"):
                 image = read_image(source, max_pixels=self.max_pixels)
-            with _timed(job.result, "letterbox"):
+            with timed(job.result, "letterbox"):
                 size = image.shape[0], image.shape[1]
                 fit = Letterbox.fit_rect if self.rect else Letterbox.fit
                 job.letterbox = fit(size, self.imgsz)
@@ -295,7 +314,7 @@ class Detector:
     def _postprocess(self, job: _Job) -> None:
         if job.head is None or job.letterbox is None:
             return
-        with _timed(job.result, "postprocess"):
+        with timed(job.result, "postprocess"):
             job.result.detections = self.postprocess(job.head, job.letterbox)
         job.head = None
 
@@ -309,7 +328,8 @@ def _itself(result: Result) -> Result:
 
 
 @contextmanager
-def _timed(result: Result, stage: str) -> Iterator[None]:
+def timed(result: Result, stage: str) -> Iterator[None]:
+    """Notes the milliseconds that a ``with`` block takes as the result's time for a stage."""
     start = perf_counter()
     yield
     result.times_ms[stage] = (perf_counter() - start) * 1000

@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         # Whoever read our output has gone; what is still buffered must not raise again on the way out.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return ExitCode.UNEXPECTED
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: options that do not parse

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +35,7 @@ Debug = Annotated[
         is_eager=True,
         help="Show the traceback of an error.",
         rich_help_panel="Terminal",
+        metavar="",
     ),
 ]
 """The ``--debug`` option of every command."""
@@ -85,7 +86,7 @@ def printable(text: str) -> str:
 def warnings_as_lines(quiet: bool) -> Iterator[None]:
     """Shows Python warnings as one line each, or not at all."""
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet:
             say(f"Warning: {message}", "yellow")
 

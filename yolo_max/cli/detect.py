@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
 
 import typer
 
-from yolo_max.cli.console import Debug
+from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
+from yolo_max.cli.interrupt import Interrupt
+from yolo_max.cli.summary import json_summary, print_summary, progress
+from yolo_max.errors import ExitCode, UsageError
 
-NETWORK, DETECTIONS, OUTPUT, SPEED, TERMINAL = "Network", "Detections", "Output", "Speed", "Terminal"
+NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
 
 EPILOG = (
     "[bold]Exit codes[/]  0 done · 1 unexpected error · 2 bad option · 3 weights · 4 no images · "
@@ -17,70 +22,169 @@ EPILOG = (
 )
 
 
+def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+def _flag(panel: str, help: str, *names: str) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar="")
+
+
 def detect(
     sources: Annotated[
-        list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False)
+        list[str],
+        typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False),
     ],
     weights: Annotated[
         str,
-        typer.Option(
+        _option(
+            NETWORK,
+            "A .safetensors or .pt file, or a name.",
             "--weights",
             "--model",
             "-w",
-            help="A .safetensors or .pt file, or a name: [cyan]yolov8n[/] finds 80 kinds of everyday things "
-            "([cyan]yolo-max weights fetch yolov8n[/] brings it), [cyan]yolov8n-shapes[/] is the demo.",
-            metavar="FILE|NAME",
-            rich_help_panel=NETWORK,
+            metavar="FILE",
         ),
     ] = "yolov8n",
     imgsz: Annotated[
         str | None,
-        typer.Option(
-            help="Side of the network's input in pixels, or HEIGHT,WIDTH.",
-            metavar="PIXELS",
+        _option(
+            NETWORK,
+            "Input size in pixels: side, or HEIGHT,WIDTH.",
+            metavar="N",
             show_default="the weights' own",
-            rich_help_panel=NETWORK,
         ),
     ] = None,
-    rect: Annotated[
-        bool,
-        typer.Option("--rect", help="Cut the input to each image's shape: faster.", rich_help_panel=NETWORK),
-    ] = False,
-    engine: Annotated[
-        str, typer.Option(help="max, or torch for comparison.", metavar="ENGINE", rich_help_panel=NETWORK)
-    ] = "max",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu or gpu.", metavar="DEVICE", rich_help_panel=NETWORK)
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(help="f32 or bf16.", metavar="TYPE", rich_help_panel=NETWORK)
-    ] = "f32",
-    kernels: Annotated[
-        str, typer.Option(help="auto, fused or stock.", metavar="KERNELS", rich_help_panel=NETWORK)
-    ] = "auto",
-    conf: Annotated[
-        float, typer.Option(help="Least confidence.", metavar="0..1", rich_help_panel=DETECTIONS)
-    ] = 0.25,
-    iou: Annotated[
-        float,
-        typer.Option(help="Most overlap between boxes (NMS).", metavar="0..1", rich_help_panel=DETECTIONS),
-    ] = 0.7,
+    rect: Annotated[bool, _flag(NETWORK, "Cut the input to each image's shape: faster.", "--rect")] = False,
+    engine: Annotated[str, _option(NETWORK, "max, or torch to compare with.", metavar="NAME")] = "max",
+    device: Annotated[str, _option(NETWORK, "auto, cpu or gpu.", metavar="NAME")] = "auto",
+    precision: Annotated[str, _option(NETWORK, "f32, or bf16 where the CPU has it.", metavar="NAME")] = "f32",
+    kernels: Annotated[str, _option(NETWORK, "auto, fused or stock.", metavar="NAME")] = "auto",
+    conf: Annotated[float, _option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
+    iou: Annotated[float, _option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
     classes: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Only these, by name or id: [cyan]--classes person,car[/].",
+        _option(
+            DETECTIONS,
+            "Only these, by name or id: person,car. May be repeated.",
             metavar="LIST",
             show_default="all",
-            rich_help_panel=DETECTIONS,
         ),
     ] = None,
-    max_det: Annotated[
-        int, typer.Option(help="Most boxes an image.", metavar="N", rich_help_panel=DETECTIONS)
-    ] = 300,
+    max_det: Annotated[int, _option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
     agnostic_nms: Annotated[
-        bool,
-        typer.Option("--agnostic-nms", help="Let classes suppress each other.", rich_help_panel=DETECTIONS),
+        bool, _flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
     ] = False,
-    debug: Debug = False,
-) -> None:
-    """Find objects in images."""
+    out: Annotated[Path, _option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
+        "runs/detect"
+    ),
+    save: Annotated[bool, _flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
+    save_txt: Annotated[bool, _flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
+    save_conf: Annotated[bool, _flag(OUTPUT, "Put confidences into the labels.", "--save-conf")] = False,
+    save_csv: Annotated[bool, _flag(OUTPUT, "Write all boxes to detections.csv.", "--save-csv")] = False,
+    times: Annotated[
+        bool, _flag(OUTPUT, "Put stage times into detections.jsonl.", "--times/--no-times")
+    ] = True,
+    line_width: Annotated[
+        int | None,
+        _option(OUTPUT, "Of the boxes, in pixels.", metavar="N", show_default="by image size"),
+    ] = None,
+    overwrite: Annotated[
+        bool, _flag(OUTPUT, "Write even where other files or an unfinished run lie.", "--overwrite")
+    ] = False,
+    recursive: Annotated[bool, _flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
+    resume: Annotated[bool, _flag(RUN, "Finish the interrupted run in --out.", "--resume")] = False,
+    strict: Annotated[bool, _flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
+    max_pixels: Annotated[
+        int, _option(RUN, "Refuse larger images, before decoding.", metavar="N")
+    ] = 200_000_000,
+    batch: Annotated[int, _option(RUN, "Images in one execution of the network.", metavar="N")] = 1,
+    threads: Annotated[
+        int | None, _option(RUN, "Threads of the network.", metavar="N", show_default="all CPUs")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        _option(RUN, "Threads that read and write images.", metavar="N", show_default="all CPUs"),
+    ] = None,
+    quiet: Annotated[bool, _flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")] = False,
+    as_json: Annotated[bool, _flag(TERMINAL, "Print a summary as JSON, and nothing else.", "--json")] = False,
+    _debug: Debug = False,
+) -> int:
+    """Find objects in images.
+
+    Writes annotated images, and a line for each image to [cyan]detections.jsonl[/].
+    """
+    import cv2
+
+    from yolo_max.detector import Detector
+    from yolo_max.folder import FolderRun
+    from yolo_max.images import silence_opencv
+    from yolo_max.manifest import require_harmless
+    from yolo_max.saving import Saving
+    from yolo_max.sources import find_images
+
+    quiet = quiet or as_json
+    silence_opencv()
+    # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
+    cv2.setNumThreads(1)
+    with warnings_as_lines(quiet), Interrupt() as interrupt:
+        saving = Saving(save, save_txt, save_conf, save_csv, times, line_width)
+        found = list(find_images(sources, recursive=recursive, exclude=out))
+        require_harmless(out, resume=resume, overwrite=overwrite)
+        with busy(quiet) as report:
+            detector = Detector(
+                weights,
+                engine=engine,
+                imgsz=_imgsz(imgsz),
+                conf=conf,
+                iou=iou,
+                classes=_classes(classes),
+                max_det=max_det,
+                agnostic_nms=agnostic_nms,
+                device=device,
+                precision=precision,
+                kernels=kernels,
+                threads=threads,
+                batch=batch,
+                rect=rect,
+                max_pixels=max_pixels,
+                report=report,
+            )
+        asked = {"sources": sources, "recursive": recursive}
+        if not all(Path(source).is_absolute() for source in sources):
+            asked["working_folder"] = str(Path.cwd())
+        start = monotonic()
+        with FolderRun(detector, found, out, saving, settings=asked, resume=resume) as run:
+            interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
+            with progress(run, quiet=quiet) as show:
+                for record in run.images(stop=lambda: interrupt.came, workers=workers):
+                    show(record)
+                    if strict and "error" in record:
+                        break
+        seconds = monotonic() - start
+    if as_json:
+        typer.echo(json_summary(run, seconds, str(out), detector.settings()))
+    elif not quiet:
+        print_summary(run, seconds, str(out))
+    if interrupt.came:
+        return ExitCode.INTERRUPTED
+    return ExitCode.SOME_IMAGES_FAILED if run.tally.failures else ExitCode.OK
+
+
+_DRAINING = "Finishing the images that have been begun; Ctrl-C again stops at once."
+
+
+def _imgsz(text: str | None) -> int | list[int] | None:
+    """Reads ``640`` or ``480,640``."""
+    if text is None:
+        return None
+    try:
+        sides = [int(side) for side in text.replace("x", ",").split(",")]
+    except ValueError as error:
+        raise UsageError(f"imgsz is {text!r}, but it must be a number of pixels, or HEIGHT,WIDTH.") from error
+    return sides[0] if len(sides) == 1 else sides
+
+
+def _classes(texts: list[str] | None) -> list[str] | None:
+    """Reads ``person,car``, perhaps given several times."""
+    return [name for text in texts for name in text.split(",")] if texts else None

@@ -1,0 +1,78 @@
+"""Ctrl-C: at once while nothing is at stake; while images are under way, after what has begun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Self
+
+from yolo_max.errors import ExitCode
+
+SHOW_CURSOR = "\x1b[?25h"
+
+
+class Interrupt:
+    """Listens for Ctrl-C (SIGINT) and SIGTERM on a thread of its own; a context manager.
+
+    Python runs signal handlers between two steps of its main thread, which a compiler at work may keep for a
+    minute. The thread hears of a signal when it comes. To leave the process from there harms nothing, since
+    every file is written beside and renamed into place.
+    """
+
+    def __init__(self) -> None:
+        self._came = threading.Event()
+        self._announce: Callable[[], object] | None = None
+
+    @property
+    def came(self) -> bool:
+        """Whether what has begun is to be finished, and no more."""
+        return self._came.is_set()
+
+    def finish_what_has_begun(self, announce: Callable[[], object]) -> None:
+        """From here on, a first signal is announced and makes `came` true; a second one ends the process."""
+        self._announce = announce
+
+    def __enter__(self) -> Self:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._handlers = {each: signal.signal(each, _ignore) for each in (signal.SIGINT, signal.SIGTERM)}
+        threading.Thread(target=self._listen, name="yolo-max-interrupt", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for each, handler in self._handlers.items():
+            signal.signal(each, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._writer.close()
+
+    def _listen(self) -> None:
+        with self._reader:
+            while received := self._reader.recv(1):
+                if received[0] not in (signal.SIGINT, signal.SIGTERM):
+                    continue
+                announce = self._announce
+                if self.came or announce is None:
+                    _leave()
+                    return
+                self._came.set()
+                announce()
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Python's part of a signal: nothing, the thread does it."""
+
+
+def _leave() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{SHOW_CURSOR}")
+    sys.stderr.write("Interrupted.\n")
+    sys.stderr.flush()
+    os._exit(ExitCode.INTERRUPTED)

@@ -1,0 +1,121 @@
+"""How a run over images looks on the terminal: its progress, what it found, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from yolo_max.cli.console import printable, say, stderr, stdout
+
+if TYPE_CHECKING:
+    from yolo_max.folder import FolderRun
+    from yolo_max.manifest import Record
+
+MOST_FAILURES_SHOWN = 20
+MOST_CLASSES_SHOWN = 20
+
+
+@contextmanager
+def progress(run: FolderRun, *, quiet: bool) -> Iterator[Callable[[Record], None]]:
+    """Shows how far a run has come: a bar on a terminal, and a line for each image that failed.
+
+    Yields:
+        What is to be called with each record.
+    """
+    failures = 0
+
+    def show_failure(record: Record) -> None:
+        nonlocal failures
+        if quiet or "error" not in record:
+            return
+        failures += 1
+        if failures <= MOST_FAILURES_SHOWN:
+            say(f"{printable(record['path'])}: {record['error']}", "yellow")
+        elif failures == MOST_FAILURES_SHOWN + 1:
+            say("More images cannot be read; detections.jsonl lists them all.", "yellow")
+
+    if quiet or not stderr().is_terminal:
+        yield show_failure
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>5.1f} images/s"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=stderr(), transient=True, expand=True) as bar:
+        task = bar.add_task("", total=run.total, completed=run.resumed, rate=0.0)
+        start = monotonic()
+
+        def advance(record: Record) -> None:
+            show_failure(record)
+            done = run.tally.images - run.resumed
+            bar.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
+
+        yield advance
+
+
+def print_summary(run: FolderRun, seconds: float, out: str) -> None:
+    """Prints what was found as a table, and the run in a line."""
+    from rich.table import Table
+    from rich.text import Text
+
+    tally, console = run.tally, stdout()
+    if tally.classes:
+        table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        for heading in ("class", "objects", "images", "best"):
+            table.add_column(heading, justify="left" if heading == "class" else "right")
+        ranked = tally.by_frequency()
+        for name, count in ranked[:MOST_CLASSES_SHOWN]:
+            table.add_row(Text(printable(name)), str(count.objects), str(count.images), f"{count.best:.2f}")
+        if len(ranked) > MOST_CLASSES_SHOWN:
+            rest = ranked[MOST_CLASSES_SHOWN:]
+            table.add_row(f"[dim]{len(rest)} more[/]", str(sum(count.objects for _, count in rest)), "", "")
+        console.print(table)
+    done = tally.images - run.resumed
+    parts = [f"{_count(tally.objects, 'object')} in {_count(tally.images - len(tally.failures), 'image')}"]
+    if tally.failures:
+        parts.append(f"{len(tally.failures)} could not be read")
+    if run.resumed:
+        parts.append(f"{run.resumed} were done before")
+    if done:
+        parts.append(f"{seconds:.1f} s, {done / seconds:.1f} images/s")
+    console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
+    left = run.total - tally.images
+    state = "" if run.finished else f"{_count(left, 'image')} left to do; --resume goes on. "
+    console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
+
+
+def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, Any]) -> str:
+    """The summary as one line of JSON, in ASCII, whatever the file names."""
+    tally = run.tally
+    done = tally.images - run.resumed
+    read = max(tally.images - len(tally.failures), 1)
+    return json.dumps(
+        {
+            "finished": run.finished,
+            "images": tally.images,
+            "failed": len(tally.failures),
+            "resumed": run.resumed,
+            "objects": tally.objects,
+            "classes": {
+                name: {"objects": count.objects, "images": count.images, "best": count.best}
+                for name, count in tally.by_frequency()
+            },
+            "failures": [{"path": path, "error": reason} for path, reason in tally.failures],
+            "seconds": round(seconds, 3),
+            "images_per_second": round(done / seconds, 2),
+            "mean_times_ms": {stage: round(total / read, 3) for stage, total in tally.times_ms.items()},
+            "out": out,
+            "settings": settings,
+        }
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

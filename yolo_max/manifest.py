@@ -1,0 +1,256 @@
+"""The output folder of a run over many images: what the run is, and which of its images are done.
+
+``run.json`` says what the run is: the weights, and every option that a result depends on.
+``detections.jsonl`` is the manifest: one line of JSON an image, appended after everything else that belongs
+to the image is in its place, so a line says that its image is done. A killed process loses no line; lines are
+flushed to the disk in batches, so a power cut costs the last seconds, which a resumed run does again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from yolo_max.errors import OutputError, UsageError
+from yolo_max.outputs import cannot_write, write_atomically
+
+RUN_FILE = "run.json"
+MANIFEST_FILE = "detections.jsonl"
+SYNC_SECONDS = 5.0
+
+Record = Mapping[str, Any]
+
+
+def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuses an output folder in which a run would harm something; changes nothing.
+
+    Args:
+        folder: It need not exist.
+        resume: Whether the run that it holds is to be taken up again.
+        overwrite: Whether the user agreed to harm.
+
+    Raises:
+        OutputError: It holds files that are no results, or a run that was not finished.
+    """
+    if overwrite:
+        return
+    run = _read_run(folder)
+    try:
+        if run is None and folder.exists() and any(folder.iterdir()):
+            raise OutputError(
+                f"{folder} holds files that are no results of yolo-max; choose a new or empty folder with "
+                "--out, or give --overwrite to write among them."
+            )
+        if run and not resume and not run["finished"] and (folder / MANIFEST_FILE).stat().st_size:
+            raise OutputError(
+                f"{folder} holds a run that was not finished; give --resume to finish it, or --overwrite to "
+                "begin again."
+            )
+    except FileNotFoundError:
+        pass  # no manifest, nothing to lose
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+class Manifest:
+    """The manifest of one run, held by this process alone until it is closed.
+
+    Attributes:
+        path: ``detections.jsonl`` in the output folder.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+        """Begins a run in a folder, or takes its run up again.
+
+        Args:
+            folder: Made where it does not exist.
+            settings: What the results depend on, in plain JSON types.
+            resume: Whether to go on with the run that the folder holds, if it holds one; its manifest is
+                emptied otherwise.
+
+        Raises:
+            OutputError: The folder cannot be written, or another process writes there.
+            UsageError: The run to resume was begun with other settings.
+        """
+        self.path = folder / MANIFEST_FILE
+        self._run_file = folder / RUN_FILE
+        self._settings = json.loads(json.dumps(settings))
+        self._synced = monotonic()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, flags, 0o666)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            self._lock()
+            earlier = _read_run(folder) if resume else None
+            if earlier:
+                self._require_same(earlier["settings"])
+            else:
+                # Before the settings change: no line of an earlier run may pass for one of this.
+                os.ftruncate(self._file, 0)
+            self._write_run(finished=False)
+        except OSError as error:
+            os.close(self._file)
+            raise cannot_write(self.path, error) from error
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def take_up(self, is_done: Callable[[Record], bool]) -> None:
+        """Goes through the lines that are there and cuts the manifest off before the first that is not done.
+
+        That is a line that is not whole, the last one after a crash; or one whose image is not done after
+        all, since its files did not survive. It and all that follow will be done again.
+
+        Args:
+            is_done: Called with each record in order, up to the first for which it is false.
+
+        Raises:
+            OutputError: The manifest cannot be read or cut.
+        """
+        end = 0
+        for record, after in self._lines():
+            if not is_done(record):
+                break
+            end = after
+        try:
+            if end < os.fstat(self._file).st_size:
+                os.ftruncate(self._file, end)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def records(self) -> Iterator[Record]:
+        """Reads what the manifest holds.
+
+        Yields:
+            The record of each line, up to the first that is not whole.
+
+        Raises:
+            OutputError: It cannot be read.
+        """
+        return (record for record, _ in self._lines())
+
+    def append(self, record: Record) -> None:
+        """Adds the line of an image whose results are all in place.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        line = memoryview(_encode(record))
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if monotonic() - self._synced > SYNC_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Waits until the disk has every line.
+
+        Raises:
+            OutputError: It did not take them.
+        """
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        self._synced = monotonic()
+
+    def finish(self) -> None:
+        """Flushes, and notes that every image is done.
+
+        Raises:
+            OutputError: The disk did not take it.
+        """
+        self.flush()
+        self._write_run(finished=True)
+
+    def close(self) -> None:
+        """Lets go of the folder; lines that are there stay, though the disk may not have them yet."""
+        os.close(self._file)
+
+    def _lines(self) -> Iterator[tuple[Record, int]]:
+        """The whole lines from the first on, and where each ends, in bytes."""
+        end = 0
+        try:
+            with self.path.open("rb") as lines:
+                for line in lines:
+                    record = _decode(line)
+                    if record is None:
+                        return
+                    end += len(line)
+                    yield record, end
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"Another yolo-max is writing to {self.path.parent}; wait for it, or choose another folder "
+                "with --out."
+            ) from error
+        except OSError:
+            pass  # not every file system has locks
+
+    def _require_same(self, earlier: Mapping[str, Any]) -> None:
+        differing = [
+            f"{name} was {_shown(earlier.get(name))} and is {_shown(self._settings.get(name))}"
+            for name in sorted(earlier.keys() | self._settings.keys())
+            if earlier.get(name) != self._settings.get(name)
+        ]
+        if differing:
+            raise UsageError(
+                f"The run in {self.path.parent} cannot be resumed, as its results would not fit together: "
+                f"{', '.join(differing)}; take the same again, or another --out."
+            )
+
+    def _write_run(self, *, finished: bool) -> None:
+        write_atomically(
+            self._run_file, _encode({"settings": self._settings, "finished": finished}, indent=2)
+        )
+
+
+def _read_run(folder: Path) -> dict[str, Any] | None:
+    """The run that a folder holds; None where there is none."""
+    path = folder / RUN_FILE
+    try:
+        run = json.loads(path.read_bytes())
+        if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
+            return dict(run)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise OutputError(f"{path} was not written by yolo-max; choose another folder with --out.")
+
+
+def _encode(record: Record, indent: int | None = None) -> bytes:
+    # A file name that is not UTF-8 has come as lone surrogates; they leave as JSON's own \udcxx escapes.
+    return json.dumps(record, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _decode(line: bytes) -> Record | None:
+    """The record of a line; None for a line that is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
