@@ -9,6 +9,11 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from yolo_max import weights_file
+from yolo_max.architecture import expected_tensors, parse_architecture
+from yolo_max.model_meta import ModelMeta
 from yolo_max.ultralytics_import import import_ultralytics
 
 NARROW = 0.0625
@@ -64,6 +69,29 @@ def tiny_table(nc: int = 3) -> dict[str, Any]:
         [[7, 4], 1, "Detect", ["nc"]],
     ]
     return {"nc": nc, "backbone": backbone, "head": head}
+
+
+def random_weights(
+    architecture: Mapping[str, Any], seed: int = 0, changes: Mapping[str, Any] | None = None
+) -> bytes:
+    """A weights file of the fused network with random numbers; ``changes`` replace tensors or add some."""
+    network = parse_architecture(architecture)
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, Any] = {
+        name: rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, shape in expected_tensors(network).items()
+    }
+    meta = ModelMeta.checked(
+        names=[f"thing {i}" for i in range(network.nc)],
+        nc=network.nc,
+        reg_max=network.reg_max,
+        strides=network.strides,
+        imgsz=320,
+        architecture=architecture,
+        source="random.pt",
+        source_sha256="0" * 64,
+    )
+    return weights_file.serialise(tensors | dict(changes or {}), meta.to_header())
 
 
 def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:

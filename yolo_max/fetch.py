@@ -39,7 +39,10 @@ def fetch(name: str, *, force: bool = False) -> Weights:
         # name.
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as part:
             downloaded = _download(f"{stem}.pt", Path(part))
-            load_weights(downloaded)
+            try:
+                load_weights(downloaded)
+            except WeightsError as error:
+                raise WeightsError(f"what came as {stem}.pt cannot be used: {error}") from error
             downloaded.replace(target)
     return load_weights(target)
 
@@ -50,9 +53,9 @@ def _download(name: str, folder: Path) -> Path:
 
     target = folder / name
     try:
-        attempt_download_asset(str(target))
+        attempt_download_asset(str(target), progress=False)
     except Exception as error:  # the downloader passes on what it meets, from four libraries
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        reason = (str(error).strip("\N{CROSS MARK}. \n").splitlines() or [type(error).__name__])[-1]
         raise WeightsError(
             f"{name} could not be downloaded ({reason}); check the connection, or put the file into "
             f"{folder.parent} yourself."

@@ -116,20 +116,13 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
         WeightsError: A value does not fit float16.
         OutputError: The file cannot be written.
     """
-    write(Path(path), _serialise(weights.meta, weights.tensors, half))
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes a weights file whole or not at all.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cache.write_atomically(path, data)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}.") from error
+        data = _serialise(weights.meta, weights.tensors, half)
+    except WeightsError as error:
+        raise WeightsError(f"{weights.path} {error}.") from error
+    from yolo_max.outputs import write_atomically
+
+    write_atomically(Path(path), data)
 
 
 def _read(path: Path) -> bytes:
@@ -167,7 +160,9 @@ def _from_checkpoint(path: Path, data: bytes) -> Weights:
         entry = None  # no cache to be had: convert each time
     if entry is not None and (cached := cache.read_checked(entry)) is not None:
         with contextlib.suppress(WeightsError):  # written by another version of this library: made anew
-            return _from_safetensors(path, cached)
+            weights = _from_safetensors(path, cached)
+            if weights.meta.source_sha256 == digest:
+                return weights
     _, converted = _convert(data, path.name, half=False)
     if entry is not None:
         with contextlib.suppress(OSError):  # a full disk does not keep weights from being used

@@ -10,7 +10,8 @@ import typer
 
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.fetch import fetch
-from yolo_max.weights import Weights, convert, load_weights, write
+from yolo_max.outputs import write_atomically
+from yolo_max.weights import Weights, convert, load_weights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ def convert_command(
     with busy(quiet) as begin:
         begin(f"Converting {printable(checkpoint)}")
         meta, data = convert(checkpoint, half=half)
-        write(target, data)
+        write_atomically(target, data)
     if not quiet:
         kind = "float16" if half else "float32"
         say(f"Wrote {printable(str(target))}: {meta.nc} classes, {kind}, {len(data) / 1e6:.1f} MB.")

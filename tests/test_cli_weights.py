@@ -1,0 +1,135 @@
+"""``yolo-max weights``, as installed: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import checkpoints
+import pytest
+
+from yolo_max.weights import load_weights
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Runs the command in an empty folder with a cache of its own."""
+    work = tmp_path / "work"
+    work.mkdir()
+    environment = {**os.environ, "YOLO_MAX_CACHE_DIR": str(tmp_path / "cache"), "COLUMNS": "80"}
+    command = Path(sys.executable).with_name("yolo-max")
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [command, *arguments], cwd=work, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> bytes:
+    return checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table()))
+
+
+@pytest.fixture
+def work(run: Run, tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def test_convert_writes_beside_the_user_and_says_so(run: Run, work: Path, checkpoint: bytes) -> None:
+    (work / "models").mkdir()
+    (work / "models" / "my net.pt").write_bytes(checkpoint)
+    done = run("weights", "convert", "models/my net.pt")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "Wrote my net.safetensors: 3 classes, float32" in done.stderr
+    target = work / "my net.safetensors"
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~umask
+    assert load_weights(target).meta.source == "my net.pt"
+
+
+def test_convert_into_a_folder_that_is_not_there_in_half_precision_quietly(
+    run: Run, work: Path, checkpoint: bytes
+) -> None:
+    (work / "net.pt").write_bytes(checkpoint)
+    done = run("weights", "convert", "net.pt", "-o", "out/half.safetensors", "--half", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert load_weights(work / "out" / "half.safetensors").stored_dtype == "float16"
+
+
+def test_info_fits_eighty_columns(run: Run, work: Path) -> None:
+    (work / "weights").mkdir()
+    (work / "weights" / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))
+    done = run("weights", "info", "net")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    words = [line.split() for line in lines]
+    assert ["file", "weights/net.safetensors"] in words
+    assert ["0", "image", "Conv", "8", "224", "3", "x", "3,", "stride", "2"] in words
+    assert ["2", "1", "C2f", "16", "1,840", "1", "x", "8,", "shortcut"] in words
+    assert ["6", "5,", "2", "Concat", "48"] in words
+    assert next(w for w in words if "Detect" in w)[:5] == ["8", "7,", "4", "Detect", "67"]
+    assert "thing 0, thing 1, thing 2" in lines
+
+
+def test_info_as_json(run: Run, work: Path) -> None:
+    (work / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))
+    done = run("weights", "info", "net.safetensors", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    info = json.loads(done.stdout)
+    assert info["names"] == {"0": "thing 0", "1": "thing 1", "2": "thing 2"}
+    assert (info["nc"], info["strides"], info["imgsz"], info["stored_dtype"]) == (3, [4, 8], 320, "float32")
+    assert info["parameters"] == sum(layer["parameters"] for layer in info["layers"])
+    assert info["layers"][6] == {
+        "index": 6,
+        "from": [5, 2],
+        "module": "Concat",
+        "copies": 1,
+        "c_in": [32, 16],
+        "c_out": 48,
+        "args": {},
+        "parameters": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["info", "zebra"], 3, "no weights named 'zebra'"),
+        (["info", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
+        (["info", "."], 3, "is a folder"),
+        (["convert", "nowhere.pt"], 3, "no weights named 'nowhere.pt'"),
+        (["convert", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
+        (["convert", "net.pt", "-o", "/proc/net.safetensors"], 6, "/proc/net.safetensors"),
+        (["fetch", "yolov9n"], 2, "did you mean yolov8n"),
+        (["convert"], 2, "IN.pt"),
+        (["convert", "net.pt", "--double"], 2, "--double"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(
+    run: Run, work: Path, checkpoint: bytes, arguments: list[str], code: int, message: str
+) -> None:
+    (work / "junk.safetensors").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    (work / "net.pt").write_bytes(checkpoint)
+    done = run("weights", *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback(run: Run) -> None:
+    done = run("weights", "info", "zebra", "--debug")
+    assert done.returncode == 3
+    assert "Traceback" in done.stderr

@@ -1,0 +1,88 @@
+"""Finding weights: paths, names, and what is said when there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from yolo_max.errors import WeightsError
+from yolo_max.locate import locate
+
+
+@pytest.fixture(autouse=True)
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory with a ./weights, an empty cache, and a home."""
+    for folder in ("work/weights", "cache/weights", "home"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "found"),
+    [
+        (["work/a.pt"], "a.pt", "a.pt"),  # a file in the working directory, by its full name
+        (["work/a.pt"], "./a.pt", "a.pt"),
+        (["work/sub/a.pt"], "sub/a.pt", "sub/a.pt"),
+        (["home/a.pt"], "~/a.pt", "~/a.pt"),
+        (
+            ["work/weights/a.safetensors", "work/weights/a.pt"],
+            "a",
+            "weights/a.safetensors",
+        ),  # no conversion needed
+        (
+            ["work/weights/a.safetensors", "work/weights/a.pt"],
+            "a.pt",
+            "weights/a.pt",
+        ),  # unless it is asked for
+        (["work/weights/a.pt", "cache/weights/a.safetensors"], "a", "weights/a.pt"),  # ./weights first
+        (["cache/weights/a.pt"], "a", "../cache/weights/a.pt"),
+        (["cache/weights/a.pt"], "a.pt", "../cache/weights/a.pt"),
+        (["work/weights/a.b.pt"], "a.b", "weights/a.b.pt"),  # a dot that is no suffix
+        (["work/a/x", "work/weights/a.pt"], "a", "weights/a.pt"),  # a folder of that name is not meant
+    ],
+)
+def test_found(files: list[str], spec: str, found: str, places: Path) -> None:
+    for file in files:
+        (places / file).parent.mkdir(parents=True, exist_ok=True)
+        (places / file).write_bytes(b"")
+    assert locate(spec).samefile(Path(found).expanduser())
+    assert locate(Path(spec)).samefile(Path(found).expanduser())
+
+
+@pytest.mark.parametrize(
+    ("spec", "messages"),
+    [
+        # an official model: how to get it
+        (
+            "yolov8n",
+            ["no weights named 'yolov8n'", "weights or", "cache", "run `yolo-max weights fetch yolov8n`"],
+        ),
+        ("yolov8n.pt", ["no weights named 'yolov8n.pt'", "run `yolo-max weights fetch yolov8n`"]),
+        # nearly one
+        ("yolo8n", ["no weights named 'yolo8n'", "did you mean yolov8n?", "path of a .safetensors or .pt"]),
+        ("zebra", ["no weights named 'zebra'", "path of a .safetensors or .pt"]),
+        # nearly one that is here
+        ("yolov8n-shape", ["did you mean yolov8n-shapes?"]),
+        # a path
+        (
+            "weights/yolov8n-shape.safetensors",
+            ["no weights file weights/yolov8n-shape", "mean yolov8n-shapes?"],
+        ),
+        ("nowhere/at/all.pt", ["no weights file nowhere/at/all.pt"]),
+        ("../../etc/zebra", ["no weights file ../../etc/zebra"]),
+        ("", ["no weights"]),
+    ],
+)
+def test_missing(spec: str, messages: list[str]) -> None:
+    Path("weights/yolov8n-shapes.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError) as caught:
+        locate(spec)
+    text = str(caught.value)
+    for message in messages:
+        assert message in text
+    assert text.endswith(".")
+    assert "\n" not in text
