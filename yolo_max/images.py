@@ -2,8 +2,8 @@
 
 An image in memory is uint8 [H, W, 3] BGR, C-contiguous, with its EXIF orientation applied: what
 ``cv2.imread`` and Ultralytics give. OpenCV decodes, straight from the bytes of a file that is read once;
-Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken; alpha is dropped, not
-blended; of 16 bits the upper 8 are kept.
+Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken. Alpha is dropped, not
+blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
 
 from yolo_max.errors import ImageError
 from yolo_max.image_header import ImageHeader, read_header
@@ -63,16 +65,20 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         ImageError: It cannot be opened or read, is no regular file, or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        # Opening a FIFO for reading would wait for a writer.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", 0) as file:
-            status = os.fstat(file.fileno())
+        # Without O_NONBLOCK, opening a FIFO for reading would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise ImageError(f"it is {_kind(status.st_mode)}, not a file")
             if status.st_size > MAX_FILE_BYTES:
                 raise ImageError(
                     f"its {status.st_size:,} bytes are more than the {MAX_FILE_BYTES:,} an image may have"
                 )
-            return file.read(status.st_size)
+            with os.fdopen(descriptor, "rb", 0, closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise ImageError(f"it cannot be opened ({error.strerror or error})") from error
     except ValueError as error:  # a NUL in the name
@@ -95,19 +101,23 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.u
     header = read_header(data)
     _check_size(header, max_pixels)
     try:
-        if header.format in ("GIF", "AVIF"):
-            with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+        if header.format in _PILLOW:
+            with _PILLOW[header.format](io.BytesIO(data)) as image:
                 return _from_pil(image, max_pixels)
-        # Only this flag keeps a TIFF's alpha apart from its color and reads its floats.
+        # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
         flags = cv2.IMREAD_UNCHANGED if header.format == "TIFF" else cv2.IMREAD_COLOR
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (MemoryError, cv2.error) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged data leads them to
         raise ImageError(f"its {header.format} data cannot be decoded ({_first_line(error)})") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be read") from error
     if pixels is None:
-        raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be read")
+        raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
     return _from_array(pixels)
+
+
+# The classes themselves: `Image.open` warns of sizes that were checked already, and Ultralytics replaces it.
+_PILLOW = {"GIF": GifImageFile, "AVIF": AvifImageFile}
 
 
 def silence_opencv() -> None:
@@ -137,7 +147,7 @@ def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
         if image.mode in ("F", "I") or image.mode.startswith("I;16"):
             return _from_array(np.asarray(image))
         rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever damaged data leads them to
+    except Exception as error:  # see decode()
         raise ImageError(f"it cannot be decoded ({_first_line(error)})") from error
     return _from_array(rgb[:, :, ::-1])
 

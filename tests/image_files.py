@@ -1,0 +1,167 @@
+"""Image files of every kind that the tests need, made on the spot."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+def scene(height: int = 48, width: int = 64) -> Pixels:
+    """A smooth BGR image without symmetry, which survives lossy formats."""
+    y, x = np.mgrid[:height, :width]
+    blue = 255 * (1 - x / width)
+    green = 60 + 40 * np.sin(x / 9) * np.cos(y / 7)
+    red = 255 * y / height
+    pixels: Pixels = np.rint(np.dstack([blue, green, red])).astype(np.uint8)
+    return pixels
+
+
+def pil(bgr: Pixels) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(bgr[:, :, ::-1]))
+
+
+def encode(image: Image.Image | Pixels, format_name: str, **options: Any) -> bytes:
+    """Encodes with Pillow; arrays are BGR."""
+    buffer = io.BytesIO()
+    (pil(image) if isinstance(image, np.ndarray) else image).save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def encode_cv2(pixels: NDArray[Any], suffix: str) -> bytes:
+    encoded, data = cv2.imencode(suffix, pixels)
+    assert encoded
+    return data.tobytes()
+
+
+def files_of(bgr: Pixels) -> dict[str, bytes]:
+    """The same picture in every format that can be read, and in several of their kinds."""
+    return {
+        "jpeg": encode(bgr, "JPEG", quality=95, subsampling=0),
+        "jpeg progressive": encode(bgr, "JPEG", quality=95, subsampling=0, progressive=True),
+        "png": encode(bgr, "PNG"),
+        "png interlaced": _interlaced(bgr),
+        "webp lossless": encode(bgr, "WEBP", lossless=True),
+        "webp lossy": encode(bgr, "WEBP", quality=95),
+        "webp extended": encode(bgr, "WEBP", lossless=True, exif=Image.Exif().tobytes()),
+        "bmp": encode(bgr, "BMP"),
+        "gif": encode(bgr, "GIF"),
+        "tiff": encode(bgr, "TIFF"),
+        "tiff lzw": encode(bgr, "TIFF", compression="tiff_lzw"),
+        "tiff deflate": encode(bgr, "TIFF", compression="tiff_deflate"),
+        "tiff big-endian": encode(pil(bgr), "TIFF", big_tiff=False, tiffinfo={}),
+        "tiff big": encode(bgr, "TIFF", big_tiff=True),
+        "jpeg 2000": encode(bgr, "JPEG2000"),
+        "jpeg 2000 codestream": encode(bgr, "JPEG2000", no_jp2=True),
+        "avif": encode(bgr, "AVIF", quality=95, subsampling="4:4:4"),
+    }
+
+
+def _interlaced(bgr: Pixels) -> bytes:
+    """A PNG in Adam7 order, which Pillow cannot write."""
+    rgb = bgr[:, :, ::-1]
+    passes = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
+    rows = b"".join(
+        b"\0" + row.tobytes()
+        for y, x, down, right in passes
+        for row in rgb[y::down, x::right]
+        if rgb[y::down, x::right].size
+    )
+    header = struct.pack(">IIBBBBB", bgr.shape[1], bgr.shape[0], 8, 2, 0, 0, 1)
+    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+
+
+def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, with their checksums right."""
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def with_orientation(bgr: Pixels, format_name: str, orientation: int, **options: Any) -> bytes:
+    """A file whose stored pixels are ``bgr`` turned so that a viewer who obeys the EXIF tag sees ``bgr``."""
+    turned = {
+        1: bgr,
+        2: bgr[:, ::-1],
+        3: bgr[::-1, ::-1],
+        4: bgr[::-1],
+        5: bgr.transpose(1, 0, 2),
+        6: bgr.transpose(1, 0, 2)[::-1],
+        7: bgr.transpose(1, 0, 2)[::-1, ::-1],
+        8: bgr.transpose(1, 0, 2)[:, ::-1],
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(np.ascontiguousarray(turned), format_name, exif=exif, **options)
+
+
+def png_header_only(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+
+
+def jpeg_header_only(width: int, height: int) -> bytes:
+    """A small JPEG whose header claims another size."""
+    data = bytearray(encode(scene(8, 8), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def bmp_header_only(width: int, height: int) -> bytes:
+    data = bytearray(encode(scene(8, 8), "BMP"))
+    data[18:26] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+def gif_header_only(width: int, height: int) -> bytes:
+    data = bytearray(encode(scene(8, 8), "GIF"))
+    data[6:10] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
+def webp_header_only(width: int, height: int) -> bytes:
+    data = bytearray(encode(scene(8, 8), "WEBP", lossless=True, exif=Image.Exif().tobytes()))
+    assert data[12:16] == b"VP8X"
+    data[24:30] = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return bytes(data)
+
+
+def tiff_with(entries: dict[int, int], pixels: Pixels | None = None) -> bytes:
+    """A TIFF some of whose tags are overwritten by these numbers."""
+    data = bytearray(encode(scene(8, 8) if pixels is None else pixels, "TIFF"))
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    found = set()
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from("<HH", data, at)
+        if tag in entries:
+            struct.pack_into({3: "<H", 4: "<I"}[kind], data, at + 8, entries[tag])
+            found.add(tag)
+    assert found == entries.keys()
+    return bytes(data)
+
+
+def jpeg_2000_header_only(width: int, height: int) -> bytes:
+    data = bytearray(encode(scene(8, 8), "JPEG2000"))
+    at = data.index(b"\xff\x4f\xff\x51")
+    data[at + 8 : at + 16] = struct.pack(">II", width, height)
+    return bytes(data)

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import struct
+import zipfile
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_files import encode, files_of, png_of, scene, tiff_with, with_orientation
+
+from yolo_max.errors import ImageError
+from yolo_max.image_header import read_header
+
+FILES = files_of(scene(48, 64))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_format_and_size(name: str) -> None:
+    header = read_header(FILES[name])
+    assert header.format.lower() == name.split(" interlaced")[0].split(" big")[0].split(" ")[0] + (
+        " 2000" if "2000" in name else ""
+    )
+    assert (header.width, header.height) == (64, 48)
+    assert header.bytes_per_pixel == 4
+
+
+@pytest.mark.parametrize(
+    ("suffix", "size"),
+    [
+        (suffix, size)
+        for suffix in (".jpg", ".png", ".webp", ".bmp", ".tiff", ".gif", ".avif", ".jp2")
+        for size in ((127, 129), (1, 1), (1, 3000), (3000, 1))
+        if suffix != ".jp2" or min(size) > 1  # OpenJPEG writes no image of one row or column
+    ],
+)
+def test_sizes_of_what_opencv_writes(suffix: str, size: tuple[int, int]) -> None:
+    encoded, data = cv2.imencode(suffix, np.zeros((*size, 3), np.uint8))
+    assert encoded
+    header = read_header(data.tobytes())
+    assert (header.height, header.width) == size
+
+
+def test_the_stored_size_is_before_any_rotation() -> None:
+    header = read_header(with_orientation(scene(48, 64), "JPEG", 6))
+    assert (header.width, header.height) == (48, 64)
+
+
+@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("name", FILES)
+def test_no_prefix_of_a_file_passes_where_the_end_can_be_told(name: str, tenth: int) -> None:
+    data = FILES[name][: len(FILES[name]) * tenth // 10]
+    # These say nowhere how long they are: their decoders find out.
+    if name in ("bmp", "gif", "avif", "jpeg 2000 codestream") and tenth:
+        return
+    with pytest.raises(ImageError):
+        read_header(data)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg progressive", "png", "webp lossy", "tiff", "tiff lzw"])
+def test_one_byte_short_is_truncated(name: str) -> None:
+    with pytest.raises(ImageError, match="truncated"):
+        read_header(FILES[name][:-1])
+
+
+def test_a_jpeg_cut_in_its_picture_is_truncated_although_its_thumbnail_is_whole() -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    thumbnail = encode(scene(16, 16), "JPEG")
+    exif.get_ifd(0x8769)[0x927C] = thumbnail  # carried in the maker note
+    data = encode(scene(200, 200), "JPEG", exif=exif)
+    assert data.count(b"\xff\xd9") == 2
+    with pytest.raises(ImageError, match="truncated"):
+        read_header(data[: len(data) * 9 // 10])
+
+
+def test_what_follows_the_end_of_an_image_is_no_fault() -> None:
+    for name in ("jpeg", "png", "webp lossy", "bmp", "tiff"):
+        assert read_header(FILES[name] + b"\0appended by a camera\0" * 50) == read_header(FILES[name])
+
+
+def test_a_damaged_png_chunk_is_found_by_its_checksum() -> None:
+    data = bytearray(FILES["png"])
+    data[data.index(b"IDAT") + 20] ^= 1
+    with pytest.raises(ImageError, match="PNG chunks are damaged"):
+        read_header(bytes(data))
+
+
+def test_a_damaged_comment_in_a_png_is_no_fault() -> None:
+    header = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)
+    data = png_of((b"IHDR", header), (b"tEXt", b"Comment\0hello"), (b"IDAT", b""), (b"IEND", b""))
+    assert read_header(data.replace(b"hello", b"jello")).width == 64
+
+
+def _zip() -> bytes:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.jpg", FILES["jpeg"])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"\0" * 5000, "nothing but zeros"),
+        (b"hello, world\n" * 100, "not an image"),
+        (_zip(), "ZIP archive"),
+        (b"%PDF-1.7\n...", "PDF"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="9"/>', "SVG drawing"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40, "HEIC"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 40, "video"),
+        (b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 40, "sound or video"),
+        (b"\xff\xd8\xff", "truncated"),
+        (b"\xff\xd8\xff\xd9", "truncated"),
+        (b"\xff\xd8\xff" + b"\xff" * 50_000, "markers are damaged"),  # padding without end
+        (b"\x89PNG\r\n\x1a\n", "truncated"),
+        (b"BM", "truncated"),
+        (b"GIF89a", "truncated"),
+        (b"GIF89a" + b"\0" * 20, "no size"),
+        (b"II*\0\x08\0\0\0\0\0", "no size"),  # a TIFF without tags
+        (b"II*\0\xff\xff\xff\x7f", "truncated"),
+        (b"MM\0*\0\0\0\x08\xff\xff", "truncated"),
+    ],
+)
+def test_what_is_no_image_is_said_to_be_so(data: bytes, reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        read_header(data)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({256: 0}, "no size"),
+        ({277: 500}, "500 channels"),
+        ({273: 2**31}, "truncated"),  # the pixels begin beyond the end
+        ({279: 2**31}, "truncated"),  # there are more than there is file
+    ],
+)
+def test_tiff_tags_that_lie_are_refused(tags: dict[int, int], reason: str) -> None:
+    with pytest.raises(ImageError, match=reason):
+        read_header(tiff_with(tags))
+
+
+def test_a_tiff_whose_tiles_dwarf_it_is_refused() -> None:
+    tags = {256: 8, 257: 8, 322: 60000, 323: 60000}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    data = b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 64
+    with pytest.raises(ImageError, match="tiles"):
+        read_header(data)
+
+
+def test_a_tag_of_a_billion_values_costs_nothing() -> None:
+    entries = struct.pack("<HHII", 256, 4, 2**30, 8) + struct.pack("<HHII", 257, 4, 1, 8)
+    with pytest.raises(ImageError, match="truncated"):
+        read_header(b"II*\0\x08\0\0\0\x02\0" + entries + b"\0" * 64)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8\xff" + b"\xff" * 20_000_000,  # JPEG padding
+        b"\xff\xd8" + b"\xff\xe0\0\x02" * 5_000_000,  # empty JPEG segments
+        b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x08free" * 2_500_000,  # empty JPEG 2000 boxes
+        png_of((b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0)))
+        + png_of((b"tEXt", b""))[8:] * 1_500_000,
+    ],
+)
+def test_millions_of_empty_segments_are_given_up_on(data: bytes) -> None:
+    with pytest.raises(ImageError, match="damaged"):
+        read_header(data)
+
+
+@given(st.binary(max_size=300), st.sampled_from(sorted(FILES)), st.integers(0, 400))
+def test_nothing_but_image_errors_come_of_garbage(garbage: bytes, name: str, at: int) -> None:
+    data = FILES[name]
+    for attempt in (garbage, data[:at] + garbage, data[:at] + garbage + data[at + len(garbage) :]):
+        with suppress(ImageError):
+            header = read_header(attempt)
+            assert header.width > 0
+            assert header.height > 0
+
+
+def test_photographs_have_the_size_that_opencv_finds(photographs: list[Path]) -> None:
+    for path in photographs:
+        data = path.read_bytes()
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        assert image is not None
+        header = read_header(data)
+        assert (header.format, header.height, header.width) == ("JPEG", *image.shape[:2])
