@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shapes.outlines import Mask, Points, Window
+from shapes.outlines import Mask, Points, Window, bounds
 from shapes.textures import Image
 
 
@@ -23,10 +23,10 @@ class Canvas:
 
     def window(self, outline: Sequence[Points], margin: float) -> Window | None:
         """Rows and columns around an outline, within the image; None when there are none."""
-        points = np.concatenate(list(outline))
+        rows, columns = bounds(outline, margin)
         height, width = self.owner.shape
-        x1, y1 = np.maximum(np.floor(points.min(axis=0) - margin), 0).astype(int)
-        x2, y2 = np.minimum(np.ceil(points.max(axis=0) + margin), (width, height)).astype(int)
+        y1, y2 = max(rows.start, 0), min(rows.stop, height)
+        x1, x2 = max(columns.start, 0), min(columns.stop, width)
         return (slice(y1, y2), slice(x1, x2)) if x1 < x2 and y1 < y2 else None
 
     def blend(self, window: Window, mask: Mask, paint: Image, opacity: float = 1.0) -> None:

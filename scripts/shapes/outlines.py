@@ -71,21 +71,23 @@ def pose(rng: Generator, outline: Sequence[Points], radius: float, centre: Point
     return [(points * squeeze * radius) @ turn + centre for points in outline]
 
 
-def area(outline: Sequence[Points]) -> float:
-    """Area in pixels by the shoelace formula, holes subtracted."""
-    areas = []
-    for points in outline:
-        x, y = points.T
-        areas.append(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2)
-    return areas[0] - sum(areas[1:])
+def bounds(outline: Sequence[Points], margin: float) -> Window:
+    """The window around an outline, wherever that is: it may reach out of the image."""
+    points = np.concatenate(list(outline))
+    x1, y1 = np.floor(points.min(axis=0) - margin).astype(int).tolist()
+    x2, y2 = np.ceil(points.max(axis=0) + margin).astype(int).tolist()
+    return slice(y1, y2), slice(x1, x2)
 
 
 def fill_mask(outline: Sequence[Points], window: Window) -> Mask:
     """Antialiased coverage (0..255) of a window's pixels by an outline."""
     rows, columns = window
-    mask = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+    # Drawn whole, then cut: OpenCV bends antialiased edges where they leave the picture.
+    whole_rows, whole_columns = bounds(outline, margin=2)
+    top, left = min(rows.start, whole_rows.start), min(columns.start, whole_columns.start)
+    bottom, right = max(rows.stop, whole_rows.stop), max(columns.stop, whole_columns.stop)
+    mask = np.zeros((bottom - top, right - left), np.uint8)
     # Pixel centres are at .5 here, and whole in OpenCV; 4 fractional bits place an edge to 1/16 pixel.
-    origin = np.array([columns.start, rows.start]) + 0.5
-    contours = [np.round((points - origin) * 16).astype(np.int32) for points in outline]
+    contours = [np.round((points - (left + 0.5, top + 0.5)) * 16).astype(np.int32) for points in outline]
     cv2.fillPoly(mask, contours, 255, cv2.LINE_AA, shift=4)
-    return mask
+    return mask[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]

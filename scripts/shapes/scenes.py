@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from shapes.canvas import Canvas
 from shapes.clutter import draw_clutter
-from shapes.outlines import OUTLINES, Mask, Points, Window, area, fill_mask, pose
+from shapes.outlines import OUTLINES, Mask, Points, Window, bounds, fill_mask, pose
 from shapes.textures import TEXTURES, Image, background, flat, paint, random_colour
 
 CLASS_NAMES = tuple(OUTLINES)
@@ -56,10 +56,10 @@ class Scene:
 
 @dataclass
 class _Shape:
-    """A shape that was drawn: the pixels it would have in full, and those still seen."""
+    """A shape that was drawn: how many pixels it would have in full, and how many are still seen."""
 
     class_id: int
-    area: float
+    area: int
     seen: int
 
 
@@ -84,7 +84,8 @@ def _draw_shape(rng: Generator, canvas: Canvas, class_id: int, shapes: list[_Sha
             continue
         mask = fill_mask(outline, window)
         covered = mask >= 128
-        shape = _Shape(class_id, area(outline), int(np.count_nonzero(covered)))
+        whole = fill_mask(outline, bounds(outline, margin=2)) >= 128
+        shape = _Shape(class_id, int(np.count_nonzero(whole)), int(np.count_nonzero(covered)))
         hidden = np.bincount(canvas.owner[window][covered], minlength=len(shapes) + 1)[1:].tolist()
         rest = [(other, other.seen - lost) for other, lost in zip(shapes, hidden, strict=True) if lost]
         if shape.seen >= needed * shape.area and all(left >= needed * other.area for other, left in rest):
@@ -95,7 +96,7 @@ def _draw_shape(rng: Generator, canvas: Canvas, class_id: int, shapes: list[_Sha
         _draw_shadow(canvas, outline, radius)
     canvas.blend(window, mask, _shape_paint(rng, canvas, window, mask, radius))
     if rng.random() < 0.35:
-        _draw_rim(rng, canvas, window, mask, radius)
+        _draw_rim(rng, canvas, window, outline, radius)
     for other, left in rest:
         other.seen = left
     shapes.append(shape)
@@ -129,11 +130,16 @@ def _shape_paint(rng: Generator, canvas: Canvas, window: Window, mask: Mask, rad
     return paint(texture(rng, height, width, min(canvas.unit, radius / 30)), [colour, second])
 
 
-def _draw_rim(rng: Generator, canvas: Canvas, window: Window, mask: Mask, radius: float) -> None:
+def _draw_rim(
+    rng: Generator, canvas: Canvas, window: Window, outline: Sequence[Points], radius: float
+) -> None:
     """A lighter or darker rim along the inside of the edge."""
     width = max(1, round(radius * rng.uniform(0.04, 0.1)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
-    rim = cv2.subtract(mask, cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=255))
+    # The erosion looks `width` pixels around, also out of the image.
+    rows, columns = (slice(side.start - width, side.stop + width) for side in window)
+    mask = fill_mask(outline, (rows, columns))
+    rim = cv2.subtract(mask, cv2.erode(mask, kernel))[width:-width, width:-width]
     tone = 255 if rng.random() < 0.5 else 15
     canvas.blend(window, rim, np.full((*rim.shape, 3), tone, np.uint8), opacity=0.75)
 
