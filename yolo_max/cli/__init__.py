@@ -9,6 +9,7 @@ import typer
 
 from yolo_max import __version__
 from yolo_max.cli import cache, weights
+from yolo_max.cli.bench import bench
 from yolo_max.cli.console import debugging, say, say_error
 from yolo_max.cli.detect import EPILOG, detect
 from yolo_max.errors import ExitCode, YoloMaxError
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="YOLOv8 object detection on Modular MAX.",
 )
 app.command(epilog=EPILOG)(detect)
+app.command()(bench)
 app.add_typer(weights.app, name="weights")
 app.add_typer(cache.app, name="cache")
 

@@ -1,0 +1,113 @@
+"""From the start of a process to its first result, with empty caches and with warm ones; and peak memory."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+from yolo_max.bench import host
+from yolo_max.bench.engines import EngineSpec, Setup
+from yolo_max.bench.fleet import SETUP_LIMIT, Tick
+from yolo_max.bench.plan import Plan
+from yolo_max.bench.process import WorkerError, WorkerProcess
+from yolo_max.bench.results import EMPTY, WARM, ColdStart
+
+COMMAND = "yolo-max detect"
+"""Stands for the whole command on one image, beside the engines."""
+WARM_STARTS = 3
+CACHE_VARIABLES = ("MODULAR_CACHE_DIR", "YOLO_MAX_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+
+
+def states(plan: Plan) -> list[str]:
+    """The states of the caches that every engine is started with, in order."""
+    return [WARM] if plan.quick else [EMPTY, *[WARM] * WARM_STARTS]
+
+
+class ColdStarts:
+    """Starts fresh processes and takes their times.
+
+    Every engine has cache folders of its own, empty at its first start, warm from then on. A quick run leaves
+    the first start out and takes the user's own caches; OpenVINO, which keeps none unless told, has none.
+    The operating system's cache of files is warm throughout.
+    """
+
+    def __init__(self, plan: Plan, setup: Setup, work: Path, tick: Tick) -> None:
+        """Nothing is started yet.
+
+        Args:
+            plan: What to measure.
+            setup: What the engines are given.
+            work: Folder for the caches.
+            tick: Called before each step with what it is.
+        """
+        self._plan = plan
+        self._setup = setup
+        self._work = work
+        self._tick = tick
+        self.notes: list[str] = []
+
+    def run(self, specs: Sequence[EngineSpec], image: Path, rng: random.Random) -> list[ColdStart]:
+        """Starts each engine, and the command on one image, in random order.
+
+        Failures are noted in ``notes``.
+        """
+        starts: list[ColdStart] = []
+        tasks = {spec.key: spec for spec in specs}
+        for state in states(self._plan):
+            for key in rng.sample([COMMAND, *tasks], len(tasks) + 1):
+                spec = tasks.get(key)
+                self._tick(f"cold start, {state} cache: {spec.label if spec else COMMAND}")
+                try:
+                    starts.append(self._engine(spec, state) if spec else self._command(image, state))
+                except WorkerError as failure:
+                    self.notes.append(f"A cold start of {key} with {state} caches failed: {failure}.")
+        return starts
+
+    def _engine(self, spec: EngineSpec, state: str) -> ColdStart:
+        env = self._caches(spec.key)
+        setup = self._setup if self._plan.quick else replace(self._setup, cache=env[CACHE_VARIABLES[0]])
+        height, width = self._plan.imgsz
+        with WorkerProcess(host.pin(setup.threads), setup.threads, env) as worker:
+            factory, arguments = spec.make(setup)
+            phases = worker.call(
+                "setup",
+                limit=SETUP_LIMIT,
+                factory=factory,
+                arguments=arguments,
+                height=height,
+                width=width,
+            )
+            worker.call("prepare", limit=SETUP_LIMIT, batch=1, height=height, width=width, warm=1.0)
+            return ColdStart(spec.key, state, phases, worker.call("memory", limit=60)["peak"])
+
+    def _command(self, image: Path, state: str) -> ColdStart:
+        command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "detect", str(image)]
+        height, width = self._plan.imgsz
+        out = self._work / "command"
+        options = ["--weights", self._setup.weights, "--imgsz", f"{height},{width}", "--out", str(out)]
+        env = {**os.environ, **self._caches("command")}
+        start = perf_counter()
+        done = subprocess.run(
+            [*command, *options, "--overwrite", "--quiet"],
+            capture_output=True,
+            env=env,
+            timeout=SETUP_LIMIT,
+            check=False,
+        )
+        if done.returncode:
+            raise WorkerError(done.stderr.decode(errors="replace").strip()[-300:])
+        return ColdStart(COMMAND, state, {"total": (perf_counter() - start) * 1000})
+
+    def _caches(self, key: str) -> dict[str, str]:
+        """Cache folders of its own for an engine; the user's in a quick run."""
+        if self._plan.quick:
+            return {}
+        folder = self._work / "caches" / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return {name: str(folder / name.lower()) for name in CACHE_VARIABLES}

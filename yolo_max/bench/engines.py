@@ -1,0 +1,199 @@
+"""Who takes part: MAX and its peers, all from uint8 pixels to the raw head.
+
+The contract is `yolo_max.engine.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, the raw head out. Cast, scaling
+and change of layout are inside each engine's own graph, where it can fuse them. A peer may give its head in
+its own layout, ``[B, C, A]``; turning that around is a view and is not timed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max import cpu
+from yolo_max.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an engine is given.
+
+    Attributes:
+        weights: Path of the fused weights, safetensors.
+        onnx: Path of the same weights' network as ONNX, exported once a run.
+        threads: Threads to compute on.
+        cache: Folder for what an engine keeps between starts, where it has to be told; None for nowhere.
+    """
+
+    weights: str
+    onnx: str
+    threads: int
+    cache: str | None = None
+
+
+class Runtime(Protocol):
+    """One engine inside its process. The methods are called in this order, and each is timed as a phase."""
+
+    def imports(self) -> None:
+        """Imports the engine's libraries."""
+        ...
+
+    def load(self) -> None:
+        """Reads the weights."""
+        ...
+
+    def prepare(self, batch: int, height: int, width: int) -> None:
+        """Builds and compiles for one shape, or does nothing where the shape is no matter.
+
+        Raises:
+            NotMeasuredError: This engine does not do that shape, or not in a reasonable time.
+        """
+        ...
+
+    def infer(self, batch: NDArray[np.uint8]) -> Any:
+        """Runs the network: what is timed."""
+        ...
+
+    def head(self, output: Any) -> NDArray[np.float32]:
+        """What `infer` gave as ``[B, A, 4 * reg_max + nc]``."""
+        ...
+
+
+class NotMeasuredError(Exception):
+    """A case that an engine sits out; the message says why."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """One participant.
+
+    Attributes:
+        key: What it is called on the command line and in bench.json.
+        label: What it is called in tables.
+        factory: "module:attribute" of what makes its `Runtime` from a `Setup` and ``options``.
+        precision: "f32" or "bf16"; anything but f32 is marked wherever it appears.
+        packages: Distributions that must be installed; their versions are recorded.
+        needs: Returns why this machine cannot run it, or None.
+        options: Keyword arguments for the factory.
+        quick: Whether it takes part in a quick run without being named.
+    """
+
+    key: str
+    label: str
+    factory: str
+    precision: str = "f32"
+    packages: tuple[str, ...] = ()
+    needs: Callable[[], str | None] = field(default=lambda: None, compare=False)
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    quick: bool = True
+
+    @property
+    def marked(self) -> bool:
+        """Whether it computes in another precision than the reference."""
+        return self.precision != "f32"
+
+    def absent(self) -> str | None:
+        """Why it cannot take part here; None when it can."""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            return f"{' and '.join(missing)} not installed"
+        return self.needs()
+
+    def versions(self) -> dict[str, str]:
+        """The versions of its packages."""
+        return {name: importlib.metadata.version(name) for name in self.packages}
+
+    def make(self, setup: Setup) -> tuple[str, dict[str, Any]]:
+        """What a worker process needs to make this engine's runtime: factory and arguments."""
+        return self.factory, {"setup": setup, **self.options}
+
+
+def make_runtime(factory: str, arguments: Mapping[str, Any]) -> Runtime:
+    """The runtime, nothing heavy imported yet."""
+    module, _, attribute = factory.partition(":")
+    runtime: Runtime = getattr(importlib.import_module(module), attribute)(**arguments)
+    return runtime
+
+
+def _no_kernels() -> str | None:
+    return None if cpu.runs_kernels() else "the fused kernels do not run on this CPU"
+
+
+def _no_bf16() -> str | None:
+    if cpu.features() & {"avx512_bf16", "amx_bf16"}:
+        return None
+    return "no bf16 instructions on this CPU"
+
+
+def _no_max_bf16() -> str | None:
+    if cpu.has_bf16():
+        return _no_kernels()
+    return "no AVX512-BF16 instructions on this CPU"
+
+
+def _not_x86() -> str | None:
+    machine = platform.machine()
+    return None if machine in ("x86_64", "AMD64") else f"not measured on {machine}"
+
+
+RUNTIMES = "yolo_max.bench.runtimes"
+ENGINES: tuple[EngineSpec, ...] = (
+    EngineSpec("max", "MAX fused f32", f"{RUNTIMES}:MaxRuntime", packages=("max",), needs=_no_kernels),
+    EngineSpec(
+        "max-bf16",
+        "MAX fused bf16",
+        f"{RUNTIMES}:MaxRuntime",
+        precision="bf16",
+        packages=("max",),
+        needs=_no_max_bf16,
+        options={"precision": "bf16"},
+    ),
+    EngineSpec(
+        "max-stock",
+        "MAX stock ops",
+        f"{RUNTIMES}:MaxRuntime",
+        packages=("max",),
+        options={"kernels": "stock"},
+        quick=False,
+    ),
+    EngineSpec("torch", "PyTorch eager", f"{RUNTIMES}:TorchRuntime", packages=("torch", "ultralytics")),
+    EngineSpec(
+        "torch-compile",
+        "torch.compile",
+        f"{RUNTIMES}:TorchRuntime",
+        packages=("torch", "ultralytics"),
+        options={"compiled": True},
+        quick=False,
+    ),
+    EngineSpec("onnxruntime", "ONNX Runtime", f"{RUNTIMES}:OnnxRuntime", packages=("onnx", "onnxruntime")),
+    EngineSpec("openvino", "OpenVINO f32", f"{RUNTIMES}:OpenVinoRuntime", packages=("onnx", "openvino")),
+    EngineSpec(
+        "openvino-bf16",
+        "OpenVINO bf16",
+        f"{RUNTIMES}:OpenVinoRuntime",
+        precision="bf16",
+        packages=("onnx", "openvino"),
+        needs=lambda: _not_x86() or _no_bf16(),
+        options={"precision": "bf16"},
+    ),
+)
+
+
+def choose(keys: Sequence[str] | None, engines: Sequence[EngineSpec] = ENGINES) -> list[EngineSpec]:
+    """The engines of these keys, in the order of the registry; all of them for None.
+
+    Raises:
+        UsageError: There is no such engine.
+    """
+    known = [spec.key for spec in engines]
+    if unknown := [key for key in keys or () if key not in known]:
+        raise UsageError(f"there is no engine {unknown[0]!r}; take some of {', '.join(known)}.")
+    return [spec for spec in engines if keys is None or spec.key in keys]

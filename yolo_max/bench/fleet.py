@@ -1,0 +1,161 @@
+"""All engines of one number of threads, each in its process, and how they are timed in turn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from yolo_max.bench import host
+from yolo_max.bench.engines import EngineSpec, NotMeasuredError, Setup
+from yolo_max.bench.plan import Case, Plan
+from yolo_max.bench.process import WorkerError, WorkerProcess
+from yolo_max.bench.results import CaseResult
+
+SETUP_LIMIT = 1800.0
+"""Seconds for an engine to get ready: a first compile on MAX's stock operations takes many minutes."""
+CALL_LIMIT = 300.0
+"""Seconds for any other answer, besides the time that is asked for."""
+LEAST, MOST = 3, 300
+"""Inferences in one timing."""
+
+Tick = Callable[[str], None]
+"""Told, before each step, what it is."""
+
+
+class Fleet:
+    """Engines that are ready to be timed; a context manager.
+
+    An engine that fails is dropped and reported, and the others go on.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[EngineSpec],
+        setup: Setup,
+        imgsz: tuple[int, int],
+        on_failure: Callable[[str, WorkerError], None],
+        tick: Tick,
+        limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
+    ) -> None:
+        """Nothing is started yet.
+
+        Args:
+            specs: Who takes part.
+            setup: What they are given.
+            imgsz: (height, width) in pixels of the first image they see.
+            on_failure: Called with an engine's key and what happened.
+            tick: Called before each step.
+            limits: Seconds for getting ready, and for any other answer.
+        """
+        self._specs = {spec.key: spec for spec in specs}
+        self._setup = setup
+        self._imgsz = imgsz
+        self._on_failure = on_failure
+        self._tick = tick
+        self._setup_limit, self._call_limit = limits
+        self._workers: dict[str, WorkerProcess] = {}
+
+    @property
+    def keys(self) -> list[str]:
+        """The engines that are still in."""
+        return list(self._workers)
+
+    def __enter__(self) -> Self:
+        cpus = host.pin(self._setup.threads)
+        try:
+            for key, spec in self._specs.items():
+                self._tick(f"{spec.label}: getting ready")
+                self._workers[key] = WorkerProcess(cpus, self._setup.threads)
+                factory, arguments = spec.make(self._setup)
+                height, width = self._imgsz
+                self._request(
+                    key,
+                    "setup",
+                    self._setup_limit,
+                    factory=factory,
+                    arguments=arguments,
+                    height=height,
+                    width=width,
+                )
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for key in self.keys:
+            self._workers.pop(key).__exit__(kind, error, trace)
+
+    def ask(self, key: str, method: str, **arguments: Any) -> Any:
+        """One request to one engine; None when it failed, which drops it.
+
+        Raises:
+            NotMeasuredError: It sits this one out.
+        """
+        return self._request(key, method, self._call_limit, **arguments)
+
+    def drop(self, key: str, failure: WorkerError) -> None:
+        """Ends an engine's part in this."""
+        self._workers.pop(key).__exit__(None, None, None)
+        self._on_failure(key, failure)
+
+    def measure(self, case: Case, plan: Plan, rng: random.Random) -> CaseResult:
+        """Times every engine at one case: all get ready, then rounds, each in a new random order."""
+        result = CaseResult(case)
+        for key in self.keys:
+            self._tick(f"{self._specs[key].label}: warming up, {case}")
+            try:
+                warm = self.ask(
+                    key,
+                    "prepare",
+                    batch=case.batch,
+                    height=case.height,
+                    width=case.width,
+                    warm=plan.warm_seconds,
+                )
+            except NotMeasuredError as reason:
+                result.sat_out[key] = str(reason)
+                continue
+            if warm is not None:
+                result.warm_up[key] = warm
+                result.samples[key] = []
+
+        def time_one(key: str) -> None:
+            samples = self.ask(key, "time", seconds=plan.seconds, least=LEAST, most=MOST)
+            if samples is not None:
+                result.samples[key].append(samples)
+
+        result.orders = self.in_rounds(list(result.samples), plan.rounds, rng, f"{case}", time_one)
+        self._keep_complete(result.samples, plan.rounds)
+        return result
+
+    def in_rounds(
+        self, keys: Sequence[str], rounds: int, rng: random.Random, title: str, do: Callable[[str], None]
+    ) -> list[list[str]]:
+        """Does something with each engine that is still in, once a round; returns the orders."""
+        orders = []
+        for number in range(1, rounds + 1):
+            order = rng.sample(list(keys), len(keys))
+            for key in order:
+                self._tick(f"{title}, round {number} of {rounds}: {self._specs[key].label}")
+                if key in self._workers:
+                    do(key)
+            orders.append(order)
+        return orders
+
+    def _request(self, key: str, method: str, limit: float, **arguments: Any) -> Any:
+        try:
+            return self._workers[key].call(method, limit=limit, **arguments)
+        except WorkerError as failure:
+            self.drop(key, failure)
+            return None
+
+    @staticmethod
+    def _keep_complete(samples: dict[str, list[list[float]]], rounds: int) -> None:
+        """An engine that failed half-way has no figure: ratios need the same rounds on both sides."""
+        for key in [key for key, done in samples.items() if len(done) < rounds]:
+            del samples[key]

@@ -1,0 +1,7 @@
+"""What people look at: results to figures, and figures to tables, plots and a page.
+
+    results ──► summary.py ──► tables.py ──► terminal, Markdown, page.py
+                          └──► charts.py ──► svg.py (in the page), png.py
+
+Nothing here measures, so that a bench.json can be shown again anywhere.
+"""

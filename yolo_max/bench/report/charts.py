@@ -1,0 +1,232 @@
+"""Figures to charts: what is plotted, as data that `svg.py` and `png.py` draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from yolo_max.bench.cold import COMMAND
+from yolo_max.bench.plan import PHASES, STAGES
+from yolo_max.bench.report.summary import Figures
+from yolo_max.bench.report.tables import conditions, label
+from yolo_max.bench.results import EMPTY, WARM, Results
+
+COLOURS = {
+    "max": "#e4572e",
+    "max-bf16": "#f4a259",
+    "max-stock": "#a9745b",
+    "torch": "#7a5fd0",
+    "torch-compile": "#b69df0",
+    "onnxruntime": "#2a9d8f",
+    "openvino": "#2f7ed8",
+    "openvino-bf16": "#86bdf2",
+}
+PARTS = ("#5b8e7d", "#8cb369", "#e4572e", "#f4a259", "#7a5fd0", "#2f7ed8")
+"""Of stages and phases, in their order."""
+OTHER = "#8a8f98"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar, with the values it stands for as dots and a whisker up to ``high``."""
+
+    label: str
+    colour: str
+    value: float
+    high: float | None = None
+    dots: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars from zero."""
+
+    name: str
+    title: str
+    unit: str
+    bars: Sequence[Bar]
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Horizontal bars made of parts, each ``(label, values by part)``."""
+
+    name: str
+    title: str
+    unit: str
+    parts: Sequence[str]
+    stacks: Sequence[tuple[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a line, with its quartiles."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """One engine's points, ascending in x."""
+
+    label: str
+    colour: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines over one axis, whose points stand at equal distances whatever their x."""
+
+    name: str
+    title: str
+    x_unit: str
+    unit: str
+    lines: Sequence[Line]
+
+
+Chart = Bars | Stacks | Lines
+
+
+def charts(results: Results, figures: Figures) -> list[Chart]:
+    """All charts of a run, those without data left out."""
+    made: list[Chart] = [
+        _single_stream(results, figures),
+        _rounds(results, figures),
+        _curves(
+            results,
+            "offline",
+            f"Offline: images a second ({conditions(results)})",
+            "batch",
+            "images/s",
+            _offline(figures),
+        ),
+        _end_to_end(results, figures),
+        *(_cold_start(results, figures, cache) for cache in (WARM, EMPTY)),
+        _memory(results, figures),
+        *_growth(results, figures),
+    ]
+    return [chart for chart in made if _has_data(chart)]
+
+
+def _has_data(chart: Chart) -> bool:
+    if isinstance(chart, Lines):
+        return any(len(line.points) > 1 for line in chart.lines)
+    return bool(chart.bars if isinstance(chart, Bars) else chart.stacks)
+
+
+def _single_stream(results: Results, figures: Figures) -> Bars:
+    bars = [
+        Bar(_label(results, key), _colour(key), each["p50"], each["p90"], each["round_medians"])
+        for key, each in _ordered(results, figures["single_stream"])
+    ]
+    title = f"Single-stream: median, rounds, 90th percentile ({conditions(results)})"
+    return Bars("single-stream", title, "ms", bars)
+
+
+def _rounds(results: Results, figures: Figures) -> Lines:
+    lines = [
+        Line(
+            _label(results, key),
+            _colour(key),
+            [Point(i, y, y, y) for i, y in enumerate(each["round_medians"], start=1)],
+        )
+        for key, each in _ordered(results, figures["single_stream"])
+    ]
+    return Lines("rounds", "Was the machine steady? Median of each round", "round", "ms", lines)
+
+
+def _offline(figures: Figures) -> Mapping[str, Mapping[str, Any]]:
+    curves: dict[str, dict[str, Any]] = {}
+    for batch, by_engine in figures["offline"].items():
+        for key, each in by_engine.items():
+            curves.setdefault(key, {})[str(batch)] = each["images_per_second"]
+    return curves
+
+
+def _end_to_end(results: Results, figures: Figures) -> Stacks:
+    stacks = [
+        (_label(results, key), {stage: part["ms"] for stage, part in each["stages"].items()})
+        for key, each in _ordered(results, figures["end_to_end"])
+    ]
+    title = f"End to end: from file to annotated file, one image ({conditions(results)})"
+    return Stacks("end-to-end", title, "ms", STAGES, stacks)
+
+
+def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
+    stacks = [
+        (_label(results, key), {part: ms / 1000 for part, ms in each[cache]["phases"].items()})
+        for key, each in _ordered(results, figures["cold_start"])
+        if cache in each
+    ]
+    title = f"Cold start, {cache} cache: from process start to first result"
+    return Stacks(f"cold-{cache}", title, "s", [*PHASES, "total"], stacks)
+
+
+def _memory(results: Results, figures: Figures) -> Bars:
+    bars = [
+        Bar(_label(results, key), _colour(key), each[WARM]["peak_mib"])
+        for key, each in _ordered(results, figures["cold_start"])
+        if WARM in each and each[WARM]["peak_mib"] is not None
+    ]
+    return Bars("memory", "Peak resident memory, one image at a time", "MiB", bars)
+
+
+def _growth(results: Results, figures: Figures) -> list[Chart]:
+    growth = figures["growth"]
+    if not growth:
+        return []
+    made: list[Chart] = [
+        _curves(results, f"growth-{axis}", title, x_unit, unit, growth[axis])
+        for axis, title, x_unit, unit in (
+            ("batch", "Growth with the batch", "images in a batch", "images/s"),
+            ("imgsz", "Growth with the image", "pixels a side", "ms"),
+            ("threads", "Growth with threads", "threads", "images/s"),
+        )
+    ]
+    peaks = [
+        Point(each["images"], each["peak_mib"], each["peak_mib"], each["peak_mib"])
+        for each in growth["images"]
+    ]
+    line = Line(_label(results, "max"), _colour("max"), peaks)
+    made.append(Lines("growth-images", "Peak memory of a stream", "images", "MiB", [line]))
+    return made
+
+
+def _curves(
+    results: Results,
+    name: str,
+    title: str,
+    x_unit: str,
+    unit: str,
+    curves: Mapping[str, Mapping[str, Mapping[str, float]]],
+) -> Lines:
+    lines = [
+        Line(
+            _label(results, key),
+            _colour(key),
+            [
+                Point(float(x.partition("x")[0]), each["median"], each["low"], each["high"])
+                for x, each in curve.items()
+            ],
+        )
+        for key, curve in _ordered(results, curves)
+    ]
+    return Lines(name, title, x_unit, unit, lines)
+
+
+def _ordered(results: Results, by_key: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    keys = [*(engine.key for engine in results.engines), COMMAND]
+    return [(key, by_key[key]) for key in keys if key in by_key]
+
+
+def _label(results: Results, key: str) -> str:
+    return next((label(each) for each in results.engines if each.key == key), key)
+
+
+def _colour(key: str) -> str:
+    return COLOURS.get(key, OTHER)

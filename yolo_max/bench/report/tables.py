@@ -1,0 +1,283 @@
+"""Figures to tables of text, which the terminal, Markdown and the page show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from yolo_max.bench.cold import COMMAND
+from yolo_max.bench.plan import PHASES, STAGES, threads_text
+from yolo_max.bench.report.summary import Figures, summarise
+from yolo_max.bench.results import EMPTY, WARM, Participant, Results
+
+MARK = "*"
+"""Behind the name of an engine that computes in another precision."""
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        name: A short name, for anchors and for finding it in documents.
+        title: What it shows, and under which conditions.
+        headers: One a column; the first is text, the others are figures. Line breaks are allowed.
+        rows: Cells.
+        notes: Sentences below it.
+        figures: Whether all columns but the first hold figures, and not words.
+    """
+
+    name: str
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default=())
+    figures: bool = True
+
+
+def tables(results: Results, figures: Figures | None = None) -> list[Table]:
+    """All tables of a run, those of scenarios that were not measured left out."""
+    figures = figures or summarise(results)
+    made = [
+        _engines(results),
+        _single_stream(results, figures),
+        _offline(results, figures),
+        _end_to_end(results, figures),
+        _cold_start(results, figures),
+        *_growth(results, figures),
+    ]
+    return [table for table in made if table is not None and table.rows]
+
+
+def headline(results: Results, figures: Figures) -> list[str]:
+    """A sentence for each peer of the first MAX engine: how many times as fast, and who is ahead."""
+    sentences = []
+    for each in figures["headline"]:
+        ours, peer = results.engine(each["engine"]), results.engine(each["peer"])
+        ahead = "" if each["median"] >= 1 else f": {peer.label} is ahead"
+        sentences.append(
+            f"{label(ours)} is {_ratio(each['median'])} times as fast as {label(peer)} {_quartiles(each)}{ahead}."
+        )
+    return sentences
+
+
+def label(engine: Participant) -> str:
+    """An engine's name in a table, marked if it computes in another precision."""
+    return engine.label + (MARK if engine.marked else "")
+
+
+def conditions(results: Results) -> str:
+    """Batch, size and threads of the base case, in words."""
+    height, width = results.plan.imgsz
+    return f"{height}x{width} pixels, {threads_text(results.plan.threads)}"
+
+
+def _engines(results: Results) -> Table:
+    rows = []
+    for engine in results.engines:
+        parity = NONE
+        if engine.parity is not None:
+            verdict = "holds" if engine.parity.holds else "FAILS"
+            parity = f"{verdict}: {engine.parity.difference:.1e}\nof {engine.parity.bound:.1e}"
+        versions = "\n".join(f"{name} {version}" for name, version in engine.versions.items())
+        state = engine.state + (f": {engine.reason}" if engine.reason else "")
+        rows.append([label(engine), engine.precision, versions or NONE, parity, state])
+    return Table(
+        "engines",
+        "Who took part, and whether it says what PyTorch says",
+        ["engine", "type", "versions", "parity", "state"],
+        rows,
+        [
+            "Parity: largest difference from PyTorch's f32 raw head, of what is allowed "
+            f"({len(results.images['parity'])} images). Without it no speed-up is printed.",
+            *_mark_note(results, [engine.key for engine in results.engines]),
+            *(
+                f"{engine.label}: {engine.parity.text}."
+                for engine in results.engines
+                if engine.parity is not None and not engine.parity.holds
+            ),
+        ],
+        figures=False,
+    )
+
+
+def _single_stream(results: Results, figures: Figures) -> Table:
+    stream = figures["single_stream"]
+    rows = [
+        [
+            label(results.engine(key)),
+            *(f"{each[p]:.1f}" for p in ("p50", "p90", "p99", "least")),
+            str(each["count"]),
+            _speed_up(each["speed_up"]),
+        ]
+        for key, each in stream.items()
+    ]
+    return Table(
+        "single-stream",
+        f"Single-stream: milliseconds an image, batch 1, {conditions(results)}",
+        ["engine", "p50", "p90", "p99", "min", "runs", _against(results)],
+        _in_order(results, stream, rows),
+        _mark_note(results, stream),
+    )
+
+
+def _offline(results: Results, figures: Figures) -> Table:
+    offline = figures["offline"]
+    keys = {key for by_engine in offline.values() for key in by_engine}
+    rows = []
+    for key in keys:
+        cells = [label(results.engine(key))]
+        for by_engine in offline.values():
+            each = by_engine.get(key)
+            cells += [_rate(each and each["images_per_second"]), _speed_up(each and each["speed_up"])]
+        rows.append(cells)
+    headers = ["engine"]
+    for batch in offline:
+        headers += [f"batch {batch}", _against(results)]
+    return Table(
+        "offline",
+        f"Offline: images a second, {conditions(results)}",
+        headers,
+        _in_order(results, keys, rows),
+        _mark_note(results, keys),
+    )
+
+
+def _end_to_end(results: Results, figures: Figures) -> Table:
+    ways = figures["end_to_end"]
+    rows = [
+        [
+            label(results.engine(key)),
+            *(f"{each['stages'][s]['ms']:.1f}\n{each['stages'][s]['share']:.0%}" for s in STAGES),
+            f"{each['total_ms']:.1f}",
+            f"{each['images_per_second']:.1f}",
+        ]
+        for key, each in ways.items()
+    ]
+    headers = [
+        "engine",
+        "decode",
+        "letter-\nbox",
+        "infer",
+        "post-\nprocess",
+        "draw",
+        "write",
+        "total",
+        "images/s",
+    ]
+    return Table(
+        "end-to-end",
+        f"End to end: milliseconds an image and their share, one after the other, {conditions(results)}",
+        headers,
+        _in_order(results, ways, rows),
+        [
+            "Every stage but infer is this project's own code, whichever engine runs.",
+            *_mark_note(results, ways),
+        ],
+    )
+
+
+def _cold_start(results: Results, figures: Figures) -> Table:
+    cold = figures["cold_start"]
+    rows = []
+    keys = [engine.key for engine in results.engines if engine.key in cold] + [COMMAND] * (COMMAND in cold)
+    for key in keys:
+        for cache in (EMPTY, WARM):
+            if (each := cold[key].get(cache)) is None:
+                continue
+            phases = each["phases"]
+            rows.append(
+                [
+                    key if key == COMMAND else label(results.engine(key)),
+                    cache,
+                    *(f"{phases[p] / 1000:.2f}" if p in phases else NONE for p in PHASES),
+                    f"{each['total_ms'] / 1000:.2f}",
+                    NONE if each["peak_mib"] is None else f"{each['peak_mib']:.0f}",
+                ]
+            )
+    return Table(
+        "cold-start",
+        f"Cold start: seconds from the start of a process to its first result, {conditions(results)}",
+        ["engine", "cache", "start", "import", "weights", "build", "first", "total", "peak\nMiB"],
+        rows,
+        [
+            f"{COMMAND} is the whole command on one image, to its end.",
+            *(["A quick run leaves out the empty cache."] if results.plan.quick and rows else []),
+            *_mark_note(results, cold),
+        ],
+    )
+
+
+def _growth(results: Results, figures: Figures) -> list[Table]:
+    growth = figures["growth"]
+    if not growth:
+        return []
+    height, width = results.plan.imgsz
+    threads = threads_text(results.plan.threads)
+    axes = (
+        ("batch", f"Growth with the batch: images a second, {conditions(results)}"),
+        ("imgsz", f"Growth with the image: milliseconds an image, batch 1, {threads}"),
+        ("threads", f"Growth with threads: images a second, batch 1, {height}x{width} pixels"),
+    )
+    made = []
+    for axis, title in axes:
+        curves: Mapping[str, Mapping[str, Any]] = growth[axis]
+        points = list(dict.fromkeys(point for curve in curves.values() for point in curve))
+        rows = [
+            [label(results.engine(key)), *(_rate(curve.get(point)) for point in points)]
+            for key, curve in curves.items()
+        ]
+        notes = {
+            f"{results.engine(key).label} sits some out: {reason}."
+            for case in results.cases
+            for key, reason in case.sat_out.items()
+        }
+        extra = sorted(notes) if axis == "imgsz" else []
+        ordered = _in_order(results, curves, rows)
+        made.append(Table(f"growth-{axis}", title, ["engine", *points], ordered, extra))
+    rows = [
+        [f"{each['images']}", f"{each['images_per_second']:.1f}", f"{each['peak_mib']:.0f}"]
+        for each in growth["images"]
+    ]
+    made.append(
+        Table(
+            "growth-images",
+            f"Growth with the folder: Detector.stream, nothing written, {conditions(results)}",
+            ["images", "images/s", "peak MiB"],
+            rows,
+        )
+    )
+    return made
+
+
+def _in_order(results: Results, keys: Iterable[str], rows: list[list[str]]) -> list[list[str]]:
+    """Rows, one a key, in the registry's order."""
+    place = {engine.key: i for i, engine in enumerate(results.engines)}
+    return [row for _, row in sorted(zip(map(place.__getitem__, keys), rows, strict=True))]
+
+
+def _against(results: Results) -> str:
+    return f"× {results.engine(results.against).label}".replace(" ", "\n", 2).replace("\n", " ", 1)
+
+
+def _speed_up(spread: Mapping[str, float] | None) -> str:
+    return NONE if spread is None else f"{_ratio(spread['median'])}\n{_quartiles(spread)}"
+
+
+def _quartiles(spread: Mapping[str, float]) -> str:
+    return f"[{_ratio(spread['low'])}–{_ratio(spread['high'])}]"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}"
+
+
+def _rate(spread: Mapping[str, float] | None) -> str:
+    return NONE if spread is None else f"{spread['median']:.1f}"
+
+
+def _mark_note(results: Results, keys: Iterable[str]) -> list[str]:
+    marked = [results.engine(key).label for key in keys if key != COMMAND and results.engine(key).marked]
+    return [f"{MARK} computes in another precision than f32."] if marked else []

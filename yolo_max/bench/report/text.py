@@ -1,0 +1,48 @@
+"""Tables in the terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from yolo_max.bench.report.tables import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show(tables: Sequence[Table], sentences: Sequence[str], console: Console) -> None:
+    """Prints the tables, and what is to be said above all."""
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    for table in tables:
+        grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for i, header in enumerate(table.headers):
+            grid.add_column(header, justify="right" if i and table.figures else "left", vertical="top")
+        for row in table.rows:
+            grid.add_row(*(Text(cell) for cell in row))
+        console.print(Text(table.title, "bold"))
+        console.print(grid)
+        for note in table.notes:
+            console.print(Text(note, "dim"))
+        console.print()
+    for sentence in sentences:
+        console.print(Text(sentence, "bold"))
+
+
+def markdown(table: Table) -> str:
+    """A table as GitHub's Markdown, notes below."""
+    align = ["---", *(["---:" if table.figures else "---"] * (len(table.headers) - 1))]
+    lines = [
+        f"**{_cell(table.title)}**",
+        "",
+        *(f"| {' | '.join(map(_cell, row))} |" for row in (table.headers, align, *table.rows)),
+    ]
+    if table.notes:
+        lines += ["", " ".join(map(_cell, table.notes))]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("-\n", "").replace("\n", " ").replace("|", r"\|").replace("*", r"\*")

@@ -1,0 +1,49 @@
+"""A run's files: bench.json, bench.html and, where matplotlib is, plots/*.png."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yolo_max.bench.report import page, png
+from yolo_max.bench.report.charts import charts
+from yolo_max.bench.report.summary import Figures
+from yolo_max.bench.report.tables import Table
+from yolo_max.bench.results import Results
+from yolo_max.outputs import cannot_write, write_atomically
+
+JSON_FILE, HTML_FILE, PLOTS = "bench.json", "bench.html", "plots"
+
+
+def make_folder(path: Path) -> None:
+    """Makes the folder for a run's files, before a long run and not after it.
+
+    Raises:
+        OutputError: It cannot be made or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / f".{JSON_FILE}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def write_all(results: Results, figures: Figures, tables: list[Table], out: Path) -> list[Path]:
+    """Writes everything into ``out``; returns the files and folders that people would open.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    plots = charts(results, figures)
+    contents = {JSON_FILE: results.to_json(), HTML_FILE: page.render(results, figures, tables, plots)}
+    try:
+        for name, content in contents.items():
+            write_atomically(out / name, content.encode())
+        written = [out / name for name in contents]
+        if png.available():
+            png.write(plots, out / PLOTS)
+            written.append(out / PLOTS)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    return written

@@ -1,0 +1,108 @@
+"""What a user asks for, judged before anything long begins, and carried out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo_max import cpu
+from yolo_max.bench.engines import choose
+from yolo_max.bench.fleet import Tick
+from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
+from yolo_max.bench.results import Results
+from yolo_max.bench.runner import Inputs, Runner
+from yolo_max.bench.samples import draw_samples
+from yolo_max.errors import SourceError, UsageError
+from yolo_max.options import parse_imgsz
+from yolo_max.weights import load_weights
+
+QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+
+Progress = Callable[[int], AbstractContextManager[Tick]]
+"""Takes the number of steps, and gives what is told of each."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A benchmark as it was asked for; None stands for the default.
+
+    Attributes:
+        weights: A file or a name.
+        images: A folder; by default ``./images`` if it is there, else images are drawn.
+        engines: Keys; all by default, in a quick run those that need no long compile.
+        scenarios: Names; all by default, in a quick run all but growth.
+        imgsz: Side in pixels, or height and width; the weights' own by default.
+        quick: Whether to be done in two minutes.
+        rounds: At least 1.
+        seconds: Of each timing.
+        threads: All CPUs that this process may use by default.
+        seed: Of the order of the engines.
+        against: Key of the engine that ratios refer to.
+    """
+
+    weights: str
+    images: Path | None = None
+    engines: Sequence[str] | None = None
+    scenarios: Sequence[str] | None = None
+    imgsz: int | Sequence[int] | None = None
+    quick: bool = False
+    rounds: int = 5
+    seconds: float | None = None
+    threads: int | None = None
+    seed: int = 0
+    against: str = "torch"
+
+    def run(self, progress: Progress) -> Results:
+        """Measures.
+
+        Raises:
+            UsageError: An option makes no sense.
+            WeightsError: The weights cannot be used.
+            SourceError: There are no images.
+            EngineError: PyTorch's reference could not be computed.
+        """
+        specs = choose(self.engines)
+        choose([self.against])
+        left_out = [spec for spec in specs if self.quick and self.engines is None and not spec.quick]
+        weights = load_weights(self.weights)
+        stride = max(weights.meta.strides)
+        plan = self._plan(parse_imgsz(weights.meta.imgsz if self.imgsz is None else self.imgsz, stride))
+        with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
+            inputs = Inputs(weights, self._images(Path(folder)), Path(folder))
+            taking_part = [spec for spec in specs if spec not in left_out]
+            runner = Runner(plan, taking_part, inputs, self.against, left_out)
+            with progress(runner.steps) as tick:
+                return runner.run(tick)
+
+    def _plan(self, imgsz: tuple[int, int]) -> Plan:
+        scenarios = self.scenarios
+        if scenarios is None:
+            scenarios = [name for name in SCENARIOS if not (self.quick and name == GROWTH)]
+        if unknown := [name for name in scenarios if name not in SCENARIOS]:
+            raise UsageError(f"there is no scenario {unknown[0]!r}; take some of {', '.join(SCENARIOS)}.")
+        seconds = (QUICK_SECONDS if self.quick else FULL_SECONDS) if self.seconds is None else self.seconds
+        if self.rounds < 1:
+            raise UsageError(f"rounds is {self.rounds}, but it must be at least 1.")
+        if not 0 < seconds <= 60:
+            raise UsageError(f"seconds is {seconds:g}, but it must be above 0, and 60 at most.")
+        available = cpu.available_threads()
+        if self.threads is not None and not 1 <= self.threads <= available:
+            raise UsageError(
+                f"threads is {self.threads}, but it must be from 1 to the {available} CPUs here."
+            )
+        threads = self.threads or available
+        return Plan(imgsz, threads, tuple(scenarios), self.rounds, seconds, self.quick, self.seed)
+
+    def _images(self, work: Path) -> list[Path]:
+        here = Path("images")
+        if self.images is None and not here.is_dir():
+            return draw_samples(work / "images")
+        folder = self.images or here
+        found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise SourceError(f"{folder} holds no images; name a folder that does with --images.")
+        return [path.resolve() for path in found]

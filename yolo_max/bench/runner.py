@@ -1,0 +1,241 @@
+"""A whole run: who takes part, do they say what PyTorch says, how fast are they."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max import __version__
+from yolo_max.bench import cold, host
+from yolo_max.bench.engines import EngineSpec, Setup
+from yolo_max.bench.fleet import CALL_LIMIT, SETUP_LIMIT, Fleet, Tick
+from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
+from yolo_max.bench.process import WorkerError, WorkerProcess
+from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, Results, StreamPoint
+from yolo_max.bench.verify import verify
+from yolo_max.errors import EngineError
+from yolo_max.images import read_image
+from yolo_max.letterbox import letterbox
+from yolo_max.weights import Weights, save_weights
+
+PARITY_IMAGES = 4
+STAGE_IMAGES = {False: 32, True: 8}
+"""Images that go from file to file in each round, by whether the run is quick."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the engines work on.
+
+    Attributes:
+        weights: As the user gave them; PyTorch's reference is made from these.
+        images: Files for the stages and for parity.
+        work: A folder for this run's files: converted weights, ONNX, empty caches, annotated images.
+    """
+
+    weights: Weights
+    images: Sequence[Path]
+    work: Path
+
+
+class Runner:
+    """One run over a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        specs: Sequence[EngineSpec],
+        inputs: Inputs,
+        against: str,
+        left_out: Sequence[EngineSpec] = (),
+        limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
+    ) -> None:
+        """Nothing is measured yet.
+
+        Args:
+            plan: What to measure.
+            specs: Who takes part.
+            inputs: Weights and images.
+            against: Key of the engine that ratios refer to.
+            left_out: Engines that take no part in a quick run; they are listed.
+            limits: Seconds an engine has to get ready, and for any other answer.
+        """
+        self.plan = plan
+        self.inputs = inputs
+        self._limits = limits
+        self._rng = random.Random(plan.seed)
+        self._specs = [spec for spec in specs if spec.absent() is None]
+        meta = inputs.weights.meta
+        self.results = Results(
+            plan=plan,
+            against=against,
+            version=__version__,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            host={**host.record(), "pinned_to": host.pin(plan.threads)},
+            weights={
+                "file": inputs.weights.path.name,
+                "sha256": inputs.weights.sha256,
+                "classes": meta.nc,
+                "parameters": inputs.weights.parameters,
+            },
+            images={"count": len(inputs.images), "parity": [p.name for p in self._parity_images()]},
+            engines=[_participant(spec, spec in left_out) for spec in (*specs, *left_out)],
+        )
+        self._weights_file = inputs.work / "weights.safetensors"
+        self._onnx = inputs.work / "network.onnx"
+
+    @property
+    def steps(self) -> int:
+        """How often `run` will report a step, as long as nothing fails."""
+        plan, engines = self.plan, len(self._running())
+        groups = by_threads([plan.base, *plan.cases()])
+        steps = 1 + engines * (len(groups) + 1 + len(plan.cases()) * (1 + plan.rounds))
+        if END_TO_END in plan.scenarios:
+            steps += engines * plan.rounds
+        if COLD_START in plan.scenarios:
+            steps += len(cold.states(plan)) * (engines + 1)
+        return steps + len(GROWTH_IMAGES) * (GROWTH in plan.scenarios)
+
+    def run(self, tick: Tick) -> Results:
+        """Measures everything.
+
+        Args:
+            tick: Called before each step with what it is.
+
+        Raises:
+            EngineError: PyTorch's reference, without which nothing can be compared, could not be computed.
+        """
+        self._tick = tick
+        start = perf_counter()
+        disturbance = host.Disturbance.start()
+        save_weights(self.inputs.weights, self._weights_file)
+        canvases = np.stack([letterbox(read_image(p), self.plan.imgsz)[0] for p in self._parity_images()])
+        reference = self._reference(canvases)
+        for threads, cases in {self.plan.threads: [], **by_threads(self.plan.cases())}.items():
+            setup = self._setup(threads)
+            with Fleet(
+                self._running(), setup, self.plan.imgsz, self._failed, self._tick, self._limits
+            ) as fleet:
+                if threads == self.plan.threads:
+                    self._verify(fleet, canvases, reference)
+                self.results.cases += [fleet.measure(case, self.plan, self._rng) for case in cases]
+                if threads == self.plan.threads and END_TO_END in self.plan.scenarios:
+                    self._stages(fleet)
+        if COLD_START in self.plan.scenarios:
+            starts = cold.ColdStarts(self.plan, self._setup(self.plan.threads), self.inputs.work, self._tick)
+            self.results.cold = starts.run(self._running(), self.inputs.images[0], self._rng)
+            self.results.notes += starts.notes
+        if GROWTH in self.plan.scenarios:
+            self._stream()
+        self.results.host |= disturbance.summary()
+        self.results.seconds = perf_counter() - start
+        return self.results
+
+    def _parity_images(self) -> list[Path]:
+        images = self.inputs.images
+        return list(images[:: max(1, len(images) // PARITY_IMAGES)][:PARITY_IMAGES])
+
+    def _running(self) -> list[EngineSpec]:
+        return [spec for spec in self._specs if self.results.engine(spec.key).state == RAN]
+
+    def _setup(self, threads: int) -> Setup:
+        return Setup(str(self._weights_file), str(self._onnx), threads)
+
+    def _failed(self, key: str, failure: WorkerError) -> None:
+        engine = self.results.engine(key)
+        engine.state, engine.reason, engine.log = FAILED, str(failure), failure.log
+
+    def _reference(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """PyTorch's heads in f32 and f64, from a process that is gone before anything is timed."""
+        self._tick("PyTorch in f32 and f64: the reference")
+        peers_want_onnx = any("onnx" in spec.packages for spec in self._specs)
+        with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
+            try:
+                heads: dict[str, NDArray[Any]] = worker.call(
+                    "reference",
+                    limit=self._limits[0],
+                    weights=str(self.inputs.weights.path),
+                    canvases=canvases,
+                    onnx=str(self._onnx) if peers_want_onnx else None,
+                )
+            except WorkerError as failure:
+                raise EngineError(
+                    f"PyTorch, which every engine is checked against, did not run: {failure}."
+                ) from failure
+        return heads
+
+    def _verify(self, fleet: Fleet, canvases: NDArray[np.uint8], reference: dict[str, NDArray[Any]]) -> None:
+        meta = self.inputs.weights.meta
+        for key in fleet.keys:
+            engine = self.results.engine(key)
+            self._tick(f"{engine.label}: parity")
+            heads = fleet.ask(key, "heads", canvases=canvases)
+            if heads is not None:
+                engine.parity = verify(
+                    engine.precision,
+                    heads,
+                    reference["f32"],
+                    reference["f64"],
+                    self.plan.imgsz,
+                    tuple(meta.strides),
+                    meta.reg_max,
+                )
+
+    def _stages(self, fleet: Fleet) -> None:
+        found: dict[str, list[list[dict[str, float]]]] = {key: [] for key in fleet.keys}
+        images = [str(path) for path in self.inputs.images[: STAGE_IMAGES[self.plan.quick]]]
+
+        def one(key: str) -> None:
+            out = str(self.inputs.work / "annotated" / key)
+            rows = fleet.ask(
+                key,
+                "stages",
+                weights=str(self._weights_file),
+                images=images,
+                out=out,
+                imgsz=self.plan.imgsz,
+            )
+            if rows is not None:
+                found[key].append(rows)
+
+        fleet.in_rounds(fleet.keys, self.plan.rounds, self._rng, "file to file", one)
+        self.results.stages = {key: done for key, done in found.items() if len(done) == self.plan.rounds}
+
+    def _stream(self) -> None:
+        """Growth over the number of images: a process each, since a peak is never forgotten."""
+        for count in GROWTH_IMAGES:
+            self._tick(f"a stream of {count} image{'s' * (count > 1)}")
+            with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
+                try:
+                    speed = worker.call(
+                        "stream",
+                        limit=self._limits[0],
+                        weights=str(self._weights_file),
+                        images=[str(path) for path in self.inputs.images],
+                        count=count,
+                        imgsz=self.plan.imgsz,
+                    )
+                    peak = worker.call("memory", limit=self._limits[1])["peak"]
+                except WorkerError as failure:
+                    self.results.notes.append(f"The stream of {count} images failed: {failure}.")
+                    return
+            self.results.stream.append(StreamPoint(count, speed, peak))
+
+
+def _participant(spec: EngineSpec, left_out: bool) -> Participant:
+    absent = spec.absent()
+    state, reason = RAN, ""
+    if absent is not None:
+        state, reason = ABSENT, absent
+    elif left_out:
+        state, reason = LEFT_OUT, "a quick run takes it only when it is named"
+    versions = {} if absent else spec.versions()
+    return Participant(spec.key, spec.label, spec.precision, state, reason, versions=versions)

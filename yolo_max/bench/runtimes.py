@@ -1,0 +1,186 @@
+"""The engines themselves, each used as its own documentation has it used for speed on a CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.bench.engines import NotMeasuredError, Setup
+
+
+class MaxRuntime:
+    """MAX: `MaxEngine` as `yolo-max detect` uses it."""
+
+    def __init__(self, setup: Setup, kernels: str = "fused", precision: str = "f32") -> None:
+        self.setup = setup
+        self.kernels = kernels
+        self.precision = precision
+        self.size: tuple[int, int] | None = None
+
+    def imports(self) -> None:
+        """MAX's driver, graph API and engine."""
+        import yolo_max.engine  # noqa: F401
+
+    def load(self) -> None:
+        """Maps the safetensors file."""
+        from yolo_max.weights import load_weights
+
+        self.weights = load_weights(self.setup.weights)
+
+    def prepare(self, batch: int, height: int, width: int) -> None:  # noqa: ARG002
+        """Builds once: the fused graph takes any shape, the stock one a batch image by image."""
+        from yolo_max.engine import MaxEngine
+
+        if self.size is None:
+            self.size = (height, width)
+            self.engine = MaxEngine(
+                self.weights,
+                imgsz=self.size,
+                device="cpu",
+                kernels=self.kernels,
+                precision=self.precision,
+                threads=self.setup.threads,
+            )
+        elif self.kernels == "stock" and self.size != (height, width):
+            raise NotMeasuredError("its graph has one static size, and compiling another takes minutes")
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The raw head, in the contract's layout."""
+        return self.engine(batch)
+
+    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As it is."""
+        return output
+
+
+class TorchRuntime:
+    """PyTorch: Ultralytics' fused module up to its raw head, channels_last, eager or compiled."""
+
+    def __init__(self, setup: Setup, compiled: bool = False) -> None:
+        self.setup = setup
+        self.compiled = compiled
+
+    def imports(self) -> None:
+        """torch, and Ultralytics for its module."""
+        import torch
+
+        import yolo_max.bench.raw_head  # noqa: F401
+
+        torch.set_num_threads(self.setup.threads)
+
+    def load(self) -> None:
+        """Builds the module and puts the weights in."""
+        from yolo_max.bench.raw_head import RawHead
+        from yolo_max.reference import TorchEngine
+
+        engine = TorchEngine(self.setup.weights, threads=self.setup.threads, channels_last=True)
+        self.module = RawHead(engine.module)
+        self.run: Any = self.module
+
+    def prepare(self, batch: int, height: int, width: int) -> None:
+        """Eager: nothing. Compiled: a graph for exactly this shape."""
+        import torch
+
+        if not self.compiled:
+            return
+        # Dynamo keeps eight shapes and then falls back to eager without a word.
+        torch._dynamo.reset()
+        self.run = torch.compile(self.module, dynamic=False, options={"freezing": True})
+        self.infer(np.zeros((batch, height, width, 3), np.uint8))
+
+    def infer(self, batch: NDArray[np.uint8]) -> Any:
+        """The raw head as a tensor [B, C, A]."""
+        import torch
+
+        with torch.no_grad():
+            return self.run(torch.from_numpy(batch))
+
+    def head(self, output: Any) -> NDArray[np.float32]:
+        """A view of it."""
+        head: NDArray[np.float32] = output.numpy().transpose(0, 2, 1)
+        return head
+
+
+class OnnxRuntime:
+    """ONNX Runtime's CPU provider, all graph optimisations, sizes fixed for each case."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def imports(self) -> None:
+        """The library."""
+        import onnxruntime  # noqa: F401
+
+    def load(self) -> None:
+        """Reads the ONNX file."""
+        self.model = Path(self.setup.onnx).read_bytes()
+
+    def prepare(self, batch: int, height: int, width: int) -> None:
+        """A session for this shape."""
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.setup.threads
+        options.inter_op_num_threads = 1
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        for name, size in (("batch", batch), ("height", height), ("width", width)):
+            options.add_free_dimension_override_by_name(name, size)
+        self.session = ort.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The raw head, [B, C, A]."""
+        head: NDArray[np.float32] = self.session.run(None, {"pixels": batch})[0]
+        return head
+
+    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A view of it."""
+        return output.transpose(0, 2, 1)
+
+
+class OpenVinoRuntime:
+    """OpenVINO's CPU plugin with its latency hint, the precision fixed by hint, sizes static."""
+
+    def __init__(self, setup: Setup, precision: str = "f32") -> None:
+        self.setup = setup
+        self.precision = precision
+
+    def imports(self) -> None:
+        """The library."""
+        import openvino  # noqa: F401
+
+    def load(self) -> None:
+        """Reads the ONNX file."""
+        import openvino
+
+        self.core = openvino.Core()
+        if self.setup.cache:
+            self.core.set_property({"CACHE_DIR": self.setup.cache})
+        self.model = self.core.read_model(self.setup.onnx)
+
+    def prepare(self, batch: int, height: int, width: int) -> None:
+        """Compiles for this shape."""
+        self.model.reshape([batch, height, width, 3])
+        compiled = self.core.compile_model(
+            self.model,
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": self.precision,
+                "INFERENCE_NUM_THREADS": self.setup.threads,
+                "NUM_STREAMS": 1,
+            },
+        )
+        self.request = compiled.create_infer_request()
+
+    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The raw head, [B, C, A]; neither input nor output is copied."""
+        results = self.request.infer([batch], share_inputs=True, share_outputs=True)
+        head: NDArray[np.float32] = results[0]
+        return head
+
+    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A view of it."""
+        return output.transpose(0, 2, 1)

@@ -1,0 +1,79 @@
+"""One image from file to annotated file, stage after stage; and a stream of many.
+
+It runs in an engine's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.bench.plan import STAGES
+from yolo_max.detector import Detector
+from yolo_max.draw import draw
+from yolo_max.images import read_image
+from yolo_max.letterbox import letterbox
+from yolo_max.outputs import annotated_name, write_image
+from yolo_max.postprocess import Postprocess
+from yolo_max.weights import load_weights
+
+
+def run(
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    weights: str,
+    images: Sequence[str],
+    out: Path,
+    imgsz: tuple[int, int],
+) -> list[dict[str, float]]:
+    """Times each stage of each image; nothing overlaps. The first image is done twice and counted once.
+
+    Args:
+        network: uint8 ``[1, H, W, 3]`` RGB to the raw head ``[1, A, C]``.
+        weights: Their file.
+        images: Files.
+        out: Folder for the annotated images.
+        imgsz: Height and width of the canvas, in pixels.
+
+    Returns:
+        Milliseconds by stage, for each image.
+    """
+    meta = load_weights(weights).meta
+    postprocess = Postprocess(meta.names, strides=tuple(meta.strides), reg_max=meta.reg_max)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def one(path: Path) -> dict[str, float]:
+        clock = [perf_counter()]
+
+        def lap() -> None:
+            clock.append(perf_counter())
+
+        image = read_image(path)
+        lap()
+        canvas, geometry = letterbox(image, imgsz)
+        lap()
+        head = network(canvas[None])[0]
+        lap()
+        detections = postprocess(head, geometry)
+        lap()
+        annotated = draw(image, detections)
+        lap()
+        write_image(out / annotated_name(path.name), annotated)
+        lap()
+        return {stage: (b - a) * 1000 for stage, a, b in zip(STAGES, clock, clock[1:], strict=False)}
+
+    one(Path(images[0]))
+    return [one(Path(path)) for path in images]
+
+
+def stream(weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
+    """Images a second of `Detector.stream` over ``count`` images, the given ones over and over."""
+    detector = Detector(weights, imgsz=imgsz)
+    start = perf_counter()
+    for _ in detector.stream(islice(cycle(images), count)):
+        pass
+    return count / (perf_counter() - start)

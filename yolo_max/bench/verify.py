@@ -1,0 +1,74 @@
+"""No parity, no speed-up: an engine's raw head is held against PyTorch's before its times count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.bench.results import Parity
+from yolo_max.parity import HeadDifference, TensorDifference, Verdict, judge
+
+BF16_MEAN = 0.005
+"""bf16's own bound: mean difference from PyTorch's f32 head, in terms of that head's largest value."""
+BF16_MOST = 0.05
+"""The same for the largest difference."""
+
+
+def verify(
+    precision: str,
+    heads: NDArray[np.float32],
+    reference: NDArray[np.float32],
+    exact: NDArray[np.float64],
+    canvas_size: tuple[int, int],
+    strides: tuple[int, ...],
+    reg_max: int,
+) -> Parity:
+    """Holds an engine against PyTorch on some images.
+
+    In f32 it is the rubric of `yolo_max.parity` up to NMS: the head, its distance from float64, boxes and
+    scores. bf16 cannot meet that and has a bound of its own, on the head.
+
+    Args:
+        precision: "f32" or "bf16".
+        heads: The engine's raw heads, ``[N, A, C]``.
+        reference: PyTorch's, in f32.
+        exact: PyTorch's, in f64.
+        canvas_size: (height, width) of the images, in pixels.
+        strides: Canvas pixels per cell, one a level.
+        reg_max: Bins of the distribution of each side.
+    """
+    magnitude = float(np.abs(reference).max(initial=0))
+    if heads.shape != reference.shape:
+        text = f"head of shape {heads.shape}, not {reference.shape}"
+        return Parity(False, float("inf"), magnitude, 0.0, text)
+    if precision != "f32":
+        return _verify_bf16(heads, reference, magnitude)
+    differences = []
+    for ours, theirs, truth in zip(heads, reference, exact, strict=True):
+        before_nms = HeadDifference.between(ours, theirs, canvas_size, strides, reg_max)
+        logits = TensorDifference.between("head", ours, theirs, truth)
+        differences.append(replace(before_nms, logits=logits))
+    worst = max(differences, key=lambda each: each.logits.difference / each.logits.bound)
+    verdict: Verdict = judge(each.verdict.about(f"image {i}") for i, each in enumerate(differences))
+    return Parity(verdict.holds, worst.logits.difference, magnitude, worst.logits.bound, _in_short(verdict))
+
+
+def _in_short(verdict: Verdict) -> str:
+    if verdict.holds:
+        return str(verdict)
+    more = f", and {len(verdict.failures) - 1} more" if len(verdict.failures) > 1 else ""
+    return f"parity does not hold: {verdict.failures[0]}{more}"
+
+
+def _verify_bf16(heads: NDArray[np.float32], reference: NDArray[np.float32], magnitude: float) -> Parity:
+    difference = np.abs(heads - reference)
+    most, mean = float(difference.max(initial=0)), float(difference.mean())
+    # Written so that NaN fails.
+    holds = most <= BF16_MOST * magnitude and mean <= BF16_MEAN * magnitude
+    text = (
+        f"bf16: head differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and {most:.2g} at "
+        f"most (bound {BF16_MOST * magnitude:.2g})"
+    )
+    return Parity(holds, most, magnitude, BF16_MOST * magnitude, text)

@@ -1,0 +1,208 @@
+"""The process of one engine: answers requests on a pipe until the other end is closed.
+
+A request is ``(method, arguments)`` of `Worker`; the answer is ``("ok", value)``, ``("sits out", reason)`` or
+``("error", sentence)``. Both travel as pickles between two processes of one user, started by each other.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from time import monotonic_ns, perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.bench.engines import NotMeasuredError, Runtime, make_runtime
+
+WARM_BLOCK = 3
+"""Inferences between two looks at whether the engine has become stable."""
+WARM_TOLERANCE = 0.05
+"""Two blocks in a row whose medians differ by less than this mean that it has."""
+
+
+class Worker:
+    """What an engine's process can be asked to do."""
+
+    def __init__(self, started_ms: float) -> None:
+        """Nothing is imported yet; ``started_ms`` is what it took to get here from the spawn."""
+        self._phases = {"process": started_ms}
+
+    def setup(self, factory: str, arguments: Mapping[str, Any], height: int, width: int) -> dict[str, float]:
+        """Imports, loads, builds for one image and runs it once.
+
+        Args:
+            factory: Of the engine's runtime, see `yolo_max.bench.engines.EngineSpec`.
+            arguments: The factory's.
+            height: Rows of the image, in pixels.
+            width: Columns.
+
+        Returns:
+            Milliseconds by phase: process, import, weights, build, first.
+        """
+        self._runtime: Runtime = make_runtime(factory, arguments)
+        canvas = np.full((1, height, width, 3), 114, np.uint8)
+        for phase, step in (
+            ("import", self._runtime.imports),
+            ("weights", self._runtime.load),
+            ("build", lambda: self._runtime.prepare(1, height, width)),
+            ("first", lambda: self._runtime.infer(canvas)),
+        ):
+            start = perf_counter()
+            step()
+            self._phases[phase] = (perf_counter() - start) * 1000
+        self._batch = canvas
+        return self._phases
+
+    def prepare(self, batch: int, height: int, width: int, warm: float) -> dict[str, Any]:
+        """Gets ready for a case, and warms up until the engine is stable or ``warm`` seconds are over.
+
+        Returns:
+            ``{"inferences": how many it took, "stable": whether it became stable}``.
+        """
+        self._runtime.prepare(batch, height, width)
+        # Seeded noise: how long a convolution takes does not depend on the pixels.
+        self._batch = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
+        medians: list[float] = []
+        start = perf_counter()
+        while True:
+            medians.append(float(np.median([self._time_one() for _ in range(WARM_BLOCK)])))
+            stable = len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) < WARM_TOLERANCE
+            if stable or perf_counter() - start > warm:
+                return {"inferences": WARM_BLOCK * len(medians), "stable": stable}
+
+    def time(self, seconds: float, least: int, most: int) -> list[float]:
+        """Times inferences one by one.
+
+        Args:
+            seconds: Goes on for so long ...
+            least: ... but for at least so many inferences ...
+            most: ... and at most so many.
+
+        Returns:
+            Milliseconds each.
+        """
+        self._time_one()  # the first one after a pause finds its caches cold
+        samples: list[float] = []
+        gc.collect()
+        gc.disable()
+        try:
+            end = perf_counter() + seconds
+            while len(samples) < least or (len(samples) < most and perf_counter() < end):
+                samples.append(self._time_one())
+        finally:
+            gc.enable()
+        return samples
+
+    def heads(self, canvases: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The raw heads of letterboxed images, uint8 ``[N, H, W, 3]``, run one by one."""
+        runtime = self._runtime
+        runtime.prepare(1, *canvases.shape[1:3])
+        heads = [runtime.head(runtime.infer(canvas[None])).copy() for canvas in canvases]  # may be reused
+        return np.concatenate(heads)
+
+    def stages(
+        self, weights: str, images: Sequence[str], out: str, imgsz: tuple[int, int]
+    ) -> list[dict[str, float]]:
+        """Each image from file to annotated file; see `yolo_max.bench.stages.run`."""
+        from yolo_max.bench import stages
+
+        self._runtime.prepare(1, *imgsz)
+        runtime = self._runtime
+        return stages.run(lambda batch: runtime.head(runtime.infer(batch)), weights, images, Path(out), imgsz)
+
+    def stream(self, weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
+        """Images a second of `Detector.stream` over ``count`` images, start-up not counted."""
+        from yolo_max.bench import stages
+
+        return stages.stream(weights, images, count, imgsz)
+
+    def reference(self, weights: str, canvases: NDArray[np.uint8], onnx: str | None) -> dict[str, Any]:
+        """What PyTorch says, in f32 and f64; and its network exported, where a peer will need it.
+
+        Returns:
+            ``{"f32": heads, "f64": heads}``, each ``[N, A, C]``.
+        """
+        from yolo_max.bench.raw_head import export_onnx
+        from yolo_max.reference import TorchEngine
+
+        heads = {}
+        for precision in ("f64", "f32"):
+            engine = TorchEngine(weights, precision=precision)
+            heads[precision] = np.concatenate([engine(canvas[None]) for canvas in canvases])
+        if onnx is not None:
+            export_onnx(engine.module, Path(onnx))
+        return heads
+
+    def memory(self) -> dict[str, float]:
+        """Peak and present resident memory of this process, in MiB."""
+        return memory_mib()
+
+    def _time_one(self) -> float:
+        start = perf_counter()
+        self._runtime.infer(self._batch)
+        return (perf_counter() - start) * 1000
+
+
+def memory_mib() -> dict[str, float]:
+    """Peak and present resident memory of this process, in MiB.
+
+    ``ru_maxrss`` would count what the parent had in memory when it started this process, so that Linux's own
+    account comes first.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
+        return {"peak": peak, "now": peak}
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return {name: int(fields[key].split()[0]) / 1024 for name, key in (("peak", "VmHWM"), ("now", "VmRSS"))}
+
+
+def serve(connection: Connection, worker: Worker) -> None:
+    """Answers requests until the other end is gone."""
+    while True:
+        try:
+            method, arguments = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            answer = "ok", getattr(worker, method)(**arguments)
+        except NotMeasuredError as reason:
+            answer = "sits out", str(reason)
+        except Exception as error:
+            traceback.print_exc()
+            answer = "error", f"{type(error).__name__}: {error}"
+        connection.send(answer)
+
+
+def main(handle: str, spawned_ns: str, cpus: str) -> None:
+    """Pins this process to its CPUs, has it die with its parent, and serves.
+
+    Args:
+        handle: The file descriptor of the pipe.
+        spawned_ns: The monotonic clock when the parent started this process.
+        cpus: The CPUs to run on, with commas between; empty where the system cannot pin.
+    """
+    started_ms = (monotonic_ns() - int(spawned_ns)) / 1e6
+    if cpus:
+        os.sched_setaffinity(0, [int(each) for each in cpus.split(",")])
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+    # Engines write what they like to stdout and stderr, which are a log; answers go over the pipe alone.
+    serve(Connection(int(handle)), Worker(started_ms))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
