@@ -157,7 +157,7 @@ def _compare(ours: Detections, theirs: np.ndarray) -> Verdict:
             (
                 "MAX lacks 1 of 2 detections that no rounding removes",
                 "MAX has 1 of 2 detections that no rounding brings about",
-                "a pair of detections has IoU 1.0000 and confidences 0.002 apart",
+                "1 pair of detections is too far apart (IoU down to 1.0000, confidences up to 0.002 apart)",
             ),
         ),
     ],

@@ -20,13 +20,30 @@ from yolo_max.engine_process import EngineProcess, Job, Outcome
 from yolo_max.fates import Fates
 from yolo_max.letterbox import Letterbox
 from yolo_max.options import parse_classes, parse_imgsz
-from yolo_max.parity import DetectionDifference, HeadDifference, Verdict, judge
+from yolo_max.parity import (
+    BOX_BOUND,
+    CONFIDENCE_BOUND,
+    MATCH_IOU,
+    SCORE_BOUND,
+    DetectionDifference,
+    HeadDifference,
+    Verdict,
+    judge,
+)
 from yolo_max.postprocess import Postprocess, anchor_points
 from yolo_max.weights import Weights
 
 HEAD_BYTES = 1024**3
 """Raw heads on the disk at any time, both engines together."""
 PERCENTILES = (50, 90, 99, 100)
+DIFFERENCES: tuple[tuple[str, str, float | None], ...] = (
+    ("one_minus_iou", "1 - IoU of a pair", 1 - MATCH_IOU),
+    ("confidence_difference", "confidence of a pair", CONFIDENCE_BOUND),
+    ("box_difference_px", "box before NMS, px", BOX_BOUND),
+    ("score_difference", "score before NMS", SCORE_BOUND),
+    ("head_difference", "raw head", None),
+)
+"""What `Comparison.distributions` gives: its key, a name for people, and the rubric's bound, if fixed."""
 
 
 @dataclass(frozen=True)

@@ -243,15 +243,14 @@ class DetectionDifference:
         """The rubric after NMS."""
         failures = list(self.missing)
         pairs = self.matching
-        for i, j, iou, confidence in zip(
-            pairs.first, pairs.second, pairs.iou, pairs.confidence_difference, strict=True
-        ):
-            if iou >= MATCH_IOU and confidence <= CONFIDENCE_BOUND:
-                continue
-            if not (self.excused_max[i] and self.excused_torch[j]):
-                failures.append(
-                    f"a pair of detections has IoU {iou:.4f} and confidences {confidence:.2g} apart"
-                )
+        apart = (pairs.iou < MATCH_IOU) | (pairs.confidence_difference > CONFIDENCE_BOUND)
+        apart &= ~(self.excused_max[pairs.first] & self.excused_torch[pairs.second])
+        if count := int(np.count_nonzero(apart)):
+            iou, confidence = pairs.iou[apart].min(), pairs.confidence_difference[apart].max()
+            failures.append(
+                f"{count} pair{'s' * (count > 1)} of detections {'are' if count > 1 else 'is'} too far apart "
+                f"(IoU down to {iou:.4f}, confidences up to {confidence:.2g} apart)"
+            )
         for side, alone, excused in (
             ("MAX", pairs.only_first, self.excused_max),
             ("PyTorch", pairs.only_second, self.excused_torch),

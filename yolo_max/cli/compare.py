@@ -1,0 +1,217 @@
+"""``yolo-max compare``: both engines over the same images, and whether they say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from yolo_max.cli.console import Debug, say, stdout
+from yolo_max.cli.options import (
+    DETECTIONS,
+    OUTPUT,
+    RUN,
+    AsJson,
+    Device,
+    Imgsz,
+    Kernels,
+    Precision,
+    Quiet,
+    Threads,
+    Weights,
+    flag,
+    option,
+    sides,
+    words,
+)
+from yolo_max.cli.progress import counting
+from yolo_max.errors import ExitCode, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from yolo_max.compare import Comparison, Settings
+    from yolo_max.parity import TensorDifference
+
+BASELINES = ("torch", "ultralytics")
+EPILOG = (
+    "[bold]Exit codes[/]  0 parity holds · 2 bad option · 3 weights · 4 no images · 5 engine or device · "
+    "6 cannot write · 7 parity holds, but some images could not be read · 8 parity does not hold · "
+    "130 interrupted"
+)
+
+
+def compare(
+    sources: Annotated[
+        list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False)
+    ],
+    weights: Weights = "yolov8n",
+    baseline: Annotated[
+        str, option(RUN, "torch: the fused module; ultralytics: its whole predictor.", metavar="NAME")
+    ] = "torch",
+    layers: Annotated[
+        bool, flag(RUN, "Show the error of each layer on the first image.", "--layers")
+    ] = False,
+    recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
+    imgsz: Imgsz = None,
+    device: Device = "auto",
+    precision: Precision = "f32",
+    kernels: Kernels = "auto",
+    threads: Threads = None,
+    conf: Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
+    iou: Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
+    classes: Annotated[
+        list[str] | None,
+        option(
+            DETECTIONS,
+            "Only these, by name or id: person,car. May be repeated.",
+            metavar="LIST",
+            show_default="all",
+        ),
+    ] = None,
+    max_det: Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
+    agnostic_nms: Annotated[
+        bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
+    ] = False,
+    out: Annotated[Path, option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
+        "runs/compare"
+    ),
+    save: Annotated[bool, flag(OUTPUT, "Write side-by-side images.", "--save/--no-save")] = True,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> int:
+    """Compare MAX with PyTorch, image by image.
+
+    Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
+    [cyan]report.html[/], and says whether the parity rubric holds.
+    """
+    from yolo_max.compare import Settings
+    from yolo_max.compare import compare as run
+    from yolo_max.comparison_folder import ComparisonFolder
+    from yolo_max.options import parse_classes
+    from yolo_max.sources import SourceFailure, SourceImage, find_images
+    from yolo_max.weights import load_weights
+
+    if baseline not in BASELINES:
+        raise UsageError(f"there is no baseline {baseline!r}; take {' or '.join(BASELINES)}.")
+    loaded = load_weights(weights)
+    chosen = parse_classes(words(classes), loaded.meta.names)
+    settings = Settings(
+        loaded,
+        baseline,
+        {
+            "imgsz": sides(imgsz),
+            "conf": conf,
+            "iou": iou,
+            "classes": None if chosen is None else list(chosen),
+            "max_det": max_det,
+            "agnostic_nms": agnostic_nms,
+            "threads": threads,
+        },
+        {"device": device, "precision": precision, "kernels": kernels},
+    )
+    found = list(find_images(sources, recursive=recursive, exclude=out))
+    images = [each for each in found if isinstance(each, SourceImage)]
+    folder = ComparisonFolder(out, images, save_images=save)
+    with counting(2 * len(images), quiet or as_json) as counter:
+        comparison = run(
+            settings,
+            [str(image.path) for image in images],
+            on_image=folder.add,
+            on_progress=counter.advance,
+            report=counter.report,
+        )
+        if not comparison.images:
+            path, reason = next(iter(comparison.unreadable.items()))
+            raise SourceError(f"none of {len(images)} images can be read: {path}: {reason}.")
+        differences = _layers(settings, comparison, counter.report) if layers else []
+    folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
+    comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
+    record, written = folder.finish(comparison, differences)
+    if as_json:
+        typer.echo(json.dumps(record))
+    elif not quiet:
+        show(comparison, differences, stdout())
+        say(f"Wrote {' and '.join(map(str, written))}.")
+    for path, reason in comparison.unreadable.items():
+        say(f"Not compared: {path}: {reason}.", "yellow")
+    if not comparison.verdict.holds:
+        return ExitCode.PARITY
+    return ExitCode.SOME_IMAGES_FAILED if comparison.unreadable else ExitCode.OK
+
+
+def _layers(
+    settings: Settings, comparison: Comparison, report: Callable[[str], None]
+) -> list[TensorDifference]:
+    from yolo_max.images import read_image
+    from yolo_max.layers import layer_differences
+    from yolo_max.letterbox import letterbox
+
+    canvas, _ = letterbox(read_image(comparison.images[0].path), settings.canvas_size)
+    return layer_differences(
+        settings.weights,
+        canvas[None],
+        kernels=settings.max_only["kernels"],
+        threads=settings.detector["threads"],
+        report=report,
+    )
+
+
+def show(comparison: Comparison, layers: Sequence[TensorDifference], console: Console) -> None:
+    """Prints the verdict and the figures behind it."""
+    from rich.table import Table
+
+    from yolo_max.compare import DIFFERENCES
+    from yolo_max.engine_process import NAMES
+
+    reference = NAMES[comparison.settings.baseline]
+    counts, speed = comparison.counts(), comparison.speed()
+    if layers:
+        table = Table("layer", box=None, pad_edge=False)
+        for heading in ("largest value", "difference", "bound", "from float64, PyTorch = 1"):
+            table.add_column(heading, justify="right")
+        for layer in layers:
+            style = None if layer.verdict.holds else "bold red"
+            ratio = "" if layer.ratio is None else f"{layer.ratio:.2f}"
+            table.add_row(
+                layer.name,
+                f"{layer.magnitude:.3g}",
+                f"{layer.difference:.1e}",
+                f"{layer.bound:.1e}",
+                ratio,
+                style=style,
+            )
+        console.print(table, "")
+    table = Table("", box=None, pad_edge=False)
+    for heading in ("median", "99 %", "worst", "bound"):
+        table.add_column(heading, justify="right")
+    distributions = comparison.distributions()
+    for key, name, bound in DIFFERENCES:
+        if key in distributions:
+            row = [f"{distributions[key][p]:.1e}" for p in ("p50", "p99", "p100")]
+            table.add_row(name, *row, "" if bound is None else f"{bound:.1e}")
+    console.print(table, "")
+    console.print(
+        f"{counts['matched']} detections matched, {counts[f'only_{comparison.settings.baseline}']} only by "
+        f"{reference}, {counts['only_max']} only by MAX ({counts['excused']} of these within rounding of a "
+        "threshold)."
+    )
+    times = [f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms" for engine, each in speed.items()]
+    console.print(f"In the network, median an image: {', '.join(times)}.")
+    worst = comparison.worst_first()[0]
+    console.print(f"Worst image: {worst.path}", markup=False)
+    verdict = comparison.verdict
+    for failure in verdict.failures[:10]:
+        console.print(f"  {failure}", style="red", markup=False)
+    if len(verdict.failures) > 10:
+        console.print(f"  and {len(verdict.failures) - 10} more")
+    images = f"{len(comparison.images)} image{'s' * (len(comparison.images) != 1)}"
+    if verdict.holds:
+        console.print(f"Parity holds on {images}.", style="bold green")
+    else:
+        console.print(f"Parity does not hold on {images}.", style="bold red")

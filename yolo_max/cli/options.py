@@ -1,0 +1,61 @@
+"""Options that ``compare`` and ``val`` share, and how an option is written down."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from yolo_max.errors import UsageError
+
+NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
+
+
+def option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    """An option with a value, in a panel of the help."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+def flag(panel: str, text: str, *names: str) -> Any:
+    """An option without a value."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar="")
+
+
+Weights = Annotated[
+    str,
+    option(NETWORK, "A .safetensors or .pt file, or a name.", "--weights", "--model", "-w", metavar="FILE"),
+]
+Imgsz = Annotated[
+    str | None,
+    option(
+        NETWORK, "Input size in pixels: side, or HEIGHT,WIDTH.", metavar="N", show_default="the weights' own"
+    ),
+]
+Device = Annotated[str, option(NETWORK, "auto, cpu or gpu, for MAX.", metavar="NAME")]
+Precision = Annotated[str, option(NETWORK, "f32, or bf16 where the CPU has it, for MAX.", metavar="NAME")]
+Kernels = Annotated[str, option(NETWORK, "auto, fused or stock, for MAX.", metavar="NAME")]
+Threads = Annotated[int | None, option(RUN, "Threads of each engine.", metavar="N", show_default="all CPUs")]
+Quiet = Annotated[bool, flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")]
+AsJson = Annotated[bool, flag(TERMINAL, "Print the result as JSON, and nothing else.", "--json")]
+
+
+def sides(text: str | None) -> int | list[int] | None:
+    """What ``--imgsz`` says: one side, or height and width.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if text is None:
+        return None
+    try:
+        numbers = [int(word) for word in text.replace("x", ",").split(",")]
+    except ValueError:
+        raise UsageError(f"imgsz is {text!r}, but it must be one side in pixels, or HEIGHT,WIDTH.") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def words(lists: list[str] | None) -> list[str] | None:
+    """The entries of comma-separated lists, which may be given several times."""
+    if lists is None:
+        return None
+    return [word.strip() for text in lists for word in text.split(",") if word.strip()]
