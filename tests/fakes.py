@@ -77,3 +77,8 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path
     assert encoded
     path.write_bytes(data.tobytes())
     return path
+
+
+def read_tree(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

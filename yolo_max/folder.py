@@ -68,7 +68,7 @@ class FolderRun:
         images = [item for item in found if isinstance(item, SourceImage)]
         self._images = {str(image.path): image for image in images}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
-        if saving.images:
+        if saving.save:
             _require_no_target_is_a_source(images, out)
         self._detector = detector
         self._out = out
@@ -78,7 +78,7 @@ class FolderRun:
         self.tally = Tally()
         self.finished = False
         written = asdict(saving)
-        del written["csv"]  # made from the manifest in the end
+        del written["save_csv"]  # made from the manifest in the end
         self._manifest = Manifest(out, {**detector.settings(), **written, **(settings or {})}, resume=resume)
         try:
             _remove_remnants(images, out)
@@ -109,13 +109,13 @@ class FolderRun:
         left = [path for path in self._images if path not in self._done]
         pending = len(left)
         todo = takewhile(lambda _: not stop(), left)
-        stream = self._detector.map(self._write, todo, keep_images=self._saving.images, workers=workers)
+        stream = self._detector.map(self._write, todo, keep_images=self._saving.save, workers=workers)
         with closing(stream) as records:
             for each in records:
                 pending -= 1
                 yield self._note(each)
         self._manifest.flush()
-        if self._saving.csv:
+        if self._saving.save_csv:
             table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
             write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
         if not pending:

@@ -18,13 +18,13 @@ LABELS_FOLDER = "labels"
 
 @dataclass(frozen=True)
 class Saving:
-    """What to write.
+    """What to write; named as the options of the command line.
 
     Attributes:
-        images: Annotated images, in the tree of the sources.
-        txt: YOLO labels, one file an image (an empty one where nothing was found), in a tree of their own.
-        conf: The confidence on each line of the labels.
-        csv: One table of all boxes, when the run ends.
+        save: Annotated images, in the tree of the sources.
+        save_txt: YOLO labels, a file an image (empty where nothing was found), in a tree of their own.
+        save_conf: The confidence on each line of the labels.
+        save_csv: One table of all boxes, when the run ends.
         times: The stage times of each image in its record; without them, equal runs give equal bytes.
         line_width: Of the boxes, in pixels; by the size of the image when absent.
 
@@ -32,10 +32,10 @@ class Saving:
         UsageError: The line width is less than 1.
     """
 
-    images: bool = True
-    txt: bool = False
-    conf: bool = False
-    csv: bool = False
+    save: bool = True
+    save_txt: bool = False
+    save_conf: bool = False
+    save_csv: bool = False
     times: bool = True
     line_width: int | None = None
 
@@ -62,7 +62,7 @@ class Saving:
         if detections is None:
             return record(path, error=result.error.reason if result.error else "it was not read")
         files: dict[str, str] = {}
-        if self.images and result.image is not None:
+        if self.save and result.image is not None:
             try:
                 with timed(result, "draw"):
                     annotated = draw(result.image, detections, line_width=self.line_width)
@@ -73,9 +73,9 @@ class Saving:
             with timed(result, "write"):
                 write_atomically(out / source.annotated, data)
             files["annotated"] = str(source.annotated)
-        if self.txt:
+        if self.save_txt:
             labels = Path(LABELS_FOLDER) / source.labels
-            write_atomically(out / labels, yolo_labels(detections, confidence=self.conf).encode())
+            write_atomically(out / labels, yolo_labels(detections, confidence=self.save_conf).encode())
             files["labels"] = str(labels)
         return record(path, detections=detections, times_ms=result.times_ms if self.times else None) | files
 

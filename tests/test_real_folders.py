@@ -1,0 +1,345 @@
+"""Runs over folders as people have them: nothing is lost, nothing is harmed, and every run gives the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeEngine, fake_weights, read_tree, write_image
+
+from yolo_max.detections import Detections
+from yolo_max.detector import Detector
+from yolo_max.errors import OutputError, SourceError, UsageError
+from yolo_max.folder import FolderRun
+from yolo_max.manifest import require_harmless
+from yolo_max.saving import Saving
+from yolo_max.sources import SourceFailure, find_images
+
+EVERYTHING = Saving(save_txt=True, save_conf=True, save_csv=True, times=False)
+
+
+def run_folder(
+    source: Path,
+    out: Path,
+    saving: Saving = EVERYTHING,
+    *,
+    workers: int = 2,
+    resume: bool = False,
+    **options: Any,
+) -> FolderRun:
+    """What `yolo-max detect -r SOURCE --out OUT` does, with a network that costs nothing."""
+    detector = Detector(fake_weights(), **{"engine": FakeEngine(), **options})
+    found = list(find_images([source], recursive=True, exclude=out))
+    require_harmless(out, resume=resume, overwrite=False)
+    with FolderRun(detector, found, out, saving, resume=resume) as run:
+        for _ in run.images(workers=workers):
+            pass
+    return run
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "detections.jsonl").read_bytes().splitlines()]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for i, name in enumerate(["b.jpg", "a.png", "deep/er/c.webp", "deep/d.bmp", "a.jpg", "deep/e.tif"]):
+        write_image(folder / name, i)
+    return folder
+
+
+def test_the_tree_is_mirrored_in_the_same_formats(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = run_folder(photos, out)
+    assert run.finished
+    assert run.tally.images == 6
+    assert {str(path) for path in read_tree(out)} == {
+        *("a.jpg", "a.png", "b.jpg", "deep/d.bmp", "deep/e.tif", "deep/er/c.webp"),
+        *("labels/a.txt", "labels/a.png.txt", "labels/b.txt"),  # one label file each, though two are called a
+        *("labels/deep/d.txt", "labels/deep/e.txt", "labels/deep/er/c.txt"),
+        *("detections.jsonl", "detections.csv", "run.json"),
+    }
+    for record in records(out):
+        source, annotated = cv2.imread(record["path"]), cv2.imread(str(out / record["annotated"]))
+        assert source is not None
+        assert annotated is not None
+        assert annotated.shape == source.shape
+        found = Detections.from_dict(record)
+        assert len((out / record["labels"]).read_text().splitlines()) == len(found) > 0
+    table = (out / "detections.csv").read_text().splitlines()
+    assert len(table) == 1 + run.tally.objects
+
+
+def test_every_run_gives_the_same_bytes_however_many_threads(photos: Path, tmp_path: Path) -> None:
+    for i in range(30):
+        write_image(photos / f"more/{i}.jpg", 100 + i, (30 + i, 90 - i))
+    trees = []
+    for n, (workers, batch) in enumerate([(1, 1), (1, 1), (4, 1), (3, 4), (8, 64)]):
+        run_folder(photos, tmp_path / f"out{n}", workers=workers, batch=batch)
+        trees.append(read_tree(tmp_path / f"out{n}"))
+    assert len(trees[0]) == 2 * 36 + 3
+    assert all(tree == trees[0] for tree in trees)
+
+
+def test_stage_times_are_the_only_difference_that_times_make(photos: Path, tmp_path: Path) -> None:
+    run_folder(photos, tmp_path / "timed", Saving())
+    run_folder(photos, tmp_path / "plain", Saving(times=False))
+    timed, plain = records(tmp_path / "timed"), records(tmp_path / "plain")
+    assert [record.pop("times_ms").keys() for record in timed] == 6 * [
+        {"decode", "letterbox", "infer", "postprocess", "draw", "encode", "write"}
+    ]
+    assert [record.pop("times_ms") for record in plain] == 6 * [{}]
+    assert timed == plain
+
+
+def test_nothing_is_drawn_or_kept_that_nobody_asked_for(photos: Path, tmp_path: Path) -> None:
+    run_folder(photos, tmp_path / "out", Saving(save=False))
+    assert {str(path) for path in read_tree(tmp_path / "out")} == {"detections.jsonl", "run.json"}
+    assert all(record["times_ms"].keys() >= {"decode", "infer"} for record in records(tmp_path / "out"))
+    assert not any("draw" in record["times_ms"] for record in records(tmp_path / "out"))
+
+
+def test_unreadable_files_are_recorded_and_the_rest_is_done(photos: Path, tmp_path: Path) -> None:
+    (photos / "empty.jpg").touch()
+    (photos / "text.png").write_text("not an image")
+    whole = (photos / "b.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "nowhere.jpg").symlink_to("gone")
+    (photos / "loop").symlink_to(photos)
+    os.mkfifo(photos / "fifo.jpg")
+    run = run_folder(photos, tmp_path / "out")
+    assert run.finished
+    failed = {Path(record["path"]).name for record in records(tmp_path / "out") if "error" in record}
+    assert failed == {"empty.jpg", "text.png", "cut.jpg", "nowhere.jpg", "fifo.jpg"}
+    assert {Path(path).name for path, _ in run.tally.failures} == failed
+    assert run.tally.images == 6 + 5
+    assert not {str(path) for path in read_tree(tmp_path / "out")} & failed
+
+
+def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) -> None:
+    found = [SourceFailure(photos / "locked", "it cannot be read"), *find_images([photos])]
+    for resume, resumed in ((False, 0), (True, 4)):
+        with FolderRun(
+            Detector(fake_weights(), engine=FakeEngine()), found, tmp_path / "out", Saving(), resume=resume
+        ) as run:
+            assert run.total == 4
+            assert run.resumed == resumed
+            for _ in run.images():
+                pass
+        assert run.tally.failures == [(str(photos / "locked"), "it cannot be read")]
+        assert records(tmp_path / "out")[0].keys() == {"path", "error", "times_ms"}
+        assert len(records(tmp_path / "out")) == 4
+
+
+class Vandal(FakeEngine):
+    """Does something to the folder after the first batch, as others may while a run is under way."""
+
+    def __init__(self, damage: Any) -> None:
+        super().__init__()
+        self.damage = damage
+
+    def __call__(self, batch: Any) -> Any:
+        if not self.batches:
+            self.damage()
+        return super().__call__(batch)
+
+
+def test_files_that_vanish_or_change_meanwhile(photos: Path, tmp_path: Path) -> None:
+    for i in range(40):
+        write_image(photos / f"z/{i:02}.jpg", i)
+
+    def damage() -> None:
+        (photos / "z/39.jpg").unlink()
+        (photos / "z/38.jpg").write_bytes(b"\xff\xd8\xff")
+        write_image(photos / "z/37.jpg", 1, (11, 13))
+        shutil.rmtree(photos / "deep")
+
+    run = run_folder(photos, tmp_path / "out", engine=Vandal(damage), workers=1)
+    by_name = {Path(record["path"]).name: record for record in records(tmp_path / "out")}
+    assert len(by_name) == run.tally.images == 46
+    assert "cannot be opened" in by_name["39.jpg"]["error"]
+    assert "error" in by_name["38.jpg"]
+    assert by_name["37.jpg"]["image_size"] == [11, 13]
+    assert run.finished
+
+
+def test_results_inside_the_source_are_never_sources(photos: Path) -> None:
+    out = photos / "results"
+    first = run_folder(photos, out)
+    tree = read_tree(out)
+    assert first.tally.images == 6
+    assert run_folder(photos, out).tally.images == 6
+    assert read_tree(out) == tree
+
+
+def test_a_source_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
+    before = read_tree(photos)
+    with pytest.raises(SourceError, match="the output folder is never a source"):
+        run_folder(photos, photos)
+    with pytest.raises(SourceError, match="the output folder is never a source"):
+        run_folder(photos / "deep", photos)
+    with pytest.raises(SourceError, match="the output folder is never a source"):
+        run_folder(photos / "deep", tmp_path)
+    assert read_tree(photos) == before
+
+
+def test_a_source_is_not_overwritten_through_another_name_of_its_folder(photos: Path, tmp_path: Path) -> None:
+    """The folder to write to leads to a source by a link that only the finished paths go through."""
+    before = read_tree(photos)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "deep").symlink_to(photos / "deep")
+    detector = Detector(fake_weights(), engine=FakeEngine())
+    with pytest.raises(UsageError, match="is a source, and would be overwritten"):
+        FolderRun(detector, find_images([photos], recursive=True, exclude=out), out, Saving())
+    assert read_tree(photos) == before
+
+
+def test_a_link_in_the_output_folder_is_replaced_and_not_followed(photos: Path, tmp_path: Path) -> None:
+    run_folder(photos, tmp_path / "out")
+    (tmp_path / "out" / "a.jpg").unlink()
+    (tmp_path / "out" / "a.jpg").symlink_to(photos / "a.jpg")
+    before = read_tree(photos)
+    run_folder(photos, tmp_path / "out")
+    assert read_tree(photos) == before
+    assert not (tmp_path / "out" / "a.jpg").is_symlink()
+
+
+def test_files_of_others_are_not_written_among(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_image(out / "a.jpg", 99)
+    before = read_tree(out)
+    with pytest.raises(OutputError, match=r"holds files that are no results of yolo-max; .* --overwrite"):
+        run_folder(photos, out)
+    assert read_tree(out) == before
+
+
+def test_a_file_in_the_place_of_the_output_folder(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(OutputError, match="out"):
+        run_folder(photos, tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_two_runs_cannot_share_an_output_folder(photos: Path, tmp_path: Path) -> None:
+    detector = Detector(fake_weights(), engine=FakeEngine())
+    with (
+        FolderRun(detector, find_images([photos]), tmp_path / "out", Saving()),
+        pytest.raises(OutputError, match="Another yolo-max is writing"),
+    ):
+        FolderRun(detector, find_images([photos]), tmp_path / "out", Saving())
+    assert run_folder(photos, tmp_path / "out").finished
+
+
+NAMES = [
+    "ümläut 日本.jpg",
+    " lead.jpg",
+    "-dash.jpg",
+    "new\nline.jpg",
+    "A.JPG",
+    "a.jpg",
+    "100%.jpg",
+    "[x].jpg",
+    "'q\".jpg",
+]
+
+
+def test_names_of_every_kind(tmp_path: Path) -> None:
+    for i, name in enumerate(NAMES):
+        write_image(tmp_path / "in" / "x.jpg", i).rename(tmp_path / "in" / name)
+    undecodable = os.fsencode(tmp_path / "in") + b"/\xff\xfe.jpg"
+    Path(os.fsdecode(undecodable)).write_bytes((tmp_path / "in" / "a.jpg").read_bytes())
+    out = tmp_path / "out"
+    run = run_folder(tmp_path / "in", out)
+    assert run.finished
+    assert run.tally.failures == []
+    found = records(out)
+    assert {Path(record["path"]).name for record in found} == {*NAMES, os.fsdecode(b"\xff\xfe.jpg")}
+    assert len({record["annotated"].casefold() for record in found}) == len(found)
+    assert all((out / record["annotated"]).is_file() for record in found)
+    before = read_tree(out)
+    assert run_folder(tmp_path / "in", out, resume=True).resumed == len(found)
+    assert read_tree(out) == before
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k,nr_inodes=400", "tmpfs", str(mount)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_can_be_resumed(tmp_path: Path, small_disk: Path) -> None:
+    for i in range(30):
+        write_image(tmp_path / "in" / f"{i:02}.bmp", i, (60, 100))  # 18 kB each
+    out = small_disk / "out"
+    with pytest.raises(OutputError, match=r"cannot be written: No space left on device"):
+        run_folder(tmp_path / "in", out)
+    assert not list(out.glob(".yolo-max-*"))  # no half is left behind
+    done = records(out)
+    assert 5 < len(done) < 30
+    for record in done:
+        assert cv2.imread(str(out / record["annotated"])) is not None
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    assert run_folder(tmp_path / "in", out, resume=True).resumed == len(done)
+    run_folder(tmp_path / "in", tmp_path / "whole")
+    assert read_tree(out) == read_tree(tmp_path / "whole")
+
+
+def test_a_read_only_disk(photos: Path, small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OutputError, match="Read-only file system"):
+        run_folder(photos, small_disk / "out")
+
+
+def test_a_part_of_the_output_tree_that_is_a_file(photos: Path, tmp_path: Path) -> None:
+    run_folder(photos, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "deep")
+    (tmp_path / "out" / "deep").touch()
+    threads = threading.active_count()
+    with pytest.raises(OutputError, match="deep"):
+        run_folder(photos, tmp_path / "out")
+    assert threading.active_count() == threads
+
+
+def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> None:
+    originals = [write_image(tmp_path / "few" / f"{i}.jpg", i, (150, 200)) for i in range(4)]
+    (tmp_path / "many").mkdir()
+    for i in range(1000):
+        (tmp_path / "many" / f"{i:04}.jpg").symlink_to(originals[i % 4])
+    detector = Detector(fake_weights(), engine=FakeEngine())
+    found = find_images([tmp_path / "many"])
+    peaks, descriptors = [], []
+    with FolderRun(detector, found, tmp_path / "out", Saving()) as run:
+        for done, _ in enumerate(run.images()):
+            if done % 200 == 199:
+                peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+                descriptors.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+    assert run.tally.images == 1000
+    assert peaks[-1] - peaks[0] < 10  # MiB, over 800 images of 90 kB each
+    assert max(descriptors) - min(descriptors) <= 4  # those under way at the moment
+
+
+def test_pixels_of_the_original_are_drawn_on(photos: Path, tmp_path: Path) -> None:
+    """The annotated image is the source with something on it, and not the letterboxed one."""
+    run_folder(photos, tmp_path / "out", conf=0.5)
+    source, annotated = cv2.imread(str(photos / "a.png")), cv2.imread(str(tmp_path / "out" / "a.png"))
+    assert source is not None
+    assert annotated is not None
+    assert 0 < np.mean(np.any(source != annotated, axis=2)) < 1

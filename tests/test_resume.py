@@ -1,0 +1,202 @@
+"""Runs that end before their time: killed, refused, cut off, and resumed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeEngine, fake_weights, read_tree, write_image
+
+from yolo_max.detector import Detector
+from yolo_max.errors import OutputError, UsageError
+from yolo_max.folder import FolderRun
+from yolo_max.manifest import Manifest, require_harmless
+from yolo_max.saving import Saving
+from yolo_max.sources import find_images
+
+KILLS, STORIES = 10, 6
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for i in range(60):
+        write_image(folder / ("sub" if i % 3 else "") / f"{i:02}.png", i)
+    (folder / "07 broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return folder
+
+
+def start(
+    source: Path, out: Path, *, resume: bool = False, saving: Saving | None = None, **options: Any
+) -> FolderRun:
+    detector = Detector(options.pop("weights", None) or fake_weights(), **{"engine": FakeEngine(), **options})
+    found = list(find_images([source], recursive=True, exclude=out))
+    require_harmless(out, resume=resume, overwrite=False)
+    saving = saving or Saving(save_txt=True, save_csv=True, times=False)
+    return FolderRun(detector, found, out, saving, resume=resume)
+
+
+def finish(run: FolderRun) -> FolderRun:
+    with run:
+        for _ in run.images():
+            pass
+    return run
+
+
+def interrupt(source: Path, out: Path, after: int, **options: Any) -> None:
+    """A run that is stopped when ``after`` images are in the manifest."""
+    with start(source, out, **options) as run:
+        for _ in islice(run.images(), after):
+            pass
+
+
+def test_killed_at_random_moments(photos: Path, tmp_path: Path) -> None:
+    """Sixty processes are killed; the result is that of a run which nobody disturbed."""
+    whole = finish(start(photos, tmp_path / "whole"))
+    assert whole.tally.images == 61
+    driver = [sys.executable, str(Path(__file__).with_name("killed.py")), str(photos), str(tmp_path)]
+    done = subprocess.run([*driver, str(STORIES), str(KILLS)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    processes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(processes) == STORIES * (KILLS + 1)
+    assert sum(process["killed"] for process in processes) >= 50
+    assert sum(0 < process["after"] < 61 for process in processes) >= 20  # many of them half way
+    for process in processes:
+        assert process["after"] >= process["before"]  # nothing that was done is lost
+        assert process["redone"] == 0  # nor done again
+    for story in range(STORIES):
+        assert read_tree(tmp_path / f"out{story}") == read_tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("after", [0, 1, 30, 60])
+def test_a_resumed_run_does_only_what_is_left(photos: Path, tmp_path: Path, after: int) -> None:
+    interrupt(photos, tmp_path / "out", after)
+    engine = FakeEngine()
+    run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
+    assert run.resumed == after
+    assert run.tally.images == 61
+    assert len(run.tally.failures) == 1
+    assert len(engine.batches) == 60 - after + (after > 21)  # the broken one is the 22nd
+    finish(start(photos, tmp_path / "whole"))
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
+
+
+def test_a_finished_run_resumed_does_nothing(photos: Path, tmp_path: Path) -> None:
+    finish(start(photos, tmp_path / "out"))
+    engine = FakeEngine()
+    run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
+    assert (run.resumed, engine.batches, run.finished) == (61, [], True)
+
+
+def test_images_that_came_since_are_done(photos: Path, tmp_path: Path) -> None:
+    finish(start(photos, tmp_path / "out"))
+    write_image(photos / "00 new.png", 77)
+    engine = FakeEngine()
+    run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
+    assert (run.resumed, run.tally.images, len(engine.batches)) == (61, 62, 1)
+
+
+def test_resume_where_nothing_is_begins(photos: Path, tmp_path: Path) -> None:
+    assert finish(start(photos, tmp_path / "out", resume=True)).resumed == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda out: (out / "detections.jsonl").open("ab").write(b'{"path": "half a li'),  # cut off by a crash
+        lambda out: (out / "detections.jsonl").open("ab").write(b"\0" * 4096),  # a block never written
+        lambda out: (out / "21.png").unlink(),  # a result that was deleted
+        lambda out: (out / "sub" / "20.png").write_bytes(b""),  # or did not survive a power cut
+        lambda out: (out / "labels" / "21.txt").unlink(),
+        lambda out: (out / ".yolo-max-0123456789abcdef").write_bytes(b"half an image"),
+        lambda out: (out / "labels" / "sub" / ".yolo-max-0123456789abcdef").write_bytes(b""),
+    ],
+)
+def test_what_did_not_survive_is_done_again(photos: Path, tmp_path: Path, damage: Any) -> None:
+    interrupt(photos, tmp_path / "out", 50)
+    try:
+        damage(tmp_path / "out")
+    except FileNotFoundError:
+        pytest.fail("the test damages a file that is not there")
+    finish(start(photos, tmp_path / "out", resume=True))
+    finish(start(photos, tmp_path / "whole"))
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conf": 0.5}, r"conf was 0\.25 and is 0\.5"),
+        ({"iou": 0.5}, r"iou was 0\.7 and is 0\.5"),
+        ({"classes": ["star"]}, r"classes was null and is \[2\]"),
+        ({"imgsz": 96}, r"imgsz was \[64, 64\] and is \[96, 96\]"),
+        ({"max_det": 5}, "max_det was 300 and is 5"),
+        ({"rect": True}, "rect was false and is true"),
+        ({"agnostic_nms": True}, "agnostic_nms"),
+        ({"weights": fake_weights(sha256="1" * 64)}, "weights was"),
+        ({"saving": Saving(save_txt=False, times=False)}, "save_txt was true and is false"),
+        ({"conf": 0.5, "iou": 0.5}, "conf .*, iou "),
+    ],
+)
+def test_a_changed_option_is_named_and_refused(
+    photos: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    interrupt(photos, tmp_path / "out", 20)
+    before = read_tree(tmp_path / "out")
+    with pytest.raises(UsageError, match=message):
+        start(photos, tmp_path / "out", resume=True, **change)
+    assert read_tree(tmp_path / "out") == before
+
+
+def test_what_results_do_not_depend_on_may_change(photos: Path, tmp_path: Path) -> None:
+    interrupt(photos, tmp_path / "out", 20, batch=1)
+    saving = Saving(save_txt=True, save_csv=False, times=False)
+    assert finish(start(photos, tmp_path / "out", resume=True, batch=4, saving=saving)).resumed == 20
+
+
+def test_an_unfinished_run_is_not_overwritten_by_mistake(photos: Path, tmp_path: Path) -> None:
+    interrupt(photos, tmp_path / "out", 20)
+    before = read_tree(tmp_path / "out")
+    with pytest.raises(OutputError, match="a run that was not finished; give --resume"):
+        start(photos, tmp_path / "out")
+    assert read_tree(tmp_path / "out") == before
+    require_harmless(tmp_path / "out", resume=False, overwrite=True)
+
+
+def test_a_finished_run_is_replaced(photos: Path, tmp_path: Path) -> None:
+    finish(start(photos, tmp_path / "out", conf=0.9))
+    finish(start(photos, tmp_path / "out"))
+    finish(start(photos, tmp_path / "whole"))
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"settings": 1, "finished": true}', b"\xff"])
+def test_a_run_file_of_something_else(photos: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_bytes(content)
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=r"run\.json was not written by yolo-max"):
+            start(photos, tmp_path / "out", resume=resume)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"path": "new\nline\u2028\x00.jpg", "boxes": []},
+        {"path": "\udcff\udc80.jpg", "error": "it is truncated"},  # a file name that is not UTF-8
+        {"path": "日本.jpg", "error": '"'},
+    ],
+)
+def test_a_record_comes_back_as_it_was(tmp_path: Path, record: dict[str, Any]) -> None:
+    manifest = Manifest(tmp_path, {}, resume=False)
+    manifest.append(record)
+    manifest.append(record)
+    manifest.close()
+    again = Manifest(tmp_path, {}, resume=True)
+    assert list(again.records()) == [record, record]
+    again.close()
