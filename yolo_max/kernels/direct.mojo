@@ -1,0 +1,172 @@
+"""Direct convolution of any kernel size and stride.
+
+The batch's output rows are dealt out evenly. Each task keeps the `kernel` input rows that its current output
+row needs in a *ring*, gathered into planes, zeros left and right and for rows outside of the map:
+
+    ring, kernel = 3     slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
+                         slot 1: input row 4     planes of phase 1: | x0 | x2 | x4 | ...
+                         slot 2: input row 2     (stride 2: columns -1, 1, 3, ... and 0, 2, 4, ...)
+
+Columns are sorted by phase, their remainder by the stride, so that neighbouring outputs always read
+neighbouring pixels of a plane and one tile serves every stride: tap `kx` is phase `kx % stride`, and
+`kx // stride` pixels further on. The next output row shifts the ring by `stride` rows; nothing is copied
+twice.
+
+A 1x1 convolution needs neither ring nor rows: the pixels of the batch are one long row, gathered a tile at a
+time.
+"""
+
+from std.math import ceildiv
+from max.algorithm import sync_parallelize
+
+from .lanes import BLOCK, Ptr, Scratch, TILE_PIXELS, words
+from .tile import Filters, Output, Taps, tile_panels
+from .view import View, gather_pixels, gather_row
+
+
+@fieldwise_init
+struct Window(Copyable, ImplicitlyCopyable, Movable):
+    """The geometry of a convolution: square kernel, padding kernel // 2."""
+
+    var kernel: Int
+    var stride: Int
+
+    @always_inline
+    def padding(self) -> Int:
+        return self.kernel // 2
+
+    @always_inline
+    def outputs(self, size: Int) -> Int:
+        """How many outputs a row or column of `size` inputs has."""
+        return (size + 2 * self.padding() - self.kernel) // self.stride + 1
+
+
+struct Ring[T: DType](Movable):
+    """The input rows around the current output row: row y is in slot y modulo the kernel's height."""
+
+    var rows: Scratch[Self.T]
+    var slot_size: Int
+    var kernel: Int
+    var image: Int
+    var next: Int
+
+    def __init__(out self, kernel: Int, slot_size: Int):
+        """Makes room for `kernel` rows of `slot_size` elements each, all zero."""
+        self.rows = Scratch[Self.T](kernel * slot_size)
+        self.slot_size = slot_size
+        self.kernel = kernel
+        self.image = -1
+        self.next = 0
+
+    def slot(self, y: Int) -> Int:
+        """Where input row y (not less than -kernel) begins, in elements."""
+        return (y + self.kernel) % self.kernel * self.slot_size
+
+    def row(self, y: Int) -> Ptr[Self.T]:
+        """The place of input row y."""
+        return self.rows.data.unsafe_offset(self.slot(y))
+
+    def advance(mut self, image: Int, top: Int) -> Int:
+        """Moves on to the rows from `top` on; the rows from the result on are to be filled in."""
+        if image != self.image:
+            self.image = image
+            self.next = top
+        var first = max(top, self.next)
+        self.next = top + self.kernel
+        return first
+
+    def clear(mut self, y: Int):
+        """Makes row y a row of zeros."""
+        var row = self.row(y)
+        for i in range(self.slot_size):
+            row[unsafe_offset=i] = 0
+
+
+def convolve[
+    T: DType
+](view: View[T], window: Window, filters: Filters, output: Output[T], workers: Int):
+    """Convolves a view, on at most `workers` threads.
+
+    Filters are packed with the rows of a panel in the order kernel row, plane, kernel column, channel.
+    """
+    if window.kernel == 1 and window.stride == 1:
+        var pixels = view.pixels()
+        var tasks = min(workers, pixels)
+
+        def pointwise_task(task: Int) {imm}:
+            var first = pixels * task // tasks
+            pointwise(view, first, pixels * (task + 1) // tasks - first, filters, output, first)
+
+        sync_parallelize(pointwise_task, tasks)
+    else:
+        var rows = view.batch * window.outputs(view.height)
+        var tasks = min(workers, rows)
+
+        def rows_task(task: Int) {imm}:
+            rowwise(view, window, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
+
+        sync_parallelize(rows_task, tasks)
+
+
+@no_inline
+def pointwise[
+    T: DType
+](view: View[T], first: Int, count: Int, filters: Filters, output: Output[T], target: Int):
+    """A 1x1 convolution of `count` pixels of the batch, to the pixels from `target` on of the output."""
+    comptime STEP = words[T](BLOCK)
+    var blocks = view.blocks()
+    var apart = TILE_PIXELS * BLOCK
+    var planes = Scratch[T](blocks * apart)
+    var taps = Taps(blocks, STEP)
+    for i in range(blocks):
+        taps.begin(i, i * words[T](apart))
+    var tiles = ceildiv(count, TILE_PIXELS)
+    for t in range(tiles):
+        var p = count * t // tiles
+        var m = count * (t + 1) // tiles - p
+        gather_pixels(view, first + p, m, planes.data, apart)
+        tile_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
+
+
+@no_inline
+def rowwise[
+    T: DType
+](view: View[T], window: Window, first: Int, last: Int, filters: Filters, output: Output[T]):
+    """The output rows first .. last of the batch."""
+    comptime STEP = words[T](BLOCK)
+    var stride = window.stride
+    var kernel = window.kernel
+    var height = window.outputs(view.height)
+    var width = window.outputs(view.width)
+    var blocks = view.blocks()
+    # Room for the last tile's pixels that are read and not stored. An odd number of pixels keeps planes from
+    # falling on the same cache sets.
+    var apart = ((width + TILE_PIXELS + kernel // stride) | 1) * BLOCK
+    var ring = Ring[T](kernel, stride * blocks * apart)
+    var taps = Taps(kernel * blocks * kernel, STEP)
+    var tiles = ceildiv(width, TILE_PIXELS)
+    for row in range(first, last):
+        var image = row // height
+        var top = row % height * stride - window.padding()
+        for y in range(ring.advance(image, top), top + kernel):
+            if y < 0 or y >= view.height:
+                ring.clear(y)
+                continue
+            for phase in range(stride):
+                # The first column of this phase that is on the map, and its place among the phase's pixels.
+                var index = max(0, ceildiv(window.padding() - phase, stride))
+                var x = index * stride + phase - window.padding()
+                var planes = ring.row(y).unsafe_offset(phase * blocks * apart + index * BLOCK)
+                gather_row(view, image, y, x, stride, planes, apart)
+        var t = 0
+        for ky in range(kernel):
+            for block in range(blocks):
+                for kx in range(kernel):
+                    var plane = ring.slot(top + ky) + (kx % stride * blocks + block) * apart
+                    taps.begin(t, words[T](plane + kx // stride * BLOCK))
+                    t += 1
+        for i in range(tiles):
+            var x = width * i // tiles
+            var m = width * (i + 1) // tiles - x
+            var pixels = ring.rows.data.unsafe_offset(x * BLOCK).unsafe_bitcast[Float32]()
+            tile_panels[T, STEP](m, pixels, taps, filters, output, row * width + x)

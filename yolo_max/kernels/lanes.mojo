@@ -1,0 +1,133 @@
+"""Vectors of channels, and what the processor offers for them.
+
+Channels are handled sixteen at a time: a *block*. A block of float32 is one register with AVX-512, two with
+AVX2, four with NEON; the compiler splits `V` accordingly, so that no code here depends on the width of a
+register. What does depend on it is how many blocks fit into the register file at once, the *tile*:
+
+    AVX-512   32 registers   14 pixels x 2 blocks   28 sums + 2 weights (+ 1 broadcast pixel)
+    AVX2      16 registers    6 pixels x 1 block    12 sums + 2 weights + 1 broadcast pixel
+    NEON      32 registers    6 pixels x 1 block    24 sums + 4 weights + 1 broadcast pixel
+
+Activations are float32, or bfloat16 with sums in float32. To the inner loop both are *words* of 32 bits: one
+float32 channel, or a pair of neighbouring bfloat16 channels, even channel in the low half.
+"""
+
+from std.math import iota
+from std.memory import bitcast
+from std.memory.alloc import unsafe_alloc
+from std.sys import llvm_intrinsic
+from std.sys.info import CompilationTarget
+from std.sys.intrinsics import masked_load, masked_store
+
+comptime BLOCK = 16
+comptime AVX512 = CompilationTarget.has_avx512f()
+comptime BF16_PRODUCTS = CompilationTarget._has_feature["avx512bf16"]()
+comptime TILE_PIXELS = 14 if AVX512 else 6
+
+comptime F32 = DType.float32
+comptime BF16 = DType.bfloat16
+comptime V = SIMD[F32, BLOCK]
+comptime Ptr[T: DType] = Pointer[Scalar[T], MutUntrackedOrigin]
+comptime Words = Ptr[F32]
+
+
+def words[T: DType](channels: Int) -> Int:
+    """How many words hold this many channels (an even number, for bfloat16)."""
+    return channels // 2 if T == BF16 else channels
+
+
+@always_inline
+def load[T: DType, N: SIMDLength](p: Ptr[T], i: Int) -> SIMD[F32, N]:
+    """N channels from element i on."""
+    return p.unsafe_load[width=N](i).cast[F32]()
+
+
+@always_inline
+def store[T: DType, N: SIMDLength, //](p: Ptr[T], i: Int, v: SIMD[F32, N]):
+    """N channels to element i and on, rounded to nearest even if T is narrower."""
+    p.unsafe_store(i, v.cast[T]())
+
+
+@always_inline
+def load_some[T: DType, N: SIMDLength](p: Ptr[T], i: Int, count: Int) -> SIMD[F32, N]:
+    """The first `count` of N channels, zeros behind them; touches no memory beyond."""
+    var mask = iota[DType.int32, N]().lt(Int32(count))
+    return masked_load[N](p.unsafe_offset(i), mask, SIMD[T, N](0)).cast[F32]()
+
+
+@always_inline
+def store_some[T: DType, N: SIMDLength, //](p: Ptr[T], i: Int, v: SIMD[F32, N], count: Int):
+    """Stores the first `count` of N channels; touches no memory beyond."""
+    var mask = iota[DType.int32, N]().lt(Int32(count))
+    masked_store[N](v.cast[T](), p.unsafe_offset(i), mask)
+
+
+@always_inline
+def multiply_add[T: DType](a: Float32, b: V, c: V) -> V:
+    """c + a * b, where `a` is one word of a pixel and `b` that word's weights for sixteen outputs.
+
+    For bfloat16, c + a.low * b.low + a.high * b.high, in float32.
+    """
+    comptime if T == F32:
+        return V(a).fma(b, c)
+    elif BF16_PRODUCTS:
+        return llvm_intrinsic["llvm.x86.avx512bf16.dpbf16ps.512", V](
+            c, bitcast[BF16, 32](V(a)), bitcast[BF16, 32](b)
+        )
+    else:
+        # A bfloat16 is the upper half of the float32 of the same value.
+        var a_bits = bitcast[DType.uint32, 1](a)
+        var b_bits = bitcast[DType.uint32, BLOCK](b)
+        var a_low = V(bitcast[F32, 1](a_bits << 16))
+        var a_high = V(bitcast[F32, 1](a_bits & 0xFFFF0000))
+        var b_low = bitcast[F32, BLOCK](b_bits << 16)
+        var b_high = bitcast[F32, BLOCK](b_bits & 0xFFFF0000)
+        return a_high.fma(b_high, a_low.fma(b_low, c))
+
+
+@always_inline
+def silu[N: SIMDLength, //, T: DType](x: SIMD[F32, N]) -> SIMD[F32, N]:
+    """x / (1 + exp(-x)), to about 1e-7 of its size, or 1e-4 if it will be rounded to bfloat16.
+
+    exp(-x) = 2^n * 2^f with n the integer nearest to -x * log2(e), and 2^f, |f| <= 1/2, by its Taylor
+    polynomial. n comes from adding 1.5 * 2^23, which leaves it in the low bits of the float, from where it
+    is shifted into the exponent. The clamp keeps that exponent in range; beyond it SiLU is x, or 0 to far
+    below what matters.
+    """
+    comptime L = SIMD[F32, N]
+    comptime MINUS_LOG2_E = -1.4426950408889634
+    comptime ROUND = 12582912.0
+    var clamped = x.clamp(-86.0, 86.0)
+    var rounded = clamped.fma(L(MINUS_LOG2_E), L(ROUND))
+    var f = clamped.fma(L(MINUS_LOG2_E), L(ROUND) - rounded)
+    var p = L(9.6181291e-3)
+    comptime if T == F32:
+        p = L(1.3333558e-3).fma(f, p)
+    p = p.fma(f, L(5.5504109e-2))
+    p = p.fma(f, L(2.4022651e-1))
+    p = p.fma(f, L(6.9314718e-1))
+    p = p.fma(f, L(1.0))
+    var bits = bitcast[DType.int32, N](p) + (bitcast[DType.int32, N](rounded) << 23)
+    var divisor = bitcast[F32, N](bits) + 1
+    comptime if AVX512 and N == BLOCK:
+        # 14 good bits, doubled by one Newton step.
+        var r = llvm_intrinsic["llvm.x86.avx512.rcp14.ps.512", L](divisor, L(0), Int16(-1))
+        comptime if T == F32:
+            r = r * (-divisor).fma(r, L(2.0))
+        return x * r
+    else:
+        return x / divisor
+
+
+struct Scratch[T: DType](Movable):
+    """A task's own memory: aligned to cache lines, and zero to begin with."""
+
+    var data: Ptr[Self.T]
+
+    def __init__(out self, size: Int):
+        self.data = unsafe_alloc[Scalar[Self.T]](size, alignment=64)
+        for i in range(size):
+            self.data[unsafe_offset=i] = 0
+
+    def __deinit__(deinit self):
+        self.data.unsafe_free()

@@ -1,0 +1,100 @@
+"""The first convolution: 3x3, stride 2, three input channels, straight from the image.
+
+Three channels would leave thirteen lanes of a block empty. Here a row of the image is kept as it is, so that
+the three pixels under one kernel row are nine consecutive numbers, and the next output's are six further on:
+
+    row    | 0 0 0 | r g b | r g b | r g b | r g b | ...
+    out 0  |-----------------------|
+    out 1                  |-----------------------|
+
+Images of bytes become 0 .. 1 as rows are loaded.
+"""
+
+from std.math import ceildiv
+from max.algorithm import sync_parallelize
+
+from .direct import Ring, Window
+from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
+from .tile import Filters, Output, Taps, tile_panels
+
+comptime COLORS = 3
+comptime WINDOW = Window(3, 2)
+comptime STRIDE = WINDOW.stride * COLORS
+
+
+def convolve_image[
+    Pixel: DType, T: DType
+](
+    image: Ptr[Pixel], batch: Int, height: Int, width: Int, filters: Filters, output: Output[T], workers: Int
+):
+    """Convolves images [batch, height, width, 3] of uint8, float32 or bfloat16.
+
+    Filters are packed a kernel row at a time: nine weights, and for bfloat16 a tenth that is zero.
+    """
+    var rows = batch * WINDOW.outputs(height)
+    var tasks = min(workers, rows)
+
+    def task(task: Int) {imm}:
+        rowwise(image, height, width, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
+
+    sync_parallelize(task, tasks)
+
+
+@no_inline
+def rowwise[
+    Pixel: DType, T: DType
+](
+    image: Ptr[Pixel], height: Int, width: Int, first: Int, last: Int, filters: Filters, output: Output[T]
+):
+    """The output rows first .. last of the batch."""
+    comptime RUN = words[T](WINDOW.kernel * COLORS + 1) if T == BF16 else WINDOW.kernel * COLORS
+    var out_height = WINDOW.outputs(height)
+    var out_width = WINDOW.outputs(width)
+    # The last tile reads past the last output; a multiple of the block keeps rows aligned.
+    var row_size = ceildiv((out_width + TILE_PIXELS) * STRIDE + 2 * BLOCK, BLOCK) * BLOCK
+    var ring = Ring[T](WINDOW.kernel, row_size)
+    var taps = Taps(WINDOW.kernel, RUN)
+    var tiles = ceildiv(out_width, TILE_PIXELS)
+    for row in range(first, last):
+        var index = row // out_height
+        var top = row % out_height * WINDOW.stride - WINDOW.padding()
+        for y in range(ring.advance(index, top), top + WINDOW.kernel):
+            if y < 0 or y >= height:
+                ring.clear(y)
+            else:
+                var source = image.unsafe_offset((index * height + y) * width * COLORS)
+                load_row(source, width * COLORS, ring.row(y).unsafe_offset(WINDOW.padding() * COLORS))
+        for ky in range(WINDOW.kernel):
+            taps.begin(ky, words[T](ring.slot(top + ky)))
+        for i in range(tiles):
+            var x = out_width * i // tiles
+            var m = out_width * (i + 1) // tiles - x
+            var pixels = ring.rows.data.unsafe_offset(x * STRIDE).unsafe_bitcast[Float32]()
+            tile_panels[T, words[T](STRIDE)](m, pixels, taps, filters, output, row * out_width + x)
+
+
+@always_inline
+def load_row[Pixel: DType, T: DType](source: Ptr[Pixel], count: Int, row: Ptr[T]):
+    """Loads `count` numbers of a row; bytes are divided by 255."""
+    var i = 0
+    while i + BLOCK <= count:
+        row.unsafe_store(i, unit[Pixel, BLOCK](source.unsafe_load[width=BLOCK](i)).cast[T]())
+        i += BLOCK
+    while i < count:
+        row[unsafe_offset=i] = unit[Pixel, 1](source[unsafe_offset=i]).cast[T]()
+        i += 1
+
+
+@always_inline
+def unit[Pixel: DType, N: SIMDLength](pixels: SIMD[Pixel, N]) -> SIMD[F32, N]:
+    """Bytes to 0 .. 1, exactly as a division would; other types as they are.
+
+    The product with 1/255 is off by one unit in the last place for some bytes; the remainder corrects it.
+    """
+    var x = pixels.cast[F32]()
+    comptime if Pixel == DType.uint8:
+        comptime INVERSE = Float32(1) / 255
+        var quotient = x * INVERSE
+        return quotient.fma(SIMD[F32, N](-255), x).fma(SIMD[F32, N](INVERSE), quotient)
+    else:
+        return x

@@ -1,0 +1,148 @@
+"""Feature maps as the kernels read them: a few channel slices of tensors, one after the other.
+
+    channels of the view   0 ........ 31 | 32 ............. 95 | 96 ... 127
+    slice                  of tensor a   |  of tensor b        | of tensor c, doubled
+
+Split, concat and nearest upsampling are such views; whoever reads one gathers its channels into *planes*, the
+layout every inner loop works on:
+
+    plane 0: channels 0..15 of one pixel, of the next pixel, ...     plane 1: channels 16..31 of ...
+
+Channels that fill up the last plane are the reader's to zero, once: gathering leaves them alone.
+"""
+
+from .lanes import BLOCK, Ptr
+
+
+@fieldwise_init
+struct Slice[T: DType](Copyable, ImplicitlyCopyable, Movable):
+    """Consecutive channels of an NHWC tensor, at its size or doubled by nearest neighbour."""
+
+    var data: Ptr[Self.T]
+    """The first channel taken, of the first pixel."""
+    var stride: Int
+    """Channels of the tensor: from one pixel to the next."""
+    var channels: Int
+    var doubled: Bool
+    var height: Int
+    """Of the tensor, before doubling."""
+    var width: Int
+
+    @always_inline
+    def pixel(self, image: Int, y: Int, x: Int) -> Ptr[Self.T]:
+        """The pixel at (y, x) of the view."""
+        var shift = 1 if self.doubled else 0
+        var index = (image * self.height + (y >> shift)) * self.width + (x >> shift)
+        return self.data.unsafe_offset(index * self.stride)
+
+
+struct View[T: DType](Movable):
+    """A feature map [batch, height, width, channels] made of slices."""
+
+    var slices: List[Slice[Self.T]]
+    var batch: Int
+    var height: Int
+    var width: Int
+    var channels: Int
+
+    def __init__(out self, batch: Int, height: Int, width: Int):
+        self.slices = List[Slice[Self.T]]()
+        self.batch = batch
+        self.height = height
+        self.width = width
+        self.channels = 0
+
+    def append(mut self, slice: Slice[Self.T]):
+        """Adds the channels of one more slice behind those there are."""
+        self.slices.append(slice)
+        self.channels += slice.channels
+
+    @always_inline
+    def blocks(self) -> Int:
+        """Planes that hold the channels, the last one perhaps in part."""
+        return (self.channels + BLOCK - 1) // BLOCK
+
+    @always_inline
+    def pixels(self) -> Int:
+        """Pixels of the whole batch."""
+        return self.batch * self.height * self.width
+
+    def is_plain(self) -> Bool:
+        """Whether it is one slice as it stands, of whole blocks: then it can be read in place."""
+        return len(self.slices) == 1 and not self.slices[0].doubled and self.channels % BLOCK == 0
+
+
+@always_inline
+def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count: Int, apart: Int):
+    """Copies one pixel's `count` channels to channel `position` and on, in planes that are `apart`."""
+    var done = 0
+    while done < count:
+        var at = position + done
+        var lane = at % BLOCK
+        var n = min(BLOCK - lane, count - done)
+        var p = source.unsafe_offset(done)
+        var q = planes.unsafe_offset((at // BLOCK) * apart + lane)
+        if n == BLOCK:
+            q.unsafe_store(0, p.unsafe_load[width=BLOCK](0))
+        else:
+            var i = 0
+            while i + 8 <= n:
+                q.unsafe_store(i, p.unsafe_load[width=8](i))
+                i += 8
+            while i < n:
+                q[unsafe_offset=i] = p[unsafe_offset=i]
+                i += 1
+        done += n
+
+
+@no_inline
+def gather_row[T: DType](view: View[T], image: Int, y: Int, first: Int, step: Int, planes: Ptr[T], apart: Int):
+    """Gathers the pixels first, first + step, ... of row y, each one behind the other in the planes."""
+    var position = 0
+    for i in range(len(view.slices)):
+        var slice = view.slices[i]
+        var q = planes
+        for x in range(first, view.width, step):
+            copy_channels(slice.pixel(image, y, x), q, position, slice.channels, apart)
+            q = q.unsafe_offset(BLOCK)
+        position += slice.channels
+
+
+@no_inline
+def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T], apart: Int):
+    """Gathers `count` pixels of the batch, taken as one long row, from pixel `first` on."""
+    var position = 0
+    for i in range(len(view.slices)):
+        var slice = view.slices[i]
+        if slice.doubled:
+            for j in range(count):
+                var row = (first + j) // view.width
+                var x = (first + j) % view.width
+                var p = slice.pixel(row // view.height, row % view.height, x)
+                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
+        else:
+            var p = slice.data.unsafe_offset(first * slice.stride)
+            for j in range(count):
+                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
+                p = p.unsafe_offset(slice.stride)
+        position += slice.channels
+
+
+@no_inline
+def gather_square[T: DType](view: View[T], image: Int, top: Int, left: Int, side: Int, square: Ptr[T]):
+    """Gathers side x side pixels as one NHWC tensor of whole blocks, zeros outside of the map."""
+    var channels = view.blocks() * BLOCK
+    for r in range(side):
+        for c in range(side):
+            var q = square.unsafe_offset((r * side + c) * channels)
+            var y = top + r
+            var x = left + c
+            if y < 0 or y >= view.height or x < 0 or x >= view.width:
+                for i in range(0, channels, BLOCK):
+                    q.unsafe_store(i, SIMD[T, BLOCK](0))
+                continue
+            var position = 0
+            for i in range(len(view.slices)):
+                var slice = view.slices[i]
+                copy_channels(slice.pixel(image, y, x), q, position, slice.channels, BLOCK)
+                position += slice.channels

@@ -1,0 +1,131 @@
+"""Weights as the kernels read them: panels of output channels, transformed where the algorithm asks for it.
+
+A *panel* is 32 output channels (the last one 16, if so few are left): one row of 32 weights for each input
+that these channels share. Output channels are filled up to a multiple of 16 with zeros, and so are input
+channels, whose activations the kernels fill up likewise. Arrays begin at a multiple of 64 bytes, a cache
+line and the widest register there is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.precision import Precision
+
+BLOCK = 16
+PANEL = 2 * BLOCK
+ALIGNMENT = 64
+
+WINOGRAD = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+"""G of F(4, 3) at the points 0, 1, -1, 2, -2, infinity: ``kernels/winograd.mojo``."""
+
+POLYPHASE = np.array(
+    [
+        [1 / 2, 0, 0],
+        [-1 / 2, 0, -1 / 2],
+        [-1 / 6, 0, 1 / 6],
+        [1 / 6, 0, 1 / 3],
+        [0, 0, 1],
+        [0, 1, 0],
+    ]
+)
+"""G of F(4, 2) for the outer taps of a filter, and its middle tap as it is: ``kernels/polyphase.mojo``."""
+
+
+def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+    """Packs for the direct convolution: rows in the order kernel row, input block, kernel column, channel.
+
+    Args:
+        filters: RSCF, ``[k, k, c1, c2]``.
+        precision: For bf16, a row holds pairs of input channels (see :func:`_join_panels`).
+
+    Returns:
+        float32 for f32, uint32 for bf16, one-dimensional.
+    """
+    padded = _fill(_fill(filters, 3), 2)
+    k, _, c1, c2 = padded.shape
+    rows = padded.reshape(k, k, c1 // BLOCK, BLOCK, c2).transpose(0, 2, 1, 3, 4).reshape(-1, c2)
+    return _join_panels(rows[None], precision)
+
+
+def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+    """Packs for the first convolution: the weights of one kernel row, all columns and colours, together.
+
+    For bf16 a zero is added where that makes an odd number, so that pairs do not cross kernel rows.
+    """
+    k, _, c1, c2 = filters.shape
+    rows = filters.reshape(k, k * c1, c2)
+    if precision is Precision.BF16 and k * c1 % 2:
+        rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))
+    return _join_panels(_fill(rows.reshape(-1, c2), 1)[None], precision)
+
+
+def pack_squares(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Packs for the algorithms that transform squares: ``G g G'`` for each pair of channels.
+
+    Transformed in float64, rounded once; float32 whatever the activations are.
+
+    Args:
+        filters: RSCF, ``[3, 3, c1, c2]``.
+        matrix: G, ``[points, 3]``: :data:`WINOGRAD` or :data:`POLYPHASE`.
+    """
+    transformed = np.einsum("pr,rsio,qs->pqio", matrix, filters.astype(np.float64), matrix, optimize=True)
+    points = transformed.reshape(len(matrix) ** 2, *filters.shape[2:])
+    return _join_panels(_fill(_fill(points, 2), 1).astype(np.float32), Precision.F32)
+
+
+def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fills the biases up to whole blocks."""
+    return align(_fill(bias, 0).astype(np.float32))
+
+
+def filled(channels: int) -> int:
+    """Channels, filled up to whole blocks."""
+    return -(-channels // BLOCK) * BLOCK
+
+
+def align(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values, beginning at a multiple of 64 bytes."""
+    buffer = np.empty(values.nbytes + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    result = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    result[...] = values
+    return result
+
+
+def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The bits of the nearest bfloat16, ties to even; the values are finite."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def _fill(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    missing = filled(values.shape[axis]) - values.shape[axis]
+    return np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)])
+
+
+def _join_panels(matrices: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+    """Cuts matrices ``[m, rows, c2]`` into panels, each with its part of every matrix, one after the other.
+
+    For bf16 two rows become one of 32-bit words: the even row in the low half.
+    """
+    panels = []
+    for first in range(0, matrices.shape[2], PANEL):
+        panel = matrices[:, :, first : first + PANEL]
+        if precision is Precision.BF16:
+            halves = to_bf16(panel).astype(np.uint32)
+            panel = halves[:, 0::2] | halves[:, 1::2] << 16
+        panels.append(panel.ravel())
+    return align(np.concatenate(panels))
