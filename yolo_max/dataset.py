@@ -247,13 +247,15 @@ def _load_coco(path: Path, folder: Path | None) -> Dataset:
                 float(annotation.get("area", width * height)),
                 bool(annotation.get("iscrowd", 0)),
             )
-            objects[int(annotation["image_id"])].append(row)
+            objects.setdefault(int(annotation["image_id"]), []).append(row)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path} is not COCO's json of boxes: {type(error).__name__}: {error}.") from error
-    if unknown := {row[0] for rows in objects.values() for row in rows} - names.keys():
-        raise SourceError(f"{path} has annotations of categories that it does not list: {sorted(unknown)}.")
+    if unknown := sorted({row[0] for rows in objects.values() for row in rows} - names.keys()):
+        raise SourceError(f"{path} has annotations of categories that it does not list: {unknown}.")
+    if unknown := sorted(objects.keys() - images.keys()):
+        raise SourceError(f"{path} has annotations of images that it does not list: {unknown[:5]}.")
     if not images:
         raise SourceError(f"{path} lists no image.")
     root = _image_folder(path, folder, next(iter(images.values())))

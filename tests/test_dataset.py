@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml  # type: ignore[import-untyped]
+from fakes import write_image
+
+from yolo_max.dataset import Dataset, load_dataset, read_labels
+from yolo_max.errors import SourceError, UsageError
+
+NAMES = {0: "disc", 1: "square"}
+
+
+def _write(root: Path, labels: dict[str, str | None], **description: Any) -> Path:
+    """A dataset on the disk: an image for each entry, and a label file where there is text for one."""
+    for name, text in labels.items():
+        write_image(root / "images" / "val" / f"{name}.png", seed=0)
+        if text is not None:
+            file = root / "labels" / "val" / f"{name}.txt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    path = root / "data.yaml"
+    path.write_text(yaml.safe_dump({"path": ".", "val": "images/val", "names": NAMES, **description}))
+    return path
+
+
+def _labels(tmp_path: Path, text: str) -> list[list[float]]:
+    file = tmp_path / "a.txt"
+    file.write_text(text)
+    class_id, xyxy = read_labels(file, NAMES)
+    return [[float(c), *np.round(box, 6).tolist()] for c, box in zip(class_id, xyxy, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", []),
+        ("\n  \n", []),
+        ("1 0.5 0.5 0.2 0.4\n", [[1, 0.4, 0.3, 0.6, 0.7]]),
+        ("\ufeff1 0.5 0.5 0.2 0.4", [[1, 0.4, 0.3, 0.6, 0.7]]),  # a byte order mark, no end of line
+        ("1.0 5e-1 .5 0.2 0.4", [[1, 0.4, 0.3, 0.6, 0.7]]),
+        ("0 0.5 0.5 1 1\n0 0.5 0.5 1 1", [[0, 0, 0, 1, 1]]),  # the same line counts once
+        ("0 0.5 0.5 1 1\n1 0.5 0.5 1 1", [[0, 0, 0, 1, 1], [1, 0, 0, 1, 1]]),
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9", [[0, 0.1, 0.1, 0.5, 0.9]]),  # a polygon means the box around it
+        ("0 0.5 1.009 0.2 0.2", [[0, 0.4, 0.909, 0.6, 1.109]]),  # a hair outside is let pass
+        ("0 0.5 0.5 0 0", [[0, 0.5, 0.5, 0.5, 0.5]]),
+    ],
+)
+def test_labels(tmp_path: Path, text: str, expected: list[list[float]]) -> None:
+    assert _labels(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("0 0.5 0.5 0.2", "has 4 numbers in line 1, where a box has 5"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "has 6 numbers in line 1"),
+        (
+            "0 0.5 0.5 0.2 0.2\n\n2 0.5 0.5 0.2 0.2",
+            "has class 2 in line 3, but the dataset's classes run from",
+        ),
+        ("-1 0.5 0.5 0.2 0.2", "has class -1 in line 1"),
+        ("0.5 0.5 0.5 0.2 0.2", "has class 0.5 in line 1"),
+        ("0 320 240 50 50", "has a number outside 0 to 1 in line 1"),  # pixels
+        ("0 nan 0.5 0.2 0.2", "has a number outside 0 to 1 in line 1"),
+        ("0 0.5 0.5 -0.005 0.2", "has a box of negative size in line 1"),
+        ("disc 0.5 0.5 0.2 0.2", "has something other than numbers in line 1"),
+        ("<html>", "has something other than numbers in line 1"),
+    ],
+)
+def test_junk_in_labels(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        _labels(tmp_path, text)
+
+
+def test_binary_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match="is not text"):
+        read_labels(tmp_path / "a.txt", NAMES)
+
+
+def test_images_without_labels_are_background(tmp_path: Path) -> None:
+    dataset = load_dataset(_write(tmp_path, {"a": None, "b": "", "c": "0 0.5 0.5 0.5 0.5"}))
+    assert [len(example.class_id) for example in dataset.examples] == [0, 0, 1]
+    assert dataset.problems == ()
+
+
+def test_junk_leaves_the_image_out_and_says_so(tmp_path: Path) -> None:
+    dataset = load_dataset(_write(tmp_path, {"a": "7 0.5 0.5 0.5 0.5", "b": "0 0.5 0.5 0.5 0.5"}))
+    assert [example.path.name for example in dataset.examples] == ["b.png"]
+    (problem,) = dataset.problems
+    assert problem.startswith(f"{tmp_path / 'labels/val/a.txt'} has class 7 in line 1")
+
+
+def test_boxes_in_pixels(tmp_path: Path) -> None:
+    dataset = load_dataset(_write(tmp_path, {"a": "1 0.5 0.5 0.2 0.4"}))
+    np.testing.assert_allclose(dataset.examples[0].pixels((40, 60)), [[24, 12, 36, 28]])
+
+
+@pytest.mark.parametrize("names", [{0: "disc", 1: "square"}, ["disc", "square"]])
+def test_names(tmp_path: Path, names: Any) -> None:
+    assert load_dataset(_write(tmp_path, {"a": None}, names=names)).names == NAMES
+
+
+def test_a_class_count_names_the_classes(tmp_path: Path) -> None:
+    dataset = load_dataset(_write(tmp_path, {"a": None}, names=None, nc=2))
+    assert dataset.names == {0: "class_0", 1: "class_1"}
+
+
+@pytest.mark.parametrize("root", [None, ".", "absolute", "sub"])
+def test_the_root_is_looked_for_beside_the_yaml(
+    tmp_path: Path, root: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    folder = tmp_path / "data" / "sub" if root == "sub" else tmp_path / "data"
+    path = _write(folder, {"a": None}, path=str(folder) if root == "absolute" else root)
+    if root == "sub":
+        path = path.rename(tmp_path / "data" / "data.yaml")
+    monkeypatch.chdir(elsewhere)
+    assert len(load_dataset(path).examples) == 1
+
+
+@pytest.mark.parametrize("place", [".", "datasets", "../datasets"])
+def test_the_root_is_looked_for_where_ultralytics_does(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
+    yaml_file = _write(working / place / "shapes", {"a": None}, path="shapes")
+    (tmp_path / "descriptions").mkdir()
+    moved = yaml_file.rename(tmp_path / "descriptions" / "shapes.yaml")
+    assert len(load_dataset(moved).examples) == 1
+
+
+def test_a_split_may_be_a_list_of_files_and_folders(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path, {"a": None, "b": None, "c": None}, val=["list.txt"], test=["images/val", "list.txt"]
+    )
+    absolute = tmp_path / "images" / "val" / "b.png"
+    (tmp_path / "list.txt").write_text(f"./images/val/a.png\n{absolute}\n\n./notes.md\n")
+    assert [each.path.name for each in load_dataset(path).examples] == ["a.png", "b.png"]
+    assert len(load_dataset(path, split="test").examples) == 5
+
+
+def test_other_files_between_the_images(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": None})
+    (tmp_path / "images" / "val" / "notes.txt").write_text("x")
+    (tmp_path / "images" / "val" / "deeper").mkdir()
+    write_image(tmp_path / "images" / "val" / "deeper" / "b.JPG", seed=0)
+    assert [each.path.name for each in load_dataset(path).examples] == ["a.png", "b.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (None, SourceError, "cannot be read: No such file"),
+        ("a: [", SourceError, "is not YAML"),
+        ("- a", SourceError, "does not describe a dataset"),
+        ("val: images", SourceError, "does not name its classes"),
+        ("val: images\nnames: 3", SourceError, "does not name its classes"),
+        ("train: images\nnames: [a]", UsageError, "has no split 'val'; it has train"),
+        ("val: nowhere\nnames: [a]", SourceError, "are not there; looked for"),
+        ("val: empty\nnames: [a]", SourceError, "holds no image"),
+    ],
+)
+def test_yaml_that_cannot_be_used(
+    tmp_path: Path, text: str | None, error: type[Exception], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    path = tmp_path / "data.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(error, match=message):
+        load_dataset(path)
+
+
+COCO = {
+    "images": [{"id": 7, "file_name": "a.png"}, {"id": 3, "file_name": "b.png"}],
+    "categories": [{"id": 1, "name": "disc"}, {"id": 90, "name": "square"}],
+    "annotations": [
+        {"id": 1, "image_id": 7, "category_id": 90, "bbox": [10, 20, 30, 40], "area": 600.5, "iscrowd": 0},
+        {"id": 2, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "iscrowd": 1},
+    ],
+}
+
+
+def _coco(root: Path, folder: str = "images", **changes: Any) -> Dataset:
+    for name in ("a.png", "b.png"):
+        write_image(root / folder / name, seed=0)
+    path = root / "annotations" / "instances_val.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**COCO, **changes}))
+    return load_dataset(path)
+
+
+@pytest.mark.parametrize("folder", ["images", "val", "images/val", "annotations", "annotations/images"])
+def test_coco_json(tmp_path: Path, folder: str) -> None:
+    dataset = _coco(tmp_path, folder)
+    assert dataset.names == {1: "disc", 90: "square"}
+    assert [(each.image_id, each.path.name) for each in dataset.examples] == [(3, "b.png"), (7, "a.png")]
+    background, full = dataset.examples
+    assert len(background.class_id) == 0
+    assert full.class_id.tolist() == [90, 1]
+    assert full.pixels((40, 60)).tolist() == [[10, 20, 40, 60], [1, 2, 4, 6]]
+    assert full.area.tolist() == [600.5, 12]
+    assert full.crowd.tolist() == [False, True]
+
+
+def test_coco_json_with_its_images_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="say where with --images"):
+        _coco(tmp_path, "pictures")
+    path = tmp_path / "annotations" / "instances_val.json"
+    assert len(load_dataset(path, images=tmp_path / "pictures").examples) == 2
+    with pytest.raises(SourceError, match="which is not in"):
+        load_dataset(path, images=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": [], "annotations": []}, "lists no image"),
+        ({"categories": []}, "categories that it does not list"),
+        ({"annotations": [{"image_id": 7}]}, "is not COCO's json of boxes: KeyError: 'bbox'"),
+        (
+            {"annotations": [{"image_id": 8, "category_id": 1, "bbox": [1, 2, 3, 4]}]},
+            "images that it does not list: \\[8\\]",
+        ),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}]},
+            "is not COCO's json of boxes: ValueError",
+        ),
+    ],
+)
+def test_coco_json_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        _coco(tmp_path, **changes)
+
+
+def test_a_yaml_names_its_own_images(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names its own"):
+        load_dataset(_write(tmp_path, {"a": None}), images=tmp_path)
