@@ -15,12 +15,12 @@ from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
 from yolo_max.bench.results import Results
 from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
-from yolo_max.errors import SourceError, UsageError
+from yolo_max.errors import UsageError
 from yolo_max.options import parse_imgsz
+from yolo_max.sources import SourceImage, find_images
 from yolo_max.weights import load_weights
 
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
 Progress = Callable[[int], AbstractContextManager[Tick]]
 """Takes the number of steps, and gives what is told of each."""
@@ -102,7 +102,5 @@ class Request:
         if self.images is None and not here.is_dir():
             return draw_samples(work / "images")
         folder = self.images or here
-        found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
-            raise SourceError(f"{folder} holds no images; name a folder that does with --images.")
+        found = [each.path for each in find_images([str(folder)]) if isinstance(each, SourceImage)]
         return [path.resolve() for path in found]

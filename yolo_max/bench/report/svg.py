@@ -16,7 +16,7 @@ WIDTH = 760
 LEFT, RIGHT = 150, 70
 ROW = 34
 PLOT_HEIGHT = 260
-CHARACTER = 7.2
+CHARACTER = 8.2
 """Width of a character of text, in pixels, about."""
 
 
@@ -150,7 +150,7 @@ def _framed(
 def _svg(title: str, height: float, parts: Iterable[str], legend: str) -> str:
     """The element; the legend, which may take several lines, goes on top."""
     lines = legend.count("<!--line-->")
-    shift = 22 * lines
+    shift = 22 * lines + (12 if legend else 0)
     body = "".join(parts)
     return (
         f'<svg viewBox="0 0 {WIDTH} {height + shift:.0f}" role="img" aria-label="{_text(title)}" '

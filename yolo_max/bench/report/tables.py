@@ -57,9 +57,8 @@ def headline(results: Results, figures: Figures) -> list[str]:
     for each in figures["headline"]:
         ours, peer = results.engine(each["engine"]), results.engine(each["peer"])
         ahead = "" if each["median"] >= 1 else f": {peer.label} is ahead"
-        sentences.append(
-            f"{label(ours)} is {_ratio(each['median'])} times as fast as {label(peer)} {_quartiles(each)}{ahead}."
-        )
+        times = f"{_ratio(each['median'])} times as fast as"
+        sentences.append(f"{label(ours)} is {times} {label(peer)} {_quartiles(each)}{ahead}.")
     return sentences
 
 
@@ -79,8 +78,8 @@ def _engines(results: Results) -> Table:
     for engine in results.engines:
         parity = NONE
         if engine.parity is not None:
-            verdict = "holds" if engine.parity.holds else "FAILS"
-            parity = f"{verdict}: {engine.parity.difference:.1e}\nof {engine.parity.bound:.1e}"
+            parity = "" if engine.parity.holds else "FAILS: "
+            parity += f"{engine.parity.difference:.1e} of {engine.parity.bound:.1e}"
         versions = "\n".join(f"{name} {version}" for name, version in engine.versions.items())
         state = engine.state + (f": {engine.reason}" if engine.reason else "")
         rows.append([label(engine), engine.precision, versions or NONE, parity, state])
@@ -90,8 +89,8 @@ def _engines(results: Results) -> Table:
         ["engine", "type", "versions", "parity", "state"],
         rows,
         [
-            "Parity: largest difference from PyTorch's f32 raw head, of what is allowed "
-            f"({len(results.images['parity'])} images). Without it no speed-up is printed.",
+            "Parity: largest difference from PyTorch's f32 raw head, of what is allowed; images looked at: "
+            f"{len(results.images['parity'])}. Who fails has no speed-up.",
             *_mark_note(results, [engine.key for engine in results.engines]),
             *(
                 f"{engine.label}: {engine.parity.text}."
@@ -117,7 +116,15 @@ def _single_stream(results: Results, figures: Figures) -> Table:
     return Table(
         "single-stream",
         f"Single-stream: milliseconds an image, batch 1, {conditions(results)}",
-        ["engine", "p50", "p90", "p99", "min", "runs", _against(results)],
+        [
+            "engine",
+            "p50",
+            "p90",
+            "p99",
+            "min",
+            "runs",
+            "times as fast as\n" + results.engine(results.against).label,
+        ],
         _in_order(results, stream, rows),
         _mark_note(results, stream),
     )
@@ -130,18 +137,16 @@ def _offline(results: Results, figures: Figures) -> Table:
     for key in keys:
         cells = [label(results.engine(key))]
         for by_engine in offline.values():
-            each = by_engine.get(key)
-            cells += [_rate(each and each["images_per_second"]), _speed_up(each and each["speed_up"])]
+            each = by_engine.get(key, {"images_per_second": None, "speed_up": None})
+            speed_up = each["speed_up"]
+            cells += [_rate(each["images_per_second"]), _ratio(speed_up["median"]) if speed_up else NONE]
         rows.append(cells)
-    headers = ["engine"]
-    for batch in offline:
-        headers += [f"batch {batch}", _against(results)]
     return Table(
         "offline",
         f"Offline: images a second, {conditions(results)}",
-        headers,
+        ["engine", *(header for batch in offline for header in (f"batch {batch}", "×"))],
         _in_order(results, keys, rows),
-        _mark_note(results, keys),
+        [f"×: times as fast as {results.engine(results.against).label}.", *_mark_note(results, keys)],
     )
 
 
@@ -258,12 +263,8 @@ def _in_order(results: Results, keys: Iterable[str], rows: list[list[str]]) -> l
     return [row for _, row in sorted(zip(map(place.__getitem__, keys), rows, strict=True))]
 
 
-def _against(results: Results) -> str:
-    return f"× {results.engine(results.against).label}".replace(" ", "\n", 2).replace("\n", " ", 1)
-
-
 def _speed_up(spread: Mapping[str, float] | None) -> str:
-    return NONE if spread is None else f"{_ratio(spread['median'])}\n{_quartiles(spread)}"
+    return NONE if spread is None else f"{_ratio(spread['median'])} {_quartiles(spread)}"
 
 
 def _quartiles(spread: Mapping[str, float]) -> str:
