@@ -60,7 +60,7 @@ def read_header(data: bytes) -> ImageHeader:
         raise ImageError(_stranger(data))
     try:
         header = parse(data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:  # read past the end, or far past it
         raise ImageError(f"{TRUNCATED} inside its header") from error
     if header.width < 1 or header.height < 1:
         raise ImageError(f"its {header.format} header gives it no size ({header.width} x {header.height})")

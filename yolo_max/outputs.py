@@ -157,8 +157,15 @@ def yolo_labels(detections: Detections, *, confidence: bool = False) -> str:
         A line ``class x y width height [confidence]`` a box: centre and size, as fractions of the image's.
     """
     height, width = detections.image_size
-    x1, y1, x2, y2 = (detections.xyxy / np.array([width, height] * 2, np.float32)).T
-    columns = [detections.class_id, (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
+    x1, y1, x2, y2 = detections.xyxy.T
+    size = np.float32(width), np.float32(height)
+    columns = [
+        detections.class_id,
+        (x1 + x2) / 2 / size[0],
+        (y1 + y2) / 2 / size[1],
+        (x2 - x1) / size[0],
+        (y2 - y1) / size[1],
+    ]
     if confidence:
         columns.append(detections.confidence)
     return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))

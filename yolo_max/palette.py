@@ -15,8 +15,8 @@ Color = tuple[int, int, int]
 
 _OKABE_ITO = (0xE69F00, 0x56B4E9, 0x009E73, 0xD55E00, 0x0072B2, 0xCC79A7, 0xF0E442)
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
-_LIGHTNESS = (0.78, 0.60, 0.88, 0.69)
-_CHROMA = 0.19
+_LIGHTNESS = (0.85, 0.55, 0.78, 0.60)
+_CHROMA = 0.17
 
 
 @cache

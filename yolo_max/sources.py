@@ -108,9 +108,13 @@ def _never_empty(
     found: Iterator[SourceImage | SourceFailure], sources: list[str], walk: _Walk
 ) -> Iterator[SourceImage | SourceFailure]:
     empty = True
+    failures = set()
     for item in found:
         empty = False
-        yield item
+        if item not in failures:
+            yield item
+        if isinstance(item, SourceFailure):  # the parts of a glob may meet the same folder
+            failures.add(item)
     if empty:
         hint = "images are files with one of the suffixes " + " ".join(sorted(IMAGE_SUFFIXES))
         if walk.passed_subfolders:
@@ -128,7 +132,6 @@ class _Walk:
     passed_output: bool = False
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
-    failures: set[SourceFailure] = field(default_factory=set)
     places: set[str] = field(default_factory=set)  # taken in the output tree, case-folded
 
     def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceFailure]:
@@ -144,9 +147,7 @@ class _Walk:
             base = Path(*path.parts[:fixed])
             for match in self.glob(base, path.parts[fixed:]):
                 if isinstance(match, SourceFailure):
-                    if match not in self.failures:
-                        self.failures.add(match)
-                        yield match
+                    yield match
                 elif _is_folder(match):
                     yield from self.folder(match, match.relative_to(base))
                 elif any_suffix or _is_image(match):
@@ -154,10 +155,11 @@ class _Walk:
 
     def folder(self, root: Path, place: Path) -> Iterator[SourceImage | SourceFailure]:
         """The images of a folder, which go to ``place`` in the output tree."""
-        waiting = [root]  # and not recursion: folders may be nested deeper than it goes
+        waiting = [
+            (root, os.path.realpath(root))
+        ]  # and no recursion: folders may be nested deeper than it goes
         while waiting:
-            folder = waiting.pop()
-            true_folder = os.path.realpath(folder)
+            folder, true_folder = waiting.pop()
             if self.is_output(true_folder):
                 continue
             try:
@@ -166,7 +168,11 @@ class _Walk:
                     continue
                 self.folders.add((status.st_dev, status.st_ino))
                 visible = [path for path in _sorted(folder) if not path.name.startswith(".")]
-                subfolders = {path: None for path in visible if path.is_dir()}  # an ordered set
+                subfolders = {
+                    path: os.path.realpath(path) if path.is_symlink() else str(Path(true_folder, path.name))
+                    for path in visible
+                    if path.is_dir()
+                }
             except OSError as error:
                 yield _failure(folder, error)
                 continue
@@ -174,7 +180,7 @@ class _Walk:
                 if _is_image(path) and path not in subfolders:
                     yield from self.file(path, place / folder.relative_to(root), true_folder)
             if self.recursive:
-                waiting += reversed(subfolders)
+                waiting += reversed(subfolders.items())
             elif subfolders:
                 self.passed_subfolders = True
 

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolo_max.detections import Detections
+from yolo_max.draw import _label, _Obstacles, _outline, _Style, draw
+from yolo_max.palette import class_color
+
+NAMES = {
+    0: "person",
+    1: "vélo",
+    2: "信号機",
+    3: "a name much longer than anything it could be put on",
+    4: "two\nlines",
+}
+
+
+def found(boxes: list[Any], size: tuple[int, int], class_ids: list[int] | None = None) -> Detections:
+    count = len(boxes)
+    return Detections(
+        np.array(boxes, np.float32).reshape(-1, 4),
+        np.linspace(0.9, 0.3, count).astype(np.float32),
+        np.array(class_ids or [0] * count, np.int32),
+        NAMES,
+        size,
+    )
+
+
+def gray(height: int, width: int) -> np.ndarray:
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def has(image: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    mask: np.ndarray = (image == color).all(axis=2)
+    return mask
+
+
+def test_nothing_found_is_a_copy() -> None:
+    image = gray(40, 60)
+    annotated = draw(image, found([], (40, 60)))
+    np.testing.assert_array_equal(annotated, image)
+    assert not np.shares_memory(annotated, image)
+
+
+def test_the_image_is_left_alone() -> None:
+    image = gray(200, 300)
+    draw(image, found([[10, 50, 200, 150]], (200, 300)))
+    assert (image == 128).all()
+
+
+def test_a_box_has_the_color_of_its_class_on_all_four_sides() -> None:
+    annotated = draw(gray(200, 300), found([[50, 60, 250, 160]], (200, 300), [1]))
+    mask = has(annotated, class_color(1))
+    for row, column in [(60, 150), (160, 150), (110, 50), (110, 250)]:
+        assert mask[row - 1 : row + 2, column - 1 : column + 2].any()
+    assert (annotated[100:140, 80:220] == 128).all()  # and nothing inside
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 500), (500, 1), (5, 5), (32, 32), (64, 48), (480, 640), (1500, 2000)]
+)
+def test_any_size_of_image(size: tuple[int, int]) -> None:
+    height, width = size
+    boxes = [
+        [0, 0, width, height],
+        [width, height, width, height],
+        [0, 0, 0, 0],
+        [width / 3, 0, width / 2, height],
+    ]
+    annotated = draw(gray(*size), found(boxes, size, [0, 1, 2, 3]))
+    assert annotated.shape == (height, width, 3)
+    assert annotated.dtype == np.uint8
+    assert has(annotated, class_color(0)).any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    height=st.integers(1, 400),
+    width=st.integers(1, 400),
+    corners=st.lists(st.tuples(*[st.floats(0, 1)] * 4), max_size=8),
+    class_ids=st.lists(st.integers(0, 4), min_size=8, max_size=8),
+)
+def test_any_boxes(height: int, width: int, corners: list[tuple[float, ...]], class_ids: list[int]) -> None:
+    boxes = [
+        [min(x1, x2) * width, min(y1, y2) * height, max(x1, x2) * width, max(y1, y2) * height]
+        for x1, y1, x2, y2 in corners
+    ]
+    annotated = draw(gray(height, width), found(boxes, (height, width), class_ids[: len(boxes)]))
+    assert annotated.shape == (height, width, 3)
+    if boxes:  # the best box is on top, so its color is always seen
+        assert has(annotated, class_color(class_ids[0])).any()
+
+
+@pytest.mark.parametrize(
+    ("xyxy", "expected"),
+    [
+        ([10, 20, 50, 60], (9, 19, 51, 61)),  # the line runs along the edge
+        ([0, 0, 100, 100], (0, 0, 100, 100)),  # and inside the image
+        ([100, 100, 100, 100], (98, 98, 100, 100)),
+        ([-5, -5, 200, 200], (0, 0, 100, 100)),
+        ([30, 30, 30, 30], (29, 29, 31, 31)),  # never thinner than itself
+    ],
+)
+def test_outline(xyxy: list[int], expected: tuple[int, ...]) -> None:
+    assert _outline(xyxy, 2, 100, 100) == expected
+
+
+def test_sizes_grow_with_the_image_and_stay_legible() -> None:
+    styles = [_Style.of(3 * n, 4 * n) for n in (8, 50, 80, 160, 270, 500, 1000, 2000)]
+    assert [s.line_width for s in styles] == sorted(s.line_width for s in styles)
+    assert [s.font_size for s in styles] == sorted(s.font_size for s in styles)
+    assert styles[0] == _Style(1, 10)
+    assert styles[3] == _Style(2, 13)
+    assert styles[-1] == _Style(18, 119)
+
+
+def test_sizes_may_be_chosen() -> None:
+    detections = found([[50, 60, 250, 160]], (200, 300))
+    thick = has(draw(gray(200, 300), detections, line_width=9), class_color(0)).sum()
+    thin = has(draw(gray(200, 300), detections, line_width=1), class_color(0)).sum()
+    large = has(draw(gray(200, 300), detections, line_width=1, font_size=30), class_color(0)).sum()
+    assert thick > thin
+    assert large > thin
+
+
+def test_a_label_says_the_class_and_maybe_the_confidence() -> None:
+    detections = found([[50, 60, 250, 160]], (200, 300))
+    with_confidence = draw(gray(200, 300), detections)
+    without = draw(gray(200, 300), detections, confidence=False)
+    for image, text in ((with_confidence, "person 0.90"), (without, "person")):
+        label = _label(text, _Style.of(200, 300).font_size, class_color(0))
+        height, width = label.shape[:2]
+        np.testing.assert_array_equal(image[59 - height : 59, 49 : 49 + width], label)  # above the box
+    assert has(with_confidence, class_color(0)).sum() > has(without, class_color(0)).sum()
+
+
+@pytest.mark.parametrize("name", ["person", "vélo", "信号機", "Ёлка", "ñandú", "🙂", "?", "日本 語"])
+def test_text_is_rendered_whatever_the_letters(name: str) -> None:
+    label = _label(name, 20, (255, 255, 255))
+    ink = label.max(axis=2) < 128
+    assert ink.sum() > 10
+    # Nothing runs over an edge, and nothing but a margin is left free.
+    assert not ink[:, 0].any()
+    assert not ink[:, -1].any()
+    columns = np.flatnonzero(ink.any(axis=0))
+    assert columns[0] <= 10
+    assert columns[-1] >= label.shape[1] - 11
+    rows = np.flatnonzero(ink.any(axis=1))
+    assert rows[0] >= 1
+    assert rows[-1] <= label.shape[0] - 1
+
+
+def test_labels_differ_by_text_size_and_color() -> None:
+    base = _label("cat 0.50", 14, (0, 0, 255))
+    assert _label("cat 0.50", 14, (0, 0, 255)) is base  # rendered once
+    assert not np.array_equal(base, _label("cat 0.51", 14, (0, 0, 255))[:, : base.shape[1]])
+    assert _label("cat 0.50", 28, (0, 0, 255)).shape[0] > base.shape[0]
+    assert not base.flags.writeable
+
+
+def test_a_line_break_in_a_class_name_is_a_space() -> None:
+    detections = found([[50, 60, 250, 160]], (200, 300), [4])
+    label = _label("two lines 0.90", _Style.of(200, 300).font_size, class_color(4))
+    height, width = label.shape[:2]
+    np.testing.assert_array_equal(draw(gray(200, 300), detections)[59 - height : 59, 49 : 49 + width], label)
+
+
+WIDE, HIGH = 300, 200
+SHAPE = (17, 80, 3)  # of a label
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((50, 60, 250, 160), (50, 43)),  # above the box
+        ((50, 5, 250, 160), (50, 5)),  # no room above: inside
+        ((0, 0, 300, 200), (0, 0)),
+        ((280, 60, 300, 160), (220, 43)),  # shifted to stay inside the image
+        ((-0, 0, 10, 10), (0, 10)),  # below, where inside it would hide a small object
+    ],
+)
+def test_where_a_label_goes(box: tuple[int, int, int, int], expected: tuple[int, int]) -> None:
+    assert _Obstacles([box]).place(SHAPE, box, HIGH, WIDE)[:2] == expected
+
+
+def test_labels_make_room_for_each_other() -> None:
+    box = (50, 60, 250, 160)
+    obstacles = _Obstacles([box] * 6)
+    labels = [obstacles.place(SHAPE, box, HIGH, WIDE) for _ in range(6)]
+    pixels = np.zeros((HIGH, WIDE), int)
+    for left, top, right, bottom in labels:
+        pixels[top:bottom, left:right] += 1
+    assert pixels.max() == 1
+
+
+def test_a_label_does_not_hide_a_small_object_next_to_its_box() -> None:
+    box, small = (50, 60, 250, 160), (55, 45, 75, 58)
+    left, top, right, bottom = _Obstacles([box, small]).place(SHAPE, box, HIGH, WIDE)
+    assert right <= small[0] or left >= small[2] or bottom <= small[1] or top >= small[3]
+
+
+@settings(max_examples=200)
+@given(
+    box=st.tuples(st.integers(0, 299), st.integers(0, 199), st.integers(1, 300), st.integers(1, 200)),
+    shape=st.tuples(st.integers(1, 200), st.integers(1, 300), st.just(3)),
+)
+def test_labels_stay_inside_the_image(box: tuple[int, int, int, int], shape: tuple[int, int, int]) -> None:
+    box = (box[0], box[1], max(box[2], box[0] + 1), max(box[3], box[1] + 1))
+    left, top, right, bottom = _Obstacles([box]).place(shape, box, HIGH, WIDE)
+    assert 0 <= left < right <= WIDE
+    assert 0 <= top < bottom <= HIGH
+    assert (bottom - top, right - left) == shape[:2]
+
+
+def test_threads_draw_the_same() -> None:
+    _label.cache_clear()
+    image = gray(200, 300)
+    jobs = [found([[10 * n, 30, 10 * n + 80, 150]], (200, 300), [n % 5]) for n in range(20)] * 5
+    alone = [draw(image, job) for job in jobs]
+    _label.cache_clear()
+    with ThreadPoolExecutor(8) as executor:
+        together = list(executor.map(lambda job: draw(image, job), jobs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_plot_is_draw() -> None:
+    image, detections = gray(100, 100), found([[10, 30, 60, 90]], (100, 100))
+    np.testing.assert_array_equal(detections.plot(image), draw(image, detections))
