@@ -74,7 +74,7 @@ def validate(
     options: Mapping[str, Any],
     max_only: Mapping[str, Any],
     max_det: int = 300,
-    on_progress: Callable[[], None] = lambda: None,
+    on_progress: Callable[[str], None] = lambda _: None,
     report: Callable[[str], None] | None = None,
 ) -> Validation:
     """Measures engines on a dataset, one after the other, each in a process of its own.
@@ -86,7 +86,7 @@ def validate(
         options: Arguments of `yolo_max.Detector`: conf, iou, imgsz and so on.
         max_only: More of them for MAX alone: device, precision, kernels.
         max_det: At most so many detections an image.
-        on_progress: Called when an engine is done with one image.
+        on_progress: Called with "PyTorch" or "MAX" when that engine is done with one image.
         report: Called with a sentence when something begins that takes long.
 
     Raises:
@@ -108,7 +108,7 @@ def validate(
             infos.append(process.info)
             for outcome in process:
                 outcomes[-1].append(outcome)
-                on_progress()
+                on_progress(process.name)
     unreadable = {each.path: each.error for run in outcomes for each in run if each.error is not None}
     if len(unreadable) == len(paths):
         path, reason = next(iter(unreadable.items()))

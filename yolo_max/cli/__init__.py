@@ -10,8 +10,12 @@ import typer
 from yolo_max import __version__
 from yolo_max.cli import cache, weights
 from yolo_max.cli.bench import bench
+from yolo_max.cli.compare import EPILOG as COMPARE_EPILOG
+from yolo_max.cli.compare import compare
 from yolo_max.cli.console import debugging, say, say_error
 from yolo_max.cli.detect import EPILOG, detect
+from yolo_max.cli.val import EPILOG as VAL_EPILOG
+from yolo_max.cli.val import val
 from yolo_max.errors import ExitCode, YoloMaxError
 
 app = typer.Typer(
@@ -22,6 +26,8 @@ app = typer.Typer(
     help="YOLOv8 object detection on Modular MAX.",
 )
 app.command(epilog=EPILOG)(detect)
+app.command(epilog=COMPARE_EPILOG)(compare)
+app.command(epilog=VAL_EPILOG)(val)
 app.command()(bench)
 app.add_typer(weights.app, name="weights")
 app.add_typer(cache.app, name="cache")

@@ -47,7 +47,7 @@ EPILOG = (
 
 def compare(
     sources: Annotated[
-        list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False)
+        list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
     ],
     weights: Weights = "yolov8n",
     baseline: Annotated[
