@@ -27,12 +27,12 @@ WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 
 def run(source: Path, out: Path) -> None:
     """One run over all of the source, resuming what is there."""
-    detector = Detector(fake_weights(), engine=FakeEngine(nap=0.001))
+    detector = Detector(fake_weights(), engine=FakeEngine(nap=0.001), workers=3)
     found = find_images([source], recursive=True, exclude=out)
     with FolderRun(
         detector, found, out, Saving(save_txt=True, save_csv=True, times=False), resume=True
     ) as run:
-        for _ in run.images(workers=3):
+        for _ in run.images():
             pass
 
 

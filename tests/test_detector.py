@@ -65,8 +65,8 @@ def test_boxes_lie_inside_the_image(folder: list[Path]) -> None:
 def test_a_stream_gives_what_single_calls_give(
     folder: list[Path], rect: bool, batch: int, workers: int
 ) -> None:
-    detect = detector(rect=rect)
-    results = list(detect.stream(folder, batch=batch, workers=workers))
+    detect = detector(rect=rect, workers=workers)
+    results = list(detect.stream(folder, batch=batch))
     assert [result.source for result in results] == folder
     for path, result in zip(folder, results, strict=True):
         if path.name == "broken.png":
@@ -123,7 +123,7 @@ def test_a_stream_reads_ahead_within_bounds(tmp_path: Path) -> None:
             taken += 1
             yield path
 
-    stream = detector().stream(endless(), batch=2, workers=2)
+    stream = detector(workers=2).stream(endless(), batch=2)
     for received in range(1, 100):
         next(stream)
         assert taken - received <= 2 * (2 + 2) + 2
@@ -171,6 +171,7 @@ def test_an_exception_surfaces(stage: str, folder: list[Path]) -> None:
         ({"imgsz": 100000}, "imgsz is 100000"),
         ({"max_det": 0}, "max_det is 0"),
         ({"batch": 0}, "batch is 0"),
+        ({"workers": 0}, "workers is 0"),
         ({"threads": 0}, "threads is 0"),
         ({"threads": -1}, "threads is -1"),
         ({"max_pixels": 0}, "max_pixels is 0"),
@@ -187,8 +188,6 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 def test_a_stream_refuses_at_once() -> None:
     with pytest.raises(UsageError, match="batch is 0"):
         detector().stream([], batch=0)
-    with pytest.raises(UsageError, match="workers is -1"):
-        detector().stream([], workers=-1)
 
 
 def test_weights_that_are_not_there() -> None:

@@ -33,16 +33,15 @@ def run_folder(
     out: Path,
     saving: Saving = EVERYTHING,
     *,
-    workers: int = 2,
     resume: bool = False,
     **options: Any,
 ) -> FolderRun:
     """What `yolo-max detect -r SOURCE --out OUT` does, with a network that costs nothing."""
-    detector = Detector(fake_weights(), **{"engine": FakeEngine(), **options})
+    detector = Detector(fake_weights(), **{"engine": FakeEngine(), "workers": 2, **options})
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=False)
     with FolderRun(detector, found, out, saving, resume=resume) as run:
-        for _ in run.images(workers=workers):
+        for _ in run.images():
             pass
     return run
 

@@ -91,6 +91,7 @@ class Detector:
         kernels: str = "auto",
         threads: int | None = None,
         batch: int = 1,
+        workers: int | None = None,
         rect: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         report: Callable[[str], None] | None = None,
@@ -114,6 +115,8 @@ class Detector:
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Threads of the engine; the CPUs this process may run on when absent.
             batch: Images in one execution of the network when a stream is read.
+            workers: Threads that decode ahead, and finish what the network has done, when a stream is read;
+                the CPUs this process may run on when absent.
             rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
                 to compute, and slightly other boxes.
             max_pixels: Images of more pixels are refused by their header, before any decoding.
@@ -124,7 +127,12 @@ class Detector:
             WeightsError: The weights are missing, damaged, or of a network that is not ported.
             EngineError: The device, the kernels or the precision are not to be had on this machine.
         """
-        for name, value in (("batch", batch), ("max_pixels", max_pixels), ("threads", threads)):
+        for name, value in (
+            ("batch", batch),
+            ("workers", workers),
+            ("max_pixels", max_pixels),
+            ("threads", threads),
+        ):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}, but it must be at least 1.")
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
@@ -141,6 +149,7 @@ class Detector:
             max_det=max_det,
         )
         self.batch = batch
+        self.workers = available_threads() if workers is None else workers
         self.rect = rect
         self.max_pixels = max_pixels
         # What costs seconds comes last, after everything that can be refused in no time.
@@ -200,7 +209,6 @@ class Detector:
         *,
         keep_images: bool = False,
         batch: int | None = None,
-        workers: int | None = None,
     ) -> Generator[Result, None, None]:
         """Finds the objects in many images, decoding ahead on threads while the network runs.
 
@@ -211,16 +219,15 @@ class Detector:
             sources: Paths or images, as for a single one; pulled from as they are needed.
             keep_images: Whether results carry the decoded image, to be drawn on.
             batch: Images in one execution of the network; the detector's own when absent.
-            workers: Threads that decode and finish; the CPUs this process may run on when absent.
 
         Yields:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
 
         Raises:
-            UsageError: ``batch`` or ``workers`` is less than 1.
+            UsageError: ``batch`` is less than 1.
             Exception: Whatever a worker or ``sources`` raised.
         """
-        return self.map(_itself, sources, keep_images=keep_images, batch=batch, workers=workers)
+        return self.map(_itself, sources, keep_images=keep_images, batch=batch)
 
     def map(
         self,
@@ -229,7 +236,6 @@ class Detector:
         *,
         keep_images: bool = False,
         batch: int | None = None,
-        workers: int | None = None,
     ) -> Generator[Finished, None, None]:
         """As `stream`, with a function that is applied to each result on a worker thread.
 
@@ -238,21 +244,18 @@ class Detector:
             sources: As for `stream`, and so are the others.
             keep_images: Likewise.
             batch: Likewise.
-            workers: Likewise.
 
         Yields:
             ``function(result)`` for each source, in order.
 
         Raises:
-            UsageError: ``batch`` or ``workers`` is less than 1.
+            UsageError: ``batch`` is less than 1.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
         batch = self.batch if batch is None else batch
-        workers = available_threads() if workers is None else workers
-        for name, value in (("batch", batch), ("workers", workers)):
-            if value < 1:
-                raise UsageError(f"{name} is {value}, but it must be at least 1.")
-        return self._stages(function, sources, keep_images, batch, workers)
+        if batch < 1:
+            raise UsageError(f"batch is {batch}, but it must be at least 1.")
+        return self._stages(function, sources, keep_images, batch)
 
     def _stages(
         self,
@@ -260,7 +263,6 @@ class Detector:
         sources: Iterable[ImageSource],
         keep_images: bool,
         batch: int,
-        workers: int,
     ) -> Generator[Finished, None, None]:
         def prepare(source: ImageSource) -> _Job:
             return self._prepare(source, keep_images)
@@ -269,8 +271,8 @@ class Detector:
             self._postprocess(job)
             return function(job.result)
 
-        ahead = batch + workers
-        with ThreadPoolExecutor(workers, "yolo-max") as executor:
+        ahead = batch + self.workers
+        with ThreadPoolExecutor(self.workers, "yolo-max") as executor:
             prepared = ordered_map(prepare, sources, executor, ahead)
             batches = in_batches(prepared, batch, _canvas_shape)
             with closing(ordered_map(complete, self._inferred(batches), executor, ahead)) as finished:

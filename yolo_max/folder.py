@@ -88,14 +88,11 @@ class FolderRun:
             raise
         self.resumed = self.tally.images
 
-    def images(
-        self, *, stop: Callable[[], bool] = lambda: False, workers: int | None = None
-    ) -> Generator[Record, None, None]:
+    def images(self, *, stop: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
         """Does what is left to do.
 
         Args:
             stop: Asked before each image is begun; once it says so, what has begun is finished, and no more.
-            workers: Threads that read and write; the CPUs this process may run on when absent.
 
         Yields:
             The record of each image, in order, once it is in the manifest.
@@ -109,7 +106,7 @@ class FolderRun:
         left = [path for path in self._images if path not in self._done]
         pending = len(left)
         todo = takewhile(lambda _: not stop(), left)
-        stream = self._detector.map(self._write, todo, keep_images=self._saving.save, workers=workers)
+        stream = self._detector.map(self._write, todo, keep_images=self._saving.save)
         with closing(stream) as records:
             for each in records:
                 pending -= 1

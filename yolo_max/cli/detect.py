@@ -146,6 +146,7 @@ def detect(
                 kernels=kernels,
                 threads=threads,
                 batch=batch,
+                workers=workers,
                 rect=rect,
                 max_pixels=max_pixels,
                 report=report,
@@ -157,7 +158,7 @@ def detect(
         with FolderRun(detector, found, out, saving, settings=asked, resume=resume) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with progress(run, quiet=quiet) as show:
-                for record in run.images(stop=lambda: interrupt.came, workers=workers):
+                for record in run.images(stop=lambda: interrupt.came):
                     show(record)
                     if strict and "error" in record:
                         break

@@ -1,0 +1,320 @@
+"""`yolo-max detect` as its users meet it: what it writes, says, and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_cli import make_engine
+from fakes import fake_weights, read_tree, write_image
+
+from yolo_max.cli import run
+from yolo_max.errors import ExitCode
+
+FAKE_CLI = [sys.executable, str(Path(__file__).with_name("fake_cli.py"))]
+
+
+@pytest.fixture(autouse=True)
+def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("yolo_max.detector._engine", make_engine)
+    monkeypatch.setattr("yolo_max.detector.load_weights", lambda _: fake_weights())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for i, name in enumerate(["a.jpg", "b.png", "sub/c.jpg"]):
+        write_image(tmp_path / "photos" / name, i)
+    return tmp_path / "photos"
+
+
+def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    (line,) = captured.out.splitlines()
+    summary = json.loads(line)
+    assert isinstance(summary, dict)
+    return summary
+
+
+def test_a_folder(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "photos"]) == 0
+    out = capsys.readouterr().out
+    assert "objects in 2 images" in out
+    assert "Results are in runs/detect." in out
+    assert {str(path) for path in read_tree(Path("runs/detect"))} == {
+        *("a.jpg", "b.png", "detections.jsonl", "run.json")
+    }
+
+
+def test_every_output(photos: Path) -> None:
+    assert run(["detect", "photos", "-r", "-o", "out", "--save-txt", "--save-conf", "--save-csv"]) == 0
+    assert {str(path) for path in read_tree(Path("out"))} == {
+        *("a.jpg", "b.png", "sub/c.jpg", "detections.jsonl", "detections.csv", "run.json"),
+        *("labels/a.txt", "labels/b.txt", "labels/sub/c.txt"),
+    }
+    assert all(len(line.split()) == 6 for line in Path("out/labels/a.txt").read_text().splitlines())
+
+
+def test_files_and_globs(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "photos/a.jpg", "photos/*/*.jpg", "--json"]) == 0
+    assert read_json(capsys)["images"] == 2
+
+
+def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "broken.jpg").touch()
+    assert run(["detect", "photos", "--json", "--no-save"]) == ExitCode.SOME_IMAGES_FAILED
+    summary = read_json(capsys)
+    assert summary["images"] == 3
+    assert summary["failed"] == 1
+    assert summary["finished"] is True
+    assert [failure["path"] for failure in summary["failures"]] == ["photos/broken.jpg"]
+    assert summary["objects"] == sum(each["objects"] for each in summary["classes"].values()) > 0
+    assert summary["settings"]["conf"] == 0.25
+    assert summary["mean_times_ms"].keys() == {"decode", "letterbox", "infer", "postprocess"}
+
+
+def test_quiet_says_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "broken.jpg").touch()
+    assert run(["detect", "photos", "--quiet"]) == ExitCode.SOME_IMAGES_FAILED
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+def test_a_failure_is_a_line_and_the_rest_is_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "aa\n\x1b[31m.jpg").touch()
+    assert run(["detect", "photos"]) == ExitCode.SOME_IMAGES_FAILED
+    captured = capsys.readouterr()
+    assert "photos/aa\\n\\x1b[31m.jpg: it is empty" in captured.err.splitlines()
+    assert "1 could not be read" in captured.out
+    assert Path("runs/detect/b.png").exists()
+
+
+def test_strict_stops_at_the_first_failure(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "aa.jpg").touch()
+    assert run(["detect", "photos", "--strict", "--json"]) == ExitCode.SOME_IMAGES_FAILED
+    summary = read_json(capsys)
+    assert (summary["images"], summary["finished"]) == (2, False)
+    lines = Path("runs/detect/detections.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in lines] == ["photos/a.jpg", "photos/aa.jpg"]
+
+
+def test_a_rerun_replaces_and_a_resume_adds(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "photos", "--json"]) == 0
+    assert run(["detect", "photos", "--json", "--conf", "0.5"]) == 0
+    write_image(photos / "d.jpg", 4)
+    assert run(["detect", "photos", "--json", "--conf", "0.5", "--resume"]) == 0
+    summaries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["resumed"], each["images"]) for each in summaries] == [(0, 2), (0, 2), (2, 3)]
+
+
+def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    assert run(["detect", "photos", "-o", str(tmp_path / "out")]) == 0
+    write_image(tmp_path / "elsewhere" / "photos" / "a.jpg", 9)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run(["detect", "photos", "-o", str(tmp_path / "out"), "--resume"]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["photos", "--conf", "nan"], 2, "conf is nan"),
+        (["photos", "--conf", "2"], 2, "conf is 2.0"),
+        (["photos", "--conf", "-1"], 2, "conf is -1.0"),
+        (["photos", "--conf", "high"], 2, "--conf"),
+        (["photos", "--iou", "inf"], 2, "iou is inf"),
+        (["photos", "--imgsz", "0"], 2, "imgsz is 0"),
+        (["photos", "--imgsz", "31"], 2, "imgsz is 31"),
+        (["photos", "--imgsz", "100000"], 2, "imgsz is 100000"),
+        (["photos", "--imgsz", "big"], 2, "imgsz is 'big'"),
+        (["photos", "--imgsz", "1,2,3"], 2, "imgsz is [1, 2, 3]"),
+        (["photos", "--classes", "sqare"], 2, "did you mean 'square'"),
+        (["photos", "--classes", "0,7"], 2, "no class 7"),
+        (["photos", "--max-det", "0"], 2, "max_det is 0"),
+        (["photos", "--batch", "0"], 2, "batch is 0"),
+        (["photos", "--workers", "0"], 2, "workers is 0"),
+        (["photos", "--threads", "0"], 2, "threads is 0"),
+        (["photos", "--line-width", "0"], 2, "line_width is 0"),
+        (["photos", "--max-pixels", "0"], 2, "max_pixels is 0"),
+        (["photos", "--cnof", "0.5"], 2, "--cnof"),
+        ([], 2, "SOURCE"),
+        (["missing"], 4, "missing does not exist"),
+        (["photos/*.gif"], 4, "no image"),
+        (["empty"], 4, "no image in empty"),
+        (["nested"], 4, "--recursive"),
+        (["https://example.org/a.jpg"], 4, "download it first"),
+        (["photos", "-o", "photos"], 4, "the output folder is never a source"),
+        (["photos", "-o", "others"], 6, "--overwrite"),
+        (["photos", "-o", "others/file"], 6, "others/file"),
+        (["photos", "-o", "/proc/nothing"], 6, "/proc/nothing"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(
+    photos: Path, arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("empty").mkdir()
+    write_image(Path("nested/sub/a.jpg"), 1)
+    Path("others").mkdir()
+    Path("others/file").touch()
+    before = read_tree(Path())
+    assert run(["detect", *arguments]) == code
+    captured = capsys.readouterr()
+    (line,) = (line for line in captured.err.splitlines() if line != "Compiling the network.")
+    assert line.startswith("Error: ")
+    assert message in line
+    assert captured.out == ""
+    assert read_tree(Path()) == before
+
+
+def test_a_warning_is_a_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "photos", "--imgsz", "100,200"]) == 0
+    assert "Warning: imgsz 100x200 is not a multiple of 32; 128x224 is used." in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_came_from(photos: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("YOLO_MAX_DEBUG", "")
+    assert run(["detect", "photos", "--conf", "2", "--debug"]) == ExitCode.USAGE
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("on\ntwo lines")
+
+    monkeypatch.setattr("yolo_max.detector._engine", fail)
+    assert run(["detect", "photos"]) == ExitCode.UNEXPECTED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
+    assert run(["detect", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    for code in ExitCode:
+        if code is not ExitCode.PARITY:  # of `compare`
+            assert f" {int(code)} " in text.replace("\n", " ")
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*FAKE_CLI, "detect", *arguments],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def lines_of(manifest: Path) -> int:
+    return manifest.read_bytes().count(b"\n") if manifest.exists() else 0
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    for i in range(80):
+        write_image(tmp_path / "many" / f"{i:02}.png", i)
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_finishes_what_has_begun(many: Path, number: int) -> None:
+    process = start("many", "-o", "out", "--no-times", FAKE_NAP="0.05")
+    wait_for(lambda: lines_of(Path("out/detections.jsonl")) >= 5)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "Finishing the images that have been begun" in err
+    assert "--resume" in out
+    done = [json.loads(line) for line in Path("out/detections.jsonl").read_text().splitlines()]
+    assert 5 <= len(done) < 60
+    assert {path.name for path in Path("out").glob("*.png")} == {record["annotated"] for record in done}
+    assert run(["detect", "many", "-o", "out", "--no-times", "--resume"]) == 0
+    assert run(["detect", "many", "-o", "whole", "--no-times"]) == 0
+    assert read_tree(Path("out")) == read_tree(Path("whole"))
+
+
+def test_a_second_ctrl_c_stops_at_once(many: Path) -> None:
+    process = start("many", "-o", "out", FAKE_NAP="100")
+    wait_for(lambda: lines_of(Path("out/run.json")) > 0)
+    time.sleep(0.5)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == ExitCode.INTERRUPTED
+    assert time.monotonic() - begin < 20
+    process.communicate()
+
+
+def test_ctrl_c_while_compiling_stops_at_once(many: Path) -> None:
+    process = start("many", "-o", "out", FAKE_COMPILE="100")
+    assert process.stderr is not None
+    assert process.stderr.readline() == "Compiling the network.\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == ExitCode.INTERRUPTED
+    assert process.communicate()[1] == "Interrupted.\n"
+    assert not Path("out").exists()
+
+
+def test_a_reader_who_leaves_is_no_accident(photos: Path) -> None:
+    process = start("photos", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == "Compiling the network.\n"[:0]
+    assert process.wait(timeout=60) in (ExitCode.OK, ExitCode.UNEXPECTED)
+
+
+def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
+    process = start("photos", "--save-txt", "--save-csv", FAKE_MODULES="1")
+    modules = set(process.communicate(timeout=60)[1].split())
+    assert "yolo_max.folder" in modules
+    unused = {
+        "torch",
+        "torchvision",
+        "ultralytics",
+        "matplotlib",
+        "scipy",
+        "pandas",
+        "onnxruntime",
+        "openvino",
+    }
+    assert not modules & unused
+    assert not {name for name in modules if name.startswith("yolo_max.bench")}
+
+
+def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("yolo-max")), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_installed_command() -> None:
+    assert installed("--version").stdout.startswith("yolo-max ")
+    assert "detect" in installed("--help").stdout
+    missing = installed("detect", "missing.jpg")
+    assert (missing.returncode, missing.stdout) == (ExitCode.SOURCE, "")
+    assert missing.stderr == "Error: missing.jpg does not exist.\n"
