@@ -446,3 +446,33 @@ def test_a_pil_image_not_loaded_yet_is_measured_first() -> None:
 def test_bytes_in_any_dress() -> None:
     for data in (FILES["png"], bytearray(FILES["png"]), memoryview(FILES["png"])):
         np.testing.assert_array_equal(read_image(data), SCENE)  # type: ignore[arg-type]
+
+
+def test_opencv_can_be_kept_quiet() -> None:
+    # OpenCV writes to the process' own stderr, past sys.stderr.
+    script = """
+import sys, test_images
+from yolo_max.errors import ImageError
+from yolo_max.images import decode, silence_opencv
+if sys.argv[1:]:
+    silence_opencv()
+data = test_images.FILES["tiff lzw"]
+try:
+    decode(data[:100] + bytes(200) + data[300:])
+except ImageError as error:
+    print(error)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    loud, quiet = (
+        subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            check=True,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        for arguments in ([], ["quiet"])
+    )
+    assert loud.stderr
+    assert not quiet.stderr
+    assert quiet.stdout == loud.stdout
