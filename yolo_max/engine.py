@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,8 +11,7 @@ from max.engine import InferenceSession, Model
 from max.graph import DeviceRef
 from numpy.typing import NDArray
 
-from yolo_max import cpu
-from yolo_max.architecture import parse_architecture
+from yolo_max import cpu, runtime
 from yolo_max.compiled import compile_or_load, graph_key
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.nn.backend import Backend
@@ -86,17 +82,17 @@ class MaxEngine:
         self.device = _choose_device(device)
         self.precision = Precision.parse(precision)
         self.kernels = _choose_kernels(kernels, self.device, self.precision, report)
-        self.threads = threads or cpu.available_threads()
-        architecture = parse_architecture(weights.meta.architecture, weights.meta.nc)
+        architecture = weights.meta.network()
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        self._device = driver.Accelerator() if self.device == "gpu" else driver.CPU()
+        host, self.threads = runtime.start(threads)
+        self._device = driver.Accelerator() if self.device == "gpu" else host
         reference = DeviceRef.from_device(self._device)
         backend: Backend = (
             FusedBackend(self.precision) if self.kernels == "fused" else StockBackend(reference)
         )
         network = MaxYolo(architecture, backend)
-        session = InferenceSession(devices=[self._device], num_threads=self.threads)
+        session = InferenceSession(devices=[self._device])
         compiled, self.from_cache = compile_or_load(
             session,
             graph_key(
@@ -110,7 +106,6 @@ class MaxEngine:
                 network,
                 *(self._static or ("batch", "height", "width")),
                 device=reference,
-                custom_extensions=backend.extensions,
             ),
             lambda: report(_COMPILING[self.kernels]),
         )
@@ -119,7 +114,7 @@ class MaxEngine:
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
         # MAX reads the arrays in place for as long as the model lives.
         self._registry = registry
-        with _quiet_poller():
+        with runtime.quiet_poller():
             self._model: Model = session.init(compiled, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
@@ -209,24 +204,3 @@ def _choose_kernels(kernels: str, device: str, precision: Precision, report: Cal
     if kernels == "auto" and device == "cpu" and problem:
         report(f"Running on MAX's stock operations: {problem}.")
     return chosen
-
-
-@contextmanager
-def _quiet_poller() -> Iterator[None]:
-    """Gives the thread that MAX starts at its first execution a coarse timer.
-
-    That thread wakes every 100 us for as long as the process lives and takes milliseconds from every image.
-    It inherits its timer slack from the thread that starts it, so that thread's is raised while it does
-    (Linux only).
-    """
-    if platform.system() != "Linux":
-        yield
-        return
-    libc = ctypes.CDLL(None)
-    set_slack, get_slack = 29, 30
-    before = libc.prctl(get_slack, 0, 0, 0, 0)
-    libc.prctl(set_slack, 50_000_000, 0, 0, 0)
-    try:
-        yield
-    finally:
-        libc.prctl(set_slack, before if before > 0 else 50_000, 0, 0, 0)

@@ -8,6 +8,7 @@ kernels do not reach.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -55,7 +56,13 @@ class Level(NamedTuple):
 
 
 class Backend(Protocol):
-    """What a block needs to be computed."""
+    """What a block needs to be computed.
+
+    Attributes:
+        extensions: Folders of Mojo sources that the graph needs.
+    """
+
+    extensions: tuple[Path, ...]
 
     def image(self, pixels: TensorValue) -> FeatureMap:
         """Turns pixels, uint8 ``[B, H, W, 3]`` RGB, into a map with values from 0 to 1."""

@@ -80,7 +80,7 @@ def _block(backend: Backend, layer: Layer) -> Module:
 
 
 def build_graph(
-    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef, **options: Any
+    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef
 ) -> Graph:
     """Traces the network from pixels to raw head.
 
@@ -91,18 +91,17 @@ def build_graph(
         height: Rows of the letterboxed images, a multiple of the largest stride.
         width: Columns of the letterboxed images, likewise.
         device: Where it runs.
-        **options: Passed on to ``max.graph.Graph``, such as ``custom_extensions``.
     """
-    with _graph(model, "yolo", batch, height, width, device, options) as graph:
+    with _graph(model, "yolo", batch, height, width, device) as graph:
         graph.output(model(graph.inputs[0].tensor))
     return graph
 
 
 def build_layer_graph(
-    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef, **options: Any
+    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef
 ) -> Graph:
     """The same graph with one float32 output a row of the table, to find the first layer that diverges."""
-    with _graph(model, "yolo_layers", batch, height, width, device, options) as graph:
+    with _graph(model, "yolo_layers", batch, height, width, device) as graph:
         outputs = model.walk(graph.inputs[0].tensor)
         graph.output(*(model.backend.tensor(y) if isinstance(y, FeatureMap) else y for y in outputs))
     return graph
@@ -115,9 +114,9 @@ def _graph(
     height: DimLike,
     width: DimLike,
     device: DeviceRef,
-    options: Mapping[str, Any],
 ) -> Graph:
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
-    return Graph(name, input_types=[TensorType(DType.uint8, [batch, height, width, 3], device)], **options)
+    pixels = TensorType(DType.uint8, [batch, height, width, 3], device)
+    return Graph(name, input_types=[pixels], custom_extensions=list(model.backend.extensions))

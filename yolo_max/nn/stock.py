@@ -7,6 +7,7 @@ It is slower than ``fused.py``, and it is what that one is checked against: ever
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ class StockConv2d(Module):
 
 class StockBackend:
     """The blocks on MAX's own operations, on any device it knows (see ``backend.py``)."""
+
+    extensions: tuple[Path, ...] = ()
 
     def __init__(self, device: DeviceRef) -> None:
         self.device = device
