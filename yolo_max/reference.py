@@ -184,7 +184,6 @@ def load_module(weights: Weights) -> Any:
     if type(module).__name__ != "DetectionModel":
         raise WeightsError(f"{path} holds no detection model of the Ultralytics that is installed.")
     for part in module.modules():
-        vars(part).pop("forward", None)  # bound methods, which old checkpoints keep
         if isinstance(part, torch.nn.Upsample):
             vars(part).setdefault("recompute_scale_factor", None)  # absent before torch 1.11
     return module.float()
