@@ -48,6 +48,8 @@ class MaxEngine:
         from_cache: Whether the compiled graph was found in the cache.
     """
 
+    _build_graph = staticmethod(build_graph)  # layers.py has another, with more outputs before the head
+
     def __init__(
         self,
         weights: Weights,
@@ -96,13 +98,14 @@ class MaxEngine:
         compiled, self.from_cache = compile_or_load(
             session,
             graph_key(
+                graph=self._build_graph.__name__,
                 architecture=architecture,
                 kernels=self.kernels,
                 precision=self.precision,
                 device=self._device.architecture_name if self.device == "gpu" else "cpu",
                 static=self._static,
             ),
-            lambda: build_graph(
+            lambda: self._build_graph(
                 network,
                 *(self._static or ("batch", "height", "width")),
                 device=reference,
@@ -158,7 +161,7 @@ class MaxEngine:
 
     def _execute(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
-        (head,) = self._model.execute(pixels if self.device == "cpu" else pixels.to(self._device))
+        *_, head = self._model.execute(pixels if self.device == "cpu" else pixels.to(self._device))
         result: NDArray[np.float32] = head.to_numpy()
         return result
 
