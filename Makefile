@@ -13,7 +13,7 @@ SOURCES := pyproject.toml constraints.txt
 .DEFAULT_GOAL := demo
 
 demo: setup
-	$(BIN)/yolo-max detect images --weights yolov8n-shapes --out runs/demo --exist-ok
+	$(BIN)/yolo-max detect images --weights yolov8n-shapes --out runs/demo --overwrite
 
 test: setup-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
