@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from yolo_max.engine import MaxEngine
 
 SHARED_VARIABLE = "YOLO_MAX_SHARED"
 NO_SHARED = f"{SHARED_VARIABLE} is not set: it names the folder with the COCO weights and photographs"
@@ -39,3 +43,21 @@ def photographs(shared: Path) -> list[Path]:
 def demo_weights() -> Path:
     """The bundled demo weights."""
     return REPOSITORY / "weights" / "yolov8n-shapes.safetensors"
+
+
+@pytest.fixture(scope="session")
+def demo_engine(demo_weights: Path) -> MaxEngine:
+    """The demo network on the fused kernels: any batch, any size. Compiled once for the whole suite."""
+    from yolo_max.engine import MaxEngine
+    from yolo_max.weights import load_weights
+
+    return MaxEngine(load_weights(demo_weights), imgsz=(320, 320), kernels="fused")
+
+
+@pytest.fixture(scope="session")
+def coco_engine(coco_weights: Path) -> MaxEngine:
+    """YOLOv8n with the COCO weights on the fused kernels. Compiled once for the whole suite."""
+    from yolo_max.engine import MaxEngine
+    from yolo_max.weights import load_weights
+
+    return MaxEngine(load_weights(coco_weights), imgsz=(640, 640), kernels="fused")

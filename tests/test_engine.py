@@ -1,0 +1,211 @@
+"""MaxEngine: its contract, its options, and both sets of kernels on one small network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tiny import tiny_weights
+
+from yolo_max import cpu, engine, runtime
+from yolo_max.engine import MaxEngine
+from yolo_max.errors import EngineError, UsageError, WeightsError, YoloMaxError
+from yolo_max.precision import Precision
+from yolo_max.weights import Weights
+
+
+@pytest.fixture(scope="module")
+def weights() -> Weights:
+    return tiny_weights()
+
+
+@pytest.fixture(scope="module")
+def fused(weights: Weights) -> MaxEngine:
+    return MaxEngine(weights, imgsz=(32, 32), kernels="fused")
+
+
+@pytest.fixture(scope="module")
+def stock(weights: Weights) -> MaxEngine:
+    """MAX's stock operations, compiled for two images of 32 x 32 pixels."""
+    return MaxEngine(weights, imgsz=(32, 32), batch=2, kernels="stock")
+
+
+def images(batch: int, height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(batch).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("batch", "height", "width"),
+    [
+        (1, 32, 32),  # what it was made for
+        (3, 32, 32),  # another batch
+        (1, 8, 8),  # one cell
+        (2, 8, 200),  # a strip
+        (1, 256, 64),  # upright
+    ],
+)
+def test_one_graph_serves_every_batch_and_size(fused: MaxEngine, batch: int, height: int, width: int) -> None:
+    pixels = images(batch, height, width)
+    head = fused(pixels)
+    assert head.shape == (batch, height // 8 * (width // 8), 4 * 16 + 64)
+    assert head.dtype == np.float32
+    for i in range(batch):
+        np.testing.assert_array_equal(head[i], fused(pixels[i : i + 1])[0])
+
+
+def test_both_kernels_agree(fused: MaxEngine, stock: MaxEngine) -> None:
+    pixels = images(2, 32, 32)
+    np.testing.assert_allclose(fused(pixels), stock(pixels), atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        1,  # half a batch: filled up
+        2,  # exactly one
+        5,  # two and a half
+    ],
+)
+def test_a_static_graph_cuts_and_fills_batches(fused: MaxEngine, stock: MaxEngine, batch: int) -> None:
+    pixels = images(batch, 32, 32)
+    head = stock(pixels)
+    assert head.shape[0] == batch
+    np.testing.assert_allclose(head, fused(pixels), atol=2e-5, rtol=1e-4)
+
+
+def test_a_static_graph_takes_one_size(stock: MaxEngine) -> None:
+    with pytest.raises(UsageError, match="compiled for images of 32 x 32 pixels, not 64 x 32"):
+        stock(images(1, 64, 32))
+
+
+@pytest.mark.parametrize(
+    ("batch", "complaint"),
+    [
+        (np.zeros((1, 32, 32, 3), np.float32), "uint8 images"),  # scaled already
+        (np.zeros((32, 32, 3), np.uint8), "uint8 images"),  # no batch
+        (np.zeros((1, 32, 32, 4), np.uint8), "uint8 images"),  # alpha
+        (np.zeros((0, 32, 32, 3), np.uint8), "uint8 images"),  # nothing
+        (np.zeros((1, 32, 33, 3), np.uint8), "multiples of 8"),  # does not fit the strides
+    ],
+)
+def test_what_does_not_fit_is_refused(fused: MaxEngine, batch: NDArray[Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        fused(batch)
+
+
+def test_memory_that_is_not_contiguous_is_taken(fused: MaxEngine) -> None:
+    pixels = images(1, 32, 64)
+    np.testing.assert_array_equal(fused(pixels[:, :, ::-1]), fused(np.ascontiguousarray(pixels[:, :, ::-1])))
+
+
+def test_results_outlive_the_next_execution(fused: MaxEngine) -> None:
+    head = fused(images(1, 32, 32))
+    before = head.copy()
+    fused(images(2, 32, 32))
+    np.testing.assert_array_equal(head, before)
+
+
+def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weights) -> None:
+    said: list[str] = []
+    again = MaxEngine(weights, imgsz=(64, 96), kernels="fused", report=said.append)
+    assert again.from_cache
+    assert said == []
+    pixels = images(1, 64, 96)
+    np.testing.assert_array_equal(again(pixels), fused(pixels))
+
+
+def test_other_weights_need_no_other_graph(fused: MaxEngine) -> None:
+    other = MaxEngine(tiny_weights(seed=1), imgsz=(32, 32), kernels="fused")
+    assert other.from_cache
+    assert not np.allclose(other(images(1, 32, 32)), fused(images(1, 32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "complaint"),
+    [
+        ({"device": "tpu"}, UsageError, "no device 'tpu'"),
+        ({"kernels": "magic"}, UsageError, "no kernels 'magic'"),
+        ({"precision": "int8"}, UsageError, "no precision 'int8'"),
+        ({"precision": "bf16", "kernels": "stock"}, EngineError, "f32 only"),
+        ({"threads": 0}, UsageError, "threads is 0"),
+        ({"threads": 4096}, UsageError, "threads is 4096"),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    weights: Weights, options: dict[str, Any], error: type[YoloMaxError], complaint: str
+) -> None:
+    with pytest.raises(error, match=complaint):
+        MaxEngine(weights, imgsz=(32, 32), **options)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_max.engine.driver.accelerator_count", lambda: 0)
+    with pytest.raises(EngineError, match="no GPU"):
+        MaxEngine(weights, imgsz=(32, 32), device="gpu")
+
+
+def test_bf16_is_refused_where_the_cpu_lacks_it(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "has_bf16", lambda: False)
+    with pytest.raises(EngineError, match="AVX512-BF16"):
+        MaxEngine(weights, imgsz=(32, 32), precision="bf16")
+
+
+def test_a_cpu_without_the_kernels_falls_to_stock_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "runs_kernels", lambda: False)
+    said: list[str] = []
+    assert engine._choose_kernels("auto", "cpu", Precision.F32, said.append) == "stock"
+    assert len(said) == 1
+    assert "stock operations" in said[0]
+    with pytest.raises(EngineError, match="--kernels stock"):
+        engine._choose_kernels("fused", "cpu", Precision.F32, said.append)
+
+
+def test_unported_layers_are_named_together(weights: Weights) -> None:
+    table = {**weights.meta.architecture}
+    table["backbone"] = [[-1, 1, "Conv", [64, 3, 2]], [-1, 1, "C3k2", [64]], [-1, 1, "SPPELAN", [64]]]
+    meta = type(weights.meta)(**{**vars(weights.meta), "architecture": table})
+    strange = type(weights)(**{**vars(weights), "meta": meta})
+    with pytest.raises(WeightsError, match=r"layer 1 C3k2; layer 2 SPPELAN"):
+        MaxEngine(strange, imgsz=(32, 32))
+
+
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tiny import tiny_weights
+from yolo_max.engine import MaxEngine
+from yolo_max.errors import UsageError
+import numpy as np, os
+engine = MaxEngine(tiny_weights(), imgsz=(32, 32), kernels="fused", threads=1)
+workers = [t for t in os.listdir("/proc/self/task") if "Thread" in open(f"/proc/self/task/{t}/comm").read()]
+print(engine.threads, len(workers), len(os.sched_getaffinity(0)))
+try:
+    MaxEngine(tiny_weights(), imgsz=(32, 32), kernels="fused", threads=2)
+except UsageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(cpu.available_threads() < 2, reason="needs two CPUs to tell one thread from two")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_threads_are_as_many_as_asked_for_and_fixed_for_the_process(fused: MaxEngine) -> None:
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
+    first, second = output.splitlines()
+    assert first == f"1 1 {cpu.available_threads()}"
+    assert "MAX already runs on 1 in this process" in second
+
+
+def test_timer_slack_is_given_back() -> None:
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    before = libc.prctl(30, 0, 0, 0, 0)
+    with runtime.quiet_poller():
+        assert libc.prctl(30, 0, 0, 0, 0) == 50_000_000
+    assert libc.prctl(30, 0, 0, 0, 0) == before
