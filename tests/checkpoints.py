@@ -84,8 +84,6 @@ def random_weights(
     meta = ModelMeta.checked(
         names=[f"thing {i}" for i in range(network.nc)],
         nc=network.nc,
-        reg_max=network.reg_max,
-        strides=network.strides,
         imgsz=320,
         architecture=architecture,
         source="random.pt",
@@ -115,6 +113,34 @@ def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
     model.names = {i: f"thing {i}" for i in range(model.yaml["nc"])}
     model.args = {"imgsz": 320, "task": "detect"}
     return model
+
+
+def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
+    """Tensors and strides of the network that Ultralytics builds, on PyTorch's device without storage."""
+    import_ultralytics()
+    import torch
+    from ultralytics.nn.tasks import parse_model
+
+    with torch.device("meta"):
+        layers, _ = parse_model(copy.deepcopy(dict(table)), ch=3, verbose=False)
+        x = torch.zeros(1, 3, 1024, 1024)
+        outputs: list[Any] = []
+        strides: tuple[int, ...] = ()
+        for layer in layers:
+            sources = [layer.f] if isinstance(layer.f, int) else layer.f
+            inputs = [x if f == -1 else outputs[f] for f in sources]
+            if layer is layers[-1]:
+                strides = tuple(1024 // each.shape[-1] for each in inputs)
+            else:
+                x = layer(inputs if isinstance(layer.f, list) else inputs[0])
+                outputs.append(x)
+    tensors: dict[str, tuple[int, ...]] = {}
+    for name, module in layers.named_modules():
+        if isinstance(module, torch.nn.Conv2d) and not name.endswith("dfl.conv"):
+            c_out, c_in, height, width = module.weight.shape
+            tensors[f"model.{name}.weight"] = (height, width, c_in, c_out)
+            tensors[f"model.{name}.bias"] = (c_out,)
+    return tensors, strides
 
 
 def saved(content: Any) -> bytes:

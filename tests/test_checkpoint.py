@@ -208,6 +208,24 @@ def test_bottlenecks_as_layers_and_four_levels() -> None:
     assert_close(tensors, reference_tensors(copy.deepcopy(model).half()))
 
 
+def test_a_class_count_that_was_taken_for_channels() -> None:
+    """Ultralytics of before mid-2026 left rows unscaled whose channels equal the class count."""
+    nc, width = 64, 0.125
+    table = checkpoints.table(nc, width=width)
+    built = copy.deepcopy(table)
+    del built["scales"], built["scale"]
+    for row in built["backbone"] + built["head"]:
+        if row[2] in ("Conv", "C2f", "SPPF"):
+            row[1] = 2 if row[1] == 6 else 1
+            row[3][0] = nc if row[3][0] == nc else int(row[3][0] * width)
+    model = checkpoints.detection_model(built)
+    model.yaml = {**table, "nc": nc}
+    meta, tensors = read(checkpoints.checkpoint(model))
+    assert_close(tensors, reference_tensors(copy.deepcopy(model).half()))
+    # The header's table says the same to today's Ultralytics.
+    assert checkpoints.reference(meta.architecture)[0] == {name: t.shape for name, t in tensors.items()}
+
+
 # Metadata
 
 
@@ -343,7 +361,7 @@ def looping(model: Any) -> None:
         (module("model.3", lambda nn: nn.Identity()), "from .* in model.3"),
         (module("model.3.conv", lambda nn: nn.Identity()), "holds Identity as model.3.conv"),
         (unlisted, "holds nothing as model.2.m.1"),  # fewer bottlenecks than the table says
-        (replaced("model.8.stride", None), "strides"),
+        (replaced("model.8.stride", None), "has strides"),
         # tensors
         (
             module("model.3.conv", lambda nn: nn.Conv2d(16, 33, 3, 2, 1, bias=False)),
@@ -395,6 +413,73 @@ def test_layouts_of_storage_other_than_plain_are_refused(tiny: Any) -> None:
         read(checkpoints.saved({"model": changed}))
 
 
+def laughs(levels: int = 40) -> Any:
+    """A value that is small in memory and endless when it is written out."""
+    value: Any = ("ha",)
+    for _ in range(levels):
+        value = (value, value)
+    return value
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda m: {"state": laughs()}, "holds no model"),
+        (lambda m: {"model": m, "ema": laughs()}, None),
+        (lambda m: set_on(m, "yaml", {**m.yaml, "x": list(laughs())}), "in its architecture table"),
+        (lambda m: set_on(m, "yaml", {**m.yaml, (1, 2): 1}), "in its architecture table"),
+        (lambda m: set_on(m, "yaml", {**m.yaml, "x": [[0] * 300] * 300}), "in its architecture table"),
+        (lambda m: set_on(m, "names", [laughs()] * 3), r"as the name of class 0"),
+        (lambda m: set_on(m, "names", {(0, 0): "a", 1: "b", 2: "c"}), "as the name of class 0"),
+        (lambda m: set_on(m, "args", {"imgsz": laughs()}), None),
+        (lambda m: set_on(m.model[3], "f", laughs()), "from .* in model.3"),
+        (lambda m: set_on(m.model[2].m[0], "add", laughs()), "shortcut .* in model.2.m.0"),
+        (lambda m: set_on(m.model[3].conv, "stride", laughs()), "stride .* in model.3.conv"),
+    ],
+)
+def test_values_that_hold_each_other_many_times_over(
+    tiny: Any, content: Callable[[Any], Any], message: str | None
+) -> None:
+    """The billion laughs: none of them is written out."""
+    changed = copy.deepcopy(tiny)
+    made = content(changed)
+    data = checkpoints.saved(made if isinstance(made, dict) else {"model": changed})
+    if message is None:
+        read(data)
+    else:
+        with pytest.raises(WeightsError, match=message):
+            read(data)
+
+
+def set_on(target: Any, attribute: str, value: Any) -> None:
+    object.__setattr__(target, attribute, value)
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute"),
+    [
+        ("model.2.m.0", "add"),
+        ("model.3", "f"),
+        ("model.3.conv", "stride"),
+        ("model.3.conv", "groups"),
+        ("model.3.bn", "eps"),
+        ("model.4", "n"),
+        ("model.5", "mode"),
+        ("model.8", "nc"),
+        ("", "names"),
+        ("", "yaml"),
+    ],
+)
+def test_a_tensor_where_a_value_belongs(tiny: Any, path: str, attribute: str) -> None:
+    """Tensors compare element by element, and are neither true nor false."""
+    import torch
+
+    changed = copy.deepcopy(tiny)
+    set_on(changed.get_submodule(path), attribute, torch.ones(3))
+    with pytest.raises(WeightsError, match="Tensor|…|no class names"):
+        read(checkpoints.saved({"model": changed}))
+
+
 def test_all_unported_layers_are_named_at_once() -> None:
     from ultralytics.nn.tasks import DetectionModel
 
@@ -406,9 +491,9 @@ def test_all_unported_layers_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "holds 'list', not the dict"),
-        (7, "holds 'int', not the dict"),
-        ({}, "holds no model, only an empty dict"),
+        ([], r"holds \[\], not the dict"),
+        (7, "holds 7, not the dict"),
+        ({}, r"holds no model, only \[\]"),
         ({"model": None, "ema": None}, "holds no model"),
         ({"model.0.conv.weight": 1, "model.0.bn.weight": 2}, "state dict"),
         ({"model": {"model.0.conv.weight": 1}}, "holds no model"),

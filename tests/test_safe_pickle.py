@@ -268,6 +268,16 @@ def test_torch_is_left_as_it_was() -> None:
     assert set(torch.serialization.get_safe_globals()) == before
 
 
+def test_what_others_let_torch_load_is_not_taken() -> None:
+    """Ultralytics' restricted loader leaves its classes on torch's list, under the stand-ins' names."""
+    import torch
+
+    with torch.serialization.safe_globals([torch.nn.Conv2d]):
+        loaded = safe_pickle.load(checkpoints.saved({"module": torch.nn.Conv2d(1, 1, 1)}))
+        assert torch.nn.Conv2d in torch.serialization.get_safe_globals()
+    assert isinstance(loaded["module"], safe_pickle.StandIn)
+
+
 def test_a_malicious_checkpoint_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
     (tmp_path / "evil.pt").write_bytes(checkpoints.archive(calling("os", "system", "true")))
     script = (

@@ -22,8 +22,8 @@ from yolo_max.layer_args import (
     Scale,
     convolutions,
     resolve,
-    shorten,
 )
+from yolo_max.wording import shorten
 
 MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
@@ -138,7 +138,7 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
         raise WeightsError(f"the architecture table is {shorten(table)}, not a mapping.")
     nc = _whole(table.get("nc") if nc is None else nc, "class count", 1, MAX_CLASSES)
     reg_max = _whole(table.get("reg_max", 16), "reg_max", 1, MAX_REG_MAX)
-    scale = _scale(table)
+    scale = table_scale(table)
     layers: list[Layer] = []
     for index, row in enumerate(_rows(table)):
         layers.append(_layer(index, row, layers, nc, reg_max, scale))
@@ -222,8 +222,12 @@ def _rows(table: Mapping[str, Any]) -> list[Any]:
     return rows
 
 
-def _scale(table: Mapping[str, Any]) -> Scale:
-    """Factors from ``scales`` and ``scale``, or from the older ``depth_multiple`` and ``width_multiple``."""
+def table_scale(table: Mapping[str, Any]) -> Scale:
+    """Factors from ``scales`` and ``scale``, or from the older ``depth_multiple`` and ``width_multiple``.
+
+    Raises:
+        WeightsError: They are missing or make no sense.
+    """
     factors: Any = [table.get("depth_multiple", 1.0), table.get("width_multiple", 1.0), math.inf]
     if scales := table.get("scales"):
         if not isinstance(scales, Mapping):

@@ -20,12 +20,14 @@ from yolo_max import safe_pickle
 from yolo_max.architecture import Architecture, expected_tensors
 from yolo_max.checkpoint_layers import check_layer
 from yolo_max.errors import WeightsError
-from yolo_max.layer_args import shorten, some
+from yolo_max.legacy_width import as_built
 from yolo_max.model_meta import MAX_IMGSZ, MIN_IMGSZ, ModelMeta
 from yolo_max.safe_pickle import StandIn
+from yolo_max.wording import shorten, some
 
 MAX_MODULES = 100_000
 MAX_DEPTH = 32
+MAX_TABLE_VALUES = 50_000
 DEFAULT_IMGSZ = 640
 
 
@@ -54,14 +56,11 @@ def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDAr
     if "yaml_file" in table:  # a path on the machine that trained it
         table["yaml_file"] = PurePath(str(table["yaml_file"])).name
     modules = dict(_walk(model))
-    head = modules.get(f"model.{len(table.get('backbone', ())) + len(table.get('head', ())) - 1}")
     meta = ModelMeta.checked(
         names=getattr(model, "names", None),
         nc=table.get("nc"),
-        reg_max=getattr(head, "reg_max", 16),
-        strides=_numbers(getattr(head, "stride", None)),
         imgsz=_imgsz(checkpoint, model),
-        architecture=table,
+        architecture=as_built(table, modules),
         source=source,
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
@@ -69,7 +68,7 @@ def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDAr
     for layer in network.layers:
         check_layer(layer, modules)
     tensors = dict(_fused(network, modules, len(data)))
-    _check_bins(network, modules, len(data))
+    _check_head(network, modules, len(data))
     _refuse_extra(modules, tensors)
     return meta, tensors
 
@@ -93,17 +92,14 @@ def fold(
 def _model(checkpoint: Any) -> StandIn:
     """The model in a checkpoint: its moving average where there is one, as Ultralytics takes it."""
     if not isinstance(checkpoint, dict):
-        raise WeightsError(
-            f"holds {shorten(type(checkpoint).__name__)}, not the dict of an Ultralytics checkpoint"
-        )
-    model = checkpoint.get("ema") or checkpoint.get("model")
-    if not isinstance(model, StandIn):
-        raise WeightsError(
-            "holds no model, only "
-            f"{shorten(', '.join(sorted(map(str, checkpoint)))) if checkpoint else 'an empty dict'}; "
-            "an Ultralytics checkpoint (best.pt, not a bare state dict) is needed"
-        )
-    return model
+        raise WeightsError(f"holds {shorten(checkpoint)}, not the dict of an Ultralytics checkpoint")
+    for model in (checkpoint.get("ema"), checkpoint.get("model")):
+        if isinstance(model, StandIn):
+            return model
+    raise WeightsError(
+        f"holds no model, only {shorten(list(checkpoint))}; an Ultralytics checkpoint such as best.pt is "
+        "needed, not a bare state dict"
+    )
 
 
 def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
@@ -117,9 +113,9 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
             if not isinstance(child, StandIn) or (not prefix and name != "model"):
                 continue  # a child that is None; a loss that training left beside the network
             count += 1
-            if depth == MAX_DEPTH or count > MAX_MODULES:
-                raise WeightsError("holds modules nested without end")
-            path = f"{prefix}.{name}" if prefix else str(name)
+            if depth == MAX_DEPTH or count > MAX_MODULES or not isinstance(name, str):
+                raise WeightsError("holds modules nested without end, or without names")
+            path = f"{prefix}.{name}" if prefix else name
             yield path, child
             pending.append((path, child, depth + 1))
 
@@ -152,12 +148,15 @@ def _fused(
         yield f"{name}.bias", _single(bias, name)
 
 
-def _check_bins(network: Architecture, modules: Mapping[str, StandIn], file_size: int) -> None:
-    """Refuses a head whose DFL bins are not 0, 1, 2, ...: the port takes them as given."""
-    path = f"model.{network.layers[-1].index}.dfl.conv.weight"
-    bins = _array(modules, path, (1, network.reg_max, 1, 1), file_size)
+def _check_head(network: Architecture, modules: Mapping[str, StandIn], file_size: int) -> None:
+    """Refuses a head whose strides or DFL bins (0, 1, 2, ...) are not those that the port takes as given."""
+    prefix = f"model.{network.layers[-1].index}"
+    strides = _numbers(getattr(modules[prefix], "stride", None))
+    if strides != network.strides:
+        raise WeightsError(f"has strides {strides} in {prefix}, where its table comes to {network.strides}")
+    bins = _array(modules, f"{prefix}.dfl.conv.weight", (1, network.reg_max, 1, 1), file_size)
     if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
-        raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {path}")
+        raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {prefix}.dfl.conv.weight")
 
 
 def _array(
@@ -195,22 +194,14 @@ def _state(modules: Mapping[str, StandIn], path: str) -> Any:
 
 def _refuse_extra(modules: Mapping[str, StandIn], tensors: Mapping[str, Any]) -> None:
     """Refuses a checkpoint that holds parameters the port would ignore."""
-    used = {
-        *tensors,
-        *(f"{name.removesuffix('conv.bias')}bn" for name in tensors if name.endswith("conv.bias")),
-    }
+    norms = {f"{name.removesuffix('conv.bias')}bn" for name in tensors if name.endswith("conv.bias")}
     extra = []
     for prefix, module in modules.items():
         for kind in ("_parameters", "_buffers"):
             group = vars(module).get(kind)
-            for name, value in group.items() if isinstance(group, dict) else ():
-                path = f"{prefix}.{name}"
-                if (
-                    value is not None
-                    and path not in used
-                    and prefix not in used
-                    and not path.endswith(".dfl.conv.weight")
-                ):
+            for name, value in group.items() if isinstance(group, dict) and prefix not in norms else ():
+                path = f"{prefix}.{name if isinstance(name, str) else shorten(name)}"
+                if value is not None and path not in tensors and not path.endswith(".dfl.conv.weight"):
                     extra.append(path)
     if extra:
         raise WeightsError(
@@ -238,18 +229,28 @@ def _imgsz(checkpoint: Mapping[Any, Any], model: StandIn) -> int:
 
 def _numbers(value: Any) -> tuple[float, ...]:
     """A tensor, a list or one number as a tuple of numbers; anything else as an empty one."""
-    if hasattr(value, "tolist"):
+    import torch
+
+    if isinstance(value, torch.Tensor):
         value = value.tolist() if value.numel() <= 64 else None
     items = value if isinstance(value, list | tuple) else (value,)
     return tuple(items) if all(isinstance(v, int | float) for v in items) else ()
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: Any) -> Any:
     """A copy that JSON can hold: dicts with string keys, lists, strings, numbers."""
-    if isinstance(value, bool | int | float | str | None):
-        return value
-    if depth < 8 and isinstance(value, list | tuple) and len(value) <= 4096:
-        return [_plain(v, depth + 1) for v in value]
-    if depth < 8 and isinstance(value, dict) and len(value) <= 4096:
-        return {str(k): _plain(v, depth + 1) for k, v in value.items()}
-    raise WeightsError(f"has {shorten(type(value).__name__)} in its architecture table")
+    budget = MAX_TABLE_VALUES
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal budget
+        budget -= 1  # values may hold each other many times over
+        if isinstance(value, bool | int | float | str | None):
+            return value
+        if depth < 8 and budget > 0:
+            if isinstance(value, list | tuple):
+                return [copy(v, depth + 1) for v in value]
+            if isinstance(value, dict) and all(isinstance(k, int | str) for k in value):
+                return {str(k): copy(v, depth + 1) for k, v in value.items()}
+        raise WeightsError(f"has {shorten(value)} in its architecture table")
+
+    return copy(value, 0)

@@ -11,8 +11,8 @@ from typing import Any
 
 from yolo_max.architecture import Layer
 from yolo_max.errors import WeightsError
-from yolo_max.layer_args import shorten
 from yolo_max.safe_pickle import StandIn
+from yolo_max.wording import shorten
 
 
 def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
@@ -61,6 +61,7 @@ def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
                 _same(prefix, "axis", getattr(block, "d", None), 1)
             case "Detect":
                 _same(prefix, "nc", getattr(block, "nc", None), layer.args["nc"])
+                _same(prefix, "reg_max", getattr(block, "reg_max", None), layer.args["reg_max"])
 
 
 def _check_convolution(modules: Mapping[str, StandIn], path: str, kernel: int, stride: int) -> None:
@@ -89,8 +90,16 @@ def _same_sizes(module: StandIn, path: str, **expected: int) -> None:
         _same(path, name, pair, (size, size))
 
 
+def _equal(value: Any, expected: Any) -> bool:
+    """``value == expected`` where the value may be anything, even a tensor, which compares by element."""
+    if isinstance(expected, tuple):
+        same_length = isinstance(value, tuple) and len(value) == len(expected)
+        return same_length and all(map(_equal, value, expected))
+    return isinstance(value, bool | int | float | str | None) and value == expected
+
+
 def _same(path: str, what: str, value: Any, expected: Any) -> None:
-    if value != expected:
+    if not _equal(value, expected):
         raise WeightsError(
             f"has {what} {shorten(value)} in {path}, where its architecture table says {shorten(expected)}"
         )

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo_max.errors import WeightsError
+from yolo_max.wording import shorten
 
 MAX_CHANNELS = 16_384
 MAX_KERNEL = 31
@@ -115,21 +116,6 @@ class Resolved:
     args: dict[str, int]
     copies: int
     unported: tuple[str, ...]
-
-
-def shorten(value: Any, limit: int = 60) -> str:
-    """``repr(value)``, cut to ``limit`` characters; safe for the huge and the nested."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of more than 4300 digits; a list inside itself
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first few of a long list, for an error message."""
-    rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def resolve(row: Row) -> Resolved:

@@ -10,7 +10,7 @@ from typing import Any
 from yolo_max import __version__
 from yolo_max.architecture import Architecture, parse_architecture
 from yolo_max.errors import WeightsError
-from yolo_max.layer_args import shorten
+from yolo_max.wording import shorten
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
@@ -106,15 +106,15 @@ class ModelMeta:
         *,
         names: Any,
         nc: Any,
-        reg_max: Any,
-        strides: Any,
         imgsz: Any,
         architecture: Any,
         source: str,
         source_sha256: str,
+        reg_max: Any = None,
+        strides: Any = None,
         library_version: str = __version__,
     ) -> ModelMeta:
-        """Builds a header from untrusted values.
+        """Builds a header from untrusted values; where reg_max and strides are absent they are the table's.
 
         Raises:
             WeightsError: They make no sense or contradict the architecture table; the subject is left out,
@@ -127,11 +127,11 @@ class ModelMeta:
             raise WeightsError(
                 f"describes a network that cannot be built: {str(error).rstrip('.')}"
             ) from error
-        if reg_max != network.reg_max:
+        if reg_max not in (None, network.reg_max):
             raise WeightsError(
                 f"has reg_max {shorten(reg_max)}, but its architecture table says {network.reg_max}"
             )
-        if not isinstance(strides, list | tuple) or tuple(strides) != network.strides:
+        if strides is not None and strides != list(network.strides):
             raise WeightsError(
                 f"has strides {shorten(strides)}, but its architecture table comes to {list(network.strides)}"
             )
@@ -162,10 +162,9 @@ def class_names(names: Any, nc: int) -> dict[int, str]:
     if not isinstance(names, Mapping) or len(names) != nc:
         count = len(names) if isinstance(names, Mapping) else "no"
         raise WeightsError(f"has {count} class names for {nc} classes")
-    by_id = {str(key): value for key, value in names.items()}
     result = {}
     for i in range(nc):
-        name = by_id.get(str(i))
+        name = names.get(i, names.get(str(i)))
         if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH:
             raise WeightsError(f"has {shorten(name)} as the name of class {i}")
         result[i] = _text(name)

@@ -31,7 +31,9 @@ _TORCH = re.compile(
     r"|torch\._utils _rebuild_(tensor|tensor_v2|parameter|parameter_with_state)"
 )
 # What a stand-in takes the place of: the modules of a model, and the metadata that training leaves beside it.
-_STAND_IN = re.compile(r"(ultralytics|torch)\.nn(\.\w+)+ [A-Z]\w*|ultralytics\.utils\.(loss|tal) [A-Z]\w*")
+_STAND_IN = re.compile(
+    r"(ultralytics|torch)\.nn(\.\w+)+ [A-Z]\w*|ultralytics(\.yolo)?\.utils\.(loss|tal) [A-Z]\w*"
+)
 _VALUE = re.compile(
     r"pathlib(\._local)? (Posix|Windows)Path|numpy dtype|numpy(\._core|\.core)\.multiarray scalar"
     r"|ultralytics(\.yolo)?\.utils IterableSimpleNamespace|(__builtin__|builtins) getattr"

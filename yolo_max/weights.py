@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from yolo_max import cache, weights_file
 from yolo_max.architecture import expected_tensors
 from yolo_max.errors import OutputError, WeightsError
-from yolo_max.layer_args import some
 from yolo_max.locate import locate
 from yolo_max.model_meta import FORMAT_VERSION, ModelMeta
+from yolo_max.wording import some
 
 __all__ = ["ModelMeta", "Weights", "convert", "load_weights", "save_weights"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.errors import WeightsError
-from yolo_max.layer_args import shorten
+from yolo_max.wording import shorten
 
 MAX_HEADER_BYTES = 16 * 1024**2
 MAX_TENSORS = 100_000
