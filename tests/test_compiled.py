@@ -15,6 +15,7 @@ from max.engine import CompiledModel, InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
 from yolo_max import compiled
+from yolo_max.algorithm import Algorithm
 from yolo_max.cache import cache_folder, write_checked
 from yolo_max.compiled import compile_or_load, graph_key
 from yolo_max.errors import EngineError
@@ -44,19 +45,20 @@ def session() -> OneCompile:
     return OneCompile()
 
 
-def increment() -> Graph:
+def increment() -> tuple[Graph, dict[str, Algorithm]]:
     """The smallest graph there is: x + 1."""
     with Graph("increment", input_types=[TensorType(DType.float32, ["n"], DeviceRef.CPU())]) as graph:
         graph.output(graph.inputs[0].tensor + 1.0)
-    return graph
+    return graph, {"model.0.conv": Algorithm.STEM}
 
 
 def obtain(session: Any, key: str = "k") -> tuple[float, bool, int]:
     """What 1 + 1 is according to the graph, whether it was cached, and how many compiles were announced."""
     announced: list[None] = []
-    graph, cached = compile_or_load(session, key, increment, lambda: announced.append(None))
-    (y,) = session.init(graph).execute(Buffer.from_numpy(np.ones(1, np.float32)))
-    return float(y.to_numpy()[0]), cached, len(announced)
+    graph = compile_or_load(session, key, increment, lambda: announced.append(None))
+    assert graph.algorithms == {"model.0.conv": Algorithm.STEM}
+    (y,) = session.init(graph.model).execute(Buffer.from_numpy(np.ones(1, np.float32)))
+    return float(y.to_numpy()[0]), graph.from_cache, len(announced)
 
 
 def test_second_time_it_is_found(session: OneCompile) -> None:
@@ -69,9 +71,10 @@ def test_second_time_it_is_found(session: OneCompile) -> None:
     [
         lambda path: path.write_bytes(path.read_bytes()[:-100]),  # cut short: the digest tells
         lambda path: path.write_bytes(b""),  # emptied
-        lambda path: write_checked(path, b"no graph at all"),  # whole, but MAX does not take it
+        lambda path: write_checked(path, b"{}\nno graph at all"),  # whole, but MAX does not take it
+        lambda path: write_checked(path, b"[]\n"),  # nor do we
     ],
-    ids=["truncated", "empty", "foreign"],
+    ids=["truncated", "empty", "foreign", "strange"],
 )
 def test_what_is_damaged_is_compiled_again(session: OneCompile, damage: object) -> None:
     obtain(session)

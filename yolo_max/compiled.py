@@ -15,12 +15,13 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from max.engine import CompiledModel, InferenceSession, read
 from max.graph import Graph
 
 from yolo_max import cpu
+from yolo_max.algorithm import Algorithm
 from yolo_max.cache import cache_folder, read_checked, write_checked
 from yolo_max.errors import EngineError, OutputError
 
@@ -46,22 +47,33 @@ def graph_key(**facts: Any) -> str:
     return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
 
 
+class CompiledGraph(NamedTuple):
+    """A compiled graph without its weights.
+
+    Attributes:
+        model: For ``InferenceSession.init``.
+        algorithms: How its weights are laid out: see `yolo_max.packing.pack_weights`.
+        from_cache: Whether it was found in the cache.
+    """
+
+    model: CompiledModel
+    algorithms: dict[str, Algorithm]
+    from_cache: bool
+
+
 def compile_or_load(
     session: InferenceSession,
     key: str,
-    build: Callable[[], Graph],
+    trace: Callable[[], tuple[Graph, dict[str, Algorithm]]],
     on_compile: Callable[[], None],
-) -> tuple[CompiledModel, bool]:
-    """Takes a graph from the cache, or builds and compiles it and puts it there.
+) -> CompiledGraph:
+    """Takes a graph from the cache, or traces and compiles it and puts it there.
 
     Args:
         session: The session the graph is for.
         key: From :func:`graph_key`.
-        build: Traces the graph; called only when it has to be compiled.
+        trace: Gives the graph and its algorithms; called only when it has to be compiled.
         on_compile: Called before a compile, which takes from half a minute to several minutes.
-
-    Returns:
-        The compiled graph, without weights, and whether it came from the cache.
 
     Raises:
         EngineError: MAX cannot compile the graph.
@@ -71,35 +83,41 @@ def compile_or_load(
     except OutputError:
         path = None  # No place to keep it: compile each time rather than not run.
     if path is not None and (cached := _load(path)) is not None:
-        return cached, True
+        return cached
     on_compile()
+    graph, algorithms = trace()
     try:
-        compiled = session.compile(build())
+        model = session.compile(graph)
     except RuntimeError as error:
         raise EngineError(f"MAX could not compile the graph: {error}") from error
+    compiled = CompiledGraph(model, algorithms, from_cache=False)
     if path is not None:
         _store(compiled, path)
-    return compiled, False
+    return compiled
 
 
-def _load(path: Path) -> CompiledModel | None:
+def _load(path: Path) -> CompiledGraph | None:
     """The graph behind ``path``, or None where there is none, it is damaged, or this MAX does not take it."""
     data = read_checked(path)
     if data is None:
         return None
+    # One line of JSON, then MAX's own format.
+    head, _, artifact = data.partition(b"\n")
     try:
-        return read(io.BytesIO(data))
-    except RuntimeError:
+        algorithms = {name: Algorithm(value) for name, value in json.loads(head).items()}
+        return CompiledGraph(read(io.BytesIO(artifact)), algorithms, from_cache=True)
+    except (RuntimeError, ValueError, AttributeError):
         path.unlink(missing_ok=True)
         return None
 
 
-def _store(compiled: CompiledModel, path: Path) -> None:
+def _store(compiled: CompiledGraph, path: Path) -> None:
     """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
+    head = json.dumps(compiled.algorithms).encode()
     with tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
         exported = Path(folder) / "graph.mef"
         try:
-            compiled.export_mef(exported)
-            write_checked(path, exported.read_bytes())
+            compiled.model.export_mef(exported)
+            write_checked(path, head + b"\n" + exported.read_bytes())
         except OSError:
             return

@@ -8,16 +8,15 @@ from typing import Any, Protocol
 import numpy as np
 from max import driver
 from max.engine import InferenceSession, Model
-from max.graph import DeviceRef
+from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
 from yolo_max import cpu, runtime
+from yolo_max.algorithm import Algorithm
+from yolo_max.architecture import Architecture
 from yolo_max.compiled import compile_or_load, graph_key
 from yolo_max.errors import EngineError, UsageError
-from yolo_max.nn.backend import Backend
-from yolo_max.nn.fused import FusedBackend
-from yolo_max.nn.model import MaxYolo, build_graph
-from yolo_max.nn.stock import StockBackend
+from yolo_max.packing import pack_weights
 from yolo_max.precision import Precision
 from yolo_max.weights import Weights
 
@@ -48,7 +47,7 @@ class MaxEngine:
         from_cache: Whether the compiled graph was found in the cache.
     """
 
-    _build_graph = staticmethod(build_graph)  # layers.py has another, with more outputs before the head
+    _every_layer = False  # layers.py has the graph give every layer
 
     def __init__(
         self,
@@ -89,36 +88,28 @@ class MaxEngine:
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         host, self.threads = runtime.start(threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
-        reference = DeviceRef.from_device(self._device)
-        backend: Backend = (
-            FusedBackend(self.precision) if self.kernels == "fused" else StockBackend(reference)
-        )
-        network = MaxYolo(architecture, backend)
         session = InferenceSession(devices=[self._device])
-        compiled, self.from_cache = compile_or_load(
+        compiled = compile_or_load(
             session,
             graph_key(
-                graph=self._build_graph.__name__,
                 architecture=architecture,
+                every_layer=self._every_layer,
                 kernels=self.kernels,
                 precision=self.precision,
                 device=self._device.architecture_name if self.device == "gpu" else "cpu",
                 static=self._static,
             ),
-            lambda: self._build_graph(
-                network,
-                *(self._static or ("batch", "height", "width")),
-                device=reference,
-            ),
+            lambda: self._trace(architecture),
             lambda: report(_COMPILING[self.kernels]),
         )
-        registry: dict[str, Any] = network.pack(weights.tensors)
+        self.from_cache = compiled.from_cache
+        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.algorithms, self.precision)
         if self.device == "gpu":
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
         # MAX reads the arrays in place for as long as the model lives.
         self._registry = registry
         with runtime.quiet_poller():
-            self._model: Model = session.init(compiled, weights_registry=registry)
+            self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -158,6 +149,19 @@ class MaxEngine:
             filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
             heads.append(self._execute(filled)[: len(part)])
         return np.concatenate(heads)
+
+    def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
+        # Imported here, since a start from the cache needs none of it.
+        from yolo_max.nn.fused import FusedBackend
+        from yolo_max.nn.model import MaxYolo, build_graph
+        from yolo_max.nn.stock import StockBackend
+
+        device = DeviceRef.from_device(self._device)
+        fused = self.kernels == "fused"
+        network = MaxYolo(architecture, FusedBackend(self.precision) if fused else StockBackend(device))
+        sizes = self._static or ("batch", "height", "width")
+        graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
+        return graph, network.algorithms()
 
     def _execute(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))

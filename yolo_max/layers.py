@@ -9,7 +9,6 @@ from max.driver import Buffer
 from numpy.typing import NDArray
 
 from yolo_max.engine import MaxEngine
-from yolo_max.nn.model import build_layer_graph
 from yolo_max.parity import TensorDifference
 from yolo_max.reference import TorchEngine
 from yolo_max.weights import Weights
@@ -18,7 +17,7 @@ from yolo_max.weights import Weights
 class MaxLayers(MaxEngine):
     """A `MaxEngine` whose graph also gives what each row of the architecture table gives."""
 
-    _build_graph = staticmethod(build_layer_graph)
+    _every_layer = True
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Runs the network.

@@ -8,11 +8,13 @@ line and the widest register there is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.algorithm import Algorithm
 from yolo_max.precision import Precision
 
 BLOCK = 16
@@ -42,6 +44,50 @@ POLYPHASE = np.array(
     ]
 )
 """G of F(4, 2) for the outer taps of a filter, and its middle tap as it is: ``kernels/polyphase.mojo``."""
+
+
+def pack_weights(
+    tensors: Mapping[str, NDArray[np.float32]], algorithms: Mapping[str, Algorithm], precision: Precision
+) -> dict[str, NDArray[Any]]:
+    """Lays a network's tensors out as its graph wants them.
+
+    Args:
+        tensors: Filters RSCF and biases, by the checkpoint's names.
+        algorithms: What each convolution runs on, by its name ("model.0.conv"); one that is not there runs on
+            MAX's own operations, which take tensors as they are stored.
+        precision: Of the activations.
+
+    Returns:
+        Arrays by the same names.
+    """
+    packed: dict[str, NDArray[Any]] = dict(tensors)
+    for name, algorithm in algorithms.items():
+        packed[f"{name}.weight"] = pack_filters(tensors[f"{name}.weight"], algorithm, precision)
+        packed[f"{name}.bias"] = pack_bias(tensors[f"{name}.bias"])
+    return packed
+
+
+def pack_filters(filters: NDArray[np.float32], algorithm: Algorithm, precision: Precision) -> NDArray[Any]:
+    """Packs filters, RSCF ``[k, k, c1, c2]``, for an algorithm; one-dimensional."""
+    match algorithm:
+        case Algorithm.STEM:
+            return pack_stem(filters, precision)
+        case Algorithm.DIRECT:
+            return pack_direct(filters, precision)
+        case Algorithm.WINOGRAD:
+            return pack_squares(filters, WINOGRAD)
+        case Algorithm.POLYPHASE:
+            return pack_squares(filters, POLYPHASE)
+
+
+def packed_size(c1: int, c2: int, k: int, algorithm: Algorithm, precision: Precision) -> int:
+    """Elements that :func:`pack_filters` gives for filters of this shape."""
+    if algorithm in (Algorithm.WINOGRAD, Algorithm.POLYPHASE):
+        return len(WINOGRAD) ** 2 * filled(c1) * filled(c2)
+    rows = k * k * filled(c1)
+    if algorithm is Algorithm.STEM:
+        rows = k * (k * c1 + (k * c1 % 2 if precision is Precision.BF16 else 0))
+    return rows * filled(c2) // (2 if precision is Precision.BF16 else 1)
 
 
 def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
@@ -81,9 +127,10 @@ def pack_squares(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> N
         filters: RSCF, ``[3, 3, c1, c2]``.
         matrix: G, ``[points, 3]``: :data:`WINOGRAD` or :data:`POLYPHASE`.
     """
-    transformed = np.einsum("pr,rsio,qs->pqio", matrix, filters.astype(np.float64), matrix, optimize=True)
-    points = transformed.reshape(len(matrix) ** 2, *filters.shape[2:])
-    return _join_panels(_fill(_fill(points, 2), 1).astype(np.float32), Precision.F32)
+    padded = _fill(_fill(filters, 3), 2).astype(np.float64)
+    # The Kronecker product applies the matrix along both axes at once.
+    points = np.kron(matrix, matrix) @ padded.reshape(9, -1)
+    return _join_panels(points.astype(np.float32).reshape(-1, *padded.shape[2:]), Precision.F32)
 
 
 def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,11 +168,15 @@ def _join_panels(matrices: NDArray[np.float32], precision: Precision) -> NDArray
 
     For bf16 two rows become one of 32-bit words: the even row in the low half.
     """
-    panels = []
-    for first in range(0, matrices.shape[2], PANEL):
-        panel = matrices[:, :, first : first + PANEL]
-        if precision is Precision.BF16:
-            halves = to_bf16(panel).astype(np.uint32)
-            panel = halves[:, 0::2] | halves[:, 1::2] << 16
-        panels.append(panel.ravel())
-    return align(np.concatenate(panels))
+    if precision is Precision.BF16:
+        halves = to_bf16(matrices).astype(np.uint32)
+        words: NDArray[Any] = halves[:, 0::2] | halves[:, 1::2] << 16
+    else:
+        words = matrices
+    joined = align(np.empty(words.size, words.dtype))
+    position = 0
+    for first in range(0, words.shape[2], PANEL):
+        panel = words[:, :, first : first + PANEL]
+        joined[position : position + panel.size].reshape(panel.shape)[...] = panel
+        position += panel.size
+    return joined

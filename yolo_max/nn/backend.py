@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import numpy as np
 from max.graph import TensorValue
-from numpy.typing import NDArray
 
 from yolo_max.nn.feature_map import FeatureMap
 
@@ -26,18 +24,6 @@ class Conv2d(Protocol):
 
     def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
         """Convolves, adds the bias, applies SiLU if this convolution has one, then adds ``residual``."""
-        ...
-
-    def pack(self, filters: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Lays the weights out as the graph wants them.
-
-        Args:
-            filters: RSCF, ``[k, k, c1, c2]``.
-            bias: ``[c2]``.
-
-        Returns:
-            ``{"weight": ..., "bias": ...}``.
-        """
         ...
 
 

@@ -7,51 +7,28 @@ residual before anything is stored. Batch, height and width may be symbolic.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, Dim, TensorType, TensorValue, Weight, ops
 from max.nn.layer import Module
-from numpy.typing import NDArray
 
-from yolo_max import packing
+from yolo_max.algorithm import Algorithm
 from yolo_max.nn.backend import Conv2d, Level
 from yolo_max.nn.feature_map import ChannelSlice, FeatureMap
 from yolo_max.nn.stock import materialise
+from yolo_max.packing import filled, packed_size
 from yolo_max.precision import Precision
 
 KERNELS = Path(__file__).resolve().parent.parent / "kernels"
 """The folder of Mojo sources to give to ``Graph(custom_extensions=[...])``."""
 
 _CPU = DeviceRef.CPU()
+_PAIRED = (Algorithm.STEM, Algorithm.DIRECT)
+"""Those whose weights are pairs of bfloat16 where activations are; the others transform in float32."""
 _ACTIVATIONS = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
-
-
-class Algorithm(StrEnum):
-    """The kernels a convolution can run on, named as the operations are registered."""
-
-    STEM = "yolo_stem"
-    DIRECT = "yolo_direct"
-    WINOGRAD = "yolo_winograd"
-    POLYPHASE = "yolo_polyphase"
-
-    @classmethod
-    def choose(cls, c1: int, k: int, s: int, precision: Precision) -> Algorithm:
-        """The fastest one for a shape.
-
-        Stride 2 by phases saves a third of the multiplications, which bf16, at twice the products an
-        instruction, gets by direct convolution.
-        """
-        if (c1, k, s) == (3, 3, 2):
-            return cls.STEM
-        if (k, s) == (3, 1):
-            return cls.WINOGRAD
-        if (k, s) == (3, 2) and precision is Precision.F32:
-            return cls.POLYPHASE
-        return cls.DIRECT
 
 
 class FusedConv2d(Module):
@@ -74,10 +51,10 @@ class FusedConv2d(Module):
         self.act = act
         self.precision = precision
         self.algorithm = algorithm or Algorithm.choose(c1, k, s, precision)
-        # What a convolution of this shape packs to; its values do not matter.
-        packed = self.pack(np.zeros((k, k, c1, c2), np.float32), np.zeros(c2, np.float32))
-        for name, value in packed.items():
-            setattr(self, name, Weight(name, DType.from_numpy(value.dtype), value.shape, _CPU))
+        words = DType.uint32 if precision is Precision.BF16 and self.algorithm in _PAIRED else DType.float32
+        size = packed_size(c1, c2, k, self.algorithm, precision)
+        self.weight = Weight("weight", words, [size], _CPU)
+        self.bias = Weight("bias", DType.float32, [filled(c2)], _CPU)
 
     def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
         """``[B, H, W, c1] -> [B, ceil(H / s), ceil(W / s), c2]``, with padding ``k // 2``."""
@@ -113,17 +90,6 @@ class FusedConv2d(Module):
             ops.rebind(weight, [Dim(f"{weight.name}.size".replace(".", "_"))])
             for weight in (self.weight, self.bias)
         ]
-
-    def pack(self, filters: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """Lays the weights out for the kernel; see ``packing.py``."""
-        if self.algorithm is Algorithm.STEM:
-            weight = packing.pack_stem(filters, self.precision)
-        elif self.algorithm is Algorithm.DIRECT:
-            weight = packing.pack_direct(filters, self.precision)
-        else:
-            winograd = self.algorithm is Algorithm.WINOGRAD
-            weight = packing.pack_squares(filters, packing.WINOGRAD if winograd else packing.POLYPHASE)
-        return {"weight": weight, "bias": packing.pack_bias(bias)}
 
     def _outputs(self, size: Dim) -> Dim:
         return (size + 2 * (self.k // 2) - self.k) // self.s + 1

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 from max.nn.layer import LayerList, Module
 from max.nn.sequential import Sequential
-from numpy.typing import NDArray
 
+from yolo_max.algorithm import Algorithm
 from yolo_max.architecture import Architecture, Layer
 from yolo_max.nn.backend import Backend
 from yolo_max.nn.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
@@ -63,14 +62,14 @@ class MaxYolo(Module):
             outputs.append(block(*(image if source < 0 else outputs[source] for source in layer.from_)))
         return outputs
 
-    def pack(self, tensors: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[Any]]:
-        """Lays out the checkpoint's tensors as this graph's weights, under the same names."""
-        registry = {}
+    def algorithms(self) -> dict[str, Algorithm]:
+        """What each convolution on the fused kernels runs on, by its name in the checkpoint."""
+        found = {}
         for prefix, module in self.named_modules():
-            if hasattr(module, "pack") and module is not self:
-                packed = module.pack(tensors[f"{prefix}weight"], tensors[f"{prefix}bias"])
-                registry.update({f"{prefix}{name}": value for name, value in packed.items()})
-        return registry
+            algorithm = getattr(module, "algorithm", None)
+            if isinstance(algorithm, Algorithm):
+                found[prefix.removesuffix(".")] = algorithm
+        return found
 
 
 def _block(backend: Backend, layer: Layer) -> Module:
@@ -80,7 +79,13 @@ def _block(backend: Backend, layer: Layer) -> Module:
 
 
 def build_graph(
-    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef
+    model: MaxYolo,
+    batch: DimLike,
+    height: DimLike,
+    width: DimLike,
+    *,
+    device: DeviceRef,
+    every_layer: bool = False,
 ) -> Graph:
     """Traces the network from pixels to raw head.
 
@@ -91,32 +96,15 @@ def build_graph(
         height: Rows of the letterboxed images, a multiple of the largest stride.
         width: Columns of the letterboxed images, likewise.
         device: Where it runs.
+        every_layer: Whether each row of the table is an output, float32, the raw head being the last: to
+            find the first layer that diverges.
     """
-    with _graph(model, "yolo", batch, height, width, device) as graph:
-        graph.output(model(graph.inputs[0].tensor))
-    return graph
-
-
-def build_layer_graph(
-    model: MaxYolo, batch: DimLike, height: DimLike, width: DimLike, *, device: DeviceRef
-) -> Graph:
-    """The same graph with one float32 output a row of the table, to find the first layer that diverges."""
-    with _graph(model, "yolo_layers", batch, height, width, device) as graph:
-        outputs = model.walk(graph.inputs[0].tensor)
-        graph.output(*(model.backend.tensor(y) if isinstance(y, FeatureMap) else y for y in outputs))
-    return graph
-
-
-def _graph(
-    model: MaxYolo,
-    name: str,
-    batch: DimLike,
-    height: DimLike,
-    width: DimLike,
-    device: DeviceRef,
-) -> Graph:
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
     pixels = TensorType(DType.uint8, [batch, height, width, 3], device)
-    return Graph(name, input_types=[pixels], custom_extensions=list(model.backend.extensions))
+    with Graph("yolo", input_types=[pixels], custom_extensions=list(model.backend.extensions)) as graph:
+        outputs = model.walk(graph.inputs[0].tensor)
+        shown = outputs if every_layer else outputs[-1:]
+        graph.output(*(model.backend.tensor(y) if isinstance(y, FeatureMap) else y for y in shown))
+    return graph

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, TensorValue, Weight, ops
 from max.nn.layer import Module
-from numpy.typing import NDArray
 
 from yolo_max.nn.backend import Conv2d, Level
 from yolo_max.nn.feature_map import ChannelSlice, FeatureMap
@@ -23,7 +20,10 @@ from yolo_max.nn.feature_map import ChannelSlice, FeatureMap
 def materialise(x: FeatureMap) -> TensorValue:
     """Copies the slices of a view into one NHWC tensor of the view's own type."""
     parts = [_materialise_slice(part) for part in x.slices]
-    return parts[0] if len(parts) == 1 else ops.concat(parts, axis=3)
+    if len(parts) == 1:
+        return parts[0]
+    # Symbolic sizes that are equal need not look it: (h // 2) * 2 beside h.
+    return ops.concat([part.rebind([*x.size, part.shape[3]]) for part in parts], axis=3)
 
 
 def _materialise_slice(part: ChannelSlice) -> TensorValue:
@@ -68,10 +68,6 @@ class StockConv2d(Module):
         if residual is not None:
             y = y + materialise(residual)
         return FeatureMap.of(y)
-
-    def pack(self, filters: NDArray[np.float32], bias: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """MAX takes the filters as they are stored."""
-        return {"weight": filters, "bias": bias}
 
 
 class StockBackend:
