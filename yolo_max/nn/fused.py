@@ -147,7 +147,7 @@ def detect_head(levels: Sequence[Level]) -> TensorValue:
 class FusedBackend:
     """The blocks on the Mojo kernels (see ``backend.py``)."""
 
-    extensions = (KERNELS,)
+    extensions: tuple[Path, ...] = (KERNELS,)
 
     def __init__(self, precision: Precision) -> None:
         self.precision = precision
