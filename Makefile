@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
+# OpenCV's desktop build does not import where libGL is missing, as on servers; the headless one has the same API.
+HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
+  opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
 
 .PHONY: demo test lint clean setup setup-dev
 .DEFAULT_GOAL := demo
@@ -36,10 +39,12 @@ $(VENV)/bin/python:
 $(VENV)/installed: $(SOURCES) | $(VENV)/bin/python
 	$(PIP) install --quiet --constraint constraints.txt torch
 	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@$(HEADLESS)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(HEADLESS)
 	@touch $@
 
 clean:
