@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
+import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -476,8 +479,32 @@ def test_a_tensor_where_a_value_belongs(tiny: Any, path: str, attribute: str) ->
 
     changed = copy.deepcopy(tiny)
     set_on(changed.get_submodule(path), attribute, torch.ones(3))
-    with pytest.raises(WeightsError, match="Tensor|…|no class names"):
+    with pytest.raises(WeightsError, match=r"Tensor|…|no class names"):
         read(checkpoints.saved({"model": changed}))
+
+
+def test_damaged_pickles_give_weights_or_a_sentence(tiny: Any) -> None:
+    """Any other exception fails this."""
+    with zipfile.ZipFile(io.BytesIO(checkpoints.saved({"model": tiny}))) as file:
+        members = {name.partition("/")[2]: file.read(name) for name in file.namelist()}
+    pickle = members.pop("data.pkl")
+    rng = random.Random(0)
+    refused = 0
+    for _ in range(40):
+        mutant = bytearray(pickle)
+        at, source = rng.randrange(len(pickle)), rng.randrange(len(pickle))
+        match rng.randrange(3):
+            case 0:
+                mutant[at] ^= 1 << rng.randrange(8)
+            case 1:
+                del mutant[at : at + rng.randrange(1, 20)]
+            case 2:
+                mutant[at:at] = pickle[source : source + rng.randrange(1, 60)]
+        try:
+            read(checkpoints.archive(bytes(mutant), members))
+        except WeightsError:
+            refused += 1
+    assert refused > 20
 
 
 def test_all_unported_layers_are_named_at_once() -> None:
