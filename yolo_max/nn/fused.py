@@ -66,7 +66,8 @@ class FusedConv2d(Module):
             self.algorithm,
             _CPU,
             [
-                *self.operands(),
+                self.weight,
+                self.bias,
                 _geometry(geometry, [*x.slices, *added]),
                 *(part.tensor for part in (*x.slices, *added)),
             ],
@@ -79,17 +80,6 @@ class FusedConv2d(Module):
             ],
         )[0].tensor
         return FeatureMap.of(y)
-
-    def operands(self) -> list[TensorValue]:
-        """Weight and bias, their sizes hidden from the compiler.
-
-        It compiles an operation anew for every combination of static sizes it meets; the kernels take theirs
-        at run time.
-        """
-        return [
-            ops.rebind(weight, [Dim(f"{weight.name}.size".replace(".", "_"))])
-            for weight in (self.weight, self.bias)
-        ]
 
     def _outputs(self, size: Dim) -> Dim:
         return (size + 2 * (self.k // 2) - self.k) // self.s + 1

@@ -1,0 +1,110 @@
+"""The kernels behind a C interface, so that tests can call them on memory of their own making.
+
+Built by kernel_harness.py with `mojo build --emit shared-lib -I yolo_max`, for this processor or another one.
+"""
+
+from std.runtime import initialize_runtime
+
+from kernels import direct, squares
+from kernels.arguments import Convolution, Geometry, Tensor, slice_of
+from kernels.head import predict_all
+from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, F32, Ptr
+from kernels.pool import max_pool
+from kernels.polyphase import Phases
+from kernels.stem import convolve_image
+from kernels.winograd import F4x4
+
+comptime Numbers = Ptr[DType.int64]
+
+
+def tensor_at(numbers: Numbers, index: Int) -> Tensor:
+    """Five numbers: address, batch, height, width, channels."""
+    var p = numbers.unsafe_offset(5 * index)
+    return Tensor(
+        Int(p[unsafe_offset=0]), Int(p[unsafe_offset=1]), Int(p[unsafe_offset=2]), Int(p[unsafe_offset=3]),
+        Int(p[unsafe_offset=4]),
+    )
+
+
+def run[
+    T: DType
+](
+    operation: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, workers: Int
+) raises:
+    """Runs an operation on `count` tensors and the result, which is the last one at `numbers`."""
+    var maps = List[Tensor]()
+    for i in range(count):
+        maps.append(tensor_at(numbers, i))
+    var result = tensor_at(numbers, count)
+    if operation == 4:
+        max_pool(
+            slice_of[T](geometry.unsafe_offset(1), maps[0], 0), result.batch, Int(geometry[unsafe_offset=0]),
+            Ptr[T](unsafe_from_address=result.address), workers,
+        )
+        return
+    if operation == 5:
+        predict_all[T](
+            geometry, maps, weight, bias, Ptr[F32](unsafe_from_address=result.address), result.width,
+            result.channels, workers,
+        )
+        return
+    var call = Convolution[T](geometry, maps, weight, bias, result)
+    if operation == 0:
+        direct.convolve(call.view, call.window, call.filters, call.output, workers)
+    elif operation == 1:
+        squares.convolve[F4x4](call.view, call.filters, call.output, workers)
+    elif operation == 2:
+        squares.convolve[Phases](call.view, call.filters, call.output, workers)
+    else:
+        stem[T](operation, maps[0], call, workers)
+
+
+def stem[T: DType](operation: Int, image: Tensor, call: Convolution[T], workers: Int):
+    """The first convolution, of bytes (operation 3) or of T (6)."""
+    if operation == 3:
+        convolve_image(
+            Ptr[DType.uint8](unsafe_from_address=image.address), image.batch, image.height, image.width,
+            call.filters, call.output, workers,
+        )
+    else:
+        convolve_image(
+            Ptr[T](unsafe_from_address=image.address), image.batch, image.height, image.width, call.filters,
+            call.output, workers,
+        )
+
+
+@export
+def harness_start() abi("C"):
+    """To be called once, before anything runs on several threads."""
+    initialize_runtime()
+
+
+@export
+def harness_target() abi("C") -> Int:
+    """1 for AVX-512, 2 if it also has products of bfloat16; else 0."""
+    return Int(AVX512) + Int(AVX512 and BF16_PRODUCTS)
+
+
+@export
+def harness_run(
+    operation: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, workers: Int,
+    message: Int, size: Int,
+) abi("C") -> Int:
+    """Runs an operation; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
+    try:
+        var facts = Geometry(unsafe_from_address=geometry)
+        var tensors = Numbers(unsafe_from_address=numbers)
+        if bf16 != 0:
+            run[BF16](operation, facts, tensors, count, weight, bias, workers)
+        else:
+            run[F32](operation, facts, tensors, count, weight, bias, workers)
+        return 0
+    except error:
+        var text = String(error)
+        var bytes = text.as_bytes()
+        var target = Ptr[DType.uint8](unsafe_from_address=message)
+        var length = min(len(bytes), size - 1)
+        for i in range(length):
+            target[unsafe_offset=i] = bytes[i]
+        target[unsafe_offset=length] = 0
+        return 1

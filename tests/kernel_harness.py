@@ -1,0 +1,212 @@
+"""Builds ``kernel_harness.mojo`` and calls it on NumPy arrays, with memory around them that catches mistakes.
+
+One library serves every shape, so tests need no graph; and it can be built for another processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max import packing
+from yolo_max.precision import Precision
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+KERNELS = REPOSITORY / "yolo_max" / "kernels"
+SOURCE = Path(__file__).with_suffix(".mojo")
+OPERATIONS = {"direct": 0, "winograd": 1, "polyphase": 2, "stem": 3, "max_pool": 4, "head": 5, "stem_float": 6}
+PAGE = mmap.PAGESIZE
+
+
+def mojo(*arguments: str | Path) -> None:
+    """Runs the Mojo compiler that comes with MAX; its complaints become the error."""
+    command = Path(sys.executable).with_name("mojo")
+    program = str(command) if command.exists() else shutil.which("mojo")
+    assert program, "the Mojo compiler is not installed; it comes with the package max"
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"mojo {' '.join(map(str, arguments))}\n{done.stderr}"
+
+
+def build(folder: Path, target: str | None) -> Path:
+    """The library for a processor (as LLVM names it; None for this one), built once for given sources."""
+    digest = hashlib.sha256(str(target).encode())
+    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo"))]:
+        digest.update(source.read_bytes())
+    library = folder / f"{target or 'native'}-{digest.hexdigest()[:16]}.so"
+    if not library.exists():
+        unfinished = library.with_suffix(f".{os.getpid()}")
+        options = ["--target-cpu", target] if target else []
+        mojo("build", "--emit", "shared-lib", *options, "-I", KERNELS.parent, SOURCE, "-o", unfinished)
+        unfinished.rename(library)
+    return library
+
+
+@dataclass
+class Map:
+    """Channels ``start .. start + channels`` of an NHWC array, doubled or not, as the kernels see a slice."""
+
+    tensor: NDArray[Any]
+    start: int = 0
+    channels: int = field(default=-1)
+    doubled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels < 0:
+            self.channels = self.tensor.shape[3] - self.start
+
+    def values(self) -> NDArray[Any]:
+        """What the slice stands for."""
+        taken = self.tensor[..., self.start : self.start + self.channels]
+        return taken.repeat(2, axis=1).repeat(2, axis=2) if self.doubled else taken
+
+
+class Kernels:
+    """The kernels of one library, on arrays: float32, or uint16 that hold bfloat16."""
+
+    def __init__(self, library: Path, workers: int = 2) -> None:
+        self.library = ctypes.CDLL(str(library))
+        self.workers = workers
+        for function in (self.library.harness_run, self.library.harness_target):
+            function.restype = ctypes.c_int64
+        self.library.harness_run.argtypes = [ctypes.c_int64] * 10
+        if workers > 1:
+            self.library.harness_start()
+
+    @property
+    def bf16_instructions(self) -> bool:
+        """Whether the library multiplies bfloat16 pairs in one instruction."""
+        return bool(self.library.harness_target() == 2)
+
+    def convolve(
+        self,
+        operation: str,
+        maps: Sequence[Map],
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        result: NDArray[Any],
+        *,
+        k: int,
+        s: int,
+        act: bool = True,
+        residual: Map | None = None,
+    ) -> None:
+        """One convolution, into ``result``."""
+        added = [residual] if residual is not None else []
+        self._run(operation, [k, s, int(act), len(added)], [*maps, *added], weight, bias, result)
+
+    def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
+        """Pools one slice into ``result``."""
+        self._run("max_pool", [k], [x], None, None, result)
+
+    def head(
+        self,
+        maps: Sequence[Map],
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        channels: Sequence[int],
+        result: NDArray[np.float32],
+    ) -> None:
+        """The head's convolutions into ``result``, [batch, cells, columns]."""
+        self._run("head", channels, maps, weight, bias, result[:, None])
+
+    def _run(
+        self,
+        operation: str,
+        facts: Sequence[int],
+        maps: Sequence[Map],
+        weight: NDArray[Any] | None,
+        bias: NDArray[Any] | None,
+        result: NDArray[Any],
+    ) -> None:
+        geometry = np.array([*facts, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
+        tensors = [m.tensor for m in maps] + [result]
+        assert all(t.flags.c_contiguous for t in tensors)
+        numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
+        message = ctypes.create_string_buffer(400)
+        failed = self.library.harness_run(
+            OPERATIONS[operation],
+            int(any(t.dtype == np.uint16 for t in tensors)),
+            geometry.ctypes.data,
+            numbers.ctypes.data,
+            len(maps),
+            weight.ctypes.data if weight is not None else 0,
+            bias.ctypes.data if bias is not None else 0,
+            self.workers,
+            ctypes.addressof(message),
+            len(message),
+        )
+        if failed:
+            raise ValueError(message.value.decode())
+
+
+class Guarded:
+    """Memory between two pages that must not be touched; a stray read or write ends the process.
+
+    Arrays lie against the page behind them, or against the one before.
+    """
+
+    def __init__(self, *, at_end: bool) -> None:
+        self.at_end = at_end
+        self._maps: list[mmap.mmap] = []
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def copy(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A copy of an array in memory of its own."""
+        pages = -(-values.nbytes // PAGE)
+        memory = mmap.mmap(-1, (pages + 2) * PAGE)
+        self._maps.append(memory)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for guard in (address, address + (pages + 1) * PAGE):
+            assert self._libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) == 0
+        offset = PAGE + (pages * PAGE - values.nbytes if self.at_end else 0)
+        copy = np.frombuffer(memory, values.dtype, values.size, offset).reshape(values.shape)
+        copy[...] = values
+        return copy
+
+
+def survives(run: Any) -> bool:
+    """Whether a call ends well, in a process of its own; it must not start threads."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+            os._exit(0)
+        except BaseException:
+            os._exit(3)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def from_bf16(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The float32 of the same value."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
+
+
+def stored(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+    """Activations as the kernels hold them."""
+    return packing.to_bf16(values) if precision is Precision.BF16 else np.ascontiguousarray(values)
+
+
+def loaded(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Activations as numbers."""
+    return from_bf16(values) if values.dtype == np.uint16 else values
+
+
+def slices(total: int, widths: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Start and width of consecutive runs of channels that make up ``total``."""
+    start = 0
+    for width in widths:
+        yield start, width
+        start += width
+    assert start == total
