@@ -75,6 +75,9 @@ def test_found(files: list[str], spec: str, found: str, places: Path) -> None:
         ("nowhere/at/all.pt", ["no weights file nowhere/at/all.pt"]),
         ("../../etc/zebra", ["no weights file ../../etc/zebra"]),
         ("", ["no weights"]),
+        ("x" * 5000, ["no weights named 'xxx"]),
+        ("~nobody-of-that-name/x.pt", ["no weights file ~nobody-of-that-name/x.pt"]),
+        ("a\0b", ["no weights"]),
     ],
 )
 def test_missing(spec: str, messages: list[str]) -> None:

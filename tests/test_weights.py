@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -322,9 +323,12 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         (b"<!DOCTYPE html><html>Not Found</html>", "is an HTML or XML page"),
         (b"\x80\x02}q\x00.", "is a bare pickle, which is never opened"),
         (b"\x1f\x8b\x08" + bytes(100), "is a gzip archive"),
-        (b"hello world, these are my weights", "header of .* bytes, over the limit"),
+        (b"hello world, these are my weights", "neither a safetensors file nor a .pt checkpoint"),
+        (b"x", "neither a safetensors file nor a .pt checkpoint"),
         (b"PK\x03\x04" + bytes(100), "truncated or damaged checkpoint"),
-        (bytes(1000), "not JSON"),
+        (bytes(1000), "neither a safetensors file nor a .pt checkpoint"),
+        ((2**40).to_bytes(8, "little") + b"{}", "header of .* bytes, over the limit"),
+        ((4).to_bytes(8, "little") + b"{}  ", "without yolo_max's header"),
         # the header
         (weights_file.serialise({}, {}), "without yolo_max's header.*weights convert"),
         (changed(setting("format", "pt")), "without yolo_max's header"),
@@ -345,14 +349,14 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         (changed(in_table(lambda t: t["backbone"][2].__setitem__(2, "C3k2"))), "not ported: layer 2 C3k2"),
         # the tensors
         (changed(setting("architecture", WIDER)), "tensor model.0.conv.weight of shape .*3, 8.*3, 16"),
-        (missing("model.3.conv.bias"), "lacks 1 tensors .* model.3.conv.bias"),
+        (missing("model.3.conv.bias"), "lacks tensors .* model.3.conv.bias"),
         (
             missing(*[f"model.{i}.conv.bias" for i in (0, 1, 3)]),
-            "lacks 3 tensors .* model.0.conv.bias, model.1",
+            "lacks tensors .*: model.0.conv.bias, model.1.conv.bias, model.3",
         ),
         (
             checkpoints.random_weights(TABLE, changes={"extra": np.zeros(3, np.float32)}),
-            "1 tensors .* does not know: extra",
+            "tensors that its architecture does not know: extra",
         ),
         (with_number(float("nan")), "NaN or infinite numbers in tensor model.3.conv.weight"),
         (with_number(float("-inf")), "NaN or infinite numbers in tensor model.3.conv.weight"),
@@ -389,12 +393,22 @@ def test_an_unreadable_file() -> None:
 
 def test_a_huge_file_is_not_read() -> None:
     path = written(b"")
-    os.truncate(path, 5 * 1024**3)  # sparse
-    with pytest.raises(WeightsError, match="more than 4 GiB"):
+    os.truncate(path, 3 * 1024**3)  # sparse
+    with pytest.raises(WeightsError, match="more than 2 GiB"):
         load_weights(path)
+    os.truncate(path, 2 * 1024**3)
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match="neither"):  # which the first bytes tell
+        load_weights(path)
+    assert tracemalloc.get_traced_memory()[1] < 1024**2
+    tracemalloc.stop()
 
 
-def test_only_checkpoints_are_converted() -> None:
+def test_only_checkpoints_are_converted(checkpoint: bytes) -> None:
+    Path("weights").mkdir()
+    written(checkpoint, "weights/both.pt")
+    written(checkpoints.random_weights(TABLE), "weights/both.safetensors")
+    assert convert("both")[0].source == "both.pt"
     with pytest.raises(WeightsError, match=r"is not a \.pt checkpoint"):
         convert(written(checkpoints.random_weights(TABLE)))
 

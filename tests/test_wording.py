@@ -50,3 +50,4 @@ def test_shorten(value: Any, text: str) -> None:
 def test_some() -> None:
     assert some(["a", "b"]) == "a, b"
     assert some(list("abcdefg")) == "a, b, c, d, e and 2 more"
+    assert some(["a\n\x1b[2J"]) == "a��[2J"

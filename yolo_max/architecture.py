@@ -29,8 +29,8 @@ MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
 MAX_REG_MAX = 64
 MAX_FACTOR = 16.0
-MAX_PARAMETERS = 1_000_000_000
-"""Fifteen times YOLOv8x; 4 GB in float32."""
+MAX_PARAMETERS = 250_000_000
+"""Between three and four times YOLOv8x; 1 GB in float32."""
 
 
 @dataclass(frozen=True)

@@ -204,9 +204,7 @@ def _refuse_extra(modules: Mapping[str, StandIn], tensors: Mapping[str, Any]) ->
                 if value is not None and path not in tensors and not path.endswith(".dfl.conv.weight"):
                     extra.append(path)
     if extra:
-        raise WeightsError(
-            f"has {len(extra)} tensors that no layer of its architecture table uses: {some(extra)}"
-        )
+        raise WeightsError(f"has tensors that no layer of its architecture table uses: {some(extra)}")
 
 
 def _single(values: NDArray[np.float64], name: str) -> NDArray[np.float32]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from yolo_max.cache import cache_root
@@ -15,12 +16,13 @@ OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "ns
 """Detection models of YOLOv8 that Ultralytics publishes."""
 
 
-def locate(spec: str | os.PathLike[str]) -> Path:
+def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
     """Finds the file that ``spec`` means.
 
     Args:
         spec: A path; or the name of a model, with or without suffix ("yolov8n", "yolov8n.pt"), that is a
             file in ``./weights`` or in the user's cache.
+        suffixes: What a name without suffix may stand for, the preferred one first.
 
     Returns:
         Its path.
@@ -28,44 +30,53 @@ def locate(spec: str | os.PathLike[str]) -> Path:
     Raises:
         WeightsError: There is none; the message says what was looked for, where, and what to do.
     """
-    path = Path(spec).expanduser()
+    path = _expanded(spec)
     is_name = path.name == str(spec)
-    if path.exists() and not (is_name and path.suffix not in SUFFIXES and path.is_dir()):
+    if _exists(path) and not (is_name and path.suffix not in SUFFIXES and path.is_dir()):
         return path
     if not is_name:
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
-    for folder in _folders():
-        for candidate in _candidates(folder, path.name):
-            if candidate.is_file():
-                return candidate
-    stem = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
-    searched = " or ".join(str(folder) for folder in _folders())
-    advice = (
-        f"run `yolo-max weights fetch {stem}` to download it"
-        if stem in OFFICIAL
-        else "give the path of a .safetensors or .pt file"
-    )
+    folders = [Path("weights"), cache_root() / "weights"]
+    has_suffix = path.suffix in SUFFIXES
+    for folder in folders:
+        for name in [path.name] if has_suffix else [path.name + suffix for suffix in suffixes]:
+            if _exists(folder / name):
+                return folder / name
+    stem = path.stem if has_suffix else path.name
+    searched = " or ".join(map(str, folders))
+    if stem in OFFICIAL:
+        raise WeightsError(
+            f"there are no weights named {path.name!r} in {searched}; "
+            f"run `yolo-max weights fetch {stem}` to download them."
+        )
     raise WeightsError(
-        f"there are no weights named {path.name!r} in {searched}"
-        f"{_suggest(stem, _folders()) if stem not in OFFICIAL else ''}; {advice}."
+        f"there are no weights named {path.name!r} in {searched}{_suggest(path.name, folders)}; give the path "
+        f"of a {' or '.join(suffixes)} file."
     )
 
 
-def _folders() -> list[Path]:
-    return [Path("weights"), cache_root() / "weights"]
+def _expanded(spec: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(spec).expanduser()
+    except RuntimeError:  # the home of a user that there is not
+        return Path(spec)
 
 
-def _candidates(folder: Path, name: str) -> list[Path]:
-    if Path(name).suffix in SUFFIXES:
-        return [folder / name]
-    return [folder / f"{name}{suffix}" for suffix in SUFFIXES]
+def _exists(path: Path) -> bool:
+    """Whether there is something; what may not be looked at is, and says so when it is read."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
+    except OSError:  # a name too long for any file
+        return False
 
 
 def _suggest(name: str, folders: list[Path]) -> str:
     """A did-you-mean clause from the weights files at hand and the official names, or nothing."""
     known = list(OFFICIAL)
     for folder in folders:
-        if folder.is_dir():
+        with contextlib.suppress(OSError):
             known += [path.stem for path in folder.iterdir() if path.suffix in SUFFIXES]
     return closest(Path(name).stem if Path(name).suffix in SUFFIXES else name, known)
 

@@ -10,7 +10,7 @@ from typing import Any
 from yolo_max import __version__
 from yolo_max.architecture import Architecture, parse_architecture
 from yolo_max.errors import WeightsError
-from yolo_max.wording import shorten
+from yolo_max.wording import shorten, visible
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
@@ -95,9 +95,9 @@ class ModelMeta:
                 raise WeightsError(f"has no usable {key!r} in its header") from error
         return cls.checked(
             **values,
-            source=_text(header.get("source", "")),
-            source_sha256=_text(header.get("source_sha256", "")),
-            library_version=_text(header.get("library_version", "")),
+            source=visible(header.get("source", "")),
+            source_sha256=visible(header.get("source_sha256", "")),
+            library_version=visible(header.get("library_version", "")),
         )
 
     @classmethod
@@ -167,10 +167,5 @@ def class_names(names: Any, nc: int) -> dict[int, str]:
         name = names.get(i, names.get(str(i)))
         if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH:
             raise WeightsError(f"has {shorten(name)} as the name of class {i}")
-        result[i] = _text(name)
+        result[i] = visible(name)
     return result
-
-
-def _text(value: str) -> str:
-    """``value`` with what could steer a terminal replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in value)

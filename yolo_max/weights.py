@@ -27,7 +27,8 @@ from yolo_max.wording import some
 
 __all__ = ["ModelMeta", "Weights", "convert", "load_weights", "save_weights"]
 
-MAX_FILE_BYTES = 4 * 1024**3
+MAX_FILE_BYTES = 2 * 1024**3
+ZIP = b"PK\x03\x04"
 HALF_MAX = float(np.finfo(np.float16).max)
 
 # How files that people take for weights begin.
@@ -82,9 +83,7 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
     path = locate(spec)
     data = _read(path)
     try:
-        if data[:4] == b"PK\x03\x04":
-            return _from_checkpoint(path, data)
-        return _from_safetensors(path, data)
+        return _from_checkpoint(path, data) if data.startswith(ZIP) else _from_safetensors(path, data)
     except WeightsError as error:
         raise WeightsError(f"{path} {error}.") from error
 
@@ -93,17 +92,17 @@ def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[
     """Converts a `.pt` checkpoint into the bytes of a safetensors file.
 
     Args:
-        checkpoint: The checkpoint, or a name as for `load_weights`.
+        checkpoint: The checkpoint, or the name of one as for `load_weights`.
         half: Store float16 instead of float32.
 
     Raises:
         WeightsError: It is not a checkpoint that can be converted, or a value does not fit float16.
     """
-    path = locate(checkpoint)
+    path = locate(checkpoint, (".pt",))
     data = _read(path)
     try:
-        if data[:4] != b"PK\x03\x04":
-            raise WeightsError(_describe(data) or "is not a .pt checkpoint")
+        if not data.startswith(ZIP):
+            raise WeightsError("is not a .pt checkpoint")
         return _convert(data, path.name, half)
     except WeightsError as error:
         raise WeightsError(f"{path} {error}.") from error
@@ -136,19 +135,24 @@ def _read(path: Path) -> bytes:
             raise WeightsError(
                 f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is no YOLOv8 weights file."
             )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            start = file.read(64)
+            if not start.startswith(ZIP) and start[8:9] != b"{":  # where a safetensors header begins
+                raise WeightsError(f"{path} {_describe(start)}.")
+            file.seek(0)
+            return file.read()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _describe(data: bytes) -> str | None:
-    """What a file is that is neither safetensors nor a zip archive, as far as its first bytes tell."""
-    if not data:
+def _describe(start: bytes) -> str:
+    """What a file is that is neither a safetensors file nor a zip archive, by its first bytes."""
+    if not start:
         return "is empty"
     for signature, description in _SIGNATURES:
-        if data.startswith(signature) and data[8:9] != b"{":
+        if start.startswith(signature):
             return description
-    return None
+    return "is neither a safetensors file nor a .pt checkpoint"
 
 
 def _from_checkpoint(path: Path, data: bytes) -> Weights:
@@ -188,15 +192,13 @@ def _serialise(meta: ModelMeta, tensors: Mapping[str, NDArray[np.float32]], half
 
 
 def _from_safetensors(path: Path, data: bytes) -> Weights:
-    if (description := _describe(data)) is not None:
-        raise WeightsError(description)
     header, stored = weights_file.parse(data)
     meta = ModelMeta.from_header(header)
     expected = expected_tensors(meta.network())
     if missing := [name for name in expected if name not in stored]:
-        raise WeightsError(f"lacks {len(missing)} tensors of its architecture: {some(missing)}")
+        raise WeightsError(f"lacks tensors of its architecture: {some(missing)}")
     if extra := [name for name in stored if name not in expected]:
-        raise WeightsError(f"has {len(extra)} tensors that its architecture does not know: {some(extra)}")
+        raise WeightsError(f"has tensors that its architecture does not know: {some(extra)}")
     for name, shape in expected.items():
         if stored[name].shape != shape:
             raise WeightsError(

@@ -27,9 +27,14 @@ def shorten(value: Any, limit: int = 60) -> str:
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:
-    """The first few of a long list."""
+    """The first few of a long list of names."""
     rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(visible(name[:80]) for name in names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def visible(text: str) -> str:
+    """The text with what would break a line or steer a terminal replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _is_plain(value: Any) -> bool:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
+from yolo_max.errors import UsageError
 from yolo_max.fetch import fetch
+from yolo_max.locate import locate
 from yolo_max.outputs import write_atomically
 from yolo_max.weights import Weights, convert, load_weights
 
@@ -46,7 +48,9 @@ def convert_command(
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Fold BatchNorm into the convolutions and write safetensors, which load without PyTorch."""
-    target = out or Path(Path(checkpoint).stem + ".safetensors")
+    target = out or Path(Path(checkpoint).name.removesuffix(".pt") + ".safetensors")
+    if target.exists() and target.samefile(locate(checkpoint, (".pt",))):
+        raise UsageError(f"{target} is the checkpoint itself; name another file with -o.")
     with busy(quiet) as begin:
         begin(f"Converting {printable(checkpoint)}")
         meta, data = convert(checkpoint, half=half)
