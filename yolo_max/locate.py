@@ -50,8 +50,8 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
             f"run `yolo-max weights fetch {stem}` to download them."
         )
     raise WeightsError(
-        f"there are no weights named {path.name!r} in {searched}{_suggest(path.name, folders)}; give the path "
-        f"of a {' or '.join(suffixes)} file."
+        f"there are no weights named {path.name!r} in {searched}{_suggest(path.name, folders)}; "
+        f"give the path of a {' or '.join(suffixes)} file."
     )
 
 
