@@ -40,6 +40,12 @@ def photographs(shared: Path) -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def scenes() -> list[Path]:
+    """The bundled images, sorted by name."""
+    return sorted(path for path in (REPOSITORY / "images").iterdir() if path.suffix in (".jpg", ".png"))
+
+
+@pytest.fixture(scope="session")
 def demo_weights() -> Path:
     """The bundled demo weights."""
     return REPOSITORY / "weights" / "yolov8n-shapes.safetensors"

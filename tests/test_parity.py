@@ -13,6 +13,7 @@ from yolo_max.parity import (
     TensorDifference,
     Verdict,
     judge,
+    judge_layers,
     judge_map,
 )
 from yolo_max.postprocess import Postprocess
@@ -68,9 +69,18 @@ def test_distance_from_float64(ours: float, theirs: float, holds: bool) -> None:
     exact = np.zeros(100)
     noise = np.resize([1.0, -1.0], 100)
     difference = TensorDifference.between(
-        "layer", (ours * noise).astype(np.float32), (theirs * noise).astype(np.float32), exact
+        "head", (ours * noise).astype(np.float32), (theirs * noise).astype(np.float32), exact
     )
-    assert difference.verdict.holds is holds
+    assert difference.verdict.holds
+    assert difference.precision_verdict.holds is holds
+    assert judge_layers([difference]).holds is holds
+    # Only the last layer, which has everybody's rounding in it, is held against float64.
+    assert judge_layers([difference, TensorDifference("head", 0, 1)]).holds
+
+
+def test_any_layer_that_differs_is_a_failure() -> None:
+    layers = [TensorDifference("a", 1e-3, 1), TensorDifference("b", 1e-4, 1), TensorDifference("head", 0, 1)]
+    assert judge_layers(layers).failures == ("a differs by 0.001, more than 0.0005 (values up to 1)",)
 
 
 def _head(rng: np.random.Generator) -> np.ndarray:

@@ -27,8 +27,10 @@ from yolo_max.parity import (
     SCORE_BOUND,
     DetectionDifference,
     HeadDifference,
+    TensorDifference,
     Verdict,
     judge,
+    judge_layers,
 )
 from yolo_max.postprocess import Postprocess, anchor_points
 from yolo_max.weights import Weights
@@ -150,17 +152,19 @@ class Comparison:
         images: Every image that could be read, in order.
         unreadable: Reason by path of those that could not.
         info: What "max" and the baseline say of their engine: threads, kernels and so on.
+        layers: How the layers compare on the first image, where that was asked for.
     """
 
     settings: Settings
     images: tuple[ImageComparison, ...]
     unreadable: Mapping[str, str]
     info: Mapping[str, Mapping[str, Any]]
+    layers: tuple[TensorDifference, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """The rubric on all of them."""
-        return judge(image.verdict.about(image.path) for image in self.images)
+        return judge(image.verdict.about(image.path) for image in self.images) + judge_layers(self.layers)
 
     def worst_first(self) -> list[ImageComparison]:
         """The images, those that disagree most at the front."""
@@ -193,7 +197,8 @@ class Comparison:
             "score_difference": np.array([head.score for head in heads]),
         }
         return {
-            name: {f"p{p}": float(np.percentile(values, p)) for p in PERCENTILES}
+            # A value that was there, so that one infinite difference stays what it is.
+            name: {f"p{p}": float(np.percentile(values, p, method="higher")) for p in PERCENTILES}
             for name, values in samples.items()
             if len(values)
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from yolo_max.detections import Detections
 from yolo_max.errors import ImageError
 from yolo_max.images import read_image
 from yolo_max.outputs import write_atomically, write_image
-from yolo_max.parity import TensorDifference, Verdict
+from yolo_max.parity import Verdict
 from yolo_max.report import Picture, render
 from yolo_max.side_by_side import side_by_side, thumbnail
 from yolo_max.sources import SourceImage
@@ -59,14 +60,11 @@ class ComparisonFolder:
             return  # gone since it was compared, or too wide for its format; the figures are there
         self._saved.add(image.path)
 
-    def finish(
-        self, comparison: Comparison, layers: Sequence[TensorDifference] = ()
-    ) -> tuple[dict[str, Any], list[Path]]:
+    def finish(self, comparison: Comparison) -> tuple[dict[str, Any], list[Path]]:
         """Writes ``compare.json`` and ``report.html``.
 
         Args:
             comparison: All of it.
-            layers: The difference of each layer, where that was measured.
 
         Returns:
             What ``compare.json`` holds, and the paths of both.
@@ -75,14 +73,14 @@ class ComparisonFolder:
             OutputError: A file cannot be written.
         """
         facts = host.record()
-        record = to_record(comparison, layers, facts)
+        record = _finite(to_record(comparison, facts))
         pictures = {image.path: self._picture(image, False) for image in comparison.images}
         for image in comparison.worst_first()[:THUMBNAILS]:
             pictures[image.path] = self._picture(image, True)
-        page = render(comparison, pictures, layers=layers, provenance=_provenance(comparison, facts))
+        page = render(comparison, pictures, provenance=_provenance(comparison, facts))
         written = [self.path / "report.html", self.path / "compare.json"]
         write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
-        write_atomically(written[1], json.dumps(record, indent=1).encode())
+        write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())
         return record, written
 
     def _picture(self, image: ImageComparison, with_thumbnail: bool) -> Picture:
@@ -95,14 +93,11 @@ class ComparisonFolder:
             return Picture(file, None)
 
 
-def to_record(
-    comparison: Comparison, layers: Sequence[TensorDifference], facts: Mapping[str, Any]
-) -> dict[str, Any]:
+def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:
     """A comparison in plain JSON types.
 
     Args:
         comparison: The comparison.
-        layers: The difference of each layer, where that was measured.
         facts: The host record, from `yolo_max.bench.host.record`.
     """
     settings = comparison.settings
@@ -132,7 +127,7 @@ def to_record(
                 "times_torch_distance_from_float64": layer.ratio,
                 "holds": layer.verdict.holds,
             }
-            for layer in layers
+            for layer in comparison.layers
         ],
         "images": [_image(image, settings.baseline) for image in comparison.worst_first()],
         "unreadable": dict(comparison.unreadable),
@@ -162,6 +157,15 @@ def _image(image: ImageComparison, baseline: str) -> dict[str, Any]:
 def _boxes(detections: Detections, indices: Sequence[int], excused: Sequence[bool]) -> list[dict[str, Any]]:
     boxes = detections.to_dict()["boxes"]
     return [{**boxes[i], "excused": excused[i]} for i in indices]
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for: a difference from something that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

@@ -36,7 +36,6 @@ def render(
     comparison: Comparison,
     pictures: Mapping[str, Picture],
     *,
-    layers: Sequence[TensorDifference] = (),
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """Renders the page.
@@ -44,7 +43,6 @@ def render(
     Args:
         comparison: What to show.
         pictures: By the path of the image.
-        layers: The difference of each layer, where that was measured.
         provenance: What the figures come from, by name: versions, command, machine.
     """
     reference = NAMES[comparison.settings.baseline]
@@ -61,7 +59,7 @@ def render(
         scatter=_scatter(comparison),
         speed=_speed(comparison),
         differences=_differences(comparison),
-        layers=_layers(layers),
+        layers=_layers(comparison.layers),
         reference=reference,
         columns=_columns(reference),
         rows="\n".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -129,14 +129,16 @@ def compare(
         if not comparison.images:
             path, reason = next(iter(comparison.unreadable.items()))
             raise SourceError(f"none of {len(images)} images can be read: {path}: {reason}.")
-        differences = _layers(settings, comparison, counter.report) if layers else []
+        if layers:
+            differences = _layers(settings, comparison, counter.report)
+            comparison = replace(comparison, layers=tuple(differences))
     folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
     comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
-    record, written = folder.finish(comparison, differences)
+    record, written = folder.finish(comparison)
     if as_json:
         typer.echo(json.dumps(record))
     elif not quiet:
-        show(comparison, differences, stdout())
+        show(comparison, stdout())
         say(f"Wrote {' and '.join(map(str, written))}.")
     for path, reason in comparison.unreadable.items():
         say(f"Not compared: {path}: {reason}.", "yellow")
@@ -162,7 +164,7 @@ def _layers(
     )
 
 
-def show(comparison: Comparison, layers: Sequence[TensorDifference], console: Console) -> None:
+def show(comparison: Comparison, console: Console) -> None:
     """Prints the verdict and the figures behind it."""
     from rich.table import Table
 
@@ -171,11 +173,11 @@ def show(comparison: Comparison, layers: Sequence[TensorDifference], console: Co
 
     reference = NAMES[comparison.settings.baseline]
     counts, speed = comparison.counts(), comparison.speed()
-    if layers:
+    if comparison.layers:
         table = Table("layer", box=None, pad_edge=False)
         for heading in ("largest value", "difference", "bound", "from float64, PyTorch = 1"):
             table.add_column(heading, justify="right")
-        for layer in layers:
+        for layer in comparison.layers:
             style = None if layer.verdict.holds else "bold red"
             ratio = "" if layer.ratio is None else f"{layer.ratio:.2f}"
             table.add_row(
