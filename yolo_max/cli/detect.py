@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
+from yolo_max.cli.options import (
+    DETECTIONS,
+    NETWORK,
+    OUTPUT,
+    RUN,
+    AsJson,
+    Imgsz,
+    Quiet,
+    Weights,
+    flag,
+    option,
+    sides,
+    words,
+)
 from yolo_max.cli.summary import json_summary, print_summary, progress
-from yolo_max.errors import ExitCode, UsageError
-
-NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
+from yolo_max.errors import ExitCode
 
 EPILOG = (
     "[bold]Exit codes[/]  0 done · 1 unexpected error · 2 bad option · 3 weights · 4 no images · "
@@ -22,92 +35,66 @@ EPILOG = (
 )
 
 
-def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
-
-
-def _flag(panel: str, help: str, *names: str) -> Any:
-    return typer.Option(*names, help=help, rich_help_panel=panel, metavar="")
-
-
 def detect(
     sources: Annotated[
         list[str],
         typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False),
     ],
-    weights: Annotated[
-        str,
-        _option(
-            NETWORK,
-            "A .safetensors or .pt file, or a name.",
-            "--weights",
-            "--model",
-            "-w",
-            metavar="FILE",
-        ),
-    ] = "yolov8n",
-    imgsz: Annotated[
-        str | None,
-        _option(
-            NETWORK,
-            "Input size in pixels: side, or HEIGHT,WIDTH.",
-            metavar="N",
-            show_default="the weights' own",
-        ),
-    ] = None,
-    rect: Annotated[bool, _flag(NETWORK, "Cut the input to each image's shape: faster.", "--rect")] = False,
-    engine: Annotated[str, _option(NETWORK, "max, or torch to compare with.", metavar="NAME")] = "max",
-    device: Annotated[str, _option(NETWORK, "auto, cpu or gpu.", metavar="NAME")] = "auto",
-    precision: Annotated[str, _option(NETWORK, "f32, or bf16 where the CPU has it.", metavar="NAME")] = "f32",
-    kernels: Annotated[str, _option(NETWORK, "auto, fused or stock.", metavar="NAME")] = "auto",
-    conf: Annotated[float, _option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
-    iou: Annotated[float, _option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
+    weights: Weights = "yolov8n",
+    imgsz: Imgsz = None,
+    rect: Annotated[bool, flag(NETWORK, "Cut the input to each image's shape: faster.", "--rect")] = False,
+    engine: Annotated[str, option(NETWORK, "max, or torch to compare with.", metavar="NAME")] = "max",
+    device: Annotated[str, option(NETWORK, "auto, cpu or gpu.", metavar="NAME")] = "auto",
+    precision: Annotated[str, option(NETWORK, "f32, or bf16 where the CPU has it.", metavar="NAME")] = "f32",
+    kernels: Annotated[str, option(NETWORK, "auto, fused or stock.", metavar="NAME")] = "auto",
+    conf: Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
+    iou: Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
     classes: Annotated[
         list[str] | None,
-        _option(
+        option(
             DETECTIONS,
             "Only these, by name or id: person,car. May be repeated.",
             metavar="LIST",
             show_default="all",
         ),
     ] = None,
-    max_det: Annotated[int, _option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
+    max_det: Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
     agnostic_nms: Annotated[
-        bool, _flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
+        bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
     ] = False,
-    out: Annotated[Path, _option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
+    out: Annotated[Path, option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
         "runs/detect"
     ),
-    save: Annotated[bool, _flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
-    save_txt: Annotated[bool, _flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
-    save_conf: Annotated[bool, _flag(OUTPUT, "Put confidences into the labels.", "--save-conf")] = False,
-    save_csv: Annotated[bool, _flag(OUTPUT, "Write all boxes to detections.csv.", "--save-csv")] = False,
+    save: Annotated[bool, flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
+    save_txt: Annotated[bool, flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
+    save_conf: Annotated[bool, flag(OUTPUT, "Put confidences into the labels.", "--save-conf")] = False,
+    save_csv: Annotated[bool, flag(OUTPUT, "Write all boxes to detections.csv.", "--save-csv")] = False,
     times: Annotated[
-        bool, _flag(OUTPUT, "Put stage times into detections.jsonl.", "--times/--no-times")
+        bool, flag(OUTPUT, "Put stage times into detections.jsonl.", "--times/--no-times")
     ] = True,
     line_width: Annotated[
         int | None,
-        _option(OUTPUT, "Of the boxes, in pixels.", metavar="N", show_default="by image size"),
+        option(OUTPUT, "Of the boxes, in pixels.", metavar="N", show_default="by image size"),
     ] = None,
     overwrite: Annotated[
-        bool, _flag(OUTPUT, "Write even where other files or an unfinished run lie.", "--overwrite")
+        bool, flag(OUTPUT, "Write even where other files or an unfinished run lie.", "--overwrite")
     ] = False,
-    recursive: Annotated[bool, _flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
-    resume: Annotated[bool, _flag(RUN, "Finish the interrupted run in --out.", "--resume")] = False,
-    strict: Annotated[bool, _flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
+    recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
+    resume: Annotated[bool, flag(RUN, "Finish the interrupted run in --out.", "--resume")] = False,
+    strict: Annotated[bool, flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
     max_pixels: Annotated[
-        int, _option(RUN, "Refuse larger images, before decoding.", metavar="N")
+        int, option(RUN, "Refuse larger images, before decoding.", metavar="N")
     ] = 200_000_000,
-    batch: Annotated[int, _option(RUN, "Images in one execution of the network.", metavar="N")] = 1,
+    batch: Annotated[int, option(RUN, "Images in one execution of the network.", metavar="N")] = 1,
     threads: Annotated[
-        int | None, _option(RUN, "Threads of the network.", metavar="N", show_default="all CPUs")
+        int | None, option(RUN, "Threads of the network.", metavar="N", show_default="all CPUs")
     ] = None,
     workers: Annotated[
         int | None,
-        _option(RUN, "Threads that read and write images.", metavar="N", show_default="all CPUs"),
+        option(RUN, "Threads that read and write images.", metavar="N", show_default="all CPUs"),
     ] = None,
-    quiet: Annotated[bool, _flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")] = False,
-    as_json: Annotated[bool, _flag(TERMINAL, "Print a summary as JSON, and nothing else.", "--json")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
     """Find objects in images.
@@ -135,10 +122,10 @@ def detect(
             detector = Detector(
                 weights,
                 engine=engine,
-                imgsz=_imgsz(imgsz),
+                imgsz=sides(imgsz),
                 conf=conf,
                 iou=iou,
-                classes=_classes(classes),
+                classes=words(classes),
                 max_det=max_det,
                 agnostic_nms=agnostic_nms,
                 device=device,
@@ -157,8 +144,11 @@ def detect(
         start = monotonic()
         with FolderRun(detector, found, out, saving, settings=asked, resume=resume) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
-            with progress(run, quiet=quiet) as show:
-                for record in run.images(stop=lambda: interrupt.came):
+            with (
+                progress(run, quiet=quiet) as show,
+                closing(run.images(stop=lambda: interrupt.came)) as records,
+            ):
+                for record in records:
                     show(record)
                     if strict and "error" in record:
                         break
@@ -173,19 +163,3 @@ def detect(
 
 
 _DRAINING = "Finishing the images that have been begun; Ctrl-C again stops at once."
-
-
-def _imgsz(text: str | None) -> int | list[int] | None:
-    """Reads ``640`` or ``480,640``."""
-    if text is None:
-        return None
-    try:
-        sides = [int(side) for side in text.replace("x", ",").split(",")]
-    except ValueError as error:
-        raise UsageError(f"imgsz is {text!r}, but it must be a number of pixels, or HEIGHT,WIDTH.") from error
-    return sides[0] if len(sides) == 1 else sides
-
-
-def _classes(texts: list[str] | None) -> list[str] | None:
-    """Reads ``person,car``, perhaps given several times."""
-    return [name for text in texts for name in text.split(",")] if texts else None
