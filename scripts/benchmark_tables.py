@@ -1,9 +1,8 @@
 """Put the tables of a run into documents, between their markers.
 
     yolo-max bench --out runs/bench
-    python scripts/folder_baselines.py PHOTOGRAPHS --weights yolov8n.pt --out runs/folder.json
-    python scripts/benchmark_tables.py docs/benchmarks.md \\
-        --bench runs/bench/bench.json --folder runs/folder.json
+    python scripts/folder_baselines.py PHOTOGRAPHS --weights yolov8n.pt --out runs/f.json
+    python scripts/benchmark_tables.py docs/benchmarks.md --bench runs/bench/bench.json --folder runs/f.json
 
 A document says where each table goes with a pair of lines, and what stands between them is replaced:
 

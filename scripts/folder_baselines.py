@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from yolo_max.bench import host
 from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
+from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
 from yolo_max.sources import SourceImage, find_images
 
@@ -77,9 +78,7 @@ def export_decoded(weights: str, imgsz: int, path: Path) -> None:
 
 def plain_loop(task: Task) -> dict[str, float]:
     """Decode, letterbox, infer, NMS, draw, write: one image after the other."""
-    import openvino
-
-    core = openvino.Core()
+    core = import_openvino().Core()
     hints = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",

@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -607,6 +608,21 @@ def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) ->
         batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runtime.prepare(*shape[:3])
         np.testing.assert_allclose(runtime.head(runtime.infer(batch)), engine(batch), rtol=0, atol=1e-3)
+
+
+def test_openvino_is_imported_without_a_look_at_the_network() -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    code = """
+import socket, threading
+socket.getaddrinfo = lambda *where, **options: print("looked up", where)
+from yolo_max.bench.runtimes import import_openvino
+import_openvino().Core()
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join(10)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "looked up" not in done.stdout
 
 
 def test_the_stock_graph_sits_other_sizes_out() -> None:

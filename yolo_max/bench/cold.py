@@ -92,14 +92,12 @@ class ColdStarts:
         out = self._work / "command"
         options = ["--weights", self._setup.weights, "--imgsz", f"{height},{width}", "--out", str(out)]
         env = {**os.environ, **self._caches("command")}
+        command += [*options, "--overwrite", "--quiet"]
         start = perf_counter()
-        done = subprocess.run(
-            [*command, *options, "--overwrite", "--quiet"],
-            capture_output=True,
-            env=env,
-            timeout=SETUP_LIMIT,
-            check=False,
-        )
+        try:
+            done = subprocess.run(command, capture_output=True, env=env, timeout=SETUP_LIMIT, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise WorkerError(f"no end within {SETUP_LIMIT:g} s") from error
         if done.returncode:
             raise WorkerError(done.stderr.decode(errors="replace").strip()[-300:])
         return ColdStart(COMMAND, state, {"total": (perf_counter() - start) * 1000})

@@ -109,9 +109,10 @@ class Fleet:
         for key in self.keys:
             self._tick(f"{self._specs[key].label}: warming up, {case}")
             try:
-                warm = self.ask(
+                warm = self._request(
                     key,
                     "prepare",
+                    self._setup_limit,  # it may have to compile
                     batch=case.batch,
                     height=case.height,
                     width=case.width,
