@@ -84,6 +84,7 @@ class MaxEngine:
         self.precision = Precision.parse(precision)
         self.kernels = _choose_kernels(kernels, self.device, self.precision, report)
         architecture = weights.meta.network()
+        architecture.require()
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         host, self.threads = runtime.start(threads)
