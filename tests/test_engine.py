@@ -30,7 +30,7 @@ def fused(weights: Weights) -> MaxEngine:
 
 
 class Static(MaxEngine):
-    """A static engine for two images of 32 x 32 pixels that sums pixels up, since a real one compiles long."""
+    """A static engine for two images of 32 x 32 that sums pixels up, as compiling takes minutes."""
 
     def __init__(self) -> None:
         self._static = (2, 32, 32)
