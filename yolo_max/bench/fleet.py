@@ -17,7 +17,7 @@ SETUP_LIMIT = 1800.0
 """Seconds for an engine to get ready: a first compile on MAX's stock operations takes many minutes."""
 CALL_LIMIT = 300.0
 """Seconds for any other answer, besides the time that is asked for."""
-LEAST, MOST = 3, 300
+MOST = 300
 """Inferences in one timing."""
 
 Tick = Callable[[str], None]
@@ -126,7 +126,7 @@ class Fleet:
                 result.samples[key] = []
 
         def time_one(key: str) -> None:
-            samples = self.ask(key, "time", seconds=plan.seconds, least=LEAST, most=MOST)
+            samples = self.ask(key, "time", seconds=plan.seconds, least=plan.least, most=MOST)
             if samples is not None:
                 result.samples[key].append(samples)
 

@@ -76,6 +76,11 @@ class Plan:
         return 2.0 if self.quick else 10.0
 
     @property
+    def least(self) -> int:
+        """The fewest inferences of a timing, however slow the engine."""
+        return 1 if self.quick else 3
+
+    @property
     def base(self) -> Case:
         """The case that all others vary: one image, the chosen size, all threads."""
         return Case(self.threads, 1, *self.imgsz)

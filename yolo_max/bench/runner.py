@@ -27,7 +27,7 @@ from yolo_max.letterbox import letterbox
 from yolo_max.weights import Weights, save_weights
 
 PARITY_IMAGES = 4
-STAGE_IMAGES = {False: 32, True: 8}
+STAGE_IMAGES = {False: 32, True: 4}
 """Images that go from file to file in each round, by whether the run is quick."""
 
 

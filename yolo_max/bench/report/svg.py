@@ -91,7 +91,7 @@ def _stacks(chart: Stacks) -> str:
                 f"{_text(name)}, {part}: {number(value)} {chart.unit}, {value / total:.0%}</title></rect>"
             )
             share = f"{value / total:.0%}"
-            if width > CHARACTER * len(share) + 4:
+            if value < total and width > CHARACTER * len(share) + 4:
                 rows.append(f'<text x="{x + width / 2:.1f}" y="{y + 14}" class="in">{share}</text>')
             start += value
         rows.append(f'<text x="{_x(total, marks) + 8:.1f}" y="{y + 14}">{number(total)}</text></g>')

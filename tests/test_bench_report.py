@@ -1,0 +1,170 @@
+"""What people look at after a benchmark: the page, the tables, the plots, from results that are made up."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from yolo_max import cli
+from yolo_max.bench import cold, host, plan
+from yolo_max.bench.engines import ENGINES
+from yolo_max.bench.plan import Case, Plan
+from yolo_max.bench.report import page, png, svg
+from yolo_max.bench.report.charts import charts
+from yolo_max.bench.report.summary import summarise
+from yolo_max.bench.report.tables import headline, tables
+from yolo_max.bench.report.text import markdown, show
+from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
+from yolo_max.errors import ExitCode
+
+
+@pytest.fixture
+def full() -> Results:
+    """Results of every scenario for every engine of the registry, made up."""
+    rng = np.random.default_rng(0)
+    whole = Plan((640, 640), 2)
+    speed = {each.key: 20 + 9 * i for i, each in enumerate(ENGINES)}
+
+    def rounds(case: Case, key: str) -> list[list[float]]:
+        ms = speed[key] * case.batch * case.height * case.width / 640**2 * 2 / case.threads
+        return [list(ms * rng.uniform(1, 1.2, 9)) for _ in range(5)]
+
+    parity = Parity(True, 1.2e-4, 26.0, 1.3e-3, "parity holds")
+    keys = list(speed)
+    return Results(
+        plan=whole,
+        against="torch",
+        version="0",
+        started="2026-01-01T00:00:00+00:00",
+        host={**host.record(), "pinned_to": [0, 1], "others_cpu_share": 0.4, "command": ["yolo-max", "<b>"]},
+        weights={"file": "yolov8n.pt", "sha256": "0" * 64, "classes": 80, "parameters": 1},
+        images={"count": 8, "parity": ["a.jpg"]},
+        engines=[
+            Participant(e.key, e.label, e.precision, versions={"package": "1.2.3"}, parity=parity)
+            for e in ENGINES
+        ],
+        cases=[
+            CaseResult(case, [keys] * 5, {key: rounds(case, key) for key in keys}) for case in whole.cases()
+        ],
+        stages={key: [[dict.fromkeys(plan.STAGES, 3.0) | {"infer": speed[key]}]] for key in keys},
+        cold=[
+            ColdStart(key, cache, dict.fromkeys(plan.PHASES, ms), 300.0)
+            for key in keys
+            for cache, ms in (("empty", 9000.0), ("warm", 400.0))
+        ]
+        + [ColdStart(cold.COMMAND, "warm", {"total": 1900.0})],
+        stream=[StreamPoint(count, 30.0, 410.0) for count in plan.GROWTH_IMAGES],
+        notes=["A note with <i>markup</i> in it."],
+    )
+
+
+def render(results: Results) -> str:
+    figures = summarise(results)
+    return page.render(results, figures, tables(results, figures), charts(results, figures))
+
+
+def test_the_page_needs_nothing_but_itself(full: Results) -> None:
+    html = render(full)
+    assert "<script" not in html
+    for reference in re.findall(r"""(?:src|href|url\(|@import)\s*[=(]?\s*["']?([^"'\s>)]*)""", html):
+        pytest.fail(f"the page refers to {reference}")
+    assert set(re.findall(r"https?://[^\s\"'<]+", html)) == {"http://www.w3.org/2000/svg"}
+    assert html.count("<svg") == len(charts(full, summarise(full))) == 11
+
+
+def test_the_page_shows_text_as_text(full: Results) -> None:
+    html = render(full)
+    assert "<i>markup</i>" not in html
+    assert "A note with &lt;i&gt;markup" in html
+    assert "&lt;b&gt;" in html
+
+
+def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
+    for table in tables(full):
+        for row in table.rows:
+            assert ("bf16" in row[0]) == row[0].endswith("*")
+    assert "OpenVINO bf16*" in render(full)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_fit_the_terminal(full: Results, width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = summarise(full)
+    console = Console(width=width)
+    show(tables(full, figures), headline(full, figures), console)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if "…" in line]  # nothing was cut off
+
+
+def test_the_peer_that_is_ahead_is_named(full: Results) -> None:
+    for case in full.cases:
+        case.samples["openvino"] = [[sample / 2 for sample in each] for each in case.samples["max"]]
+    sentences = headline(full, summarise(full))
+    assert [text for text in sentences if text.endswith("OpenVINO f32 is ahead.")] == [
+        "MAX fused f32 is 0.50 times as fast as OpenVINO f32 [0.50–0.50]: OpenVINO f32 is ahead."
+    ]
+
+
+def test_markdown_has_a_cell_for_each_header(full: Results) -> None:
+    for table in tables(full):
+        rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(table.headers) + 1}
+        assert len(rows) == len(table.rows) + 2
+
+
+def test_a_run_without_anything_but_engines_can_be_shown(full: Results) -> None:
+    bare = replace(full, cases=[], stages={}, cold=[], stream=[])
+    assert [table.name for table in tables(bare)] == ["engines"]
+    assert charts(bare, summarise(bare)) == []
+    assert "<svg" not in render(bare)
+
+
+@pytest.mark.parametrize(
+    ("high", "expected"),
+    [
+        (10, [0, 2, 4, 6, 8, 10]),
+        (0.7, [0, 0.2, 0.4, 0.6, 0.8]),
+        (103, [0, 25, 50, 75, 100, 125]),
+        (0, [0, 1]),
+    ],
+)
+def test_ticks_are_round_and_reach_beyond_the_data(high: float, expected: list[float]) -> None:
+    assert svg.ticks(high) == pytest.approx(expected)
+
+
+def test_plots_are_drawn_where_matplotlib_is(full: Results, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    drawn = charts(full, summarise(full))[:3]
+    for path in png.write(drawn, tmp_path):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_run_can_be_shown_again(
+    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(png, "available", lambda: False)
+    (tmp_path / "old.json").write_text(full.to_json())
+    out = tmp_path / "out"
+    command = [
+        "bench",
+        "--from",
+        str(tmp_path / "old.json"),
+        "--out",
+        str(out),
+        "--against",
+        "openvino",
+        "--json",
+    ]
+    assert cli.run(command) == ExitCode.OK
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["against"] == "openvino"
+    assert figures["single_stream"]["openvino"]["speed_up"]["median"] == 1
+    assert (out / "bench.html").read_text() == render(replace(full, against="openvino"))
+    assert cli.run(["bench", "--from", str(tmp_path / "none.json"), "--out", str(out)]) == ExitCode.SOURCE
