@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,15 @@ from yolo_max.precision import Precision
 REPOSITORY = Path(__file__).resolve().parent.parent
 KERNELS = REPOSITORY / "yolo_max" / "kernels"
 SOURCE = Path(__file__).with_suffix(".mojo")
-OPERATIONS = {"direct": 0, "winograd": 1, "polyphase": 2, "stem": 3, "max_pool": 4, "head": 5, "stem_float": 6}
+OPERATIONS = {
+    "direct": 0,
+    "winograd": 1,
+    "polyphase": 2,
+    "stem": 3,
+    "max_pool": 4,
+    "head": 5,
+    "stem_float": 6,
+}
 PAGE = mmap.PAGESIZE
 
 
@@ -76,6 +84,7 @@ class Kernels:
     """The kernels of one library, on arrays: float32, or uint16 that hold bfloat16."""
 
     def __init__(self, library: Path, workers: int = 2) -> None:
+        self.path = library
         self.library = ctypes.CDLL(str(library))
         self.workers = workers
         for function in (self.library.harness_run, self.library.harness_target):
@@ -154,26 +163,36 @@ class Kernels:
 class Guarded:
     """Memory between two pages that must not be touched; a stray read or write ends the process.
 
-    Arrays lie against the page behind them, or against the one before.
+    Arrays lie against the page behind them, or against the one before; what is left of their own pages is
+    filled with a pattern.
     """
+
+    PATTERN = 0xA5
 
     def __init__(self, *, at_end: bool) -> None:
         self.at_end = at_end
-        self._maps: list[mmap.mmap] = []
+        self.left: list[NDArray[np.uint8]] = []
         self._libc = ctypes.CDLL(None, use_errno=True)
 
     def copy(self, values: NDArray[Any]) -> NDArray[Any]:
         """A copy of an array in memory of its own."""
         pages = -(-values.nbytes // PAGE)
         memory = mmap.mmap(-1, (pages + 2) * PAGE)
-        self._maps.append(memory)
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         for guard in (address, address + (pages + 1) * PAGE):
             assert self._libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) == 0
-        offset = PAGE + (pages * PAGE - values.nbytes if self.at_end else 0)
-        copy = np.frombuffer(memory, values.dtype, values.size, offset).reshape(values.shape)
+        free = pages * PAGE - values.nbytes
+        start, left = (PAGE + free, PAGE) if self.at_end else (PAGE, PAGE + values.nbytes)
+        rest = np.frombuffer(memory, np.uint8, free, left)
+        rest[...] = self.PATTERN
+        self.left.append(rest)
+        copy = np.frombuffer(memory, values.dtype, values.size, start).reshape(values.shape)
         copy[...] = values
         return copy
+
+    def intact(self) -> bool:
+        """Whether nothing was written beside the arrays on their own pages."""
+        return all((rest == self.PATTERN).all() for rest in self.left)
 
 
 def survives(run: Any) -> bool:
@@ -201,12 +220,3 @@ def stored(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
 def loaded(values: NDArray[Any]) -> NDArray[np.float32]:
     """Activations as numbers."""
     return from_bf16(values) if values.dtype == np.uint16 else values
-
-
-def slices(total: int, widths: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Start and width of consecutive runs of channels that make up ``total``."""
-    start = 0
-    for width in widths:
-        yield start, width
-        start += width
-    assert start == total

@@ -1,0 +1,550 @@
+"""The kernels, called through a C interface (``kernel_harness``), against PyTorch in float64."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from kernel_harness import Guarded, Kernels, Map, build, loaded, mojo, stored, survives
+from numpy.typing import NDArray
+
+from yolo_max import cpu, packing
+from yolo_max.algorithm import Algorithm
+from yolo_max.precision import Precision
+
+torch = pytest.importorskip("torch")
+
+F32, BF16 = Precision
+TARGETS = {"native": None, "avx2": "haswell"}
+
+UNIT = 2.0**-24
+"""Half of the distance between neighbouring float32 around 1."""
+
+
+@pytest.fixture(scope="session", params=TARGETS)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    """The kernels built for this processor, and for one that has nothing beyond AVX2."""
+    target = TARGETS[request.param]
+    if target is not None and (platform.machine() != "x86_64" or "avx2" not in cpu.features()):
+        pytest.skip("a build for AVX2 runs on x86-64 processors only")
+    assert request.config.cache is not None
+    return Kernels(build(request.config.cache.mkdir("kernels"), target))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One convolution."""
+
+    c1: int
+    c2: int
+    k: int
+    s: int
+    height: int
+    width: int
+    batch: int = 1
+    act: bool = True
+    residual: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"{self.c1}-{self.c2}-k{self.k}s{self.s}-{self.batch}x{self.height}x{self.width}"
+            + ("" if self.act else "-plain")
+            + ("-residual" if self.residual else "")
+        )
+
+    def algorithms(self) -> list[Algorithm]:
+        """All that can compute it."""
+        found = [Algorithm.DIRECT]
+        found += [Algorithm.STEM] * ((self.c1, self.k, self.s) == (3, 3, 2))
+        found += [Algorithm.WINOGRAD] * ((self.k, self.s) == (3, 1))
+        found += [Algorithm.POLYPHASE] * ((self.k, self.s) == (3, 2))
+        return found
+
+
+@dataclass
+class Problem:
+    """A case with numbers, and what it should give."""
+
+    case: Case
+    x: NDArray[np.float32]
+    filters: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    residual: NDArray[np.float32] | None
+    exact: NDArray[np.float64]
+
+
+def convolution(
+    x: NDArray[Any],
+    filters: NDArray[Any],
+    bias: NDArray[Any],
+    s: int,
+    act: bool,
+    residual: NDArray[Any] | None,
+) -> Any:
+    """PyTorch's, of NHWC and RSCF, in float64."""
+    nchw = torch.from_numpy(x).double().permute(0, 3, 1, 2).contiguous()
+    oihw = torch.from_numpy(filters).double().permute(3, 2, 0, 1).contiguous()
+    y = torch.nn.functional.conv2d(nchw, oihw, torch.from_numpy(bias).double(), s, len(filters) // 2)
+    if act:
+        y = torch.nn.functional.silu(y)
+    y = y.permute(0, 2, 3, 1).numpy()
+    return y if residual is None else y + residual
+
+
+@cache
+def problem(case: Case, precision: Precision, weights_rounded: bool) -> Problem:
+    """Random numbers of a natural size: unit inputs, outputs of about one."""
+    rng = np.random.default_rng(abs(hash((case.c1, case.c2, case.k, case.height))))
+
+    def activations(*shape: int) -> NDArray[np.float32]:
+        return loaded(stored(rng.standard_normal(shape).astype(np.float32), precision))
+
+    x = activations(case.batch, case.height, case.width, case.c1)
+    scale = 1 / np.sqrt(case.c1 * case.k**2)
+    filters = (rng.standard_normal((case.k, case.k, case.c1, case.c2)) * scale).astype(np.float32)
+    if weights_rounded:
+        filters = loaded(packing.to_bf16(filters))
+    bias = rng.standard_normal(case.c2).astype(np.float32)
+    height, width = ((size + 2 * (case.k // 2) - case.k) // case.s + 1 for size in (case.height, case.width))
+    residual = activations(case.batch, height, width, case.c2) if case.residual else None
+    exact = convolution(x, filters, bias, case.s, case.act, residual)
+    return Problem(case, x, filters, bias, residual, exact)
+
+
+def poisoned(shape: Sequence[int], precision: Precision) -> NDArray[Any]:
+    """An output buffer full of NaN."""
+    return stored(np.full(shape, np.nan, np.float32), precision)
+
+
+def operation(algorithm: Algorithm) -> str:
+    """What the harness calls it; the stem reads activations there, not bytes."""
+    return "stem_float" if algorithm is Algorithm.STEM else algorithm.removeprefix("yolo_")
+
+
+def solve(kernels: Kernels, p: Problem, algorithm: Algorithm, precision: Precision) -> NDArray[np.float32]:
+    result = poisoned(p.exact.shape, precision)
+    kernels.convolve(
+        operation(algorithm),
+        [Map(stored(p.x, precision))],
+        packing.pack_filters(p.filters, algorithm, precision),
+        packing.pack_bias(p.bias),
+        result,
+        k=p.case.k,
+        s=p.case.s,
+        act=p.case.act,
+        residual=None if p.residual is None else Map(stored(p.residual, precision)),
+    )
+    return loaded(result)
+
+
+def check(got: NDArray[np.float32], p: Problem, precision: Precision) -> None:
+    """Fails unless the result is as exact as the kernel promises."""
+    assert np.isfinite(got).all(), "an output was not written, or something unwritten was read"
+    error = np.abs(got - p.exact)
+    if precision is F32:
+        assert error.max() <= 5e-4 * max(1, np.abs(p.exact).max() / 10)
+        # A sum of n terms in float32 is expected to be off by about sqrt(n) / 2 units (measured: 0.3 to 0.6
+        # by the direct kernels). Winograd's transforms cost accuracy, up to 0.9, which fewer terms give back.
+        terms = p.case.c1 * p.case.k**2
+        assert np.sqrt(np.mean(error**2)) <= UNIT * (np.sqrt(terms) + 2)
+    else:
+        # Sums are float32, so the only error of any size is that of rounding the result: half a unit in the
+        # last of eight bits.
+        assert (error <= np.abs(p.exact) * 2.0**-8 + 1e-4).all()
+
+
+def official_shapes() -> list[tuple[int, int, int, int, bool]]:
+    """Every distinct convolution of YOLOv8 n, s, m, l and x: c1, c2, k, s, activated."""
+    from max.nn.layer import Module
+    from ultralytics.nn.tasks import yaml_model_load
+
+    from yolo_max.architecture import parse_architecture
+    from yolo_max.nn.model import MaxYolo
+
+    class Nothing(Module):  # type: ignore[misc]
+        def __call__(self) -> None: ...
+
+    shapes = set()
+
+    class Recorder:
+        def conv2d(self, c1: int, c2: int, k: int, s: int, *, act: bool) -> Any:
+            shapes.add((c1, c2, k, s, act))
+            return Nothing()
+
+    recorder: Any = Recorder()
+    for size in "nsmlx":
+        MaxYolo(parse_architecture(yaml_model_load(f"yolov8{size}.yaml")), recorder)
+    return sorted(shapes)
+
+
+def official_cases() -> Iterator[Case]:
+    """At sizes that end in the middle of a tile, of a square and of a row of squares."""
+    for index, (c1, c2, k, s, act) in enumerate(official_shapes()):
+        height, width = [(9, 7), (6, 11), (13, 5)][index % 3]
+        if c1 < 128:
+            height, width = height * 2, width * 3
+        residual = act and c1 == c2 and k == 3 and s == 1
+        yield Case(c1, c2, k, s, height, width, act=act, residual=residual)
+
+
+ODD = [
+    Case(8, 8, 1, 1, 5, 5),  # fewer channels than a block
+    Case(8, 100, 1, 1, 9, 30),  # a panel that ends within a block
+    Case(24, 40, 3, 1, 7, 5, batch=3, residual=True),  # half a block left over on both sides
+    Case(40, 24, 3, 2, 9, 13, batch=2),
+    Case(1, 1, 3, 1, 4, 4),  # a single channel
+    Case(5, 7, 3, 2, 6, 6, residual=True),  # odd channels: a pair of bfloat16 that is half empty
+    Case(17, 33, 1, 1, 3, 3, residual=True),  # one more than a block, one more than a panel
+    Case(32, 32, 3, 1, 20, 1),  # width 1
+    Case(32, 32, 3, 2, 1, 20),  # height 1
+    Case(64, 64, 3, 1, 1, 1, batch=5),  # a map of one pixel, as images of 32 x 32 have it at stride 32
+    Case(64, 64, 3, 2, 2, 2),  # down to one pixel
+    Case(64, 80, 1, 1, 1, 1, batch=3, act=False),  # the head on such a map
+    Case(48, 1, 1, 1, 10, 10, act=False),  # a single class
+    Case(16, 48, 3, 1, 4, 113),  # more squares than a strip holds, in one row
+    Case(16, 16, 3, 1, 33, 2, batch=2),
+    Case(16, 16, 5, 1, 9, 8),  # other kernels
+    Case(16, 24, 7, 2, 12, 12),
+    Case(20, 16, 5, 3, 11, 14),
+    Case(16, 16, 1, 2, 7, 9),
+    Case(3, 16, 3, 2, 32, 32, batch=3),  # the stem
+    Case(3, 24, 3, 2, 2, 2),
+    Case(3, 8, 3, 2, 64, 3, batch=2),
+]
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("case", [*official_cases(), *ODD], ids=str)
+def test_convolutions(kernels: Kernels, case: Case, precision: Precision) -> None:
+    for algorithm in case.algorithms():
+        rounded = precision is BF16 and algorithm in (Algorithm.DIRECT, Algorithm.STEM)
+        p = problem(case, precision, rounded)
+        check(solve(kernels, p, algorithm, precision), p, precision)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(
+    "slices",
+    [
+        # (channels of the tensor, first, taken, doubled)
+        [(32, 0, 32, False)],
+        [(64, 32, 32, False)],  # the second half, as C2f's bottlenecks read it
+        [(32, 0, 32, True)],  # doubled
+        [(32, 0, 32, True), (48, 0, 48, False)],  # upsample and concat, as YOLOv8's neck has them
+        [(40, 8, 24, False), (16, 0, 16, True)],  # slices that do not begin at a block
+        [(48, 0, 48, False), *[(24, 0, 24, False)] * 6],  # many, not of whole blocks
+        [(7, 1, 5, True), (9, 2, 3, False), (1, 0, 1, True)],  # odd
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("k", "s"), [(1, 1), (3, 1), (3, 2)])
+def test_views_are_read_as_if_they_were_one_tensor(
+    kernels: Kernels, slices: list[tuple[int, int, int, bool]], k: int, s: int, precision: Precision
+) -> None:
+    rng = np.random.default_rng(3)
+    batch, height, width = 2, 10, 14
+    maps = []
+    for total, start, channels, doubled in slices:
+        scale = 2 if doubled else 1
+        # What is not taken must not be read: it is NaN.
+        tensor = np.full((batch, height // scale, width // scale, total), np.nan, np.float32)
+        tensor[..., start : start + channels] = rng.standard_normal((*tensor.shape[:3], channels))
+        maps.append(Map(stored(tensor, precision), start, channels, doubled))
+    whole = np.concatenate([loaded(m.values()) for m in maps], axis=3)
+    case = Case(whole.shape[3], 40, k, s, height, width, batch)
+    for algorithm in case.algorithms():
+        rounded = precision is BF16 and algorithm is Algorithm.DIRECT
+        p = problem(case, precision, rounded)
+        added = rng.standard_normal((*p.exact.shape[:3], 50)).astype(np.float32)
+        added[..., :6] = added[..., 46:] = np.nan
+        residual = Map(stored(added, precision), 6, 40)
+        p = replace(p, exact=convolution(whole, p.filters, p.bias, s, True, loaded(residual.values())))
+        result = poisoned(p.exact.shape, precision)
+        kernels.convolve(
+            operation(algorithm),
+            maps,
+            packing.pack_filters(p.filters, algorithm, precision),
+            packing.pack_bias(p.bias),
+            result,
+            k=k,
+            s=s,
+            residual=residual,
+        )
+        check(loaded(result), p, precision)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, precision: Precision) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (2, 33, 40, 3), np.uint8)
+    image.reshape(-1)[:256] = np.arange(256)
+    unit = (torch.from_numpy(image).float() / 255).numpy()
+    # A filter of a single one in the middle passes the pixel itself on, so that the division can be seen.
+    filters = np.zeros((3, 3, 3, 16), np.float32)
+    filters[1, 1, range(3), range(3)] = 1
+    result = poisoned((2, 17, 20, 16), precision)
+    kernels.convolve(
+        "stem",
+        [Map(image)],
+        packing.pack_stem(filters, precision),
+        packing.pack_bias(np.zeros(16, np.float32)),
+        result,
+        k=3,
+        s=2,
+        act=False,
+    )
+    expected = loaded(stored(np.ascontiguousarray(unit[:, ::2, ::2]), precision))
+    np.testing.assert_array_equal(loaded(result)[..., :3], expected)
+    assert not loaded(result)[..., 3:].any()
+
+
+@pytest.mark.parametrize("act", [True, False])
+def test_silu_over_its_whole_range(kernels: Kernels, act: bool) -> None:
+    x = np.concatenate([np.linspace(-120, 120, 4000), [0, -0.0, 1e-30, -1e-30, 1e30, -1e4]])
+    x = np.resize(x, (1, 1, -(-x.size // 16), 16)).astype(np.float32)
+    one = packing.pack_direct(np.eye(16, dtype=np.float32)[None, None], F32)
+    result = poisoned(x.shape, F32)
+    kernels.convolve(
+        "direct", [Map(x)], one, packing.pack_bias(np.zeros(16, np.float32)), result, k=1, s=1, act=act
+    )
+    wide = x.astype(np.float64)
+    expected = wide / (1 + np.exp(-np.maximum(wide, -700))) if act else wide
+    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-13)
+
+
+POOLED = [
+    # batch, height, width, channels of the tensor, first, taken, k
+    (1, 20, 20, 128, 0, 128, 5),
+    (2, 1, 1, 16, 0, 16, 5),  # a single pixel: nothing around it
+    (1, 3, 2, 48, 16, 32, 5),  # a window larger than the map, channels out of the middle
+    (3, 7, 5, 24, 0, 24, 5),  # half a block left over
+    (1, 6, 6, 8, 1, 5, 3),
+    (1, 9, 9, 16, 0, 16, 1),
+]
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(("batch", "height", "width", "total", "start", "channels", "k"), POOLED)
+def test_max_pool(
+    kernels: Kernels,
+    batch: int,
+    height: int,
+    width: int,
+    total: int,
+    start: int,
+    channels: int,
+    k: int,
+    precision: Precision,
+) -> None:
+    rng = np.random.default_rng(0)
+    tensor = np.full((batch, height, width, total), np.nan, np.float32)
+    # All below zero: padding with zeros would show.
+    taken = rng.uniform(-0.278, -0.1, (batch, height, width, channels)).astype(np.float32)
+    tensor[..., start : start + channels] = taken
+    result = poisoned(taken.shape, precision)
+    kernels.max_pool(Map(stored(tensor, precision), start, channels), k, result)
+    nchw = torch.from_numpy(loaded(stored(taken, precision))).permute(0, 3, 1, 2)
+    expected = torch.nn.functional.max_pool2d(nchw, k, 1, k // 2).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(loaded(result), expected)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(
+    ("batch", "sizes", "hidden", "nc"),
+    [
+        (1, [(12, 8), (6, 4), (3, 2)], (64, 80), 80),
+        (3, [(4, 4), (2, 2), (1, 1)], (64, 64), 1),  # a single class, down to a map of one pixel
+        (2, [(5, 3), (3, 2)], (24, 16), 6),  # other numbers of levels and channels
+    ],
+)
+def test_the_head_writes_every_logit_in_its_place(
+    kernels: Kernels,
+    batch: int,
+    sizes: list[tuple[int, int]],
+    hidden: tuple[int, int],
+    nc: int,
+    precision: Precision,
+) -> None:
+    rng = np.random.default_rng(1)
+    maps, weights, biases, rows = [], [], [], []
+    for height, width in sizes:
+        columns = []
+        for c1, c2 in zip(hidden, (64, nc), strict=True):
+            p = problem(Case(c1, c2, 1, 1, height, width, batch, act=False), precision, precision is BF16)
+            x = loaded(stored(rng.standard_normal(p.x.shape).astype(np.float32), precision))
+            columns.append(convolution(x, p.filters, p.bias, 1, False, None))
+            maps.append(Map(stored(x, precision)))
+            weights.append(packing.pack_direct(p.filters, precision))
+            biases.append(packing.pack_bias(p.bias))
+        rows.append(np.concatenate(columns, axis=3).reshape(batch, height * width, 64 + nc))
+    expected = np.concatenate(rows, axis=1)
+    result = poisoned(expected.shape, F32)
+    kernels.head(maps, np.concatenate(weights), np.concatenate(biases), [64, nc] * len(sizes), result)
+    # float32 in either precision: the logits are not rounded to bfloat16.
+    np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+GUARDED = [
+    *[Case(c1, c2, k, s, 5, 6, act=False, residual=True) for c1, c2, k, s in
+      itertools.product((16, 24, 5), (16, 40, 7), (1, 3), (1, 2))],
+    Case(3, 16, 3, 2, 7, 6, residual=True),
+    Case(3, 7, 3, 2, 4, 4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("at_end", [True, False], ids=["up to the end", "from the beginning"])
+@pytest.mark.parametrize("case", GUARDED, ids=str)
+def test_nothing_is_touched_outside_of_the_tensors(
+    kernels: Kernels, case: Case, at_end: bool, precision: Precision
+) -> None:
+    for algorithm in case.algorithms():
+        p = problem(case, precision, False)
+        memory = Guarded(at_end=at_end)
+        x = Map(memory.copy(stored(p.x, precision)))
+        if algorithm is not Algorithm.STEM:
+            # The view's last channels, or its first ones, lie next to what must not be touched.
+            tensor = np.zeros((*p.x.shape[:3], case.c1 + 3), np.float32)
+            start = 3 if at_end else 0
+            tensor[..., start : start + case.c1] = p.x
+            x = Map(memory.copy(stored(tensor, precision)), start, case.c1)
+        weight = memory.copy(packing.pack_filters(p.filters, algorithm, precision))
+        bias = memory.copy(packing.pack_bias(p.bias))
+        residual = None if p.residual is None else Map(memory.copy(stored(p.residual, precision)))
+        result = memory.copy(poisoned(p.exact.shape, precision))
+        convolve = partial(
+            single(kernels).convolve,
+            operation(algorithm),
+            [x],
+            weight,
+            bias,
+            result,
+            k=case.k,
+            s=case.s,
+            act=case.act,
+            residual=residual,
+        )
+        assert survives(partial(run_and_check, convolve, result, memory)), f"{algorithm} strays"
+
+
+def run_and_check(convolve: Callable[[], None], result: NDArray[Any], memory: Guarded) -> None:
+    convolve()
+    assert np.isfinite(loaded(result)).all()
+    assert memory.intact()
+
+
+def single(kernels: Kernels) -> Kernels:
+    """The same kernels on one thread, for a process that has just been forked."""
+    return Kernels(kernels.path, workers=1)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("channels", [16, 24, 5])
+def test_pool_and_head_touch_nothing_else(
+    kernels: Kernels, channels: int, at_end: bool, precision: Precision
+) -> None:
+    alone = single(kernels)
+    memory = Guarded(at_end=at_end)
+    p = problem(Case(channels, 7, 1, 1, 4, 3, act=False), precision, False)
+    x = Map(memory.copy(stored(p.x, precision)))
+    pooled = memory.copy(poisoned(p.x.shape, precision))
+    weight = packing.pack_direct(p.filters, precision)
+    weights, bias = (memory.copy(np.tile(w, 2)) for w in (weight, packing.pack_bias(p.bias)))
+    logits = memory.copy(poisoned((1, 12, 14), F32))
+
+    def run() -> None:
+        alone.max_pool(x, 5, pooled)
+        alone.head([x, x], weights, bias, [7, 7], logits)
+        assert np.isfinite(loaded(pooled)).all()
+        assert np.isfinite(logits).all()
+        assert memory.intact()
+
+    assert survives(run), "max_pool or head read or write outside of their tensors"
+
+
+def test_the_guards_hold() -> None:
+    memory = Guarded(at_end=True)
+    array = memory.copy(np.zeros(10, np.float32))
+
+    assert not survives(partial(ctypes.memset, array.ctypes.data + array.nbytes, 0, 1))
+    assert memory.intact()
+    memory.left[0][100] = 1  # before the array, on its own page
+    assert not memory.intact()
+
+
+def empty(*shape: int) -> NDArray[np.float32]:
+    return np.zeros(shape, np.float32)
+
+
+WHOLE = Map(empty(1, 8, 8, 16))
+MISFITS = [
+    ([WHOLE, Map(empty(1, 8, 7, 16))], None, (1, 8, 8, 16), "a slice is 1 x 8 x 7"),
+    ([WHOLE, Map(empty(2, 8, 8, 16))], None, (1, 8, 8, 16), "a slice is 2 x 8 x 8"),
+    ([WHOLE, Map(empty(1, 3, 4, 16), doubled=True)], None, (1, 8, 8, 16), "a doubled slice is 1 x 3 x 4"),
+    ([Map(WHOLE.tensor, 4, 16)], None, (1, 8, 8, 16), "slice 0 takes channels 4 to 20 of a tensor"),
+    ([WHOLE], None, (1, 7, 8, 16), "the result is 1 x 7 x 8"),
+    ([WHOLE], Map(empty(1, 8, 4, 16)), (1, 8, 8, 16), "the residual is 1 x 8 x 4"),
+    ([WHOLE], Map(empty(1, 8, 8, 8)), (1, 8, 8, 16), "a residual of 8 channels cannot be added to 16"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("maps", "residual", "shape", "message"), MISFITS, ids=[m[3] for m in MISFITS])
+def test_tensors_that_do_not_fit_are_refused(
+    kernels: Kernels, maps: list[Map], residual: Map | None, shape: tuple[int, ...], message: str
+) -> None:
+    filters = np.zeros((1, 1, sum(m.channels for m in maps), shape[3]), np.float32)
+    with pytest.raises(ValueError, match=message):
+        kernels.convolve(
+            "direct",
+            maps,
+            packing.pack_direct(filters, F32),
+            packing.pack_bias(np.zeros(shape[3], np.float32)),
+            np.zeros(shape, np.float32),
+            k=1,
+            s=1,
+            residual=residual,
+        )
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 64])
+def test_any_number_of_tasks_gives_the_same(kernels: Kernels, workers: int) -> None:
+    """A task's share begins anywhere; more tasks than rows or squares leave none without work."""
+    several = Kernels(kernels.path, workers)
+    for case in (Case(32, 48, 1, 1, 3, 5, 2), Case(32, 48, 3, 1, 9, 5, 2), Case(32, 48, 3, 2, 9, 5, 2)):
+        p = problem(case, F32, False)
+        for algorithm in case.algorithms():
+            np.testing.assert_array_equal(
+                solve(several, p, algorithm, F32), solve(kernels, p, algorithm, F32), err_msg=algorithm
+            )
+
+
+TARGETED = [
+    # options for the compiler, what its assembly must hold, what it must not
+    (["--target-cpu", "znver4"], "vdpbf16ps", None),  # AVX-512 with products of bfloat16
+    (["--target-cpu", "sapphirerapids"], "vdpbf16ps", None),
+    (["--target-cpu", "skylake-avx512"], "vfmadd231ps", "vdpbf16ps"),  # AVX-512 without
+    (["--target-cpu", "haswell"], "vfmadd231ps", "%zmm"),  # AVX2
+    (["--target-triple", "aarch64-unknown-linux-gnu", "--target-cpu", "neoverse-n1"], "fmla", None),  # NEON
+]
+
+
+@pytest.mark.parametrize(("options", "needed", "forbidden"), TARGETED, ids=[t[0][-1] for t in TARGETED])
+def test_processors_get_their_own_instructions(
+    options: list[str], needed: str, forbidden: str | None, tmp_path: Path
+) -> None:
+    source = Path(__file__).with_name("kernel_assembly.mojo")
+    assembly = tmp_path / "kernels.s"
+    folder = packing.__file__.rpartition("/")[0]
+    mojo("build", "--emit", "asm", *options, "-I", folder, source, "-o", assembly)
+    text = assembly.read_text()
+    assert needed in text
+    assert forbidden is None or forbidden not in text
