@@ -317,7 +317,9 @@ def test_silu_over_its_whole_range(kernels: Kernels, act: bool) -> None:
     )
     wide = x.astype(np.float64)
     expected = wide / (1 + np.exp(-np.maximum(wide, -700))) if act else wide
-    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-13)
+    # The exponent of exp(-x) is rounded once, so the relative error grows with x.
+    bound = np.abs(expected) * 2.0**-23 * (2 + np.minimum(np.abs(wide), 100)) + 1e-30
+    assert (np.abs(result - expected) <= bound).all()
 
 
 POOLED = [
