@@ -152,7 +152,7 @@ class Comparison:
         images: Every image that could be read, in order.
         unreadable: Reason by path of those that could not.
         info: What "max" and the baseline say of their engine: threads, kernels and so on.
-        layers: How the layers compare on the first image, where that was asked for.
+        layers: How the layers compare on a few of the images, where that was asked for.
     """
 
     settings: Settings

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from yolo_max.parity import TensorDifference
 
 BASELINES = ("torch", "ultralytics")
+LAYER_IMAGES = 4
+"""So many images are looked at layer by layer."""
 EPILOG = (
     "[bold]Exit codes[/]  0 parity holds · 2 bad option · 3 weights · 4 no images · 5 engine or device · "
     "6 cannot write · 7 parity holds, but some images could not be read · 8 parity does not hold · "
@@ -53,9 +55,7 @@ def compare(
     baseline: Annotated[
         str, option(RUN, "torch: the fused module; ultralytics: its whole predictor.", metavar="NAME")
     ] = "torch",
-    layers: Annotated[
-        bool, flag(RUN, "Show the error of each layer on the first image.", "--layers")
-    ] = False,
+    layers: Annotated[bool, flag(RUN, "Show the error of each layer, on four images.", "--layers")] = False,
     recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
     imgsz: Imgsz = None,
     device: Device = "auto",
@@ -150,14 +150,17 @@ def compare(
 def _layers(
     settings: Settings, comparison: Comparison, report: Callable[[str], None]
 ) -> list[TensorDifference]:
+    import numpy as np
+
     from yolo_max.images import read_image
     from yolo_max.layers import layer_differences
     from yolo_max.letterbox import letterbox
 
-    canvas, _ = letterbox(read_image(comparison.images[0].path), settings.canvas_size)
+    first = [image.path for image in comparison.images[:LAYER_IMAGES]]
+    batch = np.stack([letterbox(read_image(path), settings.canvas_size)[0] for path in first])
     return layer_differences(
         settings.weights,
-        canvas[None],
+        batch,
         kernels=settings.max_only["kernels"],
         threads=settings.detector["threads"],
         report=report,
