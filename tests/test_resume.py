@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from itertools import islice
@@ -110,6 +111,7 @@ def test_resume_where_nothing_is_begins(photos: Path, tmp_path: Path) -> None:
     [
         lambda out: (out / "detections.jsonl").open("ab").write(b'{"path": "half a li'),  # cut off by a crash
         lambda out: (out / "detections.jsonl").open("ab").write(b"\0" * 4096),  # a block never written
+        lambda out: os.truncate(out / "detections.jsonl", (out / "detections.jsonl").stat().st_size - 1),
         lambda out: (out / "21.png").unlink(),  # a result that was deleted
         lambda out: (out / "sub" / "20.png").write_bytes(b""),  # or did not survive a power cut
         lambda out: (out / "labels" / "21.txt").unlink(),
