@@ -27,6 +27,7 @@ from yolo_max.bench.plan import Case, Plan
 from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import tables
+from yolo_max.bench.request import reference_point
 from yolo_max.bench.results import (
     ABSENT,
     FAILED,
@@ -455,6 +456,12 @@ def test_engines_are_chosen_by_key_in_the_order_of_the_registry() -> None:
         choose(["max", "tensorflow"])
 
 
+def test_ratios_refer_to_pytorch_or_else_to_the_first() -> None:
+    assert reference_point(["max", "torch", "openvino"], None) == "torch"
+    assert reference_point(["max", "openvino"], None) == "max"
+    assert reference_point(["max", "openvino"], "openvino") == "openvino"
+
+
 @pytest.mark.parametrize("key", ["torch", "onnxruntime", "openvino"])
 def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) -> None:
     """Through its own export and in two sizes, it gives PyTorch's raw head."""
@@ -510,7 +517,12 @@ def test_the_stock_graph_sits_other_sizes_out() -> None:
     ("arguments", "words"),
     [
         (["--engines", "max,nonsense"], "no engine 'nonsense'"),
-        (["--against", "nonsense"], "no engine 'nonsense'"),
+        (["--engines", ","], "engines is empty"),
+        (["--against", "nonsense"], "cannot refer to 'nonsense'"),
+        (
+            ["--engines", "max,openvino", "--against", "torch"],
+            "cannot refer to 'torch'; take one of max, openv",
+        ),
         (["--scenarios", "server"], "no scenario 'server'"),
         (["--rounds", "0"], "rounds is 0"),
         (["--seconds", "0"], "seconds is 0"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from yolo_max.bench import host
-from yolo_max.bench.engines import EngineSpec, Setup
+from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.fleet import SETUP_LIMIT, Tick
 from yolo_max.bench.plan import Plan
 from yolo_max.bench.process import WorkerError, WorkerProcess
@@ -53,15 +53,17 @@ class ColdStarts:
         self.notes: list[str] = []
 
     def run(self, specs: Sequence[EngineSpec], image: Path, rng: random.Random) -> list[ColdStart]:
-        """Starts each engine, and the command on one image, in random order.
+        """Starts each engine in random order, and among them, if it is ours, the command on one image.
 
         Failures are noted in ``notes``.
         """
         starts: list[ColdStart] = []
-        tasks = {spec.key: spec for spec in specs}
+        tasks: dict[str, EngineSpec | None] = {spec.key: spec for spec in specs}
+        if OURS in tasks:
+            tasks[COMMAND] = None
         for state in states(self._plan):
-            for key in rng.sample([COMMAND, *tasks], len(tasks) + 1):
-                spec = tasks.get(key)
+            for key in rng.sample(list(tasks), len(tasks)):
+                spec = tasks[key]
                 self._tick(f"cold start, {state} cache: {spec.label if spec else COMMAND}")
                 try:
                     starts.append(self._engine(spec, state) if spec else self._command(image, state))

@@ -144,9 +144,11 @@ def _not_x86() -> str | None:
     return None if machine in ("x86_64", "AMD64") else f"not measured on {machine}"
 
 
+OURS = "max"
+"""The key of the engine that `yolo-max detect` and `Detector` use."""
 RUNTIMES = "yolo_max.bench.runtimes"
 ENGINES: tuple[EngineSpec, ...] = (
-    EngineSpec("max", "MAX fused f32", f"{RUNTIMES}:MaxRuntime", packages=("max",), needs=_no_kernels),
+    EngineSpec(OURS, "MAX fused f32", f"{RUNTIMES}:MaxRuntime", packages=("max",), needs=_no_kernels),
     EngineSpec(
         "max-bf16",
         "MAX fused bf16",
@@ -191,9 +193,12 @@ def choose(keys: Sequence[str] | None, engines: Sequence[EngineSpec] = ENGINES) 
     """The engines of these keys, in the order of the registry; all of them for None.
 
     Raises:
-        UsageError: There is no such engine.
+        UsageError: There is no such engine, or none is chosen.
     """
     known = [spec.key for spec in engines]
     if unknown := [key for key in keys or () if key not in known]:
         raise UsageError(f"there is no engine {unknown[0]!r}; take some of {', '.join(known)}.")
-    return [spec for spec in engines if keys is None or spec.key in keys]
+    chosen = [spec for spec in engines if keys is None or spec.key in keys]
+    if not chosen:
+        raise UsageError(f"engines is empty; take some of {', '.join(known)}.")
+    return chosen

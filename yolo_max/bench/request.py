@@ -41,7 +41,7 @@ class Request:
         seconds: Of each timing.
         threads: All CPUs that this process may use by default.
         seed: Of the order of the engines.
-        against: Key of the engine that ratios refer to.
+        against: Key of the engine that ratios refer to; PyTorch by default, or the first one without it.
     """
 
     weights: str
@@ -54,7 +54,7 @@ class Request:
     seconds: float | None = None
     threads: int | None = None
     seed: int = 0
-    against: str = "torch"
+    against: str | None = None
 
     def run(self, progress: Progress) -> Results:
         """Measures.
@@ -66,15 +66,15 @@ class Request:
             EngineError: PyTorch's reference could not be computed.
         """
         specs = choose(self.engines)
-        choose([self.against])
         left_out = [spec for spec in specs if self.quick and self.engines is None and not spec.quick]
+        against = reference_point([spec.key for spec in specs], self.against)
         weights = load_weights(self.weights)
         stride = max(weights.meta.strides)
         plan = self._plan(parse_imgsz(weights.meta.imgsz if self.imgsz is None else self.imgsz, stride))
         with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
             inputs = Inputs(weights, self._images(Path(folder)), Path(folder))
             taking_part = [spec for spec in specs if spec not in left_out]
-            runner = Runner(plan, taking_part, inputs, self.against, left_out)
+            runner = Runner(plan, taking_part, inputs, against, left_out)
             with progress(runner.steps) as tick:
                 return runner.run(tick)
 
@@ -104,3 +104,12 @@ class Request:
         folder = self.images or here
         found = [each.path for each in find_images([str(folder)]) if isinstance(each, SourceImage)]
         return [path.resolve() for path in found]
+
+
+def reference_point(keys: Sequence[str], wanted: str | None) -> str:
+    """The engine that ratios refer to, which has to be one of these."""
+    if wanted is None:
+        return "torch" if "torch" in keys else keys[0]
+    if wanted not in keys:
+        raise UsageError(f"ratios cannot refer to {wanted!r}; take one of {', '.join(keys)}.")
+    return wanted

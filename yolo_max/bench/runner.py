@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from yolo_max import __version__
 from yolo_max.bench import cold, host
-from yolo_max.bench.engines import EngineSpec, Setup
+from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.fleet import CALL_LIMIT, SETUP_LIMIT, Fleet, Tick
 from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
 from yolo_max.bench.process import WorkerError, WorkerProcess
@@ -101,8 +101,8 @@ class Runner:
         if END_TO_END in plan.scenarios:
             steps += engines * plan.rounds
         if COLD_START in plan.scenarios:
-            steps += len(cold.states(plan)) * (engines + 1)
-        return steps + len(GROWTH_IMAGES) * (GROWTH in plan.scenarios)
+            steps += len(cold.states(plan)) * (engines + self._with_ours)
+        return steps + len(GROWTH_IMAGES) * (GROWTH in plan.scenarios and self._with_ours)
 
     def run(self, tick: Tick) -> Results:
         """Measures everything.
@@ -133,7 +133,7 @@ class Runner:
             starts = cold.ColdStarts(self.plan, self._setup(self.plan.threads), self.inputs.work, self._tick)
             self.results.cold = starts.run(self._running(), self.inputs.images[0], self._rng)
             self.results.notes += starts.notes
-        if GROWTH in self.plan.scenarios:
+        if GROWTH in self.plan.scenarios and self._with_ours:
             self._stream()
         self.results.host |= disturbance.summary()
         self.results.seconds = perf_counter() - start
@@ -145,6 +145,10 @@ class Runner:
 
     def _running(self) -> list[EngineSpec]:
         return [spec for spec in self._specs if self.results.engine(spec.key).state == RAN]
+
+    @property
+    def _with_ours(self) -> bool:
+        return any(spec.key == OURS for spec in self._running())
 
     def _setup(self, threads: int) -> Setup:
         return Setup(str(self._weights_file), str(self._onnx), threads)

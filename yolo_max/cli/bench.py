@@ -73,7 +73,10 @@ def bench(
         ),
     ] = None,
     seed: Annotated[int, option(HOW, "Of the order of the engines.", metavar="N")] = 0,
-    against: Annotated[str, option(OUTPUT, "The engine that ratios refer to.", metavar="ENGINE")] = "torch",
+    against: Annotated[
+        str | None,
+        option(OUTPUT, "The engine that ratios refer to.", metavar="ENGINE", show_default="torch"),
+    ] = None,
     out: Annotated[
         Path, option(OUTPUT, "Folder for bench.json, bench.html and plots.", "--out", "-o", metavar="FOLDER")
     ] = Path("runs/bench"),
@@ -95,13 +98,14 @@ def bench(
     from yolo_max.bench.report.tables import headline, tables
     from yolo_max.bench.report.text import show
     from yolo_max.bench.report.write import make_folder, write_all
-    from yolo_max.bench.request import Request
+    from yolo_max.bench.request import Request, reference_point
     from yolo_max.bench.results import Results
 
     make_folder(out)
     if again is not None:
         results = Results.read(again)
-        results.against = against
+        keys = [engine.key for engine in results.engines]
+        results.against = reference_point(keys, against or results.against)
     else:
         results = Request(
             weights=weights,
