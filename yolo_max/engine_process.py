@@ -2,8 +2,8 @@
 
 MAX's threads take time from PyTorch's in the same process and the other way round, so two engines are only
 compared fairly in two processes, one after the other. The parent sends one `Job` as JSON, the child answers
-with a line of JSON for each image; raw heads go through files, which the parent removes when it has read
-them.
+on a pipe of its own with a line of JSON for each image, so that whatever a library prints comes between no
+messages; raw heads go through files, which the parent removes when it has read them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -111,16 +112,23 @@ class EngineProcess:
         # The child imports the same package, wherever it was imported from.
         root = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        reading, writing = os.pipe()
+        self._channel: IO[str] = os.fdopen(reading)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(writing)],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[writing],
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        finally:
+            os.close(writing)
         try:
             assert self._process.stdin is not None
-            with self._process.stdin as pipe:
+            # A child that is dead already says why below.
+            with suppress(BrokenPipeError), self._process.stdin as pipe:
                 pipe.write(json.dumps(asdict(job)).encode())
             ready = self._receive()
             self._names = {int(key): name for key, name in ready["names"].items()}
@@ -147,13 +155,11 @@ class EngineProcess:
         """Ends the child."""
         self._process.kill()
         self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._channel.close()
         self._log.close()
 
     def _receive(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._channel:
             message: dict[str, Any] = json.loads(line)
             if "report" in message:
                 self._report(message["report"])
@@ -171,9 +177,7 @@ class EngineProcess:
 
 def _main() -> None:
     """The child."""
-    # What libraries print must not come between the messages, so they print on stderr.
-    with os.fdopen(os.dup(1), "w") as channel:
-        os.dup2(2, 1)
+    with os.fdopen(int(sys.argv[1]), "w") as channel:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
 
         def send(message: Mapping[str, Any]) -> None:

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import numpy as np
+import pytest
+from fakes import fake_weights, write_image
+
+from yolo_max import cli, compare, weights
+from yolo_max.compare import Comparison, Settings
+from yolo_max.detections import Detections
+from yolo_max.errors import ExitCode
+from yolo_max.parity import TensorDifference
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    return [str(write_image(tmp_path / "in" / f"{name}.png", seed)) for seed, name in enumerate("abcde")]
+
+
+def _compare(
+    monkeypatch: pytest.MonkeyPatch, images: list[str], settings: Settings | None = None, **nudges: Any
+) -> Comparison:
+    comparisons.install(monkeypatch, fake_weights(), **nudges)
+    return compare.compare(settings or Settings(fake_weights()), images)
+
+
+def test_engines_that_agree(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    comparison = _compare(monkeypatch, images, max=comparisons.rounding())
+    assert comparison.verdict.holds
+    assert [image.path for image in comparison.images] == images
+    counts = comparison.counts()
+    assert counts["matched"] > 5
+    assert (counts["only_max"], counts["only_torch"], counts["excused"]) == (0, 0, 0)
+    distributions = comparison.distributions()
+    assert 0 < distributions["head_difference"]["p50"] <= distributions["head_difference"]["p100"] < 1e-4
+    assert comparison.speed()["max"]["infer_ms_p50"] == 20
+    assert comparison.speed()["torch"]["total_ms_p50"] == 61
+    assert comparison.info == {"torch": {"threads": 1}, "max": {"threads": 1}}
+
+
+def test_engines_that_do_not(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    comparison = _compare(monkeypatch, images, max=comparisons.without_best)
+    assert not comparison.verdict.holds
+    assert comparison.counts()["only_torch"] == len(images)
+    assert comparison.counts()["excused"] == 0
+    assert all(failure.startswith(str(Path(images[0]).parent)) for failure in comparison.verdict.failures)
+
+
+def test_the_worst_image_comes_first(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    broken: list[int] = []
+
+    def break_the_third(head: np.ndarray) -> np.ndarray:
+        broken.append(1)
+        return comparisons.without_best(head) if len(broken) == 3 else head
+
+    comparison = _compare(monkeypatch, images, max=break_the_third)
+    worst = comparison.worst_first()
+    assert worst[0].path == images[2]
+    assert not worst[0].verdict.holds
+    assert all(image.verdict.holds for image in worst[1:])
+
+
+def test_a_score_at_the_threshold_is_excused(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    """One engine puts a box a hair above the threshold, the other a hair below: nobody is wrong."""
+
+    def at(score: float) -> Any:
+        def nudge(head: np.ndarray) -> np.ndarray:
+            head = head.copy()
+            head[0, 64:] = (np.log(score / (1 - score)), -20, -20)
+            return head
+
+        return nudge
+
+    comparison = _compare(monkeypatch, images[:1], max=at(0.25001), torch=at(0.24999))
+    assert comparison.verdict.holds
+    assert comparison.counts()["only_max"] == comparison.counts()["excused"] == 1
+
+
+def test_other_pixels_are_a_failure(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    (image,) = _compare(monkeypatch, images[:1]).images
+    assert image.verdict.holds
+    assert replace(image, same_pixels=False).verdict.failures == ("the engines saw different pixels",)
+
+
+def test_a_layer_out_of_bounds_is_a_failure(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    comparison = _compare(monkeypatch, images)
+    layers = (TensorDifference("model.3 Conv", 1.0, 2.0), TensorDifference("head", 0.0, 1.0))
+    assert replace(comparison, layers=layers).verdict.failures == (
+        "model.3 Conv differs by 1, more than 0.0005 (values up to 2)",
+    )
+
+
+def test_raw_heads_are_bounded_and_removed(
+    monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    whole = _compare(monkeypatch, images)
+    head = 4 * 84 * 67
+    monkeypatch.setattr(compare, "HEAD_BYTES", 2 * 2 * head)
+    process = comparisons.install(monkeypatch, fake_weights())
+    most = 0
+
+    def count(_: object) -> None:
+        nonlocal most
+        most = max(most, len(list(tmp_path.glob("temporary/*/*.npy"))))
+
+    said: list[str] = []
+    parts = compare.compare(Settings(fake_weights()), images, on_image=count, on_progress=said.append)
+    assert [(job.engine, len(job.paths)) for job in process.jobs] == [
+        *(("torch", 2), ("max", 2)),
+        *(("torch", 2), ("max", 2)),
+        *(("torch", 1), ("max", 1)),
+    ]
+    assert most <= 2
+    assert not list(tmp_path.glob("temporary/*"))
+    assert [image.path for image in parts.images] == [image.path for image in whole.images]
+    assert parts.counts() == whole.counts()
+    assert said[:4] == ["PyTorch", "PyTorch", "MAX", "MAX"]
+
+
+def test_unreadable_images(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    Path(images[1]).write_bytes(b"no image")
+    comparison = _compare(monkeypatch, images)
+    assert len(comparison.images) == 4
+    assert list(comparison.unreadable) == [images[1]]
+
+
+def test_options_reach_the_engines(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    process = comparisons.install(monkeypatch, fake_weights())
+    settings = Settings(fake_weights(), "torch", {"conf": 0.5, "imgsz": 64}, {"kernels": "stock"})
+    compare.compare(settings, images[:1])
+    assert [job.options for job in process.jobs] == [
+        {"conf": 0.5, "imgsz": 64},
+        {"conf": 0.5, "imgsz": 64, "kernels": "stock"},
+    ]
+    assert settings.postprocess.conf == 0.5
+
+
+def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
+    """It shows no raw heads; MAX's own then says what rounding excuses."""
+    settings = Settings(fake_weights(), "ultralytics")
+    comparison = _compare(monkeypatch, images, settings)
+    assert comparison.verdict.holds
+    assert all(image.head is None for image in comparison.images)
+    assert "head_difference" not in comparison.distributions()
+    assert not _compare(monkeypatch, images, settings, ultralytics=comparisons.without_best).verdict.holds
+
+
+# The command
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs ``yolo-max compare`` on fake engines, in this process."""
+    loaded = fake_weights()
+    monkeypatch.setattr(weights, "load_weights", lambda _: loaded)
+
+    def run(*arguments: str, **nudges: Any) -> int:
+        comparisons.install(monkeypatch, loaded, **nudges)
+        return cli.run(["compare", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *arguments])
+
+    return run
+
+
+def test_writes_everything(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
+    assert command() == ExitCode.OK
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")) == [
+        "compare.json",
+        "images",
+        *(f"images/{name}.png" for name in "abcde"),
+        "report.html",
+    ]
+    out, err = capfd.readouterr()
+    assert "Parity holds on 5 images." in out
+    assert "Compiling MAX." in err
+    record = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert record["verdict"] == {"holds": True, "failures": []}
+    assert record["counts"]["matched"] == sum(image["matched"] for image in record["images"]) > 0
+    assert record["host"]["packages"]["torch"]
+
+
+def test_exit_code_of_a_difference(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
+    assert command(max=comparisons.without_best) == ExitCode.PARITY
+    assert "Parity does not hold on 5 images." in capfd.readouterr().out
+    record = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert len(record["images"][0]["only_torch"]) == 1
+    assert record["images"][0]["only_torch"][0].keys() == {
+        "class_id",
+        "class_name",
+        "confidence",
+        "xyxy",
+        "excused",
+    }
+
+
+def test_exit_code_of_unreadable_images(command: Any, images: list[str], capfd: Any) -> None:
+    Path(images[1]).write_bytes(b"no image")
+    assert command() == ExitCode.SOME_IMAGES_FAILED
+    assert f"Not compared: {images[1]}" in capfd.readouterr().err
+    for image in images:
+        Path(image).write_bytes(b"no image")
+    assert command() == ExitCode.SOURCE
+    assert "none of 5 images can be read" in capfd.readouterr().err
+
+
+def test_json_on_stdout(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
+    assert command("--json", "--no-save") == ExitCode.OK
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert json.loads(out) == json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert not (tmp_path / "out" / "images").exists()
+
+
+def test_broken_numbers_are_still_json(command: Any, images: list[str], tmp_path: Path) -> None:
+    def broken(head: np.ndarray) -> np.ndarray:
+        head = head.copy()
+        head[head[:, 64:].max(axis=1).argmin(), :64] = np.nan
+        return head
+
+    assert command("--quiet", max=broken) == ExitCode.PARITY
+    text = (tmp_path / "out" / "compare.json").read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(name))["images"][0]["head"] == {
+        "difference": None,
+        "box_px": None,
+        "score": None,
+    }
+
+
+def test_quiet(command: Any, images: list[str], capfd: Any) -> None:
+    assert command("--quiet") == ExitCode.OK
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--baseline", "tensorflow"], "there is no baseline 'tensorflow'; take torch or ultralytics."),
+        (["--conf", "2"], "conf is 2.0, but it must lie between 0 and 1."),
+        (["--classes", "cat"], "no class 'cat'"),
+        (["--imgsz", "wide"], "imgsz is 'wide'"),
+    ],
+)
+def test_mistakes(command: Any, images: list[str], capfd: Any, arguments: list[str], message: str) -> None:
+    assert command(*arguments) == ExitCode.USAGE
+    assert message in capfd.readouterr().err
+
+
+def test_side_by_side_shows_who_found_what(
+    monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path
+) -> None:
+    from yolo_max.side_by_side import ALONE_COLOR, GAP, MAX_COLOR, REFERENCE_COLOR, side_by_side
+
+    (image,) = _compare(monkeypatch, images[:1], max=comparisons.without_best).images
+    width = 200
+    canvas = np.zeros((160, width, 3), np.uint8)
+    scaled = [
+        Detections(d.xyxy * np.float32(3), d.confidence, d.class_id, d.names, (160, width))
+        for d in (image.ours, image.reference)
+    ]
+    picture = side_by_side(canvas, replace(image, ours=scaled[0], reference=scaled[1]))
+    assert picture.shape == (160, 2 * width + GAP, 3)
+    left, right = picture[:, :width], picture[:, width + GAP :]
+
+    def has(part: np.ndarray, color: tuple[int, int, int]) -> bool:
+        return bool((part == color).all(axis=-1).any())
+
+    assert (has(left, REFERENCE_COLOR), has(left, ALONE_COLOR), has(left, MAX_COLOR)) == (True, True, False)
+    assert (has(right, REFERENCE_COLOR), has(right, ALONE_COLOR), has(right, MAX_COLOR)) == (
+        False,
+        False,
+        True,
+    )
+
+
+# The real thing
+
+COMMAND = str(Path(sys.executable).with_name("yolo-max"))
+
+
+@pytest.mark.usefixtures("demo_engine")  # so that its graph is compiled
+def test_the_bundled_images(demo_weights: Path, scenes: list[Path], tmp_path: Path) -> None:
+    """The installed command, two real engines, and nothing to excuse."""
+    done = subprocess.run(
+        [
+            *(COMMAND, "compare", *map(str, scenes)),
+            *("--weights", str(demo_weights), "--out", str(tmp_path), "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert len(record["images"]) == len(scenes)
+    assert record["counts"]["matched"] > 20
+    assert record["engines"]["max"]["kernels"] == "fused"
+    assert record["engines"]["torch"]["source"] == "safetensors"
+
+
+@pytest.mark.usefixtures("coco_engine")
+def test_the_photographs(coco_weights: Path, shared: Path, tmp_path: Path) -> None:
+    """On 64 photographs, the same detections as PyTorch's fused module under the rubric."""
+    done = subprocess.run(
+        [
+            *(COMMAND, "compare", str(shared / "coco" / "images")),
+            *("--weights", str(coco_weights), "--out", str(tmp_path), "--json", "--no-save"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert len(record["images"]) == 64
+    assert record["counts"]["matched"] > 200
+    assert record["engines"]["torch"]["source"] == "checkpoint"
+
+
+@pytest.mark.usefixtures("coco_engine")
+def test_ultralytics_own_predictor(coco_weights: Path, photographs: list[Path], tmp_path: Path) -> None:
+    arguments = [*map(str, photographs[:8]), "--weights", str(coco_weights), "--out", str(tmp_path)]
+    done = subprocess.run(
+        [COMMAND, "compare", *arguments, "--baseline", "ultralytics"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == ExitCode.ENGINE:
+        assert "Ultralytics' predictor cannot be compared with, since it does not import here" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import checkpoints
+import numpy as np
+import pytest
+from fakes import write_image
+
+from yolo_max.detector import Detector
+from yolo_max.engine_process import EngineProcess, Job
+from yolo_max.errors import EngineError, UsageError, WeightsError
+from yolo_max.images import read_image
+from yolo_max.letterbox import letterbox
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("process") / "tiny.pt"
+    path.write_bytes(checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table())))
+    return str(path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[str]:
+    paths = [str(write_image(tmp_path / f"{name}.png", seed)) for seed, name in enumerate("abc")]
+    Path(paths[1]).write_bytes(b"no image")
+    return paths
+
+
+OPTIONS = {"imgsz": 64, "conf": 0.01, "threads": 1}
+
+
+def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:
+    detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
+    with EngineProcess(Job("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
+        assert process.name == "PyTorch"
+        assert process.info == {"imgsz": [64, 64], "threads": 1, "source": "checkpoint"}
+        outcomes = list(process)
+    assert [outcome.path for outcome in outcomes] == images
+    assert outcomes[1].error is not None
+    assert outcomes[1].detections is None
+    for outcome in (outcomes[0], outcomes[2]):
+        assert outcome.error is None
+        assert outcome.detections == detector(outcome.path)
+        assert outcome.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
+        canvas, _ = letterbox(read_image(outcome.path), (64, 64))
+        np.testing.assert_allclose(outcome.take_head(), detector.engine(canvas[None])[0], atol=1e-4)
+    assert outcomes[0].pixels_sha256 != outcomes[2].pixels_sha256
+    assert not list(tmp_path.glob("*.npy"))
+
+
+def test_without_heads(checkpoint: str, images: list[str]) -> None:
+    """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
+    with EngineProcess(Job("torch", checkpoint, images, OPTIONS, multi_label=True)) as process:
+        outcomes = list(process)
+    detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
+    detector.postprocess = replace(detector.postprocess, multi_label=True)
+    assert outcomes[0].detections == detector(images[0])
+    assert outcomes[1].error is not None
+    assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "message"),
+    [
+        (Job("tensorflow", "{}", []), UsageError, "There is no engine 'tensorflow'"),
+        (Job("torch", "nowhere.pt", []), WeightsError, "nowhere.pt"),
+        (Job("torch", "{}", [], {"conf": 2}), UsageError, "conf is 2"),
+        (Job("ultralytics", "weights.safetensors", []), WeightsError, "weights.safetensors"),
+    ],
+)
+def test_errors_of_the_child_are_raised_here(
+    checkpoint: str, job: Job, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        EngineProcess(replace(job, weights=job.weights.format(checkpoint)))
+
+
+def test_a_child_that_dies(checkpoint: str, images: list[str]) -> None:
+    with EngineProcess(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+        outcomes = iter(process)
+        next(outcomes)
+        os.kill(process._process.pid, signal.SIGKILL)
+        with pytest.raises(EngineError, match="the PyTorch engine died: signal SIGKILL"):
+            list(outcomes)
+
+
+def test_a_child_that_cannot_start(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "nonsense")
+    with pytest.raises(EngineError, match="the PyTorch engine died: "):
+        EngineProcess(Job("torch", checkpoint, []))
+
+
+def test_no_child_outlives_its_use(checkpoint: str, images: list[str]) -> None:
+    with EngineProcess(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+        child = process._process
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_what_a_library_prints_is_no_message(
+    checkpoint: str, images: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import atexit\nprint('hello', flush=True)\natexit.register(print, 'bye')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    with EngineProcess(Job("torch", checkpoint, images[:1], OPTIONS)) as process:
+        assert [outcome.error for outcome in process] == [None]

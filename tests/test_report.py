@@ -1,0 +1,241 @@
+"""The report: what it says, that it needs nothing but itself, and that a browser shows it as it should."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import numpy as np
+import pytest
+from fakes import fake_weights, write_image
+
+from yolo_max.compare import Comparison, Settings, compare
+from yolo_max.comparison_folder import ComparisonFolder
+from yolo_max.images import read_image
+from yolo_max.parity import TensorDifference
+from yolo_max.report import Picture, render
+from yolo_max.sources import SourceImage, find_images
+
+NAMES = ["b.png", "a.png", "<i>&'\".png", "d.png"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed, name in enumerate(NAMES):
+        write_image(tmp_path / "in" / name, seed)
+    return tmp_path
+
+
+def _compare(folder: Path, monkeypatch: pytest.MonkeyPatch, **nudges: Any) -> Comparison:
+    comparisons.install(monkeypatch, fake_weights(), **nudges)
+    return compare(Settings(fake_weights()), [str(folder / "in" / name) for name in NAMES])
+
+
+def _write(comparison: Comparison, folder: Path) -> Path:
+    found = [each for each in find_images([folder / "in"]) if isinstance(each, SourceImage)]
+    out = ComparisonFolder(folder / "out", found)
+    for image in comparison.images:
+        out.add(image)
+    return out.finish(comparison)[1][0]
+
+
+class _Links(HTMLParser):
+    """Everything that a page would fetch, and whether its tags are in order."""
+
+    VOID = frozenset({"meta", "img", "br", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def _parse(page: str) -> _Links:
+    parser = _Links()
+    parser.feed(page)
+    assert parser.open == []
+    return parser
+
+
+def _text(page: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+def test_says_what_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = _compare(folder, monkeypatch, max=comparisons.rounding())
+    text = _text(_write(comparison, folder).read_text())
+    assert "Parity holds 4 images through PyTorch and MAX with fake.safetensors at 64 × 64" in text
+    assert f"{comparison.counts()['matched']} detections matched" in text
+    assert "3.00 × MAX's speed over PyTorch's, in the network" in text
+    assert "PyTorch 60.0 ms MAX 20.0 ms" in text
+    assert "yolo-max 0.1.0" in text
+
+
+def test_says_what_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _write(_compare(folder, monkeypatch, max=comparisons.without_best), folder).read_text()
+    text = _text(page)
+    assert "Parity does not hold" in text
+    assert "4 of 4 images out of bounds" in text
+    assert "MAX lacks 1 of" in text
+    assert page.count('<tr class="failed">') == 4
+
+
+def test_needs_nothing_but_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _write(_compare(folder, monkeypatch), folder)
+    page = path.read_text()
+    links = _parse(page).links
+    assert sum(link.startswith("data:image/jpeg;base64,") for link in links) == 4
+    for link in links:
+        if not link.startswith("data:"):
+            assert link.startswith("images/")
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", re.sub(r"data:[^\"]*", "", page))
+
+
+def test_links_lead_to_the_pictures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import unquote
+
+    path = _write(_compare(folder, monkeypatch), folder)
+    links = [link for link in _parse(path.read_text()).links if not link.startswith("data:")]
+    pictures = [path.parent / unquote(link) for link in links]
+    assert sorted(picture.name for picture in pictures) == sorted(NAMES)
+    for picture in pictures:
+        assert read_image(picture).shape == (40, 128, 3)
+
+
+def test_names_are_not_markup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = _compare(folder, monkeypatch)
+    page = _write(replace(comparison, unreadable={"<script>x</script>": "<b>"}), folder).read_text()
+    _parse(page)
+    assert "<i>" not in page.partition("<tbody>")[2]
+    assert "<script>x" not in page
+    assert "<li>&lt;script&gt;x&lt;/script&gt;: &lt;b&gt;</li>" in page
+
+
+def test_shows_layers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = (
+        TensorDifference("model.0 Conv", 1e-5, 3.0, 2e-6, 1e-6),
+        TensorDifference("model.1 C2f", 1.5, 3.0),
+    )
+    comparison = replace(_compare(folder, monkeypatch), layers=layers)
+    page = _write(comparison, folder).read_text()
+    assert "model.0 Conv 3 1.0e-05 0.0005 2.00" in _text(page)
+    assert '<td class="over">1.5</td>' in page
+
+
+def test_a_folder_without_a_detection(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(head: np.ndarray) -> np.ndarray:
+        return np.full_like(head, -20)
+
+    comparison = _compare(folder, monkeypatch, max=nothing, torch=nothing)
+    assert comparison.verdict.holds
+    _parse(_write(comparison, folder).read_text())
+
+
+def test_infinite_differences(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(head: np.ndarray) -> np.ndarray:
+        head = head.copy()
+        head[head[:, 64:].max(axis=1).argmin(), :64] = np.nan
+        return head
+
+    text = _text(_write(_compare(folder, monkeypatch, max=broken), folder).read_text())
+    assert "inf" in text
+    assert "nan" not in text
+
+
+def test_pictures_that_were_not_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = _compare(folder, monkeypatch)
+    page = render(comparison, {image.path: Picture(None, None) for image in comparison.images})
+    assert _parse(page).links == []
+    assert page.count("<tr><td") == 4 + 5  # images, and rows of the table of differences
+
+
+# In a browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SWITCHES = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--virtual-time-budget=5000",
+)
+PROBE = """
+<script>
+addEventListener("load", function () {
+  var said = [];
+  addEventListener("error", function (event) { said.push("error " + event.message); });
+  function names() {
+    return Array.prototype.map.call(document.querySelectorAll("#images .name"), function (each) {
+      return each.textContent;
+    }).join("|");
+  }
+  var buttons = document.querySelectorAll("#images button");
+  buttons[0].click(); said.push(names());
+  buttons[0].click(); said.push(names());
+  buttons[2].click();
+  said.push(document.querySelectorAll("#images tbody tr")[0].cells[2].textContent);
+  said.push(document.querySelectorAll("#images [aria-sort]").length);
+  said.push(document.documentElement.scrollWidth <= innerWidth);
+  said.push(Array.prototype.every.call(document.images, function (each) { return each.naturalWidth > 0; }));
+  said.push(getComputedStyle(document.body).backgroundColor);
+  var out = document.createElement("pre");
+  out.id = "said";
+  out.textContent = JSON.stringify(said);
+  document.body.appendChild(out);
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the report with")
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(500, "light"), (760, "dark"), (1280, "light"), (2200, "dark")]
+)
+def test_in_a_browser(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """It sorts, fits into the window, shows its pictures, and follows the scheme of the desktop."""
+    page = _write(_compare(folder, monkeypatch, max=comparisons.without_best), folder).read_text()
+    probed = tmp_path / "probed.html"
+    probed.write_text(page.replace("</body>", f"{PROBE}</body>"))
+    done = subprocess.run(
+        [
+            str(CHROMIUM),
+            *SWITCHES,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={width},900",
+            f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}",
+            f"--screenshot={tmp_path / 'page.png'}",
+            "--dump-dom",
+            probed.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    found = re.search(r'<pre id="said">(.*?)</pre>', done.stdout)
+    assert found, done.stderr
+    ascending, descending, *rest, background = json.loads(html.unescape(found[1]))
+    assert ascending.split("|") == sorted(NAMES)
+    assert descending.split("|") == ascending.split("|")[::-1]
+    assert rest == ["1", 1, True, True]
+    assert background == ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(246, 247, 249)")
