@@ -1,22 +1,15 @@
-"""Mistakes that a port of YOLOv8 has been seen to make: each of them must break the parity gate.
-
-Where the mistake is made does not matter to the gate, which holds two sides against each other; it is made on
-whichever side it costs no compiling.
-"""
+"""The known mistakes of such ports: each of them must break the parity gate, where all else agrees."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import checkpoints
+import mistakes
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from yolo_max.engine import MaxEngine
 from yolo_max.fates import Fates
@@ -24,7 +17,7 @@ from yolo_max.images import read_image
 from yolo_max.layers import MaxLayers
 from yolo_max.letterbox import Letterbox
 from yolo_max.parity import DetectionDifference, HeadDifference, TensorDifference, Verdict, judge
-from yolo_max.postprocess import Postprocess, sigmoid
+from yolo_max.postprocess import Postprocess
 from yolo_max.reference import TorchEngine
 from yolo_max.weights import Weights, load_weights
 
@@ -42,47 +35,44 @@ def reference(demo: Weights) -> TorchEngine:
 
 
 @pytest.fixture(scope="module")
-def photos(scenes: list[Path]) -> list[NDArray[np.uint8]]:
+def pictures(scenes: list[Path]) -> list[NDArray[np.uint8]]:
     """Images that are not square, so that each has bars on one pair of sides."""
     images = [read_image(scene) for scene in scenes]
     return [image for image in images if image.shape[0] != image.shape[1]][:3]
 
 
-def _letterboxed(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Letterbox]:
-    geometry = Letterbox.fit((image.shape[0], image.shape[1]), CANVAS)
-    return geometry.render(image), geometry
-
-
-def _heads(
+def _before_nms(
     engine: MaxEngine,
     reference: TorchEngine,
-    images: list[NDArray[np.uint8]],
-    mutate: Callable[[NDArray[np.uint8], Letterbox], NDArray[np.uint8]] = lambda canvas, _: canvas,
+    pictures: list[NDArray[np.uint8]],
+    mistake: Callable[[NDArray[np.uint8], Letterbox], NDArray[np.uint8]] = lambda canvas, _: canvas,
 ) -> Verdict:
-    """The gate before NMS; ``mutate`` changes what MAX sees."""
+    """The gate before NMS; a mistake is in the pixels that MAX sees."""
     verdicts = []
-    for image in images:
-        canvas, geometry = _letterboxed(image)
-        ours, theirs = engine(mutate(canvas, geometry)[None])[0], reference(canvas[None])[0]
+    for picture in pictures:
+        geometry = Letterbox.fit((picture.shape[0], picture.shape[1]), CANVAS)
+        canvas = geometry.render(picture)
+        ours, theirs = engine(mistake(canvas, geometry)[None])[0], reference(canvas[None])[0]
         verdicts.append(HeadDifference.between(ours, theirs, CANVAS).verdict)
     return judge(verdicts)
 
 
-def _detections(
+def _after_nms(
     engine: MaxEngine,
     reference: TorchEngine,
-    images: list[NDArray[np.uint8]],
-    names: Any,
-    mutate_head: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda head: head,
-    mutate_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
+    pictures: list[NDArray[np.uint8]],
+    names: dict[int, str],
+    in_head: Callable[[NDArray[np.float32], float], NDArray[np.float32]] = lambda head, _: head,
+    in_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
 ) -> Verdict:
-    """The gate after NMS; the mutations are on MAX's side."""
+    """The gate after NMS; a mistake is on MAX's side."""
     postprocess = Postprocess(names)
     verdicts = []
-    for image in images:
-        canvas, geometry = _letterboxed(image)
-        ours, theirs = engine(canvas[None])[0], reference(canvas[None])[0]
-        found = postprocess(mutate_head(ours.copy()), mutate_geometry(geometry))
+    for picture in pictures:
+        geometry = Letterbox.fit((picture.shape[0], picture.shape[1]), CANVAS)
+        canvas = geometry.render(picture)[None]
+        ours, theirs = engine(canvas)[0], reference(canvas)[0]
+        found = postprocess(in_head(ours, postprocess.conf), in_geometry(geometry))
         expected, fates = postprocess(theirs, geometry), Fates.of(theirs, geometry, postprocess)
         assert len(expected)
         verdicts.append(DetectionDifference.between(found, expected, fates).verdict)
@@ -90,124 +80,67 @@ def _detections(
 
 
 def test_without_a_mistake_the_gate_is_open(
-    demo_engine: MaxEngine, reference: TorchEngine, photos: list[NDArray[np.uint8]], demo: Weights
+    demo_engine: MaxEngine, reference: TorchEngine, pictures: list[NDArray[np.uint8]], demo: Weights
 ) -> None:
-    assert len(photos) == 3
-    _heads(demo_engine, reference, photos).require()
-    _detections(demo_engine, reference, photos, demo.meta.names).require()
+    assert len(pictures) == 3
+    _before_nms(demo_engine, reference, pictures).require()
+    _after_nms(demo_engine, reference, pictures, dict(demo.meta.names)).require()
 
 
 def test_batchnorm_folded_with_another_eps(tmp_path: Path) -> None:
     """PyTorch's default of 1e-5, where Ultralytics sets 1e-3: on small variances it is everything."""
     model = checkpoints.detection_model(checkpoints.tiny_table())
     (tmp_path / "right.pt").write_bytes(checkpoints.checkpoint(model))
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.eps == 1e-3
-            module.eps = 1e-5
+    mistakes.fold_with_eps(model)
     (tmp_path / "wrong.pt").write_bytes(checkpoints.checkpoint(model))
-    right, wrong = load_weights(tmp_path / "right.pt"), load_weights(tmp_path / "wrong.pt")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
-    expected = TorchEngine(right).layers(pixels)
-    for weights, holds in ((right, True), (wrong, False)):
-        layers = MaxLayers(weights, imgsz=(64, 96), batch=2, kernels="fused").layers(pixels)
-        # In the very first layer and at the end of it all.
-        for ours, theirs in ((layers[0], expected[0]), (layers[-1], expected[-1])):
-            assert TensorDifference.between("layer", ours, theirs).verdict.holds is holds
+    expected = TorchEngine(tmp_path / "right.pt").layers(pixels)
+    for name, holds in (("right.pt", True), ("wrong.pt", False)):
+        engine = MaxLayers(load_weights(tmp_path / name), imgsz=(64, 96), batch=2, kernels="fused")
+        layers = engine.layers(pixels)
+        # In the very first layer, and at the end of it all.
+        for index in (0, -1):
+            assert TensorDifference.between("layer", layers[index], expected[index]).verdict.holds is holds
 
 
-class _ZeroPadded(torch.nn.Module):  # type: ignore[misc]
-    def forward(self, x: Any) -> Any:
-        return functional.max_pool2d(functional.pad(x, (2, 2, 2, 2)), 5, 1)
-
-
-class _WrongAxes(torch.nn.Module):  # type: ignore[misc]
-    """An NCHW tensor given to a pool that takes NHWC: it pools over channels and rows."""
-
-    def forward(self, x: Any) -> Any:
-        return functional.max_pool2d(x.permute(0, 3, 1, 2), 5, 1, 2).permute(0, 2, 3, 1)
-
-
-def _pool(reference: TorchEngine, pool: torch.nn.Module) -> None:
-    (block,) = (each for each in reference.module.model if type(each).__name__ == "SPPF")
-    block.m = pool
-
-
-def _upsample(reference: TorchEngine, mode: str) -> None:
-    for index in (10, 13):
-        reference.module.model[index].mode = mode
-        reference.module.model[index].align_corners = False
-
-
-MISTAKES_IN_THE_NETWORK: dict[str, Callable[[TorchEngine], None]] = {
-    "max-pool padded with zeros": lambda reference: _pool(reference, _ZeroPadded()),
-    "max-pool given NCHW": lambda reference: _pool(reference, _WrongAxes()),
-    "bicubic upsampling": lambda reference: _upsample(reference, "bicubic"),
-    "bilinear upsampling": lambda reference: _upsample(reference, "bilinear"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES_IN_THE_NETWORK)
-def test_mistake_in_the_network(
-    demo_engine: MaxEngine, reference: TorchEngine, photos: list[NDArray[np.uint8]], mistake: str
+@pytest.mark.parametrize("mistake", mistakes.IN_THE_NETWORK)
+def test_mistakes_in_the_network(
+    demo_engine: MaxEngine, reference: TorchEngine, pictures: list[NDArray[np.uint8]], mistake: str
 ) -> None:
-    MISTAKES_IN_THE_NETWORK[mistake](reference)
-    verdict = _heads(demo_engine, reference, photos)
+    mistakes.IN_THE_NETWORK[mistake](reference.module)
+    verdict = _before_nms(demo_engine, reference, pictures)
     assert any(failure.startswith("head differs") for failure in verdict.failures)
 
 
-def _swapped_pads(canvas: NDArray[np.uint8], geometry: Letterbox) -> NDArray[np.uint8]:
-    """The same picture with its bars at the wrong sides: shifted, as far as it goes."""
-    down, right = geometry.pad_left - geometry.pad_top, geometry.pad_top - geometry.pad_left
-    return np.roll(canvas, (down, right), axis=(0, 1))
-
-
-MISTAKES_IN_THE_PIXELS: dict[str, Callable[[NDArray[np.uint8], Letterbox], NDArray[np.uint8]]] = {
-    "BGR for RGB": lambda canvas, _: canvas[..., ::-1],
-    "pads swapped": _swapped_pads,
-    "one row further down": lambda canvas, _: np.roll(canvas, 1, axis=0),
-    "rows for columns": lambda canvas, _: canvas.swapaxes(0, 1),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES_IN_THE_PIXELS)
-def test_mistake_in_the_pixels(
-    demo_engine: MaxEngine, reference: TorchEngine, photos: list[NDArray[np.uint8]], mistake: str
+@pytest.mark.parametrize("mistake", mistakes.IN_THE_PIXELS)
+def test_mistakes_in_the_pixels(
+    demo_engine: MaxEngine, reference: TorchEngine, pictures: list[NDArray[np.uint8]], mistake: str
 ) -> None:
-    verdict = _heads(demo_engine, reference, photos, MISTAKES_IN_THE_PIXELS[mistake])
+    verdict = _before_nms(demo_engine, reference, pictures, mistakes.IN_THE_PIXELS[mistake])
     assert any(failure.startswith("head differs") for failure in verdict.failures)
 
 
-def _prefiltered_on_column_4(head: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Boxes, then classes: column 4 is class 0, not an objectness as YOLOv5 had it."""
-    head[sigmoid(head[:, 64]) <= 0.25, 64:] = -20
-    return head
-
-
-def _sides_swapped(head: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The sides of a box as top, left, bottom, right."""
-    return np.concatenate(
-        [head[:, 16:32], head[:, :16], head[:, 48:64], head[:, 32:48], head[:, 64:]], axis=1
-    )
-
-
-MISTAKES_IN_POSTPROCESSING: dict[str, dict[str, Callable[[Any], Any]]] = {
-    "prefilter on column 4": {"mutate_head": _prefiltered_on_column_4},
-    "sides of a box swapped": {"mutate_head": _sides_swapped},
-    "pads swapped": {
-        "mutate_geometry": lambda g: replace(g, pad_left=g.pad_top, pad_top=g.pad_left),
-    },
-    "pads forgotten": {"mutate_geometry": lambda g: replace(g, pad_left=0, pad_top=0)},
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES_IN_POSTPROCESSING)
-def test_mistake_in_postprocessing(
+@pytest.mark.parametrize("mistake", mistakes.IN_THE_HEAD)
+def test_mistakes_behind_the_head(
     demo_engine: MaxEngine,
     reference: TorchEngine,
-    photos: list[NDArray[np.uint8]],
+    pictures: list[NDArray[np.uint8]],
     demo: Weights,
     mistake: str,
 ) -> None:
-    mutations: Any = MISTAKES_IN_POSTPROCESSING[mistake]
-    assert not _detections(demo_engine, reference, photos, demo.meta.names, **mutations).holds
+    names = dict(demo.meta.names)
+    in_head = mistakes.IN_THE_HEAD[mistake]
+    assert not _after_nms(demo_engine, reference, pictures, names, in_head=in_head).holds
+
+
+@pytest.mark.parametrize("mistake", mistakes.IN_THE_GEOMETRY)
+def test_mistakes_on_the_way_back(
+    demo_engine: MaxEngine,
+    reference: TorchEngine,
+    pictures: list[NDArray[np.uint8]],
+    demo: Weights,
+    mistake: str,
+) -> None:
+    names = dict(demo.meta.names)
+    in_geometry = mistakes.IN_THE_GEOMETRY[mistake]
+    assert not _after_nms(demo_engine, reference, pictures, names, in_geometry=in_geometry).holds
