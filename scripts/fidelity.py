@@ -1,0 +1,273 @@
+"""Measure how faithful MAX is to PyTorch, and put the figures into docs/fidelity.md.
+
+    python scripts/fidelity.py --coco-weights yolov8n.pt --coco-data coco64.yaml
+
+The demo is measured on scenes that it was never trained on, drawn for the occasion; COCO weights, where they
+are given, on the photographs of their dataset. ``yolo-max compare`` and ``yolo-max val`` measure; what a known
+mistake costs is measured here, with PyTorch, by making it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mistakes
+from benchmark_tables import fill
+from make_demo_images import write_scenes
+from mistakes import Head, Pixels
+
+from yolo_max.bench import host
+from yolo_max.dataset import load_dataset
+from yolo_max.errors import ExitCode
+from yolo_max.evaluate import Accuracy, Found, class_map, evaluate
+from yolo_max.images import read_image
+from yolo_max.letterbox import Letterbox
+from yolo_max.postprocess import Postprocess
+from yolo_max.reference import TorchEngine, load_module
+from yolo_max.validate import CONFIDENCE
+from yolo_max.weights import load_weights
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEMO = REPOSITORY / "weights" / "yolov8n-shapes.safetensors"
+UNSEEN = 1  # the seed of scenes that are for validation
+COMMAND = Path(sys.executable).with_name("yolo-max")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: a network and labelled images.
+
+    Attributes:
+        name: What the tables call it.
+        weights: The weights' file.
+        data: The dataset's YAML.
+    """
+
+    name: str
+    weights: Path
+    data: Path
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the commands say of a subject: the JSON of ``yolo-max compare`` and of ``yolo-max val``."""
+
+    subject: Subject
+    comparison: Mapping[str, Any]
+    validation: Mapping[str, Any]
+
+
+def main() -> None:
+    """Reads the command line, measures, and rewrites the document."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--coco-weights", type=Path, help="yolov8n.pt")
+    parser.add_argument("--coco-data", type=Path, help="the YAML of photographs with COCO's classes")
+    parser.add_argument("--scenes", type=int, default=200, help="scenes for the demo (default: 200)")
+    parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "fidelity.md")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fidelity_") as folder:
+        write_scenes(Path(folder), UNSEEN, options.scenes, labels=True)
+        subjects = [Subject("demo", DEMO, Path(folder) / "data.yaml")]
+        if options.coco_weights and options.coco_data:
+            subjects.append(Subject("COCO", options.coco_weights, options.coco_data))
+        measured = [measure(subject) for subject in subjects]
+        costs = {subject.name: measure_mistakes(subject) for subject in subjects}
+    texts = {
+        "fidelity-provenance": provenance(measured),
+        "fidelity-layers": layers(measured),
+        "fidelity-detections": detections(measured),
+        "fidelity-accuracy": accuracy(measured),
+        "fidelity-mistakes": mistakes_table(costs),
+    }
+    options.document.write_text(fill(options.document.read_text(), texts))
+
+
+def measure(subject: Subject) -> Measured:
+    """Runs the two commands on a subject."""
+    images = [str(example.path) for example in load_dataset(subject.data).examples]
+    weights = ("--weights", str(subject.weights))
+    with tempfile.TemporaryDirectory(prefix="fidelity_") as out:
+        comparison = _run("compare", *images, *weights, "--layers", "--no-save", "--json", "--out", out)
+    validation = _run("val", str(subject.data), *weights, "--engine", "both", "--json")
+    return Measured(subject, comparison, validation)
+
+
+def _run(*arguments: str) -> dict[str, Any]:
+    print("yolo-max", arguments[0], "...", file=sys.stderr)
+    done = subprocess.run([COMMAND, *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (ExitCode.OK, ExitCode.PARITY):
+        raise SystemExit(f"yolo-max {arguments[0]} failed with exit code {done.returncode}")
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+def measure_mistakes(subject: Subject) -> dict[str, float]:
+    """mAP50-95 of PyTorch on a subject: as it is (under ""), then with each mistake, by name."""
+    weights = load_weights(subject.weights)
+    found: dict[str, float] = {"": _mean(subject)}
+    if weights.path.suffix == ".pt":
+        wrong = load_module(weights)
+        mistakes.fold_with_eps(wrong)
+        found["BatchNorm folded with eps 1e-5"] = _mean(subject, module=wrong.eval().fuse(verbose=False))
+    for name, make in mistakes.IN_THE_NETWORK.items():
+        engine = TorchEngine(weights)
+        make(engine.module)
+        found[name] = _mean(subject, module=engine.module)
+    for name, in_head in mistakes.IN_THE_HEAD.items():
+        found[name] = _mean(subject, in_head=in_head)
+    for name, in_pixels in mistakes.IN_THE_PIXELS.items():
+        found[name] = _mean(subject, in_pixels=in_pixels)
+    for name, in_geometry in mistakes.IN_THE_GEOMETRY.items():
+        found[name] = _mean(subject, in_geometry=in_geometry)
+    return found
+
+
+def _mean(
+    subject: Subject,
+    *,
+    module: Any = None,
+    in_pixels: Callable[[Pixels, Letterbox], Pixels] = lambda canvas, _: canvas,
+    in_head: Callable[[Head, float], Head] = lambda head, _: head,
+    in_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
+) -> float:
+    """mAP50-95 in the settings of ``yolo-max val``, with the mistakes that are given."""
+    print("PyTorch on", subject.name, "...", file=sys.stderr)
+    weights, dataset = load_weights(subject.weights), load_dataset(subject.data)
+    engine = TorchEngine(weights)
+    engine.module = engine.module if module is None else module
+    size = (weights.meta.imgsz, weights.meta.imgsz)
+    postprocess = Postprocess(weights.meta.names, conf=CONFIDENCE, multi_label=True)
+    found = []
+    for example in dataset.examples:
+        image = read_image(example.path)
+        geometry = Letterbox.fit((image.shape[0], image.shape[1]), size)
+        head = engine(in_pixels(geometry.render(image), geometry)[None])[0]
+        detections = postprocess(in_head(head, CONFIDENCE), in_geometry(geometry))
+        found.append(Found(example, detections))
+    result: Accuracy = evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
+    assert result.mean.map50_95 is not None
+    return result.mean.map50_95
+
+
+def provenance(measured: Sequence[Measured]) -> str:
+    """What the figures come from."""
+    facts = host.record()
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+    rows = [
+        ("command", f"`python scripts/fidelity.py {shlex.join(Path(a).name for a in sys.argv[1:])}`"),
+        ("packages", packages),
+        ("processor", facts["cpu"]),
+    ]
+    for each in measured:
+        weights = each.comparison["weights"]
+        images = len(each.comparison["images"])
+        name = Path(weights["path"]).name
+        rows.append((each.subject.name, f"{name}, sha256 {weights['sha256'][:16]}…, on {images} images"))
+    return "".join(f"- {name}: {value}\n" for name, value in rows)
+
+
+def layers(measured: Sequence[Measured]) -> str:
+    """A row a layer, four columns a subject."""
+    columns = [
+        f"{each.subject.name}: {column}"
+        for each in measured
+        for column in ("largest value", "difference", "bound", "from float64")
+    ]
+    rows = []
+    for of_layer in zip(*(each.comparison["layers"] for each in measured), strict=True):
+        row = [of_layer[0]["name"]]
+        for layer in of_layer:
+            ratio = layer["times_torch_distance_from_float64"]
+            row += [
+                f"{layer['magnitude']:.3g}",
+                f"{layer['difference']:.1e}",
+                f"{layer['bound']:.1e}",
+                f"{ratio:.2f}",
+            ]
+        rows.append(row)
+    return _table(["layer", *columns], rows)
+
+
+def detections(measured: Sequence[Measured]) -> str:
+    """A row a subject: what was matched, and the worst of each difference."""
+    rows = []
+    for each in measured:
+        counts, worst = each.comparison["counts"], each.comparison["distributions"]
+        rows.append(
+            [
+                each.subject.name,
+                str(len(each.comparison["images"])),
+                str(counts["matched"]),
+                f"{counts['only_max']} / {counts['only_torch']}",
+                str(counts["excused"]),
+                f"{1 - worst['one_minus_iou']['p100']:.5f}",
+                f"{worst['confidence_difference']['p100']:.1e}",
+                f"{worst['box_difference_px']['p100']:.1e}",
+                f"{worst['score_difference']['p100']:.1e}",
+                "holds" if each.comparison["verdict"]["holds"] else "**does not hold**",
+            ]
+        )
+    columns = [
+        "weights",
+        "images",
+        "matched",
+        "only MAX / PyTorch",
+        "excused",
+        "least IoU",
+        "confidence",
+        "box before NMS, px",
+        "score before NMS",
+        "parity",
+    ]
+    return _table(columns, rows)
+
+
+def accuracy(measured: Sequence[Measured]) -> str:
+    """A row an engine, and their difference."""
+    rows = []
+    for each in measured:
+        for engine, name in (("torch", "PyTorch"), ("max", "MAX")):
+            figures = each.validation["engines"][engine]
+            mean, own = figures["mean"], figures["ultralytics"]["map50_95"]
+            values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]
+            rows.append([each.subject.name, name, str(figures["images"]), *values, f"{own:.4f}"])
+        difference = each.validation["difference"]
+        rows.append([each.subject.name, "difference", "", f"{difference:+.5f}", "", "", ""])
+    return _table(
+        ["weights", "engine", "images", "mAP50-95", "mAP50", "mAP75", "mAP50-95 as `yolo val` sums"], rows
+    )
+
+
+def mistakes_table(costs: Mapping[str, Mapping[str, float]]) -> str:
+    """A row a mistake: mAP50-95 with it, and what it costs."""
+    names = dict.fromkeys(name for each in costs.values() for name in each)
+    rows = []
+    for name in names:
+        row = [name or "none"]
+        for each in costs.values():
+            if name not in each:
+                row += ["–", "–"]
+            else:
+                row += [f"{each[name]:.4f}", f"{each[name] - each['']:+.4f}" if name else ""]
+        rows.append(row)
+    return _table(["mistake", *(f"{n}: {c}" for n in costs for c in ("mAP50-95", "cost"))], rows)
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
