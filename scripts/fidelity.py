@@ -3,8 +3,8 @@
     python scripts/fidelity.py --coco-weights yolov8n.pt --coco-data coco64.yaml
 
 The demo is measured on scenes that it was never trained on, drawn for the occasion; COCO weights, where they
-are given, on the photographs of their dataset. ``yolo-max compare`` and ``yolo-max val`` measure; what a known
-mistake costs is measured here, with PyTorch, by making it.
+are given, on the photographs of their dataset. ``yolo-max compare`` and ``yolo-max val`` measure; what each
+known mistake costs is measured here, with PyTorch, by making it.
 """
 
 from __future__ import annotations
