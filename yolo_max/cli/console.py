@@ -98,7 +98,7 @@ def warnings_as_lines(quiet: bool) -> Iterator[None]:
 
 @contextmanager
 def busy(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Shows what takes long: on a terminal with a spinner and the time that has gone by, else a plain line.
+    """Shows what takes long: a line, and on a terminal below it how much time has gone by.
 
     Yields:
         A function that takes the sentence to show.
@@ -109,22 +109,13 @@ def busy(quiet: bool) -> Iterator[Callable[[str], None]]:
     if not stderr().is_terminal:
         yield say
         return
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-    columns = (
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=stderr()) as progress:
+    with Progress(SpinnerColumn(), TimeElapsedColumn(), console=stderr(), transient=True) as clock:
 
-        def begin(sentence: str) -> None:
-            finish()
-            progress.add_task(sentence, total=1)
+        def show(sentence: str) -> None:
+            say(sentence)
+            if not clock.tasks:
+                clock.add_task("")
 
-        def finish() -> None:
-            for task in progress.tasks:
-                progress.update(task.id, completed=1)
-
-        yield begin
-        finish()
+        yield show

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
 
 from yolo_max.errors import ExitCode
 
-SHOW_CURSOR = "\x1b[?25h"
+CLEAN_UP = b"\r\x1b[2K\x1b[?25h"
+"""Back to the start of the line, clears it, shows the cursor."""
 
 
 class Interrupt:
@@ -71,8 +72,7 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 
 def _leave() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{SHOW_CURSOR}")
-    sys.stderr.write("Interrupted.\n")
-    sys.stderr.flush()
+    # In one piece and past all buffers: what draws progress on another thread must not come between.
+    with suppress(OSError):
+        os.write(2, (CLEAN_UP if os.isatty(2) else b"") + b"Interrupted.\n")
     os._exit(ExitCode.INTERRUPTED)
