@@ -19,6 +19,7 @@ from fakes import fake_weights, read_tree, write_image
 from yolo_max.cli import run
 from yolo_max.errors import ExitCode
 
+UNUSED = {"torch", "torchvision", "ultralytics", "matplotlib", "scipy", "pandas", "onnxruntime", "openvino"}
 FAKE_CLI = [sys.executable, str(Path(__file__).with_name("fake_cli.py"))]
 
 
@@ -289,17 +290,7 @@ def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
     process = start("photos", "--save-txt", "--save-csv", FAKE_MODULES="1")
     modules = set(process.communicate(timeout=60)[1].split())
     assert "yolo_max.folder" in modules
-    unused = {
-        "torch",
-        "torchvision",
-        "ultralytics",
-        "matplotlib",
-        "scipy",
-        "pandas",
-        "onnxruntime",
-        "openvino",
-    }
-    assert not modules & unused
+    assert not modules & UNUSED
     assert not {name for name in modules if name.startswith("yolo_max.bench")}
 
 
@@ -318,3 +309,30 @@ def test_the_installed_command() -> None:
     missing = installed("detect", "missing.jpg")
     assert (missing.returncode, missing.stdout) == (ExitCode.SOURCE, "")
     assert missing.stderr == "Error: missing.jpg does not exist.\n"
+
+
+def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path]) -> None:
+    """From pixels to files, importing only what that takes; the same bytes on one thread and on several."""
+    code = (
+        "import sys; from yolo_max.cli import run; code = run(sys.argv[1:]); "
+        "print(*sorted(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    for out, *parallel in (
+        ("one", "--threads", "1", "--workers", "1"),
+        ("several", "--threads", "2", "--workers", "4", "--batch", "3"),
+    ):
+        arguments = [*map(str, scenes), "--weights", str(demo_weights), "--no-times", "--json", "-o", out]
+        done = subprocess.run(
+            [sys.executable, "-c", code, "detect", *arguments, *parallel],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert not set(done.stderr.split()) & UNUSED
+        summary = json.loads(done.stdout)
+        assert summary["images"] == len(scenes)
+        assert summary["settings"]["engine"] == "MaxEngine"
+        assert len(summary["classes"]) >= 4
+        assert min(each["best"] for each in summary["classes"].values()) > 0.7
+    assert read_tree(Path("one")) == read_tree(Path("several"))
