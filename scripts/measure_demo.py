@@ -1,6 +1,6 @@
-"""Measure a checkpoint of the shape detector: average precision on scenes that were never trained on.
+"""Measure the shape detector: average precision on scenes that were never trained on.
 
-    python scripts/measure_demo.py runs/train/yolov8n-shapes.pt --scenes 500
+    python scripts/measure_demo.py weights/yolov8n-shapes.safetensors --scenes 500
 
 The network is Ultralytics' module and so is its NMS, with the thresholds of Ultralytics' validation:
 confidence 0.001, IoU 0.7, every class of a box counts. faster-coco-eval judges, by COCO's rules.
@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from shapes.scenes import CLASS_NAMES
 
 from yolo_max.letterbox import letterbox
+from yolo_max.reference import TorchEngine
 
 IMGSZ = 320
-VALIDATION_SEED = 1  # a series of scenes; 0 is for training, the bundled images are from 7
+VALIDATION_SEED = 1  # a series of scenes; 0 is for training, the bundled images are from 39
 
 
 @dataclass(frozen=True)
@@ -135,17 +136,13 @@ def average_precision(
 
 def main() -> None:
     """Parse the command line, measure, print."""
-    from ultralytics.nn.tasks import torch_safe_load
-
-    parser = argparse.ArgumentParser(
-        description="Measure a checkpoint of the shape detector on unseen scenes."
-    )
-    parser.add_argument("checkpoint", type=Path, help="a .pt file from train_demo.py")
+    parser = argparse.ArgumentParser(description="Measure the shape detector on unseen scenes.")
+    parser.add_argument("weights", type=Path, help=".pt from train_demo.py, or .safetensors made of it")
     parser.add_argument("--scenes", type=int, default=500, help="how many (default: 500)")
     parser.add_argument("--imgsz", type=int, default=IMGSZ, help=f"letterboxed to (default: {IMGSZ})")
     arguments = parser.parse_args()
-    checkpoint, _ = torch_safe_load(arguments.checkpoint, safe_only=True)
-    accuracy = measure(checkpoint["model"].float(), arguments.imgsz, arguments.scenes)
+    module = TorchEngine(arguments.weights, channels_last=True).module
+    accuracy = measure(module, arguments.imgsz, arguments.scenes)
     print(accuracy.line())
     print(accuracy.table())
 

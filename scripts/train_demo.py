@@ -31,7 +31,7 @@ from shapes.scenes import CLASS_NAMES, draw_scene
 
 from yolo_max.letterbox import letterbox
 
-TRAINING_SEED = 0  # a series of scenes; 1 is for measuring, the bundled images are from 7
+TRAINING_SEED = 0  # a series of scenes; 1 is for measuring, the bundled images are from 39
 LEARNING_RATE, FINAL_SHARE, WARMUP_STEPS = 2e-3, 0.01, 150
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 10.0
