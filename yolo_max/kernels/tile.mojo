@@ -171,9 +171,13 @@ def microkernel[
                 comptime for j in range(N):
                     output.put(pixel + i, channel + j * BLOCK, sums[i * N + j])
     else:
+        # A copy, since sums that are anywhere indexed at run time are kept in memory everywhere.
+        var stored = Array[V, M * N](fill=V(0))
+        comptime for i in range(M * N):
+            stored[i] = sums[i]
         for i in range(valid):
             for j in range(N):
-                output.put_some(pixel + i, channel + j * BLOCK, sums[i * N + j], channels - j * BLOCK)
+                output.put_some(pixel + i, channel + j * BLOCK, stored[i * N + j], channels - j * BLOCK)
 
 
 @no_inline
