@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import numpy as np
+import pytest
+import yaml  # type: ignore[import-untyped]
+from fakes import NAMES, FakeEngine, fake_weights, write_image
+
+from yolo_max import cli, weights
+from yolo_max.dataset import load_dataset
+from yolo_max.detector import Detector
+from yolo_max.errors import ExitCode, SourceError, UsageError
+from yolo_max.validate import Validation, validate
+
+COMMAND = str(Path(sys.executable).with_name("yolo-max"))
+NETWORK = {"imgsz": 64}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A dataset whose labels are exactly what the fake engine finds with confidence above 0.5."""
+    fake = FakeEngine()
+    detector = Detector(
+        fake_weights(), engine=lambda batch: np.stack([comparisons.small(h) for h in fake(batch)]), conf=0.5
+    )
+    for number in range(6):
+        image = write_image(tmp_path / "images" / f"{number}.png", number)
+        label = tmp_path / "labels" / f"{number}.txt"
+        label.parent.mkdir(exist_ok=True)
+        found = detector(image)
+        rows = zip(found.class_id, found.xyxy / np.array([60, 40, 60, 40]), strict=True)
+        label.write_text(
+            "".join(f"{c} {(a + x) / 2} {(b + y) / 2} {x - a} {y - b}\n" for c, (a, b, x, y) in rows)
+        )
+    path = tmp_path / "data.yaml"
+    path.write_text(yaml.safe_dump({"val": "images", "names": dict(NAMES)}))
+    return path
+
+
+def _validate(
+    monkeypatch: pytest.MonkeyPatch, data: Path, engines: tuple[str, ...], **nudges: Any
+) -> Validation:
+    comparisons.install(monkeypatch, fake_weights(), **nudges)
+    return validate(
+        load_dataset(data),
+        fake_weights(),
+        engines,
+        options={"conf": 0.001, "iou": 0.7, **NETWORK},
+        max_only={"kernels": "fused"},
+    )
+
+
+def test_what_is_labelled_is_found(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    validation = _validate(monkeypatch, data, ("torch", "max"), max=comparisons.rounding())
+    for each in validation.engines:
+        assert each.accuracy.mean.map50_95 == pytest.approx(1)
+        assert each.accuracy.images == 6
+        assert len(each.predictions) >= each.accuracy.objects
+    assert validation.difference == pytest.approx(0, abs=5e-4)
+    assert validation.verdict.holds
+    assert [each.infer_ms for each in validation.engines] == [60, 20]
+
+
+def test_an_engine_that_finds_less(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    validation = _validate(monkeypatch, data, ("torch", "max"), max=comparisons.without_best)
+    assert validation.difference is not None
+    assert validation.difference < -0.1
+    (failure,) = validation.verdict.failures
+    assert failure.startswith("mAP50-95 differs by")
+
+
+def test_one_engine_has_nothing_to_differ_from(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    validation = _validate(monkeypatch, data, ("max",), max=comparisons.without_best)
+    assert validation.difference is None
+    assert validation.verdict.holds
+
+
+def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    process = comparisons.install(monkeypatch, fake_weights())
+    options = {"conf": 0.001, "iou": 0.7}
+    dataset = load_dataset(data)
+    validate(
+        dataset, fake_weights(), ("torch", "max"), options=options, max_only={"kernels": "stock"}, max_det=7
+    )
+    assert [job.options for job in process.jobs] == [
+        {"conf": 0.001, "iou": 0.7, "max_det": 7},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, "kernels": "stock"},
+    ]
+    assert all(job.multi_label and job.heads is None for job in process.jobs)
+
+
+def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    broken = data.parent / "images" / "3.png"
+    broken.write_bytes(b"no image")
+    validation = _validate(monkeypatch, data, ("torch", "max"))
+    assert [each.accuracy.images for each in validation.engines] == [5, 5]
+    assert validation.engines[0].accuracy.mean.map50_95 == pytest.approx(1)
+    assert list(validation.unreadable) == [str(broken)]
+
+
+def test_nothing_left_to_measure(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    for image in (data.parent / "images").iterdir():
+        image.write_bytes(b"no image")
+    with pytest.raises(SourceError, match="none of the 6 images"):
+        _validate(monkeypatch, data, ("max",))
+    for label in (data.parent / "labels").iterdir():
+        label.write_text("junk")
+    with pytest.raises(SourceError, match="has labels that can be used"):
+        _validate(monkeypatch, data, ("max",))
+
+
+def test_classes_of_another_model(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
+    data.write_text(yaml.safe_dump({"val": "images", "names": ["cat", "dog", "bird"]}))
+    with pytest.raises(UsageError, match="does not know 3 of the dataset's 3 classes"):
+        _validate(monkeypatch, data, ("max",))
+
+
+# The command
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
+    """Runs ``yolo-max val`` on fake engines, in this process."""
+    monkeypatch.setattr(weights, "load_weights", lambda _: fake_weights())
+
+    def run(*arguments: str, **nudges: Any) -> int:
+        comparisons.install(monkeypatch, fake_weights(), **nudges)
+        return cli.run(["val", str(data), *arguments])
+
+    return run
+
+
+def test_prints_classes_and_mean(command: Any, capfd: Any) -> None:
+    assert command("--engine", "both") == ExitCode.OK
+    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
+    assert [line[0] for line in lines if line and line[0] in ("PyTorch", "MAX", "all")] == [
+        *("PyTorch", "all", "MAX", "all"),
+    ]
+    assert sum(bool(line) and line[0] in NAMES.values() for line in lines) == 6
+    assert ["MAX's", "mAP50-95", "less", "PyTorch's:", "+0.00000."] in lines
+
+
+def test_exit_codes(command: Any, data: Path, capfd: Any) -> None:
+    assert command("--engine", "both", max=comparisons.without_best) == ExitCode.PARITY
+    assert command("--engine", "max", max=comparisons.without_best) == ExitCode.OK
+    (data.parent / "labels" / "2.txt").write_text("9 0.5 0.5 0.5 0.5")
+    capfd.readouterr()
+    assert command() == ExitCode.SOME_IMAGES_FAILED
+    assert "Left out:" in (said := capfd.readouterr().err)
+    assert "2.txt has class 9 in line 1" in said
+    assert command("--engine", "jax") == ExitCode.USAGE
+    assert "there is no engine 'jax'; take max, torch, both." in capfd.readouterr().err
+    assert command("--split", "test") == ExitCode.USAGE
+
+
+def test_json(command: Any, capfd: Any) -> None:
+    assert command("--engine", "both", "--json") == ExitCode.OK
+    out, err = capfd.readouterr()
+    assert err == ""
+    record = json.loads(out)
+    assert record["engines"]["max"]["mean"]["map50_95"] == pytest.approx(1)
+    assert record["engines"]["max"]["ultralytics"]["map50_95"] == pytest.approx(0.995, abs=0.01)
+    assert {each["name"] for each in record["engines"]["torch"]["classes"]} == set(NAMES.values())
+    assert record["verdict"] == {"holds": True, "failures": []}
+    assert record["difference"] == 0
+
+
+def test_predictions_as_coco_json(command: Any, tmp_path: Path) -> None:
+    assert command("--save-json", str(tmp_path / "p.json"), "--quiet") == ExitCode.OK
+    rows = json.loads((tmp_path / "p.json").read_text())
+    assert rows[0].keys() == {"image_id", "file_name", "category_id", "bbox", "score"}
+    assert command("--save-json", str(tmp_path / "q.json"), "--engine", "both", "--quiet") == ExitCode.OK
+    assert {path.name for path in tmp_path.glob("q*")} == {"q_max.json", "q_torch.json"}
+    assert json.loads((tmp_path / "q_max.json").read_text()) == rows
+
+
+@pytest.mark.usefixtures("coco_engine")  # so that its graph is compiled
+def test_both_engines_on_photographs(coco_weights: Path, shared: Path) -> None:
+    """MAX's mAP is PyTorch's, within 0.0005."""
+    done = subprocess.run(
+        [
+            *(COMMAND, "val", str(shared / "coco" / "coco64.yaml"), "--weights", str(coco_weights)),
+            *("--engine", "both", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert abs(record["difference"]) <= 5e-4
+    assert record["engines"]["torch"]["images"] == 64
+    assert record["engines"]["torch"]["mean"]["map50_95"] > 0.4
