@@ -230,6 +230,7 @@ def inverse_square[
         comptime for i in range(SIDE * SIDE):
             output.put(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i])
     else:
-        for r in range(min(SIDE, grid.height - y)):
-            for c in range(min(SIDE, grid.width - x)):
-                output.put_some(pixel + r * grid.width + c, channel, outputs[r * SIDE + c], channels)
+        # Not a loop at run time, which would have the outputs in memory from the start.
+        comptime for i in range(SIDE * SIDE):
+            if i // SIDE < grid.height - y and i % SIDE < grid.width - x:
+                output.put_some(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i], channels)
