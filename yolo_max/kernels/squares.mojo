@@ -30,7 +30,7 @@ comptime SIDE = 4
 comptime LANES = BLOCK if AVX512 else 8
 """Channels transformed at a time: a transform holds up to 28 vectors, which twice as many registers fit."""
 comptime L = SIMD[F32, LANES]
-comptime STRIP = 28
+comptime STRIP = 14
 """Squares of a strip: two tiles of fourteen."""
 
 
@@ -76,6 +76,15 @@ trait Transform:
 
 
 @fieldwise_init
+struct Square(Copyable, ImplicitlyCopyable, Movable):
+    """The place of 4 x 4 outputs: image, first row, first column."""
+
+    var image: Int
+    var y: Int
+    var x: Int
+
+
+@fieldwise_init
 struct Grid(Copyable, ImplicitlyCopyable, Movable):
     """The squares of a batch of output maps, numbered row by row; the last of a row may stick out."""
 
@@ -92,11 +101,11 @@ struct Grid(Copyable, ImplicitlyCopyable, Movable):
         return ceildiv(self.height, SIDE)
 
     @always_inline
-    def place(self, square: Int) -> Tuple[Int, Int, Int]:
-        """Image, and the first row and column of outputs."""
+    def square(self, number: Int) -> Square:
+        """Where a square is; several divisions, so a strip asks once for each of its own."""
         var per_image = self.across() * self.down()
-        var rest = square % per_image
-        return (square // per_image, rest // self.across() * SIDE, rest % self.across() * SIDE)
+        var rest = number % per_image
+        return Square(number // per_image, rest // self.across() * SIDE, rest % self.across() * SIDE)
 
 
 def convolve[
@@ -140,12 +149,15 @@ def strips[
     var taps = Taps(blocks, BLOCK)
     for i in range(blocks):
         taps.begin(i, i * longest * BLOCK)
+    var squares = List[Square](capacity=longest)
     for strip in range(count):
         var begin = first + (last - first) * strip // count
         var size = first + (last - first) * (strip + 1) // count - begin
+        squares.clear()
         for i in range(size):
+            squares.append(grid.square(begin + i))
             forward_square[Algorithm](
-                view, grid, begin + i, gathered.data, transformed.data.unsafe_offset(i * BLOCK),
+                view, squares[i], gathered.data, transformed.data.unsafe_offset(i * BLOCK),
                 longest * BLOCK, apart,
             )
         for channel in range(0, filters.channels, PANEL):
@@ -154,21 +166,26 @@ def strips[
             var raw = Output[F32](products.data, width, products.data, 0, False, False, False)
             var panel = filters.panels.unsafe_offset(channel * Algorithm.FILTERS * channels)
             var tiles = ceildiv(size, TILE_PIXELS)
-            for i in range(tiles):
-                var s = size * i // tiles
-                var m = size * (i + 1) // tiles - s
-                for point in range(POINTS):
-                    var x = transformed.data.unsafe_offset(point * apart + s * BLOCK)
-                    var w = panel.unsafe_offset(Algorithm.filter(point) * channels * width)
-                    raw.data = products.data.unsafe_offset(point * products_apart)
+            # Points outside, so that a point's panel is still in the first cache for the second tile.
+            for point in range(POINTS):
+                var x = transformed.data.unsafe_offset(point * apart)
+                var w = panel.unsafe_offset(Algorithm.filter(point) * channels * width)
+                raw.data = products.data.unsafe_offset(point * products_apart)
+                for i in range(tiles):
+                    var s = size * i // tiles
+                    var m = size * (i + 1) // tiles - s
                     if width == PANEL:
-                        tile[F32, 2, BLOCK](m, x, taps, w, no_bias.data, raw, s, 0, PANEL)
+                        tile[F32, 2, BLOCK](
+                            m, x.unsafe_offset(s * BLOCK), taps, w, no_bias.data, raw, s, 0, PANEL
+                        )
                     else:
-                        tile[F32, 1, BLOCK](m, x, taps, w, no_bias.data, raw, s, 0, BLOCK)
+                        tile[F32, 1, BLOCK](
+                            m, x.unsafe_offset(s * BLOCK), taps, w, no_bias.data, raw, s, 0, BLOCK
+                        )
             for i in range(size):
                 for lane in range(0, min(width, left), LANES):
                     inverse_square[Algorithm](
-                        grid, begin + i, products.data.unsafe_offset(i * width + lane), products_apart,
+                        grid, squares[i], products.data.unsafe_offset(i * width + lane), products_apart,
                         filters.bias.unsafe_offset(channel + lane), output, channel + lane,
                         min(LANES, left - lane),
                     )
@@ -178,26 +195,22 @@ def strips[
 def forward_square[
     Algorithm: Transform, T: DType
 ](
-    view: View[T], grid: Grid, square: Int, gathered: Ptr[T], points: Words, planes_apart: Int, apart: Int
+    view: View[T], square: Square, gathered: Ptr[T], points: Words, planes_apart: Int, apart: Int
 ):
     """Transforms all channels of a square's patch, read in place where that can be."""
     comptime PATCH = Algorithm.PATCH
-    var image: Int
-    var y: Int
-    var x: Int
-    image, y, x = grid.place(square)
-    var top = y * Algorithm.WINDOW.stride - 1
-    var left = x * Algorithm.WINDOW.stride - 1
+    var top = square.y * Algorithm.WINDOW.stride - 1
+    var left = square.x * Algorithm.WINDOW.stride - 1
     var patch: Ptr[T]
     var column: Int
     var row: Int
     var inside = top >= 0 and left >= 0 and top + PATCH <= view.height and left + PATCH <= view.width
     if inside and view.is_plain():
-        patch = view.slices[0].pixel(image, top, left)
+        patch = view.slices[0].pixel(square.image, top, left)
         column = view.slices[0].stride
         row = view.width * column
     else:
-        gather_square(view, image, top, left, PATCH, gathered)
+        gather_square(view, square.image, top, left, PATCH, gathered)
         patch = gathered
         column = view.blocks() * BLOCK
         row = PATCH * column
@@ -213,7 +226,7 @@ def forward_square[
 def inverse_square[
     Algorithm: Transform, T: DType
 ](
-    grid: Grid, square: Int, products: Words, apart: Int, bias: Words, output: Output[T], channel: Int,
+    grid: Grid, square: Square, products: Words, apart: Int, bias: Words, output: Output[T], channel: Int,
     channels: Int,
 ):
     """Transforms up to LANES channels of a square back, and stores the outputs that are on the map."""
@@ -221,16 +234,14 @@ def inverse_square[
     if output.activate:
         comptime for i in range(SIDE * SIDE):
             outputs[i] = silu[T](outputs[i])
-    var image: Int
-    var y: Int
-    var x: Int
-    image, y, x = grid.place(square)
-    var pixel = (image * grid.height + y) * grid.width + x
-    if y + SIDE <= grid.height and x + SIDE <= grid.width and channels == LANES:
+    var pixel = (square.image * grid.height + square.y) * grid.width + square.x
+    var down = grid.height - square.y
+    var across = grid.width - square.x
+    if down >= SIDE and across >= SIDE and channels == LANES:
         comptime for i in range(SIDE * SIDE):
             output.put(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i])
     else:
         # Not a loop at run time, which would have the outputs in memory from the start.
         comptime for i in range(SIDE * SIDE):
-            if i // SIDE < grid.height - y and i % SIDE < grid.width - x:
+            if i // SIDE < down and i % SIDE < across:
                 output.put_some(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i], channels)
