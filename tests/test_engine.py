@@ -210,3 +210,11 @@ def test_timer_slack_is_given_back() -> None:
     with runtime.quiet_poller():
         assert libc.prctl(30, 0, 0, 0, 0) == 50_000_000
     assert libc.prctl(30, 0, 0, 0, 0) == before
+
+
+def test_children_of_a_process_that_built_a_network_keep_its_environment() -> None:
+    child = "subprocess.call([sys.executable, '-c', 'import yolo_max'])"
+    script = f"import subprocess, sys, yolo_max.nn; sys.exit({child})"
+    # As from a virtual environment that is not activated: another python3 comes first on the path.
+    environment = {"PATH": "/usr/bin:/bin"}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0

@@ -1,1 +1,13 @@
 """The hand port of YOLOv8 onto MAX, and nothing else."""
+
+import os
+
+import max.nn  # noqa: F401  (imported for what it does to the environment, which is undone below)
+
+# Importing max.nn tells child processes, behind os.environ's back, to be whatever `python3` is first on the
+# path: a child started with sys.executable would not find its own virtual environment any more.
+for _name in ("PYTHONEXECUTABLE", "PYTHONPATH"):
+    if (_value := os.environ.get(_name)) is None:
+        os.unsetenv(_name)
+    else:
+        os.putenv(_name, _value)
