@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +284,7 @@ def test_a_reader_who_leaves_is_no_accident(photos: Path) -> None:
     assert process.stdout is not None
     process.stdout.close()
     assert process.stderr is not None
-    assert process.stderr.read() == "Compiling the network.\n"[:0]
+    assert process.stderr.read() == ""
     assert process.wait(timeout=60) in (ExitCode.OK, ExitCode.UNEXPECTED)
 
 
@@ -294,21 +296,63 @@ def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
     assert not {name for name in modules if name.startswith("yolo_max.bench")}
 
 
-def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
+def test_on_a_terminal_a_bar_moves_and_the_cursor_comes_back(photos: Path) -> None:
+    terminal, stderr = os.openpty()
+    process = subprocess.Popen(
+        [*FAKE_CLI, "detect", "photos", "-r"],
+        env={
+            **os.environ,
+            "FAKE_NAP": "0.3",
+            "FAKE_COMPILE": "0.5",
+            "TERM": "xterm-256color",
+            "COLUMNS": "80",
+        },
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+    )
+    os.close(stderr)
+    shown = b""
+    with suppress(OSError):  # the terminal's end, when the process has gone
+        while read := os.read(terminal, 65536):
+            shown += read
+    os.close(terminal)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Compiling the network.\r\n" in shown.decode()
+    assert "0:00:0" in shown.decode()  # the time it takes
+    assert "3/3" in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode())
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+    assert "objects in 3 images" in out
+    assert "\x1b" not in out
+
+
+def installed(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(Path(sys.executable).with_name("yolo-max")), *arguments],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_the_installed_command() -> None:
+def test_the_installed_command(photos: Path, tmp_path: Path, demo_weights: Path) -> None:
     assert installed("--version").stdout.startswith("yolo-max ")
     assert "detect" in installed("--help").stdout
-    missing = installed("detect", "missing.jpg")
-    assert (missing.returncode, missing.stdout) == (ExitCode.SOURCE, "")
-    assert missing.stderr == "Error: missing.jpg does not exist.\n"
+    for arguments, code, message in (
+        (["missing.jpg"], ExitCode.SOURCE, "missing.jpg does not exist"),
+        (["photos"], ExitCode.WEIGHTS, "yolo-max weights fetch yolov8n"),  # what a newcomer meets
+        (["photos", "-w", "photos/a.jpg"], ExitCode.WEIGHTS, "is a JPEG image"),
+        (["photos", "-w", str(demo_weights), "--kernels", "slow"], ExitCode.USAGE, "'slow'"),
+        (["photos", "-w", str(demo_weights), "--engine", "onnx"], ExitCode.USAGE, "'onnx'"),
+    ):
+        done = installed("detect", *arguments, YOLO_MAX_CACHE_DIR=str(tmp_path / "cache"))
+        assert (done.returncode, done.stdout) == (code, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Error: ")
+        assert message in line
+        assert not Path("runs").exists()
 
 
 def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path]) -> None:
