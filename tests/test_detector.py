@@ -16,8 +16,9 @@ from fakes import FakeEngine, fake_weights, write_image
 from PIL import Image
 
 from yolo_max.detections import Detections
-from yolo_max.detector import Detector, Result
+from yolo_max.detector import Detector
 from yolo_max.errors import ImageError, UsageError, WeightsError
+from yolo_max.result import Result
 
 
 def detector(**options: Any) -> Detector:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +22,7 @@ from yolo_max.letterbox import Letterbox
 from yolo_max.options import parse_classes, parse_imgsz
 from yolo_max.pipeline import in_batches, ordered_map
 from yolo_max.postprocess import Postprocess
+from yolo_max.result import Result, timed
 from yolo_max.weights import Weights, load_weights
 
 if TYPE_CHECKING:
@@ -29,26 +30,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("max", "torch")
 Finished = TypeVar("Finished")
-
-
-@dataclass
-class Result:
-    """What became of one image of a stream.
-
-    Attributes:
-        source: The image as it was given.
-        detections: What was found; None when the image could not be read.
-        error: Why the image could not be read; None when it was.
-        image: uint8 [H, W, 3] BGR, the image as displayed, when the stream was asked to keep it.
-        times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time over
-            its images), postprocess.
-    """
-
-    source: ImageSource
-    detections: Detections | None = None
-    error: ImageError | None = None
-    image: NDArray[np.uint8] | None = field(default=None, repr=False)
-    times_ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -327,14 +308,6 @@ def _canvas_shape(job: _Job) -> tuple[int, ...] | None:
 
 def _itself(result: Result) -> Result:
     return result
-
-
-@contextmanager
-def timed(result: Result, stage: str) -> Iterator[None]:
-    """Notes the milliseconds that a ``with`` block takes as the result's time for a stage."""
-    start = perf_counter()
-    yield
-    result.times_ms[stage] = (perf_counter() - start) * 1000
 
 
 def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_max.detector import Result, timed
 from yolo_max.draw import draw
 from yolo_max.errors import ImageError, UsageError
 from yolo_max.outputs import encode_image, record, write_atomically, yolo_labels
+from yolo_max.result import Result, timed
 from yolo_max.sources import SourceImage
 
 LABELS_FOLDER = "labels"
