@@ -234,6 +234,13 @@ def test_broken_numbers_are_still_json(command: Any, images: list[str], tmp_path
     }
 
 
+def test_sizes_are_rounded_up_once(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
+    assert command("--imgsz", "50") == ExitCode.OK
+    assert capfd.readouterr().err.count("is not a multiple of 32") == 1
+    record = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert record["options"]["imgsz"] == [64, 64]
+
+
 def test_quiet(command: Any, images: list[str], capfd: Any) -> None:
     assert command("--quiet") == ExitCode.OK
     assert capfd.readouterr() == ("", "")

@@ -23,9 +23,9 @@ from yolo_max.cli.options import (
     Quiet,
     Threads,
     Weights,
+    canvas,
     flag,
     option,
-    sides,
     words,
 )
 from yolo_max.cli.progress import counting
@@ -105,7 +105,7 @@ def compare(
         loaded,
         baseline,
         {
-            "imgsz": sides(imgsz),
+            "imgsz": canvas(imgsz, loaded.meta, quiet or as_json),
             "conf": conf,
             "iou": iou,
             "classes": None if chosen is None else list(chosen),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yolo_max.cli.console import warnings_as_lines
 from yolo_max.errors import UsageError
+
+if TYPE_CHECKING:
+    from yolo_max.model_meta import ModelMeta
 
 NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
 
@@ -52,6 +56,18 @@ def sides(text: str | None) -> int | list[int] | None:
     except ValueError:
         raise UsageError(f"imgsz is {text!r}, but it must be one side in pixels, or HEIGHT,WIDTH.") from None
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
+    """The size that ``--imgsz`` comes to for a model, (height, width); says so where it is rounded.
+
+    Raises:
+        UsageError: It is no size, or out of range.
+    """
+    from yolo_max.options import parse_imgsz
+
+    with warnings_as_lines(quiet):
+        return list(parse_imgsz(sides(text) or meta.imgsz, max(meta.strides)))
 
 
 def words(lists: list[str] | None) -> list[str] | None:

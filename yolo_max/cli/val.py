@@ -22,8 +22,8 @@ from yolo_max.cli.options import (
     Quiet,
     Threads,
     Weights,
+    canvas,
     option,
-    sides,
 )
 from yolo_max.cli.progress import counting
 from yolo_max.errors import ExitCode, UsageError
@@ -88,12 +88,13 @@ def val(
     loaded = load_weights(weights)
     dataset = load_dataset(data, split=split, images=images)
     engines = ENGINES[engine]
+    size = canvas(imgsz, loaded.meta, quiet or as_json)
     with counting(len(engines) * len(dataset.examples), quiet or as_json) as counter:
         validation = validate(
             dataset,
             loaded,
             engines,
-            options={"imgsz": sides(imgsz), "conf": conf, "iou": iou, "threads": threads},
+            options={"imgsz": size, "conf": conf, "iou": iou, "threads": threads},
             max_only={"device": device, "precision": precision, "kernels": kernels},
             max_det=max_det,
             on_progress=counter.advance,
