@@ -3,12 +3,14 @@
 Built by kernel_harness.py with `mojo build --emit shared-lib -I yolo_max`, for this processor or another one.
 """
 
+from std.benchmark import keep
 from std.runtime import initialize_runtime
+from max.algorithm import sync_parallelize
 
 from kernels import direct, squares
 from kernels.arguments import Convolution, Geometry, Tensor, slice_of
 from kernels.head import predict_all
-from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, F32, Ptr
+from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
 from kernels.pool import max_pool
 from kernels.polyphase import Phases
 from kernels.stem import convolve_image
@@ -83,6 +85,25 @@ def harness_start() abi("C"):
 def harness_target() abi("C") -> Int:
     """1 for AVX-512, 2 if it also has products of bfloat16; else 0."""
     return Int(AVX512) + Int(AVX512 and BF16_PRODUCTS)
+
+
+@export
+def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
+    """Multiplies and adds in registers, as fast as that goes, on every worker; returns operations done."""
+    comptime SUMS = TILE_PIXELS * (2 if AVX512 else 1)
+
+    def task(task: Int) {imm}:
+        var sums = Array[V, SUMS](fill=V(Float32(task)))
+        for i in range(rounds):
+            comptime for j in range(SUMS):
+                sums[j] = sums[j].fma(V(Float32(0.5)), V(Float32(i)))
+        var total = V(0)
+        comptime for j in range(SUMS):
+            total += sums[j]
+        keep(total)
+
+    sync_parallelize(task, workers)
+    return workers * rounds * SUMS * BLOCK * 2
 
 
 @export

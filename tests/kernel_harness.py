@@ -87,8 +87,9 @@ class Kernels:
         self.path = library
         self.library = ctypes.CDLL(str(library))
         self.workers = workers
-        for function in (self.library.harness_run, self.library.harness_target):
+        for function in (self.library.harness_run, self.library.harness_target, self.library.harness_peak):
             function.restype = ctypes.c_int64
+        self.library.harness_peak.argtypes = [ctypes.c_int64] * 2
         self.library.harness_run.argtypes = [ctypes.c_int64] * 10
         if workers > 1:
             self.library.harness_start()
@@ -97,6 +98,10 @@ class Kernels:
     def bf16_instructions(self) -> bool:
         """Whether the library multiplies bfloat16 pairs in one instruction."""
         return bool(self.library.harness_target() == 2)
+
+    def peak(self, rounds: int) -> int:
+        """Multiplies and adds in registers on every thread; returns the floating-point operations done."""
+        return int(self.library.harness_peak(rounds, self.workers))
 
     def convolve(
         self,
