@@ -9,6 +9,7 @@ import checkpoints
 import mistakes
 import numpy as np
 import pytest
+from blocks import BLOCKS
 from numpy.typing import NDArray
 
 from yolo_max.engine import MaxEngine
@@ -89,7 +90,7 @@ def test_without_a_mistake_the_gate_is_open(
 
 def test_batchnorm_folded_with_another_eps(tmp_path: Path) -> None:
     """PyTorch's default of 1e-5, where Ultralytics sets 1e-3: on small variances it is everything."""
-    model = checkpoints.detection_model(checkpoints.tiny_table())
+    model = checkpoints.detection_model(BLOCKS)
     (tmp_path / "right.pt").write_bytes(checkpoints.checkpoint(model))
     mistakes.fold_with_eps(model)
     (tmp_path / "wrong.pt").write_bytes(checkpoints.checkpoint(model))

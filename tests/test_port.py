@@ -9,6 +9,7 @@ import checkpoints
 import numpy as np
 import pytest
 import torch
+from blocks import BLOCKS
 from numpy.typing import NDArray
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
@@ -40,24 +41,6 @@ def _canvas(image: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 # Blocks: a network of seven layers has each of them once.
-
-
-BLOCKS: dict[str, Any] = {
-    "nc": 64,
-    "backbone": [
-        [-1, 1, "Conv", [16, 3, 2]],  # 0
-        [-1, 1, "C2f", [16, True]],  # 1
-        [-1, 1, "Conv", [16, 3, 2]],  # 2
-        [-1, 1, "SPPF", [16, 5]],  # 3
-    ],
-    "head": [
-        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],  # 4
-        [[-1, 1], 1, "Concat", [1]],  # 5
-        [[5], 1, "Detect", ["nc"]],  # 6
-    ],
-}
-"""Each kind of block once. MAX takes many seconds to compile each distinct convolution of its own; so there
-is one level, and as many classes as make both branches of the head the same convolutions."""
 
 
 @pytest.fixture(scope="module")
