@@ -110,6 +110,16 @@ def test_strict_stops_at_the_first_failure(photos: Path, capsys: pytest.CaptureF
     assert [json.loads(line)["path"] for line in lines] == ["photos/a.jpg", "photos/aa.jpg"]
 
 
+def test_large_images_are_refused_on_request(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(photos / "large.png", 1, (200, 300))
+    arguments = ["detect", "photos", "--json", "--max-pixels", "59999"]
+    assert run(arguments) == ExitCode.SOME_IMAGES_FAILED
+    (failure,) = read_json(capsys)["failures"]
+    assert failure["path"] == "photos/large.png"
+    assert "300 x 200 pixels are more than the limit of 59,999" in failure["error"]
+    assert run([*arguments[:-1], "60000"]) == ExitCode.OK
+
+
 def test_a_rerun_replaces_and_a_resume_adds(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["detect", "photos", "--json"]) == 0
     assert run(["detect", "photos", "--json", "--conf", "0.5"]) == 0
