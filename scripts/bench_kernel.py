@@ -81,7 +81,7 @@ class Run:
         self.bias = rng.standard_normal(shape.c2).astype(np.float32)
         if algorithm is Algorithm.STEM:
             pixels = rng.integers(0, 256, size, np.uint8)
-            self.x: NDArray[np.float32] = pixels.astype(np.float32) / 255
+            self.x: NDArray[np.float32] = (pixels / 255).astype(np.float32)
             self.map = Map(packing.align(pixels))
         else:
             self.x = loaded(stored(rng.standard_normal(size).astype(np.float32), precision))
