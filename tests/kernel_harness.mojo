@@ -7,14 +7,9 @@ from std.benchmark import keep
 from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 
-from kernels import direct, squares
-from kernels.arguments import Convolution, Geometry, Tensor, slice_of
-from kernels.head import predict_all
+from kernels import table
+from kernels.arguments import Call, Geometry, Tensor
 from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
-from kernels.pool import max_pool
-from kernels.polyphase import Phases
-from kernels.stem import convolve_image
-from kernels.winograd import F4x4
 
 comptime Numbers = Ptr[DType.int64]
 
@@ -30,49 +25,21 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
 
 def run[
     T: DType
-](
-    operation: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, workers: Int
-) raises:
-    """Runs an operation on `count` tensors and the result, which is the last one at `numbers`."""
-    var maps = List[Tensor]()
-    for i in range(count):
-        maps.append(tensor_at(numbers, i))
-    var result = tensor_at(numbers, count)
-    if operation == 4:
-        max_pool(
-            slice_of[T](geometry.unsafe_offset(1), maps[0], 0), result.batch, Int(geometry[unsafe_offset=0]),
-            Ptr[T](unsafe_from_address=result.address), workers,
-        )
-        return
-    if operation == 5:
-        predict_all[T](
-            geometry, maps, weight, bias, Ptr[F32](unsafe_from_address=result.address), result.width,
-            result.channels, workers,
-        )
-        return
-    var call = Convolution[T](geometry, maps, weight, bias, result)
-    if operation == 0:
-        direct.convolve(call.view, call.window, call.filters, call.output, workers)
-    elif operation == 1:
-        squares.convolve[F4x4](call.view, call.filters, call.output, workers)
-    elif operation == 2:
-        squares.convolve[Phases](call.view, call.filters, call.output, workers)
-    else:
-        stem[T](operation, maps[0], call, workers)
-
-
-def stem[T: DType](operation: Int, image: Tensor, call: Convolution[T], workers: Int):
-    """The first convolution, of bytes (operation 3) or of T (6)."""
-    if operation == 3:
-        convolve_image(
-            Ptr[DType.uint8](unsafe_from_address=image.address), image.batch, image.height, image.width,
-            call.filters, call.output, workers,
-        )
-    else:
-        convolve_image(
-            Ptr[T](unsafe_from_address=image.address), image.batch, image.height, image.width, call.filters,
-            call.output, workers,
-        )
+](place: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, workers: Int) raises:
+    """Runs the kernel at a place of the table, on `count` tensors and the result, the last one at `numbers`."""
+    var tensors = List[Tensor]()
+    for i in range(count + 1):
+        tensors.append(tensor_at(numbers, i))
+    var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
+    var call = Call(geometry, first, count, weight, bias, workers)
+    var found = False
+    comptime for candidate in range(table.COUNT):
+        if candidate == place:
+            table.kernel[T, candidate]()(call)
+            found = True
+    _ = tensors^
+    if not found:
+        raise Error("there is no kernel ", place)
 
 
 @export
@@ -108,17 +75,17 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 @export
 def harness_run(
-    operation: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, workers: Int,
+    place: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, workers: Int,
     message: Int, size: Int,
 ) abi("C") -> Int:
-    """Runs an operation; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
+    """Runs a kernel; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
     try:
         var facts = Geometry(unsafe_from_address=geometry)
         var tensors = Numbers(unsafe_from_address=numbers)
         if bf16 != 0:
-            run[BF16](operation, facts, tensors, count, weight, bias, workers)
+            run[BF16](place, facts, tensors, count, weight, bias, workers)
         else:
-            run[F32](operation, facts, tensors, count, weight, bias, workers)
+            run[F32](place, facts, tensors, count, weight, bias, workers)
         return 0
     except error:
         var text = String(error)

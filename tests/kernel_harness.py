@@ -31,10 +31,11 @@ OPERATIONS = {
     "winograd": 1,
     "polyphase": 2,
     "stem": 3,
-    "max_pool": 4,
-    "head": 5,
-    "stem_float": 6,
+    "stem_float": 4,
+    "max_pool": 5,
+    "head": 6,
 }
+"""Places in the table of kernels: ``kernels/table.mojo``."""
 PAGE = mmap.PAGESIZE
 
 

@@ -1,6 +1,6 @@
-"""What a convolution is given, checked and taken apart.
+"""What a kernel is given, checked and taken apart.
 
-An operation gets tensors and one list of numbers, the *geometry*, that says how they are meant:
+A kernel gets tensors and one list of numbers, the *geometry*, that says how they are meant. For a convolution:
 
     kernel, stride, activate, residual, then for each tensor of the view: first channel, channels, doubled
 
@@ -27,6 +27,36 @@ struct Tensor(Copyable, ImplicitlyCopyable, Movable):
     var width: Int
     var channels: Int
 
+    @always_inline
+    def data[T: DType](self) -> Ptr[T]:
+        """Its first element."""
+        return Ptr[T](unsafe_from_address=self.address)
+
+
+@fieldwise_init
+struct Call(Copyable, ImplicitlyCopyable, Movable):
+    """Everything that a kernel is given, in a form that does not depend on anything known at compile time."""
+
+    var geometry: Geometry
+    var tensors: Pointer[Tensor, MutUntrackedOrigin]
+    """The tensors it reads, then the one it writes."""
+    var inputs: Int
+    """How many it reads."""
+    var weight: Int
+    """Address of the packed weights."""
+    var bias: Int
+    """Address of the biases."""
+    var workers: Int
+    """Threads, at most."""
+
+    @always_inline
+    def input(self, index: Int) -> Tensor:
+        return self.tensors[unsafe_offset=index]
+
+    @always_inline
+    def result(self) -> Tensor:
+        return self.tensors[unsafe_offset=self.inputs]
+
 
 struct Convolution[T: DType](Movable):
     """One call of a convolution."""
@@ -36,34 +66,28 @@ struct Convolution[T: DType](Movable):
     var filters: Filters
     var output: Output[Self.T]
 
-    def __init__(
-        out self, geometry: Geometry, maps: List[Tensor], weight: Int, bias: Int, result: Tensor
-    ) raises:
+    def __init__(out self, call: Call) raises:
         """Reads the geometry.
-
-        Args:
-            geometry: As above.
-            maps: The tensors of the view, then the residual if there is one.
-            weight: Address of the packed weights.
-            bias: Address of the biases.
-            result: The tensor to write.
 
         Raises:
             Error: The tensors do not fit each other.
         """
-        self.window = Window(Int(geometry[unsafe_offset=0]), Int(geometry[unsafe_offset=1]))
-        var activate = geometry[unsafe_offset=2] != 0
-        var has_residual = geometry[unsafe_offset=3] != 0
-        var count = len(maps) - 1 if has_residual else len(maps)
-        self.view = view_of[Self.T](geometry.unsafe_offset(FACTS), maps, 0, count)
+        var facts = call.geometry
+        var result = call.result()
+        self.window = Window(Int(facts[unsafe_offset=0]), Int(facts[unsafe_offset=1]))
+        var activate = facts[unsafe_offset=2] != 0
+        var has_residual = facts[unsafe_offset=3] != 0
+        var count = call.inputs - 1 if has_residual else call.inputs
+        self.view = view_of[Self.T](facts.unsafe_offset(FACTS), call, 0, count)
         var height = self.window.outputs(self.view.height)
         var width = self.window.outputs(self.view.width)
         require_size("the result", result, self.view.batch, height, width)
-        var data = Ptr[Self.T](unsafe_from_address=result.address)
+        var data = result.data[Self.T]()
         self.output = Output[Self.T](data, result.channels, data, 0, False, activate, False)
         if has_residual:
-            var added = slice_of[Self.T](geometry.unsafe_offset(FACTS + count * SLICE_FACTS), maps[count], count)
-            require_size("the residual", maps[count], self.view.batch, height, width)
+            var tensor = call.input(count)
+            var added = slice_of[Self.T](facts.unsafe_offset(FACTS + count * SLICE_FACTS), tensor, count)
+            require_size("the residual", tensor, self.view.batch, height, width)
             if added.doubled or added.channels != result.channels:
                 raise Error(
                     "a residual of ", added.channels, " channels cannot be added to ", result.channels,
@@ -72,21 +96,21 @@ struct Convolution[T: DType](Movable):
             self.output.residual_stride = added.stride
             self.output.has_residual = True
         self.filters = Filters(
-            Ptr[F32](unsafe_from_address=weight), Ptr[F32](unsafe_from_address=bias), result.channels
+            Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), result.channels
         )
 
 
 def view_of[
     T: DType
-](geometry: Geometry, maps: List[Tensor], first: Int, count: Int) raises -> View[T]:
-    """The view made of `count` tensors from `first` on; `geometry` is at the first one's facts."""
+](geometry: Geometry, call: Call, first: Int, count: Int) raises -> View[T]:
+    """The view made of `count` inputs from `first` on; `geometry` is at the first one's facts."""
     if count < 1:
         raise Error("a view needs at least one tensor")
-    var start = slice_of[T](geometry, maps[first], first)
+    var start = slice_of[T](geometry, call.input(first), first)
     var scale = 2 if start.doubled else 1
-    var view = View[T](maps[first].batch, start.height * scale, start.width * scale)
+    var view = View[T](call.input(first).batch, start.height * scale, start.width * scale)
     for i in range(count):
-        var map = maps[first + i]
+        var map = call.input(first + i)
         var slice = slice_of[T](geometry.unsafe_offset(i * SLICE_FACTS), map, first + i)
         if slice.doubled:
             require_size("a doubled slice", map, view.batch, view.height // 2, view.width // 2)

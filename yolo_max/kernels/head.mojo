@@ -8,46 +8,38 @@
 
 from max.algorithm import sync_parallelize
 
-from .arguments import Geometry, SLICE_FACTS, Tensor, require_size, view_of
+from .arguments import Call, SLICE_FACTS, require_size, view_of
 from .direct import pointwise
 from .lanes import BLOCK, F32, Ptr, words
 from .tile import Filters, Output
 from .view import View
 
 
-def predict_all[
-    T: DType
-](
-    geometry: Geometry, maps: List[Tensor], weights: Int, biases: Int, logits: Ptr[F32], cells: Int, columns: Int,
-    workers: Int,
-) raises:
+def predict_all[T: DType](call: Call) raises:
     """All convolutions of the head, without activation: two a level, boxes then classes.
 
-    Args:
-        geometry: Output channels of every convolution, then three facts for every map (see arguments.mojo).
-        maps: The features, one for each convolution.
-        weights: Address of all packed weights, one convolution's after the other's.
-        biases: Address of all biases, likewise.
-        logits: The output, [batch, cells, columns].
-        cells: Of all levels.
-        columns: Of a row of the output.
-        workers: Threads, at most.
+    The geometry is the output channels of every convolution, then three facts for every map. Weights and biases
+    are all convolutions', one after the other; the result is [batch, 1, cells, columns], of float32.
 
     Raises:
         Error: The tensors do not fit each other.
     """
-    var weight = Ptr[F32](unsafe_from_address=weights)
-    var bias = Ptr[F32](unsafe_from_address=biases)
+    var count = call.inputs
+    var cells = call.result().width
+    var columns = call.result().channels
+    var weight = Ptr[F32](unsafe_from_address=call.weight)
+    var bias = Ptr[F32](unsafe_from_address=call.bias)
     var cell = 0
-    for first in range(0, len(maps), 2):
-        var map = maps[first]
-        require_size("a level's second map", maps[first + 1], map.batch, map.height, map.width)
+    for first in range(0, count, 2):
+        var map = call.input(first)
+        require_size("a level's second map", call.input(first + 1), map.batch, map.height, map.width)
         var column = 0
         for i in range(first, first + 2):
-            var view = view_of[T](geometry.unsafe_offset(len(maps) + i * SLICE_FACTS), maps, i, 1)
-            var filters = Filters(weight, bias, Int(geometry[unsafe_offset=i]))
-            var data = logits.unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
-            predict(view, filters, Output[T](data, columns, data, 0, False, False, True), cells, cell, workers)
+            var view = view_of[T](call.geometry.unsafe_offset(count + i * SLICE_FACTS), call, i, 1)
+            var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=i]))
+            var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
+            var output = Output[T](data, columns, data, 0, False, False, True)
+            predict(view, filters, output, cells, cell, call.workers)
             var filled = (filters.channels + BLOCK - 1) // BLOCK * BLOCK
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filled)
             bias = bias.unsafe_offset(filled)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Dim, TensorType, TensorValue, Weight, ops
+from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 from max.nn.layer import Module
 
 from yolo_max.algorithm import Algorithm
@@ -26,6 +27,9 @@ KERNELS = Path(__file__).resolve().parent.parent / "kernels"
 """The folder of Mojo sources to give to ``Graph(custom_extensions=[...])``."""
 
 _CPU = DeviceRef.CPU()
+_PLACES = {Algorithm.DIRECT: 0, Algorithm.WINOGRAD: 1, Algorithm.POLYPHASE: 2, Algorithm.STEM: 3}
+_STEM_OF_FLOATS, _MAX_POOL, _HEAD, _COUNT = 4, 5, 6, 7
+"""Places in the table of kernels: ``kernels/table.mojo``."""
 _PAIRED = (Algorithm.STEM, Algorithm.DIRECT)
 """Those whose weights are pairs of bfloat16 where activations are; the others transform in float32."""
 _ACTIVATIONS = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
@@ -60,25 +64,22 @@ class FusedConv2d(Module):
         """``[B, H, W, c1] -> [B, ceil(H / s), ceil(W / s), c2]``, with padding ``k // 2``."""
         x = self._readable(x)
         added = [] if residual is None else [_one_slice(residual)]
+        place = _PLACES[self.algorithm]
+        if self.algorithm is Algorithm.STEM and x.dtype != DType.uint8:
+            place = _STEM_OF_FLOATS
         batch, height, width = x.size
-        geometry = [self.k, self.s, int(self.act), len(added)]
-        y = ops.custom(
-            self.algorithm,
-            _CPU,
-            [
-                self.weight,
-                self.bias,
-                _geometry(geometry, [*x.slices, *added]),
-                *(part.tensor for part in (*x.slices, *added)),
-            ],
-            [
-                TensorType(
-                    _ACTIVATIONS[self.precision],
-                    [batch, self._outputs(height), self._outputs(width), self.c2],
-                    _CPU,
-                )
-            ],
-        )[0].tensor
+        y = _run(
+            self.precision,
+            [place, self.k, self.s, int(self.act), len(added)],
+            [*x.slices, *added],
+            self.weight,
+            self.bias,
+            TensorType(
+                _ACTIVATIONS[self.precision],
+                [batch, self._outputs(height), self._outputs(width), self.c2],
+                _CPU,
+            ),
+        )
         return FeatureMap.of(y)
 
     def _outputs(self, size: Dim) -> Dim:
@@ -87,28 +88,26 @@ class FusedConv2d(Module):
     def _readable(self, x: FeatureMap) -> FeatureMap:
         """The map as the kernel takes it: in its type, and whole for the one that reads the image itself."""
         if self.algorithm is Algorithm.STEM:
-            return x if len(x.slices) == 1 and x.slices[0].whole else FeatureMap.of(materialise(x))
-        if x.dtype == DType.uint8:
+            x = x if len(x.slices) == 1 and x.slices[0].whole else FeatureMap.of(materialise(x))
+            if x.dtype == DType.uint8:
+                return x
+        elif x.dtype == DType.uint8:
             x = FeatureMap.of(ops.cast(materialise(x), DType.float32) / 255.0)
         if x.dtype != _ACTIVATIONS[self.precision]:
             x = FeatureMap.of(ops.cast(materialise(x), _ACTIVATIONS[self.precision]))
         return x
 
 
-def max_pool(x: FeatureMap, k: int = 5) -> FeatureMap:
+def max_pool(x: FeatureMap, k: int, precision: Precision) -> FeatureMap:
     """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
     part = _one_slice(x)
     batch, height, width, _ = part.tensor.shape
-    y = ops.custom(
-        "yolo_max_pool",
-        _CPU,
-        [_geometry([k], [part]), part.tensor],
-        [TensorType(x.dtype, [batch, height, width, part.channels], _CPU)],
-    )[0].tensor
-    return FeatureMap.of(y)
+    none = ops.constant(np.zeros(1, np.float32), DType.float32, _CPU)
+    result = TensorType(x.dtype, [batch, height, width, part.channels], _CPU)
+    return FeatureMap.of(_run(precision, [_MAX_POOL, k], [part], none, none, result))
 
 
-def detect_head(levels: Sequence[Level]) -> TensorValue:
+def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
     """The head's last convolutions, each into its columns of one tensor.
 
     Returns:
@@ -120,18 +119,14 @@ def detect_head(levels: Sequence[Level]) -> TensorValue:
     sizes = [level.box.features.size for level in levels]
     cells = sum((height * width for _, height, width in sizes[1:]), sizes[0][1] * sizes[0][2])
     columns = convs[0].c2 + convs[1].c2
-    return ops.custom(
-        "yolo_head",
-        _CPU,
-        [
-            # An operation takes one list of tensors of any length; that is the maps.
-            ops.concat([conv.weight for conv in convs]),
-            ops.concat([conv.bias for conv in convs]),
-            _geometry([conv.c2 for conv in convs], parts),
-            *(part.tensor for part in parts),
-        ],
-        [TensorType(DType.float32, [sizes[0][0], cells, columns], _CPU)],
-    )[0].tensor
+    return _run(
+        precision,
+        [_HEAD, *(conv.c2 for conv in convs)],
+        parts,
+        _join([conv.weight for conv in convs]),
+        _join([conv.bias for conv in convs]),
+        TensorType(DType.float32, [sizes[0][0], cells, columns], _CPU),
+    )
 
 
 class FusedBackend:
@@ -152,11 +147,11 @@ class FusedBackend:
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`max_pool`."""
-        return max_pool(x, k)
+        return max_pool(x, k, self.precision)
 
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
         """See :func:`detect_head`."""
-        return detect_head(levels)
+        return detect_head(levels, self.precision)
 
     def tensor(self, x: FeatureMap) -> TensorValue:
         """The view, materialised, as float32."""
@@ -170,7 +165,46 @@ def _one_slice(x: FeatureMap) -> ChannelSlice:
     return FeatureMap.of(materialise(x)).slices[0]
 
 
-def _geometry(facts: Sequence[int], slices: Sequence[ChannelSlice]) -> TensorValue:
-    """What an operation is told besides tensors: ``facts``, then start, channels, doubled of each slice."""
-    numbers = [*facts, *(n for part in slices for n in (part.start, part.channels, int(part.doubled)))]
-    return ops.constant(np.array(numbers, np.int32), DType.int32, _CPU)
+def _run(
+    precision: Precision,
+    facts: Sequence[int],
+    parts: Sequence[ChannelSlice],
+    weight: TensorValueLike,
+    bias: TensorValueLike,
+    result: TensorType,
+) -> TensorValue:
+    """Runs a kernel.
+
+    Args:
+        precision: Of the activations.
+        facts: The kernel's place in the table, then what it wants to know; after that it is told the first
+            channel, the number of channels, and whether it is doubled, of each slice.
+        parts: What it reads.
+        weight: Packed weights.
+        bias: Biases.
+        result: What it writes.
+    """
+    slices = [number for part in parts for number in (part.start, part.channels, int(part.doubled))]
+    geometry = ops.constant(np.array([*facts, *slices], np.int32), DType.int32, _CPU)
+    tensors = [_kernels(precision), geometry, weight, bias, *(part.tensor for part in parts)]
+    return ops.custom("yolo_run", _CPU, tensors, [result])[0].tensor
+
+
+_tables: WeakKeyDictionary[Graph, TensorValue] = WeakKeyDictionary()
+
+
+def _kernels(precision: Precision) -> TensorValue:
+    """The table of kernels of the graph that is being traced; one to a graph, which has one precision."""
+    graph = Graph.current
+    if graph not in _tables:
+        addresses = TensorType(DType.int64, [_COUNT], _CPU)
+        bf16 = int(precision is Precision.BF16)
+        _tables[graph] = ops.custom("yolo_kernels", _CPU, [], [addresses], {"bf16": bf16})[0].tensor
+    return _tables[graph]
+
+
+def _join(parts: Sequence[Weight]) -> TensorValue:
+    """Arrays one behind the other."""
+    size = sum(int(part.shape[0]) for part in parts)
+    joined = TensorType(parts[0].dtype, [size], _CPU)
+    return ops.custom("yolo_join", _CPU, list(parts), [joined])[0].tensor
