@@ -15,7 +15,6 @@ from yolo_max.cache import (
     clear,
     entries,
     read_checked,
-    write_atomically,
     write_checked,
 )
 from yolo_max.errors import OutputError
@@ -53,6 +52,16 @@ def test_folders_are_private_even_under_a_lax_umask(root: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(root.stat().st_mode) & 0o022 == 0
+
+
+def test_files_are_private_even_under_a_lax_umask(root: Path) -> None:
+    path = cache_folder("graphs") / "x.mef"
+    before = os.umask(0)
+    try:
+        write_checked(path, b"compiled")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_folder_that_others_could_write_is_closed(root: Path) -> None:
@@ -110,8 +119,8 @@ def test_concurrent_writers_leave_one_whole_file(root: Path) -> None:
 def test_a_failed_write_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache_folder("graphs") / "x"
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        write_atomically(path, b"data")
+    with pytest.raises(OutputError, match="full"):
+        write_checked(path, b"data")
     assert list(path.parent.iterdir()) == []
 
 

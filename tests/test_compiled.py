@@ -89,6 +89,15 @@ def test_without_a_usable_cache_it_compiles_all_the_same(session: OneCompile, ro
     assert obtain(session) == (2.0, False, 1)
 
 
+def test_on_a_full_disk_it_runs_all_the_same(session: OneCompile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert obtain(session) == (2.0, False, 1)
+    assert list(cache_folder("graphs").iterdir()) == []
+
+
 def test_a_graph_that_does_not_compile_is_our_error(session: OneCompile) -> None:
     class Broken:
         def compile(self, _: Graph) -> None:

@@ -11,11 +11,11 @@ import os
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo_max.atomic import write_atomically
 from yolo_max.errors import OutputError
 
 VARIABLE = "YOLO_MAX_CACHE_DIR"
@@ -63,29 +63,13 @@ def _require_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes beside ``path`` and renames into place, so that no reader ever sees half a file.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 def write_checked(path: Path, data: bytes) -> None:
-    """Writes ``data`` behind its own SHA-256, for :func:`read_checked`.
+    """Writes ``data`` behind its own SHA-256, for :func:`read_checked`, readable by this user alone.
 
     Raises:
-        OSError: The file cannot be written.
+        OutputError: The file cannot be written.
     """
-    write_atomically(path, hashlib.sha256(data).digest() + data)
+    write_atomically(path, hashlib.sha256(data).digest() + data, mode=0o600)
 
 
 def read_checked(path: Path) -> bytes | None:

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from yolo_max.atomic import write_atomically
 from yolo_max.bench import host
 from yolo_max.compare import Comparison, ImageComparison
 from yolo_max.detections import Detections
+from yolo_max.encode import write_image
 from yolo_max.errors import ImageError
 from yolo_max.images import read_image
-from yolo_max.outputs import write_atomically, write_image
 from yolo_max.parity import Verdict
 from yolo_max.report import Picture, render
 from yolo_max.side_by_side import side_by_side, thumbnail

@@ -119,5 +119,5 @@ def _store(compiled: CompiledGraph, path: Path) -> None:
         try:
             compiled.model.export_mef(exported)
             write_checked(path, head + b"\n" + exported.read_bytes())
-        except OSError:
+        except (OSError, OutputError):
             return

@@ -15,10 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from yolo_max.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.detector import Detector
 from yolo_max.errors import UsageError
 from yolo_max.manifest import Manifest, Record
-from yolo_max.outputs import TEMPORARY_PREFIX, cannot_write, csv_header, csv_rows, record, write_atomically
+from yolo_max.records import csv_header, csv_rows, record
 from yolo_max.result import Result
 from yolo_max.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.sources import SourceFailure, SourceImage

@@ -16,8 +16,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from yolo_max.atomic import cannot_write, write_atomically
 from yolo_max.errors import OutputError, UsageError
-from yolo_max.outputs import cannot_write, write_atomically
 
 RUN_FILE = "run.json"
 MANIFEST_FILE = "detections.jsonl"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from yolo_max.atomic import write_atomically
 from yolo_max.draw import draw
+from yolo_max.encode import encode_image
 from yolo_max.errors import ImageError, UsageError
-from yolo_max.outputs import encode_image, record, write_atomically, yolo_labels
+from yolo_max.records import record, yolo_labels
 from yolo_max.result import Result, timed
 from yolo_max.sources import SourceImage
 
@@ -52,7 +54,7 @@ class Saving:
             out: The root of the output tree.
 
         Returns:
-            The record of the image (`yolo_max.outputs.record`), which also names what was written, relative
+            The record of the image (`yolo_max.records.record`), which also names what was written, relative
             to ``out``: "annotated", "labels".
 
         Raises:

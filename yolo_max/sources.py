@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+from yolo_max.encode import annotated_name
 from yolo_max.errors import SourceError
-from yolo_max.outputs import annotated_name
 
 IMAGE_SUFFIXES = frozenset(
     (

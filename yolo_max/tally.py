@@ -41,7 +41,7 @@ class Tally:
     times_ms: dict[str, float] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Takes in the record of one image, as `yolo_max.outputs.record` makes it."""
+        """Takes in the record of one image, as `yolo_max.records.record` makes it."""
         self.images += 1
         for stage, milliseconds in record.get("times_ms", {}).items():
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + milliseconds

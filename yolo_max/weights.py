@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from yolo_max import cache, weights_file
 from yolo_max.architecture import expected_tensors
+from yolo_max.atomic import write_atomically
 from yolo_max.errors import OutputError, WeightsError
 from yolo_max.locate import locate
 from yolo_max.model_meta import FORMAT_VERSION, ModelMeta
@@ -119,8 +120,6 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
         data = _serialise(weights.meta, weights.tensors, half)
     except WeightsError as error:
         raise WeightsError(f"{weights.path} {error}.") from error
-    from yolo_max.outputs import write_atomically
-
     write_atomically(Path(path), data)
 
 
@@ -169,7 +168,7 @@ def _from_checkpoint(path: Path, data: bytes) -> Weights:
                 return weights
     _, converted = _convert(data, path.name, half=False)
     if entry is not None:
-        with contextlib.suppress(OSError):  # a full disk does not keep weights from being used
+        with contextlib.suppress(OutputError):  # a full disk does not keep weights from being used
             cache.write_checked(entry, converted)
     return _from_safetensors(path, converted)
 

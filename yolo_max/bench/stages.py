@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from yolo_max.bench.plan import STAGES
 from yolo_max.detector import Detector
 from yolo_max.draw import draw
+from yolo_max.encode import annotated_name, write_image
 from yolo_max.images import read_image
 from yolo_max.letterbox import letterbox
-from yolo_max.outputs import annotated_name, write_image
 from yolo_max.postprocess import Postprocess
 from yolo_max.weights import load_weights
 

@@ -78,8 +78,8 @@ def val(
     Takes an Ultralytics dataset (a YAML, images and YOLO labels) or annotations in COCO's json. The input is
     square, and the settings are those of Ultralytics' validator.
     """
+    from yolo_max.atomic import write_atomically
     from yolo_max.dataset import load_dataset
-    from yolo_max.outputs import write_atomically
     from yolo_max.validate import validate
     from yolo_max.weights import load_weights
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yolo_max.atomic import write_atomically
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.errors import UsageError
 from yolo_max.fetch import fetch
 from yolo_max.locate import locate
-from yolo_max.outputs import write_atomically
 from yolo_max.weights import Weights, convert, load_weights
 
 if TYPE_CHECKING:
