@@ -26,15 +26,15 @@ from make_demo_images import write_scenes
 from mistakes import Head, Pixels
 
 from yolo_max.bench import host
-from yolo_max.dataset import load_dataset
+from yolo_max.engine.torch_engine import TorchEngine, load_module
 from yolo_max.errors import ExitCode
-from yolo_max.evaluate import Accuracy, Found, class_map, evaluate
-from yolo_max.images import read_image
-from yolo_max.letterbox import Letterbox
-from yolo_max.postprocess import Postprocess
-from yolo_max.reference import TorchEngine, load_module
-from yolo_max.validate import CONFIDENCE
-from yolo_max.weights import load_weights
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.read import read_image
+from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.val.dataset import load_dataset
+from yolo_max.val.evaluate import Accuracy, Found, class_map, evaluate
+from yolo_max.val.validate import CONFIDENCE
+from yolo_max.weights.load import load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = REPOSITORY / "weights" / "yolov8n-shapes.safetensors"

@@ -40,7 +40,7 @@ from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
 from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
-from yolo_max.sources import SourceImage, find_images
+from yolo_max.images.sources import SourceImage, find_images
 
 OURS, RECT, LOOP = "yolo-max detect", "yolo-max detect --rect", "OpenVINO f32, plain loop"
 PREDICT, PREDICT_ALONE = "Ultralytics predict, all CPUs", "Ultralytics predict, left alone"
@@ -58,7 +58,7 @@ def export_decoded(weights: str, imgsz: int, path: Path) -> None:
     """Writes the network as people export it: NCHW float32 pixels to decoded boxes, ``[1, 4 + nc, A]``."""
     import torch
 
-    from yolo_max.reference import TorchEngine
+    from yolo_max.engine.torch_engine import TorchEngine
 
     module = TorchEngine(weights).module
 

@@ -21,8 +21,8 @@ from make_demo_images import numbered_scene
 from numpy.typing import NDArray
 from shapes.scenes import CLASS_NAMES
 
-from yolo_max.letterbox import letterbox
-from yolo_max.reference import TorchEngine
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.images.letterbox import letterbox
 
 IMGSZ = 320
 VALIDATION_SEED = 1  # a series of scenes; 0 is for training, the bundled images are from 39

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from yolo_max.letterbox import Letterbox
-from yolo_max.postprocess import sigmoid
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.postprocess.decode import sigmoid
 
 Pixels = NDArray[np.uint8]
 Head = NDArray[np.float32]

@@ -21,9 +21,9 @@ from pathlib import Path
 import cv2
 
 from yolo_max.detector import Detector
-from yolo_max.folder import FolderRun
-from yolo_max.saving import Saving
-from yolo_max.sources import SourceImage, find_images
+from yolo_max.folder.run import FolderRun
+from yolo_max.folder.saving import Saving
+from yolo_max.images.sources import SourceImage, find_images
 
 PARTS = 10
 

@@ -29,7 +29,7 @@ from measure_demo import IMGSZ, images_tensor, measure
 from numpy.typing import NDArray
 from shapes.scenes import CLASS_NAMES, draw_scene
 
-from yolo_max.letterbox import letterbox
+from yolo_max.images.letterbox import letterbox
 
 TRAINING_SEED = 0  # a series of scenes; 1 is for measuring, the bundled images are from 39
 LEARNING_RATE, FINAL_SHARE, WARMUP_STEPS = 2e-3, 0.01, 150

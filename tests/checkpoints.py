@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from yolo_max import weights_file
 from yolo_max.architecture import expected_tensors, parse_architecture
-from yolo_max.model_meta import ModelMeta
 from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.weights import container
+from yolo_max.weights.meta import ModelMeta
 
 NARROW = 0.0625
 """Width factor of the small networks: 8 to 64 channels."""
@@ -89,7 +89,7 @@ def random_weights(
         source="random.pt",
         source_sha256="0" * 64,
     )
-    return weights_file.serialise(tensors | dict(changes or {}), meta.to_header())
+    return container.serialise(tensors | dict(changes or {}), meta.to_header())
 
 
 def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:

@@ -12,19 +12,20 @@ import pytest
 from fakes import FakeEngine
 from numpy.typing import NDArray
 
-from yolo_max import compare, validate
-from yolo_max.engine_process import NAMES, Job, Outcome
+from yolo_max.compare import comparison as compare
+from yolo_max.compare.process import NAMES, Job, Outcome
 from yolo_max.errors import ImageError
-from yolo_max.images import read_image
-from yolo_max.letterbox import letterbox
-from yolo_max.postprocess import Postprocess
-from yolo_max.weights import Weights
+from yolo_max.images.letterbox import letterbox
+from yolo_max.images.read import read_image
+from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.val import validate
+from yolo_max.weights.load import Weights
 
 Nudge = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class FakeProcess:
-    """What `yolo_max.engine_process.EngineProcess` is to its users, on `fakes.FakeEngine`.
+    """What `yolo_max.compare.process.EngineProcess` is to its users, on `fakes.FakeEngine`.
 
     Attributes:
         jobs: Every job that was ever given to one.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from yolo_max.engine import MaxEngine
+    from yolo_max.engine.max_engine import MaxEngine
 
 SHARED_VARIABLE = "YOLO_MAX_SHARED"
 NO_SHARED = f"{SHARED_VARIABLE} is not set: it names the folder with the COCO weights and photographs"
@@ -54,8 +54,8 @@ def demo_weights() -> Path:
 @pytest.fixture(scope="session")
 def demo_engine(demo_weights: Path) -> MaxEngine:
     """The demo network on the fused kernels: any batch, any size. Compiled once for the whole suite."""
-    from yolo_max.engine import MaxEngine
-    from yolo_max.weights import load_weights
+    from yolo_max.engine.max_engine import MaxEngine
+    from yolo_max.weights.load import load_weights
 
     return MaxEngine(load_weights(demo_weights), imgsz=(320, 320), kernels="fused")
 
@@ -63,7 +63,7 @@ def demo_engine(demo_weights: Path) -> MaxEngine:
 @pytest.fixture(scope="session")
 def coco_engine(coco_weights: Path) -> MaxEngine:
     """YOLOv8n with the COCO weights on the fused kernels. Compiled once for the whole suite."""
-    from yolo_max.engine import MaxEngine
-    from yolo_max.weights import load_weights
+    from yolo_max.engine.max_engine import MaxEngine
+    from yolo_max.weights.load import load_weights
 
     return MaxEngine(load_weights(coco_weights), imgsz=(640, 640), kernels="fused")

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.postprocess import anchor_points
-from yolo_max.weights import ModelMeta, Weights
+from yolo_max.postprocess.decode import anchor_points
+from yolo_max.weights.load import ModelMeta, Weights
 
 NAMES = {0: "circle", 1: "square", 2: "star"}
 STRIDES = (8, 16, 32)
@@ -36,7 +36,7 @@ def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
 
 
 class FakeEngine:
-    """An `yolo_max.engine.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
+    """An `yolo_max.engine.contract.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
 
     Attributes:
         batches: The shape of every batch it was given.

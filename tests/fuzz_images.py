@@ -12,7 +12,7 @@ import numpy as np
 from image_files import files_of, scene
 
 from yolo_max.errors import ImageError
-from yolo_max.images import decode, silence_opencv
+from yolo_max.images.read import decode, silence_opencv
 
 MEMORY = 512 * 2**20
 

@@ -18,9 +18,9 @@ import cv2
 from fakes import FakeEngine, fake_weights
 
 from yolo_max.detector import Detector
-from yolo_max.folder import FolderRun
-from yolo_max.saving import Saving
-from yolo_max.sources import find_images
+from yolo_max.folder.run import FolderRun
+from yolo_max.folder.saving import Saving
+from yolo_max.images.sources import find_images
 
 WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 

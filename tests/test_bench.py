@@ -469,7 +469,7 @@ def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) ->
     if reason := peer.absent():
         pytest.skip(reason)
     from yolo_max.bench.raw_head import export_onnx
-    from yolo_max.reference import TorchEngine
+    from yolo_max.engine.torch_engine import TorchEngine
 
     weights = shared / "weights" / "yolov8n.pt"
     engine = TorchEngine(weights)

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from yolo_max.architecture import expected_tensors, parse_architecture
-from yolo_max.checkpoint import fold, read_checkpoint
 from yolo_max.errors import WeightsError
-from yolo_max.model_meta import ModelMeta
-from yolo_max.safe_pickle import StandIn
+from yolo_max.weights.checkpoint.read import fold, read_checkpoint
+from yolo_max.weights.checkpoint.safe_pickle import StandIn
+from yolo_max.weights.meta import ModelMeta
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,7 @@ def test_the_coco_checkpoint(coco_weights: Path) -> None:
     assert (meta.names[0], meta.names[79]) == ("person", "toothbrush")
     with torch.serialization.safe_globals([]):
         model = DetectionModel(copy.deepcopy(dict(meta.architecture)), verbose=False).double().eval()
-    from yolo_max import safe_pickle
+    from yolo_max.weights.checkpoint import safe_pickle
 
     saved_modules = safe_pickle.load(data)["model"]
     model.load_state_dict({name: value.double() for name, value in state(saved_modules)}, strict=True)

@@ -301,7 +301,7 @@ def test_a_reader_who_leaves_is_no_accident(photos: Path) -> None:
 def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
     process = start("photos", "--save-txt", "--save-csv", FAKE_MODULES="1")
     modules = set(process.communicate(timeout=60)[1].split())
-    assert "yolo_max.folder" in modules
+    assert "yolo_max.folder.run" in modules
     assert not modules & UNUSED
     assert not {name for name in modules if name.startswith("yolo_max.bench")}
 

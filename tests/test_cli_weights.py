@@ -13,7 +13,7 @@ from pathlib import Path
 import checkpoints
 import pytest
 
-from yolo_max.weights import load_weights
+from yolo_max.weights.load import load_weights
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

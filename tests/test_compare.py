@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from fakes import fake_weights, write_image
 
-from yolo_max import cli, compare, weights
-from yolo_max.compare import Comparison, Settings
+from yolo_max import cli
+from yolo_max.compare import comparison as compare
+from yolo_max.compare.comparison import Comparison, Settings
 from yolo_max.detections import Detections
 from yolo_max.errors import ExitCode
-from yolo_max.parity import TensorDifference
+from yolo_max.parity.rubric import TensorDifference
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: 
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Runs ``yolo-max compare`` on fake engines, in this process."""
     loaded = fake_weights()
-    monkeypatch.setattr(weights, "load_weights", lambda _: loaded)
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: loaded)
 
     def run(*arguments: str, **nudges: Any) -> int:
         comparisons.install(monkeypatch, loaded, **nudges)
@@ -263,7 +264,7 @@ def test_mistakes(command: Any, images: list[str], capfd: Any, arguments: list[s
 def test_side_by_side_shows_who_found_what(
     monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path
 ) -> None:
-    from yolo_max.side_by_side import ALONE_COLOR, GAP, MAX_COLOR, REFERENCE_COLOR, side_by_side
+    from yolo_max.compare.side_by_side import ALONE_COLOR, GAP, MAX_COLOR, REFERENCE_COLOR, side_by_side
 
     (image,) = _compare(monkeypatch, images[:1], max=comparisons.without_best).images
     width = 200

@@ -14,10 +14,10 @@ from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
-from yolo_max import compiled
 from yolo_max.algorithm import Algorithm
 from yolo_max.cache import cache_folder, write_checked
-from yolo_max.compiled import compile_or_load, graph_key
+from yolo_max.engine import compiled
+from yolo_max.engine.compiled import compile_or_load, graph_key
 from yolo_max.errors import EngineError
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_max.detections import Detections
-from yolo_max.draw import _label, _Obstacles, _outline, _Style, draw
-from yolo_max.palette import class_color
+from yolo_max.output.draw import _label, _Obstacles, _outline, _Style, draw
+from yolo_max.output.palette import class_color
 
 NAMES = {
     0: "person",

@@ -12,11 +12,12 @@ import pytest
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
-from yolo_max import cpu, engine, runtime
-from yolo_max.engine import MaxEngine
+from yolo_max import cpu
+from yolo_max.engine import max_engine, runtime
+from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.errors import EngineError, UsageError, WeightsError, YoloMaxError
 from yolo_max.precision import Precision
-from yolo_max.weights import Weights
+from yolo_max.weights.load import Weights
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_bad_options_are_one_sentence(
 
 
 def test_a_gpu_that_is_not_there_is_an_error(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolo_max.engine.driver.accelerator_count", lambda: 0)
+    monkeypatch.setattr("yolo_max.engine.max_engine.driver.accelerator_count", lambda: 0)
     with pytest.raises(EngineError, match="no GPU"):
         MaxEngine(weights, imgsz=(32, 32), device="gpu")
 
@@ -159,11 +160,11 @@ def test_bf16_is_refused_where_the_cpu_lacks_it(weights: Weights, monkeypatch: p
 def test_a_cpu_without_the_kernels_falls_to_stock_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "runs_kernels", lambda: False)
     said: list[str] = []
-    assert engine._choose_kernels("auto", "cpu", Precision.F32, said.append) == "stock"
+    assert max_engine._choose_kernels("auto", "cpu", Precision.F32, said.append) == "stock"
     assert len(said) == 1
     assert "stock operations" in said[0]
     with pytest.raises(EngineError, match="--kernels stock"):
-        engine._choose_kernels("fused", "cpu", Precision.F32, said.append)
+        max_engine._choose_kernels("fused", "cpu", Precision.F32, said.append)
 
 
 def test_unported_layers_are_named_together(weights: Weights) -> None:
@@ -179,7 +180,7 @@ CHILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tiny import tiny_weights
-from yolo_max.engine import MaxEngine
+from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.errors import UsageError
 import numpy as np, os
 engine = MaxEngine(tiny_weights(), imgsz=(32, 32), kernels="fused", threads=1)

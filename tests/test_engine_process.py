@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from fakes import write_image
 
+from yolo_max.compare.process import EngineProcess, Job
 from yolo_max.detector import Detector
-from yolo_max.engine_process import EngineProcess, Job
 from yolo_max.errors import EngineError, UsageError, WeightsError
-from yolo_max.images import read_image
-from yolo_max.letterbox import letterbox
+from yolo_max.images.letterbox import letterbox
+from yolo_max.images.read import read_image
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_max.detections import Detections
-from yolo_max.fates import MARGIN, Fates
-from yolo_max.letterbox import Letterbox
-from yolo_max.parity import CONFIDENCE_BOUND, MATCH_IOU
-from yolo_max.postprocess import Postprocess
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.parity.fates import MARGIN, Fates
+from yolo_max.parity.rubric import CONFIDENCE_BOUND, MATCH_IOU
+from yolo_max.postprocess.postprocess import Postprocess
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((480, 480), CANVAS)

@@ -13,9 +13,9 @@ import pytest
 
 from yolo_max import cli
 from yolo_max.errors import ExitCode, UsageError, WeightsError
-from yolo_max.fetch import fetch
 from yolo_max.ultralytics_import import import_ultralytics
-from yolo_max.weights import load_weights
+from yolo_max.weights.fetch import fetch
+from yolo_max.weights.load import load_weights
 
 
 class Server:

@@ -28,7 +28,7 @@ from image_files import (
 from PIL import Image
 
 from yolo_max.errors import ExitCode, ImageError
-from yolo_max.images import MAX_FILE_BYTES, decode, read_file, read_image
+from yolo_max.images.read import MAX_FILE_BYTES, decode, read_file, read_image
 
 SCENE = scene()
 FILES = files_of(SCENE)
@@ -232,7 +232,7 @@ def test_bombs_take_no_memory() -> None:
     script = """
 import resource, sys, test_images
 from yolo_max.errors import ImageError
-from yolo_max.images import decode
+from yolo_max.images.read import decode
 decode(test_images.FILES["jpeg"])
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 256 * 2**20
@@ -453,7 +453,7 @@ def test_opencv_can_be_kept_quiet() -> None:
     script = """
 import sys, test_images
 from yolo_max.errors import ImageError
-from yolo_max.images import decode, silence_opencv
+from yolo_max.images.read import decode, silence_opencv
 if sys.argv[1:]:
     silence_opencv()
 data = test_images.FILES["tiff lzw"]

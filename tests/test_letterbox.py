@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ultralytics.data.augment import LetterBox
 from ultralytics.utils.ops import scale_boxes
 
-from yolo_max.letterbox import PADDING_VALUE, Letterbox, letterbox
+from yolo_max.images.letterbox import PADDING_VALUE, Letterbox, letterbox
 
 SIZES = [
     (1, 1),  # one pixel, scaled up to the whole canvas

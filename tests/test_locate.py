@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from yolo_max.errors import WeightsError
-from yolo_max.locate import locate
+from yolo_max.weights.locate import locate
 
 
 @pytest.fixture(autouse=True)

@@ -12,15 +12,15 @@ import pytest
 from blocks import BLOCKS
 from numpy.typing import NDArray
 
-from yolo_max.engine import MaxEngine
-from yolo_max.fates import Fates
-from yolo_max.images import read_image
-from yolo_max.layers import MaxLayers
-from yolo_max.letterbox import Letterbox
-from yolo_max.parity import DetectionDifference, HeadDifference, TensorDifference, Verdict, judge
-from yolo_max.postprocess import Postprocess
-from yolo_max.reference import TorchEngine
-from yolo_max.weights import Weights, load_weights
+from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.read import read_image
+from yolo_max.parity.fates import Fates
+from yolo_max.parity.layers import MaxLayers
+from yolo_max.parity.rubric import DetectionDifference, HeadDifference, TensorDifference, Verdict, judge
+from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.weights.load import Weights, load_weights
 
 CANVAS = (320, 320)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ultralytics.utils.nms import TorchNMS
 
-from yolo_max import nms as nms_module
-from yolo_max.nms import nms
+from yolo_max.postprocess import nms as nms_module
+from yolo_max.postprocess.nms import nms
 
 Set = tuple[np.ndarray, np.ndarray]
 

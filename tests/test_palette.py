@@ -5,7 +5,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 
-from yolo_max.palette import Color, class_color, relative_luminance, text_color
+from yolo_max.output.palette import Color, class_color, relative_luminance, text_color
 
 # How the world looks to the color-blind, on linear RGB: Machado, Oliveira and Fernandes 2009, severity 1.
 VISION = {

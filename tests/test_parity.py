@@ -5,9 +5,9 @@ import pytest
 
 from yolo_max.detections import Detections
 from yolo_max.errors import ExitCode, ParityError
-from yolo_max.fates import Fates
-from yolo_max.letterbox import Letterbox
-from yolo_max.parity import (
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.parity.fates import Fates
+from yolo_max.parity.rubric import (
     DetectionDifference,
     HeadDifference,
     TensorDifference,
@@ -16,7 +16,7 @@ from yolo_max.parity import (
     judge_layers,
     judge_map,
 )
-from yolo_max.postprocess import Postprocess
+from yolo_max.postprocess.postprocess import Postprocess
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((640, 640), CANVAS)

@@ -15,15 +15,15 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 
 from yolo_max.detections import Detections
-from yolo_max.engine import MaxEngine
-from yolo_max.fates import Fates
-from yolo_max.images import read_image
-from yolo_max.layers import MaxLayers, layer_differences
-from yolo_max.letterbox import letterbox
-from yolo_max.parity import DetectionDifference, HeadDifference, TensorDifference, judge, judge_layers
-from yolo_max.postprocess import Postprocess
-from yolo_max.reference import TorchEngine
-from yolo_max.weights import Weights, load_weights
+from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.images.letterbox import letterbox
+from yolo_max.images.read import read_image
+from yolo_max.parity.fates import Fates
+from yolo_max.parity.layers import MaxLayers, layer_differences
+from yolo_max.parity.rubric import DetectionDifference, HeadDifference, TensorDifference, judge, judge_layers
+from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.weights.load import Weights, load_weights
 
 
 def _checkpoint(path: Path, table: dict[str, Any], seed: int = 0) -> Weights:

@@ -18,8 +18,9 @@ from ultralytics.utils.tal import dist2bbox, make_anchors
 
 from yolo_max.detections import Detections
 from yolo_max.errors import EngineError, UsageError
-from yolo_max.letterbox import Letterbox, letterbox
-from yolo_max.postprocess import Postprocess, anchor_points, decode_boxes, logit_threshold, sigmoid
+from yolo_max.images.letterbox import Letterbox, letterbox
+from yolo_max.postprocess.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
+from yolo_max.postprocess.postprocess import Postprocess
 
 CANVAS = (96, 128)
 CELLS = 12 * 16 + 6 * 8 + 3 * 4

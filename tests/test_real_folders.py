@@ -20,10 +20,10 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 from yolo_max.detections import Detections
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, SourceError, UsageError
-from yolo_max.folder import FolderRun
-from yolo_max.manifest import require_harmless
-from yolo_max.saving import Saving
-from yolo_max.sources import SourceFailure, find_images
+from yolo_max.folder.manifest import require_harmless
+from yolo_max.folder.run import FolderRun
+from yolo_max.folder.saving import Saving
+from yolo_max.images.sources import SourceFailure, find_images
 
 EVERYTHING = Saving(save_txt=True, save_conf=True, save_csv=True, times=False)
 

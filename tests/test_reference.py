@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from yolo_max.engine.torch_engine import TorchEngine, _raw_head, build_module
 from yolo_max.errors import EngineError, UsageError, WeightsError
-from yolo_max.reference import TorchEngine, _raw_head, build_module
-from yolo_max.weights import Weights, load_weights, save_weights
+from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3
 SIZE = (64, 96)
@@ -219,7 +219,7 @@ class NoTorchvision:
 sys.meta_path.insert(0, NoTorchvision())
 
 import numpy as np
-from yolo_max.reference import TorchEngine
+from yolo_max.engine.torch_engine import TorchEngine
 
 shapes = [TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8)).shape for path in sys.argv[1:]]
 print(json.dumps({"seen": seen, "shapes": shapes}))

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from fakes import fake_weights, write_image
 
-from yolo_max.compare import Comparison, Settings, compare
-from yolo_max.comparison_folder import ComparisonFolder
-from yolo_max.images import read_image
-from yolo_max.parity import TensorDifference
-from yolo_max.report import Picture, render
-from yolo_max.sources import SourceImage, find_images
+from yolo_max.compare.comparison import Comparison, Settings, compare
+from yolo_max.compare.folder import ComparisonFolder
+from yolo_max.compare.report import Picture, render
+from yolo_max.images.read import read_image
+from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.parity.rubric import TensorDifference
 
 NAMES = ["b.png", "a.png", "<i>&'\".png", "d.png"]
 

@@ -15,10 +15,10 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, UsageError
-from yolo_max.folder import FolderRun
-from yolo_max.manifest import Manifest, require_harmless
-from yolo_max.saving import Saving
-from yolo_max.sources import find_images
+from yolo_max.folder.manifest import Manifest, require_harmless
+from yolo_max.folder.run import FolderRun
+from yolo_max.folder.saving import Saving
+from yolo_max.images.sources import find_images
 
 KILLS, STORIES = 10, 6
 

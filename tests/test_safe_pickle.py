@@ -18,8 +18,8 @@ import checkpoints
 import numpy as np
 import pytest
 
-from yolo_max import safe_pickle
 from yolo_max.errors import WeightsError
+from yolo_max.weights.checkpoint import safe_pickle
 
 
 class Call:
@@ -282,7 +282,7 @@ def test_a_malicious_checkpoint_is_refused_before_torch_is_imported(tmp_path: Pa
     (tmp_path / "evil.pt").write_bytes(checkpoints.archive(calling("os", "system", "true")))
     script = (
         "import sys; from pathlib import Path\n"
-        "from yolo_max import safe_pickle; from yolo_max.errors import WeightsError\n"
+        "from yolo_max.weights.checkpoint import safe_pickle; from yolo_max.errors import WeightsError\n"
         "try: safe_pickle.load(Path('evil.pt').read_bytes())\n"
         "except WeightsError: sys.exit('torch' in sys.modules)"
     )

@@ -12,11 +12,11 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from fakes import NAMES, FakeEngine, fake_weights, write_image
 
-from yolo_max import cli, weights
-from yolo_max.dataset import load_dataset
+from yolo_max import cli
 from yolo_max.detector import Detector
 from yolo_max.errors import ExitCode, SourceError, UsageError
-from yolo_max.validate import Validation, validate
+from yolo_max.val.dataset import load_dataset
+from yolo_max.val.validate import Validation, validate
 
 COMMAND = str(Path(sys.executable).with_name("yolo-max"))
 NETWORK = {"imgsz": 64}
@@ -127,7 +127,7 @@ def test_classes_of_another_model(monkeypatch: pytest.MonkeyPatch, data: Path) -
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
     """Runs ``yolo-max val`` on fake engines, in this process."""
-    monkeypatch.setattr(weights, "load_weights", lambda _: fake_weights())
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_weights())
 
     def run(*arguments: str, **nudges: Any) -> int:
         comparisons.install(monkeypatch, fake_weights(), **nudges)

@@ -19,11 +19,11 @@ import checkpoints
 import numpy as np
 import pytest
 
-from yolo_max import weights as weights_module
-from yolo_max import weights_file
 from yolo_max.architecture import expected_tensors, parse_architecture
 from yolo_max.errors import OutputError, WeightsError
-from yolo_max.weights import Weights, convert, load_weights, save_weights
+from yolo_max.weights import container
+from yolo_max.weights import load as weights_module
+from yolo_max.weights.load import Weights, convert, load_weights, save_weights
 
 TABLE = checkpoints.tiny_table()
 
@@ -128,7 +128,7 @@ def test_writing_where_one_cannot(tmp_path: Path) -> None:
 def test_running_needs_no_torch() -> None:
     path = written(checkpoints.random_weights(TABLE))
     script = (
-        "import sys; from yolo_max.weights import load_weights; load_weights(sys.argv[1])\n"
+        "import sys; from yolo_max import load_weights; load_weights(sys.argv[1])\n"
         "sys.exit(bool({'torch', 'ultralytics', 'max', 'safetensors'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 0
@@ -136,7 +136,7 @@ def test_running_needs_no_torch() -> None:
 
 def test_converting_needs_no_ultralytics(pt: Path) -> None:
     script = (
-        "import sys; from yolo_max.weights import load_weights; load_weights(sys.argv[1])\n"
+        "import sys; from yolo_max import load_weights; load_weights(sys.argv[1])\n"
         "sys.exit('torch' not in sys.modules or 'ultralytics' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(pt)], check=False).returncode == 0
@@ -307,15 +307,15 @@ def in_table(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, An
 
 
 def with_number(value: float, name: str = "model.3.conv.weight") -> bytes:
-    tensors = weights_file.parse(checkpoints.random_weights(TABLE))[1]
+    tensors = container.parse(checkpoints.random_weights(TABLE))[1]
     tensor = tensors[name].copy()
     tensor.flat[0] = value
     return checkpoints.random_weights(TABLE, changes={name: tensor})
 
 
 def missing(*names: str) -> bytes:
-    metadata, tensors = weights_file.parse(checkpoints.random_weights(TABLE))
-    return weights_file.serialise({k: v for k, v in tensors.items() if k not in names}, metadata)
+    metadata, tensors = container.parse(checkpoints.random_weights(TABLE))
+    return container.serialise({k: v for k, v in tensors.items() if k not in names}, metadata)
 
 
 WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
@@ -342,7 +342,7 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         ((2**40).to_bytes(8, "little") + b"{}", "header of .* bytes, over the limit"),
         ((4).to_bytes(8, "little") + b"{}  ", "without yolo_max's header"),
         # the header
-        (weights_file.serialise({}, {}), "without yolo_max's header.*weights convert"),
+        (container.serialise({}, {}), "without yolo_max's header.*weights convert"),
         (changed(setting("format", "pt")), "without yolo_max's header"),
         (changed(setting("format_version", "99")), "format version '99'.*reads version 1"),
         (changed(setting("names", None)), "no usable 'names'"),

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from yolo_max.errors import WeightsError
-from yolo_max.weights_file import aligned_float32, parse, serialise
+from yolo_max.weights.container import aligned_float32, parse, serialise
 
 RNG = np.random.default_rng(0)
 TENSORS: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from yolo_max.architecture import expected_tensors, parse_architecture
-from yolo_max.model_meta import ModelMeta
-from yolo_max.weights import Weights
+from yolo_max.weights.load import Weights
+from yolo_max.weights.meta import ModelMeta
 
 TABLE = {
     "nc": 64,

@@ -1,4 +1,12 @@
-"""yolo_max: YOLOv8 detection ported by hand onto Modular MAX."""
+"""yolo_max: YOLOv8 detection ported by hand onto Modular MAX.
+
+Data flows one way, and the packages follow it:
+
+    images ──► letterbox ──► engine (MAX | PyTorch) ──► decode + NMS ──► Detections ──► draw, write, compare
+    ╰───── images/ ────╯     engine/ nn/ kernels/      postprocess/   detections.py  output/ folder/ compare/
+
+`Detector` in ``detector.py`` puts the stages together; `load_weights` in ``weights/`` brings the network.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from yolo_max.detections import Detections
     from yolo_max.detector import Detector
-    from yolo_max.weights import load_weights
+    from yolo_max.weights.load import load_weights
 
 __all__ = ["Detections", "Detector", "__version__", "load_weights"]
 
@@ -18,7 +26,7 @@ __version__ = version("yolo-max")
 _HOMES = {
     "Detections": "yolo_max.detections",
     "Detector": "yolo_max.detector",
-    "load_weights": "yolo_max.weights",
+    "load_weights": "yolo_max.weights.load",
 }
 
 

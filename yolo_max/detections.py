@@ -185,7 +185,7 @@ class Detections:
         Returns:
             uint8 [H, W, 3] BGR.
         """
-        from yolo_max.draw import draw
+        from yolo_max.output.draw import draw
 
         return draw(image_bgr, self)
 

@@ -17,16 +17,16 @@ from yolo_max import __version__
 from yolo_max.cpu import available_threads
 from yolo_max.detections import Detections
 from yolo_max.errors import ImageError, UsageError
-from yolo_max.images import DEFAULT_MAX_PIXELS, ImageSource, read_image
-from yolo_max.letterbox import Letterbox
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource, read_image
 from yolo_max.options import parse_classes, parse_imgsz
 from yolo_max.pipeline import in_batches, ordered_map
-from yolo_max.postprocess import Postprocess
+from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result, timed
-from yolo_max.weights import Weights, load_weights
+from yolo_max.weights.load import Weights, load_weights
 
 if TYPE_CHECKING:
-    from yolo_max.engine import Engine
+    from yolo_max.engine.contract import Engine
 
 ENGINES = ("max", "torch")
 Finished = TypeVar("Finished")
@@ -83,7 +83,7 @@ class Detector:
 
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
-            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.Engine`.
+            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`.
             imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
                 Rounded up to a multiple of the largest stride, with a warning.
             conf: Boxes of a confidence above this are kept; in [0, 1].
@@ -314,11 +314,11 @@ def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:
     if not isinstance(engine, str):
         return engine
     if engine == "max":
-        from yolo_max.engine import MaxEngine
+        from yolo_max.engine.max_engine import MaxEngine
 
         return MaxEngine(weights, **options)
     if engine == "torch":
-        from yolo_max.reference import TorchEngine
+        from yolo_max.engine.torch_engine import TorchEngine
 
         return TorchEngine(weights, **options)
     raise UsageError(f"There is no engine {engine!r}; take one of {', '.join(ENGINES)}.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolo_max.detections import Detections
 from yolo_max.errors import ImageError
-from yolo_max.images import ImageSource
+from yolo_max.images.read import ImageSource
 
 
 @dataclass

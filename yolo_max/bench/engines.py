@@ -1,8 +1,8 @@
 """Who takes part: MAX and its peers, all from uint8 pixels to the raw head.
 
-The contract is `yolo_max.engine.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, the raw head out. Cast, scaling
-and change of layout are inside each engine's own graph, where it can fuse them. A peer may give its head in
-its own layout, ``[B, C, A]``; turning that around is a view and is not timed.
+The contract is `yolo_max.engine.contract.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, the raw head out. Cast,
+scaling and change of layout are inside each engine's own graph, where it can fuse them. A peer may give its
+head in its own layout, ``[B, C, A]``; turning that around is a view and is not timed.
 """
 
 from __future__ import annotations

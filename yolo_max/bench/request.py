@@ -16,9 +16,9 @@ from yolo_max.bench.results import Results
 from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
 from yolo_max.errors import UsageError
+from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.options import parse_imgsz
-from yolo_max.sources import SourceImage, find_images
-from yolo_max.weights import load_weights
+from yolo_max.weights.load import load_weights
 
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
 

@@ -23,17 +23,17 @@ class MaxRuntime:
 
     def imports(self) -> None:
         """MAX's driver, graph API and engine."""
-        import yolo_max.engine  # noqa: F401
+        import yolo_max.engine.max_engine  # noqa: F401
 
     def load(self) -> None:
         """Maps the safetensors file."""
-        from yolo_max.weights import load_weights
+        from yolo_max.weights.load import load_weights
 
         self.weights = load_weights(self.setup.weights)
 
     def prepare(self, batch: int, height: int, width: int) -> None:  # noqa: ARG002
         """Builds once: the fused graph takes any shape, the stock one a batch image by image."""
-        from yolo_max.engine import MaxEngine
+        from yolo_max.engine.max_engine import MaxEngine
 
         if self.size is None:
             self.size = (height, width)
@@ -75,7 +75,7 @@ class TorchRuntime:
     def load(self) -> None:
         """Builds the module and puts the weights in."""
         from yolo_max.bench.raw_head import RawHead
-        from yolo_max.reference import TorchEngine
+        from yolo_max.engine.torch_engine import TorchEngine
 
         engine = TorchEngine(self.setup.weights, threads=self.setup.threads, channels_last=True)
         self.module = RawHead(engine.module)

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from yolo_max.bench.plan import STAGES
 from yolo_max.detector import Detector
-from yolo_max.draw import draw
-from yolo_max.encode import annotated_name, write_image
-from yolo_max.images import read_image
-from yolo_max.letterbox import letterbox
-from yolo_max.postprocess import Postprocess
-from yolo_max.weights import load_weights
+from yolo_max.images.letterbox import letterbox
+from yolo_max.images.read import read_image
+from yolo_max.output.draw import draw
+from yolo_max.output.encode import annotated_name, write_image
+from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.weights.load import load_weights
 
 
 def run(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.results import Parity
-from yolo_max.parity import HeadDifference, TensorDifference, Verdict, judge
+from yolo_max.parity.rubric import HeadDifference, TensorDifference, Verdict, judge
 
 BF16_MEAN = 0.005
 """bf16's own bound: mean difference from PyTorch's f32 head, in terms of that head's largest value."""

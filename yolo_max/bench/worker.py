@@ -131,7 +131,7 @@ class Worker:
             ``{"f32": heads, "f64": heads}``, each ``[N, A, C]``.
         """
         from yolo_max.bench.raw_head import export_onnx
-        from yolo_max.reference import TorchEngine
+        from yolo_max.engine.torch_engine import TorchEngine
 
         heads = {}
         for precision in ("f64", "f32"):

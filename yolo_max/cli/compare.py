@@ -34,8 +34,8 @@ from yolo_max.errors import ExitCode, SourceError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolo_max.compare import Comparison, Settings
-    from yolo_max.parity import TensorDifference
+    from yolo_max.compare.comparison import Comparison, Settings
+    from yolo_max.parity.rubric import TensorDifference
 
 BASELINES = ("torch", "ultralytics")
 LAYER_IMAGES = 4
@@ -90,12 +90,12 @@ def compare(
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
     [cyan]report.html[/], and says whether the parity rubric holds.
     """
-    from yolo_max.compare import Settings
-    from yolo_max.compare import compare as run
-    from yolo_max.comparison_folder import ComparisonFolder
+    from yolo_max.compare.comparison import Settings
+    from yolo_max.compare.comparison import compare as run
+    from yolo_max.compare.folder import ComparisonFolder
+    from yolo_max.images.sources import SourceFailure, SourceImage, find_images
     from yolo_max.options import parse_classes
-    from yolo_max.sources import SourceFailure, SourceImage, find_images
-    from yolo_max.weights import load_weights
+    from yolo_max.weights.load import load_weights
 
     if baseline not in BASELINES:
         raise UsageError(f"there is no baseline {baseline!r}; take {' or '.join(BASELINES)}.")
@@ -152,9 +152,9 @@ def _layers(
 ) -> list[TensorDifference]:
     import numpy as np
 
-    from yolo_max.images import read_image
-    from yolo_max.layers import layer_differences
-    from yolo_max.letterbox import letterbox
+    from yolo_max.images.letterbox import letterbox
+    from yolo_max.images.read import read_image
+    from yolo_max.parity.layers import layer_differences
 
     first = [image.path for image in comparison.images[:LAYER_IMAGES]]
     batch = np.stack([letterbox(read_image(path), settings.canvas_size)[0] for path in first])
@@ -171,8 +171,8 @@ def show(comparison: Comparison, console: Console) -> None:
     """Prints the verdict and the figures behind it."""
     from rich.table import Table
 
-    from yolo_max.compare import DIFFERENCES
-    from yolo_max.engine_process import NAMES
+    from yolo_max.compare.comparison import DIFFERENCES
+    from yolo_max.compare.process import NAMES
 
     reference = NAMES[comparison.settings.baseline]
     counts, speed = comparison.counts(), comparison.speed()

@@ -104,11 +104,11 @@ def detect(
     import cv2
 
     from yolo_max.detector import Detector
-    from yolo_max.folder import FolderRun
-    from yolo_max.images import silence_opencv
-    from yolo_max.manifest import require_harmless
-    from yolo_max.saving import Saving
-    from yolo_max.sources import find_images
+    from yolo_max.folder.manifest import require_harmless
+    from yolo_max.folder.run import FolderRun
+    from yolo_max.folder.saving import Saving
+    from yolo_max.images.read import silence_opencv
+    from yolo_max.images.sources import find_images
 
     quiet = quiet or as_json
     silence_opencv()

@@ -10,7 +10,7 @@ from yolo_max.cli.console import warnings_as_lines
 from yolo_max.errors import UsageError
 
 if TYPE_CHECKING:
-    from yolo_max.model_meta import ModelMeta
+    from yolo_max.weights.meta import ModelMeta
 
 NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
 

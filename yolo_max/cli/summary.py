@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from yolo_max.cli.console import printable, say, stderr, stdout
 
 if TYPE_CHECKING:
-    from yolo_max.folder import FolderRun
-    from yolo_max.manifest import Record
+    from yolo_max.folder.manifest import Record
+    from yolo_max.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20
 MOST_CLASSES_SHOWN = 20

@@ -31,7 +31,7 @@ from yolo_max.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolo_max.validate import Validation
+    from yolo_max.val.validate import Validation
 
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 EPILOG = (
@@ -79,9 +79,9 @@ def val(
     square, and the settings are those of Ultralytics' validator.
     """
     from yolo_max.atomic import write_atomically
-    from yolo_max.dataset import load_dataset
-    from yolo_max.validate import validate
-    from yolo_max.weights import load_weights
+    from yolo_max.val.dataset import load_dataset
+    from yolo_max.val.validate import validate
+    from yolo_max.weights.load import load_weights
 
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}; take {', '.join(ENGINES)}.")
@@ -158,7 +158,7 @@ def show(validation: Validation, console: Console) -> None:
     """Prints the figures: a row a class, then all of them, and what there is to compare."""
     from rich.table import Table
 
-    from yolo_max.engine_process import NAMES
+    from yolo_max.compare.process import NAMES
 
     for each in validation.engines:
         accuracy = each.accuracy

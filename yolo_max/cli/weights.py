@@ -11,9 +11,9 @@ import typer
 from yolo_max.atomic import write_atomically
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.errors import UsageError
-from yolo_max.fetch import fetch
-from yolo_max.locate import locate
-from yolo_max.weights import Weights, convert, load_weights
+from yolo_max.weights.fetch import fetch
+from yolo_max.weights.load import Weights, convert, load_weights
+from yolo_max.weights.locate import locate
 
 if TYPE_CHECKING:
     from rich.table import Table

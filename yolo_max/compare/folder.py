@@ -1,0 +1,183 @@
+"""The output folder of a comparison: side-by-side images, ``compare.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yolo_max.atomic import write_atomically
+from yolo_max.bench import host
+from yolo_max.compare.comparison import Comparison, ImageComparison
+from yolo_max.compare.report import Picture, render
+from yolo_max.compare.side_by_side import side_by_side, thumbnail
+from yolo_max.detections import Detections
+from yolo_max.errors import ImageError
+from yolo_max.images.read import read_image
+from yolo_max.images.sources import SourceImage
+from yolo_max.output.encode import write_image
+from yolo_max.parity.rubric import Verdict
+
+IMAGES_FOLDER = "images"
+THUMBNAILS = 100
+"""So many images, the worst, are shown in the report itself."""
+
+
+class ComparisonFolder:
+    """Takes images as they are compared, then the whole.
+
+    Attributes:
+        path: The folder; made when something is written.
+    """
+
+    def __init__(self, path: Path, images: Iterable[SourceImage], *, save_images: bool = True) -> None:
+        """Prepares.
+
+        Args:
+            path: The folder.
+            images: What is compared, with the place of each in a tree of images.
+            save_images: Whether to write side-by-side images.
+        """
+        self.path = path
+        self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
+        self._save_images = save_images
+        self._saved: set[str] = set()
+
+    def add(self, image: ImageComparison) -> None:
+        """Writes the side-by-side image of one comparison.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if not self._save_images:
+            return
+        try:
+            picture = side_by_side(read_image(image.path), image)
+            write_image(self.path / self._places[image.path], picture)
+        except ImageError:
+            return  # gone since it was compared, or too wide for its format; the figures are there
+        self._saved.add(image.path)
+
+    def finish(self, comparison: Comparison) -> tuple[dict[str, Any], list[Path]]:
+        """Writes ``compare.json`` and ``report.html``.
+
+        Args:
+            comparison: All of it.
+
+        Returns:
+            What ``compare.json`` holds, and the paths of both.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        facts = host.record()
+        record = _finite(to_record(comparison, facts))
+        pictures = {image.path: self._picture(image, False) for image in comparison.images}
+        for image in comparison.worst_first()[:THUMBNAILS]:
+            pictures[image.path] = self._picture(image, True)
+        page = render(comparison, pictures, provenance=_provenance(comparison, facts))
+        written = [self.path / "report.html", self.path / "compare.json"]
+        write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
+        write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())
+        return record, written
+
+    def _picture(self, image: ImageComparison, with_thumbnail: bool) -> Picture:
+        file = self._places[image.path].as_posix() if image.path in self._saved else None
+        if not with_thumbnail:
+            return Picture(file, None)
+        try:
+            return Picture(file, thumbnail(side_by_side(read_image(image.path), image)))
+        except ImageError:
+            return Picture(file, None)
+
+
+def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison in plain JSON types.
+
+    Args:
+        comparison: The comparison.
+        facts: The host record, from `yolo_max.bench.host.record`.
+    """
+    settings = comparison.settings
+    post = settings.postprocess
+    return {
+        "verdict": _verdict(comparison.verdict),
+        "baseline": settings.baseline,
+        "weights": {"path": str(settings.weights.path), "sha256": settings.weights.sha256},
+        "options": {
+            "imgsz": list(settings.canvas_size),
+            "conf": post.conf,
+            "iou": post.iou,
+            "classes": None if post.classes is None else list(post.classes),
+            "max_det": post.max_det,
+            "agnostic_nms": post.agnostic_nms,
+        },
+        "engines": {engine: dict(info) for engine, info in comparison.info.items()},
+        "counts": comparison.counts(),
+        "distributions": comparison.distributions(),
+        "speed": comparison.speed(),
+        "layers": [
+            {
+                "name": layer.name,
+                "difference": layer.difference,
+                "bound": layer.bound,
+                "magnitude": layer.magnitude,
+                "times_torch_distance_from_float64": layer.ratio,
+                "holds": layer.verdict.holds,
+            }
+            for layer in comparison.layers
+        ],
+        "images": [_image(image, settings.baseline) for image in comparison.worst_first()],
+        "unreadable": dict(comparison.unreadable),
+        "host": {name: facts[name] for name in ("cpu", "available_cpus", "python", "packages", "command")},
+    }
+
+
+def _image(image: ImageComparison, baseline: str) -> dict[str, Any]:
+    pairs, head = image.detections.matching, image.head
+    return {
+        "path": image.path,
+        "verdict": _verdict(image.verdict),
+        "matched": len(pairs.first),
+        "least_iou": image.least_iou,
+        "confidence_difference": image.confidence_difference,
+        "only_max": _boxes(image.ours, pairs.only_first.tolist(), image.detections.excused_max.tolist()),
+        f"only_{baseline}": _boxes(
+            image.reference, pairs.only_second.tolist(), image.detections.excused_torch.tolist()
+        ),
+        "head": None
+        if head is None
+        else {"difference": head.logits.difference, "box_px": head.box, "score": head.score},
+        "times_ms": {engine: dict(times) for engine, times in image.times_ms.items()},
+    }
+
+
+def _boxes(detections: Detections, indices: Sequence[int], excused: Sequence[bool]) -> list[dict[str, Any]]:
+    boxes = detections.to_dict()["boxes"]
+    return [{**boxes[i], "excused": excused[i]} for i in indices]
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for: a difference from something that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"holds": verdict.holds, "failures": list(verdict.failures)}
+
+
+def _provenance(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, str]:
+    packages = {name: version for name, version in facts["packages"].items() if version}
+    return {
+        "command": shlex.join(facts["command"]),
+        "weights": f"{comparison.settings.weights.path}, sha256 {comparison.settings.weights.sha256}",
+        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "machine": f"{facts['cpu']}, {facts['available_cpus']} CPUs, Python {facts['python']}",
+    }

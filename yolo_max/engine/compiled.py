@@ -1,0 +1,123 @@
+"""Compiled graphs and where they are kept: the graph for one network on one machine is compiled once.
+
+The key of a graph holds everything that the compiled code depends on, so a stale one is never found: the
+architecture (not the weights, which are bound when a graph is loaded), the sources of graph and kernels, the
+versions of MAX and of this package, the processor, the precision and whatever sizes are static.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from max.engine import CompiledModel, InferenceSession, read
+from max.graph import Graph
+
+from yolo_max import cpu
+from yolo_max.algorithm import Algorithm
+from yolo_max.cache import cache_folder, read_checked, write_checked
+from yolo_max.errors import EngineError, OutputError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+SOURCES = ("nn/*.py", "kernels/*.mojo")
+
+
+def graph_key(**facts: Any) -> str:
+    """The name under which a graph is cached: a digest of ``facts`` and of all that holds on this machine."""
+    sources = hashlib.sha256()
+    for path in sorted(path for pattern in SOURCES for path in PACKAGE.glob(pattern)):
+        sources.update(path.name.encode())
+        sources.update(path.read_bytes())
+    everything = {
+        **facts,
+        "yolo_max": version("yolo-max"),
+        "max": version("max"),
+        "sources": sources.hexdigest(),
+        "machine": platform.machine(),
+        "cpu": cpu.model_name(),
+        "features": sorted(cpu.features()),
+    }
+    return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+class CompiledGraph(NamedTuple):
+    """A compiled graph without its weights.
+
+    Attributes:
+        model: For ``InferenceSession.init``.
+        algorithms: How its weights are laid out: see `yolo_max.packing.pack_weights`.
+        from_cache: Whether it was found in the cache.
+    """
+
+    model: CompiledModel
+    algorithms: dict[str, Algorithm]
+    from_cache: bool
+
+
+def compile_or_load(
+    session: InferenceSession,
+    key: str,
+    trace: Callable[[], tuple[Graph, dict[str, Algorithm]]],
+    on_compile: Callable[[], None],
+) -> CompiledGraph:
+    """Takes a graph from the cache, or traces and compiles it and puts it there.
+
+    Args:
+        session: The session the graph is for.
+        key: From :func:`graph_key`.
+        trace: Gives the graph and its algorithms; called only when it has to be compiled.
+        on_compile: Called before a compile, which takes from half a minute to several minutes.
+
+    Raises:
+        EngineError: MAX cannot compile the graph.
+    """
+    try:
+        path = cache_folder("graphs") / f"{key}.mef"
+    except OutputError:
+        path = None  # No place to keep it: compile each time rather than not run.
+    if path is not None and (cached := _load(path)) is not None:
+        return cached
+    on_compile()
+    graph, algorithms = trace()
+    try:
+        model = session.compile(graph)
+    except RuntimeError as error:
+        raise EngineError(f"MAX could not compile the graph: {error}") from error
+    compiled = CompiledGraph(model, algorithms, from_cache=False)
+    if path is not None:
+        _store(compiled, path)
+    return compiled
+
+
+def _load(path: Path) -> CompiledGraph | None:
+    """The graph behind ``path``, or None where there is none, it is damaged, or this MAX does not take it."""
+    data = read_checked(path)
+    if data is None:
+        return None
+    # One line of JSON, then MAX's own format.
+    head, _, artifact = data.partition(b"\n")
+    try:
+        algorithms = {name: Algorithm(value) for name, value in json.loads(head).items()}
+        return CompiledGraph(read(io.BytesIO(artifact)), algorithms, from_cache=True)
+    except (RuntimeError, ValueError, AttributeError):
+        path.unlink(missing_ok=True)
+        return None
+
+
+def _store(compiled: CompiledGraph, path: Path) -> None:
+    """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
+    head = json.dumps(compiled.algorithms).encode()
+    with tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
+        exported = Path(folder) / "graph.mef"
+        try:
+            compiled.model.export_mef(exported)
+            write_checked(path, head + b"\n" + exported.read_bytes())
+        except (OSError, OutputError):
+            return

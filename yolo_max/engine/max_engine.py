@@ -1,0 +1,207 @@
+"""MaxEngine: from weights to a compiled MAX graph, and from pixels to the raw head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from max import driver
+from max.engine import InferenceSession, Model
+from max.graph import DeviceRef, Graph
+from numpy.typing import NDArray
+
+from yolo_max import cpu
+from yolo_max.algorithm import Algorithm
+from yolo_max.architecture import Architecture
+from yolo_max.engine import runtime
+from yolo_max.engine.compiled import compile_or_load, graph_key
+from yolo_max.errors import EngineError, UsageError
+from yolo_max.packing import pack_weights
+from yolo_max.precision import Precision
+from yolo_max.weights.load import Weights
+
+KERNELS = ("auto", "fused", "stock")
+DEVICES = ("auto", "cpu", "gpu")
+
+
+class MaxEngine:
+    """YOLOv8 as a compiled MAX graph.
+
+    On the fused kernels one graph takes any batch and any size whose height and width are multiples of the
+    largest stride. On MAX's stock operations batch and size are static: smaller batches are filled up, larger
+    ones cut.
+
+    Attributes:
+        device: "cpu" or "gpu".
+        kernels: "fused" or "stock".
+        precision: What activations are held in between layers; the head is float32 in either case.
+        threads: How many threads the graph runs on.
+        from_cache: Whether the compiled graph was found in the cache.
+    """
+
+    _every_layer = False  # parity/layers.py has the graph give every layer
+
+    def __init__(
+        self,
+        weights: Weights,
+        *,
+        imgsz: tuple[int, int],
+        batch: int = 1,
+        device: str = "auto",
+        precision: str = "f32",
+        kernels: str = "auto",
+        threads: int | None = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Compiles the graph, or takes it from the cache, and binds the weights to it.
+
+        Args:
+            weights: Fused weights with their architecture table.
+            imgsz: Height and width of the letterboxed images, in pixels.
+            batch: Images in a batch; binding only for the stock operations.
+            device: "cpu", "gpu", or "auto" for a GPU where there is one.
+            precision: "f32" or "bf16".
+            kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
+            threads: Defaults to the CPUs this process may run on.
+            report: Called with a sentence when something happens that takes long or that the user should
+                know.
+
+        Raises:
+            UsageError: An option has a value that does not exist.
+            EngineError: The device, the kernels or the precision are not to be had on this machine.
+            WeightsError: The weights describe a network that is not ported.
+        """
+        report = report or (lambda _: None)
+        self.device = _choose_device(device)
+        self.precision = Precision.parse(precision)
+        self.kernels = _choose_kernels(kernels, self.device, self.precision, report)
+        architecture = weights.meta.network()
+        architecture.require()
+        self._stride = max(architecture.strides)
+        self._static = (batch, *imgsz) if self.kernels == "stock" else None
+        host, self.threads = runtime.start(threads)
+        self._device = driver.Accelerator() if self.device == "gpu" else host
+        session = InferenceSession(devices=[self._device])
+        compiled = compile_or_load(
+            session,
+            graph_key(
+                architecture=architecture,
+                every_layer=self._every_layer,
+                kernels=self.kernels,
+                precision=self.precision,
+                device=self._device.architecture_name if self.device == "gpu" else "cpu",
+                static=self._static,
+            ),
+            lambda: self._trace(architecture),
+            lambda: report(_COMPILING[self.kernels]),
+        )
+        self.from_cache = compiled.from_cache
+        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.algorithms, self.precision)
+        if self.device == "gpu":
+            registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
+        # MAX reads the arrays in place for as long as the model lives.
+        self._registry = registry
+        with runtime.quiet_poller():
+            self._model: Model = session.init(compiled.model, weights_registry=registry)
+            self(np.zeros((batch, *imgsz, 3), np.uint8))
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Runs the network.
+
+        Args:
+            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
+
+        Returns:
+            The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
+            class logits, for the cells of strides 8, 16 and 32, each level row-major.
+
+        Raises:
+            UsageError: The batch is of another type or shape than this engine takes.
+        """
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
+            raise UsageError(
+                f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "
+                "letterbox them first."
+            )
+        if batch.shape[1] % self._stride or batch.shape[2] % self._stride:
+            raise UsageError(
+                f"images of {batch.shape[1]} x {batch.shape[2]} pixels do not fit the network; height and "
+                f"width must be multiples of {self._stride}."
+            )
+        if self._static is None:
+            return self._execute(batch)
+        size, height, width = self._static
+        if batch.shape[1:3] != (height, width):
+            raise UsageError(
+                f"this engine was compiled for images of {height} x {width} pixels, not {batch.shape[1]} x "
+                f"{batch.shape[2]}; make one with imgsz={batch.shape[1:3]}."
+            )
+        heads = []
+        for start in range(0, len(batch), size):
+            part = batch[start : start + size]
+            filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
+            heads.append(self._execute(filled)[: len(part)])
+        return np.concatenate(heads)
+
+    def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
+        # Imported here, since a start from the cache needs none of it.
+        from yolo_max.nn.fused import FusedBackend
+        from yolo_max.nn.model import MaxYolo, build_graph
+        from yolo_max.nn.stock import StockBackend
+
+        device = DeviceRef.from_device(self._device)
+        fused = self.kernels == "fused"
+        network = MaxYolo(architecture, FusedBackend(self.precision) if fused else StockBackend(device))
+        sizes = self._static or ("batch", "height", "width")
+        graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
+        return graph, network.algorithms()
+
+    def _execute(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
+        *_, head = self._model.execute(pixels if self.device == "cpu" else pixels.to(self._device))
+        result: NDArray[np.float32] = head.to_numpy()
+        return result
+
+
+_COMPILING = {
+    "fused": "Compiling the network for this processor; this takes about half a minute, once.",
+    "stock": "Compiling the network on MAX's stock operations; this takes five minutes or more, once.",
+}
+
+
+def _choose_device(device: str) -> str:
+    if device not in DEVICES:
+        raise UsageError(f"there is no device {device!r}; take one of {', '.join(DEVICES)}.")
+    if device == "cpu":
+        return "cpu"
+    found = driver.accelerator_count() > 0
+    if device == "gpu" and not found:
+        raise EngineError("no GPU that MAX can use was found on this machine; take --device cpu or auto.")
+    return "gpu" if found else "cpu"
+
+
+def _choose_kernels(kernels: str, device: str, precision: Precision, report: Callable[[str], None]) -> str:
+    if kernels not in KERNELS:
+        raise UsageError(f"there are no kernels {kernels!r}; take one of {', '.join(KERNELS)}.")
+    problem = None
+    if device == "gpu":
+        problem = "the fused kernels are written for CPUs"
+    elif not cpu.runs_kernels():
+        problem = (
+            f"the fused kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have"
+        )
+    if kernels == "fused" and problem:
+        raise EngineError(f"{problem}; take --kernels stock.")
+    chosen = "stock" if kernels == "stock" or problem else "fused"
+    if precision is Precision.BF16:
+        if chosen == "stock":
+            raise EngineError("MAX's stock convolutions compute in f32 only; take --precision f32.")
+        if not cpu.has_bf16():
+            raise EngineError(
+                f"bf16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; "
+                "take --precision f32."
+            )
+    if kernels == "auto" and device == "cpu" and problem:
+        report(f"Running on MAX's stock operations: {problem}.")
+    return chosen

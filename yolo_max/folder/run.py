@@ -1,0 +1,188 @@
+"""A run over many images: each detected, drawn, written and recorded, in order, whatever happens between.
+
+What belongs to an image is written on the worker threads, and its record is appended on the caller's thread
+once all of it is in place: the records are in order, and what they name is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from yolo_max.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
+from yolo_max.detector import Detector
+from yolo_max.errors import UsageError
+from yolo_max.folder.manifest import Manifest, Record
+from yolo_max.folder.saving import LABELS_FOLDER, Saving, is_there
+from yolo_max.folder.tally import Tally
+from yolo_max.images.sources import SourceFailure, SourceImage
+from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.result import Result
+
+CSV_FILE = "detections.csv"
+
+
+class FolderRun:
+    """A run over images into an output folder, which it holds for itself; a context manager.
+
+        with FolderRun(detector, found, out, Saving()) as run:
+            for record in run.images():
+                print(record["path"], len(record.get("boxes", ())))
+
+    Attributes:
+        total: How many images the whole run has.
+        resumed: How many of them an earlier process had done.
+        tally: What was found so far, by an earlier process as well.
+        finished: Whether every image is done.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        found: Iterable[SourceImage | SourceFailure],
+        out: Path,
+        saving: Saving,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        """Begins the run, or takes it up where an earlier process left it.
+
+        Args:
+            detector: Finds the objects.
+            found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
+            out: The output folder, made where it does not exist.
+            saving: What is written into it.
+            settings: What the results depend on, besides the detector's options and ``saving``.
+            resume: Whether to go on with the run that the folder holds, which takes the same settings.
+
+        Raises:
+            OutputError: The folder cannot be written, or another process writes there.
+            UsageError: A source would be overwritten, or the run to take up had other settings.
+        """
+        found = list(found)
+        images = [item for item in found if isinstance(item, SourceImage)]
+        self._images = {str(image.path): image for image in images}
+        self._failures = [item for item in found if isinstance(item, SourceFailure)]
+        if saving.save:
+            _require_no_target_is_a_source(images, out)
+        self._detector = detector
+        self._out = out
+        self._saving = saving
+        self._done: set[str] = set()
+        self.total = len(found)
+        self.tally = Tally()
+        self.finished = False
+        written = asdict(saving)
+        del written["save_csv"]  # made from the manifest in the end
+        self._manifest = Manifest(out, {**detector.settings(), **written, **(settings or {})}, resume=resume)
+        try:
+            _remove_remnants(images, out)
+            self._manifest.take_up(self._recall)
+        except BaseException:
+            self._manifest.close()
+            raise
+        self.resumed = self.tally.images
+
+    def images(self, *, stop: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
+        """Does what is left to do.
+
+        Args:
+            stop: Asked before each image is begun; once it says so, what has begun is finished, and no more.
+
+        Yields:
+            The record of each image, in order, once it is in the manifest.
+
+        Raises:
+            OutputError: A result cannot be written.
+        """
+        for failure in self._failures:
+            if str(failure.path) not in self._done:
+                yield self._note(record(str(failure.path), error=failure.reason))
+        left = [path for path in self._images if path not in self._done]
+        pending = len(left)
+        todo = takewhile(lambda _: not stop(), left)
+        stream = self._detector.map(self._write, todo, keep_images=self._saving.save)
+        with closing(stream) as records:
+            for each in records:
+                pending -= 1
+                yield self._note(each)
+        self._manifest.flush()
+        if self._saving.save_csv:
+            table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
+            write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
+        if not pending:
+            self._manifest.finish()
+            self.finished = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manifest.close()
+
+    def _recall(self, record: Record) -> bool:
+        """Takes in a record of the earlier process; False if its image has to be done again."""
+        if not is_there(record, self._out):
+            return False
+        self._done.add(record["path"])
+        self.tally.add(record)
+        return True
+
+    def _write(self, result: Result) -> Record:
+        return self._saving.write(result, self._images[str(result.source)], self._out)
+
+    def _note(self, record: Record) -> Record:
+        self._manifest.append(record)
+        self.tally.add(record)
+        return record
+
+
+def _folders(images: Iterable[SourceImage], out: Path) -> set[Path]:
+    """Where the images' results go."""
+    return {
+        out / place.parent for image in images for place in (image.annotated, LABELS_FOLDER / image.labels)
+    }
+
+
+def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
+    """Removes the halves of files that a killed process left."""
+    try:
+        for folder in _folders(images, out):
+            if folder.is_dir():
+                for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    remnant.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -> None:
+    """Refuses to write over a source, by whatever path or mount the output folder leads to it.
+
+    Raises:
+        UsageError: An annotated image would take the place of its source, or of another's.
+    """
+
+    @cache
+    def identity(folder: Path) -> tuple[int, int] | Path:
+        try:
+            status = folder.stat()
+        except OSError:
+            return folder
+        return status.st_dev, status.st_ino
+
+    sources = {(identity(image.path.parent), image.path.name) for image in images}
+    for image in images:
+        target = out / image.annotated
+        if (identity(target.parent), target.name) in sources:
+            raise UsageError(
+                f"{target} is a source, and would be overwritten; choose another folder with --out."
+            )

@@ -1,0 +1,191 @@
+"""Images in, from a path, bytes, PIL or NumPy, to BGR pixels as the viewer sees them.
+
+An image in memory is uint8 [H, W, 3] BGR, C-contiguous, with its EXIF orientation applied: what
+``cv2.imread`` and Ultralytics give. OpenCV decodes, straight from the bytes of a file that is read once;
+Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken. Alpha is dropped, not
+blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.GifImagePlugin import GifImageFile
+
+from yolo_max.errors import ImageError
+from yolo_max.images.header import ImageHeader, read_header
+
+DEFAULT_MAX_PIXELS = 200_000_000
+MAX_FILE_BYTES = 2**30
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+"""A path, the bytes of an image file, a PIL image, or BGR pixels."""
+
+
+def read_image(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Reads an image from wherever it is.
+
+    Args:
+        source: A path; the bytes of an image file; a PIL image; or an array: uint8 (or uint16) [H, W, 3] BGR,
+            [H, W, 4] BGRA, or gray [H, W] or [H, W, 1].
+        max_pixels: Larger images are refused by their header, before any decoding.
+
+    Returns:
+        uint8 [H, W, 3] BGR, C-contiguous, EXIF applied. An array that is that already is returned itself.
+
+    Raises:
+        ImageError: It cannot be read; its message names the path, where there is one.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _from_pil(source, max_pixels)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return decode(bytes(source), max_pixels=max_pixels)
+    if not isinstance(source, str | os.PathLike):
+        raise ImageError(f"a {type(source).__name__} is not a path, bytes, a PIL image or an array")
+    try:
+        return decode(read_file(source), max_pixels=max_pixels)
+    except ImageError as error:
+        raise ImageError(error.reason, os.fspath(source)) from error
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Reads a regular file whole; never waits on a pipe or a device.
+
+    Raises:
+        ImageError: It cannot be opened or read, is no regular file, or is larger than `MAX_FILE_BYTES`.
+    """
+    try:
+        # Without O_NONBLOCK, opening a FIFO for reading would wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"it is {_kind(status.st_mode)}, not a file")
+            if status.st_size > MAX_FILE_BYTES:
+                raise ImageError(
+                    f"its {status.st_size:,} bytes are more than the {MAX_FILE_BYTES:,} an image may have"
+                )
+            with os.fdopen(descriptor, "rb", 0, closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise ImageError(f"it cannot be opened ({error.strerror or error})") from error
+    except ValueError as error:  # a NUL in the name
+        raise ImageError(f"it cannot be opened ({error})") from error
+
+
+def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decodes the bytes of an image file.
+
+    Args:
+        data: The whole file; the content decides about its format.
+        max_pixels: Larger images are refused by their header.
+
+    Returns:
+        uint8 [H, W, 3] BGR, C-contiguous, EXIF applied.
+
+    Raises:
+        ImageError: The data is damaged, truncated, too large or no image.
+    """
+    header = read_header(data)
+    _check_size(header, max_pixels)
+    try:
+        if header.format in _PILLOW:
+            with _PILLOW[header.format](io.BytesIO(data)) as image:
+                return _from_pil(image, max_pixels)
+        # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
+        flags = cv2.IMREAD_UNCHANGED if header.format == "TIFF" else cv2.IMREAD_COLOR
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever damaged data leads them to
+        raise ImageError(f"its {header.format} data cannot be decoded ({_first_line(error)})") from error
+    if pixels is None:
+        raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
+    return _from_array(pixels)
+
+
+# The classes themselves: `Image.open` warns of sizes that were checked already, and Ultralytics replaces it.
+_PILLOW = {"GIF": GifImageFile, "AVIF": AvifImageFile}
+
+
+def silence_opencv() -> None:
+    """Keeps OpenCV from printing why it cannot decode something; the `ImageError` says it.
+
+    For the whole process, so a program decides on it, and not this library.
+    """
+    # OpenCV 5 moved it.
+    owner = getattr(cv2.utils, "logging", cv2)
+    owner.setLogLevel(0)
+
+
+def _check_size(header: ImageHeader, max_pixels: int) -> None:
+    # A deep TIFF takes as much memory as an ordinary image of more pixels, and counts as such.
+    if header.width * header.height * header.bytes_per_pixel > 4 * max_pixels:
+        raise ImageError(
+            f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,} "
+            "(max_pixels raises it)"
+        )
+
+
+def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
+    """Decodes a PIL image, which may not have been loaded so far."""
+    _check_size(ImageHeader(image.format or "PIL", *image.size), max_pixels)
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+            return _from_array(np.asarray(image))
+        rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except Exception as error:  # see decode()
+        raise ImageError(f"it cannot be decoded ({_first_line(error)})") from error
+    return _from_array(rgb[:, :, ::-1])
+
+
+def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Any array that OpenCV, Pillow or a caller has for an image, as uint8 BGR."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
+        raise ImageError(
+            f"an array of shape {array.shape} is not an image: [H, W], [H, W, 3] or [H, W, 4] is"
+        )
+    if array.dtype == np.uint16:
+        array = array >> 8
+    elif array.dtype.kind == "f":
+        array = _from_floats(array)
+    elif array.dtype != np.uint8:
+        raise ImageError(
+            f"its pixels are {array.dtype}, for which no way of display is defined; make them uint8"
+        )
+    if channels == 1:
+        array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(array[:, :, :3], np.uint8)
+
+
+def _from_floats(array: NDArray[Any]) -> NDArray[Any]:
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 255):  # also refuses NaN
+        raise ImageError(
+            f"its floating-point pixels run from {low:g} to {high:g}; only [0, 1] and [0, 255] can be shown"
+        )
+    pixels: NDArray[Any] = np.rint(array * 255 if high <= 1 else array)
+    return pixels
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,171 @@
+"""Annotated images: boxes and labels in the color of their class, in a size that suits the image.
+
+Boxes are drawn and labels blitted with NumPy slices. The text of a label is rendered once, by OpenCV's
+built-in font (which has the letters of most languages), and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.detections import Detections
+from yolo_max.output.palette import Color, class_color, text_color
+
+WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
+_rendering = Lock()
+
+Rectangle = tuple[int, int, int, int]
+"""(left, top, right, bottom) in pixels, right and bottom excluded."""
+
+
+def draw(
+    image_bgr: NDArray[np.uint8],
+    detections: Detections,
+    *,
+    confidence: bool = True,
+    colors: Sequence[Color] | None = None,
+    line_width: int | None = None,
+    font_size: int | None = None,
+) -> NDArray[np.uint8]:
+    """Draws boxes and labels on a copy of an image, the most confident on top.
+
+    Args:
+        image_bgr: uint8 [H, W, 3] BGR, the image that the boxes were found in.
+        detections: Its detections.
+        confidence: Whether labels say it.
+        colors: BGR, one a detection; those of the classes when absent.
+        line_width: In pixels; chosen by the size of the image when absent.
+        font_size: In pixels; chosen by the size of the image when absent.
+
+    Returns:
+        uint8 [H, W, 3] BGR.
+    """
+    canvas = np.ascontiguousarray(image_bgr).copy()
+    height, width = canvas.shape[:2]
+    style = _Style.of(height, width)
+    line_width = line_width or style.line_width
+    font_size = font_size or style.font_size
+
+    boxes = [
+        _outline(xyxy, line_width, height, width) for xyxy in np.rint(detections.xyxy).astype(int).tolist()
+    ]
+    if colors is None:
+        colors = [class_color(class_id) for class_id in detections.class_id.tolist()]
+    for box, color in zip(reversed(boxes), reversed(colors), strict=True):
+        _draw_box(canvas, box, line_width, color)
+
+    labels: list[tuple[Rectangle, NDArray[np.uint8]]] = []
+    obstacles = _Obstacles(boxes)
+    for box, color, found in zip(boxes, colors, detections, strict=True):
+        texts = [f"{found.class_name} {found.confidence:.2f}"] * confidence + [found.class_name]
+        for text in texts:  # without the confidence where it does not fit
+            label = _label(" ".join(text.split()), font_size, color)
+            if label.shape[0] <= height and label.shape[1] <= width:
+                labels.append((obstacles.place(label.shape, box, height, width), label))
+                break
+    for (left, top, right, bottom), label in reversed(labels):
+        canvas[top:bottom, left:right] = label
+    return canvas
+
+
+@dataclass(frozen=True)
+class _Style:
+    line_width: int
+    font_size: int
+
+    @classmethod
+    def of(cls, height: int, width: int) -> _Style:
+        """In proportion to large images; on small ones as thin and small as can still be read."""
+        mean, least = (height + width) / 2, min(height, width)
+        line_width = max(1 + (least >= 200), round(0.0025 * mean))
+        font_size = max(10, min(13, round(least / 20)), round(0.017 * mean))
+        return cls(line_width, font_size)
+
+
+def _outline(xyxy: list[int], line_width: int, height: int, width: int) -> Rectangle:
+    """The outer edge of a box's line, which runs along the box and stays inside the image."""
+    out = line_width // 2
+    left, top = (
+        max(min(xyxy[0] - out, width - line_width), 0),
+        max(min(xyxy[1] - out, height - line_width), 0),
+    )
+    right, bottom = min(xyxy[2] + line_width - out, width), min(xyxy[3] + line_width - out, height)
+    return left, top, max(right, left + line_width), max(bottom, top + line_width)
+
+
+def _draw_box(canvas: NDArray[np.uint8], box: Rectangle, line_width: int, color: Color) -> None:
+    left, top, right, bottom = box
+    # A dark rim keeps the line apart from a ground of its own color.
+    rim = max(1, line_width // 4)
+    for rows, columns in (
+        (slice(max(top - rim, 0), top), slice(max(left - rim, 0), right + rim)),
+        (slice(bottom, bottom + rim), slice(max(left - rim, 0), right + rim)),
+        (slice(top, bottom), slice(max(left - rim, 0), left)),
+        (slice(top, bottom), slice(right, right + rim)),
+    ):
+        canvas[rows, columns] >>= 1
+    canvas[top : top + line_width, left:right] = color
+    canvas[bottom - line_width : bottom, left:right] = color
+    canvas[top:bottom, left : left + line_width] = color
+    canvas[top:bottom, right - line_width : right] = color
+
+
+class _Obstacles:
+    """What a label should not cover: the labels before it, and boxes so small that it would hide them."""
+
+    def __init__(self, boxes: list[Rectangle]) -> None:
+        self.areas = np.array(boxes, int).reshape(-1, 4)
+        self.labels = np.empty((0, 4), int)
+
+    def place(self, shape: tuple[int, ...], box: Rectangle, height: int, width: int) -> Rectangle:
+        """Where a label goes: above its box, else inside, below or at the right; what covers least wins."""
+        label_height, label_width = shape[:2]
+        left, top, right, bottom = box
+        aligned = min(left, width - label_width), max(right - label_width, 0)
+        corners = [
+            (x, y)
+            for x in aligned
+            for y in (top - label_height, top, bottom, bottom - label_height)
+            if 0 <= y <= height - label_height
+        ] or [(aligned[0], 0)]
+        starts = np.array(corners)
+        places = np.hstack([starts, starts + np.array([label_width, label_height])])
+        sizes = (self.areas[:, 2:] - self.areas[:, :2]).prod(axis=1)
+        small = self.areas[sizes < 4 * label_width * label_height]
+        # To hide a part of another label is worse than a part of a small object.
+        covered = _common(places, small) + 4 * _common(places, self.labels)
+        place = places[covered.argmin()]
+        self.labels = np.vstack([self.labels, place])
+        x1, y1, x2, y2 = place.tolist()
+        return x1, y1, x2, y2
+
+
+def _common(a: NDArray[np.int_], b: NDArray[np.int_]) -> NDArray[np.int_]:
+    """The area that each rectangle of a [N, 4] shares with all of b [M, 4] together, as [N]."""
+    sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
+    areas: NDArray[np.int_] = sides.clip(0).prod(axis=2).sum(axis=1)
+    return areas
+
+
+@lru_cache(maxsize=2048)
+def _label(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
+    """A label ready to be blitted: uint8 [h, w, 3] BGR."""
+    height = round(font_size * 1.3)
+    margin = round(font_size * 0.3)
+    with _rendering:
+        font = cv2.FontFace("sans")
+        _, _, text_width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, font_size, WEIGHT)
+        mask = np.zeros((height, text_width + 2 * margin), np.uint8)
+        cv2.putText(mask, text, (margin, font_size), 255, font, font_size, WEIGHT)
+    alpha = mask[:, :, None] / np.float32(255)
+    blended = alpha * np.array(text_color(color), np.float32) + (1 - alpha) * np.array(color, np.float32)
+    label = np.rint(blended).astype(np.uint8)
+    label.flags.writeable = False
+    return label

@@ -1,0 +1,95 @@
+"""What the numbers of the raw head mean: logits to confidences, distributions to boxes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logistic function, computed in float64 and rounded once: the same float32 on every machine."""
+    with np.errstate(over="ignore"):
+        return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+
+
+@lru_cache
+def logit_threshold(conf: float) -> np.float32:
+    """The largest float32 logit whose confidence is not above ``conf``.
+
+    So ``logit > logit_threshold(conf)`` says exactly what ``sigmoid(logit) > conf`` says in float32, and
+    not one exponential is computed for the background. Found by bisection over the float32 numbers.
+
+    Args:
+        conf: In [0, 1].
+
+    Returns:
+        The threshold; +inf where no confidence is above ``conf``.
+    """
+    below, above = -_INFINITY_RANK, _INFINITY_RANK
+    if conf >= 1:
+        return np.float32(np.inf)
+    while above - below > 1:
+        middle = (below + above) // 2
+        if sigmoid(_float_of_rank(middle)) > np.float32(conf):
+            above = middle
+        else:
+            below = middle
+    return np.float32(_float_of_rank(below))
+
+
+_INFINITY_RANK = int(np.float32(np.inf).view(np.uint32))
+
+
+def _float_of_rank(rank: int) -> NDArray[np.float32]:
+    """The float32 numbers in order: rank 0 is 0, rank 1 the smallest above it, rank -1 its negative."""
+    magnitude = np.array(abs(rank), np.uint32).view(np.float32)
+    return np.copysign(magnitude, np.float32(rank))
+
+
+@lru_cache
+def anchor_points(
+    canvas_size: tuple[int, int], strides: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The centres of the head's cells, level by level, each level row-major.
+
+    Args:
+        canvas_size: (height, width) of the network's input, multiples of every stride.
+        strides: Canvas pixels per cell, one a level.
+
+    Returns:
+        Read-only float32 [A, 2], (x, y) in cells of its own level, and float32 [A, 1], the stride.
+    """
+    points, scales = [], []
+    for stride in strides:
+        rows, columns = canvas_size[0] // stride, canvas_size[1] // stride
+        y, x = np.mgrid[:rows, :columns].astype(np.float32) + np.float32(0.5)
+        points.append(np.stack([x.ravel(), y.ravel()], axis=1))
+        scales.append(np.full((rows * columns, 1), stride, np.float32))
+    cells, stride_of_cell = np.concatenate(points), np.concatenate(scales)
+    cells.flags.writeable = stride_of_cell.flags.writeable = False
+    return cells, stride_of_cell
+
+
+def decode_boxes(
+    distribution: NDArray[np.float32], points: NDArray[np.float32], stride: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Distribution focal loss (https://arxiv.org/abs/2006.04388) and dist2bbox.
+
+    Each side's distance from the anchor point is the expectation of a softmax over ``reg_max`` bins.
+
+    Args:
+        distribution: float32 [N, 4 * reg_max] logits, in the order left, top, right, bottom.
+        points: float32 [N, 2] anchor points in cells.
+        stride: float32 [N, 1] canvas pixels per cell.
+
+    Returns:
+        float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
+    """
+    logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
+    with np.errstate(invalid="ignore"):  # inf - inf, from a broken network, comes out as NaN
+        weights = np.exp(logits - logits.max(axis=2, keepdims=True))
+    bins = np.arange(logits.shape[2], dtype=np.float32)
+    distance = (weights * bins).sum(axis=2) / weights.sum(axis=2)
+    return np.concatenate([points - distance[:, :2], points + distance[:, 2:]], axis=1) * stride

@@ -1,0 +1,61 @@
+"""Tables of checkpoints whose class count is also a channel count.
+
+Until the middle of 2026, Ultralytics left the output channels of a row unscaled where they happened to
+equal the class count (64, 128, ...): the rule was meant for classifiers. Such a network is as good as any,
+only its table no longer says how it was built, so it is written out here: every channel and repeat scaled,
+or not, as in the modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from yolo_max.architecture import table_scale
+from yolo_max.errors import WeightsError
+from yolo_max.layer_args import Scale
+from yolo_max.weights.checkpoint.safe_pickle import StandIn
+
+_LAST_CONVOLUTION = {"Conv": "conv", "Bottleneck": "cv2.conv", "C2f": "cv2.conv", "SPPF": "cv2.conv"}
+_SCALING = ("scales", "scale", "depth_multiple", "width_multiple")
+
+
+def as_built(table: Mapping[str, Any], modules: Mapping[str, StandIn]) -> Mapping[str, Any]:
+    """The table, written out without scaling if its modules were built by the old rule; else as it is.
+
+    Args:
+        table: The checkpoint's own, not yet checked.
+        modules: Every module of the checkpoint under its dotted name.
+    """
+    try:
+        scale, nc = table_scale(table), int(table["nc"])
+        rows = [*table["backbone"], *table["head"]]
+        unscaled = any(
+            row[3][0] == nc != scale.channels(nc) and _channels(modules, i, row[2]) == nc
+            for i, row in enumerate(rows)
+            if row[2] in _LAST_CONVOLUTION
+        )
+        if not unscaled:
+            return table
+        written_out = [_row(row, nc, scale) for row in rows]
+    except (WeightsError, LookupError, TypeError, ValueError, OverflowError):
+        return table  # it makes no sense, which is said where it is parsed
+    start = len(table["backbone"])
+    plain = {key: value for key, value in table.items() if key not in _SCALING}
+    return {**plain, "backbone": written_out[:start], "head": written_out[start:]}
+
+
+def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
+    """Output channels that the last convolution of a layer was saved with."""
+    for prefix in (f"model.{index}", f"model.{index}.0"):  # alone, or the first of several copies
+        if (convolution := modules.get(f"{prefix}.{_LAST_CONVOLUTION[kind]}")) is not None:
+            return getattr(convolution, "out_channels", None)
+    return None
+
+
+def _row(row: list[Any], nc: int, scale: Scale) -> list[Any]:
+    """A row whose repeats and channels say outright what they come to."""
+    from_, repeats, module, arguments = row
+    if module in _LAST_CONVOLUTION and arguments[0] != nc:
+        arguments = [scale.channels(arguments[0]), *arguments[1:]]
+    return [from_, scale.repeats(repeats), module, arguments]

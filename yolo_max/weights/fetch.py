@@ -1,0 +1,65 @@
+"""Bringing an official checkpoint into the user's cache, through Ultralytics' own downloader."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from yolo_max.cache import cache_folder
+from yolo_max.errors import UsageError, WeightsError
+from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.weights.load import Weights, load_weights
+from yolo_max.weights.locate import OFFICIAL, closest
+
+
+def fetch(name: str, *, force: bool = False) -> Weights:
+    """Downloads an official model, unless it is there, and converts it.
+
+    Args:
+        name: One of `yolo_max.weights.locate.OFFICIAL`, with or without ``.pt``.
+        force: Download it even if it is there.
+
+    Returns:
+        The converted weights; ``path`` is the checkpoint in the user's cache, found by its name from now on.
+
+    Raises:
+        UsageError: There is no such official model.
+        WeightsError: The download failed, or what came is not a checkpoint that can run.
+    """
+    stem = name.removesuffix(".pt")
+    if stem not in OFFICIAL:
+        raise UsageError(
+            f"there is no official YOLOv8 detection model {name!r}{closest(stem, OFFICIAL)}; "
+            f"the models are {', '.join(OFFICIAL)}."
+        )
+    folder = cache_folder("weights")
+    target = folder / f"{stem}.pt"
+    if force or not target.is_file():
+        # Beside the target and checked before it takes its place, so that a bad download is never found by
+        # name.
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as part:
+            downloaded = _download(f"{stem}.pt", Path(part))
+            try:
+                load_weights(downloaded)
+            except WeightsError as error:
+                raise WeightsError(f"what came as {stem}.pt cannot be used: {error}") from error
+            downloaded.replace(target)
+    return load_weights(target)
+
+
+def _download(name: str, folder: Path) -> Path:
+    import_ultralytics()
+    from ultralytics.utils.downloads import attempt_download_asset
+
+    target = folder / name
+    try:
+        attempt_download_asset(str(target), progress=False)
+    except Exception as error:  # the downloader passes on what it meets, from four libraries
+        reason = (str(error).strip("\N{CROSS MARK}. \n").splitlines() or [type(error).__name__])[-1]
+        raise WeightsError(
+            f"{name} could not be downloaded ({reason}); check the connection, or put the file into "
+            f"{folder.parent} yourself."
+        ) from error
+    if not target.is_file():
+        raise WeightsError(f"{name} could not be downloaded: this Ultralytics does not offer it.")
+    return target

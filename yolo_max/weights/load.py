@@ -1,0 +1,216 @@
+"""Weights of a fused YOLOv8 network: loading, checking and saving.
+
+Running needs a `.safetensors` file, which is data and nothing else. A `.pt` checkpoint is converted on
+first use, and the result is kept in the user's cache under the checkpoint's own SHA-256, so torch is
+imported once a checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max import cache
+from yolo_max.architecture import expected_tensors
+from yolo_max.atomic import write_atomically
+from yolo_max.errors import OutputError, WeightsError
+from yolo_max.weights import container
+from yolo_max.weights.locate import locate
+from yolo_max.weights.meta import FORMAT_VERSION, ModelMeta
+from yolo_max.wording import some
+
+__all__ = ["ModelMeta", "Weights", "convert", "load_weights", "save_weights"]
+
+MAX_FILE_BYTES = 2 * 1024**3
+ZIP = b"PK\x03\x04"
+HALF_MAX = float(np.finfo(np.float16).max)
+
+# How files that people take for weights begin.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs", "is a git-lfs pointer, not the file it points to; run `git lfs pull`"),
+    (b"\xff\xd8\xff", "is a JPEG image, not weights"),
+    (b"\x89PNG", "is a PNG image, not weights"),
+    (b"<", "is an HTML or XML page, not weights; a download may have gone wrong"),
+    (b"\x80", "is a bare pickle, which is never opened; save it again with torch.save as a .pt"),
+    (b"\x1f\x8b", "is a gzip archive, not weights; unpack it first"),
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A fused network's weights, checked.
+
+    Attributes:
+        tensors: float32 arrays by the checkpoint's own names ("model.4.m.1.cv2.conv.weight"): filters RSCF
+            ``(kh, kw, c_in, c_out)``, biases ``(c_out,)``; each starts at a multiple of 64 bytes.
+        meta: What the header says about the model.
+        path: The file that was asked for, `.safetensors` or `.pt`.
+        sha256: SHA-256 of the weights as safetensors, in hex: equal for equal weights and header.
+        stored_dtype: "float32" or "float16", as in the file.
+    """
+
+    tensors: Mapping[str, NDArray[np.float32]]
+    meta: ModelMeta
+    path: Path
+    sha256: str
+    stored_dtype: str
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(tensor.size for tensor in self.tensors.values())
+
+
+def load_weights(spec: str | os.PathLike[str]) -> Weights:
+    """Loads weights.
+
+    Args:
+        spec: A `.safetensors` file; a `.pt` checkpoint, which is converted and cached the first time; or a
+            name such as ``"yolov8n"``, looked up in ``./weights`` and then in the user's cache.
+
+    Returns:
+        The weights, with every name, shape and value checked.
+
+    Raises:
+        WeightsError: There is no such file, or it is damaged, unsafe, or holds a network that is not ported.
+    """
+    path = locate(spec)
+    data = _read(path)
+    try:
+        return _from_checkpoint(path, data) if data.startswith(ZIP) else _from_safetensors(path, data)
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}.") from error
+
+
+def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[ModelMeta, bytes]:
+    """Converts a `.pt` checkpoint into the bytes of a safetensors file.
+
+    Args:
+        checkpoint: The checkpoint, or the name of one as for `load_weights`.
+        half: Store float16 instead of float32.
+
+    Raises:
+        WeightsError: It is not a checkpoint that can be converted, or a value does not fit float16.
+    """
+    path = locate(checkpoint, (".pt",))
+    data = _read(path)
+    try:
+        if not data.startswith(ZIP):
+            raise WeightsError("is not a .pt checkpoint")
+        return _convert(data, path.name, half)
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}.") from error
+
+
+def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool = False) -> None:
+    """Writes weights as safetensors, whole or not at all.
+
+    Raises:
+        WeightsError: A value does not fit float16.
+        OutputError: The file cannot be written.
+    """
+    try:
+        data = _serialise(weights.meta, weights.tensors, half)
+    except WeightsError as error:
+        raise WeightsError(f"{weights.path} {error}.") from error
+    write_atomically(Path(path), data)
+
+
+def _read(path: Path) -> bytes:
+    """The whole file, so that what was checked is what is used."""
+    try:
+        if path.is_dir():
+            raise WeightsError(f"{path} is a folder, not a weights file.")
+        if not path.is_file():
+            raise WeightsError(f"{path} is not a regular file.")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise WeightsError(
+                f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is no YOLOv8 weights file."
+            )
+        with path.open("rb") as file:
+            start = file.read(64)
+            if not start.startswith(ZIP) and start[8:9] != b"{":  # where a safetensors header begins
+                raise WeightsError(f"{path} {_describe(start)}.")
+            file.seek(0)
+            return file.read()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _describe(start: bytes) -> str:
+    """What a file is that is neither a safetensors file nor a zip archive, by its first bytes."""
+    if not start:
+        return "is empty"
+    for signature, description in _SIGNATURES:
+        if start.startswith(signature):
+            return description
+    return "is neither a safetensors file nor a .pt checkpoint"
+
+
+def _from_checkpoint(path: Path, data: bytes) -> Weights:
+    """The checkpoint's converted form from the cache, made now if it is not there or is damaged."""
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        entry = cache.cache_folder("weights") / f"{digest}-v{FORMAT_VERSION}.weights"
+    except OutputError:
+        entry = None  # no cache to be had: convert each time
+    if entry is not None and (cached := cache.read_checked(entry)) is not None:
+        with contextlib.suppress(WeightsError):  # written by another version of this library: made anew
+            weights = _from_safetensors(path, cached)
+            if weights.meta.source_sha256 == digest:
+                return weights
+    _, converted = _convert(data, path.name, half=False)
+    if entry is not None:
+        with contextlib.suppress(OutputError):  # a full disk does not keep weights from being used
+            cache.write_checked(entry, converted)
+    return _from_safetensors(path, converted)
+
+
+def _convert(data: bytes, source: str, half: bool) -> tuple[ModelMeta, bytes]:
+    from yolo_max.weights.checkpoint.read import read_checkpoint
+
+    meta, tensors = read_checkpoint(data, source)
+    return meta, _serialise(meta, tensors, half)
+
+
+def _serialise(meta: ModelMeta, tensors: Mapping[str, NDArray[np.float32]], half: bool) -> bytes:
+    stored: dict[str, NDArray[Any]] = dict(tensors)
+    if half:
+        for name, tensor in tensors.items():
+            if (largest := float(np.abs(tensor).max())) > HALF_MAX:
+                raise WeightsError(f"has {largest:g} in {name}, which half precision cannot hold")
+            stored[name] = tensor.astype(np.float16)
+    return container.serialise(stored, meta.to_header())
+
+
+def _from_safetensors(path: Path, data: bytes) -> Weights:
+    header, stored = container.parse(data)
+    meta = ModelMeta.from_header(header)
+    expected = expected_tensors(meta.network())
+    if missing := [name for name in expected if name not in stored]:
+        raise WeightsError(f"lacks tensors of its architecture: {some(missing)}")
+    if extra := [name for name in stored if name not in expected]:
+        raise WeightsError(f"has tensors that its architecture does not know: {some(extra)}")
+    for name, shape in expected.items():
+        if stored[name].shape != shape:
+            raise WeightsError(
+                f"has tensor {name} of shape {stored[name].shape}, but its architecture says {shape}"
+            )
+        if not np.isfinite(stored[name]).all():
+            raise WeightsError(f"has NaN or infinite numbers in tensor {name}")
+    dtypes = {tensor.dtype.name for tensor in stored.values()}
+    return Weights(
+        tensors=container.aligned_float32({name: stored[name] for name in expected}),
+        meta=meta,
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        stored_dtype="/".join(sorted(dtypes)),
+    )
