@@ -1,4 +1,4 @@
-"""Run by test_image_fuzz.py in a process of its own: decodes seeded mutants of image files, and counts."""
+"""Run by test_images_fuzz.py in a process of its own: decodes seeded mutants of image files, and counts."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from fake_cli import make_engine
 from fakes import fake_weights, read_tree, write_image
 
 from yolo_max.cli import run
+from yolo_max.cpu import available_threads
 from yolo_max.errors import ExitCode
 
 UNUSED = {"torch", "torchvision", "ultralytics", "matplotlib", "scipy", "pandas", "onnxruntime", "openvino"}
@@ -373,7 +374,7 @@ def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path])
     )
     for out, *parallel in (
         ("one", "--threads", "1", "--workers", "1"),
-        ("several", "--threads", "2", "--workers", "4", "--batch", "3"),
+        ("several", "--threads", str(min(2, available_threads())), "--workers", "4", "--batch", "3"),
     ):
         arguments = [*map(str, scenes), "--weights", str(demo_weights), "--no-times", "--json", "-o", out]
         done = subprocess.run(

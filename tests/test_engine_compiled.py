@@ -132,7 +132,7 @@ import sys
 from max.driver import CPU
 from max.engine import CompiledModel, InferenceSession
 sys.path.insert(0, sys.argv[1])
-from test_compiled import obtain
+from test_engine_compiled import obtain
 print(*obtain(InferenceSession(devices=[CPU()])))
 """
 
