@@ -230,14 +230,14 @@ def test_bombs_are_refused_by_their_header(name: str) -> None:
 def test_bombs_take_no_memory() -> None:
     # In a process of its own, which may have 256 MB more than it has once everything is imported.
     script = """
-import resource, sys, test_images
+import resource, sys, test_images_read
 from yolo_max.errors import ImageError
 from yolo_max.images.read import decode
-decode(test_images.FILES["jpeg"])
+decode(test_images_read.FILES["jpeg"])
 pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + 256 * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-for name, data in test_images.BOMBS.items():
+for name, data in test_images_read.BOMBS.items():
     try:
         decode(data)
     except ImageError as error:
@@ -451,12 +451,12 @@ def test_bytes_in_any_dress() -> None:
 def test_opencv_can_be_kept_quiet() -> None:
     # OpenCV writes to the process' own stderr, past sys.stderr.
     script = """
-import sys, test_images
+import sys, test_images_read
 from yolo_max.errors import ImageError
 from yolo_max.images.read import decode, silence_opencv
 if sys.argv[1:]:
     silence_opencv()
-data = test_images.FILES["tiff lzw"]
+data = test_images_read.FILES["tiff lzw"]
 try:
     decode(data[:100] + bytes(200) + data[300:])
 except ImageError as error:
