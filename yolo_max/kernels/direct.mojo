@@ -53,6 +53,7 @@ struct Ring[T: DType](Movable):
     def __init__(out self, kernel: Int, slot_size: Int):
         """Makes room for `kernel` rows of `slot_size` elements each, all zero."""
         self.rows = Scratch[Self.T](kernel * slot_size)
+        self.rows.clear()
         self.slot_size = slot_size
         self.kernel = kernel
         self.image = -1
@@ -117,6 +118,7 @@ def pointwise[
     var blocks = view.blocks()
     var apart = TILE_PIXELS * BLOCK
     var planes = Scratch[T](blocks * apart)
+    planes.clear()
     var taps = Taps(blocks, STEP)
     for i in range(blocks):
         taps.begin(i, i * words[T](apart))

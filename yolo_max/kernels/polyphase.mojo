@@ -68,14 +68,20 @@ struct Phases(Transform):
     @staticmethod
     @always_inline
     def forward[T: DType](patch: Ptr[T], column: Int, row: Int, points: Words, apart: Int):
+        # The 81 vectors between the two passes do not fit the registers; the stack is in the first cache.
+        var columns = Array[L, 81](fill=L(0))
+        comptime for c in range(9):
+            var d = Array[L, 9](fill=L(0))
+            comptime for r in range(9):
+                d[r] = load[T, LANES](patch, r * row + c * column)
+            var t = to_points(d)
+            comptime for i in range(9):
+                columns[i * 9 + c] = t[i]
         comptime for i in range(9):
-            var t = Array[L, 9](fill=L(0))
+            var d = Array[L, 9](fill=L(0))
             comptime for c in range(9):
-                var d = Array[L, 9](fill=L(0))
-                comptime for r in range(9):
-                    d[r] = load[T, LANES](patch, r * row + c * column)
-                t[c] = to_points(d)[i]
-            t = to_points(t)
+                d[c] = columns[i * 9 + c]
+            var t = to_points(d)
             comptime for j in range(9):
                 points.unsafe_store((i * 9 + j) * apart, t[j])
 
@@ -87,6 +93,9 @@ struct Phases(Transform):
             var m = Array[L, 9](fill=L(0))
             comptime for r in range(9):
                 m[r] = products.unsafe_load[width=LANES]((r * 9 + c) * apart)
+            # The point that every output takes once, in both directions.
+            comptime if c == 1:
+                m[1] += bias
             var y = from_points(m)
             comptime for r in range(SIDE):
                 columns[r * 9 + c] = y[r]
@@ -97,5 +106,5 @@ struct Phases(Transform):
                 m[c] = columns[r * 9 + c]
             var y = from_points(m)
             comptime for c in range(SIDE):
-                outputs[r * SIDE + c] = y[c] + bias
+                outputs[r * SIDE + c] = y[c]
         return outputs^

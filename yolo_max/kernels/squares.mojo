@@ -22,7 +22,7 @@ from max.algorithm import sync_parallelize
 
 from .direct import Window
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
-from .tile import Filters, Output, PANEL, Taps, tile
+from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .view import View, gather_square
 
 comptime SIDE = 4
@@ -30,8 +30,8 @@ comptime SIDE = 4
 comptime LANES = BLOCK if AVX512 else 8
 """Channels transformed at a time: a transform holds up to 28 vectors, which twice as many registers fit."""
 comptime L = SIMD[F32, LANES]
-comptime STRIP = 14
-"""Squares of a strip: two tiles of fourteen."""
+comptime STRIP = TILE_PIXELS
+"""Squares of a strip: one tile, or two where those are all."""
 
 
 trait Transform:
@@ -115,40 +115,55 @@ def convolve[
 
     Filters are packed panel after panel, point after point, as rows of input channels, which are filled up to
     whole blocks. The arithmetic is float32 whatever the activations are.
+
+    Tasks share the squares as long as each has enough of them to use a filter well; beyond that they share the
+    panels, since to transform a square twice costs less than to read the filters twice.
     """
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
     var squares = view.batch * grid.across() * grid.down()
-    var tasks = min(workers, squares)
+    var panels = ceildiv(filters.channels, PANEL)
+    var parts = max(1, min(workers, squares // (2 * STRIP)))
+    var columns = min(ceildiv(workers, parts), panels)
+    parts = min(ceildiv(workers, columns), squares)
 
     def task(task: Int) {imm}:
+        var part = task // columns
+        var column = task % columns
         strips[Algorithm](
-            view, grid, squares * task // tasks, squares * (task + 1) // tasks, filters, output
+            view, grid, squares * part // parts, squares * (part + 1) // parts, panels * column // columns * PANEL,
+            min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
         )
 
-    sync_parallelize(task, tasks)
+    sync_parallelize(task, parts * columns)
 
 
 @no_inline
 def strips[
     Algorithm: Transform, T: DType
-](view: View[T], grid: Grid, first: Int, last: Int, filters: Filters, output: Output[T]):
-    """The squares first .. last of the batch, strip by strip."""
+](
+    view: View[T], grid: Grid, first: Int, last: Int, first_channel: Int, last_channel: Int, filters: Filters,
+    output: Output[T],
+):
+    """The squares first .. last of the batch, strip by strip; of the panels that begin in these channels."""
     comptime POINTS = Algorithm.POINTS
     comptime PATCH = Algorithm.PATCH
     var blocks = view.blocks()
     var channels = blocks * BLOCK
-    var count = ceildiv(last - first, STRIP)
+    var count = 1 if last - first <= 2 * STRIP else ceildiv(last - first, STRIP)
     var longest = ceildiv(last - first, count)
+    var room = tile_size(ceildiv(longest, ceildiv(longest, TILE_PIXELS))) * ceildiv(longest, TILE_PIXELS)
     # An odd number of blocks from point to point spreads them over the sets of the cache.
-    var apart = (blocks * longest | 1) * BLOCK
-    var products_apart = (2 * longest | 1) * BLOCK
-    var transformed = Scratch[F32](POINTS * apart + TILE_PIXELS * BLOCK)
+    var apart = (blocks * room | 1) * BLOCK
+    var products_apart = (2 * room | 1) * BLOCK
+    var transformed = Scratch[F32](POINTS * apart)
     var products = Scratch[F32](POINTS * products_apart)
     var gathered = Scratch[T](PATCH * PATCH * channels)
-    var no_bias = Scratch[F32](PANEL)
-    var taps = Taps(blocks, BLOCK)
-    for i in range(blocks):
-        taps.begin(i, i * longest * BLOCK)
+    gathered.clear()
+    # Squares that only fill up the tiles; not everything, which would take as long as a transform.
+    for plane in range(POINTS):
+        for block in range(blocks):
+            for i in range(longest - 1, room):
+                transformed.data.unsafe_store(plane * apart + (block * room + i) * BLOCK, V(0))
     var squares = List[Square](capacity=longest)
     for strip in range(count):
         var begin = first + (last - first) * strip // count
@@ -157,31 +172,20 @@ def strips[
         for i in range(size):
             squares.append(grid.square(begin + i))
             forward_square[Algorithm](
-                view, squares[i], gathered.data, transformed.data.unsafe_offset(i * BLOCK),
-                longest * BLOCK, apart,
+                view, squares[i], gathered.data, transformed.data.unsafe_offset(i * BLOCK), room * BLOCK, apart
             )
-        for channel in range(0, filters.channels, PANEL):
+        for channel in range(first_channel, last_channel, PANEL):
             var left = filters.channels - channel
             var width = PANEL if left > BLOCK else BLOCK
-            var raw = Output[F32](products.data, width, products.data, 0, False, False, False)
             var panel = filters.panels.unsafe_offset(channel * Algorithm.FILTERS * channels)
-            var tiles = ceildiv(size, TILE_PIXELS)
-            # Points outside, so that a point's panel is still in the first cache for the second tile.
-            for point in range(POINTS):
-                var x = transformed.data.unsafe_offset(point * apart)
-                var w = panel.unsafe_offset(Algorithm.filter(point) * channels * width)
-                raw.data = products.data.unsafe_offset(point * products_apart)
-                for i in range(tiles):
-                    var s = size * i // tiles
-                    var m = size * (i + 1) // tiles - s
-                    if width == PANEL:
-                        tile[F32, 2, BLOCK](
-                            m, x.unsafe_offset(s * BLOCK), taps, w, no_bias.data, raw, s, 0, PANEL
-                        )
-                    else:
-                        tile[F32, 1, BLOCK](
-                            m, x.unsafe_offset(s * BLOCK), taps, w, no_bias.data, raw, s, 0, BLOCK
-                        )
+            if width == PANEL:
+                multiply[Algorithm, 2](
+                    size, transformed.data, apart, blocks, room * BLOCK, panel, products.data, products_apart
+                )
+            else:
+                multiply[Algorithm, 1](
+                    size, transformed.data, apart, blocks, room * BLOCK, panel, products.data, products_apart
+                )
             for i in range(size):
                 for lane in range(0, min(width, left), LANES):
                     inverse_square[Algorithm](
@@ -189,6 +193,56 @@ def strips[
                         filters.bias.unsafe_offset(channel + lane), output, channel + lane,
                         min(LANES, left - lane),
                     )
+
+
+@no_inline
+def multiply[
+    Algorithm: Transform, N: Int
+](
+    size: Int, points: Words, apart: Int, planes: Int, plane_size: Int, panel: Words, products: Words,
+    products_apart: Int,
+):
+    """For each point, its squares by its filters: [size, channels] x [channels, N blocks].
+
+    Args:
+        size: Squares; some more may be read, and their products stored.
+        points: The transformed squares: for each point, in planes.
+        apart: Words from one point to the next.
+        planes: Blocks of channels.
+        plane_size: Words from one plane to the next.
+        panel: The panel of filters.
+        products: The result: for each point, square by square.
+        products_apart: Words from one point to the next.
+    """
+    var tiles = ceildiv(size, TILE_PIXELS)
+    var m = ceildiv(size, tiles)
+
+    @always_inline
+    def run[M: Int]() {imm}:
+        comptime BLOCKS = N if AVX512 else 1
+        var filter_size = planes * BLOCK * N * BLOCK
+        # Points outside, so that a point's filters are still in the first cache for the second tile.
+        for point in range(Algorithm.POINTS):
+            var filter = panel.unsafe_offset(Algorithm.filter(point) * filter_size)
+            for tile in range(tiles):
+                comptime for j in range(0, N, BLOCKS):
+                    var sums = Array[V, M * BLOCKS](fill=V(0))
+                    var x = points.unsafe_offset(point * apart + tile * M * BLOCK)
+                    var w = filter.unsafe_offset(j * BLOCK)
+                    for _ in range(planes):
+                        accumulate[F32, M, BLOCKS, N * BLOCK, BLOCK](sums, x, w, BLOCK)
+                        x = x.unsafe_offset(plane_size)
+                        w = w.unsafe_offset(BLOCK * N * BLOCK)
+                    var y = products.unsafe_offset(point * products_apart + (tile * M * N + j) * BLOCK)
+                    comptime for i in range(M):
+                        comptime for b in range(BLOCKS):
+                            y.unsafe_store((i * N + b) * BLOCK, sums[i * BLOCKS + b])
+
+    comptime for i in range(len(TILE_SIZES)):
+        comptime size = TILE_SIZES[i]
+        if m <= size:
+            run[size]()
+            return
 
 
 @no_inline
@@ -238,10 +292,16 @@ def inverse_square[
     var down = grid.height - square.y
     var across = grid.width - square.x
     if down >= SIDE and across >= SIDE and channels == LANES:
-        comptime for i in range(SIDE * SIDE):
-            output.put(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i])
+        comptime for y in range(SIDE):
+            var row = output.at(pixel + y * grid.width, channel)
+            comptime for x in range(SIDE):
+                row.put(x, outputs[y * SIDE + x])
     else:
-        # Not a loop at run time, which would have the outputs in memory from the start.
+        # A copy, since outputs that are anywhere indexed at run time are kept in memory everywhere.
+        var stored = Array[L, SIDE * SIDE](fill=L(0))
         comptime for i in range(SIDE * SIDE):
-            if i // SIDE < down and i % SIDE < across:
-                output.put_some(pixel + i // SIDE * grid.width + i % SIDE, channel, outputs[i], channels)
+            stored[i] = outputs[i]
+        for y in range(min(SIDE, down)):
+            var row = output.at(pixel + y * grid.width, channel)
+            for x in range(min(SIDE, across)):
+                row.put_some(x, stored[y * SIDE + x], channels)

@@ -18,6 +18,8 @@ A panel is 32 channels wide for every processor, so that packed weights do not d
 one block wide, a panel is done as two halves.
 """
 
+from std.sys.intrinsics import PrefetchOptions, prefetch
+
 from .lanes import (
     AVX512,
     BF16_PRODUCTS,
@@ -38,6 +40,19 @@ from .lanes import (
 )
 
 comptime PANEL = 2 * BLOCK
+comptime AHEAD = 16
+"""Rows of weights that are fetched before they are needed: those of a large layer come from main memory."""
+comptime TILE_SIZES = [4, 7, 10, 13, 14] if AVX512 else [2, 3, 4, 5, 6]
+"""Pixels of the tiles that are compiled; one between two sizes is done by the larger one."""
+
+
+def tile_size(pixels: Int) -> Int:
+    """The size of the tile that does so many pixels."""
+    comptime for i in range(len(TILE_SIZES)):
+        comptime size = TILE_SIZES[i]
+        if pixels <= size:
+            return size
+    return TILE_PIXELS
 
 
 struct Taps(Movable):
@@ -88,30 +103,77 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     """Whether `data` holds float32 although T does not: the head's logits."""
 
     @always_inline
-    def put[N: SIMDLength, //](self, pixel: Int, channel: Int, v: SIMD[F32, N]):
-        """Adds the residual to N channels of a pixel, and stores them."""
-        var sum = v
-        if self.has_residual:
-            sum += load[Self.T, N](self.residual, pixel * self.residual_stride + channel)
-        var at = pixel * self.stride + channel
-        comptime if Self.T != F32:
-            if self.wide:
-                store(self.data.unsafe_bitcast[Float32](), at, sum)
-                return
-        store(self.data, at, sum)
+    def at(self, pixel: Int, channel: Int) -> Self:
+        """The same, to be counted from this pixel and channel on."""
+        var moved = self
+        moved.data = self.data.unsafe_offset(
+            (pixel * self.stride + channel) * (2 if self.wide and Self.T != F32 else 1)
+        )
+        moved.residual = self.residual.unsafe_offset(pixel * self.residual_stride + channel)
+        return moved
 
     @always_inline
-    def put_some[N: SIMDLength, //](self, pixel: Int, channel: Int, v: SIMD[F32, N], count: Int):
+    def put[N: SIMDLength, //](self, pixel: Int, v: SIMD[F32, N]):
+        """Adds the residual to the first N channels of a pixel, and stores them."""
+        var sum = v
+        if self.has_residual:
+            sum += load[Self.T, N](self.residual, pixel * self.residual_stride)
+        comptime if Self.T != F32:
+            if self.wide:
+                store(self.data.unsafe_bitcast[Float32](), pixel * self.stride, sum)
+                return
+        store(self.data, pixel * self.stride, sum)
+
+    @always_inline
+    def put_some[N: SIMDLength, //](self, pixel: Int, v: SIMD[F32, N], count: Int):
         """The same for the first `count` of the channels, touching nothing behind them."""
         var sum = v
         if self.has_residual:
-            sum += load_some[Self.T, N](self.residual, pixel * self.residual_stride + channel, count)
-        var at = pixel * self.stride + channel
+            sum += load_some[Self.T, N](self.residual, pixel * self.residual_stride, count)
         comptime if Self.T != F32:
             if self.wide:
-                store_some(self.data.unsafe_bitcast[Float32](), at, sum, count)
+                store_some(self.data.unsafe_bitcast[Float32](), pixel * self.stride, sum, count)
                 return
-        store_some(self.data, at, sum, count)
+        store_some(self.data, pixel * self.stride, sum, count)
+
+
+@always_inline
+def accumulate[
+    T: DType, M: Int, N: Int, ROW: Int, STEP: Int
+](mut sums: Array[V, M * N], pixels: Words, weights: Words, count: Int):
+    """Adds to M pixels x N blocks of sums what `count` words of every pixel give.
+
+    Parameters:
+        T: Type of the activations.
+        M: Pixels.
+        N: Blocks of output channels.
+        ROW: Words from one row of weights to the next.
+        STEP: Words from one pixel to the next.
+
+    Args:
+        sums: Pixel by pixel.
+        pixels: The first of these words of the first pixel.
+        weights: The row of the first of these words.
+        count: Words; a multiple of eight for pairs of bfloat16, if STEP is.
+    """
+    # Unrolled only for pairs: the loop over single words makes LLVM spill sums if it is unrolled.
+    comptime UNROLL = 1 if T == F32 or not BF16_PRODUCTS else (8 if STEP == 8 else 1)
+    var x = pixels
+    var w = weights
+    for _ in range(count // UNROLL):
+        comptime for u in range(UNROLL):
+            var row = Array[V, N](fill=V(0))
+            comptime for j in range(N):
+                row[j] = w.unsafe_load[width=BLOCK](u * ROW + j * BLOCK)
+                prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](
+                    w.unsafe_offset((u + AHEAD) * ROW + j * BLOCK)
+                )
+            comptime for i in range(M):
+                var word = x[unsafe_offset=i * STEP + u]
+                comptime for j in range(N):
+                    sums[i * N + j] = multiply_add[T](word, row[j], sums[i * N + j])
+        x = x.unsafe_offset(UNROLL)
+        w = w.unsafe_offset(UNROLL * ROW)
 
 
 @always_inline
@@ -146,38 +208,29 @@ def microkernel[
         var b = bias.unsafe_load[width=BLOCK](j * BLOCK)
         comptime for i in range(M):
             sums[i * N + j] = b
-    # Unrolled only for pairs: the loop over single words makes LLVM spill sums if it is unrolled.
-    comptime UNROLL = 1 if T == F32 or not BF16_PRODUCTS else (8 if STEP == 8 else 1)
     var w = panel
     for t in range(taps.count):
         var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
-        for _ in range(taps.run // UNROLL):
-            comptime for u in range(UNROLL):
-                var row = Array[V, N](fill=V(0))
-                comptime for j in range(N):
-                    row[j] = w.unsafe_load[width=BLOCK](u * ROW + j * BLOCK)
-                comptime for i in range(M):
-                    var word = x[unsafe_offset=i * STEP + u]
-                    comptime for j in range(N):
-                        sums[i * N + j] = multiply_add[T](word, row[j], sums[i * N + j])
-            x = x.unsafe_offset(UNROLL)
-            w = w.unsafe_offset(UNROLL * ROW)
+        accumulate[T, M, N, ROW, STEP](sums, x, w, taps.run)
+        w = w.unsafe_offset(taps.run * ROW)
     if output.activate:
         comptime for i in range(M * N):
             sums[i] = silu[T](sums[i])
     if channels >= N * BLOCK:
-        comptime for i in range(M):
-            if i < valid:
-                comptime for j in range(N):
-                    output.put(pixel + i, channel + j * BLOCK, sums[i * N + j])
+        comptime for j in range(N):
+            var column = output.at(pixel, channel + j * BLOCK)
+            comptime for i in range(M):
+                if i < valid:
+                    column.put(i, sums[i * N + j])
     else:
         # A copy, since sums that are anywhere indexed at run time are kept in memory everywhere.
         var stored = Array[V, M * N](fill=V(0))
         comptime for i in range(M * N):
             stored[i] = sums[i]
-        for i in range(valid):
-            for j in range(N):
-                output.put_some(pixel + i, channel + j * BLOCK, stored[i * N + j], channels - j * BLOCK)
+        for j in range(N):
+            var column = output.at(pixel, channel + j * BLOCK)
+            for i in range(valid):
+                column.put_some(i, stored[i * N + j], channels - j * BLOCK)
 
 
 @no_inline
@@ -202,26 +255,11 @@ def tile[
                     channels - j,
                 )
 
-    comptime if AVX512:
-        if m > 13:
-            run[14]()
-        elif m > 10:
-            run[13]()
-        elif m > 7:
-            run[10]()
-        elif m > 4:
-            run[7]()
-        else:
-            run[4]()
-    else:
-        if m > 5:
-            run[6]()
-        elif m > 4:
-            run[5]()
-        elif m > 3:
-            run[4]()
-        else:
-            run[3]()
+    comptime for i in range(len(TILE_SIZES)):
+        comptime size = TILE_SIZES[i]
+        if m <= size:
+            run[size]()
+            return
 
 
 def tile_panels[

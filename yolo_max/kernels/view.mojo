@@ -75,23 +75,20 @@ struct View[T: DType](Movable):
 @always_inline
 def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count: Int, apart: Int):
     """Copies one pixel's `count` channels to channel `position` and on, in planes that are `apart`."""
+    if (position | count) % BLOCK == 0:
+        var q = planes.unsafe_offset(position // BLOCK * apart)
+        for i in range(0, count, BLOCK):
+            q.unsafe_store(0, source.unsafe_load[width=BLOCK](i))
+            q = q.unsafe_offset(apart)
+        return
     var done = 0
     while done < count:
         var at = position + done
         var lane = at % BLOCK
         var n = min(BLOCK - lane, count - done)
-        var p = source.unsafe_offset(done)
-        var q = planes.unsafe_offset((at // BLOCK) * apart + lane)
-        if n == BLOCK:
-            q.unsafe_store(0, p.unsafe_load[width=BLOCK](0))
-        else:
-            var i = 0
-            while i + 8 <= n:
-                q.unsafe_store(i, p.unsafe_load[width=8](i))
-                i += 8
-            while i < n:
-                q[unsafe_offset=i] = p[unsafe_offset=i]
-                i += 1
+        var q = planes.unsafe_offset(at // BLOCK * apart + lane)
+        for i in range(n):
+            q[unsafe_offset=i] = source[unsafe_offset=done + i]
         done += n
 
 

@@ -97,6 +97,9 @@ struct F4x4(Transform):
             var m = Array[L, 6](fill=L(0))
             comptime for r in range(6):
                 m[r] = products.unsafe_load[width=LANES]((r * 6 + c) * apart)
+            # The point that every output takes once, in both directions.
+            comptime if c == 1:
+                m[1] += bias
             var y = from_points(m)
             comptime for r in range(SIDE):
                 columns[r * 6 + c] = y[r]
@@ -107,5 +110,5 @@ struct F4x4(Transform):
                 m[c] = columns[r * 6 + c]
             var y = from_points(m)
             comptime for c in range(SIDE):
-                outputs[r * SIDE + c] = y[c] + bias
+                outputs[r * SIDE + c] = y[c]
         return outputs^
