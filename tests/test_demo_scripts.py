@@ -16,6 +16,7 @@ import make_demo_images
 import measure_demo
 import numpy as np
 import pytest
+import readme_picture
 import torch
 import train_demo
 from numpy.typing import NDArray
@@ -324,6 +325,26 @@ def test_a_checkpoint_can_be_read_by_ultralytics_and_converted(tmp_path: Path) -
     assert meta.names == dict(enumerate(CLASS_NAMES))
     assert meta.imgsz == measure_demo.IMGSZ
     assert tensors["model.22.cv3.0.2.bias"].shape == (len(CLASS_NAMES),)
+
+
+# --- The picture in README.md -----------------------------------------------------------------------------
+
+
+def test_the_picture_shows_scenes_side_by_side_at_one_height() -> None:
+    scenes = [cv2.imread(str(REPOSITORY / "images" / name)) for name in readme_picture.SCENES]
+    picture = readme_picture.row(scenes)
+    widths = [round(scene.shape[1] * readme_picture.HEIGHT / scene.shape[0]) for scene in scenes]
+    assert picture.shape == (readme_picture.HEIGHT, sum(widths) + 2 * readme_picture.GAP, 3)
+    assert (picture[:, widths[0] : widths[0] + readme_picture.GAP] == 255).all()
+
+
+def test_the_picture_is_the_one_that_the_script_makes() -> None:
+    """Of the same scenes, without the boxes."""
+    scenes = [cv2.imread(str(REPOSITORY / "images" / name)) for name in readme_picture.SCENES]
+    bare = readme_picture.row(scenes)
+    shown = cv2.imread(str(REPOSITORY / "docs" / "images" / "demo.jpg"))
+    assert shown.shape == bare.shape
+    assert np.median(np.abs(shown.astype(int) - bare)) < 4
 
 
 # --- The bundled weights ----------------------------------------------------------------------------------
