@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from yolo_max import cli
 from yolo_max.cache import (
     cache_folder,
     cache_root,
@@ -17,7 +18,7 @@ from yolo_max.cache import (
     read_checked,
     write_checked,
 )
-from yolo_max.errors import OutputError
+from yolo_max.errors import ExitCode, OutputError
 
 
 @pytest.fixture
@@ -124,12 +125,65 @@ def test_a_failed_write_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPat
     assert list(path.parent.iterdir()) == []
 
 
-def test_clear_removes_one_kind_or_all(root: Path) -> None:
-    (cache_folder("graphs") / "a").write_bytes(b"1234")
-    (cache_folder("weights") / "b").write_bytes(b"12")
-    assert {(each.kind, each.size) for each in entries()} == {("graphs", 4), ("weights", 2)}
-    assert clear("graphs") == 4
-    assert [each.kind for each in entries()] == ["weights"]
-    assert clear() == 2
-    assert list(entries()) == []
+@pytest.fixture
+def full(root: Path) -> Path:
+    """A cache with something of every kind, and a file that is of none."""
+    for kind, name, size in (
+        ("graphs", "a.mef", 4),
+        ("weights", "0123-v1.weights", 2),
+        ("weights", ".yolo-max-0123456789abcdef", 1),  # left by a process that was killed
+        ("weights", "yolov8n.pt", 8),  # fetched
+        ("weights", "mine.safetensors", 16),  # put there by hand
+        ("weights", "notes.txt", 32),
+    ):
+        (cache_folder(kind) / name).write_bytes(bytes(size))
+    (root / "weights" / ".yolo-max-part").mkdir()  # a download that was killed
+    return root
+
+
+def test_what_is_in_the_cache(full: Path) -> None:
+    assert {(each.kind, each.path.name, each.size) for each in entries()} == {
+        ("graphs", "a.mef", 4),
+        ("weights", "0123-v1.weights", 2),
+        ("weights", ".yolo-max-0123456789abcdef", 1),
+        ("checkpoints", "yolov8n.pt", 8),
+        ("checkpoints", "mine.safetensors", 16),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "freed", "left"),
+    [
+        (None, 7, {"yolov8n.pt", "mine.safetensors", "notes.txt"}),  # what can be made again, and no more
+        ("graphs", 4, {"0123-v1.weights", *(".yolo-max-0123456789abcdef", ".yolo-max-part")}),
+        ("weights", 3, {"a.mef", "yolov8n.pt", "mine.safetensors"}),
+        ("checkpoints", 24, {"a.mef", "0123-v1.weights", "notes.txt"}),  # asked for by name
+    ],
+)
+def test_clear(full: Path, kind: str | None, freed: int, left: set[str]) -> None:
+    before = {path.name for path in full.glob("*/*")}
+    assert clear(kind) == freed
+    after = {path.name for path in full.glob("*/*")}
+    assert left <= after <= before
+    assert clear(kind) == 0
+    removed = {"graphs", "weights"} if kind is None else {kind}
+    assert not removed & {each.kind for each in entries()}
+    assert "notes.txt" in after
+
+
+def test_clear_where_there_is_nothing(root: Path) -> None:
     assert clear() == 0
+    assert not root.exists()
+
+
+def test_the_commands(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["cache", "info"]) == ExitCode.OK
+    shown = {line.strip().split("  ")[0] for line in capsys.readouterr().out.splitlines()}
+    assert {str(full), "compiled graphs", "converted weights", "checkpoints"} <= shown
+    assert cli.run(["cache", "clear"]) == ExitCode.OK
+    assert "--kind checkpoints" in capsys.readouterr().out
+    assert (full / "weights" / "yolov8n.pt").exists()
+    assert cli.run(["cache", "clear", "--kind", "checkpoints"]) == ExitCode.OK
+    assert not (full / "weights" / "yolov8n.pt").exists()
+    assert cli.run(["cache", "clear", "--kind", "graph"]) == ExitCode.USAGE
+    assert "there is no kind 'graph'; take graphs, weights or checkpoints" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 """The user's private cache: where it is, and how files get into it.
 
 A cached graph is executable code and cached weights decide results, so the folder belongs to the user alone,
-files arrive whole or not at all, and what is read back is checked against its own digest.
+files arrive whole or not at all, and what is read back is checked against its own digest. Checkpoints that
+were fetched, or put there by hand, lie beside what is made of them; only what can be made again is cleared
+unasked.
 """
 
 from __future__ import annotations
@@ -15,11 +17,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo_max.atomic import write_atomically
+from yolo_max.atomic import TEMPORARY_PREFIX, write_atomically
 from yolo_max.errors import OutputError
 
 VARIABLE = "YOLO_MAX_CACHE_DIR"
-KINDS = {"graphs": "compiled graphs", "weights": "converted weights"}
+KINDS = {"graphs": "compiled graphs", "weights": "converted weights", "checkpoints": "checkpoints"}
+REMADE = ("graphs", "weights")
+"""The kinds that are made again when they are next needed."""
+_FILES = {
+    "graphs": ("graphs", ("*",)),
+    "weights": ("weights", ("*.weights", f"{TEMPORARY_PREFIX}*")),
+    "checkpoints": ("weights", ("*.pt", "*.safetensors")),
+}
+"""Of each kind: its folder, and the names of its files there."""
 
 
 def cache_root() -> Path:
@@ -97,26 +107,38 @@ class CacheEntry:
 def entries() -> Iterator[CacheEntry]:
     """Every file in the cache, by kind."""
     for kind in KINDS:
-        folder = cache_root() / kind
-        for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        for path in _paths(kind):
             if path.is_file():
                 yield CacheEntry(kind, path, path.stat().st_size)
 
 
 def clear(kind: str | None = None) -> int:
-    """Removes what is cached, of one kind or all; returns how many bytes that frees.
+    """Removes what is cached.
+
+    Args:
+        kind: One of `KINDS`; by default all of `REMADE`, so that no checkpoint is lost unasked.
+
+    Returns:
+        How many bytes that frees.
 
     Raises:
-        OutputError: A folder cannot be removed.
+        OutputError: A file cannot be removed.
     """
-    freed = sum(entry.size for entry in entries() if kind in (None, entry.kind))
-    for each in KINDS if kind is None else (kind,):
+    kinds = REMADE if kind is None else (kind,)
+    freed = sum(entry.size for entry in entries() if entry.kind in kinds)
+    for path in [path for each in kinds for path in _paths(each)]:
         try:
-            shutil.rmtree(cache_root() / each, ignore_errors=False)
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise OutputError(
-                f"the cache folder {cache_root() / each} cannot be removed: {error.strerror}."
-            ) from error
+            raise OutputError(f"{path} cannot be removed from the cache: {error.strerror}.") from error
     return freed
+
+
+def _paths(kind: str) -> list[Path]:
+    folder, patterns = _FILES[kind]
+    return sorted({path for pattern in patterns for path in (cache_root() / folder).glob(pattern)})

@@ -7,15 +7,18 @@ from typing import Annotated
 
 import typer
 
-from yolo_max.cache import KINDS, cache_root, clear, entries
+from yolo_max.cache import KINDS, REMADE, cache_root, clear, entries
+from yolo_max.cli.console import Debug
+from yolo_max.cli.options import AsJson
+from yolo_max.errors import UsageError
 
 app = typer.Typer(no_args_is_help=True, help="Show or clear what is kept between runs.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+_KINDS = f"{', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}"
 
 
 @app.command()
-def info(as_json: Json = False) -> None:
+def info(as_json: AsJson = False, _debug: Debug = False) -> None:
     """Show where the cache is and what it holds."""
     found = list(entries())
     if as_json:
@@ -25,16 +28,21 @@ def info(as_json: Json = False) -> None:
     typer.echo(str(cache_root()))
     for kind, title in KINDS.items():
         sizes = [each.size for each in found if each.kind == kind]
-        typer.echo(f"  {title:<19} {len(sizes):>4} files {sum(sizes) / 1e6:>8.1f} MB")
+        kept = "" if kind in REMADE or not sizes else "  (kept by `clear`)"
+        typer.echo(f"  {title:<19} {len(sizes):>4} files {sum(sizes) / 1e6:>8.1f} MB{kept}")
 
 
 @app.command(name="clear")
 def clear_command(
-    kind: Annotated[str | None, typer.Option(help=f"Only one kind: {' or '.join(KINDS)}.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help=f"Only one kind: {_KINDS}.", metavar="KIND", show_default=" and ".join(REMADE)),
+    ] = None,
+    _debug: Debug = False,
 ) -> None:
-    """Remove what is cached; it is made again when it is next needed."""
+    """Remove what is made again when it is next needed; checkpoints stay, unless they are named."""
     if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(
-            f"there is no kind {kind!r}; take {' or '.join(KINDS)}.", param_hint="--kind"
-        )
+        raise UsageError(f"there is no kind {kind!r}; take {_KINDS}.")
     typer.echo(f"freed {clear(kind) / 1e6:.1f} MB in {cache_root()}")
+    if kind is None and (kept := sum(each.kind == "checkpoints" for each in entries())):
+        typer.echo(f"kept {kept} checkpoint{'s' * (kept != 1)}; `--kind checkpoints` removes them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from yolo_max.atomic import TEMPORARY_PREFIX
 from yolo_max.cache import cache_folder
 from yolo_max.errors import UsageError, WeightsError
 from yolo_max.ultralytics_import import import_ultralytics
@@ -37,7 +38,7 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     if force or not target.is_file():
         # Beside the target and checked before it takes its place, so that a bad download is never found by
         # name.
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as part:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as part:
             downloaded = _download(f"{stem}.pt", Path(part))
             try:
                 load_weights(downloaded)
@@ -58,7 +59,7 @@ def _download(name: str, folder: Path) -> Path:
         reason = (str(error).strip("\N{CROSS MARK}. \n").splitlines() or [type(error).__name__])[-1]
         raise WeightsError(
             f"{name} could not be downloaded ({reason}); check the connection, or put the file into "
-            f"{folder.parent} yourself."
+            f"{folder.parent} or ./weights yourself."
         ) from error
     if not target.is_file():
         raise WeightsError(f"{name} could not be downloaded: this Ultralytics does not offer it.")
