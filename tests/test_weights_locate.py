@@ -12,7 +12,7 @@ from yolo_max.weights.locate import locate
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory with a ./weights, an empty cache, and a home."""
+    """A working directory that is empty but for a ./weights, an empty cache, and a home."""
     for folder in ("work/weights", "cache/weights", "home"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
@@ -38,7 +38,11 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "a.pt",
             "weights/a.pt",
         ),  # unless it is asked for
-        (["work/weights/a.pt", "cache/weights/a.safetensors"], "a", "weights/a.pt"),  # ./weights first
+        (["work/a.pt"], "a", "a.pt"),  # beside the user, as Ultralytics leaves it
+        (["work/a.safetensors", "work/a.pt"], "a", "a.safetensors"),
+        (["work/a.pt", "work/weights/a.safetensors"], "a", "a.pt"),  # first here, as with a full name
+        (["work/a.pt", "work/weights/a.pt"], "a.pt", "a.pt"),
+        (["work/weights/a.pt", "cache/weights/a.safetensors"], "a", "weights/a.pt"),  # then ./weights
         (["cache/weights/a.pt"], "a", "../cache/weights/a.pt"),
         (["cache/weights/a.pt"], "a.pt", "../cache/weights/a.pt"),
         (["work/weights/a.b.pt"], "a.b", "weights/a.b.pt"),  # a dot that is no suffix
@@ -59,7 +63,10 @@ def test_found(files: list[str], spec: str, found: str, places: Path) -> None:
         # an official model: how to get it
         (
             "yolov8n",
-            ["no weights named 'yolov8n'", "weights or", "cache", "run `yolo-max weights fetch yolov8n`"],
+            [
+                *("no weights named 'yolov8n'", "in this folder, ./weights or", "cache/weights;"),
+                "run `yolo-max weights fetch yolov8n`",
+            ],
         ),
         ("yolov8n.pt", ["no weights named 'yolov8n.pt'", "run `yolo-max weights fetch yolov8n`"]),
         # nearly one

@@ -74,7 +74,8 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
 
     Args:
         spec: A `.safetensors` file; a `.pt` checkpoint, which is converted and cached the first time; or a
-            name such as ``"yolov8n"``, looked up in ``./weights`` and then in the user's cache.
+            name such as ``"yolov8n"``, looked up in the current folder, in ``./weights`` and in the user's
+            cache.
 
     Returns:
         The weights, with every name, shape and value checked.

@@ -1,4 +1,4 @@
-"""Finding a weights file: a path is a path; a name is looked up in ./weights, then in the user's cache."""
+"""Finding a weights file: a path is a path; a name is looked up here, in ./weights, then in the cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
 
     Args:
         spec: A path; or the name of a model, with or without suffix ("yolov8n", "yolov8n.pt"), that is a
-            file in ``./weights`` or in the user's cache.
+            file in the current folder, in ``./weights`` or in the user's cache: the first that has one.
         suffixes: What a name without suffix may stand for, the preferred one first.
 
     Returns:
@@ -36,14 +36,14 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         return path
     if not is_name:
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
-    folders = [Path("weights"), cache_root() / "weights"]
+    folders = [Path(), Path("weights"), cache_root() / "weights"]
     has_suffix = path.suffix in SUFFIXES
     for folder in folders:
         for name in [path.name] if has_suffix else [path.name + suffix for suffix in suffixes]:
             if _exists(folder / name):
                 return folder / name
     stem = path.stem if has_suffix else path.name
-    searched = " or ".join(map(str, folders))
+    searched = f"this folder, ./weights or {folders[-1]}"
     if stem in OFFICIAL:
         raise WeightsError(
             f"there are no weights named {path.name!r} in {searched}; "
