@@ -254,6 +254,7 @@ def test_an_engine_that_hangs_is_ended() -> None:
 
 # --- all of them ----------------------------------------------------------------------------------
 
+INSTALL = "not installed (pip install no_such_package_anywhere)"
 QUICK = Plan((64, 64), 1, (plan.SINGLE_STREAM, plan.OFFLINE), rounds=4, seconds=0.01, quick=True)
 
 
@@ -384,12 +385,12 @@ def test_everybody_is_listed_with_what_became_of_them(run: Results) -> None:
         "torch": (RAN, ""),
         "wrong": (RAN, ""),
         "broken": (FAILED, "ValueError: no more"),
-        "missing": (ABSENT, "no_such_package_anywhere not installed"),
+        "missing": (ABSENT, f"no_such_package_anywhere {INSTALL}"),
         "late": (LEFT_OUT, "a quick run takes it only when it is named"),
     }
     shown = {row[0].rstrip("*"): row[-1] for row in tables(run)[0].rows}
     assert shown["MAX fused bf16"] == "absent: this CPU has no bf16"
-    assert shown["Missing"] == "absent: no_such_package_anywhere not installed"
+    assert shown["Missing"] == f"absent: no_such_package_anywhere {INSTALL}"
     assert shown["Broken"] == "failed: ValueError: no more"
     assert shown["Late"].startswith("left out: ")
     assert "hello from the engine" in run.engine("broken").log

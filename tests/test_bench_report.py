@@ -92,7 +92,7 @@ def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
     assert "OpenVINO bf16*" in render(full)
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [40, 50, 80, 120])
 def test_tables_fit_the_terminal(full: Results, width: int, capsys: pytest.CaptureFixture[str]) -> None:
     figures = summarise(full)
     console = Console(width=width)

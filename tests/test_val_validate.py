@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 import yaml  # type: ignore[import-untyped]
 from fakes import NAMES, FakeEngine, fake_weights, write_image
+from rich.console import Console
 
 from yolo_max import cli
+from yolo_max.cli.val import show
 from yolo_max.detector import Detector
 from yolo_max.errors import ExitCode, SourceError, UsageError
-from yolo_max.val.dataset import load_dataset
-from yolo_max.val.validate import Validation, validate
+from yolo_max.val.dataset import Dataset, load_dataset
+from yolo_max.val.evaluate import Accuracy, ClassAccuracy, Precision
+from yolo_max.val.validate import EngineAccuracy, Validation, validate
 
 COMMAND = str(Path(sys.executable).with_name("yolo-max"))
 NETWORK = {"imgsz": 64}
@@ -136,14 +140,68 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
     return run
 
 
-def test_prints_classes_and_mean(command: Any, capfd: Any) -> None:
+def test_prints_both_engines_in_one_table(command: Any, capfd: Any) -> None:
     assert command("--engine", "both") == ExitCode.OK
-    lines = [line.split() for line in capfd.readouterr().out.splitlines()]
-    assert [line[0] for line in lines if line and line[0] in ("PyTorch", "MAX", "all")] == [
-        *("PyTorch", "all", "MAX", "all"),
-    ]
-    assert sum(bool(line) and line[0] in NAMES.values() for line in lines) == 6
+    out = capfd.readouterr().out
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["mAP50-95", "mAP50-95", "mAP50", "mAP50"]
+    assert lines[1] == ["class", "objects", "PyTorch", "MAX", "PyTorch", "MAX", "images"]
+    assert {lines[i][0] for i in (2, 3, 4)} == set(NAMES.values())
+    objects = [int(lines[i][1]) for i in (2, 3, 4)]
+    assert objects == sorted(objects, reverse=True)
+    assert lines[5] == ["all", str(sum(objects)), *["1.0000"] * 4, "6"]
+    assert "no benchmark, see yolo-max bench" in " ".join(out.split())
     assert ["MAX's", "mAP50-95", "less", "PyTorch's:", "+0.00000."] in lines
+
+
+def _validation(classes: int, value: float = 0.12345) -> Validation:
+    """One engine over so many classes, class 0 with the fewest objects."""
+    figures = Precision(*[value] * 6)
+    each = tuple(ClassAccuracy(i, f"class [{i}]", 1, i + 1, figures) for i in range(classes))
+    accuracy = Accuracy(8, sum(row.objects for row in each), figures, each)
+    dataset = Dataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())
+    return Validation(dataset, (EngineAccuracy("max", accuracy, (0.1, 0.2), [], {}, 40.0),), {})
+
+
+def _shown(validation: Validation, width: int = 120, **options: bool) -> list[str]:
+    out = io.StringIO()
+    show(validation, Console(file=out, width=width), **options)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("classes", "all_classes", "names"),
+    [
+        (3, False, ["class [2]", "class [1]", "class [0]"]),  # most objects first
+        (20, False, [f"class [{i}]" for i in reversed(range(20))]),
+        (22, False, [*(f"class [{i}]" for i in reversed(range(2, 22))), "2 more"]),
+        (22, True, [f"class [{i}]" for i in range(22)]),  # by id
+    ],
+)
+def test_which_classes_are_shown(classes: int, all_classes: bool, names: list[str]) -> None:
+    lines = _shown(_validation(classes), all_classes=all_classes)
+    table = lines[1 : lines.index("")]
+    assert [line.partition("  ")[0].strip() for line in table] == [*names, "all"]
+    objects = [int(line.partition("  ")[2].split()[0]) for line in table]
+    assert sum(objects[:-1]) == objects[-1]  # those that are left out are in "more"
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 120])
+def test_columns_are_left_out_and_figures_never_cut(width: int) -> None:
+    lines = _shown(_validation(2), width)
+    assert max(map(len, lines)) <= width
+    assert not [line for line in lines if "…" in line]
+    assert "0.1235" in next(line for line in lines if line.startswith("all"))
+    assert any("No room for" in line for line in lines) == (width < 80)
+
+
+def test_what_is_missing_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: Any
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert cli.run(["val", str(tmp_path / "none.yaml"), "-w", str(tmp_path / "none.pt")]) == ExitCode.ENGINE
+    said = " ".join(capfd.readouterr().err.split())
+    assert "faster-coco-eval; install it with `pip install faster-coco-eval`." in said
 
 
 def test_exit_codes(command: Any, data: Path, capfd: Any) -> None:

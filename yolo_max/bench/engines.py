@@ -104,7 +104,7 @@ class EngineSpec:
         """Why it cannot take part here; None when it can."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
-            return f"{' and '.join(missing)} not installed"
+            return f"{' and '.join(missing)} not installed (pip install {' '.join(missing)})"
         return self.needs()
 
     def versions(self) -> dict[str, str]:

@@ -23,16 +23,19 @@ from yolo_max.cli.options import (
     Threads,
     Weights,
     canvas,
+    flag,
     option,
 )
 from yolo_max.cli.progress import counting
 from yolo_max.errors import ExitCode, UsageError
+from yolo_max.wording import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from yolo_max.val.validate import Validation
 
+MOST_CLASSES = 20
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 EPILOG = (
     "[bold]Exit codes[/]  0 done · 2 bad option · 3 weights · 4 dataset · 5 engine or device · "
@@ -69,6 +72,9 @@ def val(
         Path | None,
         option(OUTPUT, "Write the predictions as COCO's json.", metavar="FILE", show_default=False),
     ] = None,
+    all_classes: Annotated[
+        bool, flag(OUTPUT, f"Show every class, not the {MOST_CLASSES} with most objects.", "--all-classes")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
     debug: Debug = False,  # noqa: ARG001
@@ -80,11 +86,13 @@ def val(
     """
     from yolo_max.atomic import write_atomically
     from yolo_max.val.dataset import load_dataset
+    from yolo_max.val.evaluate import require_evaluator
     from yolo_max.val.validate import validate
     from yolo_max.weights.load import load_weights
 
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}; take {', '.join(ENGINES)}.")
+    require_evaluator()
     loaded = load_weights(weights)
     dataset = load_dataset(data, split=split, images=images)
     engines = ENGINES[engine]
@@ -107,7 +115,7 @@ def val(
     if as_json:
         typer.echo(json.dumps(to_record(validation)))
     elif not quiet:
-        show(validation, stdout())
+        show(validation, stdout(), all_classes=all_classes)
     left_out = [*dataset.problems, *(f"{path}: {reason}" for path, reason in validation.unreadable.items())]
     for problem in left_out:
         say(f"Left out: {problem}.", "yellow")
@@ -152,31 +160,68 @@ COLUMNS = {
     "medium": "medium",
     "large": "large",
 }
+COMPARED = ("mAP50-95", "mAP50")
+"""What is shown of two engines, next to each other."""
 
 
-def show(validation: Validation, console: Console) -> None:
-    """Prints the figures: a row a class, then all of them, and what there is to compare."""
-    from rich.table import Table
+def show(validation: Validation, console: Console, *, all_classes: bool = False) -> None:
+    """Prints the figures: a row a class, then all of them, and what there is to compare.
 
+    Columns that do not fit are left out from the right.
+    """
+    from yolo_max.columns import grid, parts
     from yolo_max.compare.process import NAMES
 
-    for each in validation.engines:
-        accuracy = each.accuracy
-        table = Table(NAMES[each.engine], box=None, pad_edge=False)
-        for heading in ("images", "objects", *COLUMNS):
-            table.add_column(heading, justify="right")
-        for row in accuracy.classes:
-            figures = [_figure(getattr(row.precision, name)) for name in COLUMNS.values()]
-            table.add_row(row.name, str(row.images), str(row.objects), *figures)
-        figures = [_figure(getattr(accuracy.mean, name)) for name in COLUMNS.values()]
-        table.add_row("all", str(accuracy.images), str(accuracy.objects), *figures, style="bold")
-        console.print(table)
-        if each.ultralytics is not None:
-            m50_95, m50 = each.ultralytics
-            console.print(f"By Ultralytics' own sum, mAP50-95 {m50_95:.4f}, mAP50 {m50:.4f}.")
-        console.print(f"In the network, mean an image: {each.infer_ms:.1f} ms.", "")
+    headers, rows, more = _table(validation, all_classes)
+    columns, *rest = parts(headers, rows, console.width)
+    styles = [*[""] * (len(rows) - 2), "dim" if more else "", "bold"][-len(rows) :]
+    console.print(grid(headers, rows, columns, styles=styles))
+    if rest:
+        names = ", ".join(dict.fromkeys(headers[i].replace("\n", " ") for part in rest for i in part[1:]))
+        console.print(f"No room for {names}; --json has them all.", style="dim")
+    console.print()
+    sums = [
+        f"{NAMES[each.engine]} mAP50-95 {each.ultralytics[0]:.4f}, mAP50 {each.ultralytics[1]:.4f}"
+        for each in validation.engines
+        if each.ultralytics is not None
+    ]
+    if sums:
+        console.print(
+            f"As yolo val adds it up, by trapezoids where COCO takes the mean over steps: {'; '.join(sums)}."
+        )
+    times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
+    console.print(f"In the network, mean an image: {times}; no benchmark, see yolo-max bench.", style="dim")
     if validation.difference is not None:
         console.print(f"MAX's mAP50-95 less PyTorch's: {validation.difference:+.5f}.", style="bold")
+
+
+def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:
+    """Headers and rows, the last one over all classes; and how many classes were left out."""
+    from yolo_max.compare.process import NAMES
+
+    engines = validation.engines
+    accuracy = engines[0].accuracy  # the objects are the same for all
+    if len(engines) == 1:
+        shown = [(name, engines[0].accuracy) for name in COLUMNS]
+        figures = list(COLUMNS)
+    else:
+        shown = [(name, each.accuracy) for name in COMPARED for each in engines]
+        figures = [f"{name}\n{NAMES[each.engine]}" for name in COMPARED for each in engines]
+    order: Sequence[int] = range(len(accuracy.classes))
+    if not all_classes:
+        order = sorted(order, key=lambda i: -accuracy.classes[i].objects)[:MOST_CLASSES]
+    rows = []
+    for i in order:
+        row = accuracy.classes[i]
+        cells = [_figure(getattr(each.classes[i].precision, COLUMNS[name])) for name, each in shown]
+        rows.append([visible(row.name), str(row.objects), *cells, str(row.images)])
+    more = len(accuracy.classes) - len(rows)
+    if more:
+        left = sum(row.objects for row in accuracy.classes) - sum(int(row[1]) for row in rows)
+        rows.append([f"{more} more", str(left), *[""] * (len(figures) + 1)])
+    cells = [_figure(getattr(each.mean, COLUMNS[name])) for name, each in shown]
+    rows.append(["all", str(accuracy.objects), *cells, str(accuracy.images)])
+    return ["class", "objects", *figures, "images"], rows, more
 
 
 def _figure(value: float | None) -> str:

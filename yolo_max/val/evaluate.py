@@ -7,6 +7,7 @@ is faster-coco-eval's; here the data are brought into its form and the figures o
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -174,6 +175,18 @@ def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
+def require_evaluator() -> None:
+    """Makes sure that there is something to measure with; takes no time, so that it can come first.
+
+    Raises:
+        EngineError: faster-coco-eval is not installed.
+    """
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise EngineError(
+            "measuring accuracy needs faster-coco-eval; install it with `pip install faster-coco-eval`."
+        )
+
+
 def evaluate(
     dataset: Dataset, found: Sequence[Found], classes: Mapping[int, int], max_det: int = 300
 ) -> Accuracy:
@@ -188,12 +201,9 @@ def evaluate(
     Raises:
         EngineError: faster-coco-eval is not installed.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError as error:
-        raise EngineError(
-            "measuring accuracy needs faster-coco-eval; install it with `pip install 'yolo-max[val]'`."
-        ) from error
+    require_evaluator()
+    from faster_coco_eval import COCO, COCOeval_faster
+
     coco = COCO(ground_truth(dataset, found))
     rows = coco.loadRes(predictions(found, classes))
     evaluator = COCOeval_faster(coco, rows, "bbox", print_function=lambda *_: None)

@@ -10,7 +10,7 @@ from yolo_max.compare.process import EngineProcess, Job, Outcome
 from yolo_max.errors import SourceError
 from yolo_max.parity.rubric import Verdict, judge_map
 from yolo_max.val.dataset import Dataset
-from yolo_max.val.evaluate import Accuracy, Found, class_map, evaluate, predictions
+from yolo_max.val.evaluate import Accuracy, Found, class_map, evaluate, predictions, require_evaluator
 from yolo_max.val.ultralytics_map import mean_average_precision
 from yolo_max.weights.load import Weights
 
@@ -92,8 +92,10 @@ def validate(
     Raises:
         UsageError: The dataset has classes that the model does not know.
         SourceError: None of its images can be used.
+        EngineError: faster-coco-eval is not installed.
         YoloMaxError: An engine could not be made, or died.
     """
+    require_evaluator()
     classes = class_map(weights.meta.names, dataset.names)
     if not dataset.examples:
         raise SourceError(f"no image of {dataset.path} has labels that can be used: {dataset.problems[0]}.")
@@ -115,7 +117,8 @@ def validate(
         raise SourceError(f"none of the {len(paths)} images of {dataset.path} can be read: {path}: {reason}.")
     results = []
     for engine, run, info in zip(engines, outcomes, infos, strict=True):
-        read = [(each, done) for each, done in zip(dataset.examples, run, strict=True) if not done.error]
+        pairs = zip(dataset.examples, run, strict=True)
+        read = [(each, done) for each, done in pairs if done.path not in unreadable]
         found = [Found(each, done.detections) for each, done in read if done.detections is not None]
         results.append(
             EngineAccuracy(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from yolo_max.bench.report.tables import Table
+from yolo_max.columns import grid, parts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -13,17 +14,12 @@ if TYPE_CHECKING:
 
 def show(tables: Sequence[Table], sentences: Sequence[str], console: Console) -> None:
     """Prints the tables, and what is to be said above all."""
-    from rich.table import Table as Grid
     from rich.text import Text
 
     for table in tables:
-        grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-        for i, header in enumerate(table.headers):
-            grid.add_column(header, justify="right" if i and table.figures else "left", vertical="top")
-        for row in table.rows:
-            grid.add_row(*(Text(cell) for cell in row))
         console.print(Text(table.title, "bold"))
-        console.print(grid)
+        for columns in parts(table.headers, table.rows, console.width, figures=table.figures):
+            console.print(grid(table.headers, table.rows, columns, figures=table.figures))
         for note in table.notes:
             console.print(Text(note, "dim"))
         console.print()

@@ -1,0 +1,89 @@
+"""Tables for a terminal of any width: columns that do not fit are taken out, and no figure is ever cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+GAP = 2
+"""Blanks between columns."""
+NARROW = 20
+"""Words may be folded to a column of so many characters; figures may not."""
+
+
+def parts(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, figures: bool = True
+) -> list[list[int]]:
+    """Which columns fit next to each other.
+
+    Args:
+        headers: One a column; the first column names the rows. Line breaks are allowed.
+        rows: Cells of text.
+        width: Characters of a line.
+        figures: Whether all columns but the first hold figures, and not words.
+
+    Returns:
+        Indices of columns: as many parts as it takes, each led by the first column, in order.
+    """
+    first, *needed = (
+        _least(column, words=not (i and figures)) for i, column in enumerate(_columns(headers, rows))
+    )
+    found: list[list[int]] = [[0]]
+    used = first
+    for column, least in enumerate(needed, 1):
+        if used + GAP + least > width and len(found[-1]) > 1:
+            found.append([0])
+            used = first
+        found[-1].append(column)
+        used += GAP + least
+    return found
+
+
+def grid(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    columns: Sequence[int],
+    *,
+    figures: bool = True,
+    styles: Sequence[str] = (),
+) -> Table:
+    """Some of the columns, to be printed.
+
+    Args:
+        headers: As `parts` takes them.
+        rows: As `parts` takes them; nothing in them is markup.
+        columns: One of the parts.
+        figures: As `parts` takes it.
+        styles: Rich's style of each row, "" for none; absent for none at all.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for column in columns:
+        figure = figures and column > 0
+        table.add_column(
+            Text(headers[column]),
+            justify="right" if figure else "left",
+            vertical="top",
+            no_wrap=figure,
+            overflow="fold",
+        )
+    for i, row in enumerate(rows):
+        table.add_row(*(Text(row[column]) for column in columns), style=styles[i] if styles else "")
+    return table
+
+
+def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [[header, *(row[i] for row in rows)] for i, header in enumerate(headers)]
+
+
+def _least(cells: Sequence[str], *, words: bool) -> int:
+    """Characters that a column needs: its longest line, or if it holds words, no more than `NARROW`."""
+    from rich.cells import cell_len
+
+    longest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
+    return min(longest, NARROW) if words else longest
