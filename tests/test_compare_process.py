@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import checkpoints
 import numpy as np
 import pytest
+import torch
 from fakes import write_image
 
-from yolo_max.compare.process import EngineProcess, Job
+from yolo_max.compare.process import EngineProcess, Job, _require_torchvision
 from yolo_max.detector import Detector
 from yolo_max.errors import EngineError, UsageError, WeightsError
 from yolo_max.images.letterbox import letterbox
@@ -78,6 +83,41 @@ def test_errors_of_the_child_are_raised_here(
 ) -> None:
     with pytest.raises(error, match=message):
         EngineProcess(replace(job, weights=job.weights.format(checkpoint)))
+
+
+def test_ultralytics_predictor_reads_checkpoints_only(demo_weights: Path) -> None:
+    with pytest.raises(
+        WeightsError, match=r"give a \.pt checkpoint with --weights, or take --baseline torch"
+    ):
+        EngineProcess(Job("ultralytics", str(demo_weights), []))
+
+
+def _missing(_: str) -> str:
+    raise metadata.PackageNotFoundError
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [
+        (
+            lambda _: "0.1.2",
+            r"and torchvision 0\.1\.2 does not work with torch {} \(operator nms is gone\); ",
+        ),
+        (_missing, "which is not installed; "),
+    ],
+)
+def test_torchvision_for_another_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: Callable[[str], str], state: str
+) -> None:
+    """Both versions are named, and what to install."""
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator nms is gone\\nat line 7')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.setattr(metadata, "version", version)
+    torch_version = re.escape(torch.__version__)
+    said = f"{state.format(torch_version)}install the torchvision that is built for torch {torch_version}, "
+    with pytest.raises(EngineError, match=said):
+        _require_torchvision()
 
 
 def test_a_child_that_dies(checkpoint: str, images: list[str]) -> None:

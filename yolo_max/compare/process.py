@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 
 from yolo_max import errors
 from yolo_max.detections import Detections
-from yolo_max.errors import EngineError, ImageError, YoloMaxError
+from yolo_max.errors import EngineError, ImageError, WeightsError, YoloMaxError
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """What the engines are called in front of people."""
@@ -224,17 +225,16 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
 
     weights = load_weights(job.weights)  # the file has passed this before Ultralytics unpickles it
     if weights.path.suffix != ".pt":
-        raise EngineError("Ultralytics' predictor needs a .pt checkpoint; give one with --weights.")
+        raise WeightsError(
+            f"Ultralytics' predictor cannot read {weights.path.name}; give a .pt checkpoint with --weights, "
+            "or take --baseline torch."
+        )
     os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
-    import_ultralytics()
-    try:
-        import torchvision  # noqa: F401
-        from ultralytics import YOLO
-    except Exception as error:
-        raise EngineError(
-            f"Ultralytics' predictor cannot be compared with, since it does not import here: {error}"
-        ) from error
     import torch
+
+    _require_torchvision()
+    import_ultralytics()
+    from ultralytics import YOLO
 
     options = dict(job.options)
     if threads := options.pop("threads", None):
@@ -258,6 +258,32 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
         times = {name: result.speed[key] for name, key in _STAGES.items()}
         send({**vars(Outcome(path, None, found, times)), "detections": found.to_dict()})
     send({"done": True})
+
+
+def _require_torchvision() -> None:
+    """Ultralytics' predictor imports it, and an import fails where its wheel was built for another torch.
+
+    Raises:
+        EngineError: It is missing, or does not work with the torch that is installed.
+    """
+    import torch
+
+    try:
+        version = metadata.version("torchvision")
+    except metadata.PackageNotFoundError:
+        state = "which is not installed"
+    else:
+        try:
+            import torchvision  # noqa: F401
+
+            return
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            state = f"and torchvision {version} does not work with torch {torch.__version__} ({reason})"
+    raise EngineError(
+        f"Ultralytics' predictor needs torchvision, {state}; install the torchvision that is built for torch "
+        f"{torch.__version__}, from where that torch came from, or take --baseline torch."
+    )
 
 
 _STAGES = {"letterbox": "preprocess", "infer": "inference", "postprocess": "postprocess"}
