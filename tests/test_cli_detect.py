@@ -121,13 +121,50 @@ def test_large_images_are_refused_on_request(photos: Path, capsys: pytest.Captur
     assert run([*arguments[:-1], "60000"]) == ExitCode.OK
 
 
-def test_a_rerun_replaces_and_a_resume_adds(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["detect", "photos", "--json"]) == 0
+    first = read_tree(Path("runs/detect"))
     assert run(["detect", "photos", "--json", "--conf", "0.5"]) == 0
+    assert run(["detect", "missing.jpg", "--json"]) == ExitCode.SOURCE
     write_image(photos / "d.jpg", 4)
     assert run(["detect", "photos", "--json", "--conf", "0.5", "--resume"]) == 0
     summaries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(each["resumed"], each["images"]) for each in summaries] == [(0, 2), (0, 2), (2, 3)]
+    assert [(each["resumed"], each["images"], each["out"]) for each in summaries] == [
+        (0, 2, "runs/detect"),
+        (0, 2, "runs/detect2"),
+        (2, 3, "runs/detect2"),
+    ]
+    assert read_tree(Path("runs/detect")) == first
+    assert {path.name for path in Path("runs").iterdir()} == {"detect", "detect2"}
+
+
+def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["detect", "photos"]) == 0
+    assert run(["detect", ".", "-r", "--no-save"]) == 0
+    assert run(["detect", "**/*.jpg", "--no-save", "--json"]) == 0
+    assert "objects in 3 images" in capsys.readouterr().out
+    records = Path("runs/detect3/detections.jsonl").read_text().splitlines()
+    assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]
+    assert run(["detect", "runs", "-r"]) == ExitCode.SOURCE
+    assert (
+        "the results of earlier runs are no sources, unless their folder is named" in capsys.readouterr().err
+    )
+    assert run(["detect", "runs/detect", "--no-save"]) == 0
+
+
+def test_a_run_in_a_named_folder_is_replaced_on_request(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["detect", "photos", "-r", "-o", "out", "--save-txt", "--save-csv"]) == 0
+    before = read_tree(Path("out"))
+    assert run(["detect", "photos/b.png", "-o", "out"]) == ExitCode.OUTPUT
+    assert "out holds the results of a finished run" in capsys.readouterr().err
+    assert run(["detect", "photos/b.png", "-o", "out", "--overwrite", "--conf", "2"]) == ExitCode.USAGE
+    assert read_tree(Path("out")) == before
+    assert run(["detect", "photos/b.png", "-o", "out", "--overwrite"]) == 0
+    assert {str(path) for path in read_tree(Path("out"))} == {"b.png", "detections.jsonl", "run.json"}
 
 
 def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:

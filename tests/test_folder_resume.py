@@ -15,7 +15,8 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, UsageError
-from yolo_max.folder.manifest import Manifest, require_harmless
+from yolo_max.folder.earlier import require_harmless
+from yolo_max.folder.manifest import Manifest
 from yolo_max.folder.run import FolderRun
 from yolo_max.folder.saving import Saving
 from yolo_max.images.sources import find_images
@@ -159,6 +160,11 @@ def test_what_results_do_not_depend_on_may_change(photos: Path, tmp_path: Path) 
     interrupt(photos, tmp_path / "out", 20, batch=1)
     saving = Saving(save_txt=True, save_csv=False, times=False)
     assert finish(start(photos, tmp_path / "out", resume=True, batch=4, saving=saving)).resumed == 20
+    rows = (tmp_path / "out" / "detections.csv").read_text().splitlines()
+    boxes = sum(
+        len(json.loads(line).get("boxes", ())) for line in (tmp_path / "out" / "detections.jsonl").open()
+    )
+    assert len(rows) == 1 + boxes  # begun with a table, so it has all of the run
 
 
 def test_an_unfinished_run_is_not_overwritten_by_mistake(photos: Path, tmp_path: Path) -> None:
@@ -168,13 +174,6 @@ def test_an_unfinished_run_is_not_overwritten_by_mistake(photos: Path, tmp_path:
         start(photos, tmp_path / "out")
     assert read_tree(tmp_path / "out") == before
     require_harmless(tmp_path / "out", resume=False, overwrite=True)
-
-
-def test_a_finished_run_is_replaced(photos: Path, tmp_path: Path) -> None:
-    finish(start(photos, tmp_path / "out", conf=0.9))
-    finish(start(photos, tmp_path / "out"))
-    finish(start(photos, tmp_path / "whole"))
-    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"settings": 1, "finished": true}', b"\xff"])

@@ -20,7 +20,7 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 from yolo_max.detections import Detections
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, SourceError, UsageError
-from yolo_max.folder.manifest import require_harmless
+from yolo_max.folder.earlier import require_harmless
 from yolo_max.folder.run import FolderRun
 from yolo_max.folder.saving import Saving
 from yolo_max.images.sources import SourceFailure, find_images
@@ -34,13 +34,14 @@ def run_folder(
     saving: Saving = EVERYTHING,
     *,
     resume: bool = False,
+    overwrite: bool = False,
     **options: Any,
 ) -> FolderRun:
     """What `yolo-max detect -r SOURCE --out OUT` does, with a network that costs nothing."""
     detector = Detector(fake_weights(), **{"engine": FakeEngine(), "workers": 2, **options})
     found = list(find_images([source], recursive=True, exclude=out))
-    require_harmless(out, resume=resume, overwrite=False)
-    with FolderRun(detector, found, out, saving, resume=resume) as run:
+    require_harmless(out, resume=resume, overwrite=overwrite)
+    with FolderRun(detector, found, out, saving, resume=resume, overwrite=overwrite) as run:
         for _ in run.images():
             pass
     return run
@@ -178,8 +179,9 @@ def test_results_inside_the_source_are_never_sources(photos: Path) -> None:
     first = run_folder(photos, out)
     tree = read_tree(out)
     assert first.tally.images == 6
-    assert run_folder(photos, out).tally.images == 6
+    assert run_folder(photos, out, overwrite=True).tally.images == 6
     assert read_tree(out) == tree
+    assert run_folder(photos, photos / "others").tally.images == 6  # nor are those of an earlier run
 
 
 def test_a_source_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ def test_a_link_in_the_output_folder_is_replaced_and_not_followed(photos: Path, 
     (tmp_path / "out" / "a.jpg").unlink()
     (tmp_path / "out" / "a.jpg").symlink_to(photos / "a.jpg")
     before = read_tree(photos)
-    run_folder(photos, tmp_path / "out")
+    run_folder(photos, tmp_path / "out", overwrite=True)
     assert read_tree(photos) == before
     assert not (tmp_path / "out" / "a.jpg").is_symlink()
 
@@ -313,7 +315,7 @@ def test_a_part_of_the_output_tree_that_is_a_file(photos: Path, tmp_path: Path) 
     (tmp_path / "out" / "deep").touch()
     threads = threading.active_count()
     with pytest.raises(OutputError, match="deep"):
-        run_folder(photos, tmp_path / "out")
+        run_folder(photos, tmp_path / "out", overwrite=True)
     assert threading.active_count() == threads
 
 

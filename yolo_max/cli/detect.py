@@ -28,6 +28,7 @@ from yolo_max.cli.options import (
 from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.errors import ExitCode
 
+DEFAULT_OUT = Path("runs/detect")
 EPILOG = (
     "[bold]Exit codes[/]  0 done · 1 unexpected error · 2 bad option · 3 weights · 4 no images · "
     "5 engine or device · 6 cannot write · 7 some images could not be read, the rest is done · "
@@ -62,9 +63,16 @@ def detect(
     agnostic_nms: Annotated[
         bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
     ] = False,
-    out: Annotated[Path, option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
-        "runs/detect"
-    ),
+    out: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "Folder for the results.",
+            *("--out", "-o"),
+            metavar="FOLDER",
+            show_default="runs/detect, or the first free of runs/detect2, runs/detect3, ...",
+        ),
+    ] = None,
     save: Annotated[bool, flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
     save_txt: Annotated[bool, flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
     save_conf: Annotated[bool, flag(OUTPUT, "Put confidences into the labels.", "--save-conf")] = False,
@@ -77,10 +85,12 @@ def detect(
         option(OUTPUT, "Of the boxes, in pixels.", metavar="N", show_default="by image size"),
     ] = None,
     overwrite: Annotated[
-        bool, flag(OUTPUT, "Write even where other files or an unfinished run lie.", "--overwrite")
+        bool, flag(OUTPUT, "Replace the results of the run in --out; other files stay.", "--overwrite")
     ] = False,
     recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
-    resume: Annotated[bool, flag(RUN, "Finish the interrupted run in --out.", "--resume")] = False,
+    resume: Annotated[
+        bool, flag(RUN, "Finish the interrupted run in --out, or else the latest.", "--resume")
+    ] = False,
     strict: Annotated[bool, flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
     max_pixels: Annotated[
         int, option(RUN, "Refuse larger images, before decoding.", metavar="N")
@@ -104,7 +114,7 @@ def detect(
     import cv2
 
     from yolo_max.detector import Detector
-    from yolo_max.folder.manifest import require_harmless
+    from yolo_max.folder.earlier import latest, next_free, require_harmless
     from yolo_max.folder.run import FolderRun
     from yolo_max.folder.saving import Saving
     from yolo_max.images.read import silence_opencv
@@ -116,6 +126,8 @@ def detect(
     cv2.setNumThreads(1)
     with warnings_as_lines(quiet), Interrupt() as interrupt:
         saving = Saving(save, save_txt, save_conf, save_csv, times, line_width)
+        if out is None:
+            out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
         found = list(find_images(sources, recursive=recursive, exclude=out))
         require_harmless(out, resume=resume, overwrite=overwrite)
         with busy(quiet) as report:
@@ -142,7 +154,9 @@ def detect(
         if not all(Path(source).is_absolute() for source in sources):
             asked["working_folder"] = str(Path.cwd())
         start = monotonic()
-        with FolderRun(detector, found, out, saving, settings=asked, resume=resume) as run:
+        with FolderRun(
+            detector, found, out, saving, settings=asked, resume=resume, overwrite=overwrite
+        ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (
                 progress(run, quiet=quiet) as show,

@@ -18,43 +18,10 @@ from typing import Any
 
 from yolo_max.atomic import cannot_write, write_atomically
 from yolo_max.errors import OutputError, UsageError
+from yolo_max.folder.earlier import Record, read_lines, read_run, remove_results, require_no_results
+from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
 
-RUN_FILE = "run.json"
-MANIFEST_FILE = "detections.jsonl"
 SYNC_SECONDS = 5.0
-
-Record = Mapping[str, Any]
-
-
-def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuses an output folder in which a run would harm something; changes nothing.
-
-    Args:
-        folder: It need not exist.
-        resume: Whether the run that it holds is to be taken up again.
-        overwrite: Whether the user agreed to harm.
-
-    Raises:
-        OutputError: It holds files that are no results, or a run that was not finished.
-    """
-    if overwrite:
-        return
-    run = _read_run(folder)
-    try:
-        if run is None and folder.exists() and any(folder.iterdir()):
-            raise OutputError(
-                f"{folder} holds files that are no results of yolo-max; choose a new or empty folder with "
-                "--out, or give --overwrite to write among them."
-            )
-        if run and not resume and not run["finished"] and (folder / MANIFEST_FILE).stat().st_size:
-            raise OutputError(
-                f"{folder} holds a run that was not finished; give --resume to finish it, or --overwrite to "
-                "begin again."
-            )
-    except FileNotFoundError:
-        pass  # no manifest, nothing to lose
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 class Manifest:
@@ -62,19 +29,31 @@ class Manifest:
 
     Attributes:
         path: ``detections.jsonl`` in the output folder.
+        tables: The files of the run that belong to no single image, relative to that folder; those of a run
+            that is taken up are among them.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        *,
+        tables: tuple[str, ...] = (),
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
         """Begins a run in a folder, or takes its run up again.
 
         Args:
             folder: Made where it does not exist.
             settings: What the results depend on, in plain JSON types.
-            resume: Whether to go on with the run that the folder holds, if it holds one; its manifest is
-                emptied otherwise.
+            tables: The files that will belong to no single image, relative to the folder.
+            resume: Whether to go on with the run that the folder holds, if it holds one.
+            overwrite: Whether to remove the results of that run.
 
         Raises:
-            OutputError: The folder cannot be written, or another process writes there.
+            OutputError: The folder cannot be written, another process writes there, or there is something
+                that nobody allowed to replace.
             UsageError: The run to resume was begun with other settings.
         """
         self.path = folder / MANIFEST_FILE
@@ -89,12 +68,18 @@ class Manifest:
             raise cannot_write(self.path, error) from error
         try:
             self._lock()
-            earlier = _read_run(folder) if resume else None
+            earlier = read_run(folder) if resume else None
             if earlier:
-                self._require_same(earlier["settings"])
+                self._require_same(earlier.settings)
+                self.tables = tuple(sorted({*tables, *earlier.tables}))
             else:
+                # Once more, since a run may have begun and ended here while this process got ready.
+                if not overwrite:
+                    require_no_results(folder)
+                remove_results(folder)
                 # Before the settings change: no line of an earlier run may pass for one of this.
                 os.ftruncate(self._file, 0)
+                self.tables = tables
             self._write_run(finished=False)
         except OSError as error:
             os.close(self._file)
@@ -116,7 +101,7 @@ class Manifest:
             OutputError: The manifest cannot be read or cut.
         """
         end = 0
-        for record, after in self._lines():
+        for record, after in read_lines(self.path.parent):
             if not is_done(record):
                 break
             end = after
@@ -135,7 +120,7 @@ class Manifest:
         Raises:
             OutputError: It cannot be read.
         """
-        return (record for record, _ in self._lines())
+        return (record for record, _ in read_lines(self.path.parent))
 
     def append(self, record: Record) -> None:
         """Adds the line of an image whose results are all in place.
@@ -177,20 +162,6 @@ class Manifest:
         """Lets go of the folder; lines that are there stay, though the disk may not have them yet."""
         os.close(self._file)
 
-    def _lines(self) -> Iterator[tuple[Record, int]]:
-        """The whole lines from the first on, and where each ends, in bytes."""
-        end = 0
-        try:
-            with self.path.open("rb") as lines:
-                for line in lines:
-                    record = _decode(line)
-                    if record is None:
-                        return
-                    end += len(line)
-                    yield record, end
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be read: {error.strerror or error}.") from error
-
     def _lock(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,41 +186,13 @@ class Manifest:
             )
 
     def _write_run(self, *, finished: bool) -> None:
-        write_atomically(
-            self._run_file, _encode({"settings": self._settings, "finished": finished}, indent=2)
-        )
-
-
-def _read_run(folder: Path) -> dict[str, Any] | None:
-    """The run that a folder holds; None where there is none."""
-    path = folder / RUN_FILE
-    try:
-        run = json.loads(path.read_bytes())
-        if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
-            return dict(run)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise OutputError(f"{path} was not written by yolo-max; choose another folder with --out.")
+        run = {"settings": self._settings, "finished": finished, "tables": self.tables}
+        write_atomically(self._run_file, _encode(run, indent=2))
 
 
 def _encode(record: Record, indent: int | None = None) -> bytes:
     # A file name that is not UTF-8 has come as lone surrogates; they leave as JSON's own \udcxx escapes.
     return json.dumps(record, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace") + b"\n"
-
-
-def _decode(line: bytes) -> Record | None:
-    """The record of a line; None for a line that is not whole."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,7 @@ once all of it is in place: the records are in order, and what they name is ther
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -17,15 +18,14 @@ from typing import Any, Self
 
 from yolo_max.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.detector import Detector
-from yolo_max.errors import UsageError
-from yolo_max.folder.manifest import Manifest, Record
+from yolo_max.errors import OutputError, UsageError
+from yolo_max.folder.earlier import Record, read_run, results_of
+from yolo_max.folder.manifest import Manifest
 from yolo_max.folder.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.folder.tally import Tally
 from yolo_max.images.sources import SourceFailure, SourceImage
-from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.output.records import CSV_FILE, MANIFEST_FILE, csv_header, csv_rows, record
 from yolo_max.result import Result
-
-CSV_FILE = "detections.csv"
 
 
 class FolderRun:
@@ -51,6 +51,7 @@ class FolderRun:
         *,
         settings: Mapping[str, Any] | None = None,
         resume: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """Begins the run, or takes it up where an earlier process left it.
 
@@ -61,9 +62,11 @@ class FolderRun:
             saving: What is written into it.
             settings: What the results depend on, besides the detector's options and ``saving``.
             resume: Whether to go on with the run that the folder holds, which takes the same settings.
+            overwrite: Whether to remove the results of the run that the folder holds, and no other files.
 
         Raises:
-            OutputError: The folder cannot be written, or another process writes there.
+            OutputError: The folder cannot be written, another process writes there, or there is something
+                that nobody allowed to replace.
             UsageError: A source would be overwritten, or the run to take up had other settings.
         """
         found = list(found)
@@ -72,6 +75,8 @@ class FolderRun:
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         if saving.save:
             _require_no_target_is_a_source(images, out)
+        if overwrite and not resume:
+            _require_no_target_is_foreign(images, out, saving)
         self._detector = detector
         self._out = out
         self._saving = saving
@@ -81,7 +86,13 @@ class FolderRun:
         self.finished = False
         written = asdict(saving)
         del written["save_csv"]  # made from the manifest in the end
-        self._manifest = Manifest(out, {**detector.settings(), **written, **(settings or {})}, resume=resume)
+        self._manifest = Manifest(
+            out,
+            {**detector.settings(), **written, **(settings or {})},
+            tables=(CSV_FILE,) if saving.save_csv else (),
+            resume=resume,
+            overwrite=overwrite,
+        )
         try:
             _remove_remnants(images, out)
             self._manifest.take_up(self._recall)
@@ -114,7 +125,7 @@ class FolderRun:
                 pending -= 1
                 yield self._note(each)
         self._manifest.flush()
-        if self._saving.save_csv:
+        if CSV_FILE in self._manifest.tables:  # or else that of an earlier process would lack these images
             table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
             write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
         if not pending:
@@ -162,6 +173,29 @@ def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
                     remnant.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(out, error) from error
+
+
+def _require_no_target_is_foreign(images: Iterable[SourceImage], out: Path, saving: Saving) -> None:
+    """Refuses to write over what no run lists as its own.
+
+    Raises:
+        OutputError: Something of that kind is in the place of a result.
+    """
+    earlier = read_run(out)
+    if earlier and not earlier.finished:
+        return  # a process that was killed may have written results without listing them
+    targets = [] if earlier else [out / MANIFEST_FILE]
+    targets += [out / CSV_FILE] if saving.save_csv else []
+    for image in images:
+        targets += [out / image.annotated] if saving.save else []
+        targets += [out / LABELS_FOLDER / image.labels] if saving.save_txt else []
+    own = results_of(out)
+    for target in targets:
+        if target not in own and os.path.lexists(target):
+            raise OutputError(
+                f"{target} is no result of an earlier run, and would be overwritten; choose another folder "
+                "with --out."
+            )
 
 
 def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from yolo_max.errors import SourceError
 from yolo_max.output.encode import annotated_name
+from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -76,7 +77,8 @@ def find_images(
     """Finds the images of some files, folders and globs, lazily.
 
     Of a folder the images right in it are taken, by name; then, if asked for, those of its subfolders, links
-    to folders included. Hidden files and folders are passed over, unless they are named. Of a glob (``*``,
+    to folders included. Hidden files and folders are passed over, unless they are named, and so are the
+    results of earlier runs (a ``run.json`` beside a ``detections.jsonl``). Of a glob (``*``,
     ``?``, ``[abc]``, and ``**`` for any folders but links) the images are taken that it matches, and the
     folders as if they were named.
 
@@ -121,6 +123,8 @@ def _never_empty(
             hint = "there are subfolders, which --recursive looks into"
         if walk.passed_output:
             hint = "the output folder is never a source"
+        elif walk.passed_results:
+            hint = "the results of earlier runs are no sources, unless their folder is named"
         raise SourceError(f"There is no image in {', '.join(sources) or 'no source'}; {hint}.")
 
 
@@ -130,6 +134,7 @@ class _Walk:
     exclude: str | None
     passed_subfolders: bool = False
     passed_output: bool = False
+    passed_results: bool = False
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
     places: set[str] = field(default_factory=set)  # taken in the output tree, case-folded
@@ -168,6 +173,9 @@ class _Walk:
                     continue
                 self.folders.add((status.st_dev, status.st_ino))
                 visible = [path for path in _sorted(folder) if not path.name.startswith(".")]
+                if folder != root and _are_results(visible):
+                    self.passed_results = True
+                    continue
                 subfolders = {
                     path: os.path.realpath(path) if path.is_symlink() else str(Path(true_folder, path.name))
                     for path in visible
@@ -216,7 +224,7 @@ class _Walk:
         """What matches a pattern below a folder; unlike `glob.glob`, it tells what it could not read."""
         part, rest = parts[0], parts[1:]
         if part == "**":
-            matches = _tree(folder)
+            matches = self.tree(folder)
         elif glob.has_magic(part):
             matches = _matching(folder, part)
         else:
@@ -226,6 +234,25 @@ class _Walk:
                 yield from self.glob(match, rest)
             else:
                 yield match
+
+    def tree(self, root: Path) -> Iterator[Path | SourceFailure]:
+        """A folder and all folders below it that are neither hidden nor links, nor results."""
+        waiting: list[Path | SourceFailure] = [root]
+        while waiting:
+            folder = waiting.pop()
+            if isinstance(folder, SourceFailure):
+                yield folder
+                continue
+            inside = list(_matching(folder, "*"))
+            if folder != root and _are_results(inside):
+                self.passed_results = True
+                continue
+            yield folder
+            waiting += [
+                entry
+                for entry in reversed(inside)
+                if isinstance(entry, SourceFailure) or (_is_folder(entry) and not entry.is_symlink())
+            ]
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
@@ -242,21 +269,6 @@ def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
             yield path
 
 
-def _tree(root: Path) -> Iterator[Path | SourceFailure]:
-    """A folder and all folders below it that are neither hidden nor links."""
-    waiting: list[Path | SourceFailure] = [root]
-    while waiting:
-        folder = waiting.pop()
-        yield folder
-        if isinstance(folder, Path):
-            inside = list(_matching(folder, "*"))
-            waiting += [
-                entry
-                for entry in reversed(inside)
-                if isinstance(entry, SourceFailure) or (_is_folder(entry) and not entry.is_symlink())
-            ]
-
-
 def _sorted(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name))
 
@@ -266,6 +278,12 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:  # in a folder that may be listed, but not entered
         return False
+
+
+def _are_results(inside: Sequence[Path | SourceFailure]) -> bool:
+    """Whether a folder that holds this was written by a run."""
+    names = {entry.name for entry in inside if isinstance(entry, Path)}
+    return {RUN_FILE, MANIFEST_FILE} <= names
 
 
 def _is_image(path: Path) -> bool:

@@ -11,6 +11,12 @@ import numpy as np
 
 from yolo_max.detections import Detections
 
+MANIFEST_FILE = "detections.jsonl"
+"""A `record` a line, for every image of a run."""
+RUN_FILE = "run.json"
+"""What a run is, beside its manifest."""
+CSV_FILE = "detections.csv"
+
 
 def record(
     path: str,

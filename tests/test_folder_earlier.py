@@ -1,0 +1,163 @@
+"""What lies in an output folder already: never mixed with new results, and never lost unasked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeEngine, fake_weights, read_tree, write_image
+
+from yolo_max.detector import Detector
+from yolo_max.errors import OutputError
+from yolo_max.folder.earlier import latest, next_free, remove_results, require_harmless
+from yolo_max.folder.run import FolderRun
+from yolo_max.folder.saving import Saving
+from yolo_max.images.sources import find_images
+
+EVERYTHING = Saving(save_txt=True, save_csv=True, times=False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for i, name in enumerate(["a.jpg", "b.png", "deep/er/c.jpg", "deep/d.png"]):
+        write_image(tmp_path / "photos" / name, i)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    for i, name in enumerate(["b.png", "x.jpg"]):
+        write_image(tmp_path / "other" / name, 10 + i)
+    return tmp_path / "other"
+
+
+def detect(
+    source: Path, out: Path, saving: Saving = EVERYTHING, *, after: int | None = None, **options: Any
+) -> None:
+    """A run; one that is stopped when ``after`` images are done."""
+    detector = Detector(fake_weights(), engine=FakeEngine())
+    found = list(find_images([source], recursive=True, exclude=out))
+    with FolderRun(detector, found, out, saving, **options) as run:
+        for _ in islice(run.images(), after):
+            pass
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path) for path in read_tree(folder)}
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        (None, "holds the results of a finished run; .* --out, or give --overwrite to replace them"),
+        (2, "holds a run that was not finished; give --resume to finish it, or --overwrite"),
+    ],
+)
+def test_a_run_is_not_replaced_unasked(
+    photos: Path, other: Path, tmp_path: Path, after: int | None, message: str
+) -> None:
+    out = tmp_path / "out"
+    detect(photos, out, after=after)
+    before = read_tree(out)
+    with pytest.raises(OutputError, match=message):
+        require_harmless(out, resume=False, overwrite=False)
+    with pytest.raises(OutputError, match=message):  # nor by one that begins while another ends
+        detect(other, out)
+    assert read_tree(out) == before
+    require_harmless(out, resume=False, overwrite=True)
+    require_harmless(out, resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("after", [None, 2])
+@pytest.mark.parametrize("saving", [EVERYTHING, Saving(save=False, times=False)])
+def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(
+    photos: Path, other: Path, tmp_path: Path, after: int | None, saving: Saving
+) -> None:
+    """No picture, label or table of the earlier run stays behind, whatever options were dropped."""
+    detect(photos, tmp_path / "out", after=after)
+    detect(other, tmp_path / "out", saving, overwrite=True)
+    detect(other, tmp_path / "whole", saving)
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
+    assert not (tmp_path / "out" / "deep").exists()
+
+
+def test_overwriting_leaves_the_files_of_others(photos: Path, other: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    detect(photos, out)
+    mine = {"notes.txt": b"mine", "deep/er/mine.jpg": b"a photograph", "labels/classes.txt": b"person"}
+    for name, content in mine.items():
+        (out / name).write_bytes(content)
+    detect(other, out, overwrite=True)
+    assert files(out) == {
+        *mine,
+        *("b.png", "x.jpg", "labels/b.txt", "labels/x.txt"),
+        *("detections.csv", "detections.jsonl", "run.json"),
+    }
+    assert all((out / name).read_bytes() == content for name, content in mine.items())
+
+
+@pytest.mark.parametrize("name", ["x.jpg", "labels/x.txt", "detections.csv"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_overwriting_does_not_write_over_the_files_of_others(
+    photos: Path, other: Path, tmp_path: Path, name: str, begun: bool
+) -> None:
+    out = tmp_path / "out"
+    if begun:
+        detect(photos, out, Saving(times=False))
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_bytes(b"mine")
+    before = read_tree(out)
+    with pytest.raises(OutputError, match=f"{name} is no result of an earlier run, and would be overwritten"):
+        detect(other, out, overwrite=True)
+    assert read_tree(out) == before
+
+
+def test_a_manifest_of_somebody_else_is_not_overwritten(other: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "detections.jsonl").write_text("mine")
+    with pytest.raises(OutputError, match=r"detections\.jsonl is no result"):
+        detect(other, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "out" / "detections.jsonl").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        lambda here: "../mine.jpg",
+        lambda here: str(here / "mine.jpg"),
+        lambda here: "away/mine.jpg",  # through a link that leads out
+        lambda here: 3,
+        lambda here: None,
+    ],
+)
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, listed: Callable[[Path], Any]) -> None:
+    (tmp_path / "mine.jpg").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "away").symlink_to(tmp_path)
+    (out / "run.json").write_text('{"settings": {}, "finished": true}')
+    (out / "detections.jsonl").write_text(json.dumps({"path": "x", "annotated": listed(tmp_path)}) + "\n")
+    remove_results(out)
+    assert (tmp_path / "mine.jpg").read_text() == "mine"
+
+
+def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    base = tmp_path / "runs" / "detect"
+    assert next_free(base) == latest(base) == base
+    base.mkdir(parents=True)
+    assert next_free(base) == base  # nothing is in it
+    for name, expected in (("detect", "detect2"), ("detect2", "detect3"), ("detect3", "detect4")):
+        (base.with_name(name)).mkdir(exist_ok=True)
+        (base.with_name(name) / "run.json").touch()
+        assert next_free(base) == base.with_name(expected)
+        assert latest(base) == base.with_name(name)
+    base.with_name("detect4").mkdir()
+    (base.with_name("detect4") / "mine.txt").touch()
+    assert next_free(base) == base.with_name("detect5")  # no run lies there, and yet it is not free
+    assert latest(base) == base.with_name("detect3")
+    base.with_name("detect5").touch()
+    assert next_free(base) == base.with_name("detect6")
