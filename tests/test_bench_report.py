@@ -102,6 +102,21 @@ def test_tables_fit_the_terminal(full: Results, width: int, capsys: pytest.Captu
     assert not [line for line in lines if "…" in line]  # nothing was cut off
 
 
+def test_cells_carry_their_headings(full: Results) -> None:
+    """On a telephone a table of words is one cell a line, with its heading in front."""
+    html = render(full)
+    assert '<td data-label="engine">MAX fused f32</td>' in html
+    assert '<td data-label="state">ran</td>' in html
+    assert '<td data-label="letterbox">' in html  # in one piece, whatever was broken for the terminal
+
+
+def test_charts_are_narrow_enough_to_be_read_on_a_telephone(full: Results) -> None:
+    """Their text is 14 px at full width, and no less than 9 in the 330 px that a chart has there."""
+    widths = {int(width) for width in re.findall(r'viewBox="0 0 (\d+) ', render(full))}
+    assert widths
+    assert all(14 * 330 / width > 9 for width in widths)
+
+
 def test_the_peer_that_is_ahead_is_named(full: Results) -> None:
     for case in full.cases:
         case.samples["openvino"] = [[sample / 2 for sample in each] for each in case.samples["max"]]
@@ -167,4 +182,21 @@ def test_a_run_can_be_shown_again(
     assert figures["against"] == "openvino"
     assert figures["single_stream"]["openvino"]["speed_up"]["median"] == 1
     assert (out / "bench.html").read_text() == render(replace(full, against="openvino"))
+    assert not (out / "bench.json").exists()  # nothing was measured
     assert cli.run(["bench", "--from", str(tmp_path / "none.json"), "--out", str(out)]) == ExitCode.SOURCE
+
+
+def test_an_earlier_run_is_shown_where_it_lies_and_stays_as_it_is(
+    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(png, "available", lambda: False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    earlier = tmp_path / "old" / "bench.json"
+    earlier.parent.mkdir()
+    earlier.write_text(full.to_json())
+    assert cli.run(["bench", "--from", str(earlier), "--against", "max"]) == ExitCode.OK
+    said = "".join(capsys.readouterr().err.split())
+    assert said.endswith(f"Wrote{earlier.with_name('bench.html')}.")
+    assert earlier.read_text() == full.to_json()
+    assert not list((tmp_path / "here").iterdir())

@@ -54,8 +54,8 @@ def bench(
         bool,
         flag(
             HOW,
-            "Under two minutes on warm caches: short timings, no growth, no empty cache, and engines that "
-            "take long to compile only if named.",
+            "A short run, of some minutes on warm caches: short timings, no growth, no empty cache, and "
+            "engines that take long to compile only if named.",
             "--quick",
         ),
     ] = False,
@@ -78,11 +78,24 @@ def bench(
         option(OUTPUT, "The engine that ratios refer to.", metavar="ENGINE", show_default="torch"),
     ] = None,
     out: Annotated[
-        Path, option(OUTPUT, "Folder for bench.json, bench.html and plots.", "--out", "-o", metavar="FOLDER")
-    ] = Path("runs/bench"),
+        Path | None,
+        option(
+            OUTPUT,
+            "Folder for bench.json, bench.html and plots.",
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            show_default="runs/bench, or that of --from",
+        ),
+    ] = None,
     again: Annotated[
         Path | None,
-        option(OUTPUT, "Measure nothing, show an earlier run again.", "--from", metavar="bench.json"),
+        option(
+            OUTPUT,
+            "Measure nothing: show an earlier run, and draw its page again.",
+            "--from",
+            metavar="bench.json",
+        ),
     ] = None,
     as_json: AsJson = False,
     _debug: Debug = False,
@@ -97,16 +110,18 @@ def bench(
     from yolo_max.bench.report.summary import summarise
     from yolo_max.bench.report.tables import headline, tables
     from yolo_max.bench.report.text import show
-    from yolo_max.bench.report.write import make_folder, write_all
+    from yolo_max.bench.report.write import make_folder, write_page, write_record
     from yolo_max.bench.request import Request, reference_point
     from yolo_max.bench.results import Results
 
-    make_folder(out)
+    out = out or (Path("runs/bench") if again is None else again.parent)
     if again is not None:
         results = Results.read(again)
         keys = [engine.key for engine in results.engines]
         results.against = reference_point(keys, against or results.against)
+        make_folder(out)
     else:
+        make_folder(out)
         results = Request(
             weights=weights,
             images=images,
@@ -120,9 +135,10 @@ def bench(
             seed=seed,
             against=against,
         ).run(_progress)
+    written = [write_record(results, out)] if again is None else []
     figures = summarise(results)
     shown = tables(results, figures)
-    written = write_all(results, figures, shown, out)
+    written += write_page(results, figures, shown, out)
     if as_json:
         typer.echo(json.dumps({"host": results.host, **figures}))
     else:

@@ -62,8 +62,16 @@ def _lead(results: Results, figures: Figures) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th>{escape(_joined(header))}</th>" for header in table.headers)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in table.rows)
+    names = [escape(_joined(header)) for header in table.headers]
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f'<td data-label="{name}">{escape(cell)}</td>' for name, cell in zip(names, row, strict=True)
+        )
+        + "</tr>"
+        for row in table.rows
+    )
     notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
     kind = "" if table.figures else ' class="words"'
     return (

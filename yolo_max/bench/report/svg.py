@@ -12,10 +12,11 @@ from math import floor, log10
 
 from yolo_max.bench.report.charts import OTHER, PARTS, Bars, Chart, Lines, Stacks
 
-WIDTH = 760
-LEFT, RIGHT = 150, 70
+WIDTH = 500
+"""Narrow, so that text is still read where a telephone shrinks the chart."""
+LEFT, RIGHT = 136, 60
 ROW = 34
-PLOT_HEIGHT = 260
+PLOT_HEIGHT = 220
 CHARACTER = 8.2
 """Width of a character of text, in pixels, about."""
 

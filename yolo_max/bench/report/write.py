@@ -29,18 +29,27 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def write_all(results: Results, figures: Figures, tables: list[Table], out: Path) -> list[Path]:
-    """Writes everything into ``out``; returns the files and folders that people would open.
+def write_record(results: Results, out: Path) -> Path:
+    """Writes bench.json, all that was measured, into ``out``; returns its path.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = out / JSON_FILE
+    write_atomically(path, results.to_json().encode())
+    return path
+
+
+def write_page(results: Results, figures: Figures, tables: list[Table], out: Path) -> list[Path]:
+    """Writes what people look at into ``out``; returns the files and folders that they would open.
 
     Raises:
         OutputError: A file cannot be written.
     """
     plots = charts(results, figures)
-    contents = {JSON_FILE: results.to_json(), HTML_FILE: page.render(results, figures, tables, plots)}
+    written = [out / HTML_FILE]
     try:
-        for name, content in contents.items():
-            write_atomically(out / name, content.encode())
-        written = [out / name for name in contents]
+        write_atomically(written[0], page.render(results, figures, tables, plots).encode())
         if png.available():
             png.write(plots, out / PLOTS)
             written.append(out / PLOTS)
