@@ -86,8 +86,9 @@ def test_says_what_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     text = _text(_write(comparison, folder).read_text())
     assert "Parity holds 4 images through PyTorch and MAX with fake.safetensors at 64 × 64" in text
     assert f"{comparison.counts()['matched']} detections matched" in text
-    assert "3.00 × MAX's speed over PyTorch's, in the network" in text
-    assert "PyTorch 60.0 ms MAX 20.0 ms" in text
+    times = "PyTorch 60.0 ms (threads 1); MAX 20.0 ms (threads 1). Not a benchmark: see yolo-max bench ."
+    assert f"Time in the network, median an image: {times}" in text
+    assert "×" not in text.replace("64 × 64", "")  # no speed-up: the engines had other work and other company
     assert "yolo-max 0.1.0" in text
 
 
@@ -140,6 +141,15 @@ def test_shows_layers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = _write(comparison, folder).read_text()
     assert "model.0 Conv 3 1.0e-05 0.0005 2.00" in _text(page)
     assert '<td class="over">1.5</td>' in page
+    folded = page.index("<details")  # a long table, below the pictures
+    assert page.index("</tbody>", page.index('id="images"')) < folded < page.index("model.0 Conv")
+
+
+def test_captions_name_the_baseline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = _compare(folder, monkeypatch)
+    page = _write(comparison, folder).read_text()
+    assert page.count('data-label="only PyTorch"') == page.count('data-label="only MAX"') == 4
+    assert page.count('title="Sort by ') == 8
 
 
 def test_a_folder_without_a_detection(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -169,45 +169,46 @@ def _layers(
 
 def show(comparison: Comparison, console: Console) -> None:
     """Prints the verdict and the figures behind it."""
-    from rich.table import Table
-
     from yolo_max.compare.comparison import DIFFERENCES
     from yolo_max.compare.process import NAMES
 
     reference = NAMES[comparison.settings.baseline]
     counts, speed = comparison.counts(), comparison.speed()
     if comparison.layers:
-        table = Table("layer", box=None, pad_edge=False)
-        for heading in ("largest value", "difference", "bound", "from float64, PyTorch = 1"):
-            table.add_column(heading, justify="right")
-        for layer in comparison.layers:
-            style = None if layer.verdict.holds else "bold red"
-            ratio = "" if layer.ratio is None else f"{layer.ratio:.2f}"
-            table.add_row(
+        rows = [
+            [
                 layer.name,
-                f"{layer.magnitude:.3g}",
                 f"{layer.difference:.1e}",
                 f"{layer.bound:.1e}",
-                ratio,
-                style=style,
-            )
-        console.print(table, "")
-    table = Table("", box=None, pad_edge=False)
-    for heading in ("median", "99 %", "worst", "bound"):
-        table.add_column(heading, justify="right")
+                f"{layer.magnitude:.3g}",
+                "" if layer.ratio is None else f"{layer.ratio:.2f}",
+            ]
+            for layer in comparison.layers
+        ]
+        styles = ["" if layer.verdict.holds else "bold red" for layer in comparison.layers]
+        headers = ["layer", "difference", "bound", "largest\nvalue", "from float64,\nPyTorch = 1"]
+        _print_table(console, headers, rows, styles)
     distributions = comparison.distributions()
-    for key, name, bound in DIFFERENCES:
-        if key in distributions:
-            row = [f"{distributions[key][p]:.1e}" for p in ("p50", "p99", "p100")]
-            table.add_row(name, *row, "" if bound is None else f"{bound:.1e}")
-    console.print(table, "")
+    rows = [
+        [
+            name,
+            f"{distributions[key]['p100']:.1e}",
+            "" if bound is None else f"{bound:.1e}",
+            *(f"{distributions[key][p]:.1e}" for p in ("p50", "p99")),
+        ]
+        for key, name, bound in DIFFERENCES
+        if key in distributions
+    ]
+    _print_table(console, ["difference", "worst", "bound", "median", "99 %"], rows)
     console.print(
         f"{counts['matched']} detections matched, {counts[f'only_{comparison.settings.baseline}']} only by "
         f"{reference}, {counts['only_max']} only by MAX ({counts['excused']} of these within rounding of a "
         "threshold)."
     )
     times = [f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms" for engine, each in speed.items()]
-    console.print(f"In the network, median an image: {', '.join(times)}.")
+    console.print(
+        f"In the network, median an image: {', '.join(times)}; no benchmark, see yolo-max bench.", style="dim"
+    )
     worst = comparison.worst_first()[0]
     console.print(f"Worst image: {worst.path}", markup=False)
     verdict = comparison.verdict
@@ -220,3 +221,13 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"Parity holds on {images}.", style="bold green")
     else:
         console.print(f"Parity does not hold on {images}.", style="bold red")
+
+
+def _print_table(
+    console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()
+) -> None:
+    from yolo_max.columns import grid, parts
+
+    for columns in parts(headers, rows, console.width):
+        console.print(grid(headers, rows, columns, styles=styles))
+    console.print()

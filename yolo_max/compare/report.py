@@ -57,13 +57,14 @@ def render(
         failing=_failing(comparison),
         tiles=_tiles(comparison),
         scatter=_scatter(comparison),
-        speed=_speed(comparison),
         differences=_differences(comparison),
+        times=_times(comparison),
         layers=_layers(comparison.layers),
         reference=reference,
         columns=_columns(reference),
         rows="\n".join(
-            _row(image, pictures[image.path], names[image.path]) for image in comparison.worst_first()
+            _row(image, pictures[image.path], names[image.path], reference)
+            for image in comparison.worst_first()
         ),
         unreadable=_unreadable(comparison.unreadable),
         provenance=_provenance(provenance or {}),
@@ -105,10 +106,6 @@ def _tiles(comparison: Comparison) -> str:
             (f"{_short(box)} px", f"largest box difference before NMS (bound {BOX_BOUND:g} px)"),
             (_short(score), f"largest score difference before NMS (bound {SCORE_BOUND:g})"),
         ]
-    speed = comparison.speed()
-    if {"max", comparison.settings.baseline} <= speed.keys():
-        ratio = speed[comparison.settings.baseline]["infer_ms_p50"] / speed["max"]["infer_ms_p50"]
-        tiles.append((f"{ratio:.2f} ×", f"MAX's speed over {reference}'s, in the network"))
     return "".join(
         f'<div class="card tile"><b>{figure}</b><span class="soft">{escape(text)}</span></div>'
         for figure, text in tiles
@@ -156,38 +153,38 @@ def _y(value: float) -> float:
     return round(314 - 306 * value, 1)
 
 
-def _speed(comparison: Comparison) -> str:
-    speed = comparison.speed()
-    if not speed:
-        return '<p class="soft">Not measured.</p>'
-    longest = max(each["infer_ms_p50"] for each in speed.values())
-    bars, details = [], []
-    for engine, each in speed.items():
-        milliseconds = each["infer_ms_p50"]
-        color = "max" if engine == "max" else "reference"
-        style = f"width:{60 * milliseconds / longest:.1f}%;background:var(--{color})"
-        bars.append(
-            f'<div class="bar"><span>{NAMES[engine]}</span>'
-            f'<span><i style="{style}"></i>{milliseconds:.1f} ms</span></div>'
-        )
-        info = sorted(comparison.info[engine].items())
-        details.append(f"{NAMES[engine]}: {', '.join(f'{k} {v}' for k, v in info if k != 'imgsz')}.")
-    note = f"Medians, one image at a time, each engine in a process of its own. {' '.join(details)}"
-    return f'{"".join(bars)}<p class="soft">{escape(note)}</p>'
+def _times(comparison: Comparison) -> str:
+    """What each engine took, in small print: one after the other, on a machine of any load, is no race."""
+    times = [
+        f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms ({_info(comparison.info[engine])})"
+        for engine, each in comparison.speed().items()
+    ]
+    if not times:
+        return ""
+    return (
+        f'<p class="soft small">Time in the network, median an image: {escape("; ".join(times))}. '
+        "Not a benchmark: see <code>yolo-max bench</code>.</p>"
+    )
+
+
+def _info(info: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(info.items()) if name != "imgsz")
 
 
 def _differences(comparison: Comparison) -> str:
     distributions = comparison.distributions()
-    labels = ["worst" if p == 100 else f"{p} %" for p in PERCENTILES]
-    head = "".join(f"<th>{label}</th>" for label in (*labels, "bound"))
+    labels = {50: "median", 100: "worst"}
+    inner = {p: ' class="inner"' for p in PERCENTILES if p not in labels}
+    heads = [f"<th{inner.get(p, '')}>{labels.get(p, f'{p} %')}</th>" for p in PERCENTILES]
+    head = f"<th></th>{''.join(heads)}<th>bound</th>"
     body = "".join(
         f"<tr><td>{name}</td>"
-        + "".join(_figure(distributions[key][f"p{p}"], bound) for p in PERCENTILES)
+        + "".join(_figure(distributions[key][f"p{p}"], bound, "inner" * (p in inner)) for p in PERCENTILES)
         + f"<td>{'' if bound is None else f'{bound:.2g}'}</td></tr>"
         for key, name, bound in DIFFERENCES
         if key in distributions
     )
-    return f'<table class="figures"><thead><tr><th></th>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _layers(layers: Sequence[TensorDifference]) -> str:
@@ -202,7 +199,8 @@ def _layers(layers: Sequence[TensorDifference]) -> str:
     columns = ("layer", "largest value", "difference", "bound", "distance from float64, PyTorch = 1")
     head = "".join(f"<th>{column}</th>" for column in columns)
     table = f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<section class="card below"><h2>Layers</h2><div class="scroll">{table}</div></section>'
+    summary = f"<summary><h2>Layers</h2> {_count(len(layers), 'row')}</summary>"
+    return f'<details class="card below">{summary}<div class="scroll">{table}</div></details>'
 
 
 _COLUMNS = (
@@ -218,13 +216,14 @@ _COLUMNS = (
 
 
 def _columns(reference: str) -> str:
+    names = [(name.format(reference=reference), first) for name, first in _COLUMNS]
     return "".join(
-        f'<th data-first="{first}"><button type="button">{name.format(reference=reference)}</button></th>'
-        for name, first in _COLUMNS
+        f'<th data-first="{first}"><button type="button" title="Sort by {name}">{name}</button></th>'
+        for name, first in names
     )
 
 
-def _row(image: ImageComparison, picture: Picture, name: str) -> str:
+def _row(image: ImageComparison, picture: Picture, name: str, reference: str) -> str:
     matching, head, verdict = image.detections.matching, image.head, image.verdict
     shown = f'<img src="{picture.thumbnail}" alt="" loading="lazy">' if picture.thumbnail else ""
     shown += f'<div class="name">{escape(name)}</div>'
@@ -242,7 +241,7 @@ def _row(image: ImageComparison, picture: Picture, name: str) -> str:
     )
     columns = [column for column, _ in _COLUMNS[1:]]
     rest = "".join(
-        f'<td data-label="{column.format(reference="baseline")}" data-value="{value}">{text}</td>'
+        f'<td data-label="{column.format(reference=reference)}" data-value="{value}">{text}</td>'
         for column, (value, text) in zip(columns, cells, strict=True)
     )
     listed = f"<ul>{failures}</ul>" if failures else ""
@@ -260,9 +259,9 @@ def _alone(count: int) -> str:
     return f'<span class="alone">{count}</span>' if count else "0"
 
 
-def _figure(value: float, bound: float | None) -> str:
-    over = ' class="over"' if bound is not None and not value <= bound else ""
-    return f"<td{over}>{_short(value)}</td>"
+def _figure(value: float, bound: float | None, kind: str = "") -> str:
+    names = " ".join([kind] * bool(kind) + ["over"] * (bound is not None and not value <= bound))
+    return f'<td class="{names}">{_short(value)}</td>' if names else f"<td>{_short(value)}</td>"
 
 
 def _unreadable(unreadable: Mapping[str, str]) -> str:

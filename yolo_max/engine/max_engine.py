@@ -165,8 +165,8 @@ class MaxEngine:
 
 
 _COMPILING = {
-    "fused": "Compiling the network for this processor; this takes about half a minute, once.",
-    "stock": "Compiling the network on MAX's stock operations; this takes five minutes or more, once.",
+    "fused": "Compiling for this processor: up to a minute, once for each network on this machine.",
+    "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
 }
 
 
