@@ -14,6 +14,7 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
     pool.mojo       max-pooling
     head.mojo       the head's last convolutions, into one tensor
     arguments.mojo  what a kernel is given, checked and taken apart
+    tasks.mojo      how work is dealt out to threads
     table.mojo      the kernels, to be called by their addresses
 
 This file registers the operations; `fused.py` issues them, and `packing.py` packs the weights.

@@ -20,8 +20,13 @@ from std.math import ceildiv
 from max.algorithm import sync_parallelize
 
 from .lanes import BLOCK, Ptr, Scratch, TILE_PIXELS, words
+from .tasks import share_out
 from .tile import Filters, Output, Taps, tile_panels
 from .view import View, gather_pixels, gather_row
+
+
+comptime POINTWISE_PIXELS = 32 * TILE_PIXELS
+"""Of a 1x1 convolution, that are worth a task of their own."""
 
 
 @fieldwise_init
@@ -92,7 +97,7 @@ def convolve[
     """
     if window.kernel == 1 and window.stride == 1:
         var pixels = view.pixels()
-        var tasks = min(workers, pixels)
+        var tasks = share_out(pixels, POINTWISE_PIXELS, workers)
 
         def pointwise_task(task: Int) {imm}:
             var first = pixels * task // tasks
@@ -101,7 +106,7 @@ def convolve[
         sync_parallelize(pointwise_task, tasks)
     else:
         var rows = view.batch * window.outputs(view.height)
-        var tasks = min(workers, rows)
+        var tasks = share_out(rows, 4 * window.kernel, workers)
 
         def rows_task(task: Int) {imm}:
             rowwise(view, window, rows * task // tasks, rows * (task + 1) // tasks, filters, output)

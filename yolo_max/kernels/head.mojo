@@ -9,8 +9,9 @@
 from max.algorithm import sync_parallelize
 
 from .arguments import Call, SLICE_FACTS, require_size, view_of
-from .direct import pointwise
+from .direct import POINTWISE_PIXELS, pointwise
 from .lanes import BLOCK, F32, Ptr, words
+from .tasks import share_out
 from .tile import Filters, Output
 from .view import View
 
@@ -57,7 +58,7 @@ def predict[
     """One convolution of the head, for the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
     var pixels = view.pixels()
-    var tasks = min(workers, pixels)
+    var tasks = share_out(pixels, POINTWISE_PIXELS, workers)
 
     def task(task: Int) {imm}:
         var first = pixels * task // tasks

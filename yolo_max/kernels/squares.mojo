@@ -22,6 +22,7 @@ from max.algorithm import sync_parallelize
 
 from .direct import Window
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
+from .tasks import share_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .view import View, gather_square
 
@@ -122,9 +123,11 @@ def convolve[
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
     var squares = view.batch * grid.across() * grid.down()
     var panels = ceildiv(filters.channels, PANEL)
-    var parts = max(1, min(workers, squares // (2 * STRIP)))
-    var columns = min(ceildiv(workers, parts), panels)
-    parts = min(ceildiv(workers, columns), squares)
+    var parts = share_out(squares, 4 * STRIP, workers)
+    var columns = 1
+    if parts * 2 * STRIP > squares:
+        columns = min(ceildiv(workers, max(1, squares // (2 * STRIP))), panels)
+        parts = min(ceildiv(workers, columns), squares)
 
     def task(task: Int) {imm}:
         var part = task // columns

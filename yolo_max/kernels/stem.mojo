@@ -15,6 +15,7 @@ from max.algorithm import sync_parallelize
 
 from .direct import Ring, Window
 from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
+from .tasks import share_out
 from .tile import Filters, Output, Taps, tile_panels
 
 comptime COLORS = 3
@@ -32,7 +33,7 @@ def convolve_image[
     Filters are packed a kernel row at a time: nine weights, and for bfloat16 a tenth that is zero.
     """
     var rows = batch * WINDOW.outputs(height)
-    var tasks = min(workers, rows)
+    var tasks = share_out(rows, 4 * WINDOW.kernel, workers)
 
     def task(task: Int) {imm}:
         rowwise(image, height, width, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
