@@ -17,10 +17,9 @@ time.
 """
 
 from std.math import ceildiv
-from max.algorithm import sync_parallelize
 
 from .lanes import BLOCK, Ptr, Scratch, TILE_PIXELS, words
-from .tasks import share_out
+from .tasks import deal_out, shares
 from .tile import Filters, Output, Taps, tile_panels
 from .view import View, gather_pixels, gather_row
 
@@ -97,21 +96,21 @@ def convolve[
     """
     if window.kernel == 1 and window.stride == 1:
         var pixels = view.pixels()
-        var tasks = share_out(pixels, POINTWISE_PIXELS, workers)
+        var tasks = shares(pixels, POINTWISE_PIXELS, workers)
 
         def pointwise_task(task: Int) {imm}:
             var first = pixels * task // tasks
             pointwise(view, first, pixels * (task + 1) // tasks - first, filters, output, first)
 
-        sync_parallelize(pointwise_task, tasks)
+        deal_out(pointwise_task, tasks, workers)
     else:
         var rows = view.batch * window.outputs(view.height)
-        var tasks = share_out(rows, 4 * window.kernel, workers)
+        var tasks = shares(rows, 4 * window.kernel, workers)
 
         def rows_task(task: Int) {imm}:
             rowwise(view, window, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
 
-        sync_parallelize(rows_task, tasks)
+        deal_out(rows_task, tasks, workers)
 
 
 @no_inline

@@ -6,12 +6,11 @@
         cells of stride 32              |           |             |
 """
 
-from max.algorithm import sync_parallelize
 
 from .arguments import Call, SLICE_FACTS, require_size, view_of
 from .direct import POINTWISE_PIXELS, pointwise
 from .lanes import BLOCK, F32, Ptr, words
-from .tasks import share_out
+from .tasks import deal_out, shares
 from .tile import Filters, Output
 from .view import View
 
@@ -58,7 +57,7 @@ def predict[
     """One convolution of the head, for the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
     var pixels = view.pixels()
-    var tasks = share_out(pixels, POINTWISE_PIXELS, workers)
+    var tasks = shares(pixels, POINTWISE_PIXELS, workers)
 
     def task(task: Int) {imm}:
         var first = pixels * task // tasks
@@ -70,4 +69,4 @@ def predict[
             pointwise(view, first, count, filters, output, image * cells + cell + first % size)
             first += count
 
-    sync_parallelize(task, tasks)
+    deal_out(task, tasks, workers)

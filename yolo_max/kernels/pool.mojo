@@ -1,9 +1,9 @@
 """Max-pooling with stride 1: each output is the largest of the pixels around it that are on the map."""
 
 from std.utils.numerics import min_or_neg_inf
-from max.algorithm import sync_parallelize
 
 from .lanes import BLOCK, F32, Ptr, V, load, load_some, store, store_some
+from .tasks import deal_out, shares
 from .view import Slice
 
 
@@ -12,13 +12,13 @@ def max_pool[
 ](source: Slice[T], batch: Int, side: Int, target: Ptr[T], workers: Int):
     """Pools side x side pixels (an odd number) around each pixel of a slice, into a tensor of its own."""
     var rows = batch * source.height
-    var tasks = min(workers, rows)
+    var tasks = shares(rows, 8, workers)
 
     def task(task: Int) {imm}:
         for row in range(rows * task // tasks, rows * (task + 1) // tasks):
             pool_row(source, row // source.height, row % source.height, side, target)
 
-    sync_parallelize(task, tasks)
+    deal_out(task, tasks, workers)
 
 
 @no_inline

@@ -18,11 +18,10 @@ particular to one algorithm is a `Transform`: see winograd.mojo and polyphase.mo
 """
 
 from std.math import ceildiv
-from max.algorithm import sync_parallelize
 
 from .direct import Window
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
-from .tasks import share_out
+from .tasks import deal_out, shares
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .view import View, gather_square
 
@@ -123,7 +122,7 @@ def convolve[
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
     var squares = view.batch * grid.across() * grid.down()
     var panels = ceildiv(filters.channels, PANEL)
-    var parts = share_out(squares, 4 * STRIP, workers)
+    var parts = shares(squares, 4 * STRIP, workers)
     var columns = 1
     if parts * 2 * STRIP > squares:
         columns = min(ceildiv(workers, max(1, squares // (2 * STRIP))), panels)
@@ -137,7 +136,7 @@ def convolve[
             min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
         )
 
-    sync_parallelize(task, parts * columns)
+    deal_out(task, parts * columns, workers)
 
 
 @no_inline

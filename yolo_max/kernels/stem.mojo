@@ -11,11 +11,10 @@ Images of bytes become 0 .. 1 as rows are loaded.
 """
 
 from std.math import ceildiv
-from max.algorithm import sync_parallelize
 
 from .direct import Ring, Window
 from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
-from .tasks import share_out
+from .tasks import deal_out, shares
 from .tile import Filters, Output, Taps, tile_panels
 
 comptime COLORS = 3
@@ -33,12 +32,12 @@ def convolve_image[
     Filters are packed a kernel row at a time: nine weights, and for bfloat16 a tenth that is zero.
     """
     var rows = batch * WINDOW.outputs(height)
-    var tasks = share_out(rows, 4 * WINDOW.kernel, workers)
+    var tasks = shares(rows, 4 * WINDOW.kernel, workers)
 
     def task(task: Int) {imm}:
         rowwise(image, height, width, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
 
-    sync_parallelize(task, tasks)
+    deal_out(task, tasks, workers)
 
 
 @no_inline
