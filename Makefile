@@ -17,6 +17,7 @@ HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet -
 
 demo: setup
 	$(BIN)/yolo-max detect images --weights yolov8n-shapes --out runs/demo --overwrite
+	@echo "For yolo-max in this shell: . $(BIN)/activate"
 
 test: setup-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -37,13 +38,16 @@ $(VENV)/bin/python:
 
 # torch first and alone: its pinned version keeps pip from looking at any other one.
 $(VENV)/installed: $(SOURCES) | $(VENV)/bin/python
-	$(PIP) install --quiet --constraint constraints.txt torch
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	@echo "Installing PyTorch into $(VENV) (1 of 2); all of it takes minutes, and 2.3 GB or more."
+	@$(PIP) install --quiet --constraint constraints.txt torch
+	@echo "Installing MAX, Ultralytics and what they need (2 of 2)."
+	@$(PIP) install --quiet --constraint constraints.txt --editable .
 	@$(HEADLESS)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing what the tests need."
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
 	@$(HEADLESS)
 	@touch $@
 
