@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import cv2
 import pytest
 
 from yolo_max.detector import Detector
+from yolo_max.images.read import read_image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def test_the_python_that_is_shown(
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert isinstance(names["detector"], Detector)
-    assert cv2.imread(str(tmp_path / "annotated.png")).shape == (480, 640, 3)
+    assert read_image(tmp_path / "annotated.png").shape == (480, 640, 3)
     assert names["head"].shape == (2, 2100, 4 * 16 + 6)  # type: ignore[attr-defined]
     printed = capfd.readouterr().out
     assert printed.count("shapes-") == len(list((REPOSITORY / "images").glob("shapes-*")))
