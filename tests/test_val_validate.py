@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,14 @@ def test_columns_are_left_out_and_figures_never_cut(width: int) -> None:
     assert not [line for line in lines if "…" in line]
     assert "0.1235" in next(line for line in lines if line.startswith("all"))
     assert any("No room for" in line for line in lines) == (width < 80)
+
+
+@pytest.mark.parametrize(("width", "shown"), [(38, 1), (46, 1), (50, 1), (55, 2), (60, 2), (80, 2)])
+def test_two_engines_are_shown_in_pairs(width: int, shown: int) -> None:
+    one = _validation(2)
+    other = replace(one.engines[0], engine="torch")
+    lines = _shown(replace(one, engines=(other, one.engines[0])), width)
+    assert lines[1].split().count("PyTorch") == lines[1].split().count("MAX") == shown
 
 
 def test_what_is_missing_is_said_before_anything_is_loaded(

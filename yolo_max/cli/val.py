@@ -174,6 +174,8 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
 
     headers, rows, more = _table(validation, all_classes)
     columns, *rest = parts(headers, rows, console.width)
+    if len(validation.engines) == 2 and 3 < len(columns) < len(headers) and len(columns) % 2:
+        rest.insert(0, [0, columns.pop()])  # one engine's figure alone has nothing to be compared with
     styles = [*[""] * (len(rows) - 2), "dim" if more else "", "bold"][-len(rows) :]
     console.print(grid(headers, rows, columns, styles=styles))
     if rest:
