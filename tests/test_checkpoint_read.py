@@ -510,9 +510,20 @@ def test_damaged_pickles_give_weights_or_a_sentence(tiny: Any) -> None:
 def test_all_unported_layers_are_named_at_once() -> None:
     from ultralytics.nn.tasks import DetectionModel
 
-    with pytest.raises(WeightsError, match=r"layer 2 C3k2; .*layer 10 C2PSA; .*layer 22 C3k2") as caught:
+    with pytest.raises(WeightsError) as caught:
         read(checkpoints.saved({"model": DetectionModel("yolo11n.yaml", nc=2, verbose=False)}))
-    assert "YOLOv8" in str(caught.value)
+    assert str(caught.value) == (
+        "holds a network with parts that are not ported: C3k2 (layers 2, 4, 6, 8, 13, 16, 19, 22), "
+        "C2PSA (layer 10); take a YOLOv8 detection model"
+    )
+
+
+def test_classes_of_another_network_are_named_as_such() -> None:
+    """They are no names of YOLOv8's, and no threat either."""
+    from ultralytics.nn.tasks import DetectionModel
+
+    with pytest.raises(WeightsError, match=r"not ported: .*v10Detect \(layer 23\); take a YOLOv8"):
+        read(checkpoints.saved({"model": DetectionModel("yolov10n.yaml", nc=2, verbose=False)}))
 
 
 @pytest.mark.parametrize(

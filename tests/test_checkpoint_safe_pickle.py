@@ -101,6 +101,9 @@ def test_a_malicious_checkpoint_is_refused_by_name(
             "names ultralytics.nn.tasks.torch_safe_load",
         ),
         (calling("ultralytics.nn.tasks", "Path.cwd", "x"), "names ultralytics.nn.tasks.Path.cwd"),
+        # a checkpoint of the YOLOv5 repository; with something else in it, it is not taken for one
+        (b"\x80\x02cmodels.yolo\nModel\n.", "looks like a network that is not ported, made of models.yolo.M"),
+        (b"\x80\x02cmodels.yolo\nModel\ncos\nsystem\n.", "names models.yolo.Model, os.system, which no"),
         (calling("__main__", "Model"), "names __main__.Model"),
         # a module that is called, where one is only ever restored: it might take what memory it likes
         (calling("torch.nn.modules.linear", "Linear", "1000000"), "calls Linear"),

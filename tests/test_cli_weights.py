@@ -111,7 +111,7 @@ def test_info_as_json(run: Run, work: Path) -> None:
         (["convert", "nowhere.pt"], 3, "no weights named 'nowhere.pt'"),
         (["convert", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
         (["convert", "net.pt", "-o", "/proc/net.safetensors"], 6, "/proc/net.safetensors"),
-        (["fetch", "yolov9n"], 2, "did you mean yolov8n"),
+        (["fetch", "yolov8"], 2, "did you mean yolov8"),
         (["convert", "net.pt", "-o", "net.pt"], 2, "is the checkpoint itself"),
         (["convert"], 2, "IN.pt"),
         (["convert", "net.pt", "--double"], 2, "--double"),

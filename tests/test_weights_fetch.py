@@ -142,7 +142,8 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("yolov9n", "did you mean yolov8n"),
+        ("yolov9n", "no official YOLOv8 detection model 'yolov9n'; only these are ported: yolov8n, "),
+        ("yolo8s", "did you mean yolov8s"),
         ("yolov8", "did you mean"),
         ("yolov8n-seg", "no official YOLOv8 detection model 'yolov8n-seg'"),
         ("../yolov8n", "no official"),

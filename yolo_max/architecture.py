@@ -23,12 +23,14 @@ from yolo_max.layer_args import (
     convolutions,
     resolve,
 )
-from yolo_max.wording import shorten
+from yolo_max.wording import shorten, some
 
 MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
 MAX_REG_MAX = 64
 MAX_FACTOR = 16.0
+MAX_PARTS_NAMED = 8
+REMEDY = "take a YOLOv8 detection model"
 MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
 
@@ -97,27 +99,27 @@ class Architecture:
     unported: tuple[str, ...] = ()
 
     def unsupported(self, supported: Collection[str] = KNOWN_MODULES) -> tuple[str, ...]:
-        """What a port of the modules ``supported`` cannot run, as phrases with layer numbers."""
-        problems = list(self.unported)
+        """What a port of the modules ``supported`` cannot run: each kind of block once, with its layers."""
+        layers: dict[str, list[str]] = {}
         for layer in self.layers:
             if layer.module not in supported:
-                problems.append(f"layer {layer.index} {layer.module}")
+                layers.setdefault(layer.module, []).append(str(layer.index))
             elif layer.unported:
-                problems.append(f"layer {layer.index} {layer.module} with {', '.join(layer.unported)}")
-        return tuple(problems)
+                layers.setdefault(f"{layer.module} with {', '.join(layer.unported)}", []).append(
+                    str(layer.index)
+                )
+        kinds = (f"{kind} (layer{'s'[: len(at) - 1]} {', '.join(at)})" for kind, at in layers.items())
+        return (*self.unported, *kinds)
 
     def require(self, supported: Collection[str] = KNOWN_MODULES) -> None:
         """Refuses a table that asks for more than a port of the modules ``supported`` covers.
 
         Raises:
-            WeightsError: Names every such layer at once.
+            WeightsError: Names what is not ported. The message is a sentence without its subject, the file.
         """
         if problems := self.unsupported(supported):
-            ported = ", ".join(sorted(supported))
-            raise WeightsError(
-                f"this network cannot run here, since these parts are not ported: {'; '.join(problems)} "
-                f"(ported: {ported}); use a YOLOv8 detection model."
-            )
+            parts = some(problems, MAX_PARTS_NAMED)
+            raise WeightsError(f"holds a network with parts that are not ported: {parts}; {REMEDY}")
 
 
 def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Architecture:

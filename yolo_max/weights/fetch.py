@@ -31,7 +31,7 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     if stem not in OFFICIAL:
         raise UsageError(
             f"there is no official YOLOv8 detection model {name!r}{closest(stem, OFFICIAL)}; "
-            f"the models are {', '.join(OFFICIAL)}."
+            f"only these are ported: {', '.join(OFFICIAL)}."
         )
     folder = cache_folder("weights")
     target = folder / f"{stem}.pt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def _suggest(name: str, folders: list[Path]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A did-you-mean clause, or nothing where no known name comes close."""
+    """A did-you-mean clause, or nothing where no known name comes close.
+
+    ``yolov9`` is no slip of the pen for ``yolov8``, but another network.
+    """
+    family = _family(name)
+    known = [each for each in known if family in (None, _family(each))]
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _family(name: str) -> str | None:
+    """Which YOLO a name says it is; None if it does not say."""
+    match = re.match(r"yolov?(\d+)", name.lower())
+    return match and match[1]

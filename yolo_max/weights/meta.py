@@ -122,11 +122,11 @@ class ModelMeta:
         """
         try:
             network = parse_architecture(architecture, nc)
-            network.require()
         except WeightsError as error:
             raise WeightsError(
                 f"describes a network that cannot be built: {str(error).rstrip('.')}"
             ) from error
+        network.require()
         if reg_max not in (None, network.reg_max):
             raise WeightsError(
                 f"has reg_max {shorten(reg_max)}, but its architecture table says {network.reg_max}"

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+from yolo_max.architecture import REMEDY
 from yolo_max.errors import WeightsError
 
 MAX_PICKLE_BYTES = 16 * 1024**2
@@ -32,12 +33,14 @@ _TORCH = re.compile(
 )
 # What a stand-in takes the place of: the modules of a model, and the metadata that training leaves beside it.
 _STAND_IN = re.compile(
-    r"(ultralytics|torch)\.nn(\.\w+)+ [A-Z]\w*|ultralytics(\.yolo)?\.utils\.(loss|tal) [A-Z]\w*"
+    r"(ultralytics|torch)\.nn(\.\w+)+ ([A-Z]|v\d)\w*|ultralytics(\.yolo)?\.utils\.(loss|tal) [A-Z]\w*"
 )
 _VALUE = re.compile(
     r"pathlib(\._local)? (Posix|Windows)Path|numpy dtype|numpy(\._core|\.core)\.multiarray scalar"
     r"|ultralytics(\.yolo)?\.utils IterableSimpleNamespace|(__builtin__|builtins) getattr"
 )
+# What the networks of this and of the YOLOv5 repository are made of: other ones than YOLOv8, and no threat.
+_OTHER_NETWORK = re.compile(r"(ultralytics\.(nn|models)|models)(\.\w+)+\.[A-Z]\w*")
 # Opcodes that find or call something by another way than GLOBAL; torch.save writes none of them.
 _REFUSED_OPCODES = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID"}
 
@@ -175,6 +178,10 @@ def _scan(pickle: bytes) -> set[str]:
         raise WeightsError(f"holds a damaged pickle ({_first_line(error)})") from error
     if refused:
         listed = ", ".join(sorted(refused)[:5]) + (", ..." if len(refused) > 5 else "")
+        if all(_OTHER_NETWORK.fullmatch(name) for name in refused):
+            raise WeightsError(
+                f"looks like a network that is not ported, made of {listed}; it was not opened; {REMEDY}"
+            )
         raise WeightsError(
             f"names {listed}, which no YOLOv8 checkpoint needs and which could run code; it was not opened"
         )
