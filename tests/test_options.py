@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from yolo_max.errors import UsageError
-from yolo_max.options import parse_classes, parse_imgsz
+from yolo_max.options import parse_classes, parse_device, parse_imgsz
 
 NAMES = {0: "person", 1: "bicycle", 2: "car", 3: "traffic light", 4: "7"}
 
@@ -80,3 +80,20 @@ def test_classes_of_one_name_are_all_meant() -> None:
 def test_bad_classes(classes: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_classes(classes, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        *[(word, word) for word in ("auto", "cpu", "gpu")],
+        *[(word, "gpu") for word in ("gpu:0", "cuda", "cuda:0", "0", "GPU", " 0 ")],  # as PyTorch says it
+    ],
+)
+def test_device(device: str, expected: str) -> None:
+    assert parse_device(device) == expected
+
+
+@pytest.mark.parametrize("device", ["", "tpu", "mps", "1", "cuda:1", "gpu:1", "0,1", "-1"])
+def test_bad_device(device: str) -> None:
+    with pytest.raises(UsageError, match=r"there is no device .*; take auto, cpu or gpu"):
+        parse_device(device)

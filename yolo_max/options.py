@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from yolo_max.errors import UsageError
 
+DEVICES = ("auto", "cpu", "gpu")
 MAX_IMGSZ = 8192
 """Pixels a side; the first feature maps of a canvas this large take gigabytes."""
 
@@ -38,6 +39,28 @@ def parse_imgsz(imgsz: int | Sequence[int], stride: int = 32) -> tuple[int, int]
             stacklevel=3,
         )
     return height, width
+
+
+def parse_device(device: str) -> str:
+    """The device that a word stands for, those of PyTorch and Ultralytics included.
+
+    Args:
+        device: "auto", "cpu" or "gpu"; "gpu:0", "cuda", "cuda:0" and "0" are the GPU as well.
+
+    Returns:
+        "auto", "cpu" or "gpu".
+
+    Raises:
+        UsageError: There is no such device.
+    """
+    word = device.strip().lower()
+    if word in DEVICES:
+        return word
+    if word in ("0", "cuda", "cuda:0", "gpu:0"):
+        return "gpu"
+    raise UsageError(
+        f"there is no device {device!r}; take auto, cpu or gpu (0 and cuda:0 are the same, and the only one)."
+    )
 
 
 def _size(height: int, width: int) -> str:
@@ -82,10 +105,10 @@ def _class_id(wanted: str, names: Mapping[int, str]) -> int:
     if wanted.lstrip("-").isdecimal():
         if int(wanted) in names:
             return int(wanted)
-        raise UsageError(f"The model has no class {wanted}; its class ids run from 0 to {max(names)}.")
+        raise UsageError(f"the model has no class {wanted}; its class ids run from 0 to {max(names)}.")
     known = {name.casefold(): name for name in names.values()}
     close = get_close_matches(wanted.casefold(), known, n=1)
     if close:
-        raise UsageError(f"The model has no class {wanted!r}; did you mean {known[close[0]]!r}?")
+        raise UsageError(f"the model has no class {wanted!r}; did you mean {known[close[0]]!r}?")
     some = ", ".join(list(names.values())[:8]) + (", ..." if len(names) > 8 else "")
-    raise UsageError(f"The model has no class {wanted!r}; it knows {some}.")
+    raise UsageError(f"the model has no class {wanted!r}; it knows {some}.")

@@ -17,12 +17,12 @@ from yolo_max.architecture import Architecture
 from yolo_max.engine import runtime
 from yolo_max.engine.compiled import compile_or_load, graph_key
 from yolo_max.errors import EngineError, UsageError
+from yolo_max.options import parse_device
 from yolo_max.packing import pack_weights
 from yolo_max.precision import Precision
 from yolo_max.weights.load import Weights
 
 KERNELS = ("auto", "fused", "stock")
-DEVICES = ("auto", "cpu", "gpu")
 
 
 class MaxEngine:
@@ -171,8 +171,7 @@ _COMPILING = {
 
 
 def _choose_device(device: str) -> str:
-    if device not in DEVICES:
-        raise UsageError(f"there is no device {device!r}; take one of {', '.join(DEVICES)}.")
+    device = parse_device(device)
     if device == "cpu":
         return "cpu"
     found = driver.accelerator_count() > 0

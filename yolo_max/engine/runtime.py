@@ -34,9 +34,10 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
     global _started_with
     available = cpu.available_threads()
     if threads is not None and not 1 <= threads <= available:
-        raise UsageError(
-            f"threads is {threads}, but this process may run on {available} CPUs; take 1 to {available}."
+        cpus, remedy = (
+            (f"{available} CPUs", f"take 1 to {available}") if available > 1 else ("1 CPU", "take 1")
         )
+        raise UsageError(f"threads is {threads}, but this process may run on {cpus}; {remedy}.")
     if _started_with is not None:
         if threads not in (None, _started_with):
             raise UsageError(
