@@ -86,6 +86,22 @@ def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixt
     assert summary["mean_times_ms"].keys() == {"decode", "letterbox", "infer", "postprocess"}
 
 
+def test_what_failed_is_not_part_of_the_rate(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "sub/broken.jpg").touch()
+    assert run(["detect", "photos/sub/broken.jpg"]) == ExitCode.SOME_IMAGES_FAILED
+    assert "0 objects in 0 images · 1 could not be read\n" in capsys.readouterr().out
+    assert run(["detect", "photos/sub", "--json"]) == ExitCode.SOME_IMAGES_FAILED
+    summary = read_json(capsys)
+    assert summary["images_per_second"] == pytest.approx(1 / summary["seconds"], rel=0.1)
+    assert run(["detect", "photos/sub", "--json", "--resume"]) == ExitCode.SOME_IMAGES_FAILED
+    assert read_json(capsys)["images_per_second"] == 0
+
+
+def test_confidences_are_put_into_labels_even_if_only_they_are_asked_for(photos: Path) -> None:
+    assert run(["detect", "photos", "--save-conf"]) == 0
+    assert all(len(line.split()) == 6 for line in Path("runs/detect/labels/a.txt").read_text().splitlines())
+
+
 def test_quiet_says_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "broken.jpg").touch()
     assert run(["detect", "photos", "--quiet"]) == ExitCode.SOME_IMAGES_FAILED
@@ -180,7 +196,7 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["photos", "--conf", "nan"], 2, "conf is nan"),
         (["photos", "--conf", "2"], 2, "conf is 2.0"),
         (["photos", "--conf", "-1"], 2, "conf is -1.0"),
-        (["photos", "--conf", "high"], 2, "--conf"),
+        (["photos", "--conf", "high"], 2, "conf is 'high', but it must be a number"),
         (["photos", "--iou", "inf"], 2, "iou is inf"),
         (["photos", "--imgsz", "0"], 2, "imgsz is 0"),
         (["photos", "--imgsz", "31"], 2, "imgsz is 31"),
@@ -202,6 +218,21 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["empty"], 4, "no image in empty"),
         (["nested"], 4, "--recursive"),
         (["https://example.org/a.jpg"], 4, "download it first"),
+        (["photos", "--max-det", "many"], 2, "max_det is 'many', but it must be a whole number"),
+        (["photos", "--threads", "1.5"], 2, "threads is '1.5', but it must be a whole number"),
+        # what users of `yolo` type
+        (["--source", "photos"], 2, "the source is an argument here: yolo-max detect SOURCE"),
+        (["photos", "--project", "runs"], 2, "the folder for the results is --out here"),
+        (
+            ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
+            *(2, "yolo-max detect 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
+        ),
+        (["predict", "source=0"], 2, "options are written as --name value here"),
+        (["0"], 4, "0 would be a webcam, and only images are read"),
+        (["rtsp://camera/1"], 4, "rtsp://camera/1 is a stream, and only images are read"),
+        (["my street.MP4"], 4, "is a video, and only images are read; cut it into images first"),
+        (["-"], 4, "- would be the standard input; images are read from files"),
+        (["pipe"], 4, "pipe is a pipe or a device; images are read from files"),
         (["photos", "-o", "photos"], 4, "the output folder is never a source"),
         (["photos", "-o", "others"], 6, "--overwrite"),
         (["photos", "-o", "others/file"], 6, "others/file"),
@@ -215,11 +246,13 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     write_image(Path("nested/sub/a.jpg"), 1)
     Path("others").mkdir()
     Path("others/file").touch()
+    os.mkfifo("pipe")
     before = read_tree(Path())
     assert run(["detect", *arguments]) == code
     captured = capsys.readouterr()
     (line,) = (line for line in captured.err.splitlines() if line != "Compiling the network.")
     assert line.startswith("Error: ")
+    assert not line.removeprefix("Error: ")[0].isupper()
     assert message in line
     assert captured.out == ""
     assert read_tree(Path()) == before
@@ -256,6 +289,92 @@ def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> 
     for code in ExitCode:
         if code is not ExitCode.PARITY:  # of `compare`
             assert f" {int(code)} " in text.replace("\n", " ")
+
+
+COMMANDS = ["", "detect", "compare", "val", "bench", "weights", "cache"]
+COMMANDS += ["weights convert", "weights info", "weights fetch", "cache info", "cache clear"]
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_all_help_looks_alike(command: str, columns: int, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
+    assert run([*command.split(), "--help"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= columns
+    for typers in ("<", "{", "}", ">"):  # types of Python and braces, which typer shows unless told
+        assert typers not in text
+    assert "--debug" in text or command in ("weights", "cache")
+    if command:
+        lines = [
+            line.split(maxsplit=1)[0] for line in text.partition("Exit codes")[2].splitlines() if line.strip()
+        ]
+        codes = [int(word) for word in lines if word.isdecimal()]
+        assert codes == sorted(codes)
+        assert {0, 1, 2, 130} <= set(codes) <= {int(code) for code in ExitCode}
+
+
+def test_paragraphs_of_help_are_broken_by_the_terminal_only(monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 200)
+    assert run(["compare", "--help"]) == 0
+    assert "compare.json and report.html, and says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "source=photos"], "`predict` is `detect` here: yolo-max detect SOURCE."),
+        (["train"], "nothing is trained here; train with Ultralytics"),
+        (["photos"], "photos is no command; to find objects in it: yolo-max detect photos."),
+        (["detct"], "detect"),  # typer's own guess
+        (["val", "--data", "coco8.yaml"], "the dataset is an argument here: yolo-max val DATA."),
+        (["compare", "source=photos"], "yolo-max compare photos."),
+    ],
+)
+def test_habits_get_a_hint(photos: Path, arguments: list[str], message: str, capsys: Any) -> None:
+    assert run(arguments) == ExitCode.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+
+
+def test_a_file_with_the_name_of_a_setting_is_a_file(photos: Path) -> None:
+    write_image(Path("source=0.jpg"), 1)
+    write_image(Path("0/a.jpg"), 2)
+    assert run(["detect", "source=0.jpg", "0"]) == 0
+
+
+WAITS_IN_AN_IMPORT = """
+import sys, time
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Finder())
+from yolo_max.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "yolo_max.cli.detect", "yolo_max.detector", "numpy", "cv2"])
+def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        WAITS_IN_AN_IMPORT.replace("sys.argv[1]", repr(module)),
+        "detect",
+        "photos",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == ExitCode.INTERRUPTED
+    assert process.communicate()[1] == "Interrupted.\n"
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -424,7 +543,7 @@ def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path])
         assert not set(done.stderr.split()) & UNUSED
         summary = json.loads(done.stdout)
         assert summary["images"] == len(scenes)
-        assert summary["settings"]["engine"] == "MaxEngine"
+        assert summary["settings"]["engine"] == "max"
         assert len(summary["classes"]) >= 4
         assert min(each["best"] for each in summary["classes"].values()) > 0.7
     assert read_tree(Path("one")) == read_tree(Path("several"))

@@ -237,7 +237,7 @@ def test_two_runs_cannot_share_an_output_folder(photos: Path, tmp_path: Path) ->
     detector = Detector(fake_weights(), engine=FakeEngine())
     with (
         FolderRun(detector, find_images([photos]), tmp_path / "out", Saving()),
-        pytest.raises(OutputError, match="Another yolo-max is writing"),
+        pytest.raises(OutputError, match="another yolo-max is writing"),
     ):
         FolderRun(detector, find_images([photos]), tmp_path / "out", Saving())
     assert run_folder(photos, tmp_path / "out").finished

@@ -304,10 +304,10 @@ def test_a_missing_source_is_said_at_once(folder: Path, sources: list[str], mess
 @pytest.mark.parametrize(
     ("sources", "exclude", "message"),
     [
-        (["empty"], None, "There is no image in empty; images are files with one of the suffixes .avif"),
+        (["empty"], None, "there is no image in empty; images are files with one of the suffixes .avif"),
         (["parent"], None, "there are subfolders, which --recursive looks into"),
-        (["*.webp"], None, r"There is no image in \*\.webp"),
-        (["nowhere/*.jpg"], None, "There is no image"),
+        (["*.webp"], None, r"there is no image in \*\.webp"),
+        (["nowhere/*.jpg"], None, "there is no image"),
         (["parent/sub"], "parent", "the output folder is never a source"),
         ([], None, "no source"),
     ],

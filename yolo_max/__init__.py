@@ -11,7 +11,6 @@ Data flows one way, and the packages follow it:
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from yolo_max.detector import Detector
     from yolo_max.weights.load import load_weights
 
-__all__ = ["Detections", "Detector", "__version__", "load_weights"]
+    __version__: str
 
-__version__ = version("yolo-max")
+__all__ = ["Detections", "Detector", "__version__", "load_weights"]
 
 _HOMES = {
     "Detections": "yolo_max.detections",
@@ -32,6 +31,10 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used: importing the package costs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("yolo-max")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

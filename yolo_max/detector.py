@@ -133,6 +133,7 @@ class Detector:
         self.workers = available_threads() if workers is None else workers
         self.rect = rect
         self.max_pixels = max_pixels
+        self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
         self.engine: Engine = _engine(
             engine,
@@ -172,7 +173,7 @@ class Detector:
         return {
             "yolo_max": __version__,
             "weights": self.weights.sha256,
-            "engine": type(self.engine).__name__,
+            "engine": self._engine_name,
             **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
             "imgsz": list(self.imgsz),
             "rect": self.rect,
@@ -321,4 +322,4 @@ def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:
         from yolo_max.engine.torch_engine import TorchEngine
 
         return TorchEngine(weights, **options)
-    raise UsageError(f"There is no engine {engine!r}; take one of {', '.join(ENGINES)}.")
+    raise UsageError(f"there is no engine {engine!r}; take one of {', '.join(ENGINES)}.")

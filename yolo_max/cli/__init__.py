@@ -1,57 +1,30 @@
-"""The command line, ``yolo-max``: its commands, and how an error becomes one line and an exit code."""
+"""The command line, ``yolo-max``.
+
+app.py        the commands put together, and how an error becomes one line and an exit code
+commands.py   what all commands look like in their help
+hints.py      what users of `yolo` type, and what to type here
+options.py    options that several commands share
+console.py, progress.py, summary.py, interrupt.py               the terminal
+detect.py, compare.py, val.py, bench.py, weights.py, cache.py   the commands
+
+Importing what a command needs takes some tenths of a second, and Ctrl-C is to end it then as well; so this
+module imports nothing that takes long.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from typing import Annotated
 
-import typer
-
-from yolo_max import __version__
-from yolo_max.cli import cache, weights
-from yolo_max.cli.bench import bench
-from yolo_max.cli.compare import EPILOG as COMPARE_EPILOG
-from yolo_max.cli.compare import compare
-from yolo_max.cli.console import debugging, say, say_error
-from yolo_max.cli.detect import EPILOG, detect
-from yolo_max.cli.val import EPILOG as VAL_EPILOG
-from yolo_max.cli.val import val
-from yolo_max.errors import ExitCode, YoloMaxError
-
-app = typer.Typer(
-    name="yolo-max",
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    rich_markup_mode="rich",
-    help="YOLOv8 object detection on Modular MAX.",
-)
-app.command(epilog=EPILOG)(detect)
-app.command(epilog=COMPARE_EPILOG)(compare)
-app.command(epilog=VAL_EPILOG)(val)
-app.command()(bench)
-app.add_typer(weights.app, name="weights")
-app.add_typer(cache.app, name="cache")
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"yolo-max {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context,
-    _: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+INTERRUPTED = 130
+"""`yolo_max.errors.ExitCode.INTERRUPTED`, before that is imported."""
 
 
 def main() -> None:
-    """Runs the command line and exits with an `ExitCode`."""
+    """Runs the command line and exits with an `yolo_max.errors.ExitCode`."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, leave_at_once)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -64,32 +37,12 @@ def run(arguments: list[str]) -> int:
     Returns:
         The exit code. Errors have been printed, on one line each unless tracebacks were asked for.
     """
-    try:
-        code = app(arguments, prog_name="yolo-max", standalone_mode=False)
-    except YoloMaxError as error:
-        _show(error, str(error))
-        return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered must not raise again on the way out.
-        sys.stdout = None
-        return ExitCode.UNEXPECTED
-    except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own: options that do not parse
-            _show(error, _usage(error.format_message()))
-            return ExitCode.USAGE
-        _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
-        return ExitCode.UNEXPECTED
-    if code == ExitCode.INTERRUPTED:
-        say("Interrupted.", "yellow")
-    return int(code or ExitCode.OK)
+    from yolo_max.cli import app
+
+    return app.run(arguments)
 
 
-def _usage(message: str) -> str:
-    return f"{message.rstrip('.')}; see yolo-max --help." if message else "see yolo-max --help."
-
-
-def _show(error: Exception, message: str) -> None:
-    if debugging():
-        sys.excepthook(type(error), error, error.__traceback__)
-    else:
-        say_error(" ".join(message.split()))
+def leave_at_once(_number: int, _frame: object) -> None:
+    """Ctrl-C while nothing is at stake: an exception would surface in the middle of somebody's import."""
+    os.write(2, b"Interrupted.\n")
+    os._exit(INTERRUPTED)

@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from yolo_max.cache import KINDS, REMADE, cache_root, clear, entries
+from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug
 from yolo_max.cli.options import AsJson
 from yolo_max.errors import UsageError
 
-app = typer.Typer(no_args_is_help=True, help="Show or clear what is kept between runs.")
-
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or clear what is kept between runs.")
+_EXIT_CODES = exit_codes("cache")
 _KINDS = f"{', '.join(list(KINDS)[:-1])} or {list(KINDS)[-1]}"
 
 
-@app.command()
+@app.command(cls=Command, epilog=_EXIT_CODES)
 def info(as_json: AsJson = False, _debug: Debug = False) -> None:
     """Show where the cache is and what it holds."""
     found = list(entries())
@@ -32,7 +33,7 @@ def info(as_json: AsJson = False, _debug: Debug = False) -> None:
         typer.echo(f"  {title:<19} {len(sizes):>4} files {sum(sizes) / 1e6:>8.1f} MB{kept}")
 
 
-@app.command(name="clear")
+@app.command(name="clear", cls=Command, epilog=_EXIT_CODES)
 def clear_command(
     kind: Annotated[
         str | None,

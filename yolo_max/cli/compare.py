@@ -40,11 +40,6 @@ if TYPE_CHECKING:
 BASELINES = ("torch", "ultralytics")
 LAYER_IMAGES = 4
 """So many images are looked at layer by layer."""
-EPILOG = (
-    "[bold]Exit codes[/]  0 parity holds · 2 bad option · 3 weights · 4 no images · 5 engine or device · "
-    "6 cannot write · 7 parity holds, but some images could not be read · 8 parity does not hold · "
-    "130 interrupted"
-)
 
 
 def compare(

@@ -29,17 +29,12 @@ from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.errors import ExitCode
 
 DEFAULT_OUT = Path("runs/detect")
-EPILOG = (
-    "[bold]Exit codes[/]  0 done · 1 unexpected error · 2 bad option · 3 weights · 4 no images · "
-    "5 engine or device · 6 cannot write · 7 some images could not be read, the rest is done · "
-    "130 interrupted"
-)
 
 
 def detect(
     sources: Annotated[
         list[str],
-        typer.Argument(help="Images, folders or globs.", metavar="SOURCE...", show_default=False),
+        typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False),
     ],
     weights: Weights = "yolov8n",
     imgsz: Imgsz = None,
@@ -75,7 +70,7 @@ def detect(
     ] = None,
     save: Annotated[bool, flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
     save_txt: Annotated[bool, flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
-    save_conf: Annotated[bool, flag(OUTPUT, "Put confidences into the labels.", "--save-conf")] = False,
+    save_conf: Annotated[bool, flag(OUTPUT, "The same, with confidences.", "--save-conf")] = False,
     save_csv: Annotated[bool, flag(OUTPUT, "Write all boxes to detections.csv.", "--save-csv")] = False,
     times: Annotated[
         bool, flag(OUTPUT, "Put stage times into detections.jsonl.", "--times/--no-times")
@@ -111,21 +106,21 @@ def detect(
 
     Writes annotated images, and a line for each image to [cyan]detections.jsonl[/].
     """
-    import cv2
-
-    from yolo_max.detector import Detector
-    from yolo_max.folder.earlier import latest, next_free, require_harmless
-    from yolo_max.folder.run import FolderRun
-    from yolo_max.folder.saving import Saving
-    from yolo_max.images.read import silence_opencv
-    from yolo_max.images.sources import find_images
-
     quiet = quiet or as_json
-    silence_opencv()
-    # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
-    cv2.setNumThreads(1)
-    with warnings_as_lines(quiet), Interrupt() as interrupt:
-        saving = Saving(save, save_txt, save_conf, save_csv, times, line_width)
+    with Interrupt() as interrupt, warnings_as_lines(quiet):
+        import cv2
+
+        from yolo_max.detector import Detector
+        from yolo_max.folder.earlier import latest, next_free, require_harmless
+        from yolo_max.folder.run import FolderRun
+        from yolo_max.folder.saving import Saving
+        from yolo_max.images.read import silence_opencv
+        from yolo_max.images.sources import find_images
+
+        silence_opencv()
+        # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
+        cv2.setNumThreads(1)
+        saving = Saving(save, save_txt or save_conf, save_conf, save_csv, times, line_width)
         if out is None:
             out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
         found = list(find_images(sources, recursive=recursive, exclude=out))

@@ -20,14 +20,19 @@ def option(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, **more)
 
 
-def flag(panel: str, text: str, *names: str) -> Any:
+def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
     """An option without a value."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, metavar="")
+    return typer.Option(*names, help=text, rich_help_panel=panel, metavar="", **more)
 
 
 Weights = Annotated[
     str,
-    option(NETWORK, "A .safetensors or .pt file, or a name.", "--weights", "--model", "-w", metavar="FILE"),
+    option(
+        NETWORK,
+        "A .safetensors or .pt file; or a name, looked up in this folder, in ./weights and in the cache.",
+        *("--weights", "--model", "-w"),
+        metavar="FILE",
+    ),
 ]
 Imgsz = Annotated[
     str | None,

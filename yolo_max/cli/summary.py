@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yolo_max.cli.console import printable, say, stderr, stdout
 
 if TYPE_CHECKING:
-    from yolo_max.folder.manifest import Record
+    from yolo_max.folder.earlier import Record
     from yolo_max.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20
@@ -77,14 +77,13 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
             rest = ranked[MOST_CLASSES_SHOWN:]
             table.add_row(f"[dim]{len(rest)} more[/]", str(sum(count.objects for _, count in rest)), "", "")
         console.print(table)
-    done = tally.images - run.resumed
-    parts = [f"{_count(tally.objects, 'object')} in {_count(tally.images - len(tally.failures), 'image')}"]
+    parts = [f"{_count(tally.objects, 'object')} in {_count(tally.read, 'image')}"]
     if tally.failures:
         parts.append(f"{len(tally.failures)} could not be read")
     if run.resumed:
         parts.append(f"{run.resumed} were done before")
-    if done:
-        parts.append(f"{seconds:.1f} s, {done / seconds:.1f} images/s")
+    if read := tally.read - run.read_before:
+        parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     left = run.total - tally.images
     state = "" if run.finished else f"{_count(left, 'image')} left to do; --resume goes on. "
@@ -94,8 +93,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
 def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, Any]) -> str:
     """The summary as one line of JSON, in ASCII, whatever the file names."""
     tally = run.tally
-    done = tally.images - run.resumed
-    read = max(tally.images - len(tally.failures), 1)
+    read = tally.read - run.read_before
     return json.dumps(
         {
             "finished": run.finished,
@@ -109,8 +107,10 @@ def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, A
             },
             "failures": [{"path": path, "error": reason} for path, reason in tally.failures],
             "seconds": round(seconds, 3),
-            "images_per_second": round(done / seconds, 2),
-            "mean_times_ms": {stage: round(total / read, 3) for stage, total in tally.times_ms.items()},
+            "images_per_second": round(read / seconds, 2),
+            "mean_times_ms": {
+                stage: round(total / max(tally.read, 1), 3) for stage, total in tally.times_ms.items()
+            },
             "out": out,
             "settings": settings,
         }

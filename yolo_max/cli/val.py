@@ -37,11 +37,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
-EPILOG = (
-    "[bold]Exit codes[/]  0 done · 2 bad option · 3 weights · 4 dataset · 5 engine or device · "
-    "6 cannot write · 7 some images or labels could not be read, the rest is measured · "
-    "8 both engines were measured and differ by more than 0.0005 mAP · 130 interrupted"
-)
 
 
 def val(

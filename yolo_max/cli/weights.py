@@ -9,45 +9,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolo_max.atomic import write_atomically
+from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
+from yolo_max.cli.options import OUTPUT, AsJson, Quiet, flag, option
 from yolo_max.errors import UsageError
-from yolo_max.weights.fetch import fetch
-from yolo_max.weights.load import Weights, convert, load_weights
-from yolo_max.weights.locate import locate
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from yolo_max.architecture import Layer
+    from yolo_max.weights.load import Weights
 
-app = typer.Typer(no_args_is_help=True, help="Convert, inspect or fetch weights.")
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert, inspect or fetch weights.")
+_EXIT_CODES = exit_codes("weights")
 
 
-@app.command(name="convert")
+@app.command(name="convert", cls=Command, epilog=_EXIT_CODES)
 def convert_command(
     checkpoint: Annotated[
         str, typer.Argument(help="A YOLOv8 detection checkpoint, .pt.", metavar="IN.pt", show_default=False)
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Where to write.",
+        option(
+            OUTPUT,
+            "Where to write.",
+            *("--out", "-o"),
             metavar="OUT.safetensors",
             show_default="IN.safetensors, in this folder",
         ),
     ] = None,
     half: Annotated[
-        bool, typer.Option("--half", help="Store float16, half the size; it is computed in float32 again.")
+        bool, flag(OUTPUT, "Store float16, half the size; it is computed in float32 again.", "--half")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Fold BatchNorm into the convolutions and write safetensors, which load without PyTorch."""
+    from yolo_max.weights.load import convert
+    from yolo_max.weights.locate import locate
+
     target = out or Path(Path(checkpoint).name.removesuffix(".pt") + ".safetensors")
     if target.exists() and target.samefile(locate(checkpoint, (".pt",))):
         raise UsageError(f"{target} is the checkpoint itself; name another file with -o.")
@@ -60,7 +61,7 @@ def convert_command(
         say(f"Wrote {printable(str(target))}: {meta.nc} classes, {kind}, {len(data) / 1e6:.1f} MB.")
 
 
-@app.command()
+@app.command(cls=Command, epilog=_EXIT_CODES)
 def info(
     weights: Annotated[
         str,
@@ -68,10 +69,12 @@ def info(
             help="A .safetensors or .pt file, or a name.", metavar="FILE|NAME", show_default=False
         ),
     ],
-    as_json: Json = False,
+    as_json: AsJson = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Show what a weights file holds: layers, classes, where it came from."""
+    from yolo_max.weights.load import load_weights
+
     loaded = load_weights(weights)
     if as_json:
         typer.echo(json.dumps(_summary(loaded), ensure_ascii=False))
@@ -83,7 +86,7 @@ def info(
     stdout().print(", ".join(loaded.meta.names.values()), markup=False, emoji=False)
 
 
-@app.command(name="fetch")
+@app.command(name="fetch", cls=Command, epilog=_EXIT_CODES)
 def fetch_command(
     name: Annotated[
         str,
@@ -93,11 +96,13 @@ def fetch_command(
             show_default=False,
         ),
     ],
-    force: Annotated[bool, typer.Option("--force", help="Download it even if it is there.")] = False,
+    force: Annotated[bool, flag(OUTPUT, "Download it even if it is there.", "--force")] = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Download an official checkpoint through Ultralytics into the user's cache, and convert it."""
+    from yolo_max.weights.fetch import fetch
+
     with busy(quiet) as begin:
         begin(f"Fetching {printable(name)}")
         loaded = fetch(name, force=force)

@@ -167,7 +167,7 @@ class Manifest:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
-                f"Another yolo-max is writing to {self.path.parent}; wait for it, or choose another folder "
+                f"another yolo-max is writing to {self.path.parent}; wait for it, or choose another folder "
                 "with --out."
             ) from error
         except OSError:
@@ -181,7 +181,7 @@ class Manifest:
         ]
         if differing:
             raise UsageError(
-                f"The run in {self.path.parent} cannot be resumed, as its results would not fit together: "
+                f"the run in {self.path.parent} cannot be resumed, as its results would not fit together: "
                 f"{', '.join(differing)}; take the same again, or another --out."
             )
 

@@ -38,6 +38,7 @@ class FolderRun:
     Attributes:
         total: How many images the whole run has.
         resumed: How many of them an earlier process had done.
+        read_before: How many of these it could read.
         tally: What was found so far, by an earlier process as well.
         finished: Whether every image is done.
     """
@@ -100,6 +101,7 @@ class FolderRun:
             self._manifest.close()
             raise
         self.resumed = self.tally.images
+        self.read_before = self.tally.read
 
     def images(self, *, stop: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
         """Does what is left to do.

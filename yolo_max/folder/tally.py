@@ -57,6 +57,11 @@ class Tally:
         for name in {box["class_name"] for box in boxes}:
             self.classes[name].images += 1
 
+    @property
+    def read(self) -> int:
+        """How many images did not fail."""
+        return self.images - len(self.failures)
+
     def by_frequency(self) -> list[tuple[str, ClassTally]]:
         """The classes, most frequent first, then by name."""
         return sorted(self.classes.items(), key=lambda item: (-item[1].objects, item[0]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -37,6 +38,10 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 """Of the files that are taken from a folder, in any case. A file that is named itself is always tried."""
+_VIDEO_SUFFIXES = frozenset(
+    (".asf", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+)
+_STREAMS = ("rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 
 
 @dataclass(frozen=True)
@@ -94,16 +99,38 @@ def find_images(
         SourceError: A source does not exist (raised at once), or there is no image at all (at the end).
     """
     named = [os.fspath(source) for source in sources]
+    for source in named:
+        if reason := _no_source(source):
+            raise SourceError(f"{source} {reason}.")
     missing = [source for source in named if not os.path.lexists(source) and not glob.has_magic(source)]
-    for source in missing:
-        if "://" in source:
-            raise SourceError(f"{source} is an address; files and folders can be read, so download it first.")
     if missing:
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
     walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None)
     # Folders that are named side by side keep their names in the output tree; a single one is its root.
     several = sum(Path(source).is_dir() for source in named) > 1
     return _never_empty(chain.from_iterable(walk.source(source, several) for source in named), named, walk)
+
+
+def _no_source(source: str) -> str | None:
+    """What a source is that people may expect to work, and what to do; None for what may be images."""
+    if Path(source).suffix.lower() in _VIDEO_SUFFIXES and "://" not in source and not Path(source).is_dir():
+        return (
+            "is a video, and only images are read; cut it into images first, for instance with "
+            f"ffmpeg -i {shlex.quote(source)} %06d.png"
+        )
+    if os.path.exists(source):  # noqa: PTH110  (a Path would raise for some names that are no paths)
+        regular = os.path.isfile(source) or os.path.isdir(source)  # noqa: PTH112, PTH113
+        return None if regular else "is a pipe or a device; images are read from files, so name one"
+    scheme, separator, _ = source.partition("://")
+    if separator:
+        if scheme.lower() in _STREAMS:
+            return "is a stream, and only images are read; save some of its frames as images first"
+        return "is an address; files and folders can be read, so download it first"
+    if source.isdecimal():
+        return "would be a webcam, and only images are read; save some of its frames as images first"
+    if source == "-":
+        return "would be the standard input; images are read from files, so name one"
+    return None
 
 
 def _never_empty(
@@ -125,7 +152,7 @@ def _never_empty(
             hint = "the output folder is never a source"
         elif walk.passed_results:
             hint = "the results of earlier runs are no sources, unless their folder is named"
-        raise SourceError(f"There is no image in {', '.join(sources) or 'no source'}; {hint}.")
+        raise SourceError(f"there is no image in {', '.join(sources) or 'no source'}; {hint}.")
 
 
 @dataclass

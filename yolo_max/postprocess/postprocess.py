@@ -95,7 +95,7 @@ class Postprocess:
             return Detections.empty(self.names, letterbox.image_size)
         xyxy = decode_boxes(head[anchor, :box_channels], points[anchor], stride[anchor])
         if not np.isfinite(xyxy).all():
-            raise EngineError("The network gave boxes that are not finite; its weights or engine are broken.")
+            raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
 
         kept = nms(self._apart(xyxy, class_id, letterbox), confidence, self.iou, self.max_det)
         return Detections(

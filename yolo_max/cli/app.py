@@ -1,0 +1,88 @@
+"""The commands put together, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from yolo_max import __version__
+from yolo_max.cli import cache, weights
+from yolo_max.cli.bench import bench
+from yolo_max.cli.commands import Command, Group, exit_codes
+from yolo_max.cli.compare import compare
+from yolo_max.cli.console import Debug, debugging, say, say_error
+from yolo_max.cli.detect import detect
+from yolo_max.cli.options import TERMINAL, flag
+from yolo_max.cli.val import val
+from yolo_max.errors import ExitCode, YoloMaxError
+
+app = typer.Typer(
+    name="yolo-max",
+    cls=Group,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+    help="YOLOv8 object detection on Modular MAX.",
+)
+app.command(cls=Command, epilog=exit_codes("detect"))(detect)
+app.command(cls=Command, epilog=exit_codes("compare"))(compare)
+app.command(cls=Command, epilog=exit_codes("val"))(val)
+app.command(cls=Command, epilog=exit_codes("bench"))(bench)
+app.add_typer(weights.app, name="weights", epilog=exit_codes("weights"))
+app.add_typer(cache.app, name="cache", epilog=exit_codes("cache"))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"yolo-max {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    _: Annotated[
+        bool, flag(TERMINAL, "Show the version.", "--version", callback=_version, is_eager=True)
+    ] = False,
+    _debug: Debug = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def run(arguments: list[str]) -> int:
+    """Runs one command; see `yolo_max.cli.run`."""
+    try:
+        code = app(arguments, prog_name="yolo-max", standalone_mode=False)
+    except YoloMaxError as error:
+        _show(error, str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; what is still buffered must not raise again on the way out.
+        sys.stdout = None
+        return ExitCode.UNEXPECTED
+    except Exception as error:
+        if hasattr(error, "format_message"):  # typer's own: options that do not parse
+            _show(error, _usage(error.format_message()))
+            return ExitCode.USAGE
+        _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
+        return ExitCode.UNEXPECTED
+    if code == ExitCode.INTERRUPTED:
+        say("Interrupted.", "yellow")
+    return int(code or ExitCode.OK)
+
+
+def _usage(message: str) -> str:
+    message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
+    return f"{message}; see yolo-max --help." if message else "see yolo-max --help."
+
+
+def _show(error: Exception, message: str) -> None:
+    if debugging():
+        sys.excepthook(type(error), error, error.__traceback__)
+    else:
+        say_error(" ".join(message.split()))

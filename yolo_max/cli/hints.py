@@ -1,0 +1,66 @@
+"""What users of `yolo` type, and what to type here: a sentence for each habit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Sequence
+
+_COMMANDS = {
+    "predict": "`predict` is `detect` here: yolo-max detect SOURCE",
+    "benchmark": "`benchmark` is `bench` here: yolo-max bench",
+    "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max detect with -w",
+    "track": "nothing is tracked here; yolo-max detect finds the objects of each image by itself",
+    "export": "nothing needs to be exported here; yolo-max detect takes a .pt with -w",
+}
+_OPTIONS = {
+    "--source": "the source is an argument here: yolo-max detect SOURCE",
+    "--data": "the dataset is an argument here: yolo-max val DATA",
+    "--project": "the folder for the results is --out here",
+    "--name": "the folder for the results is --out here",
+    "--exist-ok": "to replace the results of an earlier run is --overwrite here",
+    "--exist_ok": "to replace the results of an earlier run is --overwrite here",
+}
+_SOURCES = {"source", "data"}
+_SETTING = re.compile(r"([a-z][a-z_]*)=(.*)")
+
+
+def for_command(arguments: Sequence[str]) -> str | None:
+    """What to say to a command that there is not; None for nothing in particular."""
+    name = arguments[0]
+    if name in _COMMANDS:
+        return f"{_COMMANDS[name]}."
+    if os.path.lexists(name):
+        return f"{name} is no command; to find objects in it: yolo-max detect {shlex.quote(name)}."
+    return None
+
+
+def for_option(name: str | None) -> str | None:
+    """What to say to an option that there is not; None for nothing in particular."""
+    return f"{_OPTIONS[name]}." if name in _OPTIONS else None
+
+
+def for_settings(command: str, sources: Sequence[str]) -> str | None:
+    """What to say to ``name=value`` among the sources, as `yolo` takes its options; None if there is none.
+
+    A file of such a name is a file.
+    """
+    found = {
+        source: match
+        for source in sources
+        if (match := _SETTING.fullmatch(source)) and not os.path.lexists(source)
+    }
+    if not found:
+        return None
+    words = []
+    for source in sources:
+        name, value = found[source].groups() if source in found else ("source", source)
+        switch = "--" + name.replace("_", "-")
+        if name in _SOURCES:
+            words.append(shlex.quote(value))
+        elif value.lower() in ("true", "false"):
+            words += [switch] if value.lower() == "true" else []
+        else:
+            words += [switch, shlex.quote(value)]
+    return f"options are written as --name value here: yolo-max {command} {' '.join(words)}."
