@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from fakes import write_image
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from yolo_max.detections import Box, Detections, shortest_float
+from yolo_max.errors import UsageError
 
 NAMES = {0: "person", 1: "bicycle", 2: "vélo à 3 roues", 3: "person"}
 
@@ -116,6 +121,46 @@ def test_equality_is_of_values() -> None:
 
 def test_it_pickles() -> None:
     assert pickle.loads(pickle.dumps(some())) == some()
+
+
+@pytest.mark.parametrize(
+    ("detections", "text"),
+    [
+        (some(), "2 person, 1 vélo à 3 roues (480x640)"),  # height, width; two classes of one name are one
+        (some()[:1], "1 vélo à 3 roues (480x640)"),
+        (Detections.empty(NAMES, (1, 2)), "nothing (1x2)"),
+    ],
+)
+def test_it_prints_as_a_line(detections: Detections, text: str) -> None:
+    assert str(detections) == text
+    assert repr(detections) == f"<Detections: {text}>"
+
+
+def test_saving_writes_what_plot_draws(tmp_path: Path) -> None:
+    source = cv2.imread(str(write_image(tmp_path / "a.png", 1, (480, 640))))
+    assert source is not None
+    pixels: NDArray[np.uint8] = source.astype(np.uint8)
+    for image in (tmp_path / "a.png", pixels):
+        some().save(tmp_path / "out" / "b.png", image, line_width=5)
+        assert np.array_equal(
+            cv2.imread(str(tmp_path / "out" / "b.png")),  # type: ignore[arg-type]
+            some().plot(pixels, line_width=5),
+        )
+    assert not np.array_equal(some().plot(pixels), pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("b.png", (640, 480), "has 480 x 640 pixels, but these boxes were found in one of 640 x 480"),
+        ("b.gif", (480, 640), r"cannot be written as \.gif; take \.jpg, "),
+        ("b", (480, 640), "cannot be written as files without a suffix"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path: Path, name: str, size: tuple[int, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        some().save(tmp_path / name, np.zeros((*size, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self, overload
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from yolo_max.errors import UsageError
+
+if TYPE_CHECKING:
+    import os
+
+    from yolo_max.images.read import ImageSource
 
 
 class Box(NamedTuple):
@@ -27,11 +35,12 @@ class Box(NamedTuple):
     class_name: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
     """What was found in one image, most confident first.
 
-    The arrays are copied on the way in and read-only.
+    The arrays are copied on the way in and read-only. As a string it is a line that counts the objects, such
+    as "4 person, 1 bus (480x640)": class names as they are, then height and width.
 
     Attributes:
         xyxy: float32 [N, 4] left, top, right, bottom, in pixels of the image as displayed (EXIF applied).
@@ -47,7 +56,7 @@ class Detections:
     xyxy: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.int32]
-    names: Mapping[int, str] = field(repr=False)
+    names: Mapping[int, str]
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
@@ -84,6 +93,14 @@ class Detections:
         return cls(
             np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), names, image_size
         )
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{number} {name}" for name, number in self.counts().items())
+        height, width = self.image_size
+        return f"{found or 'nothing'} ({height}x{width})"
+
+    def __repr__(self) -> str:
+        return f"<Detections: {self}>"
 
     def __len__(self) -> int:
         return len(self.confidence)
@@ -176,18 +193,48 @@ class Detections:
         except (KeyError, TypeError) as error:
             raise ValueError(f"The record does not describe detections ({error!r}).") from error
 
-    def plot(self, image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def plot(self, image_bgr: NDArray[np.uint8], *, line_width: int | None = None) -> NDArray[np.uint8]:
         """The image with the boxes and labels drawn on a copy.
 
         Args:
             image_bgr: uint8 [H, W, 3] BGR, the image these boxes were found in.
+            line_width: Of the boxes, in pixels; by the size of the image when absent.
 
         Returns:
             uint8 [H, W, 3] BGR.
+
+        Raises:
+            UsageError: The image has another size than the one that these boxes were found in.
         """
         from yolo_max.output.draw import draw
 
-        return draw(image_bgr, self)
+        if image_bgr.shape[:2] != self.image_size:
+            (height, width), (its_height, its_width) = self.image_size, image_bgr.shape[:2]
+            raise UsageError(
+                f"the image has {its_width} x {its_height} pixels, but these boxes were found in one of "
+                f"{width} x {height}; give that image."
+            )
+        return draw(image_bgr, self, line_width=line_width)
+
+    def save(
+        self, path: str | os.PathLike[str], image: ImageSource, *, line_width: int | None = None
+    ) -> None:
+        """Writes the image with the boxes and labels drawn on it, as ``yolo-max detect`` does.
+
+        Args:
+            path: Where to; the suffix says in which format. Missing folders are made.
+            image: The image these boxes were found in, as the detector took it.
+            line_width: Of the boxes, in pixels; by the size of the image when absent.
+
+        Raises:
+            UsageError: The image has another size, or the suffix is of no format that can be written.
+            ImageError: The image cannot be read.
+            OutputError: The file cannot be written.
+        """
+        from yolo_max.images.read import read_image
+        from yolo_max.output.encode import write_image
+
+        write_image(Path(path), self.plot(read_image(image), line_width=line_width))
 
 
 def shortest_float(value: np.float32) -> float:

@@ -91,7 +91,7 @@ class Detector:
             classes: Only these classes, by id or name; all when absent.
             max_det: At most so many boxes an image.
             agnostic_nms: Whether boxes of different classes suppress each other.
-            device: "cpu", "gpu", or "auto" for a GPU where there is one.
+            device: "cpu"; "gpu", "cuda:0" or "0"; or "auto" for a GPU where there is one.
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Threads of the engine; the CPUs this process may run on when absent.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.atomic import write_atomically
-from yolo_max.errors import ImageError
+from yolo_max.errors import ImageError, UsageError
 
 QUALITY = 95
 _ENCODINGS: dict[str, tuple[str, list[int]]] = {
@@ -44,7 +44,12 @@ def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
 
     Raises:
         ImageError: The format cannot hold an image of this size (WebP ends at 16383 pixels a side).
+        UsageError: There is no format of that suffix, or none that can be written.
     """
+    if suffix.lower() not in _ENCODINGS:
+        raise UsageError(
+            f"images cannot be written as {suffix or 'files without a suffix'}; take {', '.join(_ENCODINGS)}."
+        )
     format_suffix, parameters = _ENCODINGS[suffix.lower()]
     try:
         encoded, data = cv2.imencode(format_suffix, image_bgr, parameters)
@@ -61,6 +66,7 @@ def write_image(path: Path, image_bgr: NDArray[np.uint8]) -> None:
 
     Raises:
         ImageError: The format cannot hold the image.
+        UsageError: There is no format of that suffix, or none that can be written.
         OutputError: The file cannot be written.
     """
     write_atomically(path, encode_image(image_bgr, path.suffix))
