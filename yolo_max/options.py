@@ -59,7 +59,7 @@ def parse_device(device: str) -> str:
     if word in ("0", "cuda", "cuda:0", "gpu:0"):
         return "gpu"
     raise UsageError(
-        f"there is no device {device!r}; take auto, cpu or gpu (0 and cuda:0 are the same, and the only one)."
+        f"there is no device {device!r}; take auto, cpu or gpu (0 and cuda:0 mean the GPU; only one is used)."
     )
 
 
