@@ -18,6 +18,9 @@ from yolo_max.cli.options import TERMINAL, flag
 from yolo_max.cli.val import val
 from yolo_max.errors import ExitCode, YoloMaxError
 
+OPTIONAL = ("torch", "ultralytics")
+"""What detection from a safetensors file does without, so that an environment may lack them."""
+
 app = typer.Typer(
     name="yolo-max",
     cls=Group,
@@ -65,15 +68,25 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone; what is still buffered must not raise again on the way out.
         sys.stdout = None
         return ExitCode.UNEXPECTED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in OPTIONAL:
+            return _unexpected(error)
+        _show(error, f"this needs {package}, which is not installed; pip install {package}.")
+        return ExitCode.ENGINE
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: options that do not parse
             _show(error, _usage(error.format_message()))
             return ExitCode.USAGE
-        _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
-        return ExitCode.UNEXPECTED
+        return _unexpected(error)
     if code == ExitCode.INTERRUPTED:
         say("Interrupted.", "yellow")
     return int(code or ExitCode.OK)
+
+
+def _unexpected(error: Exception) -> ExitCode:
+    _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
+    return ExitCode.UNEXPECTED
 
 
 def _usage(message: str) -> str:
