@@ -87,7 +87,7 @@ struct Phases(Transform):
 
     @staticmethod
     @always_inline
-    def inverse(products: Words, apart: Int, bias: L) -> Array[L, SIDE * SIDE]:
+    def inverse(products: Words, apart: Int, bias: L, outputs: Words):
         var columns = Array[L, 9 * SIDE](fill=L(0))
         comptime for c in range(9):
             var m = Array[L, 9](fill=L(0))
@@ -99,12 +99,10 @@ struct Phases(Transform):
             var y = from_points(m)
             comptime for r in range(SIDE):
                 columns[r * 9 + c] = y[r]
-        var outputs = Array[L, SIDE * SIDE](fill=L(0))
         comptime for r in range(SIDE):
             var m = Array[L, 9](fill=L(0))
             comptime for c in range(9):
                 m[c] = columns[r * 9 + c]
             var y = from_points(m)
             comptime for c in range(SIDE):
-                outputs[r * SIDE + c] = y[c]
-        return outputs^
+                outputs.unsafe_store((r * SIDE + c) * LANES, y[c])

@@ -64,13 +64,14 @@ trait Transform:
         ...
 
     @staticmethod
-    def inverse(products: Words, apart: Int, bias: L) -> Array[L, SIDE * SIDE]:
+    def inverse(products: Words, apart: Int, bias: L, outputs: Words):
         """Transforms LANES channels of products back to a square of outputs, and adds the bias.
 
         Args:
             products: The first point.
             apart: Words from one point to the next.
             bias: Of these channels.
+            outputs: The result, [SIDE, SIDE, LANES].
         """
         ...
 
@@ -286,24 +287,19 @@ def inverse_square[
     channels: Int,
 ):
     """Transforms up to LANES channels of a square back, and stores the outputs that are on the map."""
-    var outputs = Algorithm.inverse(products, apart, bias.unsafe_load[width=LANES](0))
-    if output.activate:
-        comptime for i in range(SIDE * SIDE):
-            outputs[i] = silu[T](outputs[i])
+    # In memory, so that what follows is a loop and not sixteen times the same code.
+    var square_outputs = Array[L, SIDE * SIDE](uninitialized=True)
+    var outputs = Words(unsafe_from_address=Int(Pointer(to=square_outputs)))
+    Algorithm.inverse(products, apart, bias.unsafe_load[width=LANES](0), outputs)
     var pixel = (square.image * grid.height + square.y) * grid.width + square.x
-    var down = grid.height - square.y
-    var across = grid.width - square.x
-    if down >= SIDE and across >= SIDE and channels == LANES:
-        comptime for y in range(SIDE):
-            var row = output.at(pixel + y * grid.width, channel)
-            comptime for x in range(SIDE):
-                row.put(x, outputs[y * SIDE + x])
-    else:
-        # A copy, since outputs that are anywhere indexed at run time are kept in memory everywhere.
-        var stored = Array[L, SIDE * SIDE](fill=L(0))
-        comptime for i in range(SIDE * SIDE):
-            stored[i] = outputs[i]
-        for y in range(min(SIDE, down)):
-            var row = output.at(pixel + y * grid.width, channel)
-            for x in range(min(SIDE, across)):
-                row.put_some(x, stored[y * SIDE + x], channels)
+    for y in range(min(SIDE, grid.height - square.y)):
+        var row = output.at(pixel + y * grid.width, channel)
+        for x in range(min(SIDE, grid.width - square.x)):
+            var v = outputs.unsafe_load[width=LANES]((y * SIDE + x) * LANES)
+            if output.activate:
+                v = silu[T](v)
+            if channels == LANES:
+                row.put(x, v)
+            else:
+                row.put_some(x, v, channels)
+    _ = square_outputs^

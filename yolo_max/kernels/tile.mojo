@@ -176,63 +176,6 @@ def accumulate[
         w = w.unsafe_offset(UNROLL * ROW)
 
 
-@always_inline
-def microkernel[
-    T: DType, M: Int, N: Int, ROW: Int, STEP: Int
-](
-    valid: Int, pixels: Words, taps: Taps, panel: Words, bias: Words, output: Output[T], pixel: Int, channel: Int,
-    channels: Int,
-):
-    """M pixels by N blocks of channels.
-
-    Parameters:
-        T: Type of the activations.
-        M: Pixels.
-        N: Blocks of output channels.
-        ROW: Words from one row of the panel to the next.
-        STEP: Words from one pixel to the next.
-
-    Args:
-        valid: How many of the M pixels are stored; what lies behind is read, never stored.
-        pixels: The first pixel.
-        taps: Its words.
-        panel: The panel, at the first of these channels.
-        bias: Likewise.
-        output: Where the sums go.
-        pixel: The first pixel's index there.
-        channel: The first channel's index there.
-        channels: Output channels from there on; fewer than N blocks are stored in part.
-    """
-    var sums = Array[V, M * N](fill=V(0))
-    comptime for j in range(N):
-        var b = bias.unsafe_load[width=BLOCK](j * BLOCK)
-        comptime for i in range(M):
-            sums[i * N + j] = b
-    var w = panel
-    for t in range(taps.count):
-        var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
-        accumulate[T, M, N, ROW, STEP](sums, x, w, taps.run)
-        w = w.unsafe_offset(taps.run * ROW)
-    if output.activate:
-        comptime for i in range(M * N):
-            sums[i] = silu[T](sums[i])
-    if channels >= N * BLOCK:
-        comptime for j in range(N):
-            var column = output.at(pixel, channel + j * BLOCK)
-            comptime for i in range(M):
-                if i < valid:
-                    column.put(i, sums[i * N + j])
-    else:
-        # A copy, since sums that are anywhere indexed at run time are kept in memory everywhere.
-        var stored = Array[V, M * N](fill=V(0))
-        comptime for i in range(M * N):
-            stored[i] = sums[i]
-        for j in range(N):
-            var column = output.at(pixel, channel + j * BLOCK)
-            for i in range(valid):
-                column.put_some(i, stored[i * N + j], channels - j * BLOCK)
-
-
 @no_inline
 def tile[
     T: DType, N: Int, STEP: Int
@@ -240,26 +183,68 @@ def tile[
     m: Int, pixels: Words, taps: Taps, panel: Words, bias: Words, output: Output[T], pixel: Int, channel: Int,
     channels: Int,
 ):
-    """M pixels, at most TILE_PIXELS, by one panel of N blocks; on to the next size that is compiled."""
+    """M pixels, at most TILE_PIXELS, by one panel of N blocks.
+
+    Parameters:
+        T: Type of the activations.
+        N: Blocks of output channels.
+        STEP: Words from one pixel to the next.
+
+    Args:
+        m: Pixels; some more may be read, and are not stored.
+        pixels: The first pixel.
+        taps: Its words.
+        panel: The panel.
+        bias: Of its channels.
+        output: Where the sums go.
+        pixel: The first pixel's index there.
+        channel: The panel's first channel there.
+        channels: Output channels from there on; fewer than N blocks are stored in part.
+    """
+    # What is kept in registers is indexed at compile time only, for it is kept in memory otherwise; and what follows
+    # the sums is compiled once, not for every size of tile.
+    var stored = Array[V, TILE_PIXELS * N](uninitialized=True)
+    var first = Words(unsafe_from_address=Int(Pointer(to=stored)))
 
     @always_inline
     def run[M: Int]() {imm}:
-        comptime if AVX512:
-            microkernel[T, M, N, N * BLOCK, STEP](
-                m, pixels, taps, panel, bias, output, pixel, channel, channels
-            )
-        else:
-            for j in range(0, min(N * BLOCK, channels), BLOCK):
-                microkernel[T, M, 1, N * BLOCK, STEP](
-                    m, pixels, taps, panel.unsafe_offset(j), bias.unsafe_offset(j), output, pixel, channel + j,
-                    channels - j,
-                )
+        comptime BLOCKS = N if AVX512 else 1
+        for j in range(0, N, BLOCKS):
+            var sums = Array[V, M * BLOCKS](fill=V(0))
+            comptime for b in range(BLOCKS):
+                var value = bias.unsafe_load[width=BLOCK]((j + b) * BLOCK)
+                comptime for i in range(M):
+                    sums[i * BLOCKS + b] = value
+            var w = panel.unsafe_offset(j * BLOCK)
+            for t in range(taps.count):
+                var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
+                accumulate[T, M, BLOCKS, N * BLOCK, STEP](sums, x, w, taps.run)
+                w = w.unsafe_offset(taps.run * N * BLOCK)
+            comptime for i in range(M):
+                comptime for b in range(BLOCKS):
+                    first.unsafe_store((i * N + j + b) * BLOCK, sums[i * BLOCKS + b])
 
     comptime for i in range(len(TILE_SIZES)):
         comptime size = TILE_SIZES[i]
         if m <= size:
             run[size]()
-            return
+            break
+    for j in range(0, min(N * BLOCK, channels), BLOCK):
+        finish(first.unsafe_offset(j), N * BLOCK, m, output.at(pixel, channel + j), min(BLOCK, channels - j))
+    _ = stored^
+
+
+@no_inline
+def finish[T: DType](sums: Words, apart: Int, m: Int, output: Output[T], channels: Int):
+    """Activates and stores up to a block of channels of m pixels, whose sums are `apart`."""
+    for i in range(m):
+        var sum = sums.unsafe_load[width=BLOCK](i * apart)
+        if output.activate:
+            sum = silu[T](sum)
+        if channels == BLOCK:
+            output.put(i, sum)
+        else:
+            output.put_some(i, sum, channels)
 
 
 def tile_panels[

@@ -91,7 +91,7 @@ struct F4x4(Transform):
 
     @staticmethod
     @always_inline
-    def inverse(products: Words, apart: Int, bias: L) -> Array[L, SIDE * SIDE]:
+    def inverse(products: Words, apart: Int, bias: L, outputs: Words):
         var columns = Array[L, 6 * SIDE](fill=L(0))
         comptime for c in range(6):
             var m = Array[L, 6](fill=L(0))
@@ -103,12 +103,10 @@ struct F4x4(Transform):
             var y = from_points(m)
             comptime for r in range(SIDE):
                 columns[r * 6 + c] = y[r]
-        var outputs = Array[L, SIDE * SIDE](fill=L(0))
         comptime for r in range(SIDE):
             var m = Array[L, 6](fill=L(0))
             comptime for c in range(6):
                 m[c] = columns[r * 6 + c]
             var y = from_points(m)
             comptime for c in range(SIDE):
-                outputs[r * SIDE + c] = y[c]
-        return outputs^
+                outputs.unsafe_store((r * SIDE + c) * LANES, y[c])
