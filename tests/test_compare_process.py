@@ -72,7 +72,7 @@ def test_without_heads(checkpoint: str, images: list[str]) -> None:
 @pytest.mark.parametrize(
     ("job", "error", "message"),
     [
-        (Job("tensorflow", "{}", []), UsageError, "There is no engine 'tensorflow'"),
+        (Job("tensorflow", "{}", []), UsageError, "there is no engine 'tensorflow'"),
         (Job("torch", "nowhere.pt", []), WeightsError, "nowhere.pt"),
         (Job("torch", "{}", [], {"conf": 2}), UsageError, "conf is 2"),
         (Job("ultralytics", "weights.safetensors", []), WeightsError, "weights.safetensors"),

@@ -85,6 +85,19 @@ def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(
     assert not (tmp_path / "out" / "deep").exists()
 
 
+def test_overwriting_removes_what_a_stopped_process_wrote_ahead(
+    photos: Path, other: Path, tmp_path: Path
+) -> None:
+    """Pictures without a line in the manifest, as a process leaves them that is killed."""
+    out = tmp_path / "out"
+    detect(photos, out, after=1)
+    write_image(out / "deep" / "d.png", 1)  # the plan names it
+    write_image(out / "deep" / "mine.png", 1)  # and not this one
+    detect(other, out, overwrite=True)
+    assert files(out) & {"deep/d.png", "deep/mine.png", "a.jpg"} == {"deep/mine.png"}
+    assert "planned" not in json.loads((out / "run.json").read_text())
+
+
 def test_overwriting_leaves_the_files_of_others(photos: Path, other: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     detect(photos, out)

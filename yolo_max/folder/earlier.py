@@ -29,11 +29,14 @@ class EarlierRun:
         settings: What its results depend on, in plain JSON types.
         finished: Whether every image was done.
         tables: Its files that belong to no single image, relative to the folder.
+        planned: Of an unfinished run, the files that it may have written; its manifest lists those of images
+            that are done, and a process that stopped may have written others ahead.
     """
 
     settings: Mapping[str, Any]
     finished: bool
     tables: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
 
 
 def next_free(folder: Path) -> Path:
@@ -107,7 +110,8 @@ def read_run(folder: Path) -> EarlierRun | None:
     try:
         run = json.loads(path.read_bytes())
         if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
-            return EarlierRun(run["settings"], run["finished"], tuple(map(str, run.get("tables", ()))))
+            tables, planned = (tuple(map(str, run.get(key, ()))) for key in ("tables", "planned"))
+            return EarlierRun(run["settings"], run["finished"], tables, planned)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -142,7 +146,7 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
 
 
 def results_of(folder: Path) -> set[Path]:
-    """The files that the run in a folder lists as its own, but for the manifest and ``run.json``.
+    """What the run in a folder lists as its own, there or not, but for its manifest and ``run.json``.
 
     Only paths that lie inside the folder count, whatever the manifest says.
 
@@ -152,7 +156,7 @@ def results_of(folder: Path) -> set[Path]:
     run = read_run(folder)
     if run is None:
         return set()
-    listed = set(run.tables)
+    listed = {*run.tables, *run.planned}
     for record, _ in read_lines(folder):
         listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
     root = folder.resolve()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -38,7 +38,8 @@ class Manifest:
         folder: Path,
         settings: Mapping[str, Any],
         *,
-        tables: tuple[str, ...] = (),
+        tables: Iterable[str] = (),
+        planned: Iterable[str] = (),
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -48,6 +49,7 @@ class Manifest:
             folder: Made where it does not exist.
             settings: What the results depend on, in plain JSON types.
             tables: The files that will belong to no single image, relative to the folder.
+            planned: All other files that the run may write, likewise.
             resume: Whether to go on with the run that the folder holds, if it holds one.
             overwrite: Whether to remove the results of that run.
 
@@ -71,7 +73,7 @@ class Manifest:
             earlier = read_run(folder) if resume else None
             if earlier:
                 self._require_same(earlier.settings)
-                self.tables = tuple(sorted({*tables, *earlier.tables}))
+                tables, planned = {*tables, *earlier.tables}, {*planned, *earlier.planned}
             else:
                 # Once more, since a run may have begun and ended here while this process got ready.
                 if not overwrite:
@@ -79,8 +81,8 @@ class Manifest:
                 remove_results(folder)
                 # Before the settings change: no line of an earlier run may pass for one of this.
                 os.ftruncate(self._file, 0)
-                self.tables = tables
-            self._write_run(finished=False)
+            self.tables = tuple(sorted(tables))
+            self._write_run(finished=False, planned=sorted(planned))
         except OSError as error:
             os.close(self._file)
             raise cannot_write(self.path, error) from error
@@ -185,8 +187,10 @@ class Manifest:
                 f"{', '.join(differing)}; take the same again, or another --out."
             )
 
-    def _write_run(self, *, finished: bool) -> None:
+    def _write_run(self, *, finished: bool, planned: Sequence[str] = ()) -> None:
         run = {"settings": self._settings, "finished": finished, "tables": self.tables}
+        if planned:
+            run["planned"] = planned
         write_atomically(self._run_file, _encode(run, indent=2))
 
 

@@ -7,7 +7,7 @@ once all of it is in place: the records are in order, and what they name is ther
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
 from functools import cache
@@ -76,8 +76,10 @@ class FolderRun:
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         if saving.save:
             _require_no_target_is_a_source(images, out)
+        planned = [str(place) for place in _targets(images, saving)]
+        tables = [CSV_FILE] if saving.save_csv else []
         if overwrite and not resume:
-            _require_no_target_is_foreign(images, out, saving)
+            _require_no_target_is_foreign([*planned, *tables], out)
         self._detector = detector
         self._out = out
         self._saving = saving
@@ -90,7 +92,8 @@ class FolderRun:
         self._manifest = Manifest(
             out,
             {**detector.settings(), **written, **(settings or {})},
-            tables=(CSV_FILE,) if saving.save_csv else (),
+            tables=tables,
+            planned=planned,
             resume=resume,
             overwrite=overwrite,
         )
@@ -177,22 +180,23 @@ def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
         raise cannot_write(out, error) from error
 
 
-def _require_no_target_is_foreign(images: Iterable[SourceImage], out: Path, saving: Saving) -> None:
+def _targets(images: Iterable[SourceImage], saving: Saving) -> Iterator[Path]:
+    """The places of all that is written for the images, relative to the output folder."""
+    for image in images:
+        if saving.save:
+            yield image.annotated
+        if saving.save_txt:
+            yield LABELS_FOLDER / image.labels
+
+
+def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
     """Refuses to write over what no run lists as its own.
 
     Raises:
         OutputError: Something of that kind is in the place of a result.
     """
-    earlier = read_run(out)
-    if earlier and not earlier.finished:
-        return  # a process that was killed may have written results without listing them
-    targets = [] if earlier else [out / MANIFEST_FILE]
-    targets += [out / CSV_FILE] if saving.save_csv else []
-    for image in images:
-        targets += [out / image.annotated] if saving.save else []
-        targets += [out / LABELS_FOLDER / image.labels] if saving.save_txt else []
-    own = results_of(out)
-    for target in targets:
+    own = results_of(out) | ({out / MANIFEST_FILE} if read_run(out) else set())
+    for target in (out / name for name in (*targets, MANIFEST_FILE)):
         if target not in own and os.path.lexists(target):
             raise OutputError(
                 f"{target} is no result of an earlier run, and would be overwritten; choose another folder "
