@@ -227,7 +227,7 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
             ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
             *(2, "yolo-max detect 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
         ),
-        (["predict", "source=0"], 2, "options are written as --name value here"),
+        (["predict", "source=0"], 2, "options are written as --name value here: yolo-max detect 0."),
         (["0"], 4, "0 would be a webcam, and only images are read"),
         (["rtsp://camera/1"], 4, "rtsp://camera/1 is a stream, and only images are read"),
         (["my street.MP4"], 4, "is a video, and only images are read; cut it into images first"),
@@ -337,6 +337,14 @@ def test_habits_get_a_hint(photos: Path, arguments: list[str], message: str, cap
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: ")
     assert message in line
+
+
+@pytest.mark.parametrize("command", ["weights", "cache"])
+def test_a_group_without_a_command_prints_its_help(command: str, capsys: Any) -> None:
+    assert run([command]) == ExitCode.USAGE
+    captured = capsys.readouterr()
+    assert f"Usage: yolo-max {command}" in captured.out
+    assert captured.err == ""
 
 
 def test_a_file_with_the_name_of_a_setting_is_a_file(photos: Path) -> None:

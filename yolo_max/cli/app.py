@@ -76,7 +76,8 @@ def run(arguments: list[str]) -> int:
         return ExitCode.ENGINE
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: options that do not parse
-            _show(error, _usage(error.format_message()))
+            if message := error.format_message():  # or else the help has been printed, for want of a command
+                _show(error, _usage(message))
             return ExitCode.USAGE
         return _unexpected(error)
     if code == ExitCode.INTERRUPTED:
@@ -91,7 +92,7 @@ def _unexpected(error: Exception) -> ExitCode:
 
 def _usage(message: str) -> str:
     message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    return f"{message}; see yolo-max --help." if message else "see yolo-max --help."
+    return f"{message}; see yolo-max --help."
 
 
 def _show(error: Exception, message: str) -> None:

@@ -55,6 +55,8 @@ def for_settings(command: str, sources: Sequence[str]) -> str | None:
         return None
     words = []
     for source in sources:
+        if source in ("detect", "predict") and not os.path.lexists(source):
+            continue  # `yolo detect predict source=...`
         name, value = found[source].groups() if source in found else ("source", source)
         switch = "--" + name.replace("_", "-")
         if name in _SOURCES:
