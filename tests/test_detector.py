@@ -6,18 +6,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeEngine, fake_weights, write_image
+from fakes import NAMES, FakeEngine, fake_weights, write_image
+from numpy.typing import NDArray
 from PIL import Image
 
 from yolo_max.detections import Detections
 from yolo_max.detector import Detector
 from yolo_max.errors import ImageError, UsageError, WeightsError
+from yolo_max.postprocess.decode import anchor_points
 from yolo_max.result import Result
 
 
@@ -89,6 +92,21 @@ def test_rect_cuts_the_canvas_to_the_image(folder: list[Path]) -> None:
     engine = FakeEngine()
     list(detector(engine=engine, rect=True).stream(folder, batch=1))
     assert set(engine.batches) == {(1, 64, 64, 3), (1, 64, 32, 3)}
+
+
+def test_rect_cuts_to_multiples_of_the_networks_own_stride() -> None:
+    weights = fake_weights(imgsz=128)
+    weights = replace(weights, meta=replace(weights.meta, strides=(8, 16, 32, 64)))
+    seen: list[tuple[int, ...]] = []
+
+    def engine(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(batch.shape)
+        points, _ = anchor_points((batch.shape[1], batch.shape[2]), (8, 16, 32, 64))
+        return np.full((len(batch), len(points), 64 + len(NAMES)), -20, np.float32)
+
+    # 70 rows become 90; the next multiple of 32, 96, is none of 64.
+    Detector(weights, engine=engine, rect=True)(np.zeros((70, 100, 3), np.uint8))
+    assert seen == [(1, 128, 128, 3)]
 
 
 def test_the_network_runs_on_the_callers_thread(folder: list[Path]) -> None:

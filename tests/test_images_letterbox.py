@@ -80,7 +80,7 @@ def test_boxes_come_back_as_scale_boxes_brings_them(size: tuple[int, int], canva
 
 @pytest.mark.parametrize("size", SIZES)
 def test_boxes_of_a_rect_canvas_come_back_by_the_true_gain_and_padding(size: tuple[int, int]) -> None:
-    geometry = Letterbox.fit_rect(size, (640, 640))
+    geometry = Letterbox.fit_rect(size, (640, 640), stride=32)
     boxes = _boxes(geometry.canvas_size)
     gain = tuple(geometry.resized_size[axis] / size[axis] for axis in (0, 1))
     expected = scale_boxes(

@@ -273,8 +273,10 @@ class Detector:
                 image = read_image(source, max_pixels=self.max_pixels)
             with timed(job.result, "letterbox"):
                 size = image.shape[0], image.shape[1]
-                fit = Letterbox.fit_rect if self.rect else Letterbox.fit
-                job.letterbox = fit(size, self.imgsz)
+                if self.rect:
+                    job.letterbox = Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
+                else:
+                    job.letterbox = Letterbox.fit(size, self.imgsz)
                 job.canvas = job.letterbox.render(image)
         except ImageError as error:
             job.result.error = error

@@ -46,8 +46,14 @@ class Letterbox:
         return cls._centred(scale, resized, canvas_size, image_size)
 
     @classmethod
-    def fit_rect(cls, image_size: Size, max_size: Size, stride: int = 32) -> Self:
-        """Fits an image to ``max_size``, padded only to a multiple of ``stride`` (``auto=True``)."""
+    def fit_rect(cls, image_size: Size, max_size: Size, stride: int) -> Self:
+        """Fits an image to ``max_size``, padded only to a multiple of ``stride`` (``auto=True``).
+
+        Args:
+            image_size: (height, width) of the image in pixels.
+            max_size: (height, width) that the canvas does not exceed, multiples of ``stride``.
+            stride: The network's largest.
+        """
         scale = _scale(image_size, max_size)
         resized = _resized(image_size, scale)
         height, width = (resized[i] + (max_size[i] - resized[i]) % stride for i in (0, 1))
