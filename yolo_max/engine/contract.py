@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.errors import UsageError
+
 
 class Engine(Protocol):
     """Anything that turns pixels into the raw head: `MaxEngine`, `TorchEngine`, or one of your own.
@@ -18,3 +20,26 @@ class Engine(Protocol):
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` float32 ``[B, A, 4 * reg_max + nc]``."""
         ...
+
+
+def require_pixels(batch: NDArray[np.uint8], stride: int) -> None:
+    """Refuses what is no batch of letterboxed images.
+
+    Args:
+        batch: What an engine was given.
+        stride: The network's largest, of which height and width must be multiples.
+
+    Raises:
+        UsageError: It is not uint8 ``[B, H, W, 3]``, is empty, or does not fit the network.
+    """
+    if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
+        raise UsageError(
+            f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "
+            "letterbox them first."
+        )
+    height, width = batch.shape[1:3]
+    if height % stride or width % stride:
+        raise UsageError(
+            f"images of {height} x {width} pixels do not fit the network; height and width must be "
+            f"multiples of {stride}."
+        )

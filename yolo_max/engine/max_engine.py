@@ -16,6 +16,7 @@ from yolo_max.algorithm import Algorithm
 from yolo_max.architecture import Architecture
 from yolo_max.engine import runtime
 from yolo_max.engine.compiled import compile_or_load, graph_key
+from yolo_max.engine.contract import require_pixels
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.options import parse_device
 from yolo_max.packing import pack_weights
@@ -119,16 +120,7 @@ class MaxEngine:
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
         """
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
-            raise UsageError(
-                f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "
-                "letterbox them first."
-            )
-        if batch.shape[1] % self._stride or batch.shape[2] % self._stride:
-            raise UsageError(
-                f"images of {batch.shape[1]} x {batch.shape[2]} pixels do not fit the network; height and "
-                f"width must be multiples of {self._stride}."
-            )
+        require_pixels(batch, self._stride)
         if self._static is None:
             return self._execute(batch)
         size, height, width = self._static

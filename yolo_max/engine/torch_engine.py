@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.engine.contract import require_pixels
 from yolo_max.errors import EngineError, UsageError, WeightsError
 from yolo_max.ultralytics_import import import_ultralytics
 from yolo_max.weights.checkpoint import safe_pickle
@@ -115,13 +116,16 @@ class TorchEngine:
             return _raw_head(self.module(self._pixels(batch)))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as the graph of `build_layer_graph` gives it.
+        """What each row of the architecture table gives, as `yolo_max.parity.layers.MaxLayers` has it.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
             ``[B, h, w, c]`` for every layer, the last one the raw head; dtypes as in a call.
+
+        Raises:
+            UsageError: The batch is of another type or shape than the network takes.
         """
         outputs: list[Any] = []
         hooks = [
@@ -139,17 +143,7 @@ class TorchEngine:
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch takes it: NCHW, ``float(x) / 255``."""
-        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
-            raise UsageError(
-                f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "
-                "letterbox them first."
-            )
-        height, width = batch.shape[1:3]
-        if height % self._stride or width % self._stride:
-            raise UsageError(
-                f"images of {height} x {width} pixels do not fit the network; height and width must be "
-                f"multiples of {self._stride}."
-            )
+        require_pixels(batch, self._stride)
         nchw = _torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         return nchw.contiguous(memory_format=self._format).to(self._dtype).div_(255)
 
