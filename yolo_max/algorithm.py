@@ -8,7 +8,7 @@ from yolo_max.precision import Precision
 
 
 class Algorithm(StrEnum):
-    """A kernel, named as its operation is registered in ``kernels/__init__.mojo``."""
+    """A kernel for convolutions (``kernels/table.mojo``); its value is what a cached graph says of itself."""
 
     STEM = "yolo_stem"
     DIRECT = "yolo_direct"
