@@ -12,15 +12,21 @@ import typer
 
 from yolo_max.cli.console import Debug, say, stdout
 from yolo_max.cli.options import (
-    DETECTIONS,
     OUTPUT,
     RUN,
+    AgnosticNms,
     AsJson,
+    Classes,
+    Conf,
     Device,
     Imgsz,
+    Iou,
     Kernels,
+    MaxDet,
     Precision,
     Quiet,
+    Recursive,
+    Sources,
     Threads,
     Weights,
     canvas,
@@ -43,42 +49,30 @@ LAYER_IMAGES = 4
 
 
 def compare(
-    sources: Annotated[
-        list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
-    ],
+    sources: Sources,
     weights: Weights = "yolov8n",
     baseline: Annotated[
         str, option(RUN, "torch: the fused module; ultralytics: its whole predictor.", metavar="NAME")
     ] = "torch",
     layers: Annotated[bool, flag(RUN, "Show the error of each layer, on four images.", "--layers")] = False,
-    recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
+    recursive: Recursive = False,
     imgsz: Imgsz = None,
     device: Device = "auto",
     precision: Precision = "f32",
     kernels: Kernels = "auto",
     threads: Threads = None,
-    conf: Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
-    iou: Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
-    classes: Annotated[
-        list[str] | None,
-        option(
-            DETECTIONS,
-            "Only these, by name or id: person,car. May be repeated.",
-            metavar="LIST",
-            show_default="all",
-        ),
-    ] = None,
-    max_det: Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
-    agnostic_nms: Annotated[
-        bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
-    ] = False,
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    classes: Classes = None,
+    max_det: MaxDet = 300,
+    agnostic_nms: AgnosticNms = False,
     out: Annotated[Path, option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
         "runs/compare"
     ),
     save: Annotated[bool, flag(OUTPUT, "Write side-by-side images.", "--save/--no-save")] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
-    debug: Debug = False,  # noqa: ARG001
+    _debug: Debug = False,
 ) -> int:
     """Compare MAX with PyTorch, image by image.
 

@@ -12,13 +12,19 @@ import typer
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
 from yolo_max.cli.options import (
-    DETECTIONS,
     NETWORK,
     OUTPUT,
     RUN,
+    AgnosticNms,
     AsJson,
+    Classes,
+    Conf,
     Imgsz,
+    Iou,
+    MaxDet,
     Quiet,
+    Recursive,
+    Sources,
     Weights,
     flag,
     option,
@@ -32,10 +38,7 @@ DEFAULT_OUT = Path("runs/detect")
 
 
 def detect(
-    sources: Annotated[
-        list[str],
-        typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False),
-    ],
+    sources: Sources,
     weights: Weights = "yolov8n",
     imgsz: Imgsz = None,
     rect: Annotated[bool, flag(NETWORK, "Cut the input to each image's shape: faster.", "--rect")] = False,
@@ -43,21 +46,11 @@ def detect(
     device: Annotated[str, option(NETWORK, "auto, cpu or gpu.", metavar="NAME")] = "auto",
     precision: Annotated[str, option(NETWORK, "f32, or bf16 where the CPU has it.", metavar="NAME")] = "f32",
     kernels: Annotated[str, option(NETWORK, "auto, fused or stock.", metavar="NAME")] = "auto",
-    conf: Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.25,
-    iou: Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
-    classes: Annotated[
-        list[str] | None,
-        option(
-            DETECTIONS,
-            "Only these, by name or id: person,car. May be repeated.",
-            metavar="LIST",
-            show_default="all",
-        ),
-    ] = None,
-    max_det: Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
-    agnostic_nms: Annotated[
-        bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
-    ] = False,
+    conf: Conf = 0.25,
+    iou: Iou = 0.7,
+    classes: Classes = None,
+    max_det: MaxDet = 300,
+    agnostic_nms: AgnosticNms = False,
     out: Annotated[
         Path | None,
         option(
@@ -82,7 +75,7 @@ def detect(
     overwrite: Annotated[
         bool, flag(OUTPUT, "Replace the results of the run in --out; other files stay.", "--overwrite")
     ] = False,
-    recursive: Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")] = False,
+    recursive: Recursive = False,
     resume: Annotated[
         bool, flag(RUN, "Finish the interrupted run in --out, or else the latest.", "--resume")
     ] = False,

@@ -1,4 +1,4 @@
-"""Options that ``compare`` and ``val`` share, and how an option is written down."""
+"""Options that several commands share, and how an option is written down."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, metavar="", **more)
 
 
+Sources = Annotated[
+    list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
+]
 Weights = Annotated[
     str,
     option(
@@ -44,6 +47,22 @@ Device = Annotated[str, option(NETWORK, "auto, cpu or gpu, for MAX.", metavar="N
 Precision = Annotated[str, option(NETWORK, "f32, or bf16 where the CPU has it, for MAX.", metavar="NAME")]
 Kernels = Annotated[str, option(NETWORK, "auto, fused or stock, for MAX.", metavar="NAME")]
 Threads = Annotated[int | None, option(RUN, "Threads of each engine.", metavar="N", show_default="all CPUs")]
+Recursive = Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")]
+Conf = Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")]
+Iou = Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")]
+Classes = Annotated[
+    list[str] | None,
+    option(
+        DETECTIONS,
+        "Only these, by name or id: person,car. May be repeated.",
+        metavar="LIST",
+        show_default="all",
+    ),
+]
+MaxDet = Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")]
+AgnosticNms = Annotated[
+    bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
+]
 Quiet = Annotated[bool, flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")]
 AsJson = Annotated[bool, flag(TERMINAL, "Print the result as JSON, and nothing else.", "--json")]
 

@@ -11,13 +11,15 @@ import typer
 
 from yolo_max.cli.console import Debug, say, stdout
 from yolo_max.cli.options import (
-    DETECTIONS,
     OUTPUT,
     RUN,
     AsJson,
+    Conf,
     Device,
     Imgsz,
+    Iou,
     Kernels,
+    MaxDet,
     Precision,
     Quiet,
     Threads,
@@ -60,9 +62,9 @@ def val(
     precision: Precision = "f32",
     kernels: Kernels = "auto",
     threads: Threads = None,
-    conf: Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")] = 0.001,
-    iou: Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")] = 0.7,
-    max_det: Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")] = 300,
+    conf: Conf = 0.001,
+    iou: Iou = 0.7,
+    max_det: MaxDet = 300,
     save_json: Annotated[
         Path | None,
         option(OUTPUT, "Write the predictions as COCO's json.", metavar="FILE", show_default=False),
@@ -72,7 +74,7 @@ def val(
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
-    debug: Debug = False,  # noqa: ARG001
+    _debug: Debug = False,
 ) -> int:
     """Measure mean average precision on a labelled dataset.
 

@@ -43,7 +43,7 @@ def convert_command(
         bool, flag(OUTPUT, "Store float16, half the size; it is computed in float32 again.", "--half")
     ] = False,
     quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
+    _debug: Debug = False,
 ) -> None:
     """Fold BatchNorm into the convolutions and write safetensors, which load without PyTorch."""
     from yolo_max.weights.load import convert
@@ -70,7 +70,7 @@ def info(
         ),
     ],
     as_json: AsJson = False,
-    debug: Debug = False,  # noqa: ARG001
+    _debug: Debug = False,
 ) -> None:
     """Show what a weights file holds: layers, classes, where it came from."""
     from yolo_max.weights.load import load_weights
@@ -98,7 +98,7 @@ def fetch_command(
     ],
     force: Annotated[bool, flag(OUTPUT, "Download it even if it is there.", "--force")] = False,
     quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001
+    _debug: Debug = False,
 ) -> None:
     """Download an official checkpoint through Ultralytics into the user's cache, and convert it."""
     from yolo_max.weights.fetch import fetch
