@@ -92,14 +92,6 @@ def test_boxes_of_a_rect_canvas_come_back_by_the_true_gain_and_padding(size: tup
     np.testing.assert_array_equal(geometry.to_image(boxes), expected.numpy())
 
 
-def test_it_writes_into_a_slot_of_a_batch_and_nowhere_else() -> None:
-    batch = np.full((3, 64, 64, 3), 7, np.uint8)
-    canvas, _ = letterbox(_image((30, 50)), (64, 64), out=batch[1])
-    assert np.shares_memory(canvas, batch[1])
-    assert (batch[[0, 2]] == 7).all()
-    np.testing.assert_array_equal(batch[1], letterbox(_image((30, 50)), (64, 64))[0])
-
-
 @pytest.mark.parametrize("view", ["flipped", "transposed", "strided"])
 def test_views_give_the_same_pixels_as_their_copies(view: str) -> None:
     base = _image((40, 60))
@@ -116,20 +108,17 @@ def test_the_image_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "out"),
+    "image",
     [
-        (np.zeros((4, 4), np.uint8), None),  # gray without channels
-        (np.zeros((4, 4, 4), np.uint8), None),  # alpha
-        (np.zeros((4, 4, 3), np.float32), None),  # not bytes
-        (np.zeros((0, 4, 3), np.uint8), None),  # no rows
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)),  # another canvas
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 8, 3), np.float32)),  # another dtype
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((8, 16, 3), np.uint8)[:, ::2]),  # strided
+        np.zeros((4, 4), np.uint8),  # gray without channels
+        np.zeros((4, 4, 4), np.uint8),  # alpha
+        np.zeros((4, 4, 3), np.float32),  # not bytes
+        np.zeros((0, 4, 3), np.uint8),  # no rows
     ],
 )
-def test_wrong_arrays_are_refused(image: np.ndarray, out: np.ndarray | None) -> None:
+def test_wrong_arrays_are_refused(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="letterbox"):
-        letterbox(image, (8, 8), out=out)
+        letterbox(image, (8, 8))
 
 
 sides = st.integers(1, 3000)

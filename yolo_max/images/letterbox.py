@@ -1,8 +1,8 @@
 """Letterbox: an image resized into a canvas with gray bars, and boxes taken back out of it.
 
 The geometry and the pixels are those of Ultralytics' ``LetterBox`` (``center=True, scaleup=True``,
-bilinear, padding 114), so that both engines see what YOLOv8 was trained on. Pixels are written straight
-into a slot of the caller's batch buffer: one resize, one channel swap, no other copy.
+bilinear, padding 114), so that both engines see what YOLOv8 was trained on. One resize, one channel swap,
+straight into the canvas.
 """
 
 from __future__ import annotations
@@ -102,40 +102,33 @@ class Letterbox:
         boxes += np.array([self.pad_left, self.pad_top] * 2, np.float32)
         return boxes
 
-    def render(self, image_bgr: NDArray[np.uint8], out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def render(self, image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Draws the image into its canvas.
 
         Args:
             image_bgr: uint8 [H, W, 3] BGR of ``image_size``.
-            out: uint8 [*canvas_size, 3], C-contiguous, to write into (a slot of a batch); made when absent.
 
         Returns:
-            The canvas, uint8 [*canvas_size, 3] **RGB**; ``out`` itself when it was given.
+            The canvas, uint8 [*canvas_size, 3] **RGB**, C-contiguous.
 
         Raises:
-            ValueError: The image or ``out`` is not of the size, dtype or layout above.
+            ValueError: The image is not of that size and dtype.
         """
         if image_bgr.dtype != np.uint8 or image_bgr.shape != (*self.image_size, 3):
             raise ValueError(
                 f"letterbox needs a uint8 image of shape {(*self.image_size, 3)}, "
                 f"not {image_bgr.dtype} {image_bgr.shape}."
             )
-        if out is None:
-            out = np.empty((*self.canvas_size, 3), np.uint8)
-        elif out.dtype != np.uint8 or out.shape != (*self.canvas_size, 3) or not out.flags.c_contiguous:
-            raise ValueError(
-                f"letterbox can only write into a C-contiguous uint8 array of shape "
-                f"{(*self.canvas_size, 3)}, not {out.dtype} {out.shape}."
-            )
+        canvas = np.empty((*self.canvas_size, 3), np.uint8)
         height, width = self.resized_size
         top, left = self.pad_top, self.pad_left
         bottom, right = top + height, left + width
-        out[:top] = PADDING_VALUE
-        out[bottom:] = PADDING_VALUE
-        out[top:bottom, :left] = PADDING_VALUE
-        out[top:bottom, right:] = PADDING_VALUE
+        canvas[:top] = PADDING_VALUE
+        canvas[bottom:] = PADDING_VALUE
+        canvas[top:bottom, :left] = PADDING_VALUE
+        canvas[top:bottom, right:] = PADDING_VALUE
 
-        window = out[top:bottom, left:right]
+        window = canvas[top:bottom, left:right]
         image = np.ascontiguousarray(image_bgr)
         # Channels are resized one by one, so they may be swapped on whichever side has fewer pixels.
         if self.scale > 1:
@@ -145,30 +138,27 @@ class Letterbox:
             if (height, width) != self.image_size:
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=window)
-        return out
+        return canvas
 
 
-def letterbox(
-    image_bgr: NDArray[np.uint8], canvas_size: Size, out: NDArray[np.uint8] | None = None
-) -> tuple[NDArray[np.uint8], Letterbox]:
+def letterbox(image_bgr: NDArray[np.uint8], canvas_size: Size) -> tuple[NDArray[np.uint8], Letterbox]:
     """Letterboxes one image into a canvas of a fixed size.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR, H and W at least 1.
         canvas_size: (height, width) of the canvas in pixels.
-        out: uint8 [*canvas_size, 3], C-contiguous, to write into (a slot of a batch); made when absent.
 
     Returns:
-        The canvas, uint8 [*canvas_size, 3] **RGB** (``out`` itself when given), and the geometry that takes
-        boxes back with `Letterbox.to_image`.
+        The canvas, uint8 [*canvas_size, 3] **RGB**, and the geometry that takes boxes back with
+        `Letterbox.to_image`.
 
     Raises:
-        ValueError: The image or ``out`` has a wrong shape, dtype or layout.
+        ValueError: The image has a wrong shape or dtype.
     """
     if image_bgr.ndim != 3 or 0 in image_bgr.shape:
         raise ValueError(f"letterbox needs an image of shape [H, W, 3], not {image_bgr.shape}.")
     geometry = Letterbox.fit((image_bgr.shape[0], image_bgr.shape[1]), canvas_size)
-    return geometry.render(image_bgr, out), geometry
+    return geometry.render(image_bgr), geometry
 
 
 def _scale(image_size: Size, canvas_size: Size) -> float:
