@@ -120,24 +120,18 @@ def test_sizes_grow_with_the_image_and_stay_legible() -> None:
     assert styles[-1] == _Style(18, 119)
 
 
-def test_sizes_may_be_chosen() -> None:
+def test_the_width_of_lines_may_be_chosen() -> None:
     detections = found([[50, 60, 250, 160]], (200, 300))
     thick = has(draw(gray(200, 300), detections, line_width=9), class_color(0)).sum()
     thin = has(draw(gray(200, 300), detections, line_width=1), class_color(0)).sum()
-    large = has(draw(gray(200, 300), detections, line_width=1, font_size=30), class_color(0)).sum()
     assert thick > thin
-    assert large > thin
 
 
-def test_a_label_says_the_class_and_maybe_the_confidence() -> None:
-    detections = found([[50, 60, 250, 160]], (200, 300))
-    with_confidence = draw(gray(200, 300), detections)
-    without = draw(gray(200, 300), detections, confidence=False)
-    for image, text in ((with_confidence, "person 0.90"), (without, "person")):
-        label = _label(text, _Style.of(200, 300).font_size, class_color(0))
-        height, width = label.shape[:2]
-        np.testing.assert_array_equal(image[59 - height : 59, 49 : 49 + width], label)  # above the box
-    assert has(with_confidence, class_color(0)).sum() > has(without, class_color(0)).sum()
+def test_a_label_says_the_class_and_the_confidence() -> None:
+    image = draw(gray(200, 300), found([[50, 60, 250, 160]], (200, 300)))
+    label = _label("person 0.90", _Style.of(200, 300).font_size, class_color(0))
+    height, width = label.shape[:2]
+    np.testing.assert_array_equal(image[59 - height : 59, 49 : 49 + width], label)  # above the box
 
 
 @pytest.mark.parametrize("name", ["person", "vélo", "信号機", "Ёлка", "ñandú", "🙂", "?", "日本 語"])

@@ -29,20 +29,16 @@ def draw(
     image_bgr: NDArray[np.uint8],
     detections: Detections,
     *,
-    confidence: bool = True,
     colors: Sequence[Color] | None = None,
     line_width: int | None = None,
-    font_size: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws boxes and labels on a copy of an image, the most confident on top.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR, the image that the boxes were found in.
         detections: Its detections.
-        confidence: Whether labels say it.
         colors: BGR, one a detection; those of the classes when absent.
         line_width: In pixels; chosen by the size of the image when absent.
-        font_size: In pixels; chosen by the size of the image when absent.
 
     Returns:
         uint8 [H, W, 3] BGR.
@@ -51,7 +47,6 @@ def draw(
     height, width = canvas.shape[:2]
     style = _Style.of(height, width)
     line_width = line_width or style.line_width
-    font_size = font_size or style.font_size
 
     boxes = [
         _outline(xyxy, line_width, height, width) for xyxy in np.rint(detections.xyxy).astype(int).tolist()
@@ -64,9 +59,9 @@ def draw(
     labels: list[tuple[Rectangle, NDArray[np.uint8]]] = []
     obstacles = _Obstacles(boxes)
     for box, color, found in zip(boxes, colors, detections, strict=True):
-        texts = [f"{found.class_name} {found.confidence:.2f}"] * confidence + [found.class_name]
-        for text in texts:  # without the confidence where it does not fit
-            label = _label(" ".join(text.split()), font_size, color)
+        # Without the confidence where it does not fit.
+        for text in (f"{found.class_name} {found.confidence:.2f}", found.class_name):
+            label = _label(" ".join(text.split()), style.font_size, color)
             if label.shape[0] <= height and label.shape[1] <= width:
                 labels.append((obstacles.place(label.shape, box, height, width), label))
                 break
