@@ -191,7 +191,8 @@ class Manifest:
         run = {"settings": self._settings, "finished": finished, "tables": self.tables}
         if planned:
             run["planned"] = planned
-        write_atomically(self._run_file, _encode(run, indent=2))
+        # On the disk before any line is: without it, those lines could not be taken up.
+        write_atomically(self._run_file, _encode(run, indent=2), sync=True)
 
 
 def _encode(record: Record, indent: int | None = None) -> bytes:
