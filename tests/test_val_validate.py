@@ -20,7 +20,7 @@ from yolo_max.cli.val import show
 from yolo_max.detector import Detector
 from yolo_max.errors import ExitCode, SourceError, UsageError
 from yolo_max.val.dataset import Dataset, load_dataset
-from yolo_max.val.evaluate import Accuracy, ClassAccuracy, Precision
+from yolo_max.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
 from yolo_max.val.validate import EngineAccuracy, Validation, validate
 
 COMMAND = str(Path(sys.executable).with_name("yolo-max"))
@@ -157,7 +157,7 @@ def test_prints_both_engines_in_one_table(command: Any, capfd: Any) -> None:
 
 def _validation(classes: int, value: float = 0.12345) -> Validation:
     """One engine over so many classes, class 0 with the fewest objects."""
-    figures = Precision(*[value] * 6)
+    figures = AveragePrecision(*[value] * 6)
     each = tuple(ClassAccuracy(i, f"class [{i}]", 1, i + 1, figures) for i in range(classes))
     accuracy = Accuracy(8, sum(row.objects for row in each), figures, each)
     dataset = Dataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())

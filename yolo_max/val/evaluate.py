@@ -20,7 +20,7 @@ from yolo_max.val.dataset import Dataset, Example
 
 
 @dataclass(frozen=True)
-class Precision:
+class AveragePrecision:
     """Average precision, each in [0, 1]; None where there is no such object to find.
 
     Attributes:
@@ -56,7 +56,7 @@ class ClassAccuracy:
     name: str
     images: int
     objects: int
-    precision: Precision
+    precision: AveragePrecision
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Accuracy:
 
     images: int
     objects: int
-    mean: Precision
+    mean: AveragePrecision
     classes: tuple[ClassAccuracy, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def evaluate(
             np.count_nonzero((each.example.class_id == class_id) & ~each.example.crowd) for each in found
         ]
         if objects := int(sum(counts)):
-            figures = _precision(curves[:, :, index, :])
+            figures = _average_precision(curves[:, :, index, :])
             name = dataset.names[class_id]
             each_class.append(ClassAccuracy(class_id, name, int(np.count_nonzero(counts)), objects, figures))
     return Accuracy(
@@ -230,15 +230,15 @@ def evaluate(
     )
 
 
-def _precision(curves: Any) -> Precision:
+def _average_precision(curves: Any) -> AveragePrecision:
     """Average precision from the precisions [IoU threshold, recall, size] of one class."""
     by_threshold = curves[:, :, 0].mean(axis=1)
     figures = [by_threshold.mean(), by_threshold[0], by_threshold[5], *curves[:, :, 1:].mean(axis=(0, 1))]
-    return Precision(*(None if np.isnan(figure) else float(figure) for figure in figures))
+    return AveragePrecision(*(None if np.isnan(figure) else float(figure) for figure in figures))
 
 
-def _mean(figures: Sequence[Precision]) -> Precision:
+def _mean(figures: Sequence[AveragePrecision]) -> AveragePrecision:
     """The mean over classes, of each figure over those that have it."""
-    columns = [[asdict(each)[name] for each in figures] for name in Precision.__dataclass_fields__]
+    columns = [[asdict(each)[name] for each in figures] for name in AveragePrecision.__dataclass_fields__]
     known = [[figure for figure in column if figure is not None] for column in columns]
-    return Precision(*(sum(column) / len(column) if column else None for column in known))
+    return AveragePrecision(*(sum(column) / len(column) if column else None for column in known))
