@@ -90,7 +90,7 @@ def _assign(
     cost: NDArray[np.float64], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The assignment with the most allowed pairs, and of those the least total cost (each cost in [0, 2])."""
-    # SciPy comes with Ultralytics; only comparing needs it, so it is imported here.
+    # Only comparing needs SciPy, so it is imported here.
     from scipy.optimize import linear_sum_assignment
 
     forbidden = 2.0 * (min(cost.shape) + 1)  # dearer than any assignment of allowed pairs

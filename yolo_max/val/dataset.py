@@ -148,7 +148,7 @@ def _label(words: list[str], number: int, names: Mapping[int, str]) -> tuple[flo
 
 
 def _load_yaml(path: Path, split: str) -> Dataset:
-    import yaml  # type: ignore[import-untyped]  # comes with Ultralytics
+    import yaml  # type: ignore[import-untyped]
 
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
