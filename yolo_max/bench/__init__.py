@@ -8,6 +8,7 @@
     cold.py       from process start to the first result       host.py      where it was measured
     request.py    what a user asks for                         runner.py    the whole run
     results.py    what it found, as in bench.json              stats.py     samples to figures
+    samples.py    images where there are none at hand
 
 What people look at is made of the results alone, by the modules in ``report``.
 """
