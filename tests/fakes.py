@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.postprocess.decode import anchor_points
-from yolo_max.weights.load import ModelMeta, Weights
+from yolo_max.weights.load import Weights
+from yolo_max.weights.meta import ModelMeta
 
 NAMES = {0: "circle", 1: "square", 2: "star"}
 STRIDES = (8, 16, 32)

@@ -27,8 +27,6 @@ from yolo_max.weights.locate import locate
 from yolo_max.weights.meta import FORMAT_VERSION, ModelMeta
 from yolo_max.wording import some
 
-__all__ = ["ModelMeta", "Weights", "convert", "load_weights", "save_weights"]
-
 MAX_FILE_BYTES = 2 * 1024**3
 ZIP = b"PK\x03\x04"
 HALF_MAX = float(np.finfo(np.float16).max)
