@@ -4,8 +4,7 @@
 
 The module is Ultralytics' own, fused. Its convolutions are replaced one by one; what lies between them,
 split, concat, upsample, add and pooling, stays PyTorch's. Prints how far the results are from the module's
-own, in float32 and in float64, and what both take. Exits with 1 if they do not match, by the rubric of
-`yolo-max compare`.
+own, in float32 and in float64, and what both take. Exits with 1 if the parity rubric does not hold.
 
 The kernels are called through ctypes, on the memory of channels_last tensors. They come as a library of
 their own (tests/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
@@ -30,6 +29,8 @@ from kernel_harness import Kernels, Map, build
 
 from yolo_max import packing
 from yolo_max.algorithm import Algorithm
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.parity.rubric import TensorDifference
 from yolo_max.precision import Precision
 
 
@@ -89,7 +90,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", type=Path, help="an Ultralytics checkpoint; only open those you trust")
+    parser.add_argument("weights", type=Path, help="a .pt or .safetensors file")
     parser.add_argument("--size", type=int, default=640)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
@@ -101,11 +102,7 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     kernels = Kernels(build(folder, None), arguments.threads)
 
-    from ultralytics import YOLO
-
-    theirs = (
-        YOLO(arguments.weights).model.float().eval().fuse(verbose=False).to(memory_format=torch.channels_last)
-    )
+    theirs = TorchEngine(arguments.weights, channels_last=True).module
     ours = copy.deepcopy(theirs)
     print(f"{inject(ours, kernels)} convolutions replaced")
     rng = np.random.default_rng(0)
@@ -120,14 +117,14 @@ def main() -> int:
                 start = time.perf_counter()
                 model(x)
                 times[name].append(time.perf_counter() - start)
-    difference = float((got - reference).abs().max())
-    allowed = 5e-4 * max(1.0, float(reference.abs().max()) / 10)
-    ours_off, theirs_off = (float((y - exact).abs().max()) for y in (got, reference))
-    print(f"raw head: off from PyTorch by {difference:.1e} at most (allowed: {allowed:.1e})")
-    print(f"off from float64: {ours_off:.1e}; PyTorch itself: {theirs_off:.1e}")
+    off = TensorDifference.between("head", got.numpy(), reference.numpy(), exact.numpy())
+    verdict = off.verdict + off.precision_verdict
+    print(f"raw head: off from PyTorch by {off.difference:.1e} at most (allowed: {off.bound:.1e})")
+    print(f"off from float64, root mean square: {off.max_error:.1e}; PyTorch itself: {off.torch_error:.1e}")
     for name, values in times.items():
         print(f"{name}: {np.median(values) * 1e3:.1f} ms (best {min(values) * 1e3:.1f})")
-    return int(difference > allowed)
+    print(verdict)
+    return int(not verdict.holds)
 
 
 if __name__ == "__main__":
