@@ -1,6 +1,6 @@
 """Put annotated images side by side: the picture at the top of README.md.
 
-make demo && python scripts/readme_picture.py runs/demo
+    make demo && python scripts/readme_picture.py runs/demo
 
 The scenes are those of images/ whose shapes the bundled weights all find, and nothing else.
 """

@@ -1,4 +1,4 @@
-"""A long run over many images with a watch on what it takes: memory, files, speed. For docs/reliability.md.
+"""A long run over many images with a watch on what it takes: memory, files, speed.
 
     python scripts/soak.py IMAGES --weights yolov8n --count 20000
 
@@ -29,7 +29,7 @@ PARTS = 10
 
 
 def main() -> None:
-    """Runs, and prints a table and what `docs/reliability.md` quotes."""
+    """Runs over the images, and prints a row for each tenth of them."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
