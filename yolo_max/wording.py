@@ -1,4 +1,4 @@
-"""Putting untrusted values into error messages: short, on one line, whatever they are."""
+"""Putting values into sentences: untrusted ones short and on one line, whatever they are; and counts."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     """The first few of a long list of names."""
     rest = len(names) - limit
     return ", ".join(visible(name[:80]) for name in names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 image``, ``1,200 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def visible(text: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from yolo_max.wording import counted
+
 SINGLE_STREAM = "single-stream"
 OFFLINE = "offline"
 END_TO_END = "end-to-end"
@@ -44,7 +46,7 @@ class Case:
     width: int
 
     def __str__(self) -> str:
-        return f"{self.batch} x {self.height}x{self.width}, {threads_text(self.threads)}"
+        return f"{self.batch} x {self.height}x{self.width}, {counted(self.threads, 'thread')}"
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,3 @@ def by_threads(cases: Iterable[Case]) -> dict[int, list[Case]]:
     for case in cases:
         groups.setdefault(case.threads, []).append(case)
     return groups
-
-
-def threads_text(threads: int) -> str:
-    """``1 thread``, ``2 threads``."""
-    return f"{threads} thread" + "s" * (threads != 1)

@@ -25,6 +25,7 @@ from yolo_max.errors import EngineError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.weights.load import Weights, save_weights
+from yolo_max.wording import counted
 
 PARITY_IMAGES = 4
 STAGE_IMAGES = {False: 32, True: 4}
@@ -216,7 +217,7 @@ class Runner:
     def _stream(self) -> None:
         """Growth over the number of images: a process each, since a peak is never forgotten."""
         for count in GROWTH_IMAGES:
-            self._tick(f"a stream of {count} image{'s' * (count > 1)}")
+            self._tick(f"a stream of {counted(count, 'image')}")
             with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
                 try:
                     speed = worker.call(

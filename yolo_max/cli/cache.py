@@ -12,6 +12,7 @@ from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug
 from yolo_max.cli.options import AsJson
 from yolo_max.errors import UsageError
+from yolo_max.wording import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or clear what is kept between runs.")
 _EXIT_CODES = exit_codes("cache")
@@ -46,4 +47,4 @@ def clear_command(
         raise UsageError(f"there is no kind {kind!r}; take {_KINDS}.")
     typer.echo(f"freed {clear(kind) / 1e6:.1f} MB in {cache_root()}")
     if kind is None and (kept := sum(each.kind == "checkpoints" for each in entries())):
-        typer.echo(f"kept {kept} checkpoint{'s' * (kept != 1)}; `--kind checkpoints` removes them")
+        typer.echo(f"kept {counted(kept, 'checkpoint')}; `--kind checkpoints` removes them")

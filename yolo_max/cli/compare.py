@@ -36,6 +36,7 @@ from yolo_max.cli.options import (
 )
 from yolo_max.cli.progress import counting
 from yolo_max.errors import ExitCode, SourceError, UsageError
+from yolo_max.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -205,7 +206,7 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(f"  {failure}", style="red", markup=False)
     if len(verdict.failures) > 10:
         console.print(f"  and {len(verdict.failures) - 10} more")
-    images = f"{len(comparison.images)} image{'s' * (len(comparison.images) != 1)}"
+    images = counted(len(comparison.images), "image")
     if verdict.holds:
         console.print(f"Parity holds on {images}.", style="bold green")
     else:

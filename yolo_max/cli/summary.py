@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from yolo_max.cli.console import printable, say, stderr, stdout
+from yolo_max.wording import counted
 
 if TYPE_CHECKING:
     from yolo_max.folder.earlier import Record
@@ -77,7 +78,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
             rest = ranked[MOST_CLASSES_SHOWN:]
             table.add_row(f"[dim]{len(rest)} more[/]", str(sum(count.objects for _, count in rest)), "", "")
         console.print(table)
-    parts = [f"{_count(tally.objects, 'object')} in {_count(tally.read, 'image')}"]
+    parts = [f"{counted(tally.objects, 'object')} in {counted(tally.read, 'image')}"]
     if tally.failures:
         parts.append(f"{len(tally.failures)} could not be read")
     if run.resumed:
@@ -86,7 +87,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     left = run.total - tally.images
-    state = "" if run.finished else f"{_count(left, 'image')} left to do; --resume goes on. "
+    state = "" if run.finished else f"{counted(left, 'image')} left to do; --resume goes on. "
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
 
 
@@ -115,7 +116,3 @@ def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, A
             "settings": settings,
         }
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

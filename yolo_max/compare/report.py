@@ -13,6 +13,7 @@ from urllib.parse import quote
 from yolo_max.compare.comparison import DIFFERENCES, PERCENTILES, Comparison, ImageComparison
 from yolo_max.compare.process import NAMES
 from yolo_max.parity.rubric import BOX_BOUND, SCORE_BOUND, TensorDifference
+from yolo_max.wording import counted
 
 PAGE = Path(__file__).with_name("report.html")
 MAX_POINTS = 4000
@@ -75,7 +76,7 @@ def _summary(comparison: Comparison) -> str:
     settings = comparison.settings
     post, (height, width) = settings.postprocess, settings.canvas_size
     return (
-        f"{_count(len(comparison.images), 'image')} through {NAMES[settings.baseline]} and MAX with "
+        f"{counted(len(comparison.images), 'image')} through {NAMES[settings.baseline]} and MAX with "
         f"<code>{escape(settings.weights.path.name)}</code> at {height} × {width}, "
         f"confidence above {post.conf:g}, NMS at IoU {post.iou:g}."
     )
@@ -85,7 +86,7 @@ def _failing(comparison: Comparison) -> str:
     failing = sum(not image.verdict.holds for image in comparison.images)
     if not failing:
         return ""
-    total = _count(len(comparison.images), "image")
+    total = counted(len(comparison.images), "image")
     return f"<p><b>{failing:,} of {total} out of bounds</b>; the worst come first below.</p>"
 
 
@@ -199,7 +200,7 @@ def _layers(layers: Sequence[TensorDifference]) -> str:
     columns = ("layer", "largest value", "difference", "bound", "distance from float64, PyTorch = 1")
     head = "".join(f"<th>{column}</th>" for column in columns)
     table = f'<table class="figures"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    summary = f"<summary><h2>Layers</h2> {_count(len(layers), 'row')}</summary>"
+    summary = f"<summary><h2>Layers</h2> {counted(len(layers), 'row')}</summary>"
     return f'<details class="card below">{summary}<div class="scroll">{table}</div></details>'
 
 
@@ -280,7 +281,3 @@ def _short(value: float) -> str:
     if value == 0 or not 1e-3 <= value < 1e6:
         return f"{value:.1e}" if value else "0"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"

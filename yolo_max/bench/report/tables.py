@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_max.bench.cold import COMMAND
-from yolo_max.bench.plan import PHASES, STAGES, threads_text
+from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures, summarise
 from yolo_max.bench.results import EMPTY, WARM, Participant, Results
+from yolo_max.wording import counted
 
 MARK = "*"
 """Behind the name of an engine that computes in another precision."""
@@ -70,7 +71,7 @@ def label(engine: Participant) -> str:
 def conditions(results: Results) -> str:
     """Batch, size and threads of the base case, in words."""
     height, width = results.plan.imgsz
-    return f"{height}x{width} pixels, {threads_text(results.plan.threads)}"
+    return f"{height}x{width} pixels, {counted(results.plan.threads, 'thread')}"
 
 
 def _engines(results: Results) -> Table:
@@ -220,7 +221,7 @@ def _growth(results: Results, figures: Figures) -> list[Table]:
     if not growth:
         return []
     height, width = results.plan.imgsz
-    threads = threads_text(results.plan.threads)
+    threads = counted(results.plan.threads, "thread")
     axes = (
         ("batch", f"Growth with the batch: images a second, {conditions(results)}"),
         ("imgsz", f"Growth with the image: milliseconds an image, batch 1, {threads}"),
