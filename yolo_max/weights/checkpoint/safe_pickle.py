@@ -2,9 +2,10 @@
 
 PyTorch's weights-only unpickler does the reading, and three things narrow it further. The archive is judged
 first: sizes, no compression, no odd members. Then the pickle is scanned, and every global it names must be
-on the allow-list below; anything else is refused by name, before torch is even imported. Last, the classes
-of Ultralytics and of torch.nn are not loaded at all: a `StandIn` that only holds data takes the place of
-each, so no code of theirs runs, none needs to be installed, and their versions do not matter.
+on the allow-list below; anything else is refused by name, before torch is even imported, and so is a pickle
+that would take forever to read. Last, the classes of Ultralytics and of torch.nn are not loaded at all: a
+`StandIn` that only holds data takes the place of each, so no code of theirs runs, none needs to be installed,
+and their versions do not matter.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 from yolo_max.architecture import REMEDY
 from yolo_max.errors import WeightsError
+from yolo_max.weights.checkpoint.pickle_work import require_little_work
 
 MAX_PICKLE_BYTES = 16 * 1024**2
 MAX_MEMBERS = 50_000
@@ -86,7 +88,9 @@ def load(data: bytes) -> Any:
         WeightsError: It is damaged, or names anything that is not on the allow-list. The message is a
             sentence without its subject, "names os.system, ...": the caller puts the file's name before it.
     """
-    stand_ins = _scan(_pickle_of(data))
+    pickle = _pickle_of(data)
+    stand_ins = _scan(pickle)
+    require_little_work(pickle)
     import torch
 
     registered = [
