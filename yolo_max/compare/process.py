@@ -91,7 +91,7 @@ class EngineProcess:
     A context manager, so that no child outlives its use.
 
     Attributes:
-        name: "MAX" or "PyTorch".
+        name: "MAX", "PyTorch" or "Ultralytics".
         info: What the child says of its engine: imgsz, threads and what else is its own.
     """
 
@@ -117,7 +117,7 @@ class EngineProcess:
         self._channel: IO[str] = os.fdopen(reading)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(writing)],
+                [sys.executable, "-P", "-m", __name__, str(writing)],  # -P: nothing from the folder it runs in
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
@@ -173,7 +173,7 @@ class EngineProcess:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         reason = f"signal {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
-        raise EngineError(f"the process of the {self.name} engine died: {reason}")
+        raise EngineError(f"the process of the {self.name} engine died: {reason.rstrip('.')}.")
 
 
 def _main() -> None:
