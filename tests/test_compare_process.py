@@ -129,6 +129,17 @@ def test_a_child_that_dies(checkpoint: str, images: list[str]) -> None:
             list(outcomes)
 
 
+def test_what_lies_in_the_working_directory_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "numpy", "torch", "yolo_max"):
+        (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WeightsError, match=r"nowhere\.pt"):
+        EngineProcess(Job("torch", "nowhere.pt", []))
+    assert not Path("imported").exists()
+
+
 def test_a_child_that_cannot_start(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "nonsense")
     with pytest.raises(EngineError, match="the PyTorch engine died: "):

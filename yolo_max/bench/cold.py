@@ -89,7 +89,7 @@ class ColdStarts:
             return ColdStart(spec.key, state, phases, worker.call("memory", limit=60)["peak"])
 
     def _command(self, image: Path, state: str) -> ColdStart:
-        command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "detect", str(image)]
+        command = [sys.executable, "-P", "-c", "from yolo_max.cli import main; main()", "detect", str(image)]
         height, width = self._plan.imgsz
         out = self._work / "command"
         options = ["--weights", self._setup.weights, "--imgsz", f"{height},{width}", "--out", str(out)]

@@ -56,6 +56,7 @@ class WorkerProcess:
         self._process = subprocess.Popen(
             [
                 sys.executable,
+                "-P",  # or it would import what lies in the working directory
                 "-m",
                 "yolo_max.bench.worker",
                 str(theirs.fileno()),

@@ -117,7 +117,8 @@ class EngineProcess:
         self._channel: IO[str] = os.fdopen(reading)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, str(writing)],  # -P: nothing from the folder it runs in
+                # -P, or it would import what lies in the working directory, which may come from anywhere.
+                [sys.executable, "-P", "-m", __name__, str(writing)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
