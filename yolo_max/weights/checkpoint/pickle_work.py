@@ -57,7 +57,7 @@ def _work(pickle: bytes) -> int:
     """The work, or what is more than `MAX_WORK`."""
     stack: list[_Value] = []
     below: list[list[_Value]] = []  # the stacks under the marks
-    memo: dict[int, _Value] = {}
+    memo: dict[object, _Value] = {}
     work = 0
     for opcode, argument, _ in pickletools.genops(pickle):
         work += 1
