@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
 SHARED_VARIABLE = "YOLO_MAX_SHARED"
 NO_SHARED = f"{SHARED_VARIABLE} is not set: it names the folder with the COCO weights and photographs"
+NOBODY = 65534
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -31,6 +35,22 @@ def shared() -> Path:
 def coco_weights(shared: Path) -> Path:
     """The COCO checkpoint, `.pt`."""
     return shared / "weights" / "yolov8n.pt"
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> Iterator[Path]:
+    """A folder of a user who may not read and write everything; root becomes that user for the test."""
+    if os.geteuid() != 0:
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp())  # pytest's own folders are root's alone
+    os.chown(folder, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        os.seteuid(0)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
