@@ -51,7 +51,7 @@ def test_the_first_classes_are_told_apart_by_all_eyes(vision: str) -> None:
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_neighbors_are_told_apart_by_all_eyes(vision: str) -> None:
+def test_neighbours_are_told_apart_by_all_eyes(vision: str) -> None:
     colors = [oklab(class_color(class_id), vision) for class_id in range(200)]
     assert min(float(np.linalg.norm(a - b)) for a, b in pairwise(colors)) > 0.05
 

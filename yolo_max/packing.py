@@ -107,7 +107,7 @@ def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[A
 
 
 def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
-    """Packs for the first convolution: the weights of one kernel row, all columns and colours, together.
+    """Packs for the first convolution: the weights of one kernel row, all columns and colors, together.
 
     For bf16 a zero is added where that makes an odd number, so that pairs do not cross kernel rows.
     """

@@ -11,7 +11,7 @@ from numpy.random import Generator
 
 from shapes.canvas import Canvas
 from shapes.outlines import Mask, Points, Window, fill_mask, pose, rotation
-from shapes.textures import flat, random_colour
+from shapes.textures import flat, random_color
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,10 @@ def draw_clutter(rng: Generator, canvas: Canvas, count: int, thickest: float) ->
         CLUTTER[rng.integers(len(CLUTTER))](
             rng, mask, _Spot(start, thickness, max(height, width), canvas.unit)
         )
-        colour = random_colour(rng, (0.0, 0.8), (0.1, 1.0))
+        color = random_color(rng, (0.0, 0.8), (0.1, 1.0))
         x, y, w, h = cv2.boundingRect(mask)
         if w == 0:  # it fell outside the image
             continue
         window = (slice(y, y + h), slice(x, x + w))
-        canvas.blend(window, mask[window], flat(h, w, colour), opacity=rng.uniform(0.5, 1.0))
+        canvas.blend(window, mask[window], flat(h, w, color), opacity=rng.uniform(0.5, 1.0))
         canvas.owner[window][mask[window] >= 128] = 0

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from shapes.canvas import Canvas
 from shapes.clutter import draw_clutter
 from shapes.outlines import OUTLINES, Mask, Points, Window, bounds, fill_mask, pose
-from shapes.textures import TEXTURES, Image, background, flat, paint, random_colour
+from shapes.textures import TEXTURES, Image, background, flat, paint, random_color
 
 CLASS_NAMES = tuple(OUTLINES)
 
@@ -113,21 +113,21 @@ def _draw_shadow(canvas: Canvas, outline: Sequence[Points], radius: float) -> No
 
 
 def _shape_paint(rng: Generator, canvas: Canvas, window: Window, mask: Mask, radius: float) -> Image:
-    """The filling: one colour or a texture of two, in a colour that stands out from what is below."""
+    """The filling: one color or a texture of two, in a color that stands out from what is below."""
     below = np.array(cv2.mean(canvas.image[window], mask)[:3], np.float32)
     for _ in range(8):
-        colour = random_colour(rng, (0.35, 0.95), (0.35, 1.0))
-        if np.linalg.norm(colour - below) > 110:
+        color = random_color(rng, (0.35, 0.95), (0.35, 1.0))
+        if np.linalg.norm(color - below) > 110:
             break
     height, width = mask.shape
     if rng.random() < 0.3:
-        return flat(height, width, colour)
+        return flat(height, width, color)
     # Towards white or black, or to another tone: the shape stays one thing, not two halves.
     target = (np.full(3, 255.0), np.zeros(3), rng.uniform(0, 255, 3))[rng.integers(3)]
-    second = (colour + (target - colour) * rng.uniform(0.2, 0.5)).astype(np.float32)
+    second = (color + (target - color) * rng.uniform(0.2, 0.5)).astype(np.float32)
     texture = TEXTURES[rng.choice(len(TEXTURES), p=(0.35, 0.2, 0.14, 0.07, 0.1, 0.14))]
     # Small shapes get finer textures, or theirs would be flat.
-    return paint(texture(rng, height, width, min(canvas.unit, radius / 30)), [colour, second])
+    return paint(texture(rng, height, width, min(canvas.unit, radius / 30)), [color, second])
 
 
 def _draw_rim(

@@ -1,4 +1,4 @@
-"""Textures for the demo scenes: a field of [0, 1] over the pixels, then a ramp of colours looked up in it.
+"""Textures for the demo scenes: a field of [0, 1] over the pixels, then a ramp of colors looked up in it.
 
 A texture is a function ``(rng, height, width, unit) -> float32 [height, width]``, where `unit` is the length
 in pixels that its stripes, cells and grains are measured in.
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Field = NDArray[np.float32]
-Colour = NDArray[np.float32]  # BGR, 0..255
+Color = NDArray[np.float32]  # BGR, 0..255
 Texture = Callable[[Generator, int, int, float], Field]
 
 
@@ -85,31 +85,31 @@ def clouds(rng: Generator, height: int, width: int, unit: float) -> Field:
 TEXTURES: tuple[Texture, ...] = (gradient, radial, stripes, checker, waves, clouds)
 
 
-def random_colour(rng: Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    """A colour of any hue, its HSV saturation and value (0..1) drawn from the ranges given."""
+def random_color(rng: Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
+    """A color of any hue, its HSV saturation and value (0..1) drawn from the ranges given."""
     hsv = np.array([[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value)]]], np.float32)
-    colour: Colour = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0] * np.float32(255)
-    return colour
+    color: Color = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0] * np.float32(255)
+    return color
 
 
-def paint(field: Field, colours: Sequence[Colour]) -> Image:
-    """Look up a field of [0, 1] in an even ramp through colours: BGR uint8 [H, W, 3]."""
-    stops, levels = np.linspace(0, 255, len(colours)), np.arange(256)
-    ramp = np.stack([np.interp(levels, stops, channel) for channel in np.stack(colours, axis=1)], axis=1)
+def paint(field: Field, colors: Sequence[Color]) -> Image:
+    """Look up a field of [0, 1] in an even ramp through colors: BGR uint8 [H, W, 3]."""
+    stops, levels = np.linspace(0, 255, len(colors)), np.arange(256)
+    ramp = np.stack([np.interp(levels, stops, channel) for channel in np.stack(colors, axis=1)], axis=1)
     index = (field * np.float32(255)).astype(np.uint8)
     painted: Image = cv2.LUT(cv2.merge([index] * 3), ramp.round().astype(np.uint8)[:, None])
     return painted
 
 
-def flat(height: int, width: int, colour: Colour) -> Image:
-    """One colour everywhere: BGR uint8 [H, W, 3]."""
-    return np.full((height, width, 3), colour.round(), np.uint8)
+def flat(height: int, width: int, color: Color) -> Image:
+    """One color everywhere: BGR uint8 [H, W, 3]."""
+    return np.full((height, width, 3), color.round(), np.uint8)
 
 
 def background(rng: Generator, height: int, width: int, unit: float) -> Image:
     """A quiet texture to lie under everything, sometimes two of them mixed."""
     value = (0.08, 0.4) if rng.random() < 0.45 else (0.6, 0.97)
-    first = random_colour(rng, (0.05, 0.6), value)
+    first = random_color(rng, (0.05, 0.6), value)
     # Neighbouring tones, not any two: a background of full contrast would hide the shapes, and hurt the eye.
     second = np.clip(first + rng.uniform(-55, 55, 3), 0, 255).astype(np.float32)
     third = np.clip(second + rng.uniform(-40, 40, 3), 0, 255).astype(np.float32)

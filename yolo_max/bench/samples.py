@@ -12,7 +12,7 @@ SIZES = ((480, 640), (640, 480), (427, 640), (720, 1280))
 
 
 def draw_samples(folder: Path, seed: int = 0) -> list[Path]:
-    """Writes a few JPEG files: smooth colour, texture like that of photographs, and some shapes.
+    """Writes a few JPEG files: smooth color, texture like that of photographs, and some shapes.
 
     Args:
         folder: Where; made if absent.
@@ -32,8 +32,8 @@ def draw_samples(folder: Path, seed: int = 0) -> list[Path]:
         image = np.clip(image + texture, 0, 255).astype(np.uint8)
         for _ in range(6):
             centre = (int(rng.integers(width)), int(rng.integers(height)))
-            colour = tuple(int(c) for c in rng.integers(0, 256, 3))
-            cv2.circle(image, centre, int(rng.integers(15, 90)), colour, -1, cv2.LINE_AA)
+            color = tuple(int(c) for c in rng.integers(0, 256, 3))
+            cv2.circle(image, centre, int(rng.integers(15, 90)), color, -1, cv2.LINE_AA)
         path = folder / f"sample{number}.jpg"
         cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, 92])
         paths.append(path)

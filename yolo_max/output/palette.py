@@ -1,4 +1,4 @@
-"""One color for each class: the same every time, and apart from its neighbors for every kind of eyes.
+"""One color for each class: the same every time, and apart from its neighbours for every kind of eyes.
 
 The first seven are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), chosen to be told apart with
 any color blindness. After them hues go round by the golden angle in OKLCH

@@ -12,7 +12,7 @@ from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import conditions, label
 from yolo_max.bench.results import EMPTY, WARM, Results
 
-COLOURS = {
+COLORS = {
     "max": "#e4572e",
     "max-bf16": "#f4a259",
     "max-stock": "#a9745b",
@@ -32,7 +32,7 @@ class Bar:
     """One bar, with the values it stands for as dots and a whisker up to ``high``."""
 
     label: str
-    colour: str
+    color: str
     value: float
     high: float | None = None
     dots: Sequence[float] = ()
@@ -74,7 +74,7 @@ class Line:
     """One engine's points, ascending in x."""
 
     label: str
-    colour: str
+    color: str
     points: Sequence[Point]
 
 
@@ -121,7 +121,7 @@ def _has_data(chart: Chart) -> bool:
 
 def _single_stream(results: Results, figures: Figures) -> Bars:
     bars = [
-        Bar(_label(results, key), _colour(key), each["p50"], each["p90"], each["round_medians"])
+        Bar(_label(results, key), _color(key), each["p50"], each["p90"], each["round_medians"])
         for key, each in _ordered(results, figures["single_stream"])
     ]
     title = f"Single-stream: median, rounds, 90th percentile ({conditions(results)})"
@@ -132,7 +132,7 @@ def _rounds(results: Results, figures: Figures) -> Lines:
     lines = [
         Line(
             _label(results, key),
-            _colour(key),
+            _color(key),
             [Point(i, y, y, y) for i, y in enumerate(each["round_medians"], start=1)],
         )
         for key, each in _ordered(results, figures["single_stream"])
@@ -169,7 +169,7 @@ def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
 
 def _memory(results: Results, figures: Figures) -> Bars:
     bars = [
-        Bar(_label(results, key), _colour(key), each[WARM]["peak_mib"])
+        Bar(_label(results, key), _color(key), each[WARM]["peak_mib"])
         for key, each in _ordered(results, figures["cold_start"])
         if WARM in each and each[WARM]["peak_mib"] is not None
     ]
@@ -192,7 +192,7 @@ def _growth(results: Results, figures: Figures) -> list[Chart]:
         Point(each["images"], each["peak_mib"], each["peak_mib"], each["peak_mib"])
         for each in growth["images"]
     ]
-    line = Line(_label(results, "max"), _colour("max"), peaks)
+    line = Line(_label(results, "max"), _color("max"), peaks)
     made.append(Lines("growth-images", "Peak memory of a stream", "images", "MiB", [line]))
     return made
 
@@ -208,7 +208,7 @@ def _curves(
     lines = [
         Line(
             _label(results, key),
-            _colour(key),
+            _color(key),
             [
                 Point(float(x.partition("x")[0]), each["median"], each["low"], each["high"])
                 for x, each in curve.items()
@@ -228,5 +228,5 @@ def _label(results: Results, key: str) -> str:
     return next((label(each) for each in results.engines if each.key == key), key)
 
 
-def _colour(key: str) -> str:
-    return COLOURS.get(key, OTHER)
+def _color(key: str) -> str:
+    return COLORS.get(key, OTHER)

@@ -54,10 +54,10 @@ def write(charts: list[Chart], folder: Path) -> list[Path]:
 
 def _bars(axes: Any, chart: Bars) -> None:
     for i, bar in enumerate(chart.bars):
-        axes.barh(i, bar.value, color=bar.colour, height=0.6)
+        axes.barh(i, bar.value, color=bar.color, height=0.6)
         reach = max(bar.value, bar.high or 0, *bar.dots, 0)
         if bar.high is not None:
-            axes.plot([bar.value, bar.high], [i, i], color=bar.colour, marker="|")
+            axes.plot([bar.value, bar.high], [i, i], color=bar.color, marker="|")
         axes.plot(bar.dots, [i] * len(bar.dots), "o", color="black", markersize=3, alpha=0.6)
         axes.annotate(number(bar.value), (reach, i), xytext=(8, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(chart.bars)), [bar.label for bar in chart.bars])
@@ -65,10 +65,10 @@ def _bars(axes: Any, chart: Bars) -> None:
 
 def _stacks(axes: Any, chart: Stacks) -> None:
     starts = [0.0] * len(chart.stacks)
-    for part, colour in zip(chart.parts, [*PARTS, OTHER], strict=False):
+    for part, color in zip(chart.parts, [*PARTS, OTHER], strict=False):
         widths = [values.get(part, 0.0) for _, values in chart.stacks]
         if any(widths):
-            axes.barh(range(len(widths)), widths, left=starts, color=colour, height=0.6, label=part)
+            axes.barh(range(len(widths)), widths, left=starts, color=color, height=0.6, label=part)
         starts = [start + width for start, width in zip(starts, widths, strict=True)]
     for i, total in enumerate(starts):
         axes.annotate(number(total), (total, i), xytext=(6, 0), textcoords="offset points", va="center")
@@ -83,7 +83,7 @@ def _lines(axes: Any, chart: Lines) -> None:
         y = [point.y for point in line.points]
         below = [max(0.0, point.y - point.low) for point in line.points]
         above = [max(0.0, point.high - point.y) for point in line.points]
-        axes.errorbar(x, y, yerr=(below, above), color=line.colour, marker="o", label=line.label)
+        axes.errorbar(x, y, yerr=(below, above), color=line.color, marker="o", label=line.label)
     axes.set_xticks(range(len(places)), [number(place) for place in places])
     axes.set_xlabel(chart.x_unit)
     axes.set_ylabel(chart.unit)

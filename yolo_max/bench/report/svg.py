@@ -1,6 +1,6 @@
 """Charts as SVG, written by hand: no library, no script, readable in light and in dark.
 
-Classes give text and grid the colours of the page; what belongs to an engine has the engine's own colour.
+Classes give text and grid the colors of the page; what belongs to an engine has the engine's own color.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def _bars(chart: Bars) -> str:
         rows.append(
             f"<g><title>{_text(bar.label)}: {number(bar.value)} {chart.unit}</title>"
             f'{_row_label(bar.label, y)}<rect x="{LEFT}" y="{y}" width="{end - LEFT:.1f}" height="20" rx="3" '
-            f'fill="{bar.colour}"/>'
+            f'fill="{bar.color}"/>'
         )
         reach = bar.value
         if bar.high is not None:
             reach = max(reach, bar.high)
             high = _x(bar.high, marks)
             rows.append(
-                f'<path d="M{end:.1f} {y + 10}H{high:.1f}M{high:.1f} {y + 5}v10" stroke="{bar.colour}" '
+                f'<path d="M{end:.1f} {y + 10}H{high:.1f}M{high:.1f} {y + 5}v10" stroke="{bar.color}" '
                 'stroke-width="2" fill="none"/>'
             )
         for dot in bar.dots:
@@ -77,7 +77,7 @@ def _bars(chart: Bars) -> str:
 def _stacks(chart: Stacks) -> str:
     marks = ticks(max(sum(values.values()) for _, values in chart.stacks))
     used = [part for part in chart.parts if any(part in values for _, values in chart.stacks)]
-    colours = dict(zip(chart.parts, [*PARTS, OTHER], strict=False))
+    colors = dict(zip(chart.parts, [*PARTS, OTHER], strict=False))
     rows = []
     for i, (name, values) in enumerate(chart.stacks):
         y = 20 + i * ROW
@@ -88,7 +88,7 @@ def _stacks(chart: Stacks) -> str:
             value = values.get(part, 0.0)
             x, width = _x(start, marks), _x(value, marks) - LEFT
             rows.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" fill="{colours[part]}"><title>'
+                f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="20" fill="{colors[part]}"><title>'
                 f"{_text(name)}, {part}: {number(value)} {chart.unit}, {value / total:.0%}</title></rect>"
             )
             share = f"{value / total:.0%}"
@@ -96,7 +96,7 @@ def _stacks(chart: Stacks) -> str:
                 rows.append(f'<text x="{x + width / 2:.1f}" y="{y + 14}" class="in">{share}</text>')
             start += value
         rows.append(f'<text x="{_x(total, marks) + 8:.1f}" y="{y + 14}">{number(total)}</text></g>')
-    legend = _legend([(part, colours[part]) for part in used]) if len(used) > 1 else ""
+    legend = _legend([(part, colors[part]) for part in used]) if len(used) > 1 else ""
     return _framed(chart, marks, len(chart.stacks), rows, legend)
 
 
@@ -120,15 +120,15 @@ def _lines(chart: Lines) -> str:
     for line in chart.lines:
         spots = [place(point.x, point.y) for point in line.points]
         path = "".join(f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" for a, b in pairwise(spots))
-        parts.append(f'<path d="{path}" stroke="{line.colour}" stroke-width="2.5" fill="none"/>')
+        parts.append(f'<path d="{path}" stroke="{line.color}" stroke-width="2.5" fill="none"/>')
         for point, (x, y) in zip(line.points, spots, strict=True):
             low, high = place(point.x, point.low)[1], place(point.x, point.high)[1]
             title = f"{_text(line.label)}, {number(point.x)} {chart.x_unit}: {number(point.y)} {chart.unit}"
             parts.append(
-                f'<g><title>{title}</title><path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{line.colour}"/>'
-                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{line.colour}"/></g>'
+                f'<g><title>{title}</title><path d="M{x:.1f} {low:.1f}V{high:.1f}" stroke="{line.color}"/>'
+                f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{line.color}"/></g>'
             )
-    legend = _legend([(line.label, line.colour) for line in chart.lines])
+    legend = _legend([(line.label, line.color) for line in chart.lines])
     axis = f'<text x="{(LEFT + right) / 2}" y="{bottom + 38}" class="mid soft">{_text(chart.x_unit)}</text>'
     unit = f'<text x="{LEFT - 8}" y="8" class="end soft">{_text(chart.unit)}</text>'
     return _svg(chart.title, bottom + 50, [*parts, axis, unit], legend)
@@ -162,14 +162,14 @@ def _svg(title: str, height: float, parts: Iterable[str], legend: str) -> str:
 def _legend(entries: Sequence[tuple[str, str]]) -> str:
     parts: list[str] = []
     x, line = float(WIDTH), -1
-    for name, colour in entries:
+    for name, color in entries:
         width = 24 + CHARACTER * len(name) + 14
         if x + width > WIDTH:
             x, line = float(LEFT) - 40, line + 1
             parts.append("<!--line-->")
         y = 4 + 22 * line
         parts.append(
-            f'<rect x="{x:.0f}" y="{y}" width="12" height="12" rx="3" fill="{colour}"/>'
+            f'<rect x="{x:.0f}" y="{y}" width="12" height="12" rx="3" fill="{color}"/>'
             f'<text x="{x + 18:.0f}" y="{y + 10}">{_text(name)}</text>'
         )
         x += width
