@@ -10,11 +10,12 @@ from typing import Any
 from yolo_max import __version__
 from yolo_max.architecture import Architecture, parse_architecture
 from yolo_max.errors import WeightsError
+from yolo_max.options import MAX_IMGSZ
 from yolo_max.wording import shorten, visible
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
-MIN_IMGSZ, MAX_IMGSZ = 32, 8192
+MIN_IMGSZ = 32
 MAX_NAME_LENGTH = 256
 
 
