@@ -121,7 +121,7 @@ class Detector:
         self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
         self.postprocess = Postprocess(
             meta.names,
-            strides=tuple(meta.strides),
+            strides=meta.strides,
             reg_max=meta.reg_max,
             conf=conf,
             iou=iou,

@@ -190,7 +190,7 @@ class Runner:
                     reference["f32"],
                     reference["f64"],
                     self.plan.imgsz,
-                    tuple(meta.strides),
+                    meta.strides,
                     meta.reg_max,
                 )
 

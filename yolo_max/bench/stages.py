@@ -43,7 +43,7 @@ def run(
         Milliseconds by stage, for each image.
     """
     meta = load_weights(weights).meta
-    postprocess = Postprocess(meta.names, strides=tuple(meta.strides), reg_max=meta.reg_max)
+    postprocess = Postprocess(meta.names, strides=meta.strides, reg_max=meta.reg_max)
     out.mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> dict[str, float]:

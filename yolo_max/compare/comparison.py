@@ -81,7 +81,7 @@ class Settings:
         }
         return Postprocess(
             meta.names,
-            strides=tuple(meta.strides),
+            strides=meta.strides,
             reg_max=meta.reg_max,
             classes=parse_classes(options.get("classes"), meta.names),
             **known,
@@ -288,6 +288,6 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
 
 def _runs(paths: Sequence[str], settings: Settings) -> Iterator[Sequence[str]]:
     meta = settings.weights.meta
-    anchors = len(anchor_points(settings.canvas_size, tuple(meta.strides))[0])
+    anchors = len(anchor_points(settings.canvas_size, meta.strides)[0])
     length = max(1, HEAD_BYTES // (2 * 4 * anchors * (4 * meta.reg_max + meta.nc)))
     return (paths[start : start + length] for start in range(0, len(paths), length))
