@@ -145,6 +145,7 @@ def test_a_manifest_of_somebody_else_is_not_overwritten(other: Path, tmp_path: P
         lambda here: "away/mine.jpg",  # through a link that leads out
         lambda here: 3,
         lambda here: None,
+        lambda root: "a\0b/c.jpg",  # no name at all
     ],
 )
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, listed: Callable[[Path], Any]) -> None:

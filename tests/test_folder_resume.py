@@ -112,6 +112,8 @@ def test_resume_where_nothing_is_begins(photos: Path, tmp_path: Path) -> None:
     [
         lambda out: (out / "detections.jsonl").open("ab").write(b'{"path": "half a li'),  # cut off by a crash
         lambda out: (out / "detections.jsonl").open("ab").write(b"\0" * 4096),  # a block never written
+        lambda out: (out / "detections.jsonl").open("ab").write(b"[" * 100_000 + b"\n"),  # not ours at all
+        lambda out: (out / "detections.jsonl").open("ab").write(b'{"boxes": []}\n'),  # of no image
         lambda out: os.truncate(out / "detections.jsonl", (out / "detections.jsonl").stat().st_size - 1),
         lambda out: (out / "21.png").unlink(),  # a result that was deleted
         lambda out: (out / "sub" / "20.png").write_bytes(b""),  # or did not survive a power cut
@@ -176,7 +178,9 @@ def test_an_unfinished_run_is_not_overwritten_by_mistake(photos: Path, tmp_path:
     require_harmless(tmp_path / "out", resume=False, overwrite=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"settings": 1, "finished": true}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"settings": 1, "finished": true}', b"\xff", b"[" * 10**5]
+)
 def test_a_run_file_of_something_else(photos: Path, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_bytes(content)

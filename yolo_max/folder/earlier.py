@@ -116,7 +116,7 @@ def read_run(folder: Path) -> EarlierRun | None:
         return None
     except OSError as error:
         raise OutputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise OutputError(f"{path} was not written by yolo-max; choose another folder with --out.")
 
@@ -160,7 +160,8 @@ def results_of(folder: Path) -> set[Path]:
     for record, _ in read_lines(folder):
         listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
     root = folder.resolve()
-    return {path for path in (folder / name for name in listed) if path.parent.resolve().is_relative_to(root)}
+    named = (folder / name for name in listed if "\0" not in name)
+    return {path for path in named if path.parent.resolve().is_relative_to(root)}
 
 
 def remove_results(folder: Path) -> None:
@@ -199,6 +200,6 @@ def _decode(line: bytes) -> Record | None:
         return None
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and isinstance(record.get("path"), str) else None
