@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import NAMES, FakeEngine, fake_weights, write_image
+from image_files import scene, with_orientation
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -48,6 +49,15 @@ def test_every_kind_of_image_gives_the_same_detections(tmp_path: Path) -> None:
     assert expected.image_size == (40, 60)
     for image in (str(path), bgr, Image.open(path), path.read_bytes()):
         assert detect(image) == expected
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_boxes_are_in_the_frame_that_is_displayed(tmp_path: Path, orientation: int) -> None:
+    """However a camera was held: the file's own pixels lie eight ways round, and are found to be the same."""
+    (tmp_path / "a.png").write_bytes(with_orientation(scene(48, 64), "PNG", orientation))
+    found = detector()(tmp_path / "a.png")
+    assert found.image_size == (48, 64)
+    assert found == detector()(scene(48, 64))
 
 
 def test_an_unreadable_image_is_an_error_that_names_it(folder: list[Path]) -> None:

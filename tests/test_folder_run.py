@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 from fakes import FakeEngine, fake_weights, read_tree, write_image
+from image_files import scene, with_orientation
 
 from yolo_max.detections import Detections
 from yolo_max.detector import Detector
@@ -118,13 +119,36 @@ def test_unreadable_files_are_recorded_and_the_rest_is_done(photos: Path, tmp_pa
     (photos / "nowhere.jpg").symlink_to("gone")
     (photos / "loop").symlink_to(photos)
     os.mkfifo(photos / "fifo.jpg")
+    (photos / "endless.jpg").symlink_to("/dev/zero")
+    (photos / "terminal.jpg").symlink_to("/dev/ptmx")
     run = run_folder(photos, tmp_path / "out")
     assert run.finished
     failed = {Path(record["path"]).name for record in records(tmp_path / "out") if "error" in record}
-    assert failed == {"empty.jpg", "text.png", "cut.jpg", "nowhere.jpg", "fifo.jpg"}
+    assert failed == {
+        *("empty.jpg", "text.png", "cut.jpg", "nowhere.jpg", "fifo.jpg", "endless.jpg", "terminal.jpg")
+    }
     assert {Path(path).name for path, _ in run.tally.failures} == failed
-    assert run.tally.images == 6 + 5
+    assert run.tally.images == 6 + 7
     assert not {str(path) for path in read_tree(tmp_path / "out")} & failed
+
+
+def test_what_one_may_not_read_is_recorded(nobody: Path) -> None:
+    for i, name in enumerate(["a.jpg", "b.jpg", "locked/c.jpg", "open/d.jpg"]):
+        write_image(nobody / "photos" / name, i)
+    (nobody / "photos/a.jpg").chmod(0)
+    (nobody / "photos/locked").chmod(0)
+    try:
+        run = run_folder(nobody / "photos", nobody / "out")
+    finally:
+        (nobody / "photos/locked").chmod(0o700)
+    assert run.finished
+    errors = {Path(record["path"]).name: record.get("error") for record in records(nobody / "out")}
+    assert errors == {
+        "locked": "it cannot be read (Permission denied)",
+        "a.jpg": "it cannot be opened (Permission denied)",
+        "b.jpg": None,
+        "d.jpg": None,
+    }
 
 
 def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) -> None:
@@ -335,6 +359,19 @@ def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> 
     assert run.tally.images == 1000
     assert peaks[-1] - peaks[0] < 10  # MiB, over 800 images of 90 kB each
     assert max(descriptors) - min(descriptors) <= 4  # those under way at the moment
+
+
+def test_what_is_written_lies_as_it_is_displayed(tmp_path: Path) -> None:
+    """The annotated image is turned upright and says no more that it is to be turned."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(with_orientation(scene(48, 64), "JPEG", 6, quality=95))
+    run_folder(tmp_path / "in", tmp_path / "out")
+    stored = cv2.imread(str(tmp_path / "out" / "a.jpg"), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    displayed = cv2.imread(str(tmp_path / "out" / "a.jpg"))
+    assert stored is not None
+    assert displayed is not None
+    assert stored.shape == displayed.shape == (48, 64, 3)
+    assert records(tmp_path / "out")[0]["image_size"] == [48, 64]
 
 
 def test_pixels_of_the_original_are_drawn_on(photos: Path, tmp_path: Path) -> None:
