@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_cli import make_engine
 from fakes import fake_weights, read_tree, write_image
+from fuzz_images import mutant
+from image_files import files_of, scene
 
 from yolo_max.cli import run
 from yolo_max.cpu import available_threads
-from yolo_max.errors import ExitCode
+from yolo_max.errors import ExitCode, ImageError
+from yolo_max.images.read import decode
 
 UNUSED = {"torch", "torchvision", "ultralytics", "matplotlib", "scipy", "pandas", "onnxruntime", "openvino"}
 FAKE_CLI = [sys.executable, str(Path(__file__).with_name("fake_cli.py"))]
@@ -135,6 +140,38 @@ def test_large_images_are_refused_on_request(photos: Path, capsys: pytest.Captur
     assert failure["path"] == "photos/large.png"
     assert "300 x 200 pixels are more than the limit of 59,999" in failure["error"]
     assert run([*arguments[:-1], "60000"]) == ExitCode.OK
+
+
+def limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
+
+
+def test_hundreds_of_damaged_files_are_hundreds_of_records(tmp_path: Path) -> None:
+    """Seeded mutants of every format, by the whole command: no crash, no hang, nothing lost, exit code 7."""
+    rng = np.random.default_rng(0)
+    files = list(files_of(scene(24, 32)).values())
+    readable: dict[str, list[int] | None] = {}
+    (tmp_path / "mutants").mkdir()
+    for number in range(600):
+        data = mutant(files[number % len(files)], files[rng.integers(len(files))], rng)
+        path = Path("mutants") / f"{number:03}.jpg"  # most of them mislabelled, too
+        path.write_bytes(data)
+        try:
+            readable[str(path)] = list(decode(data, max_pixels=4_000_000).shape[:2])
+        except ImageError:
+            readable[str(path)] = None
+    command = [*FAKE_CLI, "detect", "mutants", "-o", "out", "--no-times", "--max-pixels", "4000000", "--json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, preexec_fn=limit_memory
+    )
+    assert done.returncode == ExitCode.SOME_IMAGES_FAILED
+    assert "Traceback" not in done.stderr  # libjpeg has its own words there
+    records = [json.loads(line) for line in Path("out/detections.jsonl").read_text().splitlines()]
+    assert {record["path"]: record.get("image_size") for record in records} == readable
+    assert len(records) == 600
+    assert all(record["error"] for record in records if readable[record["path"]] is None)
+    assert 60 < sum(size is None for size in readable.values()) < 540
+    assert json.loads(done.stdout)["failed"] == sum(size is None for size in readable.values())
 
 
 def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
@@ -528,6 +565,23 @@ def test_the_installed_command(photos: Path, tmp_path: Path, demo_weights: Path)
         assert line.startswith("Error: ")
         assert message in line
         assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("engine", ["max", "torch"])
+def test_code_that_lies_among_the_images_is_not_run(
+    photos: Path, demo_weights: Path, tmp_path: Path, engine: str
+) -> None:
+    """The working directory and the input folder may both have come from anywhere."""
+    modules = ["numpy", "cv2", "yaml", "typer", "rich", "PIL", "max", "mojo", "torch", "ultralytics", "scipy"]
+    modules += ["yolo_max", "json", "sitecustomize", "usercustomize", "conftest"]
+    for folder in (tmp_path, photos):
+        for module in modules:
+            (folder / f"{module}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    (photos / ".env").write_text("PYTHONPATH=.\n")
+    options = ["-w", str(demo_weights), "--engine", engine, "--imgsz", "320", "-o", "out"]
+    done = installed("detect", "photos", *options)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "executed").exists()
 
 
 def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path]) -> None:
