@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ SHARED_VARIABLE = "YOLO_MAX_SHARED"
 NO_SHARED = f"{SHARED_VARIABLE} is not set: it names the folder with the COCO weights and photographs"
 NOBODY = 65534
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("yolo_max", deadline=None)  # the machine may be busy
+hypothesis.settings.load_profile("yolo_max")
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ def fresh(place: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=place))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.lists(st.tuples(paths, found() | words, times), max_size=4))
 def test_every_record_comes_back_from_one_line(place: Path, data: list[Any]) -> None:
     records = [
@@ -88,7 +88,7 @@ def test_every_record_comes_back_from_one_line(place: Path, data: list[Any]) -> 
             assert back.confidence.tobytes() == outcome.confidence.tobytes()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(names=st.lists(paths, min_size=1, max_size=4), cut=st.floats(0, 1), junk=st.binary(max_size=20))
 def test_cut_anywhere_it_gives_the_records_that_are_whole(
     place: Path, names: list[str], cut: float, junk: bytes

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -122,6 +124,7 @@ def test_wrong_arrays_are_refused(image: np.ndarray) -> None:
 
 
 sides = st.integers(1, 3000)
+strided = st.integers(1, 40).map(lambda n: n * 32)
 
 
 @given(height=sides, width=sides, canvas_height=st.integers(1, 1300), canvas_width=st.integers(1, 1300))
@@ -141,24 +144,49 @@ def test_the_image_lies_inside_the_canvas_and_touches_it(
     assert min(sum(margin) for margin in margins) == 0
 
 
+@pytest.mark.parametrize("rect", [False, True])
 @given(
-    height=sides,
-    width=sides,
-    imgsz=st.integers(1, 40).map(lambda n: n * 32),
+    image_size=st.tuples(sides, sides),
+    canvas_size=st.tuples(strided, strided),  # height and width by themselves
     corners=st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4),
 )
-def test_boxes_survive_the_round_trip(height: int, width: int, imgsz: int, corners: list[float]) -> None:
-    geometry = Letterbox.fit((height, width), (imgsz, imgsz))
+def test_boxes_survive_the_round_trip(
+    rect: bool, image_size: tuple[int, int], canvas_size: tuple[int, int], corners: list[float]
+) -> None:
+    height, width = image_size
+    fit = partial(Letterbox.fit_rect, stride=32) if rect else Letterbox.fit
+    geometry = fit(image_size, canvas_size)
     x1, x2 = sorted(corners[0::2])
     y1, y2 = sorted(corners[1::2])
     box = np.array([[x1 * width, y1 * height, x2 * width, y2 * height]], np.float32)
     back = geometry.to_image(geometry.to_canvas(box))
     # float32 carries 24 bits; a canvas coordinate is scaled back by 1/gain.
     gain = np.array([geometry.resized_size[1] / width, geometry.resized_size[0] / height] * 2)
-    np.testing.assert_allclose(back, box, rtol=0, atol=float((imgsz / gain).max()) * 2**-21)
+    canvas = np.array([*geometry.canvas_size[::-1]] * 2)
+    assert (np.abs(back - box) <= canvas / gain * 2**-21).all()
 
 
-@settings(max_examples=40, deadline=None)
+@given(
+    image_size=st.tuples(sides, sides),
+    canvas_size=st.tuples(strided, strided),
+    corners=st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4),
+)
+def test_boxes_on_the_canvas_survive_it_too(
+    image_size: tuple[int, int], canvas_size: tuple[int, int], corners: list[float]
+) -> None:
+    """Those that lie on the image; what lies on the padding is cut off."""
+    geometry = Letterbox.fit(image_size, canvas_size)
+    (rows, columns), top, left = geometry.resized_size, geometry.pad_top, geometry.pad_left
+    x1, x2 = sorted(corners[0::2])
+    y1, y2 = sorted(corners[1::2])
+    box = np.array([[left + x1 * columns, top + y1 * rows, left + x2 * columns, top + y2 * rows]], np.float32)
+    there = geometry.to_image(box)
+    assert (there >= 0).all()
+    assert (there <= np.array([image_size[1], image_size[0]] * 2)).all()
+    np.testing.assert_allclose(geometry.to_canvas(there), box, rtol=0, atol=max(canvas_size) * 2**-21)
+
+
+@settings(max_examples=40)
 @given(height=st.integers(1, 200), width=st.integers(1, 200), side=st.integers(1, 8).map(lambda n: n * 32))
 def test_padding_is_gray_and_everything_else_is_the_image(height: int, width: int, side: int) -> None:
     canvas, geometry = letterbox(np.zeros((height, width, 3), np.uint8), (side, side))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ultralytics.nn.modules.block import DFL
 from ultralytics.utils.nms import non_max_suppression
@@ -262,3 +262,23 @@ def test_a_broken_network_is_an_error_and_not_an_empty_image(value: float) -> No
     head[:, :64] = value
     with pytest.raises(EngineError, match="not finite"):
         Postprocess(NAMES)(head, IMAGE)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), iou=st.sampled_from([0.0, 0.3, 0.45, 0.7, 1.0]))
+def test_only_boxes_of_one_class_suppress_each_other(seed: int, iou: float) -> None:
+    head = random_head(seed, classes=3)
+    names = {0: "a", 1: "b", 2: "c"}
+    found = Postprocess(names, conf=0.1, iou=iou, max_det=5000)(head, IMAGE)
+    for class_id in names:
+        alone = Postprocess(names, conf=0.1, iou=iou, max_det=5000, classes=[class_id])(head, IMAGE)
+        assert alone == found[found.class_id == class_id]
+        inside = alone[(alone.xyxy > 0).all(axis=1) & (alone.xyxy < (100, 90, 100, 90)).all(axis=1)]  # uncut
+        left, top, right, bottom = inside.xyxy.T
+        width = np.minimum.outer(right, right) - np.maximum.outer(left, left)
+        height = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
+        both = width.clip(0) * height.clip(0)
+        area = (right - left) * (bottom - top)
+        overlap = both / np.maximum(np.add.outer(area, area) - both, 1e-9)
+        np.fill_diagonal(overlap, 0)
+        assert (overlap <= iou + 1e-3).all()  # float32, and classes moved apart cost a few of its bits

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
+from random import Random
 
 import numpy as np
 import pytest
@@ -15,17 +17,17 @@ from yolo_max.postprocess.nms import nms
 Set = tuple[np.ndarray, np.ndarray]
 
 
+def iou(a: np.ndarray, b: np.ndarray) -> np.float32:
+    zero = np.float32(0)
+    width = max(min(a[2], b[2]) - max(a[0], b[0]), zero)
+    height = max(min(a[3], b[3]) - max(a[1], b[1]), zero)
+    area_a, area_b = (box[2:] - box[:2] for box in (a, b))
+    union = area_a[0] * area_a[1] + area_b[0] * area_b[1] - width * height
+    return np.float32(width * height / union) if union > 0 else zero
+
+
 def oracle(xyxy: np.ndarray, confidence: np.ndarray, threshold: float) -> list[int]:
     """The definition, one pair at a time, in float32."""
-
-    def iou(a: np.ndarray, b: np.ndarray) -> np.float32:
-        zero = np.float32(0)
-        width = max(min(a[2], b[2]) - max(a[0], b[0]), zero)
-        height = max(min(a[3], b[3]) - max(a[1], b[1]), zero)
-        area_a, area_b = (box[2:] - box[:2] for box in (a, b))
-        union = area_a[0] * area_a[1] + area_b[0] * area_b[1] - width * height
-        return np.float32(width * height / union) if union > 0 else zero
-
     kept: list[int] = []
     for index in sorted(range(len(xyxy)), key=lambda i: (-confidence[i], i)):
         if all(iou(xyxy[better], xyxy[index]) <= np.float32(threshold) for better in kept):
@@ -144,19 +146,38 @@ def test_nothing_in_nothing_out() -> None:
     assert nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), 0.7).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 80), threshold=st.floats(0, 1))
-def test_invariants(seed: int, count: int, threshold: float) -> None:
-    rng = np.random.default_rng(seed)
-    boxes, confidence = KINDS[seed % len(KINDS)](rng, count)
+def _arrays(rows: list[tuple[int, int, int, int, int]]) -> Set:
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return np.hstack([table[:, :2], table[:, :2] + table[:, 2:4]]), table[:, 4] / 8
+
+
+seeded = st.builds(
+    lambda seed, kind, count: kind(np.random.default_rng(seed), count),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(KINDS),
+    st.integers(0, 80),
+)
+drawn = st.lists(st.tuples(*[st.integers(0, 9)] * 4, st.integers(0, 8)), max_size=20).map(_arrays)
+
+
+@settings(max_examples=150)
+@given(
+    candidates=seeded | drawn, threshold=st.floats(0, 1, width=32), random=st.randoms(use_true_random=False)
+)
+def test_invariants(candidates: Set, threshold: float, random: Random) -> None:
+    boxes, confidence = candidates
+    count = len(boxes)
     kept = nms(boxes, confidence, threshold)
+    assert kept.tolist() == oracle(boxes, confidence, threshold)
+    assert set(kept.tolist()) <= set(range(count))
     assert len(set(kept.tolist())) == len(kept)
     assert (np.diff(confidence[kept]) <= 0).all()
-    assert kept[0] == np.argmax(confidence)  # the best box always survives
+    assert count == 0 or kept[0] == np.argmax(confidence)  # the best box always survives
+    assert all(iou(boxes[a], boxes[b]) <= threshold for a, b in combinations(kept, 2))
     # What survived survives again, and all of it.
     assert nms(boxes[kept], confidence[kept], threshold).tolist() == list(range(len(kept)))
     # The order in which the candidates come does not matter, ties apart.
     if len(set(confidence.tolist())) == count:
-        shuffle = rng.permutation(count)
+        shuffle = np.array(random.sample(range(count), count), np.int64)
         again = shuffle[nms(boxes[shuffle], confidence[shuffle], threshold)]
         assert again.tolist() == kept.tolist()
