@@ -79,7 +79,7 @@ def test_any_size_of_image(size: tuple[int, int]) -> None:
     assert has(annotated, class_color(0)).any()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     height=st.integers(1, 400),
     width=st.integers(1, 400),

@@ -154,7 +154,7 @@ def _crowded_heads(draw: st.DrawFn) -> tuple[np.ndarray, np.random.Generator]:
     return head, rng
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     _crowded_heads(),
     st.sampled_from([False, True]),
@@ -174,7 +174,7 @@ def test_no_rounding_overturns_a_sure_call(
         assert list(fates.missing(found, "it", MATCH_IOU, CONFIDENCE_BOUND)) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_crowded_heads())
 def test_without_a_margin_nothing_but_ties_is_open(drawn: tuple[np.ndarray, np.random.Generator]) -> None:
     head, _ = drawn

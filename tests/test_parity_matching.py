@@ -71,7 +71,7 @@ def test_measures_each_pair() -> None:
 _boxes = st.lists(st.tuples(*[st.integers(0, 8)] * 2, st.integers(1, 9)), max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_boxes, _boxes)
 def test_is_the_best_of_all_assignments(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
