@@ -273,8 +273,8 @@ def test_only_boxes_of_one_class_suppress_each_other(seed: int, iou: float) -> N
     for class_id in names:
         alone = Postprocess(names, conf=0.1, iou=iou, max_det=5000, classes=[class_id])(head, IMAGE)
         assert alone == found[np.flatnonzero(found.class_id == class_id)]
-        inside = alone[(alone.xyxy > 0).all(axis=1) & (alone.xyxy < (100, 90, 100, 90)).all(axis=1)]  # uncut
-        left, top, right, bottom = inside.xyxy.T
+        uncut = (alone.xyxy > 0).all(axis=1) & (alone.xyxy < (100, 90, 100, 90)).all(axis=1)
+        left, top, right, bottom = alone.xyxy[uncut].T
         width = np.minimum.outer(right, right) - np.maximum.outer(left, left)
         height = np.minimum.outer(bottom, bottom) - np.maximum.outer(top, top)
         both = width.clip(0) * height.clip(0)
