@@ -500,6 +500,20 @@ def test_a_reader_who_leaves_is_no_accident(photos: Path) -> None:
     assert process.wait(timeout=60) in (ExitCode.OK, ExitCode.UNEXPECTED)
 
 
+def test_a_report_that_finds_no_room_is_one_line(photos: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*FAKE_CLI, "detect", "photos", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == ExitCode.OUTPUT
+    assert done.stderr == "Error: what is printed cannot be written: No space left on device.\n"
+    assert run(["detect", "photos", "-o", "runs/detect", "--resume", "--json"]) == 0  # the results are there
+
+
 def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
     process = start("photos", "--save-txt", "--save-csv", FAKE_MODULES="1")
     modules = set(process.communicate(timeout=60)[1].split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -68,6 +69,11 @@ def run(arguments: list[str]) -> int:
         # Whoever read our output has gone; what is still buffered must not raise again on the way out.
         sys.stdout = None
         return ExitCode.UNEXPECTED
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _unexpected(error)
+        _show(error, f"{error.filename or 'what is printed'} cannot be written: {error.strerror}.")
+        return ExitCode.OUTPUT
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in OPTIONAL:
