@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,20 @@ def test_without_a_usable_cache_it_compiles_all_the_same(session: OneCompile, ro
     assert obtain(session) == (2.0, False, 1)
 
 
-def test_on_a_full_disk_it_runs_all_the_same(session: OneCompile, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (Path, "replace"),  # the cache's own disk
+        (tempfile, "mkdtemp"),  # the one of temporary files
+    ],
+)
+def test_on_a_full_disk_it_runs_all_the_same(
+    session: OneCompile, owner: Any, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(owner, step, full)
     assert obtain(session) == (2.0, False, 1)
     assert list(cache_folder("graphs").iterdir()) == []
 

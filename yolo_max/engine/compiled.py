@@ -13,6 +13,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,10 +115,7 @@ def _load(path: Path) -> CompiledGraph | None:
 def _store(compiled: CompiledGraph, path: Path) -> None:
     """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
     head = json.dumps(compiled.algorithms).encode()
-    with tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
+    with suppress(OSError, OutputError), tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
         exported = Path(folder) / "graph.mef"
-        try:
-            compiled.model.export_mef(exported)
-            write_checked(path, head + b"\n" + exported.read_bytes())
-        except (OSError, OutputError):
-            return
+        compiled.model.export_mef(exported)
+        write_checked(path, head + b"\n" + exported.read_bytes())
