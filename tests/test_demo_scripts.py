@@ -25,6 +25,7 @@ from shapes.scenes import CLASS_NAMES, MIN_VISIBLE, Scene, _label, _Shape, draw_
 from shapes.textures import Image
 
 from yolo_max.detector import Detector
+from yolo_max.images.read import read_image
 from yolo_max.weights.checkpoint.read import read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -331,7 +332,7 @@ def test_a_checkpoint_can_be_read_by_ultralytics_and_converted(tmp_path: Path) -
 
 
 def test_the_picture_shows_scenes_side_by_side_at_one_height() -> None:
-    scenes = [cv2.imread(str(REPOSITORY / "images" / name)) for name in readme_picture.SCENES]
+    scenes = [read_image(REPOSITORY / "images" / name) for name in readme_picture.SCENES]
     picture = readme_picture.row(scenes)
     widths = [round(scene.shape[1] * readme_picture.HEIGHT / scene.shape[0]) for scene in scenes]
     assert picture.shape == (readme_picture.HEIGHT, sum(widths) + 2 * readme_picture.GAP, 3)
@@ -340,9 +341,9 @@ def test_the_picture_shows_scenes_side_by_side_at_one_height() -> None:
 
 def test_the_picture_is_the_one_that_the_script_makes() -> None:
     """Of the same scenes, without the boxes."""
-    scenes = [cv2.imread(str(REPOSITORY / "images" / name)) for name in readme_picture.SCENES]
+    scenes = [read_image(REPOSITORY / "images" / name) for name in readme_picture.SCENES]
     bare = readme_picture.row(scenes)
-    shown = cv2.imread(str(REPOSITORY / "docs" / "images" / "demo.jpg"))
+    shown = read_image(REPOSITORY / "docs" / "images" / "demo.jpg")
     assert shown.shape == bare.shape
     assert np.median(np.abs(shown.astype(int) - bare)) < 4
 
