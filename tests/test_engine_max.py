@@ -213,6 +213,14 @@ def test_timer_slack_is_given_back() -> None:
     assert libc.prctl(30, 0, 0, 0, 0) == before
 
 
+def test_building_a_network_runs_nothing_from_the_working_directory(tmp_path: Path) -> None:
+    for module in ("sitecustomize", "usercustomize", "pathlib", "sysconfig", "numpy"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
+    script = "import os; before = os.getcwd(); import yolo_max.nn; assert os.getcwd() == before"
+    subprocess.run([sys.executable, "-P", "-c", script], cwd=tmp_path, check=True)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_children_of_a_process_that_built_a_network_keep_its_environment() -> None:
     child = "subprocess.call([sys.executable, '-c', 'import yolo_max'])"
     script = f"import subprocess, sys, yolo_max.nn; sys.exit({child})"

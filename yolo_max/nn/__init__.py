@@ -1,11 +1,15 @@
 """The hand port of YOLOv8 onto MAX, and nothing else."""
 
+import contextlib
 import os
 
-import max.nn  # noqa: F401  (imported for what it does to the environment, which is undone below)
+# Importing max.nn starts a Python that looks for modules in the working directory first, where files from
+# anywhere may lie; so that is another folder meanwhile.
+with contextlib.chdir("/"):
+    import max.nn  # noqa: F401  (imported for what it does to the environment, which is undone below)
 
-# Importing max.nn tells child processes, behind os.environ's back, to be whatever `python3` is first on the
-# path: a child started with sys.executable would not find its own virtual environment any more.
+# It also tells child processes, behind os.environ's back, to be whatever `python3` is first on the path: a
+# child started with sys.executable would not find its own virtual environment any more.
 for _name in ("PYTHONEXECUTABLE", "PYTHONPATH"):
     if (_value := os.environ.get(_name)) is None:
         os.unsetenv(_name)
