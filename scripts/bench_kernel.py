@@ -95,7 +95,7 @@ class Run:
     def __call__(self) -> None:
         """Computes it once more."""
         self.kernels.convolve(
-            self.algorithm.removeprefix("yolo_"),
+            self.algorithm,
             [self.map],
             self.weight,
             self.packed_bias,
@@ -158,7 +158,7 @@ def line(run: Run, peak: float) -> str:
     rate = run.shape.operations(run.batch) / min(run.times)
     done = rate * PRODUCTS.get(run.algorithm, 1)
     return (
-        f"{run.shape}  {run.algorithm.removeprefix('yolo_'):9} {seconds * 1e3:7.3f} ms"
+        f"{run.shape}  {run.algorithm:9} {seconds * 1e3:7.3f} ms"
         f"  (best {min(run.times) * 1e3:7.3f})  {rate / 1e9:6.0f} GFLOP/s  {done / peak:4.0%} of peak"
     )
 
@@ -223,7 +223,7 @@ def main() -> None:
     totals = np.zeros(len(kernels))
     for shape, count in shapes.items():
         names = arguments.algorithm or [Algorithm.choose(shape.c1, shape.k, shape.s, precision)]
-        algorithms = [Algorithm(f"yolo_{name.removeprefix('yolo_')}") for name in names]
+        algorithms = [Algorithm(name) for name in names]
         runs = [
             Run(library, shape, algorithm, precision, arguments.batch)
             for algorithm in algorithms

@@ -43,7 +43,7 @@ class FusedConv(torch.nn.Module):  # type: ignore[misc]
         self.k, self.s = conv.kernel_size[0], conv.stride[0]
         algorithm = Algorithm.choose(conv.in_channels, self.k, self.s, Precision.F32)
         # PyTorch's pixels are divided by 255 already, so the stem reads floats here.
-        self.operation = "stem_float" if algorithm is Algorithm.STEM else algorithm.removeprefix("yolo_")
+        self.operation = "stem_float" if algorithm is Algorithm.STEM else algorithm
         filters = conv.weight.detach().permute(2, 3, 1, 0).contiguous().numpy()
         self.weight = packing.pack_filters(filters, algorithm, Precision.F32)
         self.bias = packing.pack_bias(conv.bias.detach().numpy())

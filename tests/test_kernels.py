@@ -126,7 +126,7 @@ def poisoned(shape: Sequence[int], precision: Precision) -> NDArray[Any]:
 
 def operation(algorithm: Algorithm) -> str:
     """What the harness calls it; the stem reads activations there, not bytes."""
-    return "stem_float" if algorithm is Algorithm.STEM else algorithm.removeprefix("yolo_")
+    return "stem_float" if algorithm is Algorithm.STEM else algorithm
 
 
 def solve(kernels: Kernels, p: Problem, algorithm: Algorithm, precision: Precision) -> NDArray[np.float32]:

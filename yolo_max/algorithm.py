@@ -10,10 +10,10 @@ from yolo_max.precision import Precision
 class Algorithm(StrEnum):
     """A kernel for convolutions (``kernels/table.mojo``); its value is what a cached graph says of itself."""
 
-    STEM = "yolo_stem"
-    DIRECT = "yolo_direct"
-    WINOGRAD = "yolo_winograd"
-    POLYPHASE = "yolo_polyphase"
+    STEM = "stem"
+    DIRECT = "direct"
+    WINOGRAD = "winograd"
+    POLYPHASE = "polyphase"
 
     @classmethod
     def choose(cls, c1: int, k: int, s: int, precision: Precision) -> Algorithm:

@@ -27,7 +27,7 @@ from yolo_max.cache import cache_folder, read_checked, write_checked
 from yolo_max.errors import EngineError, OutputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SOURCES = ("nn/*.py", "kernels/*.mojo")
+SOURCES = ("nn/*.py", "kernels/*.mojo", "algorithm.py", "packing.py")
 
 
 def graph_key(**facts: Any) -> str:

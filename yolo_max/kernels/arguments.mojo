@@ -2,9 +2,10 @@
 
 A kernel gets tensors and one list of numbers, the *geometry*, that says how they are meant. For a convolution:
 
-    kernel, stride, activate, residual, then for each tensor of the view: first channel, channels, doubled
+    kernel, stride, activate, residual, then for each tensor it reads: first channel, channels, doubled
 
-If `residual` is not 0 the last tensor is not part of the view but added behind the activation.
+If `residual` is not 0 the last tensor is not part of the view but added behind the activation. (What comes
+before that, the kernel's place in the table, only `yolo_run` sees.)
 """
 
 from .direct import Window

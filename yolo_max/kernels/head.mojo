@@ -6,7 +6,6 @@
         cells of stride 32              |           |             |
 """
 
-
 from .arguments import Call, SLICE_FACTS, require_size, view_of
 from .direct import POINTWISE_PIXELS, pointwise
 from .lanes import BLOCK, F32, Ptr, words

@@ -10,7 +10,7 @@ channels with input channels x output channels, and that is where nearly all the
 when weights are packed.
 
     strip of squares --forward--> V [point][plane][square][16]
-                                    | for each point a 1x1 convolution: `tile`, as in direct.mojo
+                                    | for each point a 1x1 convolution: `multiply`
     output <--inverse, SiLU, ... -- M [point][square][panel]
 
 A task takes its share of the batch's squares a strip at a time, so that V and M stay in the cache. What is
@@ -28,7 +28,7 @@ from .view import View, gather_square
 comptime SIDE = 4
 """Outputs of a square, in each direction."""
 comptime LANES = BLOCK if AVX512 else 8
-"""Channels transformed at a time: a transform holds up to 28 vectors, which twice as many registers fit."""
+"""Channels transformed at a time: one register of AVX-512 or AVX2, for a transform holds up to 28 of them."""
 comptime L = SIMD[F32, LANES]
 comptime STRIP = TILE_PIXELS
 """Squares of a strip: one tile, or two where those are all."""
@@ -154,7 +154,8 @@ def strips[
     var channels = blocks * BLOCK
     var count = 1 if last - first <= 2 * STRIP else ceildiv(last - first, STRIP)
     var longest = ceildiv(last - first, count)
-    var room = tile_size(ceildiv(longest, ceildiv(longest, TILE_PIXELS))) * ceildiv(longest, TILE_PIXELS)
+    var tiles = ceildiv(longest, TILE_PIXELS)
+    var room = tiles * tile_size(ceildiv(longest, tiles))
     # An odd number of blocks from point to point spreads them over the sets of the cache.
     var apart = (blocks * room | 1) * BLOCK
     var products_apart = (2 * room | 1) * BLOCK
@@ -163,10 +164,10 @@ def strips[
     var gathered = Scratch[T](PATCH * PATCH * channels)
     gathered.clear()
     # Squares that only fill up the tiles; not everything, which would take as long as a transform.
-    for plane in range(POINTS):
+    for point in range(POINTS):
         for block in range(blocks):
             for i in range(longest - 1, room):
-                transformed.data.unsafe_store(plane * apart + (block * room + i) * BLOCK, V(0))
+                transformed.data.unsafe_store(point * apart + (block * room + i) * BLOCK, V(0))
     var squares = List[Square](capacity=longest)
     for strip in range(count):
         var begin = first + (last - first) * strip // count

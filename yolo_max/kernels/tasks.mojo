@@ -15,8 +15,8 @@ comptime SHARES = 4
 def shares(units: Int, least: Int, workers: Int) -> Int:
     """Into how many shares to divide so many units of work.
 
-    One for each thread, or a few if each of them still has `least` units; several times as many as threads, so
-    that none is left over at the end.
+    One for each thread, or a few if each of them still has `least` units: a multiple of the threads, so that all
+    of them end together.
     """
     if workers == 1:
         return 1

@@ -11,8 +11,11 @@
 
 The words that a pixel is multiplied with need not lie together: `Taps` lists where each run of them begins,
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
-in each plane; a Winograd product is a 1x1 convolution. The sums stay in registers through bias, SiLU and
-residual; they are stored once.
+in each plane. The transforming convolutions (squares.mojo) use `accumulate`, the inner loop, alone.
+
+The sums begin with the bias and stay in registers until all words are done. Then they are left on the stack,
+which the first cache holds, and `finish`, which is compiled once for all sizes of tile, applies SiLU, adds the
+residual and stores.
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -36,7 +39,6 @@ from .lanes import (
     silu,
     store,
     store_some,
-    words,
 )
 
 comptime PANEL = 2 * BLOCK

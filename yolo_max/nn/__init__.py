@@ -1,4 +1,11 @@
-"""The hand port of YOLOv8 onto MAX, and nothing else."""
+"""The hand port of YOLOv8 onto MAX, and nothing else.
+
+blocks.py, head.py  Conv, Bottleneck, C2f, SPPF; the detect head up to its logits
+feature_map.py      what flows between them: views of tensors
+model.py            the registry of blocks, and the walk through the checkpoint's table
+backend.py          what a block needs to be computed
+fused.py, stock.py  that on the Mojo kernels, and on MAX's own operations
+"""
 
 import contextlib
 import os

@@ -66,7 +66,8 @@ class Backend(Protocol):
         """Predicts at every level and joins the results.
 
         Returns:
-            float32 ``[B, A, 4 * 16 + nc]``: A is the cells of the levels, level after level, each row-major.
+            float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each
+            row-major.
         """
         ...
 

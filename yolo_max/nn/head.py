@@ -31,7 +31,7 @@ class MaxBranch(LayerList):
 
 
 class MaxDetect(Module):
-    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``postprocess.py``)."""
+    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``postprocess/``)."""
 
     def __init__(
         self,
