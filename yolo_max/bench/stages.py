@@ -47,6 +47,8 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> dict[str, float]:
+        target = out / annotated_name(path.name)
+        target.unlink(missing_ok=True)  # to replace a file, some file systems wait for the disk
         clock = [perf_counter()]
 
         def lap() -> None:
@@ -62,7 +64,7 @@ def run(
         lap()
         annotated = draw(image, detections)
         lap()
-        write_image(out / annotated_name(path.name), annotated)
+        write_image(target, annotated)
         lap()
         return {stage: (b - a) * 1000 for stage, a, b in zip(STAGES, clock, clock[1:], strict=False)}
 
