@@ -92,6 +92,24 @@ def test_a_stream_gives_what_single_calls_give(
             assert result.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
 
 
+@pytest.mark.parametrize(
+    ("best", "batch", "sizes"),
+    [
+        (4, None, [4, 4, 1]),  # the engine knows what suits it
+        (None, None, [1] * 9),  # or does not
+        (4, 2, [2, 2, 2, 2, 1]),  # who asks decides
+    ],
+)
+def test_a_batch_that_suits_the_engine(
+    folder: list[Path], best: int | None, batch: int | None, sizes: list[int]
+) -> None:
+    engine = FakeEngine()
+    if best is not None:
+        engine.best_batch = best  # type: ignore[attr-defined]
+    list(detector(engine=engine, batch=batch).stream(folder))
+    assert [shape[0] for shape in engine.batches] == sizes
+
+
 def test_batches_are_full_and_of_one_canvas(folder: list[Path]) -> None:
     engine = FakeEngine()
     list(detector(engine=engine).stream(folder, batch=4))

@@ -71,7 +71,7 @@ class Detector:
         precision: str = "f32",
         kernels: str = "auto",
         threads: int | None = None,
-        batch: int = 1,
+        batch: int | None = 1,
         workers: int | None = None,
         rect: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -95,7 +95,8 @@ class Detector:
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Threads of the engine; the CPUs this process may run on when absent.
-            batch: Images in one execution of the network when a stream is read.
+            batch: Images in one execution of the network when a stream is read; None for what suits the
+                engine best, where results may wait for the images behind them.
             workers: Threads that decode ahead, and finish what the network has done, when a stream is read;
                 the CPUs this process may run on when absent.
             rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
@@ -129,7 +130,6 @@ class Detector:
             agnostic_nms=agnostic_nms,
             max_det=max_det,
         )
-        self.batch = batch
         self.workers = available_threads() if workers is None else workers
         self.rect = rect
         self.max_pixels = max_pixels
@@ -139,13 +139,14 @@ class Detector:
             engine,
             self.weights,
             imgsz=self.imgsz,
-            batch=batch,
+            batch=batch or 1,
             device=device,
             precision=precision,
             kernels=kernels,
             threads=threads,
             report=report,
         )
+        self.batch: int = getattr(self.engine, "best_batch", 1) if batch is None else batch
 
     def __call__(self, image: ImageSource) -> Detections:
         """Finds the objects in one image.

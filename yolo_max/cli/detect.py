@@ -83,7 +83,15 @@ def detect(
     max_pixels: Annotated[
         int, option(RUN, "Refuse larger images, before decoding.", metavar="N")
     ] = 200_000_000,
-    batch: Annotated[int, option(RUN, "Images in one execution of the network.", metavar="N")] = 1,
+    batch: Annotated[
+        int | None,
+        option(
+            RUN,
+            "Images in one execution of the network.",
+            metavar="N",
+            show_default="4 on the fused kernels, else 1",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, option(RUN, "Threads of the network.", metavar="N", show_default="all CPUs")
     ] = None,

@@ -39,6 +39,7 @@ class MaxEngine:
         precision: What activations are held in between layers; the head is float32 in either case.
         threads: How many threads the graph runs on.
         from_cache: Whether the compiled graph was found in the cache.
+        best_batch: How many images at once give the most images a second; more only take more memory.
     """
 
     _every_layer = False  # parity/layers.py has the graph give every layer
@@ -81,6 +82,7 @@ class MaxEngine:
         architecture.require()
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
+        self.best_batch = 4 if self._static is None else batch
         host, self.threads = runtime.start(threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
