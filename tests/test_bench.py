@@ -423,6 +423,24 @@ def test_offline_counts_images_and_not_batches(run: Results) -> None:
         assert by_engine["max"]["images_per_second"]["median"] == pytest.approx(1000 * batch / medians[1])
 
 
+def test_who_cannot_start_is_not_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that hangs for minutes would do so at every start."""
+    tried: list[tuple[str, str]] = []
+
+    def engine(self: cold.ColdStarts, spec: EngineSpec, state: str) -> ColdStart:
+        tried.append((spec.key, state))
+        if spec.key == "bad":
+            raise WorkerError("it was ended")
+        return ColdStart(spec.key, state, {"total": 1.0})
+
+    monkeypatch.setattr(cold.ColdStarts, "_engine", engine)
+    starts = cold.ColdStarts(Plan((64, 64), 1), SETUP, tmp_path, lambda step: None)
+    ended = starts.run([spec("good", "Good"), spec("bad", "Bad")], tmp_path, random.Random(0))
+    assert [key for key, _ in tried].count("bad") == 1
+    assert len(ended) == len(cold.states(Plan((64, 64), 1)))
+    assert starts.notes == ["A cold start of bad with empty caches failed: it was ended."]
+
+
 def test_cold_starts_have_phases_and_a_peak(run: Results) -> None:
     started = summarise(run)["cold_start"]
     assert started.keys() == {"max", "torch", "wrong", cold.COMMAND}

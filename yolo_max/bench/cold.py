@@ -55,7 +55,7 @@ class ColdStarts:
     def run(self, specs: Sequence[EngineSpec], image: Path, rng: random.Random) -> list[ColdStart]:
         """Starts each engine in random order, and among them, if it is ours, the command on one image.
 
-        Failures are noted in ``notes``.
+        A failure is noted in ``notes``, and who failed is not started again.
         """
         starts: list[ColdStart] = []
         tasks: dict[str, EngineSpec | None] = {spec.key: spec for spec in specs}
@@ -69,6 +69,7 @@ class ColdStarts:
                     starts.append(self._engine(spec, state) if spec else self._command(image, state))
                 except WorkerError as failure:
                     self.notes.append(f"A cold start of {key} with {state} caches failed: {failure}.")
+                    del tasks[key]
         return starts
 
     def _engine(self, spec: EngineSpec, state: str) -> ColdStart:
