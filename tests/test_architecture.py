@@ -275,22 +275,22 @@ def test_what_is_no_table_is_refused(table: Any) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
-        ("backbone.3.3", [256, 3, 2, None, 4], "layer 3 Conv with groups=4"),
-        ("backbone.3.3", [256, 3, 2, 1, 1, 2], "layer 3 Conv with dilation=2"),
-        ("backbone.3.3", [256, 3, 2, 0], "layer 3 Conv with padding=0"),
-        ("backbone.3.3", [256, 6, 2, 2], "layer 3 Conv with kernel=6"),
-        ("backbone.3.3", [256, [1, 3], 2], "layer 3 Conv with kernel=[1, 3]"),
-        ("backbone.3.3", [256, 3, 2, None, 1, 1, False], "layer 3 Conv with activation=False"),
-        ("backbone.4.3", [256, True, 2], "layer 4 C2f with groups=2"),
-        ("backbone.9.3", [1024, 4], "layer 9 SPPF with kernel=4"),
-        ("backbone.9.3", [1024, 5, 3], "layer 9 SPPF with pools=3"),  # YOLO26's, without an activation
-        ("head.0.3", ["None", 3, "nearest"], "layer 10 nn.Upsample with scale=3"),
-        ("head.0.3", ["None", 2, "bilinear"], "layer 10 nn.Upsample with mode='bilinear'"),
-        ("head.0.3", [[80, 80], None, "nearest"], "layer 10 nn.Upsample with size=[80, 80], scale=None"),
+        ("backbone.3.3", [256, 3, 2, None, 4], "Conv with groups=4 (layer 3)"),
+        ("backbone.3.3", [256, 3, 2, 1, 1, 2], "Conv with dilation=2 (layer 3)"),
+        ("backbone.3.3", [256, 3, 2, 0], "Conv with padding=0 (layer 3)"),
+        ("backbone.3.3", [256, 6, 2, 2], "Conv with kernel=6 (layer 3)"),
+        ("backbone.3.3", [256, [1, 3], 2], "Conv with kernel=[1, 3] (layer 3)"),
+        ("backbone.3.3", [256, 3, 2, None, 1, 1, False], "Conv with activation=False (layer 3)"),
+        ("backbone.4.3", [256, True, 2], "C2f with groups=2 (layer 4)"),
+        ("backbone.9.3", [1024, 4], "SPPF with kernel=4 (layer 9)"),
+        ("backbone.9.3", [1024, 5, 3], "SPPF with pools=3 (layer 9)"),  # YOLO26's, without an activation
+        ("head.0.3", ["None", 3, "nearest"], "nn.Upsample with scale=3 (layer 10)"),
+        ("head.0.3", ["None", 2, "bilinear"], "nn.Upsample with mode='bilinear' (layer 10)"),
+        ("head.0.3", [[80, 80], None, "nearest"], "nn.Upsample with size=[80, 80], scale=None (layer 10)"),
         ("activation", "nn.ReLU()", "activation 'nn.ReLU()'"),
         ("channels", 4, "4 input channels"),
         ("end2end", True, "an end-to-end head"),
-        ("backbone.4.2", "C3k2", "layer 4 C3k2"),
+        ("backbone.4.2", "C3k2", "C3k2 (layer 4)"),
     ],
 )
 def test_what_ultralytics_allows_and_the_port_does_not_is_named(path: str, value: Any, problem: str) -> None:
