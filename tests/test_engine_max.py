@@ -172,7 +172,7 @@ def test_unported_layers_are_named_together(weights: Weights) -> None:
     table["backbone"] = [[-1, 1, "Conv", [64, 3, 2]], [-1, 1, "C3k2", [64]], [-1, 1, "SPPELAN", [64]]]
     meta = type(weights.meta)(**{**vars(weights.meta), "architecture": table})
     strange = type(weights)(**{**vars(weights), "meta": meta})
-    with pytest.raises(WeightsError, match=r"layer 1 C3k2; layer 2 SPPELAN"):
+    with pytest.raises(WeightsError, match=r"C3k2 \(layer 1\), SPPELAN \(layer 2\)"):
         MaxEngine(strange, imgsz=(32, 32))
 
 
