@@ -6,9 +6,11 @@ Built by kernel_harness.py with `mojo build --emit shared-lib -I yolo_max`, for 
 from std.benchmark import keep
 from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
+from max.gpu.host import DeviceContext
 
 from kernels import table
 from kernels.arguments import Call, Geometry, Tensor
+from kernels.tasks import Crew
 from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
 
 comptime Numbers = Ptr[DType.int64]
@@ -31,13 +33,15 @@ def run[
     for i in range(count + 1):
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
-    var call = Call(geometry, first, count, weight, bias, workers)
+    var processor = DeviceContext(api="cpu")
+    var call = Call(geometry, first, count, weight, bias, Crew(workers, Int(Pointer(to=processor))))
     var found = False
     comptime for candidate in range(table.COUNT):
         if candidate == place:
             table.kernel[T, candidate]()(call)
             found = True
     _ = tensors^
+    _ = processor^
     if not found:
         raise Error("there is no kernel ", place)
 

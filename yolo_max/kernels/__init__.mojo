@@ -24,11 +24,13 @@ Sizes and channels are known at run time only: one compiled graph serves every b
 
 import extensibility
 from extensibility import InputTensor, InputVariadicTensors, OutputTensor
+from max.gpu.host import DeviceContext
 from std.runtime import parallelism_level
 
 from . import table
 from .arguments import Call, Geometry, Tensor
 from .lanes import BF16, F32
+from .tasks import Crew
 
 
 @extensibility.register("yolo_kernels")
@@ -56,6 +58,7 @@ struct Run:
         weight: InputTensor[rank=1, ...],
         bias: InputTensor[dtype=F32, rank=1, ...],
         maps: InputVariadicTensors[dtype=T, rank=4, size=size, ...],
+        processor: DeviceContext,
     ) raises:
         var tensors = Array[Tensor, size + 1](fill=Tensor(Int(result.unsafe_ptr()), 0, 0, 0, 0))
         comptime for i in range(size):
@@ -76,7 +79,7 @@ struct Run:
                 size,
                 Int(weight.unsafe_ptr()),
                 Int(bias.unsafe_ptr()),
-                parallelism_level(),
+                Crew(parallelism_level(), Int(Pointer(to=processor))),
             )
         )
         _ = tensors^

@@ -10,6 +10,7 @@ before that, the kernel's place in the table, only `yolo_run` sees.)
 
 from .direct import Window
 from .lanes import F32, Ptr
+from .tasks import Crew
 from .tile import Filters, Output
 from .view import Slice, View
 
@@ -47,8 +48,7 @@ struct Call(Copyable, ImplicitlyCopyable, Movable):
     """Address of the packed weights."""
     var bias: Int
     """Address of the biases."""
-    var workers: Int
-    """Threads, at most."""
+    var crew: Crew
 
     @always_inline
     def input(self, index: Int) -> Tensor:

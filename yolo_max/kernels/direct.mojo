@@ -19,12 +19,12 @@ time.
 from std.math import ceildiv
 
 from .lanes import BLOCK, Ptr, Scratch, TILE_PIXELS, words
-from .tasks import deal_out, shares
+from .tasks import Crew, deal_out
 from .tile import Filters, Output, Taps, tile_panels
 from .view import View, gather_pixels, gather_row
 
 
-comptime POINTWISE_PIXELS = 32 * TILE_PIXELS
+comptime POINTWISE_PIXELS = 16 * TILE_PIXELS
 """Of a 1x1 convolution, that are worth a task of their own."""
 
 
@@ -89,28 +89,23 @@ struct Ring[T: DType](Movable):
 
 def convolve[
     T: DType
-](view: View[T], window: Window, filters: Filters, output: Output[T], workers: Int):
-    """Convolves a view, on at most `workers` threads.
+](view: View[T], window: Window, filters: Filters, output: Output[T], crew: Crew):
+    """Convolves a view.
 
     Filters are packed with the rows of a panel in the order kernel row, plane, kernel column, channel.
     """
     if window.kernel == 1 and window.stride == 1:
-        var pixels = view.pixels()
-        var tasks = shares(pixels, POINTWISE_PIXELS, workers)
 
-        def pointwise_task(task: Int) {imm}:
-            var first = pixels * task // tasks
-            pointwise(view, first, pixels * (task + 1) // tasks - first, filters, output, first)
+        def some_pixels(first: Int, last: Int) {imm}:
+            pointwise(view, first, last - first, filters, output, first)
 
-        deal_out(pointwise_task, tasks, workers)
+        deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)
     else:
-        var rows = view.batch * window.outputs(view.height)
-        var tasks = shares(rows, 4 * window.kernel, workers)
 
-        def rows_task(task: Int) {imm}:
-            rowwise(view, window, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
+        def some_rows(first: Int, last: Int) {imm}:
+            rowwise(view, window, first, last, filters, output)
 
-        deal_out(rows_task, tasks, workers)
+        deal_out(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, crew)
 
 
 @no_inline

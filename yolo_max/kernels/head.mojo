@@ -9,7 +9,7 @@
 from .arguments import Call, SLICE_FACTS, require_size, view_of
 from .direct import POINTWISE_PIXELS, pointwise
 from .lanes import BLOCK, F32, Ptr, words
-from .tasks import deal_out, shares
+from .tasks import Crew, deal_out
 from .tile import Filters, Output
 from .view import View
 
@@ -38,7 +38,7 @@ def predict_all[T: DType](call: Call) raises:
             var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
             var output = Output[T](data, columns, data, 0, False, False, True)
-            predict(view, filters, output, cells, cell, call.workers)
+            predict(view, filters, output, cells, cell, call.crew)
             var filled = (filters.channels + BLOCK - 1) // BLOCK * BLOCK
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filled)
             bias = bias.unsafe_offset(filled)
@@ -52,20 +52,17 @@ def predict_all[T: DType](call: Call) raises:
 
 def predict[
     T: DType
-](view: View[T], filters: Filters, output: Output[T], cells: Int, cell: Int, workers: Int):
+](view: View[T], filters: Filters, output: Output[T], cells: Int, cell: Int, crew: Crew):
     """One convolution of the head, for the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
-    var pixels = view.pixels()
-    var tasks = shares(pixels, POINTWISE_PIXELS, workers)
 
-    def task(task: Int) {imm}:
-        var first = pixels * task // tasks
-        var last = pixels * (task + 1) // tasks
-        while first < last:
+    def some_pixels(first: Int, last: Int) {imm}:
+        var next = first
+        while next < last:
             # Up to the end of the image: the next image's rows do not follow on this level's.
-            var image = first // size
-            var count = min(last, (image + 1) * size) - first
-            pointwise(view, first, count, filters, output, image * cells + cell + first % size)
-            first += count
+            var image = next // size
+            var count = min(last, (image + 1) * size) - next
+            pointwise(view, next, count, filters, output, image * cells + cell + next % size)
+            next += count
 
-    deal_out(task, tasks, workers)
+    deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)

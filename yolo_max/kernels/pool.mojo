@@ -3,22 +3,20 @@
 from std.utils.numerics import min_or_neg_inf
 
 from .lanes import BLOCK, F32, Ptr, V, load, load_some, store, store_some
-from .tasks import deal_out, shares
+from .tasks import Crew, deal_out
 from .view import Slice
 
 
 def max_pool[
     T: DType
-](source: Slice[T], batch: Int, side: Int, target: Ptr[T], workers: Int):
+](source: Slice[T], batch: Int, side: Int, target: Ptr[T], crew: Crew):
     """Pools side x side pixels (an odd number) around each pixel of a slice, into a tensor of its own."""
-    var rows = batch * source.height
-    var tasks = shares(rows, 8, workers)
 
-    def task(task: Int) {imm}:
-        for row in range(rows * task // tasks, rows * (task + 1) // tasks):
+    def some_rows(first: Int, last: Int) {imm}:
+        for row in range(first, last):
             pool_row(source, row // source.height, row % source.height, side, target)
 
-    deal_out(task, tasks, workers)
+    deal_out(some_rows, batch * source.height, 8, crew)
 
 
 @no_inline

@@ -21,7 +21,7 @@ from std.math import ceildiv
 
 from .direct import Window
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
-from .tasks import deal_out, shares
+from .tasks import Crew, deal_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .view import View, gather_square
 
@@ -111,8 +111,8 @@ struct Grid(Copyable, ImplicitlyCopyable, Movable):
 
 def convolve[
     Algorithm: Transform, T: DType
-](view: View[T], filters: Filters, output: Output[T], workers: Int):
-    """Convolves a view, on at most `workers` threads.
+](view: View[T], filters: Filters, output: Output[T], crew: Crew):
+    """Convolves a view.
 
     Filters are packed panel after panel, point after point, as rows of input channels, which are filled up to
     whole blocks. The arithmetic is float32 whatever the activations are.
@@ -123,21 +123,26 @@ def convolve[
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
     var squares = view.batch * grid.across() * grid.down()
     var panels = ceildiv(filters.channels, PANEL)
-    var parts = shares(squares, 4 * STRIP, workers)
-    var columns = 1
-    if parts * 2 * STRIP > squares:
-        columns = min(ceildiv(workers, max(1, squares // (2 * STRIP))), panels)
-        parts = min(ceildiv(workers, columns), squares)
+    var columns = min(ceildiv(crew.threads, max(1, squares // (2 * STRIP))), panels)
+    if columns == 1:
 
-    def task(task: Int) {imm}:
-        var part = task // columns
-        var column = task % columns
-        strips[Algorithm](
-            view, grid, squares * part // parts, squares * (part + 1) // parts, panels * column // columns * PANEL,
-            min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
-        )
+        def some_squares(first: Int, last: Int) {imm}:
+            strips[Algorithm](view, grid, first, last, 0, filters.channels, filters, output)
 
-    deal_out(task, parts * columns, workers)
+        deal_out(some_squares, squares, 2 * STRIP, crew)
+        return
+    var parts = min(ceildiv(crew.threads, columns), squares)
+
+    def some_columns(first: Int, last: Int) {imm}:
+        for share in range(first, last):
+            var part, column = divmod(share, columns)
+            strips[Algorithm](
+                view, grid, squares * part // parts, squares * (part + 1) // parts,
+                panels * column // columns * PANEL,
+                min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
+            )
+
+    deal_out(some_columns, parts * columns, 1, crew)
 
 
 @no_inline

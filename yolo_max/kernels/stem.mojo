@@ -14,7 +14,7 @@ from std.math import ceildiv
 
 from .direct import Ring, Window
 from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
-from .tasks import deal_out, shares
+from .tasks import Crew, deal_out
 from .tile import Filters, Output, Taps, tile_panels
 
 comptime COLORS = 3
@@ -25,19 +25,17 @@ comptime STRIDE = WINDOW.stride * COLORS
 def convolve_image[
     Pixel: DType, T: DType
 ](
-    image: Ptr[Pixel], batch: Int, height: Int, width: Int, filters: Filters, output: Output[T], workers: Int
+    image: Ptr[Pixel], batch: Int, height: Int, width: Int, filters: Filters, output: Output[T], crew: Crew
 ):
     """Convolves images [batch, height, width, 3] of uint8, float32 or bfloat16.
 
     Filters are packed a kernel row at a time: nine weights, and for bfloat16 a tenth that is zero.
     """
-    var rows = batch * WINDOW.outputs(height)
-    var tasks = shares(rows, 4 * WINDOW.kernel, workers)
 
-    def task(task: Int) {imm}:
-        rowwise(image, height, width, rows * task // tasks, rows * (task + 1) // tasks, filters, output)
+    def some_rows(first: Int, last: Int) {imm}:
+        rowwise(image, height, width, first, last, filters, output)
 
-    deal_out(task, tasks, workers)
+    deal_out(some_rows, batch * WINDOW.outputs(height), 2 * WINDOW.kernel, crew)
 
 
 @no_inline

@@ -29,19 +29,19 @@ comptime COUNT = 7
 
 def run_direct[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.crew)
 
 
 def run_squares[Algorithm: squares.Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, call.workers)
+    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, call.crew)
 
 
 def run_stem[Pixel: DType, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     var image = call.input(0)
     convolve_image(
-        image.data[Pixel](), image.batch, image.height, image.width, conv.filters, conv.output, call.workers
+        image.data[Pixel](), image.batch, image.height, image.width, conv.filters, conv.output, call.crew
     )
 
 
@@ -49,7 +49,7 @@ def run_max_pool[T: DType](call: Call) raises:
     """The geometry is the window's side, then the facts of the one slice."""
     var map = call.input(0)
     var slice = slice_of[T](call.geometry.unsafe_offset(1), map, 0)
-    max_pool(slice, map.batch, Int(call.geometry[unsafe_offset=0]), call.result().data[T](), call.workers)
+    max_pool(slice, map.batch, Int(call.geometry[unsafe_offset=0]), call.result().data[T](), call.crew)
 
 
 def run_head[T: DType](call: Call) raises:
