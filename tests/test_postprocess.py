@@ -166,6 +166,7 @@ def test_anchor_points_are_shared_and_cannot_be_spoilt() -> None:
 @example(conf=0.0, ulps=[0])
 @example(conf=1.0, ulps=[0])
 @example(conf=1 - 2**-24, ulps=[0])  # the largest float32 below 1
+@example(conf=1 - 2**-53, ulps=[0])  # below 1, but not as float32
 @example(conf=2**-149, ulps=[0])  # the smallest above 0
 @example(conf=0.25, ulps=list(range(-40, 41)))
 def test_the_logit_threshold_is_exact(conf: float, ulps: list[int]) -> None:

@@ -28,11 +28,12 @@ def logit_threshold(conf: float) -> np.float32:
         The threshold; +inf where no confidence is above ``conf``.
     """
     below, above = -_INFINITY_RANK, _INFINITY_RANK
-    if conf >= 1:
+    highest = np.float32(conf)
+    if highest >= 1:
         return np.float32(np.inf)
     while above - below > 1:
         middle = (below + above) // 2
-        if sigmoid(_float_of_rank(middle)) > np.float32(conf):
+        if sigmoid(_float_of_rank(middle)) > highest:
             above = middle
         else:
             below = middle
