@@ -39,7 +39,7 @@ class MaxEngine:
         precision: What activations are held in between layers; the head is float32 in either case.
         threads: How many threads the graph runs on.
         from_cache: Whether the compiled graph was found in the cache.
-        best_batch: How many images at once give the most images a second; more only take more memory.
+        best_batch: How many images at once are worth their memory: twice as many give next to nothing more.
     """
 
     _every_layer = False  # parity/layers.py has the graph give every layer
@@ -82,7 +82,7 @@ class MaxEngine:
         architecture.require()
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        self.best_batch = 4 if self._static is None else batch
+        self.best_batch = _FUSED_BATCH if self._static is None else batch
         host, self.threads = runtime.start(threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
@@ -103,7 +103,7 @@ class MaxEngine:
         registry: dict[str, Any] = pack_weights(weights.tensors, compiled.algorithms, self.precision)
         if self.device == "gpu":
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
-        # MAX reads the arrays in place for as long as the model lives.
+        # MAX reads most of the arrays in place, for as long as the model lives.
         self._registry = registry
         with runtime.quiet_poller():
             self._model: Model = session.init(compiled.model, weights_registry=registry)
@@ -158,6 +158,8 @@ class MaxEngine:
         return result
 
 
+_FUSED_BATCH = 4
+"""Measured with YOLOv8n: docs/benchmarks.md."""
 _COMPILING = {
     "fused": "Compiling for this processor: up to a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
