@@ -588,6 +588,13 @@ def test_the_installed_command(photos: Path, tmp_path: Path, demo_weights: Path)
         assert not Path("runs").exists()
 
 
+def test_the_package_is_the_command_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "yolo_max", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == (installed("--version").stdout, 0)
+
+
 @pytest.mark.parametrize("engine", ["max", "torch"])
 def test_code_that_lies_among_the_images_is_not_run(
     photos: Path, demo_weights: Path, tmp_path: Path, engine: str
