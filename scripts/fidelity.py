@@ -4,7 +4,8 @@
 
 The demo is measured on scenes that it was never trained on, drawn for the occasion; COCO weights, where they
 are given, on the photographs of their dataset. ``yolo-max compare`` and ``yolo-max val`` measure; what each
-known mistake costs is measured here, with PyTorch, by making it.
+known mistake costs is measured here, with PyTorch, by making it. So is bf16, on any processor: without its
+instructions the kernels' generic way computes the same products and float32 sums.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import mistakes
 from benchmark_tables import fill
@@ -26,6 +28,8 @@ from make_demo_images import write_scenes
 from mistakes import Head, Pixels
 
 from yolo_max.bench import host
+from yolo_max.engine.contract import Engine
+from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine, load_module
 from yolo_max.errors import ExitCode
 from yolo_max.images.letterbox import Letterbox
@@ -34,7 +38,7 @@ from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.val.dataset import load_dataset
 from yolo_max.val.evaluate import Accuracy, Found, class_map, evaluate
 from yolo_max.val.validate import CONFIDENCE
-from yolo_max.weights.load import load_weights
+from yolo_max.weights.load import Weights, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = REPOSITORY / "weights" / "yolov8n-shapes.safetensors"
@@ -83,11 +87,12 @@ def main() -> None:
             subjects.append(Subject("COCO", options.coco_weights, options.coco_data))
         measured = [measure(subject) for subject in subjects]
         costs = {subject.name: measure_mistakes(subject) for subject in subjects}
+        in_bf16 = {subject.name: measure_bf16(subject) for subject in subjects}
     texts = {
         "fidelity-provenance": provenance(measured),
         "fidelity-layers": layers(measured),
         "fidelity-detections": detections(measured),
-        "fidelity-accuracy": accuracy(measured),
+        "fidelity-accuracy": accuracy(measured, in_bf16),
         "fidelity-mistakes": mistakes_table(costs),
     }
     options.document.write_text(fill(options.document.read_text(), texts))
@@ -110,6 +115,14 @@ def _run(*arguments: str) -> dict[str, Any]:
         raise SystemExit(f"yolo-max {arguments[0]} failed with exit code {done.returncode}")
     record: dict[str, Any] = json.loads(done.stdout)
     return record
+
+
+def measure_bf16(subject: Subject) -> Accuracy:
+    """How good MAX is on a subject with activations in bf16."""
+    weights = load_weights(subject.weights)
+    with mock.patch("yolo_max.cpu.has_bf16", return_value=True):
+        engine = MaxEngine(weights, imgsz=(weights.meta.imgsz, weights.meta.imgsz), precision="bf16")
+    return _evaluate(subject, weights, engine)
 
 
 def measure_mistakes(subject: Subject) -> dict[str, float]:
@@ -141,11 +154,29 @@ def _mean(
     in_head: Callable[[Head, float], Head] = lambda head, _: head,
     in_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
 ) -> float:
-    """mAP50-95 in the settings of ``yolo-max val``, with the mistakes that are given."""
-    print("PyTorch on", subject.name, "...", file=sys.stderr)
-    weights, dataset = load_weights(subject.weights), load_dataset(subject.data)
+    """mAP50-95 of PyTorch, with the mistakes that are given."""
+    weights = load_weights(subject.weights)
     engine = TorchEngine(weights)
     engine.module = engine.module if module is None else module
+    mean = _evaluate(
+        subject, weights, engine, in_pixels=in_pixels, in_head=in_head, in_geometry=in_geometry
+    ).mean.map50_95
+    assert mean is not None
+    return mean
+
+
+def _evaluate(
+    subject: Subject,
+    weights: Weights,
+    engine: Engine,
+    *,
+    in_pixels: Callable[[Pixels, Letterbox], Pixels] = lambda canvas, _: canvas,
+    in_head: Callable[[Head, float], Head] = lambda head, _: head,
+    in_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
+) -> Accuracy:
+    """How good an engine is in the settings of ``yolo-max val``, with the mistakes that are given."""
+    print(type(engine).__name__, "on", subject.name, "...", file=sys.stderr)
+    dataset = load_dataset(subject.data)
     size = (weights.meta.imgsz, weights.meta.imgsz)
     postprocess = Postprocess(weights.meta.names, conf=CONFIDENCE, multi_label=True)
     found = []
@@ -155,9 +186,7 @@ def _mean(
         head = engine(in_pixels(geometry.render(image), geometry)[None])[0]
         detections = postprocess(in_head(head, CONFIDENCE), in_geometry(geometry))
         found.append(Found(example, detections))
-    result: Accuracy = evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
-    assert result.mean.map50_95 is not None
-    return result.mean.map50_95
+    return evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
 
 
 def provenance(measured: Sequence[Measured]) -> str:
@@ -233,8 +262,8 @@ def detections(measured: Sequence[Measured]) -> str:
     return _table(columns, rows)
 
 
-def accuracy(measured: Sequence[Measured]) -> str:
-    """A row an engine, and their difference."""
+def accuracy(measured: Sequence[Measured], in_bf16: Mapping[str, Accuracy]) -> str:
+    """A row an engine, their difference, and what bf16 makes of it."""
     rows = []
     for each in measured:
         for engine, name in (("torch", "PyTorch"), ("max", "MAX")):
@@ -244,6 +273,9 @@ def accuracy(measured: Sequence[Measured]) -> str:
             rows.append([each.subject.name, name, str(figures["images"]), *values, f"{own:.4f}"])
         difference = each.validation["difference"]
         rows.append([each.subject.name, "difference", "", f"{difference:+.5f}", "", "", ""])
+        mean = asdict(in_bf16[each.subject.name].mean)
+        values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]
+        rows.append([each.subject.name, "MAX, bf16", str(figures["images"]), *values, ""])
     return _table(
         ["weights", "engine", "images", "mAP50-95", "mAP50", "mAP75", "mAP50-95 as `yolo val` sums"], rows
     )
