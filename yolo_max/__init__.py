@@ -14,17 +14,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yolo_max.detections import Detections
+    from yolo_max.detections import Box, Detections
     from yolo_max.detector import Detector
+    from yolo_max.errors import YoloMaxError
+    from yolo_max.result import Result
     from yolo_max.weights.load import load_weights
 
     __version__: str
 
-__all__ = ["Detections", "Detector", "__version__", "load_weights"]
+__all__ = ["Box", "Detections", "Detector", "Result", "YoloMaxError", "__version__", "load_weights"]
 
 _HOMES = {
+    "Box": "yolo_max.detections",
     "Detections": "yolo_max.detections",
     "Detector": "yolo_max.detector",
+    "Result": "yolo_max.result",
+    "YoloMaxError": "yolo_max.errors",
     "load_weights": "yolo_max.weights.load",
 }
 
