@@ -262,7 +262,8 @@ def test_classes_and_thresholds_reach_the_results(folder: list[Path]) -> None:
 def test_the_package_imports_next_to_nothing() -> None:
     code = (
         "import sys, yolo_max; assert 'numpy' not in sys.modules; "
-        "from yolo_max import Box, Detections, Detector, Result, YoloMaxError, load_weights; print(Detector.__module__); "
+        "from yolo_max import Box, Detections, Detector, Result, YoloMaxError, load_weights; "
+        "print(Detector.__module__); "
         "heavy = {'torch', 'ultralytics', 'matplotlib', 'max', 'rich', 'typer'} & sys.modules.keys(); "
         "assert not heavy, heavy"
     )
