@@ -8,6 +8,7 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
     tile.mojo       the register tile, which does nearly all of the arithmetic
     direct.mojo     convolutions of any kernel size and stride
     stem.mojo       the first convolution, from the image
+    grid.mojo       output maps in squares
     squares.mojo    convolutions by transformed squares:
     winograd.mojo       3x3, stride 1
     polyphase.mojo      3x3, stride 2

@@ -1,6 +1,6 @@
 """Direct convolution of any kernel size and stride.
 
-The batch's output rows are dealt out evenly. Each task keeps the `kernel` input rows that its current output
+The batch's output rows are dealt out in shares. A thread keeps the `kernel` input rows that its current output
 row needs in a *ring*, gathered into planes, zeros left and right and for rows outside of the map:
 
     ring, kernel = 3     slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
@@ -25,7 +25,7 @@ from .view import View, gather_pixels, gather_row
 
 
 comptime POINTWISE_PIXELS = 16 * TILE_PIXELS
-"""Of a 1x1 convolution, that are worth a task of their own."""
+"""Of a 1x1 convolution, that are worth a share of their own."""
 
 
 @fieldwise_init

@@ -130,7 +130,7 @@ def power_of_two[N: SIMDLength, //, T: DType](f: SIMD[F32, N]) -> SIMD[F32, N]:
 
 
 struct Scratch[T: DType](Movable):
-    """A task's own memory, aligned to cache lines; nothing is in it to begin with."""
+    """A thread's own memory, aligned to cache lines; nothing is in it to begin with."""
 
     var data: Ptr[Self.T]
     var size: Int

@@ -19,8 +19,9 @@ same filter g[1], so that 81 points share 36 transformed filters.
 """
 
 from .direct import Window
+from .grid import SIDE
 from .lanes import Ptr, Words, load
-from .squares import L, LANES, SIDE, Transform
+from .squares import L, LANES, Transform
 
 
 @always_inline

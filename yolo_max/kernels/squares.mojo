@@ -13,20 +13,19 @@ when weights are packed.
                                     | for each point a 1x1 convolution: `multiply`
     output <--inverse, SiLU, ... -- M [point][square][panel]
 
-A task takes its share of the batch's squares a strip at a time, so that V and M stay in the cache. What is
+A thread takes its share of the batch's squares a strip at a time, so that V and M stay in the cache. What is
 particular to one algorithm is a `Transform`: see winograd.mojo and polyphase.mojo.
 """
 
 from std.math import ceildiv
 
 from .direct import Window
+from .grid import Grid, SIDE, Square
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
 from .tasks import Crew, deal_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .view import View, gather_square
 
-comptime SIDE = 4
-"""Outputs of a square, in each direction."""
 comptime LANES = BLOCK if AVX512 else 8
 """Channels transformed at a time: one register of AVX-512 or AVX2, for a transform holds up to 28 of them."""
 comptime L = SIMD[F32, LANES]
@@ -76,39 +75,6 @@ trait Transform:
         ...
 
 
-@fieldwise_init
-struct Square(Copyable, ImplicitlyCopyable, Movable):
-    """The place of 4 x 4 outputs: image, first row, first column."""
-
-    var image: Int
-    var y: Int
-    var x: Int
-
-
-@fieldwise_init
-struct Grid(Copyable, ImplicitlyCopyable, Movable):
-    """The squares of a batch of output maps, numbered row by row; the last of a row may stick out."""
-
-    var height: Int
-    """Of the output map, as the width."""
-    var width: Int
-
-    @always_inline
-    def across(self) -> Int:
-        return ceildiv(self.width, SIDE)
-
-    @always_inline
-    def down(self) -> Int:
-        return ceildiv(self.height, SIDE)
-
-    @always_inline
-    def square(self, number: Int) -> Square:
-        """Where a square is; several divisions, so a strip asks once for each of its own."""
-        var per_image = self.across() * self.down()
-        var rest = number % per_image
-        return Square(number // per_image, rest // self.across() * SIDE, rest % self.across() * SIDE)
-
-
 def convolve[
     Algorithm: Transform, T: DType
 ](view: View[T], filters: Filters, output: Output[T], crew: Crew):
@@ -117,7 +83,7 @@ def convolve[
     Filters are packed panel after panel, point after point, as rows of input channels, which are filled up to
     whole blocks. The arithmetic is float32 whatever the activations are.
 
-    Tasks share the squares as long as each has enough of them to use a filter well; beyond that they share the
+    Threads share the squares as long as each has enough of them to use a filter well; beyond that they share the
     panels, since to transform a square twice costs less than to read the filters twice.
     """
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))

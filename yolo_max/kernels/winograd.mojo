@@ -14,8 +14,9 @@ In two directions it is nested with itself: Y = A' [(G g G') * (B' d B)] A.
 """
 
 from .direct import Window
+from .grid import SIDE
 from .lanes import Ptr, Words, load
-from .squares import L, LANES, SIDE, Transform
+from .squares import L, LANES, Transform
 
 
 @always_inline
