@@ -128,25 +128,27 @@ def measure_bf16(subject: Subject) -> Accuracy:
 def measure_mistakes(subject: Subject) -> dict[str, float]:
     """mAP50-95 of PyTorch on a subject: as it is (under ""), then with each mistake, by name."""
     weights = load_weights(subject.weights)
-    found: dict[str, float] = {"": _mean(subject)}
+    found: dict[str, float] = {"": mean_of_torch(subject)}
     if weights.path.suffix == ".pt":
         wrong = load_module(weights)
         mistakes.fold_with_eps(wrong)
-        found["BatchNorm folded with eps 1e-5"] = _mean(subject, module=wrong.eval().fuse(verbose=False))
+        found["BatchNorm folded with eps 1e-5"] = mean_of_torch(
+            subject, module=wrong.eval().fuse(verbose=False)
+        )
     for name, make in mistakes.IN_THE_NETWORK.items():
         engine = TorchEngine(weights)
         make(engine.module)
-        found[name] = _mean(subject, module=engine.module)
+        found[name] = mean_of_torch(subject, module=engine.module)
     for name, in_head in mistakes.IN_THE_HEAD.items():
-        found[name] = _mean(subject, in_head=in_head)
+        found[name] = mean_of_torch(subject, in_head=in_head)
     for name, in_pixels in mistakes.IN_THE_PIXELS.items():
-        found[name] = _mean(subject, in_pixels=in_pixels)
+        found[name] = mean_of_torch(subject, in_pixels=in_pixels)
     for name, in_geometry in mistakes.IN_THE_GEOMETRY.items():
-        found[name] = _mean(subject, in_geometry=in_geometry)
+        found[name] = mean_of_torch(subject, in_geometry=in_geometry)
     return found
 
 
-def _mean(
+def mean_of_torch(
     subject: Subject,
     *,
     module: Any = None,
