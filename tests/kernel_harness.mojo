@@ -10,8 +10,8 @@ from max.gpu.host import DeviceContext
 
 from kernels import table
 from kernels.arguments import Call, Geometry, Tensor
-from kernels.tasks import Crew
 from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
+from kernels.tasks import Crew
 
 comptime Numbers = Ptr[DType.int64]
 
