@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ class Static(MaxEngine):
         self._static = (2, 32, 32)
         self._stride = 8
 
-    def _execute(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _execute(self, batch: NDArray[np.uint8], shared: bool = False) -> list[NDArray[np.float32]]:
         assert batch.shape == (2, 32, 32, 3)
         head: NDArray[np.float32] = batch.reshape(2, 1, -1).sum(2, keepdims=True, dtype=np.float32)
-        return head
+        return [head]
 
 
 def images(batch: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -110,6 +111,16 @@ def test_results_outlive_the_next_execution(fused: MaxEngine) -> None:
     before = head.copy()
     fused(images(2, 32, 32))
     np.testing.assert_array_equal(head, before)
+
+
+def test_calls_at_the_same_time_do_not_disturb_each_other(fused: MaxEngine) -> None:
+    batches = [images(batch, height, 64) for batch in (1, 2, 3) for height in (8, 64, 200)]
+    expected = [fused(pixels) for pixels in batches]
+    with ThreadPoolExecutor(6) as callers:
+        # Some of them share the threads, some take all of them.
+        calls = [callers.submit(fused, pixels, shared=i % 3 > 0) for i, pixels in enumerate(batches * 20)]
+        for i, call in enumerate(calls):
+            np.testing.assert_array_equal(call.result(timeout=60), expected[i % len(batches)])
 
 
 def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weights) -> None:

@@ -165,7 +165,9 @@ class Compiled:
         ops = MaxOps(precision)
         pixels = TensorType(DType.uint8, ["batch", "height", "width", 3], DeviceRef.CPU())
         with Graph(
-            "everything", input_types=[pixels], custom_extensions=list(ops.backend.extensions)
+            "everything",
+            input_types=[pixels, *ops.backend.inputs],
+            custom_extensions=list(ops.backend.extensions),
         ) as graph:
             head, *maps = network(ops, ops.backend.image(graph.inputs[0].tensor))
             graph.output(head, *(ops.backend.tensor(y) for y in maps))
@@ -181,10 +183,11 @@ class Compiled:
         """The compiled graph with these weights."""
         return self.session.init(self.compiled, weights_registry=registry)
 
-    def run(self, model: Model, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        from max import driver
+    def run(self, model: Model, image: NDArray[np.uint8], threads: int = 2) -> list[NDArray[np.float32]]:
+        from max.driver import Buffer
 
-        return [y.to_numpy() for y in model.execute(driver.Buffer.from_numpy(image))]
+        inputs = Buffer.from_numpy(image), Buffer.from_numpy(np.array([threads], np.int64))
+        return [y.to_numpy() for y in model.execute(*inputs)]
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return self.run(self.model, image)
@@ -237,6 +240,13 @@ def test_results_do_not_depend_on_the_neighbours_in_a_batch(compiled: Compiled) 
     for i in range(3):
         for all_of_them, alone in zip(together, compiled(images[i : i + 1]), strict=True):
             np.testing.assert_array_equal(all_of_them[i : i + 1], alone)
+
+
+@pytest.mark.parametrize("threads", [1, 3, 64])
+def test_results_do_not_depend_on_the_number_of_threads(compiled: Compiled, threads: int) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (2, 72, 136, 3), np.uint8)
+    for got, expected in zip(compiled.run(compiled.model, image, threads), compiled(image), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_the_packed_weights_are_not_part_of_the_graph(compiled: Compiled) -> None:

@@ -31,7 +31,7 @@ class MaxEngine:
 
     On the fused kernels one graph takes any batch and any size whose height and width are multiples of the
     largest stride. On MAX's stock operations batch and size are static: smaller batches are filled up, larger
-    ones cut.
+    ones cut. It may be called from several threads at once.
 
     Attributes:
         device: "cpu" or "gpu".
@@ -39,7 +39,7 @@ class MaxEngine:
         precision: What activations are held in between layers; the head is float32 in either case.
         threads: How many threads the graph runs on.
         from_cache: Whether the compiled graph was found in the cache.
-        best_batch: How many images at once are worth their memory: twice as many give next to nothing more.
+        callers: How many calls at once, which share the threads, get most out of the machine.
     """
 
     _every_layer = False  # parity/layers.py has the graph give every layer
@@ -82,8 +82,8 @@ class MaxEngine:
         architecture.require()
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        self.best_batch = _FUSED_BATCH if self._static is None else batch
         host, self.threads = runtime.start(threads)
+        self.callers = min(self.threads, _MOST_CALLERS) if self.kernels == "fused" else 1
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
         compiled = compile_or_load(
@@ -109,11 +109,12 @@ class MaxEngine:
             self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def __call__(self, batch: NDArray[np.uint8], *, shared: bool = False) -> NDArray[np.float32]:
         """Runs the network.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
+            shared: Whether other calls run beside this one, so that it takes its share of the threads only.
 
         Returns:
             The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
@@ -124,7 +125,7 @@ class MaxEngine:
         """
         require_pixels(batch, self._stride)
         if self._static is None:
-            return self._execute(batch)
+            return self._execute(batch, shared)[-1]
         size, height, width = self._static
         if batch.shape[1:3] != (height, width):
             raise UsageError(
@@ -135,7 +136,7 @@ class MaxEngine:
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
             filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
-            heads.append(self._execute(filled)[: len(part)])
+            heads.append(self._execute(filled)[-1][: len(part)])
         return np.concatenate(heads)
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
@@ -151,15 +152,18 @@ class MaxEngine:
         graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
         return graph, network.algorithms()
 
-    def _execute(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _execute(self, batch: NDArray[np.uint8], shared: bool = False) -> list[NDArray[np.float32]]:
+        """All outputs of the graph, the raw head last."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
-        *_, head = self._model.execute(pixels if self.device == "cpu" else pixels.to(self._device))
-        result: NDArray[np.float32] = head.to_numpy()
-        return result
+        inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
+        if self.kernels == "fused":
+            threads = self.threads // self.callers if shared else self.threads
+            inputs.append(driver.Buffer.from_numpy(np.array([threads], np.int64)))
+        return [output.to_numpy() for output in self._model.execute(*inputs)]
 
 
-_FUSED_BATCH = 4
-"""Measured with YOLOv8n: docs/benchmarks.md."""
+_MOST_CALLERS = 8
+"""Each takes a quarter of a GB with YOLOv8n at 640 pixels."""
 _COMPILING = {
     "fused": "Compiling for this processor: up to a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",

@@ -26,7 +26,6 @@ Sizes and channels are known at run time only: one compiled graph serves every b
 import extensibility
 from extensibility import InputTensor, InputVariadicTensors, OutputTensor
 from max.gpu.host import DeviceContext
-from std.runtime import parallelism_level
 
 from . import table
 from .arguments import Call, Geometry, Tensor
@@ -36,13 +35,19 @@ from .tasks import Crew
 
 @extensibility.register("yolo_kernels")
 struct Kernels[bf16: Int]:
-    """The table of kernels, for activations of float32 or of bfloat16."""
+    """The table of kernels, for activations of float32 or of bfloat16; behind it, this run's threads."""
 
     @staticmethod
-    def execute[target: StaticString](addresses: OutputTensor[dtype=DType.int64, rank=1, ...]) raises:
+    def execute[
+        target: StaticString
+    ](
+        addresses: OutputTensor[dtype=DType.int64, rank=1, ...],
+        threads: InputTensor[dtype=DType.int64, rank=1, ...],
+    ) raises:
         comptime T = BF16 if Self.bf16 == 1 else F32
         comptime for place in range(table.COUNT):
             addresses.unsafe_ptr()[unsafe_offset=place] = Int64(table.address_of(table.kernel[T, place]()))
+        addresses.unsafe_ptr()[unsafe_offset=table.COUNT] = threads.unsafe_ptr()[unsafe_offset=0]
 
 
 @extensibility.register("yolo_run")
@@ -73,6 +78,7 @@ struct Run:
         tensors[size].channels = result.dim_size(rank - 1)
         var facts = Geometry(unsafe_from_address=Int(geometry.unsafe_ptr()))
         var place = Int(facts[unsafe_offset=0])
+        var threads = Int(kernels.unsafe_ptr()[unsafe_offset=table.COUNT])
         table.kernel_at(Int(kernels.unsafe_ptr()[unsafe_offset=place]))(
             Call(
                 facts.unsafe_offset(1),
@@ -80,7 +86,7 @@ struct Run:
                 size,
                 Int(weight.unsafe_ptr()),
                 Int(bias.unsafe_ptr()),
-                Crew(parallelism_level(), Int(Pointer(to=processor))),
+                Crew(threads, Int(Pointer(to=processor))),
             )
         )
         _ = tensors^

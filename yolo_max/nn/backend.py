@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from max.graph import TensorValue
+from max.graph import TensorType, TensorValue
 
 from yolo_max.nn.feature_map import FeatureMap
 
@@ -46,9 +46,11 @@ class Backend(Protocol):
 
     Attributes:
         extensions: Folders of Mojo sources that the graph needs.
+        inputs: What the graph is given behind the pixels.
     """
 
     extensions: tuple[Path, ...]
+    inputs: tuple[TensorType, ...]
 
     def image(self, pixels: TensorValue) -> FeatureMap:
         """Turns pixels, uint8 ``[B, H, W, 3]`` RGB, into a map with values from 0 to 1."""

@@ -27,6 +27,9 @@ KERNELS = Path(__file__).resolve().parent.parent / "kernels"
 """The folder of Mojo sources to give to ``Graph(custom_extensions=[...])``."""
 
 _CPU = DeviceRef.CPU()
+THREADS = TensorType(DType.int64, [1], _CPU)
+"""What a graph is given behind the pixels: how many threads may work on this run."""
+
 _PLACES = {Algorithm.DIRECT: 0, Algorithm.WINOGRAD: 1, Algorithm.POLYPHASE: 2, Algorithm.STEM: 3}
 _STEM_OF_FLOATS, _MAX_POOL, _HEAD, _COUNT = 4, 5, 6, 7
 """Places in the table of kernels: ``kernels/table.mojo``."""
@@ -133,6 +136,7 @@ class FusedBackend:
     """The blocks on the Mojo kernels (see ``backend.py``)."""
 
     extensions: tuple[Path, ...] = (KERNELS,)
+    inputs: tuple[TensorType, ...] = (THREADS,)
 
     def __init__(self, precision: Precision) -> None:
         self.precision = precision
@@ -194,12 +198,16 @@ _tables: WeakKeyDictionary[Graph, TensorValue] = WeakKeyDictionary()
 
 
 def _kernels(precision: Precision) -> TensorValue:
-    """The table of kernels of the graph that is being traced; one to a graph, which has one precision."""
+    """The table of kernels of the graph that is being traced; one to a graph, which has one precision.
+
+    Behind the addresses stands the number of threads of the run.
+    """
     graph = Graph.current
     if graph not in _tables:
-        addresses = TensorType(DType.int64, [_COUNT], _CPU)
+        _, threads = graph.inputs
+        table = TensorType(DType.int64, [_COUNT + 1], _CPU)
         bf16 = int(precision is Precision.BF16)
-        _tables[graph] = ops.custom("yolo_kernels", _CPU, [], [addresses], {"bf16": bf16})[0].tensor
+        _tables[graph] = ops.custom("yolo_kernels", _CPU, [threads], [table], {"bf16": bf16})[0].tensor
     return _tables[graph]
 
 

@@ -102,8 +102,8 @@ def build_graph(
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
-    pixels = TensorType(DType.uint8, [batch, height, width, 3], device)
-    with Graph("yolo", input_types=[pixels], custom_extensions=list(model.backend.extensions)) as graph:
+    inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
+    with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
         outputs = model.walk(graph.inputs[0].tensor)
         shown = outputs if every_layer else outputs[-1:]
         graph.output(*(model.backend.tensor(y) if isinstance(y, FeatureMap) else y for y in shown))

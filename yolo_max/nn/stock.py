@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from max.dtype import DType
-from max.graph import DeviceRef, TensorValue, Weight, ops
+from max.graph import DeviceRef, TensorType, TensorValue, Weight, ops
 from max.nn.layer import Module
 
 from yolo_max.nn.backend import Conv2d, Level
@@ -74,6 +74,7 @@ class StockBackend:
     """The blocks on MAX's own operations, on any device it knows (see ``backend.py``)."""
 
     extensions: tuple[Path, ...] = ()
+    inputs: tuple[TensorType, ...] = ()
 
     def __init__(self, device: DeviceRef) -> None:
         self.device = device

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from max.driver import Buffer
 from numpy.typing import NDArray
 
 from yolo_max.engine.max_engine import MaxEngine
@@ -28,8 +27,7 @@ class MaxLayers(MaxEngine):
         Returns:
             float32 ``[B, h, w, c]`` for every layer, the last one the raw head.
         """
-        outputs = self._model.execute(Buffer.from_numpy(np.ascontiguousarray(batch)).to(self._device))
-        return [output.to_numpy() for output in outputs]
+        return self._execute(batch)
 
 
 def layer_differences(
