@@ -92,22 +92,64 @@ def test_a_stream_gives_what_single_calls_give(
             assert result.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
 
 
+class SharedEngine(FakeEngine):
+    """A `FakeEngine` for several callers at once, which notes how many there were."""
+
+    def __init__(self, callers: int) -> None:
+        super().__init__(nap=0.01)
+        self.callers = callers
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, batch: NDArray[np.uint8], shared: bool = False) -> NDArray[np.float32]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            assert shared or self.running == 1  # who runs alone takes all threads
+            return super().__call__(batch)
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
 @pytest.mark.parametrize(
-    ("best", "batch", "sizes"),
+    ("callers", "batch", "sizes"),
     [
-        (4, None, [4, 4, 1]),  # the engine knows what suits it
-        (None, None, [1] * 9),  # or does not
-        (4, 2, [2, 2, 2, 2, 1]),  # who asks decides
+        (2, None, [1] * 9),  # an engine for several callers gets single images
+        (1, None, [1] * 9),  # and so does any other
+        (2, 2, [2, 2, 2, 2, 1]),  # who asks for batches gets them
     ],
 )
-def test_a_batch_that_suits_the_engine(
-    folder: list[Path], best: int | None, batch: int | None, sizes: list[int]
+def test_the_batches_an_engine_gets(
+    folder: list[Path], callers: int, batch: int | None, sizes: list[int]
 ) -> None:
-    engine = FakeEngine()
-    if best is not None:
-        engine.best_batch = best  # type: ignore[attr-defined]
+    engine = SharedEngine(callers)
     list(detector(engine=engine, batch=batch).stream(folder))
     assert [shape[0] for shape in engine.batches] == sizes
+
+
+@pytest.mark.parametrize(
+    ("callers", "batch", "workers", "most"),
+    [
+        (2, None, 2, 3),  # one more than it has threads
+        (2, None, 1, 3),  # no more images under way than callers and workers
+        (3, None, 8, 4),  # however many workers there are
+        (1, None, 4, 1),  # one caller: on the thread that asks for results
+        (3, 2, 4, 1),  # batches: likewise
+    ],
+)
+def test_how_many_call_an_engine_at_once(
+    folder: list[Path], callers: int, batch: int | None, workers: int, most: int
+) -> None:
+    engine = SharedEngine(callers)
+    found = list(detector(engine=engine, batch=batch, workers=workers).stream(folder * 4))
+    assert engine.most == most
+    assert (threading.current_thread().name in engine.threads) == (most == 1)
+    assert [result.source for result in found] == folder * 4
+    assert [result.detections for result in found] == [
+        result.detections for result in detector().stream(folder * 4)
+    ]
 
 
 def test_batches_are_full_and_of_one_canvas(folder: list[Path]) -> None:
@@ -160,7 +202,16 @@ def test_map_applies_its_function_off_the_callers_thread(folder: list[Path]) -> 
     assert threading.current_thread().name not in {name for _, name in mapped}
 
 
-def test_a_stream_reads_ahead_within_bounds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("callers", "batch", "limit"),
+    [
+        (1, 2, 2 * (2 + 2) + 2),  # both windows, and the batch between them
+        (2, None, 2 * (2 + 2)),  # one window
+    ],
+)
+def test_a_stream_reads_ahead_within_bounds(
+    tmp_path: Path, callers: int, batch: int | None, limit: int
+) -> None:
     path = write_image(tmp_path / "a.png", 1)
     taken = 0
 
@@ -170,16 +221,17 @@ def test_a_stream_reads_ahead_within_bounds(tmp_path: Path) -> None:
             taken += 1
             yield path
 
-    stream = detector(workers=2).stream(endless(), batch=2)
+    stream = detector(engine=SharedEngine(callers), workers=2).stream(endless(), batch=batch)
     for received in range(1, 100):
         next(stream)
-        assert taken - received <= 2 * (2 + 2) + 2
+        assert taken - received <= limit
     stream.close()
 
 
-def test_leaving_a_stream_early_stops_its_threads(folder: list[Path]) -> None:
+@pytest.mark.parametrize("callers", [1, 2])
+def test_leaving_a_stream_early_stops_its_threads(callers: int, folder: list[Path]) -> None:
     before = threading.active_count()
-    for result in detector().stream(folder):
+    for result in detector(engine=SharedEngine(callers)).stream(folder):
         assert result.detections is not None
         break
     else:
@@ -190,14 +242,15 @@ def test_leaving_a_stream_early_stops_its_threads(folder: list[Path]) -> None:
     assert threading.active_count() == before
 
 
-def _raise(*_: object) -> Any:
+def _raise(*_: object, **__: object) -> Any:
     raise ZeroDivisionError("in a worker")
 
 
 @pytest.mark.parametrize("stage", ["function", "engine", "postprocess"])
-def test_an_exception_surfaces(stage: str, folder: list[Path]) -> None:
+@pytest.mark.parametrize("callers", [1, 2])
+def test_an_exception_surfaces(stage: str, callers: int, folder: list[Path]) -> None:
     before = threading.active_count()
-    detect = detector()
+    detect = detector(engine=SharedEngine(callers))
     if stage != "function":
         setattr(detect, stage, _raise)
     with pytest.raises(ZeroDivisionError):

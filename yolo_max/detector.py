@@ -6,23 +6,20 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from time import perf_counter
+from threading import Semaphore
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from yolo_max import __version__
 from yolo_max.cpu import available_threads
 from yolo_max.detections import Detections
-from yolo_max.errors import ImageError, UsageError
+from yolo_max.errors import UsageError
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource, read_image
+from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
+from yolo_max.job import Job, infer
 from yolo_max.options import parse_classes, parse_imgsz
 from yolo_max.pipeline import in_batches, ordered_map
 from yolo_max.postprocess.postprocess import Postprocess
-from yolo_max.result import Result, timed
+from yolo_max.result import Result
 from yolo_max.weights.load import Weights, load_weights
 
 if TYPE_CHECKING:
@@ -30,16 +27,6 @@ if TYPE_CHECKING:
 
 ENGINES = ("max", "torch")
 Finished = TypeVar("Finished")
-
-
-@dataclass
-class _Job:
-    """One image on its way through the stages."""
-
-    result: Result
-    canvas: NDArray[np.uint8] | None = None
-    letterbox: Letterbox | None = None
-    head: NDArray[np.float32] | None = None
 
 
 class Detector:
@@ -71,7 +58,7 @@ class Detector:
         precision: str = "f32",
         kernels: str = "auto",
         threads: int | None = None,
-        batch: int | None = 1,
+        batch: int | None = None,
         workers: int | None = None,
         rect: bool = False,
         max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -95,10 +82,11 @@ class Detector:
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Threads of the engine; the CPUs this process may run on when absent.
-            batch: Images in one execution of the network when a stream is read; None for what suits the
-                engine best, where results may wait for the images behind them.
-            workers: Threads that decode ahead, and finish what the network has done, when a stream is read;
-                the CPUs this process may run on when absent.
+            batch: Images in one execution of the network when a stream is read, which takes all CPUs. When
+                absent, one; and an engine that serves several callers best gets several images at once, each
+                on a thread of its own from its file to its result.
+            workers: Images that are decoded ahead, or finished, while the network runs on others, when a
+                stream is read; the CPUs this process may run on when absent.
             rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
                 to compute, and slightly other boxes.
             max_pixels: Images of more pixels are refused by their header, before any decoding.
@@ -146,7 +134,7 @@ class Detector:
             threads=threads,
             report=report,
         )
-        self.batch: int = getattr(self.engine, "best_batch", 1) if batch is None else batch
+        self.batch = batch
 
     def __call__(self, image: ImageSource) -> Detections:
         """Finds the objects in one image.
@@ -163,10 +151,10 @@ class Detector:
         job = self._prepare(image, keep_image=False)
         if job.result.error:
             raise job.result.error
-        self._infer([job])
-        self._postprocess(job)
-        assert job.result.detections is not None
-        return job.result.detections
+        infer([job], self.engine)
+        detections = self._finish(job, _itself).detections
+        assert detections is not None
+        return detections
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
@@ -196,7 +184,7 @@ class Detector:
         """Finds the objects in many images, decoding ahead on threads while the network runs.
 
         Memory stays bounded whatever the number of images: a few are decoded ahead, a few are being finished.
-        The network runs on the thread that asks for results. Leaving the loop early stops everything.
+        Leaving the loop early stops everything.
 
         Args:
             sources: Paths or images, as for a single one; pulled from as they are needed.
@@ -236,77 +224,82 @@ class Detector:
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
         batch = self.batch if batch is None else batch
-        if batch < 1:
+        if batch is not None and batch < 1:
             raise UsageError(f"batch is {batch}, but it must be at least 1.")
-        return self._stages(function, sources, keep_images, batch)
+        callers = getattr(self.engine, "callers", 1)
+        if batch is None and callers > 1:
+            return self._side_by_side(function, sources, keep_images, callers)
+        return self._in_batches(function, sources, keep_images, batch or 1)
 
-    def _stages(
+    def _side_by_side(
+        self,
+        function: Callable[[Result], Finished],
+        sources: Iterable[ImageSource],
+        keep_images: bool,
+        callers: int,
+    ) -> Generator[Finished, None, None]:
+        """Several images at once, each on a thread of its own, which share the engine.
+
+        Nobody waits for anybody, where the threads of one run wait for each other after every layer.
+        """
+        # One run more than there is room for, so that none of the engine's threads waits for an image.
+        runs = Semaphore(callers + 1)
+
+        def whole(source: ImageSource) -> Finished:
+            job = self._prepare(source, keep_images)
+            with runs:
+                infer([job], self.engine, shared=True)
+            return self._finish(job, function)
+
+        threads = callers + self.workers
+        with (
+            ThreadPoolExecutor(threads, "yolo-max") as executor,
+            closing(ordered_map(whole, sources, executor, 2 * threads)) as finished,
+        ):
+            yield from finished
+
+    def _in_batches(
         self,
         function: Callable[[Result], Finished],
         sources: Iterable[ImageSource],
         keep_images: bool,
         batch: int,
     ) -> Generator[Finished, None, None]:
-        def prepare(source: ImageSource) -> _Job:
+        """One batch after the other on the caller's thread, the rest on threads before and after it."""
+
+        def prepare(source: ImageSource) -> Job:
             return self._prepare(source, keep_images)
 
-        def complete(job: _Job) -> Finished:
-            self._postprocess(job)
-            return function(job.result)
+        def finish(job: Job) -> Finished:
+            return self._finish(job, function)
 
         ahead = batch + self.workers
         with ThreadPoolExecutor(self.workers, "yolo-max") as executor:
             prepared = ordered_map(prepare, sources, executor, ahead)
             batches = in_batches(prepared, batch, _canvas_shape)
-            with closing(ordered_map(complete, self._inferred(batches), executor, ahead)) as finished:
+            with closing(ordered_map(finish, self._inferred(batches), executor, ahead)) as finished:
                 yield from finished
 
-    def _inferred(self, batches: Generator[list[_Job], None, None]) -> Iterator[_Job]:
+    def _inferred(self, batches: Generator[list[Job], None, None]) -> Iterator[Job]:
         with closing(batches):
             for batch in batches:
-                self._infer(batch)
+                infer(batch, self.engine)
                 yield from batch
 
-    def _prepare(self, source: ImageSource, keep_image: bool) -> _Job:
-        job = _Job(Result(source))
-        try:
-            with timed(job.result, "decode"):
-                image = read_image(source, max_pixels=self.max_pixels)
-            with timed(job.result, "letterbox"):
-                size = image.shape[0], image.shape[1]
-                if self.rect:
-                    job.letterbox = Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
-                else:
-                    job.letterbox = Letterbox.fit(size, self.imgsz)
-                job.canvas = job.letterbox.render(image)
-        except ImageError as error:
-            job.result.error = error
-        else:
-            job.result.image = image if keep_image else None
-        return job
+    def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
+        return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)
 
-    def _infer(self, batch: list[_Job]) -> None:
-        """Gives each job of a batch its raw head, and lets its canvas go."""
-        jobs = [job for job in batch if job.canvas is not None]
-        if not jobs:
-            return
-        start = perf_counter()
-        canvases = [job.canvas for job in jobs if job.canvas is not None]
-        heads = self.engine(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
-        each = (perf_counter() - start) * 1000 / len(jobs)
-        for job, head in zip(jobs, heads, strict=True):
-            job.head, job.canvas = head, None
-            job.result.times_ms["infer"] = each
+    def _fit(self, size: tuple[int, int]) -> Letterbox:
+        if self.rect:
+            return Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
+        return Letterbox.fit(size, self.imgsz)
 
-    def _postprocess(self, job: _Job) -> None:
-        if job.head is None or job.letterbox is None:
-            return
-        with timed(job.result, "postprocess"):
-            job.result.detections = self.postprocess(job.head, job.letterbox)
-        job.head = None
+    def _finish(self, job: Job, function: Callable[[Result], Finished]) -> Finished:
+        job.postprocess(self.postprocess)
+        return function(job.result)
 
 
-def _canvas_shape(job: _Job) -> tuple[int, ...] | None:
+def _canvas_shape(job: Job) -> tuple[int, ...] | None:
     return None if job.canvas is None else job.canvas.shape
 
 

@@ -5,6 +5,10 @@ than its window allows, however long the input is:
 
     sources ─► ordered_map(decode) ─► in_batches ─► engine, on the caller's thread ─► ordered_map(finish)
 
+or, with an engine for several callers, of one stage that does everything to an image:
+
+    sources ─► ordered_map(decode, engine, finish)
+
 Results come out in the order of the sources. An exception on a worker thread is raised where its result is
 asked for, and closing the last generator (or leaving its loop early) closes every stage before it.
 """

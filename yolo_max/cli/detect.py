@@ -89,7 +89,7 @@ def detect(
             RUN,
             "Images in one execution of the network.",
             metavar="N",
-            show_default="4 on the fused kernels, else 1",
+            show_default="1, and several executions at a time",
         ),
     ] = None,
     threads: Annotated[
@@ -97,7 +97,7 @@ def detect(
     ] = None,
     workers: Annotated[
         int | None,
-        option(RUN, "Threads that read and write images.", metavar="N", show_default="all CPUs"),
+        option(RUN, "Images read and written while the network runs.", metavar="N", show_default="all CPUs"),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

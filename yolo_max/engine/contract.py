@@ -15,6 +15,9 @@ class Engine(Protocol):
 
     The head holds the DFL logits of the four sides of the box, then the class logits, for each of the A cells
     of strides 8, 16 and 32, each level row-major.
+
+    An engine that does most when several threads call it at once says how many by an attribute ``callers``,
+    and then takes ``shared=True``: others call beside this one.
     """
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
