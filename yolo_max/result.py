@@ -28,7 +28,8 @@ class Result:
         error: Why the image could not be read; None when it was.
         image: uint8 [H, W, 3] BGR, the image as displayed, when the stream was asked to keep it.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time over
-            its images), postprocess.
+            its images), postprocess. Where several images were under way at once they add up to more than
+            the run took.
     """
 
     source: ImageSource
