@@ -132,9 +132,9 @@ def test_the_batches_an_engine_gets(
 @pytest.mark.parametrize(
     ("callers", "batch", "workers", "most"),
     [
-        (2, None, 2, 3),  # one more than it has threads
-        (2, None, 1, 3),  # no more images under way than callers and workers
-        (3, None, 8, 4),  # however many workers there are
+        (2, None, 2, 2),  # as many as it asks for
+        (3, None, 1, 3),  # with few workers
+        (3, None, 8, 3),  # and with many
         (1, None, 4, 1),  # one caller: on the thread that asks for results
         (3, 2, 4, 1),  # batches: likewise
     ],

@@ -242,8 +242,9 @@ class Detector:
 
         Nobody waits for anybody, where the threads of one run wait for each other after every layer.
         """
-        # One run more than there is room for, so that none of the engine's threads waits for an image.
-        runs = Semaphore(callers + 1)
+        # One run more would be faster by some 2 %, and take three times the memory: MAX then allocates what
+        # a waiting run needs before anything of the others is free again.
+        runs = Semaphore(callers)
 
         def whole(source: ImageSource) -> Finished:
             job = self._prepare(source, keep_images)

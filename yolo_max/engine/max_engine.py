@@ -163,7 +163,7 @@ class MaxEngine:
 
 
 _MOST_CALLERS = 8
-"""Each takes a quarter of a GB with YOLOv8n at 640 pixels."""
+"""Each needs memory of its own for what lies between the layers; more threads than that share runs."""
 _COMPILING = {
     "fused": "Compiling for this processor: up to a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
