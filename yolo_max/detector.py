@@ -82,9 +82,9 @@ class Detector:
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Threads of the engine; the CPUs this process may run on when absent.
-            batch: Images in one execution of the network when a stream is read, which takes all CPUs. When
-                absent, one; and an engine that serves several callers best gets several images at once, each
-                on a thread of its own from its file to its result.
+            batch: Images in one execution of the network when a stream is read, which takes all CPUs: 1 for
+                the least time from an image to its result. When absent, one, but several executions at a
+                time where the engine serves several callers best: the most images a second.
             workers: Images that are decoded ahead, or finished, while the network runs on others, when a
                 stream is read; the CPUs this process may run on when absent.
             rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
