@@ -123,6 +123,29 @@ def test_calls_at_the_same_time_do_not_disturb_each_other(fused: MaxEngine) -> N
             np.testing.assert_array_equal(call.result(timeout=60), expected[i % len(batches)])
 
 
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [
+        (False, 6),  # alone: all threads
+        (True, 3),  # one of two callers
+    ],
+)
+def test_how_many_threads_a_call_takes(
+    fused: MaxEngine, monkeypatch: pytest.MonkeyPatch, shared: bool, expected: int
+) -> None:
+    given: list[Any] = []
+
+    class Recorder:
+        def execute(self, *inputs: Any) -> Any:
+            given.extend(each.to_numpy() for each in inputs)
+            return inputs
+
+    for name, value in {"threads": 6, "callers": 2, "_model": Recorder()}.items():
+        monkeypatch.setattr(fused, name, value)
+    fused(images(1, 32, 32), shared=shared)
+    assert given[1].tolist() == [expected]
+
+
 def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weights) -> None:
     said: list[str] = []
     again = MaxEngine(weights, imgsz=(64, 96), kernels="fused", report=said.append)

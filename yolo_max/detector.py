@@ -152,9 +152,9 @@ class Detector:
         if job.result.error:
             raise job.result.error
         infer([job], self.engine)
-        detections = self._finish(job, _itself).detections
-        assert detections is not None
-        return detections
+        job.postprocess(self.postprocess)
+        assert job.result.detections is not None
+        return job.result.detections
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
@@ -226,31 +226,38 @@ class Detector:
         batch = self.batch if batch is None else batch
         if batch is not None and batch < 1:
             raise UsageError(f"batch is {batch}, but it must be at least 1.")
+
+        def prepare(source: ImageSource) -> Job:
+            return self._prepare(source, keep_images)
+
+        def finish(job: Job) -> Finished:
+            job.postprocess(self.postprocess)
+            return function(job.result)
+
         callers = getattr(self.engine, "callers", 1)
         if batch is None and callers > 1:
-            return self._side_by_side(function, sources, keep_images, callers)
-        return self._in_batches(function, sources, keep_images, batch or 1)
+            return self._side_by_side(prepare, finish, sources, callers)
+        return self._in_batches(prepare, finish, sources, batch or 1)
 
     def _side_by_side(
         self,
-        function: Callable[[Result], Finished],
+        prepare: Callable[[ImageSource], Job],
+        finish: Callable[[Job], Finished],
         sources: Iterable[ImageSource],
-        keep_images: bool,
         callers: int,
     ) -> Generator[Finished, None, None]:
         """Several images at once, each on a thread of its own, which share the engine.
 
         Nobody waits for anybody, where the threads of one run wait for each other after every layer.
         """
-        # One run more would be faster by some 2 %, and take three times the memory: MAX then allocates what
-        # a waiting run needs before anything of the others is free again.
+        # One run more would be faster by some 2 %, and take three times the memory: docs/performance.md.
         runs = Semaphore(callers)
 
         def whole(source: ImageSource) -> Finished:
-            job = self._prepare(source, keep_images)
+            job = prepare(source)
             with runs:
                 infer([job], self.engine, shared=True)
-            return self._finish(job, function)
+            return finish(job)
 
         threads = callers + self.workers
         with (
@@ -261,19 +268,12 @@ class Detector:
 
     def _in_batches(
         self,
-        function: Callable[[Result], Finished],
+        prepare: Callable[[ImageSource], Job],
+        finish: Callable[[Job], Finished],
         sources: Iterable[ImageSource],
-        keep_images: bool,
         batch: int,
     ) -> Generator[Finished, None, None]:
         """One batch after the other on the caller's thread, the rest on threads before and after it."""
-
-        def prepare(source: ImageSource) -> Job:
-            return self._prepare(source, keep_images)
-
-        def finish(job: Job) -> Finished:
-            return self._finish(job, function)
-
         ahead = batch + self.workers
         with ThreadPoolExecutor(self.workers, "yolo-max") as executor:
             prepared = ordered_map(prepare, sources, executor, ahead)
@@ -294,10 +294,6 @@ class Detector:
         if self.rect:
             return Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
         return Letterbox.fit(size, self.imgsz)
-
-    def _finish(self, job: Job, function: Callable[[Result], Finished]) -> Finished:
-        job.postprocess(self.postprocess)
-        return function(job.result)
 
 
 def _canvas_shape(job: Job) -> tuple[int, ...] | None:

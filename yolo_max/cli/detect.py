@@ -89,7 +89,7 @@ def detect(
             RUN,
             "Images in one execution of the network.",
             metavar="N",
-            show_default="1, and several executions at a time",
+            show_default="1, several at a time on the fused kernels",
         ),
     ] = None,
     threads: Annotated[

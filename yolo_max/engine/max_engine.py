@@ -163,9 +163,9 @@ class MaxEngine:
 
 
 _MOST_CALLERS = 8
-"""Each needs memory of its own for what lies between the layers; more threads than that share runs."""
+"""A run needs memory of its own for what lies between layers; of more threads than this, it gets several."""
 _COMPILING = {
-    "fused": "Compiling for this processor: up to a minute, once for each network on this machine.",
+    "fused": "Compiling for this processor: about a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
 }
 
