@@ -1,6 +1,6 @@
 """The kernels behind a C interface, so that tests can call them on memory of their own making.
 
-Built by kernel_harness.py with `mojo build --emit shared-lib -I yolo_max`, for this processor or another one.
+Built by kernel_harness.py with `mojo build --emit object -I yolo_max`, for this processor or another one.
 """
 
 from std.benchmark import keep

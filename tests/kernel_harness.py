@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,33 @@ def mojo(*arguments: str | Path) -> None:
     command = Path(sys.executable).with_name("mojo")
     program = str(command) if command.exists() else shutil.which("mojo")
     assert program, "the Mojo compiler is not installed; it comes with the package max"
-    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"mojo {' '.join(map(str, arguments))}\n{done.stderr}"
+    run(program, *arguments)
+
+
+def run(*command: str | Path) -> None:
+    """Runs a program, whose complaints become the error."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr}"
+
+
+def link(compiled: Path, library: Path) -> None:
+    """Links with the linker that comes with MAX; `mojo` would want a C compiler for it."""
+    package = find_spec("modular")
+    assert package is not None, "MAX is not installed"
+    folder = Path(next(iter(package.submodule_search_locations or [])))
+    runtime = ["-lKGENCompilerRTShared", "-lAsyncRTMojoBindings", "-rpath", str(folder / "lib")]
+    run(
+        folder / "bin" / "lld",
+        "-flavor",
+        "gnu",
+        "-shared",
+        compiled,
+        "-L",
+        folder / "lib",
+        *runtime,
+        "-o",
+        library,
+    )
 
 
 def build(folder: Path, target: str | None) -> Path:
@@ -57,7 +83,10 @@ def build(folder: Path, target: str | None) -> Path:
     if not library.exists():
         unfinished = library.with_suffix(f".{os.getpid()}")
         options = ["--target-cpu", target] if target else []
-        mojo("build", "--emit", "shared-lib", *options, "-I", KERNELS.parent, SOURCE, "-o", unfinished)
+        compiled = library.with_suffix(f".{os.getpid()}.o")
+        mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+        link(compiled, unfinished)
+        compiled.unlink()
         unfinished.rename(library)
     return library
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,23 @@ def test_timer_slack_is_given_back() -> None:
     with runtime.quiet_poller():
         assert libc.prctl(30, 0, 0, 0, 0) == 50_000_000
     assert libc.prctl(30, 0, 0, 0, 0) == before
+
+
+def test_importing_the_network_compiles_nothing() -> None:
+    # MAX's own layers would have a module in Mojo compiled, which needs a C compiler.
+    script = "import sys, yolo_max.nn; print([name for name in sys.modules if '_kv_cache_ops' in name])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_what_max_keeps_for_language_models_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import yolo_max.nn  # noqa: F401
+    from max.nn.kv_cache import cache_params  # isort: skip
+
+    module = types.ModuleType("max._kv_cache_ops")
+    module.mha_decode_num_partitions = lambda *sizes: sum(sizes)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert cache_params.mha_decode_num_partitions(1, 2, 3, 4) == 10
 
 
 def test_building_a_network_runs_nothing_from_the_working_directory(tmp_path: Path) -> None:

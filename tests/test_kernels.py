@@ -163,11 +163,12 @@ def check(got: NDArray[np.float32], p: Problem, precision: Precision) -> None:
 
 def official_shapes() -> list[tuple[int, int, int, int, bool]]:
     """Every distinct convolution of YOLOv8 n, s, m, l and x: c1, c2, k, s, activated."""
-    from max.nn.layer import Module
     from ultralytics.nn.tasks import yaml_model_load
 
     from yolo_max.architecture import parse_architecture
     from yolo_max.nn.model import MaxYolo
+
+    from max.nn.layer import Module  # isort: skip  (after yolo_max.nn, so that it compiles nothing)
 
     class Nothing(Module):  # type: ignore[misc]
         def __call__(self) -> None: ...

@@ -7,18 +7,29 @@ backend.py          what a block needs to be computed
 fused.py, stock.py  that on the Mojo kernels, and on MAX's own operations
 """
 
-import contextlib
-import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
-# Importing max.nn starts a Python that looks for modules in the working directory first, where files from
-# anywhere may lie; so that is another folder meanwhile.
-with contextlib.chdir("/"):
-    import max.nn  # noqa: F401  (imported for what it does to the environment, which is undone below)
 
-# It also tells child processes, behind os.environ's back, to be whatever `python3` is first on the path: a
-# child started with sys.executable would not find its own virtual environment any more.
-for _name in ("PYTHONEXECUTABLE", "PYTHONPATH"):
-    if (_value := os.environ.get(_name)) is None:
-        os.unsetenv(_name)
-    else:
-        os.putenv(_name, _value)
+class _WhenCalled(ModuleType):
+    """Stands for a module that is to be imported not before one of its functions is called."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: getattr(import_module(self.__name__), name)(*args, **kwargs)
+
+
+# max.nn brings along all layers of language models, and their caches a module in Mojo. That would be compiled
+# when it is imported, which takes ten seconds and a C compiler; and it starts a Python that looks for modules
+# in the working directory and tells child processes to be another Python. No layer here needs it.
+_CACHE_OPERATIONS = "max._kv_cache_ops"
+if _CACHE_OPERATIONS not in sys.modules:
+    sys.modules[_CACHE_OPERATIONS] = _WhenCalled(_CACHE_OPERATIONS)
+    try:
+        import max.nn  # noqa: F401
+    finally:
+        del sys.modules[_CACHE_OPERATIONS]
