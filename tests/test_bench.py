@@ -475,6 +475,14 @@ def test_engines_are_chosen_by_key_in_the_order_of_the_registry() -> None:
         choose(["max", "tensorflow"])
 
 
+def test_torch_compile_is_absent_where_nothing_compiles_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (engine,) = choose(["torch-compile"])
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert engine.absent() == "no C++ compiler on this machine (no-such-compiler)"
+    monkeypatch.setenv("CXX", sys.executable)
+    assert engine.absent() is None
+
+
 def test_ratios_refer_to_pytorch_or_else_to_the_first() -> None:
     assert reference_point(["max", "torch", "openvino"], None) == "torch"
     assert reference_point(["max", "openvino"], None) == "max"

@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -139,6 +142,12 @@ def _no_max_bf16() -> str | None:
     return "no AVX512-BF16 instructions on this CPU"
 
 
+def _no_compiler() -> str | None:
+    # Where PyTorch looks for one, too.
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return None if shutil.which(compiler) else f"no C++ compiler on this machine ({compiler})"
+
+
 def _not_x86() -> str | None:
     machine = platform.machine()
     return None if machine in ("x86_64", "AMD64") else f"not measured on {machine}"
@@ -172,6 +181,7 @@ ENGINES: tuple[EngineSpec, ...] = (
         "torch.compile",
         f"{RUNTIMES}:TorchRuntime",
         packages=("torch", "ultralytics"),
+        needs=_no_compiler,
         options={"compiled": True},
         quick=False,
     ),
