@@ -7,17 +7,17 @@ import sys
 import time
 from typing import Any
 
-from fakes import FakeEngine, fake_weights
+from fakes import SharedEngine, fake_weights
 
 import yolo_max.detector
 from yolo_max.cli import main
 
 
-def make_engine(*_: object, report: Any = None, **__: object) -> FakeEngine:
+def make_engine(*_: object, report: Any = None, **__: object) -> SharedEngine:
     if report:
         report("Compiling the network.")
     time.sleep(float(os.environ.get("FAKE_COMPILE", "0")))
-    return FakeEngine(float(os.environ.get("FAKE_NAP", "0")))
+    return SharedEngine(nap=float(os.environ.get("FAKE_NAP", "0")))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,32 @@ class FakeEngine:
         return head
 
 
+class SharedEngine(FakeEngine):
+    """A `FakeEngine` for several callers at once, as `MaxEngine` is.
+
+    Attributes:
+        callers: How many.
+        most: How many there were at the same time.
+    """
+
+    def __init__(self, callers: int = 2, nap: float = 0) -> None:
+        super().__init__(nap)
+        self.callers = callers
+        self.running = self.most = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, batch: NDArray[np.uint8], shared: bool = False) -> NDArray[np.float32]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        try:
+            assert shared or self.running == 1  # who runs alone takes all threads
+            return super().__call__(batch)
+        finally:
+            with self.lock:
+                self.running -= 1
+
+
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:
     """Writes an image of smooth noise; its format is that of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)

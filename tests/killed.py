@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import cv2
-from fakes import FakeEngine, fake_weights
+from fakes import SharedEngine, fake_weights
 
 from yolo_max.detector import Detector
 from yolo_max.folder.run import FolderRun
@@ -27,7 +27,7 @@ WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 
 def run(source: Path, out: Path) -> None:
     """One run over all of the source, resuming what is there."""
-    detector = Detector(fake_weights(), engine=FakeEngine(nap=0.001), workers=3)
+    detector = Detector(fake_weights(), engine=SharedEngine(nap=0.001), workers=3)
     found = find_images([source], recursive=True, exclude=out)
     with FolderRun(
         detector, found, out, Saving(save_txt=True, save_csv=True, times=False), resume=True

@@ -5,15 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from fakes import NAMES, FakeEngine, fake_weights, write_image
+from fakes import NAMES, FakeEngine, SharedEngine, fake_weights, write_image
 from image_files import scene, with_orientation
 from numpy.typing import NDArray
 from PIL import Image
@@ -92,27 +94,6 @@ def test_a_stream_gives_what_single_calls_give(
             assert result.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
 
 
-class SharedEngine(FakeEngine):
-    """A `FakeEngine` for several callers at once, which notes how many there were."""
-
-    def __init__(self, callers: int) -> None:
-        super().__init__(nap=0.01)
-        self.callers = callers
-        self.running = self.most = 0
-        self.lock = threading.Lock()
-
-    def __call__(self, batch: NDArray[np.uint8], shared: bool = False) -> NDArray[np.float32]:
-        with self.lock:
-            self.running += 1
-            self.most = max(self.most, self.running)
-        try:
-            assert shared or self.running == 1  # who runs alone takes all threads
-            return super().__call__(batch)
-        finally:
-            with self.lock:
-                self.running -= 1
-
-
 @pytest.mark.parametrize(
     ("callers", "batch", "sizes"),
     [
@@ -124,7 +105,7 @@ class SharedEngine(FakeEngine):
 def test_the_batches_an_engine_gets(
     folder: list[Path], callers: int, batch: int | None, sizes: list[int]
 ) -> None:
-    engine = SharedEngine(callers)
+    engine = SharedEngine(callers, nap=0.01)
     list(detector(engine=engine, batch=batch).stream(folder))
     assert [shape[0] for shape in engine.batches] == sizes
 
@@ -142,7 +123,7 @@ def test_the_batches_an_engine_gets(
 def test_how_many_call_an_engine_at_once(
     folder: list[Path], callers: int, batch: int | None, workers: int, most: int
 ) -> None:
-    engine = SharedEngine(callers)
+    engine = SharedEngine(callers, nap=0.01)
     found = list(detector(engine=engine, batch=batch, workers=workers).stream(folder * 4))
     assert engine.most == most
     assert (threading.current_thread().name in engine.threads) == (most == 1)
@@ -221,7 +202,7 @@ def test_a_stream_reads_ahead_within_bounds(
             taken += 1
             yield path
 
-    stream = detector(engine=SharedEngine(callers), workers=2).stream(endless(), batch=batch)
+    stream = detector(engine=SharedEngine(callers, nap=0.01), workers=2).stream(endless(), batch=batch)
     for received in range(1, 100):
         next(stream)
         assert taken - received <= limit
@@ -231,7 +212,7 @@ def test_a_stream_reads_ahead_within_bounds(
 @pytest.mark.parametrize("callers", [1, 2])
 def test_leaving_a_stream_early_stops_its_threads(callers: int, folder: list[Path]) -> None:
     before = threading.active_count()
-    for result in detector(engine=SharedEngine(callers)).stream(folder):
+    for result in detector(engine=SharedEngine(callers, nap=0.01)).stream(folder):
         assert result.detections is not None
         break
     else:
@@ -242,20 +223,55 @@ def test_leaving_a_stream_early_stops_its_threads(callers: int, folder: list[Pat
     assert threading.active_count() == before
 
 
-def _raise(*_: object, **__: object) -> Any:
-    raise ZeroDivisionError("in a worker")
+class Fifth:
+    """Calls a function, but raises at the fifth call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.calls = count(1)
+
+    def __call__(self, *args: Any) -> Any:
+        if next(self.calls) == 5:
+            raise ZeroDivisionError("in a worker")
+        return self.function(*args)
 
 
-@pytest.mark.parametrize("stage", ["function", "engine", "postprocess"])
-@pytest.mark.parametrize("callers", [1, 2])
-def test_an_exception_surfaces(stage: str, callers: int, folder: list[Path]) -> None:
+@pytest.mark.parametrize("stage", ["function", "engine", "postprocess", "sources"])
+@pytest.mark.parametrize(("callers", "batch"), [(1, None), (2, None), (2, 1)])
+def test_an_exception_surfaces_behind_the_results_before_it(
+    stage: str, callers: int, batch: int | None, folder: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sources() -> Iterator[Path]:
+        yield from images[:4]
+        raise ZeroDivisionError("from the source")
+
+    images = [path for path in folder if path.name != "broken.png"]
     before = threading.active_count()
-    detect = detector(engine=SharedEngine(callers))
-    if stage != "function":
-        setattr(detect, stage, _raise)
+    engine = SharedEngine(callers)
+    detect = detector(engine=engine, workers=1)
+    if stage == "engine":
+        monkeypatch.setattr(engine, "_head", Fifth(engine._head))
+    if stage == "postprocess":
+        monkeypatch.setattr(detect, stage, Fifth(detect.postprocess))
+    function = Fifth(lambda result: result) if stage == "function" else lambda result: result
+    results = detect.map(function, sources() if stage == "sources" else images, batch=batch)
+    found: list[Any] = []
     with pytest.raises(ZeroDivisionError):
-        list(detect.map(_raise, folder) if stage == "function" else detect.stream(folder))
+        found.extend(result.source for result in results)
+    assert found == images[: len(found)]
+    side_by_side = callers > 1 and batch is None
+    if stage == "sources" or not side_by_side:  # or else the fifth call need not be for the fifth image
+        assert len(found) == 4
     assert threading.active_count() == before
+
+
+def test_streams_at_the_same_time_share_the_engine(folder: list[Path]) -> None:
+    engine = SharedEngine(2, nap=0.01)
+    detect = detector(engine=engine)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: [each.source for each in detect.stream(folder)], range(3)))
+    assert found == [folder] * 3
+    assert engine.most == 2
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,34 @@ def test_how_many_threads_a_call_takes(
             given.extend(each.to_numpy() for each in inputs)
             return inputs
 
-    for name, value in {"threads": 6, "callers": 2, "_model": Recorder()}.items():
+    for name, value in {"threads": 6, "_share": 3, "_model": Recorder()}.items():
         monkeypatch.setattr(fused, name, value)
     fused(images(1, 32, 32), shared=shared)
     assert given[1].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("threads", "callers", "each"),
+    [
+        (1, 1, 1),  # nobody to share with
+        (2, 2, 1),  # a thread each
+        (8, 8, 1),  # as many callers as there are at most
+        (9, 5, 2),  # more threads than that: none is idle
+        (16, 8, 2),
+        (64, 8, 8),
+    ],
+)
+def test_callers_share_all_threads(threads: int, callers: int, each: int) -> None:
+    assert max_engine.shares(threads) == (callers, each)
+    assert callers * each >= threads
+
+
+def test_a_thread_is_the_least_that_works_on_a_run(fused: MaxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = images(1, 64, 96)
+    expected = fused(pixels)
+    for threads in (0, -1, 1000):
+        monkeypatch.setattr(fused, "threads", threads)
+        np.testing.assert_array_equal(fused(pixels), expected)
 
 
 def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weights) -> None:

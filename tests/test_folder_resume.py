@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeEngine, fake_weights, read_tree, write_image
+from fakes import SharedEngine, fake_weights, read_tree, write_image
 
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, UsageError
@@ -36,7 +36,9 @@ def photos(tmp_path: Path) -> Path:
 def start(
     source: Path, out: Path, *, resume: bool = False, saving: Saving | None = None, **options: Any
 ) -> FolderRun:
-    detector = Detector(options.pop("weights", None) or fake_weights(), **{"engine": FakeEngine(), **options})
+    detector = Detector(
+        options.pop("weights", None) or fake_weights(), **{"engine": SharedEngine(), **options}
+    )
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=False)
     saving = saving or Saving(save_txt=True, save_csv=True, times=False)
@@ -78,7 +80,7 @@ def test_killed_at_random_moments(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("after", [0, 1, 30, 60])
 def test_a_resumed_run_does_only_what_is_left(photos: Path, tmp_path: Path, after: int) -> None:
     interrupt(photos, tmp_path / "out", after)
-    engine = FakeEngine()
+    engine = SharedEngine()
     run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
     assert run.resumed == after
     assert run.tally.images == 61
@@ -90,7 +92,7 @@ def test_a_resumed_run_does_only_what_is_left(photos: Path, tmp_path: Path, afte
 
 def test_a_finished_run_resumed_does_nothing(photos: Path, tmp_path: Path) -> None:
     finish(start(photos, tmp_path / "out"))
-    engine = FakeEngine()
+    engine = SharedEngine()
     run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
     assert (run.resumed, engine.batches, run.finished) == (61, [], True)
 
@@ -98,7 +100,7 @@ def test_a_finished_run_resumed_does_nothing(photos: Path, tmp_path: Path) -> No
 def test_images_that_came_since_are_done(photos: Path, tmp_path: Path) -> None:
     finish(start(photos, tmp_path / "out"))
     write_image(photos / "00 new.png", 77)
-    engine = FakeEngine()
+    engine = SharedEngine()
     run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
     assert (run.resumed, run.tally.images, len(engine.batches)) == (61, 62, 1)
 

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeEngine, fake_weights, read_tree, write_image
+from fakes import SharedEngine, fake_weights, read_tree, write_image
 from image_files import scene, with_orientation
 
 from yolo_max.detections import Detections
@@ -39,7 +39,7 @@ def run_folder(
     **options: Any,
 ) -> FolderRun:
     """What `yolo-max detect -r SOURCE --out OUT` does, with a network that costs nothing."""
-    detector = Detector(fake_weights(), **{"engine": FakeEngine(), "workers": 2, **options})
+    detector = Detector(fake_weights(), **{"engine": SharedEngine(), "workers": 2, **options})
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=overwrite)
     with FolderRun(detector, found, out, saving, resume=resume, overwrite=overwrite) as run:
@@ -86,8 +86,11 @@ def test_every_run_gives_the_same_bytes_however_many_threads(photos: Path, tmp_p
     for i in range(30):
         write_image(photos / f"more/{i}.jpg", 100 + i, (30 + i, 90 - i))
     trees = []
-    for n, (workers, batch) in enumerate([(1, 1), (1, 1), (4, 1), (3, 4), (8, 64)]):
-        run_folder(photos, tmp_path / f"out{n}", workers=workers, batch=batch)
+    for n, (workers, batch, callers) in enumerate(
+        [(1, 1, 1), (1, 1, 1), (4, 1, 2), (3, 4, 2), (8, 64, 2), (1, None, 1), (1, None, 2), (4, None, 3)]
+    ):
+        engine = SharedEngine(callers)
+        run_folder(photos, tmp_path / f"out{n}", engine=engine, workers=workers, batch=batch)
         trees.append(read_tree(tmp_path / f"out{n}"))
     assert len(trees[0]) == 2 * 36 + 3
     assert all(tree == trees[0] for tree in trees)
@@ -155,7 +158,7 @@ def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) 
     found = [SourceFailure(photos / "locked", "it cannot be read"), *find_images([photos])]
     for resume, resumed in ((False, 0), (True, 4)):
         with FolderRun(
-            Detector(fake_weights(), engine=FakeEngine()), found, tmp_path / "out", Saving(), resume=resume
+            Detector(fake_weights(), engine=SharedEngine()), found, tmp_path / "out", Saving(), resume=resume
         ) as run:
             assert run.total == 4
             assert run.resumed == resumed
@@ -166,17 +169,19 @@ def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) 
         assert len(records(tmp_path / "out")) == 4
 
 
-class Vandal(FakeEngine):
-    """Does something to the folder after the first batch, as others may while a run is under way."""
+class Vandal(SharedEngine):
+    """Does something to the folder with the first image, as others may while a run is under way."""
 
     def __init__(self, damage: Any) -> None:
         super().__init__()
         self.damage = damage
+        self.first = threading.Lock()
 
-    def __call__(self, batch: Any) -> Any:
-        if not self.batches:
-            self.damage()
-        return super().__call__(batch)
+    def __call__(self, batch: Any, shared: bool = False) -> Any:
+        with self.first:
+            if not self.batches:
+                self.damage()
+        return super().__call__(batch, shared)
 
 
 def test_files_that_vanish_or_change_meanwhile(photos: Path, tmp_path: Path) -> None:
@@ -225,7 +230,7 @@ def test_a_source_is_not_overwritten_through_another_name_of_its_folder(photos: 
     out = tmp_path / "out"
     out.mkdir()
     (out / "deep").symlink_to(photos / "deep")
-    detector = Detector(fake_weights(), engine=FakeEngine())
+    detector = Detector(fake_weights(), engine=SharedEngine())
     with pytest.raises(UsageError, match="is a source, and would be overwritten"):
         FolderRun(detector, find_images([photos], recursive=True, exclude=out), out, Saving())
     assert read_tree(photos) == before
@@ -258,7 +263,7 @@ def test_a_file_in_the_place_of_the_output_folder(photos: Path, tmp_path: Path) 
 
 
 def test_two_runs_cannot_share_an_output_folder(photos: Path, tmp_path: Path) -> None:
-    detector = Detector(fake_weights(), engine=FakeEngine())
+    detector = Detector(fake_weights(), engine=SharedEngine())
     with (
         FolderRun(detector, find_images([photos]), tmp_path / "out", Saving()),
         pytest.raises(OutputError, match="another yolo-max is writing"),
@@ -318,7 +323,7 @@ def test_a_full_disk_stops_the_run_and_can_be_resumed(tmp_path: Path, small_disk
         run_folder(tmp_path / "in", out)
     assert not list(out.glob(".yolo-max-*"))  # no half is left behind
     done = records(out)
-    assert 5 < len(done) < 30
+    assert 0 < len(done) < 30
     for record in done:
         assert cv2.imread(str(out / record["annotated"])) is not None
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
@@ -348,7 +353,7 @@ def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> 
     (tmp_path / "many").mkdir()
     for i in range(1000):
         (tmp_path / "many" / f"{i:04}.jpg").symlink_to(originals[i % 4])
-    detector = Detector(fake_weights(), engine=FakeEngine())
+    detector = Detector(fake_weights(), engine=SharedEngine())
     found = find_images([tmp_path / "many"])
     peaks, descriptors = [], []
     with FolderRun(detector, found, tmp_path / "out", Saving()) as run:
@@ -381,3 +386,13 @@ def test_pixels_of_the_original_are_drawn_on(photos: Path, tmp_path: Path) -> No
     assert source is not None
     assert annotated is not None
     assert 0 < np.mean(np.any(source != annotated, axis=2)) < 1
+
+
+def test_a_run_that_is_left_writes_nothing_more(photos: Path, tmp_path: Path) -> None:
+    detector = Detector(fake_weights(), engine=SharedEngine(nap=0.01))
+    with FolderRun(detector, find_images([photos], recursive=True), tmp_path / "out", EVERYTHING) as run:
+        images = run.images()
+        next(images)
+    tree = read_tree(tmp_path / "out")
+    assert list(images) == []
+    assert read_tree(tmp_path / "out") == tree

@@ -84,11 +84,13 @@ def test_an_error_surfaces_in_its_place(executor: ThreadPoolExecutor) -> None:
 
 def test_an_error_of_the_source_surfaces(executor: ThreadPoolExecutor) -> None:
     def items() -> Iterator[int]:
-        yield 1
+        yield from range(1, 6)
         raise OSError("the folder is gone")
 
+    results = ordered_map(lambda i: i, items(), executor, 30)
+    assert [next(results) for _ in range(5)] == [1, 2, 3, 4, 5]  # nothing that came before it is lost
     with pytest.raises(OSError, match="the folder is gone"):
-        list(ordered_map(lambda i: i, items(), executor, 3))
+        next(results)
 
 
 def test_closing_early_closes_the_stages_before_and_waits_for_what_has_begun() -> None:
@@ -132,3 +134,14 @@ def test_closing_early_closes_the_stages_before_and_waits_for_what_has_begun() -
 )
 def test_in_batches(shapes: list[int | None], size: int, expected: list[list[int | None]]) -> None:
     assert list(in_batches(iter(shapes), size, lambda shape: shape)) == expected
+
+
+def test_a_batch_that_was_begun_is_not_lost_to_an_error_of_the_source() -> None:
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("the folder is gone")
+
+    batches = in_batches(items(), 2, lambda _: 1)
+    assert [next(batches), next(batches)] == [[0, 1], [2]]
+    with pytest.raises(OSError, match="the folder is gone"):
+        next(batches)

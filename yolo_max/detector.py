@@ -134,6 +134,10 @@ class Detector:
             threads=threads,
             report=report,
         )
+        self._callers: int = getattr(self.engine, "callers", 1)
+        # For all streams together. One run more would be faster by some 2 %, and take three times the memory:
+        # docs/performance.md.
+        self._runs = Semaphore(self._callers)
         self.batch = batch
 
     def __call__(self, image: ImageSource) -> Detections:
@@ -183,7 +187,9 @@ class Detector:
     ) -> Generator[Result, None, None]:
         """Finds the objects in many images, decoding ahead on threads while the network runs.
 
-        Memory stays bounded whatever the number of images: a few are decoded ahead, a few are being finished.
+        Memory stays bounded whatever the number of images: of those that are under way or wait to be yielded
+        there are at most two for each worker and each caller that the engine serves; with ``batch``, two for
+        each worker and four batches.
         Leaving the loop early stops everything.
 
         Args:
@@ -234,9 +240,8 @@ class Detector:
             job.postprocess(self.postprocess)
             return function(job.result)
 
-        callers = getattr(self.engine, "callers", 1)
-        if batch is None and callers > 1:
-            return self._side_by_side(prepare, finish, sources, callers)
+        if batch is None and self._callers > 1:
+            return self._side_by_side(prepare, finish, sources)
         return self._in_batches(prepare, finish, sources, batch or 1)
 
     def _side_by_side(
@@ -244,22 +249,19 @@ class Detector:
         prepare: Callable[[ImageSource], Job],
         finish: Callable[[Job], Finished],
         sources: Iterable[ImageSource],
-        callers: int,
     ) -> Generator[Finished, None, None]:
         """Several images at once, each on a thread of its own, which share the engine.
 
-        Nobody waits for anybody, where the threads of one run wait for each other after every layer.
+        No image waits for another one's layers, as the threads of one run do for each other.
         """
-        # One run more would be faster by some 2 %, and take three times the memory: docs/performance.md.
-        runs = Semaphore(callers)
 
         def whole(source: ImageSource) -> Finished:
             job = prepare(source)
-            with runs:
+            with self._runs:
                 infer([job], self.engine, shared=True)
             return finish(job)
 
-        threads = callers + self.workers
+        threads = self._callers + self.workers
         with (
             ThreadPoolExecutor(threads, "yolo-max") as executor,
             closing(ordered_map(whole, sources, executor, 2 * threads)) as finished,

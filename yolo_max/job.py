@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result, timed
 
 if TYPE_CHECKING:
-    from yolo_max.engine.contract import Engine
+    from yolo_max.engine.contract import Engine, SharedEngine
 
 
 @dataclass
@@ -78,20 +78,21 @@ class Job:
         self.head = None
 
 
-def infer(jobs: Sequence[Job], engine: Engine, **options: bool) -> None:
+def infer(jobs: Sequence[Job], engine: Engine, *, shared: bool = False) -> None:
     """Runs the network once on all jobs that have a canvas; their canvases are of one shape.
 
     Args:
         jobs: Each gets its raw head, and lets its canvas go.
         engine: The network.
-        options: For the engine.
+        shared: Whether others call it beside this call; then it has to be a `SharedEngine`.
     """
     jobs = [job for job in jobs if job.canvas is not None]
     if not jobs:
         return
     start = perf_counter()
     canvases = [job.canvas for job in jobs if job.canvas is not None]
-    heads = engine(canvases[0][None] if len(canvases) == 1 else np.stack(canvases), **options)
+    batch = canvases[0][None] if len(canvases) == 1 else np.stack(canvases)
+    heads = cast("SharedEngine", engine)(batch, shared=True) if shared else engine(batch)
     each = (perf_counter() - start) * 1000 / len(jobs)
     for job, head in zip(jobs, heads, strict=True):
         job.head, job.canvas = head, None

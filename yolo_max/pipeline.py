@@ -44,22 +44,28 @@ def ordered_map(
         ``function(item)`` for each item.
 
     Raises:
-        BaseException: Whatever ``function`` or ``items`` raised, in the place of that item.
+        Exception: Whatever ``function`` or ``items`` raised, in the place of that item: behind the results of
+            all items before it.
     """
     window: deque[Future[Result]] = deque()
     with _closing(items) as source:
         try:
             exhausted = False
+            failure: Exception | None = None
             while not exhausted or window:
                 if not exhausted:
                     try:
                         item = next(source)
                     except StopIteration:
                         exhausted = True
+                    except Exception as error:
+                        exhausted, failure = True, error
                     else:
                         window.append(executor.submit(function, item))
                 if window and (exhausted or len(window) >= ahead or window[0].done()):
                     yield window.popleft().result()
+            if failure is not None:
+                raise failure
         finally:
             # What has begun may finish: a file abandoned half written helps nobody.
             wait([future for future in window if not future.cancel()])
@@ -78,22 +84,30 @@ def in_batches(
 
     Yields:
         Consecutive items, never none, at most ``size`` of them with an image.
+
+    Raises:
+        Exception: Whatever ``items`` raised, behind the items before it.
     """
     batch: list[Item] = []
     images, shape = 0, None
     with _closing(items) as source:
-        for item in source:
-            canvas = canvas_of(item)
-            if canvas is not None:
-                if images and canvas != shape:
+        try:
+            for item in source:
+                canvas = canvas_of(item)
+                if canvas is not None:
+                    if images and canvas != shape:
+                        yield batch
+                        batch, images = [], 0
+                    images, shape = images + 1, canvas
+                batch.append(item)
+                # Unreadable files wait for nobody, and a long run of them does not pile up behind one image.
+                if images in (0, size) or len(batch) == 2 * size:
                     yield batch
                     batch, images = [], 0
-                images, shape = images + 1, canvas
-            batch.append(item)
-            # Unreadable files wait for nobody, and a long run of them does not pile up behind one image.
-            if images in (0, size) or len(batch) == 2 * size:
+        except Exception:
+            if batch:
                 yield batch
-                batch, images = [], 0
+            raise
         if batch:
             yield batch
 

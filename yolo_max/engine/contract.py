@@ -16,12 +16,25 @@ class Engine(Protocol):
     The head holds the DFL logits of the four sides of the box, then the class logits, for each of the A cells
     of strides 8, 16 and 32, each level row-major.
 
-    An engine that does most when several threads call it at once says how many by an attribute ``callers``,
-    and then takes ``shared=True``: others call beside this one.
+    One that does most when several threads call it at once is a `SharedEngine`.
     """
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` float32 ``[B, A, 4 * reg_max + nc]``."""
+        ...
+
+
+class SharedEngine(Protocol):
+    """An engine that does most when several threads call it at once, as `MaxEngine` on the fused kernels.
+
+    Attributes:
+        callers: How many; 1 for an engine that only has the attribute.
+    """
+
+    callers: int
+
+    def __call__(self, batch: NDArray[np.uint8], *, shared: bool = False) -> NDArray[np.float32]:
+        """As `Engine`; ``shared`` says that others call beside this one."""
         ...
 
 

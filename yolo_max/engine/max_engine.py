@@ -83,7 +83,7 @@ class MaxEngine:
         self._stride = max(architecture.strides)
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         host, self.threads = runtime.start(threads)
-        self.callers = min(self.threads, _MOST_CALLERS) if self.kernels == "fused" else 1
+        self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
         compiled = compile_or_load(
@@ -157,7 +157,7 @@ class MaxEngine:
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
-            threads = self.threads // self.callers if shared else self.threads
+            threads = self._share if shared else self.threads
             inputs.append(driver.Buffer.from_numpy(np.array([threads], np.int64)))
         return [output.to_numpy() for output in self._model.execute(*inputs)]
 
@@ -168,6 +168,12 @@ _COMPILING = {
     "fused": "Compiling for this processor: about a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
 }
+
+
+def shares(threads: int) -> tuple[int, int]:
+    """How many callers share these threads, and how many threads are each one's."""
+    each = -(-threads // _MOST_CALLERS)
+    return -(-threads // each), each
 
 
 def _choose_device(device: str) -> str:

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from max import driver
 
@@ -14,6 +15,7 @@ from yolo_max import cpu
 from yolo_max.errors import UsageError
 
 _started_with: int | None = None
+_starting = Lock()
 
 
 def start(threads: int | None) -> tuple[driver.Device, int]:
@@ -38,27 +40,28 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
             (f"{available} CPUs", f"take 1 to {available}") if available > 1 else ("1 CPU", "take 1")
         )
         raise UsageError(f"threads is {threads}, but this process may run on {cpus}; {remedy}.")
-    if _started_with is not None:
-        if threads not in (None, _started_with):
-            raise UsageError(
-                f"threads is {threads}, but MAX already runs on {_started_with} in this process, and "
-                "cannot be restarted; use a process of its own."
-            )
-        return driver.CPU(), _started_with
-    wanted = threads or available
-    if wanted < available and not hasattr(os, "sched_setaffinity"):
-        raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
-    if wanted < available:
-        allowed = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, sorted(allowed)[:wanted])
-        try:
+    with _starting:
+        if _started_with is not None:
+            if threads not in (None, _started_with):
+                raise UsageError(
+                    f"threads is {threads}, but MAX already runs on {_started_with} in this process, and "
+                    "cannot be restarted; use a process of its own."
+                )
+            return driver.CPU(), _started_with
+        wanted = threads or available
+        if wanted < available and not hasattr(os, "sched_setaffinity"):
+            raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
+        if wanted < available:
+            allowed = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, sorted(allowed)[:wanted])
+            try:
+                device = driver.CPU()
+            finally:
+                os.sched_setaffinity(0, allowed)
+        else:
             device = driver.CPU()
-        finally:
-            os.sched_setaffinity(0, allowed)
-    else:
-        device = driver.CPU()
-    _started_with = wanted
-    return device, wanted
+        _started_with = wanted
+        return device, wanted
 
 
 @contextmanager

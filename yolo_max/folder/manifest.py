@@ -163,6 +163,7 @@ class Manifest:
     def close(self) -> None:
         """Lets go of the folder; lines that are there stay, though the disk may not have them yet."""
         os.close(self._file)
+        self._file = -1  # so that nothing is written to another file that gets this number
 
     def _lock(self) -> None:
         try:

@@ -87,6 +87,7 @@ class FolderRun:
         self.total = len(found)
         self.tally = Tally()
         self.finished = False
+        self._records: Generator[Record, None, None] | None = None
         written = asdict(saving)
         del written["save_csv"]  # made from the manifest in the end
         self._manifest = Manifest(
@@ -110,7 +111,7 @@ class FolderRun:
         """Does what is left to do.
 
         Args:
-            stop: Asked before each image is begun; once it says so, what has begun is finished, and no more.
+            stop: Asked before each image is taken in; once it says so, what was is finished, and no more.
 
         Yields:
             The record of each image, in order, once it is in the manifest.
@@ -118,6 +119,10 @@ class FolderRun:
         Raises:
             OutputError: A result cannot be written.
         """
+        self._records = self._run(stop)
+        return self._records
+
+    def _run(self, stop: Callable[[], bool]) -> Generator[Record, None, None]:
         for failure in self._failures:
             if str(failure.path) not in self._done:
                 yield self._note(record(str(failure.path), error=failure.reason))
@@ -143,6 +148,8 @@ class FolderRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._records is not None:
+            self._records.close()  # nothing is written once the folder is somebody else's
         self._manifest.close()
 
     def _recall(self, record: Record) -> bool:

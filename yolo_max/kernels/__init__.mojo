@@ -47,7 +47,7 @@ struct Kernels[bf16: Int]:
         comptime T = BF16 if Self.bf16 == 1 else F32
         comptime for place in range(table.COUNT):
             addresses.unsafe_ptr()[unsafe_offset=place] = Int64(table.address_of(table.kernel[T, place]()))
-        addresses.unsafe_ptr()[unsafe_offset=table.COUNT] = threads.unsafe_ptr()[unsafe_offset=0]
+        addresses.unsafe_ptr()[unsafe_offset=table.COUNT] = max(Int64(1), threads.unsafe_ptr()[unsafe_offset=0])
 
 
 @extensibility.register("yolo_run")

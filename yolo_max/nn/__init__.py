@@ -24,7 +24,7 @@ class _WhenCalled(ModuleType):
 
 
 # max.nn brings along all layers of language models, and their caches a module in Mojo. That would be compiled
-# when it is imported, which takes many seconds and a C compiler; and it starts a Python that looks for modules
+# when it is imported, which takes long, and a C compiler; and it starts a Python that looks for modules
 # in the working directory and tells child processes to be another Python. No layer here needs it.
 _CACHE_OPERATIONS = "max._kv_cache_ops"
 if _CACHE_OPERATIONS not in sys.modules:
