@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import checkpoints
 import numpy as np
@@ -67,6 +68,16 @@ def test_without_heads(checkpoint: str, images: list[str]) -> None:
     assert outcomes[0].detections == detector(images[0])
     assert outcomes[1].error is not None
     assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)
+
+
+def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) -> None:
+    options: dict[str, Any] = {**OPTIONS, "conf": 1}
+    with EngineProcess(Job("torch", checkpoint, images, options)) as process:
+        first, broken, _ = process
+    nothing = Detector(checkpoint, engine="torch", **options)(images[0])
+    assert len(nothing) == 0
+    assert first.detections == nothing
+    assert broken.detections is None
 
 
 @pytest.mark.parametrize(

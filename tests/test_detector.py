@@ -304,6 +304,8 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 def test_a_stream_refuses_at_once() -> None:
     with pytest.raises(UsageError, match="batch is 0"):
         detector().stream([], batch=0)
+    with pytest.raises(UsageError, match="'a/folder' is one path; give a list"):
+        detector().stream("a/folder")  # or else one image a letter
 
 
 def test_weights_that_are_not_there() -> None:

@@ -193,11 +193,11 @@ class Detections:
         except (KeyError, TypeError) as error:
             raise ValueError(f"The record does not describe detections ({error!r}).") from error
 
-    def plot(self, image_bgr: NDArray[np.uint8], *, line_width: int | None = None) -> NDArray[np.uint8]:
+    def plot(self, image: ImageSource, *, line_width: int | None = None) -> NDArray[np.uint8]:
         """The image with the boxes and labels drawn on a copy.
 
         Args:
-            image_bgr: uint8 [H, W, 3] BGR, the image these boxes were found in.
+            image: The image these boxes were found in, as the detector took it.
             line_width: Of the boxes, in pixels; by the size of the image when absent.
 
         Returns:
@@ -205,9 +205,12 @@ class Detections:
 
         Raises:
             UsageError: The image has another size than the one that these boxes were found in.
+            ImageError: The image cannot be read.
         """
+        from yolo_max.images.read import read_image
         from yolo_max.output.draw import draw
 
+        image_bgr = read_image(image)
         if image_bgr.shape[:2] != self.image_size:
             (height, width), (its_height, its_width) = self.image_size, image_bgr.shape[:2]
             raise UsageError(
@@ -231,10 +234,9 @@ class Detections:
             ImageError: The image cannot be read.
             OutputError: The file cannot be written.
         """
-        from yolo_max.images.read import read_image
         from yolo_max.output.encode import write_image
 
-        write_image(Path(path), self.plot(read_image(image), line_width=line_width))
+        write_image(Path(path), self.plot(image, line_width=line_width))
 
 
 def shortest_float(value: np.float32) -> float:

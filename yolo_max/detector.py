@@ -201,7 +201,7 @@ class Detector:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
 
         Raises:
-            UsageError: ``batch`` is less than 1.
+            UsageError: ``batch`` is less than 1, or ``sources`` is one path and not several.
             Exception: Whatever a worker or ``sources`` raised.
         """
         return self.map(_itself, sources, keep_images=keep_images, batch=batch)
@@ -226,9 +226,14 @@ class Detector:
             ``function(result)`` for each source, in order.
 
         Raises:
-            UsageError: ``batch`` is less than 1.
+            UsageError: ``batch`` is less than 1, or ``sources`` is one path and not several.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
+        if isinstance(sources, str | bytes | os.PathLike):
+            raise UsageError(
+                f"a stream takes several images, and {sources!r} is one path; give a list, or for a folder "
+                "Path(folder).iterdir()."
+            )
         batch = self.batch if batch is None else batch
         if batch is not None and batch < 1:
             raise UsageError(f"batch is {batch}, but it must be at least 1.")

@@ -214,7 +214,7 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     outcomes = _in_turn(detector, job) if job.heads else _streamed(detector, job)
     for outcome in outcomes:
         found = outcome.detections
-        send({**vars(outcome), "detections": found and found.to_dict()})
+        send({**vars(outcome), "detections": None if found is None else found.to_dict()})
     send({"done": True})
 
 

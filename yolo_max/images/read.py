@@ -51,7 +51,7 @@ def read_image(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> 
     if isinstance(source, bytes | bytearray | memoryview):
         return decode(bytes(source), max_pixels=max_pixels)
     if not isinstance(source, str | os.PathLike):
-        raise ImageError(f"a {type(source).__name__} is not a path, bytes, a PIL image or an array")
+        raise ImageError(f"a path, bytes, a PIL image or an array is needed, not {type(source).__name__}")
     try:
         return decode(read_file(source), max_pixels=max_pixels)
     except ImageError as error:
