@@ -260,6 +260,9 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         # what users of `yolo` type
         (["--source", "photos"], 2, "the source is an argument here: yolo-max detect SOURCE"),
         (["photos", "--project", "runs"], 2, "the folder for the results is --out here"),
+        (["photos", "--half"], 2, "numbers of 16 bits are --precision bf16 here"),
+        (["photos", "--conff", "1"], 2, "no such option: --conff (Possible options: --conf"),
+        (["photos", "--conff", "1"], 2, "; see yolo-max detect --help."),
         (
             ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
             *(2, "yolo-max detect 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),

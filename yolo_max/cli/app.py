@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: options that do not parse
             if message := error.format_message():  # or else the help has been printed, for want of a command
-                _show(error, _usage(message))
+                _show(error, _usage(message, getattr(error, "ctx", None)))
             return ExitCode.USAGE
         return _unexpected(error)
     if code == ExitCode.INTERRUPTED:
@@ -96,9 +96,10 @@ def _unexpected(error: Exception) -> ExitCode:
     return ExitCode.UNEXPECTED
 
 
-def _usage(message: str) -> str:
+def _usage(message: str, context: Any) -> str:
     message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    return f"{message}; see yolo-max --help."
+    see = " See" if message.endswith("?") else "; see"
+    return f"{message}{see} {context.command_path if context else 'yolo-max'} --help."
 
 
 def _show(error: Exception, message: str) -> None:

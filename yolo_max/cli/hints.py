@@ -15,6 +15,7 @@ _COMMANDS = {
     "export": "nothing needs to be exported here; yolo-max detect takes a .pt with -w",
 }
 _OPTIONS = {
+    "--half": "numbers of 16 bits are --precision bf16 here, on a CPU that has them",
     "--source": "the source is an argument here: yolo-max detect SOURCE",
     "--data": "the dataset is an argument here: yolo-max val DATA",
     "--project": "the folder for the results is --out here",
