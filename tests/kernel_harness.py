@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,17 +46,28 @@ def mojo(*arguments: str | Path) -> None:
     command = Path(sys.executable).with_name("mojo")
     program = str(command) if command.exists() else shutil.which("mojo")
     assert program, "the Mojo compiler is not installed; it comes with the package max"
-    run(program, *arguments)
+    with TemporaryDirectory() as folder:
+        # It wants to find a C compiler, by which it links, whatever it is to do. This one is last on the path.
+        nothing = Path(folder) / "cc"
+        nothing.write_text("#!/bin/sh\nexit 1\n")
+        nothing.chmod(0o755)
+        run(program, *arguments, PATH=f"{os.environ['PATH']}{os.pathsep}{folder}")
 
 
-def run(*command: str | Path) -> None:
+def run(*command: str | Path, **environment: str) -> None:
     """Runs a program, whose complaints become the error."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr}"
 
 
 def link(compiled: Path, library: Path) -> None:
-    """Links with the linker that comes with MAX; `mojo` would want a C compiler for it."""
+    """Links with the linker that comes with MAX; `mojo` would use a C compiler for it."""
     package = find_spec("modular")
     assert package is not None, "MAX is not installed"
     folder = Path(next(iter(package.submodule_search_locations or [])))

@@ -209,7 +209,7 @@ def test_a_folder_that_cannot_be_read_is_reported_in_its_place(
     assert paths == [Path("a/1.jpg"), Path("b"), Path("c/3.jpg")]
 
 
-def test_a_folder_without_permission(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_permission(monkeypatch: pytest.MonkeyPatch, nobody: Path) -> None:
     monkeypatch.chdir(nobody)
     touch("a/1.jpg", "b/2.jpg")
     Path("a").chmod(0)
