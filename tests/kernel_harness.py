@@ -47,7 +47,7 @@ def mojo(*arguments: str | Path) -> None:
     program = str(command) if command.exists() else shutil.which("mojo")
     assert program, "the Mojo compiler is not installed; it comes with the package max"
     with TemporaryDirectory() as folder:
-        # It wants to find a C compiler, by which it links, whatever it is to do. This one is last on the path.
+        # It wants to find a C compiler, by which it links, whatever it is to do. This is last on the path.
         nothing = Path(folder) / "cc"
         nothing.write_text("#!/bin/sh\nexit 1\n")
         nothing.chmod(0o755)
