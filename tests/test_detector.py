@@ -304,8 +304,10 @@ def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> No
 def test_a_stream_refuses_at_once() -> None:
     with pytest.raises(UsageError, match="batch is 0"):
         detector().stream([], batch=0)
-    with pytest.raises(UsageError, match="'a/folder' is one path; give a list"):
+    with pytest.raises(UsageError, match="'a/folder' is one source; give a list"):
         detector().stream("a/folder")  # or else one image a letter
+    with pytest.raises(UsageError, match="a file's bytes is one source; give a list"):
+        detector().stream(b"\xff\xd8")  # type: ignore[arg-type]  # or else one a byte
 
 
 def test_weights_that_are_not_there() -> None:

@@ -230,8 +230,9 @@ class Detector:
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
         if isinstance(sources, str | bytes | os.PathLike):
+            one = repr(os.fspath(sources)) if isinstance(sources, str | os.PathLike) else "a file's bytes"
             raise UsageError(
-                f"a stream takes several images, and {sources!r} is one path; give a list, or for a folder "
+                f"a stream takes several images, and {one} is one source; give a list, or for a folder "
                 "Path(folder).iterdir()."
             )
         batch = self.batch if batch is None else batch
