@@ -171,6 +171,42 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return run
 
 
+def test_nothing_is_replaced_unasked(command: Any, tmp_path: Path, capfd: Any) -> None:
+    own = tmp_path / "out" / "report.html"
+    own.parent.mkdir()
+    own.write_text("mine")
+    assert command() == ExitCode.OUTPUT
+    assert own.read_text() == "mine"
+    assert "out is not empty; choose another folder with --out, or give --overwrite" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("images")
+def test_an_earlier_comparison_is_replaced_as_a_whole(command: Any, tmp_path: Path) -> None:
+    assert command() == ExitCode.OK
+    pictures = tmp_path / "out" / "images"
+    assert len(list(pictures.iterdir())) > 1
+    (pictures / "mine.png").touch()
+    assert command() == ExitCode.OUTPUT
+    assert command("--overwrite", "--no-save") == ExitCode.OK
+    assert list(pictures.iterdir()) == [pictures / "mine.png"]
+
+
+@pytest.mark.usefixtures("images")
+def test_each_comparison_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = fake_weights()
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: loaded)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        comparisons.install(monkeypatch, loaded)
+        assert cli.run(["compare", "in", "--no-save"]) == ExitCode.OK
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["compare", "compare2"]
+
+
+@pytest.mark.usefixtures("images")
+def test_a_size_of_0_is_no_size(command: Any) -> None:
+    assert command("--imgsz", "0") == ExitCode.USAGE
+
+
 def test_writes_everything(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
     assert command() == ExitCode.OK
     assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*")) == [
@@ -208,7 +244,7 @@ def test_exit_code_of_unreadable_images(command: Any, images: list[str], capfd: 
     assert f"Not compared: {images[1]}" in capfd.readouterr().err
     for image in images:
         Path(image).write_bytes(b"no image")
-    assert command() == ExitCode.SOURCE
+    assert command("--overwrite") == ExitCode.SOURCE
     assert "none of 5 images can be read" in capfd.readouterr().err
 
 

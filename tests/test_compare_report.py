@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -121,6 +123,16 @@ def test_links_lead_to_the_pictures(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(picture.name for picture in pictures) == sorted(NAMES)
     for picture in pictures:
         assert read_image(picture).shape == (40, 128, 3)
+
+
+def test_a_name_that_is_no_text(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import unquote_to_bytes
+
+    name = os.fsdecode(b"\xe9.png")
+    monkeypatch.setattr(sys.modules[__name__], "NAMES", [name])
+    write_image(folder / "in" / name, 0)
+    links = _parse(_write(_compare(folder, monkeypatch), folder).read_text()).links
+    assert b"images/\xe9.png" in [unquote_to_bytes(link) for link in links]
 
 
 def test_names_are_not_markup(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

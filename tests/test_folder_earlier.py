@@ -72,6 +72,13 @@ def test_a_run_is_not_replaced_unasked(
     require_harmless(out, resume=True, overwrite=False)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_is_no_folder(overwrite: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(OutputError, match=r"a\.jpg is a file; name a folder with --out"):
+        require_harmless(tmp_path / "a.jpg", resume=False, overwrite=overwrite)
+
+
 @pytest.mark.parametrize("after", [None, 2])
 @pytest.mark.parametrize("saving", [EVERYTHING, Saving(save=False, times=False)])
 def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(

@@ -80,6 +80,23 @@ def test_what_is_found(folder: Path, sources: list[str], recursive: bool, expect
     assert found(*absolute, recursive=recursive) == [str(folder / path) for path in expected]
 
 
+@pytest.mark.parametrize(
+    ("files", "passed_over"),
+    [
+        (["run.json", "detections.jsonl"], True),  # a run
+        (["compare.json", "report.html"], True),  # a comparison
+        (["run.json", "report.html"], False),  # somebody's own
+    ],
+)
+@pytest.mark.parametrize("source", [".", "**/*"])
+def test_results_are_no_sources_unless_they_are_named(
+    folder: Path, source: str, files: list[str], passed_over: bool
+) -> None:
+    touch("a.jpg", "runs/one/b.jpg", *(f"runs/one/{name}" for name in files))
+    assert found(source, recursive=True) == ["a.jpg"] + ["runs/one/b.jpg"] * (not passed_over)
+    assert found("runs/one") == ["runs/one/b.jpg"]
+
+
 def test_sources_may_be_paths(folder: Path) -> None:
     touch(*TREE)
     assert found(folder / "z", Path("b.jpg")) == [str(folder / "z/g.bmp"), "b.jpg"]
@@ -291,12 +308,15 @@ def test_no_two_images_share_a_place(folder: Path) -> None:
         (["missing.jpg"], r"^missing\.jpg does not exist\.$"),
         (["a.jpg", "no", "nor/this"], r"^no, nor/this do not exist\.$"),
         (["https://example.org/a.jpg"], "is an address"),
-        ([""], "does not exist"),
+        (["list.txt"], r"^list\.txt is a list of images; give them as sources, as in \$\(cat list\.txt\)"),
+        ([""], "^a source is empty; name images or folders"),
+        (["a.jpg", ""], "^a source is empty; name images or folders"),
         (["a\0b"], "does not exist"),
     ],
 )
 def test_a_missing_source_is_said_at_once(folder: Path, sources: list[str], message: str) -> None:
     touch("a.jpg")
+    Path("list.txt").write_text("photos/a.jpg\n")
     with pytest.raises(SourceError, match=message):
         find_images(sources)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yolo_max.cli.console import Debug, say, stdout
+from yolo_max.cli.console import Debug, printable, say, stdout
 from yolo_max.cli.options import (
     OUTPUT,
     RUN,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from yolo_max.parity.rubric import TensorDifference
 
 BASELINES = ("torch", "ultralytics")
+DEFAULT_OUT = Path("runs/compare")
 LAYER_IMAGES = 4
 """So many images are looked at layer by layer."""
 
@@ -67,9 +68,20 @@ def compare(
     classes: Classes = None,
     max_det: MaxDet = 300,
     agnostic_nms: AgnosticNms = False,
-    out: Annotated[Path, option(OUTPUT, "Folder for the results.", "--out", "-o", metavar="FOLDER")] = Path(
-        "runs/compare"
-    ),
+    out: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "Folder for the results.",
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            show_default="runs/compare, or the first free of runs/compare2, runs/compare3, ...",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, flag(OUTPUT, "Replace the results of the comparison in --out; other files stay.", "--overwrite")
+    ] = False,
     save: Annotated[bool, flag(OUTPUT, "Write side-by-side images.", "--save/--no-save")] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -82,13 +94,17 @@ def compare(
     """
     from yolo_max.compare.comparison import Settings
     from yolo_max.compare.comparison import compare as run
-    from yolo_max.compare.folder import ComparisonFolder
+    from yolo_max.compare.folder import ComparisonFolder, require_harmless
+    from yolo_max.folder.earlier import next_free
     from yolo_max.images.sources import SourceFailure, SourceImage, find_images
     from yolo_max.options import parse_classes
     from yolo_max.weights.load import load_weights
 
     if baseline not in BASELINES:
         raise UsageError(f"there is no baseline {baseline!r}; take {' or '.join(BASELINES)}.")
+    if out is None:
+        out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
+    require_harmless(out, overwrite=overwrite)
     loaded = load_weights(weights)
     chosen = parse_classes(words(classes), loaded.meta.names)
     settings = Settings(
@@ -131,7 +147,7 @@ def compare(
         show(comparison, stdout())
         say(f"Wrote {' and '.join(map(str, written))}.")
     for path, reason in comparison.unreadable.items():
-        say(f"Not compared: {path}: {reason}.", "yellow")
+        say(f"Not compared: {printable(path)}: {reason}.", "yellow")
     if not comparison.verdict.holds:
         return ExitCode.PARITY
     return ExitCode.SOME_IMAGES_FAILED if comparison.unreadable else ExitCode.OK
@@ -200,7 +216,7 @@ def show(comparison: Comparison, console: Console) -> None:
         f"In the network, median an image: {', '.join(times)}; no benchmark, see yolo-max bench.", style="dim"
     )
     worst = comparison.worst_first()[0]
-    console.print(f"Worst image: {worst.path}", markup=False)
+    console.print(f"Worst image: {printable(worst.path)}", markup=False)
     verdict = comparison.verdict
     for failure in verdict.failures[:10]:
         console.print(f"  {failure}", style="red", markup=False)

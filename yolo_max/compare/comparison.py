@@ -70,7 +70,8 @@ class Settings:
     def canvas_size(self) -> tuple[int, int]:
         """(height, width) of the letterboxed images."""
         meta = self.weights.meta
-        return parse_imgsz(self.detector.get("imgsz") or meta.imgsz, max(meta.strides))
+        asked = self.detector.get("imgsz")
+        return parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides))
 
     @property
     def postprocess(self) -> Postprocess:

@@ -6,19 +6,22 @@ import json
 import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from yolo_max.atomic import write_atomically
+from yolo_max.atomic import cannot_write, write_atomically
 from yolo_max.bench import host
 from yolo_max.compare.comparison import Comparison, ImageComparison
 from yolo_max.compare.report import Picture, render
 from yolo_max.compare.side_by_side import side_by_side, thumbnail
 from yolo_max.detections import Detections
-from yolo_max.errors import ImageError
+from yolo_max.errors import ImageError, OutputError
+from yolo_max.folder.earlier import is_free, require_no_file
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.encode import write_image
+from yolo_max.output.records import COMPARISON_FILE, REPORT_FILE
 from yolo_max.parity.rubric import Verdict
 
 IMAGES_FOLDER = "images"
@@ -45,6 +48,7 @@ class ComparisonFolder:
         self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
         self._save_images = save_images
         self._saved: set[str] = set()
+        self._earlier = pictures_of(path)
 
     def add(self, image: ImageComparison) -> None:
         """Writes the side-by-side image of one comparison.
@@ -74,24 +78,63 @@ class ComparisonFolder:
             OutputError: A file cannot be written.
         """
         facts = host.record()
+        for stale in self._earlier - {self._places[path].as_posix() for path in self._saved}:
+            with suppress(OSError):
+                (self.path / stale).unlink(missing_ok=True)
         record = _finite(to_record(comparison, facts))
+        for image in record["images"]:
+            image["picture"] = self._picture_file(image["path"])
         pictures = {image.path: self._picture(image, False) for image in comparison.images}
         for image in comparison.worst_first()[:THUMBNAILS]:
             pictures[image.path] = self._picture(image, True)
         page = render(comparison, pictures, provenance=_provenance(comparison, facts))
-        written = [self.path / "report.html", self.path / "compare.json"]
+        written = [self.path / REPORT_FILE, self.path / COMPARISON_FILE]
         write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
         write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())
         return record, written
 
     def _picture(self, image: ImageComparison, with_thumbnail: bool) -> Picture:
-        file = self._places[image.path].as_posix() if image.path in self._saved else None
+        file = self._picture_file(image.path)
         if not with_thumbnail:
             return Picture(file, None)
         try:
             return Picture(file, thumbnail(side_by_side(read_image(image.path), image)))
         except ImageError:
             return Picture(file, None)
+
+    def _picture_file(self, image: str) -> str | None:
+        return self._places[image].as_posix() if image in self._saved else None
+
+
+def require_harmless(folder: Path, *, overwrite: bool) -> None:
+    """Refuses an output folder that holds something, so that nothing is replaced unasked.
+
+    Raises:
+        OutputError: It does, and ``overwrite`` is false; or it is no folder, or cannot be looked into.
+    """
+    require_no_file(folder)
+    try:
+        harmless = overwrite or is_free(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if not harmless:
+        raise OutputError(
+            f"{folder} is not empty; choose another folder with --out, or give --overwrite to replace the "
+            "results of the comparison in it."
+        )
+
+
+def pictures_of(folder: Path) -> set[str]:
+    """The side-by-side images of the comparison that a folder holds, relative to it, as far as it is one."""
+    try:
+        images = json.loads((folder / COMPARISON_FILE).read_bytes())["images"]
+        listed = {str(image["picture"]) for image in images if image.get("picture")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+    root = folder.resolve()
+    return {
+        each for each in listed if "\0" not in each and (root / each).parent.resolve().is_relative_to(root)
+    }
 
 
 def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -229,7 +229,7 @@ def _row(image: ImageComparison, picture: Picture, name: str, reference: str) ->
     shown = f'<img src="{picture.thumbnail}" alt="" loading="lazy">' if picture.thumbnail else ""
     shown += f'<div class="name">{escape(name)}</div>'
     if picture.file:
-        shown = f'<a href="{quote(picture.file)}">{shown}</a>'
+        shown = f'<a href="{quote(os.fsencode(picture.file))}">{shown}</a>'
     failures = "".join(f"<li>{escape(failure)}</li>" for failure in verdict.failures)
     cells = (
         (len(matching.first), str(len(matching.first))),

@@ -41,7 +41,26 @@ class EarlierRun:
 
 def next_free(folder: Path) -> Path:
     """The folder where nothing lies yet: ``folder`` itself, or it with the first free number from 2 on."""
-    return next(each for each in _numbered(folder) if not each.exists() or _is_empty(each))
+    return next(each for each in _numbered(folder) if is_free(each))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing lies there yet."""
+    return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
+
+
+def require_no_file(folder: Path) -> None:
+    """Refuses a file in the place of an output folder.
+
+    Raises:
+        OutputError: It is one, or what it is cannot be found out.
+    """
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if is_file:
+        raise OutputError(f"{folder} is a file; name a folder with --out.")
 
 
 def latest(folder: Path) -> Path:
@@ -64,13 +83,14 @@ def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
         overwrite: Whether the results of that run are to be replaced.
 
     Raises:
-        OutputError: It holds the results of a run, or files that are no results.
+        OutputError: It holds the results of a run, or files that are no results; or it is no folder.
     """
+    require_no_file(folder)
     if overwrite:
         return
     run = read_run(folder)
     try:
-        if run is None and folder.exists() and not _is_empty(folder):
+        if run is None and not is_free(folder):
             raise OutputError(
                 f"{folder} holds files that are no results of yolo-max; choose a new or empty folder with "
                 "--out, or give --overwrite to write beside them."
@@ -188,10 +208,6 @@ def _numbered(folder: Path) -> Iterator[Path]:
     yield folder
     for number in count(2):
         yield folder.with_name(f"{folder.name}{number}")
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and next(folder.iterdir(), None) is None
 
 
 def _decode(line: bytes) -> Record | None:

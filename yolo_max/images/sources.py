@@ -18,7 +18,7 @@ from pathlib import Path
 
 from yolo_max.errors import SourceError
 from yolo_max.output.encode import annotated_name
-from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
+from yolo_max.output.records import COMPARISON_FILE, MANIFEST_FILE, REPORT_FILE, RUN_FILE
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -100,6 +100,8 @@ def find_images(
     """
     named = [os.fspath(source) for source in sources]
     for source in named:
+        if not source:
+            raise SourceError("a source is empty; name images or folders.")
         if reason := _no_source(source):
             raise SourceError(f"{source} {reason}.")
     missing = [source for source in named if not os.path.lexists(source) and not glob.has_magic(source)]
@@ -120,7 +122,11 @@ def _no_source(source: str) -> str | None:
         )
     if os.path.exists(source):  # noqa: PTH110  (a Path would raise for some names that are no paths)
         regular = os.path.isfile(source) or os.path.isdir(source)  # noqa: PTH112, PTH113
-        return None if regular else "is a pipe or a device; images are read from files, so name one"
+        if not regular:
+            return "is a pipe or a device; images are read from files, so name one"
+        if _is_list(source):
+            return f"is a list of images; give them as sources, as in $(cat {shlex.quote(source)})"
+        return None
     scheme, separator, _ = source.partition("://")
     if separator:
         if scheme.lower() in _STREAMS:
@@ -131,6 +137,17 @@ def _no_source(source: str) -> str | None:
     if source == "-":
         return "would be the standard input; images are read from files, so name one"
     return None
+
+
+def _is_list(source: str) -> bool:
+    """Whether this is a text file with a path an image a line, as `yolo` takes it."""
+    if not source.lower().endswith(".txt"):
+        return False
+    try:
+        with open(source, encoding="utf-8-sig") as lines:  # noqa: PTH123
+            return _is_image(Path(lines.readline(4096).strip()))
+    except (OSError, ValueError):
+        return False
 
 
 def _never_empty(
@@ -308,9 +325,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _are_results(inside: Sequence[Path | SourceFailure]) -> bool:
-    """Whether a folder that holds this was written by a run."""
+    """Whether a folder that holds this was written by a run, or by a comparison."""
     names = {entry.name for entry in inside if isinstance(entry, Path)}
-    return {RUN_FILE, MANIFEST_FILE} <= names
+    return {RUN_FILE, MANIFEST_FILE} <= names or {COMPARISON_FILE, REPORT_FILE} <= names
 
 
 def _is_image(path: Path) -> bool:

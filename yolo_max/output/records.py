@@ -16,6 +16,9 @@ MANIFEST_FILE = "detections.jsonl"
 RUN_FILE = "run.json"
 """What a run is, beside its manifest."""
 CSV_FILE = "detections.csv"
+COMPARISON_FILE = "compare.json"
+REPORT_FILE = "report.html"
+"""What a comparison is, and that to be read."""
 
 
 def record(
