@@ -291,9 +291,15 @@ def test_streams_at_the_same_time_share_the_engine(folder: list[Path]) -> None:
         ({"threads": 0}, "threads is 0"),
         ({"threads": -1}, "threads is -1"),
         ({"max_pixels": 0}, "max_pixels is 0"),
+        ({"conf": "high"}, "conf is 'high', but it must lie between 0 and 1"),
+        ({"iou": None}, "iou is None"),
+        ({"max_det": 2.5}, "max_det is 2.5, but it must be a whole number of at least 1"),
+        ({"workers": "2"}, "workers is '2', but it must be a whole number of at least 1"),
+        ({"imgsz": "640"}, "imgsz is '640', but it must be a whole number"),
         ({"classes": ["sqare"]}, "did you mean 'square'"),
         ({"classes": [3]}, "no class 3"),
         ({"engine": "onnx"}, "no engine 'onnx'; take one of max, torch"),
+        ({"engine": "torch", "precision": "f64"}, "PyTorch detects in f32, not f64"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
@@ -308,6 +314,15 @@ def test_a_stream_refuses_at_once() -> None:
         detector().stream("a/folder")  # or else one image a letter
     with pytest.raises(UsageError, match="a file's bytes is one source; give a list"):
         detector().stream(b"\xff\xd8")  # type: ignore[arg-type]  # or else one a byte
+    with pytest.raises(UsageError, match="an array of 3 dimensions is one source"):
+        detector().stream(np.zeros((8, 8, 3), np.uint8))  # or else one a row
+    with pytest.raises(UsageError, match="a PIL image is one source"):
+        detector().stream(Image.new("RGB", (8, 8)))  # type: ignore[arg-type]
+
+
+def test_a_stream_may_be_an_array_of_images() -> None:
+    images = np.zeros((2, 40, 60, 3), np.uint8)
+    assert [result.error for result in detector().stream(images)] == [None, None]
 
 
 def test_weights_that_are_not_there() -> None:

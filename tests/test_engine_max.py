@@ -45,6 +45,11 @@ class Static(MaxEngine):
         return [head]
 
 
+def test_stock_operations_refuse_input_of_many_sizes_before_they_are_compiled(weights: Weights) -> None:
+    with pytest.raises(UsageError, match="MAX's stock operations are compiled for one; leave rect out"):
+        MaxEngine(weights, imgsz=(32, 32), kernels="stock", rect=True)
+
+
 def images(batch: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(batch).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 

@@ -109,9 +109,10 @@ class MaxOps:
     """The network on the fused back end; collects the convolutions it makes."""
 
     def __init__(self, precision: Precision) -> None:
+        from yolo_max.engine.kernel_package import precompile
         from yolo_max.nn.fused import FusedBackend
 
-        self.backend = FusedBackend(precision)
+        self.backend = FusedBackend(precision, precompile().result())
         self.algorithms: dict[str, Algorithm] = {}
 
     def _conv(self, name: str, c1: int, c2: int, k: int, s: int, act: bool) -> Any:

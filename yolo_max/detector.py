@@ -6,12 +6,17 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from numbers import Integral
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from PIL import Image
 
 from yolo_max import __version__
 from yolo_max.cpu import available_threads
 from yolo_max.detections import Detections
+from yolo_max.engine.kernel_package import precompile_on_first_start
 from yolo_max.errors import UsageError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
@@ -97,14 +102,17 @@ class Detector:
             WeightsError: The weights are missing, damaged, or of a network that is not ported.
             EngineError: The device, the kernels or the precision are not to be had on this machine.
         """
-        for name, value in (
-            ("batch", batch),
-            ("workers", workers),
-            ("max_pixels", max_pixels),
-            ("threads", threads),
-        ):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}, but it must be at least 1.")
+        counts: dict[str, Any] = {
+            "batch": batch,
+            "workers": workers,
+            "max_pixels": max_pixels,
+            "threads": threads,
+        }
+        for name, value in counts.items():
+            if value is not None and (not isinstance(value, Integral) or int(value) < 1):
+                raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
+        if engine == "max" and kernels != "stock":
+            precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
         self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
@@ -132,6 +140,7 @@ class Detector:
             precision=precision,
             kernels=kernels,
             threads=threads,
+            rect=rect,
             report=report,
         )
         self._callers: int = getattr(self.engine, "callers", 1)
@@ -201,7 +210,7 @@ class Detector:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is one path and not several.
+            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
             Exception: Whatever a worker or ``sources`` raised.
         """
         return self.map(_itself, sources, keep_images=keep_images, batch=batch)
@@ -226,11 +235,10 @@ class Detector:
             ``function(result)`` for each source, in order.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is one path and not several.
+            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
-        if isinstance(sources, str | bytes | os.PathLike):
-            one = repr(os.fspath(sources)) if isinstance(sources, str | os.PathLike) else "a file's bytes"
+        if (one := _single(sources)) is not None:
             raise UsageError(
                 f"a stream takes several images, and {one} is one source; give a list, or for a folder "
                 "Path(folder).iterdir()."
@@ -308,6 +316,19 @@ def _canvas_shape(job: Job) -> tuple[int, ...] | None:
     return None if job.canvas is None else job.canvas.shape
 
 
+def _single(sources: object) -> str | None:
+    """What a single source is called, which is no stream; None for several."""
+    if isinstance(sources, str | os.PathLike):
+        return repr(os.fspath(sources))
+    if isinstance(sources, bytes | bytearray | memoryview):
+        return "a file's bytes"
+    if isinstance(sources, Image.Image):
+        return "a PIL image"
+    if isinstance(sources, np.ndarray) and sources.dtype != object and sources.ndim < 4:
+        return f"an array of {sources.ndim} dimensions"
+    return None
+
+
 def _itself(result: Result) -> Result:
     return result
 
@@ -320,6 +341,10 @@ def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:
 
         return MaxEngine(weights, **options)
     if engine == "torch":
+        if options["precision"] != "f32":
+            raise UsageError(
+                f"PyTorch detects in f32, not {options['precision']}; take f32, or the MAX engine."
+            )
         from yolo_max.engine.torch_engine import TorchEngine
 
         return TorchEngine(weights, **options)

@@ -1,8 +1,9 @@
 """Pixels to the raw head: two engines, one contract.
 
-contract.py      uint8 [B, H, W, 3] RGB in, float32 [B, A, 4 * reg_max + nc] out
-max_engine.py    MAX: the graph of ``nn`` with its weights, executed
-compiled.py      compiled graphs, kept under all that they depend on
-runtime.py       MAX's threads in this process
-torch_engine.py  PyTorch, the reference: Ultralytics' own module, fused
+contract.py        uint8 [B, H, W, 3] RGB in, float32 [B, A, 4 * reg_max + nc] out
+max_engine.py      MAX: the graph of ``nn`` with its weights, executed
+compiled.py        compiled graphs, kept under all that they depend on
+kernel_package.py  the Mojo kernels as a graph takes them
+runtime.py         MAX's threads in this process
+torch_engine.py    PyTorch, the reference: Ultralytics' own module, fused
 """

@@ -108,7 +108,8 @@ def _load(path: Path) -> CompiledGraph | None:
         algorithms = {name: Algorithm(value) for name, value in json.loads(head).items()}
         return CompiledGraph(read(io.BytesIO(artifact)), algorithms, from_cache=True)
     except (RuntimeError, ValueError, AttributeError):
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
         return None
 
 

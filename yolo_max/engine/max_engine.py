@@ -17,6 +17,7 @@ from yolo_max.architecture import Architecture
 from yolo_max.engine import runtime
 from yolo_max.engine.compiled import compile_or_load, graph_key
 from yolo_max.engine.contract import require_pixels
+from yolo_max.engine.kernel_package import precompile
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.options import parse_device
 from yolo_max.packing import pack_weights
@@ -54,6 +55,7 @@ class MaxEngine:
         precision: str = "f32",
         kernels: str = "auto",
         threads: int | None = None,
+        rect: bool = False,
         report: Callable[[str], None] | None = None,
     ) -> None:
         """Compiles the graph, or takes it from the cache, and binds the weights to it.
@@ -66,11 +68,12 @@ class MaxEngine:
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Defaults to the CPUs this process may run on.
+            rect: Whether images of other sizes than ``imgsz`` will come.
             report: Called with a sentence when something happens that takes long or that the user should
                 know.
 
         Raises:
-            UsageError: An option has a value that does not exist.
+            UsageError: An option has a value that does not exist, or ``rect`` is asked of stock operations.
             EngineError: The device, the kernels or the precision are not to be had on this machine.
             WeightsError: The weights describe a network that is not ported.
         """
@@ -78,6 +81,11 @@ class MaxEngine:
         self.device = _choose_device(device)
         self.precision = Precision.parse(precision)
         self.kernels = _choose_kernels(kernels, self.device, self.precision, report)
+        if rect and self.kernels == "stock":
+            raise UsageError(
+                "rectangular input comes in many sizes, and MAX's stock operations are compiled for one; "
+                "leave rect out, or take the fused kernels."
+            )
         architecture = weights.meta.network()
         architecture.require()
         self._stride = max(architecture.strides)
@@ -141,13 +149,18 @@ class MaxEngine:
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
         # Imported here, since a start from the cache needs none of it.
+        from yolo_max.nn.backend import Backend
         from yolo_max.nn.fused import FusedBackend
         from yolo_max.nn.model import MaxYolo, build_graph
         from yolo_max.nn.stock import StockBackend
 
         device = DeviceRef.from_device(self._device)
-        fused = self.kernels == "fused"
-        network = MaxYolo(architecture, FusedBackend(self.precision) if fused else StockBackend(device))
+        backend: Backend
+        if self.kernels == "fused":
+            backend = FusedBackend(self.precision, precompile().result())
+        else:
+            backend = StockBackend(device)
+        network = MaxYolo(architecture, backend)
         sizes = self._static or ("batch", "height", "width")
         graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
         return graph, network.algorithms()

@@ -48,6 +48,7 @@ class TorchEngine:
         precision: str = "f32",
         kernels: str = "auto",
         threads: int | None = None,
+        rect: bool = False,  # noqa: ARG002
         channels_last: bool = False,
         report: Callable[[str], None] | None = None,  # noqa: ARG002
     ) -> None:
@@ -63,6 +64,7 @@ class TorchEngine:
                 of either engine is measured.
             kernels: "auto"; there are none to choose from.
             threads: PyTorch's threads, for the whole process; left as they are when absent.
+            rect: Taken as `imgsz` is.
             channels_last: Whether PyTorch keeps its tensors NHWC in memory; what it computes is the same.
             report: Taken likewise; nothing here takes long.
 

@@ -45,7 +45,7 @@ class Backend(Protocol):
     """What a block needs to be computed.
 
     Attributes:
-        extensions: Folders of Mojo sources that the graph needs.
+        extensions: Mojo packages, or folders of their sources, that the graph needs.
         inputs: What the graph is given behind the pixels.
     """
 

@@ -23,9 +23,6 @@ from yolo_max.nn.stock import materialise
 from yolo_max.packing import filled, packed_size
 from yolo_max.precision import Precision
 
-KERNELS = Path(__file__).resolve().parent.parent / "kernels"
-"""The folder of Mojo sources to give to ``Graph(custom_extensions=[...])``."""
-
 _CPU = DeviceRef.CPU()
 THREADS = TensorType(DType.int64, [1], _CPU)
 """What a graph is given behind the pixels: how many threads may work on this run."""
@@ -135,11 +132,12 @@ def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
 class FusedBackend:
     """The blocks on the Mojo kernels (see ``backend.py``)."""
 
-    extensions: tuple[Path, ...] = (KERNELS,)
     inputs: tuple[TensorType, ...] = (THREADS,)
 
-    def __init__(self, precision: Precision) -> None:
+    def __init__(self, precision: Precision, kernels: Path) -> None:
+        """For activations of ``precision``; ``kernels``: ``yolo_max/kernels``, as a package or a folder."""
         self.precision = precision
+        self.extensions: tuple[Path, ...] = (kernels,)
 
     def image(self, pixels: TensorValue) -> FeatureMap:
         """The pixels as they are: the first convolution reads bytes, and scales them as it does."""
