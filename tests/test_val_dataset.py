@@ -87,6 +87,25 @@ def test_images_without_labels_are_background(tmp_path: Path) -> None:
     dataset = load_dataset(_write(tmp_path, {"a": None, "b": "", "c": "0 0.5 0.5 0.5 0.5"}))
     assert [len(example.class_id) for example in dataset.examples] == [0, 0, 1]
     assert dataset.problems == ()
+    assert dataset.unlabelled == 1
+
+
+def test_a_dataset_without_any_label_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"no image .* has a label file; looked for .*labels/val/a\.txt"):
+        load_dataset(_write(tmp_path, {"a": None, "b": None}))
+
+
+def test_labels_that_may_not_be_read_are_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def refuse(self: Path, *, follow_symlinks: bool = True) -> Any:
+        if self.suffix == ".txt":
+            raise PermissionError
+        return stat(self, follow_symlinks=follow_symlinks)
+
+    path = _write(tmp_path, {"a": ""})
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert load_dataset(path).unlabelled == 0
 
 
 def test_junk_leaves_the_image_out_and_says_so(tmp_path: Path) -> None:
@@ -103,11 +122,11 @@ def test_boxes_in_pixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [{0: "disc", 1: "square"}, ["disc", "square"]])
 def test_names(tmp_path: Path, names: Any) -> None:
-    assert load_dataset(_write(tmp_path, {"a": None}, names=names)).names == NAMES
+    assert load_dataset(_write(tmp_path, {"a": ""}, names=names)).names == NAMES
 
 
 def test_a_class_count_names_the_classes(tmp_path: Path) -> None:
-    dataset = load_dataset(_write(tmp_path, {"a": None}, names=None, nc=2))
+    dataset = load_dataset(_write(tmp_path, {"a": ""}, names=None, nc=2))
     assert dataset.names == {0: "class_0", 1: "class_1"}
 
 
@@ -118,7 +137,7 @@ def test_the_root_is_looked_for_beside_the_yaml(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     folder = tmp_path / "data" / "sub" if root == "sub" else tmp_path / "data"
-    path = _write(folder, {"a": None}, path=str(folder) if root == "absolute" else root)
+    path = _write(folder, {"a": ""}, path=str(folder) if root == "absolute" else root)
     if root == "sub":
         path = path.rename(tmp_path / "data" / "data.yaml")
     monkeypatch.chdir(elsewhere)
@@ -132,7 +151,7 @@ def test_the_root_is_looked_for_where_ultralytics_does(
     working = tmp_path / "working"
     working.mkdir()
     monkeypatch.chdir(working)
-    yaml_file = _write(working / place / "shapes", {"a": None}, path="shapes")
+    yaml_file = _write(working / place / "shapes", {"a": ""}, path="shapes")
     (tmp_path / "descriptions").mkdir()
     moved = yaml_file.rename(tmp_path / "descriptions" / "shapes.yaml")
     assert len(load_dataset(moved).examples) == 1
@@ -140,7 +159,7 @@ def test_the_root_is_looked_for_where_ultralytics_does(
 
 def test_a_split_may_be_a_list_of_files_and_folders(tmp_path: Path) -> None:
     path = _write(
-        tmp_path, {"a": None, "b": None, "c": None}, val=["list.txt"], test=["images/val", "list.txt"]
+        tmp_path, {"a": "", "b": None, "c": None}, val=["list.txt"], test=["images/val", "list.txt"]
     )
     absolute = tmp_path / "images" / "val" / "b.png"
     (tmp_path / "list.txt").write_text(f"./images/val/a.png\n{absolute}\n\n./notes.md\n")
@@ -148,8 +167,33 @@ def test_a_split_may_be_a_list_of_files_and_folders(tmp_path: Path) -> None:
     assert len(load_dataset(path, split="test").examples) == 5
 
 
+def test_hidden_images_are_none_of_the_dataset(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": "0 0.5 0.5 1 1", "._a": None, ".checkpoints/a-checkpoint": None})
+    assert [example.path.stem for example in load_dataset(path).examples] == ["a"]
+
+
+def test_a_split_may_be_one_image(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": "", "b": ""}, val="images/val/b.png")
+    assert [example.path.stem for example in load_dataset(path).examples] == ["b"]
+
+
+def test_a_split_that_leaves_the_dataset_may_mean_a_folder_in_it(tmp_path: Path) -> None:
+    """As Roboflow writes it: no root, ``../images/val``, and the folder beside the YAML all the same."""
+    path = _write(tmp_path / "data", {"a": ""}, path=None, val="../images/val")
+    assert len(load_dataset(path).examples) == 1
+    _write(tmp_path, {"outside": ""})
+    assert [example.path.stem for example in load_dataset(path).examples] == ["outside"]
+
+
+def test_a_list_that_is_no_text(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": ""}, val="val.txt")
+    (tmp_path / "val.txt").write_bytes("images/val/é.png".encode("latin-1"))
+    with pytest.raises(SourceError, match=r"val\.txt is no list of images in UTF-8"):
+        load_dataset(path)
+
+
 def test_other_files_between_the_images(tmp_path: Path) -> None:
-    path = _write(tmp_path, {"a": None})
+    path = _write(tmp_path, {"a": ""})
     (tmp_path / "images" / "val" / "notes.txt").write_text("x")
     (tmp_path / "images" / "val" / "deeper").mkdir()
     write_image(tmp_path / "images" / "val" / "deeper" / "b.JPG", seed=0)
@@ -226,6 +270,7 @@ def test_coco_json_with_its_images_elsewhere(tmp_path: Path) -> None:
     [
         ({"images": [], "annotations": []}, "lists no image"),
         ({"categories": []}, "categories that it does not list"),
+        ({"images": [{"id": float("inf"), "file_name": "a"}]}, "is not COCO's json of boxes: OverflowError"),
         ({"annotations": [{"image_id": 7}]}, "is not COCO's json of boxes: KeyError: 'bbox'"),
         (
             {"annotations": [{"image_id": 8, "category_id": 1, "bbox": [1, 2, 3, 4]}]},
@@ -244,4 +289,4 @@ def test_coco_json_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], 
 
 def test_a_yaml_names_its_own_images(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names its own"):
-        load_dataset(_write(tmp_path, {"a": None}), images=tmp_path)
+        load_dataset(_write(tmp_path, {"a": ""}), images=tmp_path)

@@ -109,6 +109,16 @@ def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatc
     assert list(validation.unreadable) == [str(broken)]
 
 
+def test_nothing_left_to_measure_of_an_image_listed_twice(
+    monkeypatch: pytest.MonkeyPatch, data: Path
+) -> None:
+    (data.parent / "images" / "3.png").write_bytes(b"no image")
+    (data.parent / "val.txt").write_text("./images/3.png\n./images/3.png\n")
+    data.write_text(yaml.safe_dump({**yaml.safe_load(data.read_text()), "val": "val.txt"}))
+    with pytest.raises(SourceError, match="can be read"):
+        _validate(monkeypatch, data, ("max",))
+
+
 def test_nothing_left_to_measure(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     for image in (data.parent / "images").iterdir():
         image.write_bytes(b"no image")

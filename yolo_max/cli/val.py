@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolo_max.cli.console import Debug, say, stdout
+from yolo_max.cli.console import Debug, printable, say, stdout
 from yolo_max.cli.options import (
     OUTPUT,
     RUN,
@@ -30,7 +30,7 @@ from yolo_max.cli.options import (
 )
 from yolo_max.cli.progress import counting
 from yolo_max.errors import ExitCode, UsageError
-from yolo_max.wording import visible
+from yolo_max.wording import counted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,9 +113,12 @@ def val(
         typer.echo(json.dumps(to_record(validation)))
     elif not quiet:
         show(validation, stdout(), all_classes=all_classes)
+        if dataset.unlabelled:
+            images_without = counted(dataset.unlabelled, "image")
+            say(f"{images_without} without a label file: taken for background.", "yellow")
     left_out = [*dataset.problems, *(f"{path}: {reason}" for path, reason in validation.unreadable.items())]
     for problem in left_out:
-        say(f"Left out: {problem}.", "yellow")
+        say(f"Left out: {printable(problem)}.", "yellow")
     if not validation.verdict.holds:
         return ExitCode.PARITY
     return ExitCode.SOME_IMAGES_FAILED if left_out else ExitCode.OK
@@ -132,6 +135,7 @@ def to_record(validation: Validation) -> dict[str, Any]:
     """A validation in plain JSON types."""
     return {
         "dataset": str(validation.dataset.path),
+        "unlabelled": validation.dataset.unlabelled,
         "left_out": {"labels": list(validation.dataset.problems), "images": dict(validation.unreadable)},
         "engines": {
             each.engine: {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,14 @@ class Dataset:
         names: Class names by the dataset's own class ids.
         examples: The images that can be used.
         problems: A sentence for each image that cannot, since its labels are junk.
+        unlabelled: How many images have no label file, and count as background.
     """
 
     path: Path
     names: Mapping[int, str]
     examples: tuple[Example, ...]
     problems: tuple[str, ...] = field(default=())
+    unlabelled: int = 0
 
 
 def load_dataset(path: Path, *, split: str = "val", images: Path | None = None) -> Dataset:
@@ -154,7 +157,7 @@ def _load_yaml(path: Path, split: str) -> Dataset:
         data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no text, or a date that there is not
         raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(data, dict):
         raise SourceError(f"{path} does not describe a dataset; it needs the keys path, val and names.")
@@ -166,7 +169,11 @@ def _load_yaml(path: Path, split: str) -> Dataset:
         raise UsageError(f"{path} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
     parts = data[split] if isinstance(data[split], list) else [data[split]]
     examples, problems = [], []
-    for number, image in enumerate(_yaml_images(path, str(data.get("path") or ""), list(map(str, parts))), 1):
+    images = _yaml_images(path, str(data.get("path") or ""), list(map(str, parts)))
+    unlabelled = [image for image in images if _is_missing(_label_file(image))]
+    if len(unlabelled) == len(images):
+        raise SourceError(f"no image of {path} has a label file; looked for {_label_file(images[0])}, ...")
+    for number, image in enumerate(images, 1):
         labels = _label_file(image)
         try:
             class_id, xyxy = read_labels(labels, names)
@@ -176,7 +183,7 @@ def _load_yaml(path: Path, split: str) -> Dataset:
         count = len(class_id)
         area, crowd = np.full(count, np.nan), np.zeros(count, bool)
         examples.append(Example(image, number, class_id, xyxy, True, area, crowd))
-    return Dataset(path, names, tuple(examples), tuple(problems))
+    return Dataset(path, names, tuple(examples), tuple(problems), len(unlabelled))
 
 
 def _names(path: Path, data: Mapping[str, Any]) -> dict[int, str]:
@@ -197,9 +204,11 @@ def _yaml_images(path: Path, root: str, parts: list[str]) -> list[Path]:
     and in ``datasets`` in or beside it.
     """
     places = [path.parent, Path(), Path("datasets"), Path("../datasets")]
-    roots = [place / Path(root).expanduser() for place in places]
+    with suppress(RuntimeError):  # the home of a user that there is not
+        root = str(Path(root).expanduser())
+    roots = [place / root for place in places]
     for base in roots:
-        found = [base / part for part in parts]
+        found = [_part(base, part) for part in parts]
         if all(each.exists() for each in found):
             break
     else:
@@ -211,17 +220,41 @@ def _yaml_images(path: Path, root: str, parts: list[str]) -> list[Path]:
     return images
 
 
+def _part(base: Path, part: str) -> Path:
+    """A split's folder or list. One that leaves the dataset may mean a folder in it, as in Ultralytics.
+
+    The YAML files of Roboflow say ``../valid/images`` for the ``valid/images`` beside them.
+    """
+    found = base / part
+    return found if found.exists() or not part.startswith("../") else base / part.removeprefix("../")
+
+
 def _images_of(part: Path) -> Iterable[Path]:
+    """The images in a folder, but for hidden ones, or those that a text file names, or the one that it is."""
     if part.is_dir():
-        files: Iterator[Path] = (file for file in part.rglob("*") if file.is_file())
+        files: Iterable[Path] = (file for file in _visible(part) if file.is_file())
+    elif part.suffix.lower() in IMAGE_SUFFIXES:
+        files = [part]
     else:
-        lines = part.read_text(encoding="utf-8-sig").splitlines()
+        try:
+            lines = part.read_text(encoding="utf-8-sig").splitlines()
+        except OSError as error:
+            raise SourceError(f"{part} cannot be read: {error.strerror or error}.") from error
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{part} is no list of images in UTF-8: {error}.") from error
         files = (
             part.parent / line[2:] if line.startswith("./") else Path(line)
             for line in map(str.strip, lines)
             if line
         )
     return (file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Everything below a folder, but what is hidden or lies in a hidden folder: checkpoints, thumbnails."""
+    for path in folder.rglob("*"):
+        if not any(name.startswith(".") for name in path.relative_to(folder).parts):
+            yield path
 
 
 def _label_file(image: Path) -> Path:
@@ -231,6 +264,15 @@ def _label_file(image: Path) -> Path:
     if folders:
         parts[folders[-1]] = "labels"
     return Path(*parts).with_suffix(".txt")
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; one that may not be looked at is there, and says so when it is read."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _load_coco(path: Path, folder: Path | None) -> Dataset:
@@ -250,7 +292,7 @@ def _load_coco(path: Path, folder: Path | None) -> Dataset:
             objects.setdefault(int(annotation["image_id"]), []).append(row)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise SourceError(f"{path} is not COCO's json of boxes: {type(error).__name__}: {error}.") from error
     if unknown := sorted({row[0] for rows in objects.values() for row in rows} - names.keys()):
         raise SourceError(f"{path} has annotations of categories that it does not list: {unknown}.")

@@ -37,13 +37,14 @@ def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -
         confidence.append(detections.confidence[known])
         predicted.append(class_id)
         objects.append(example.class_id[wanted])
-    if not objects or not (counts := np.bincount(np.concatenate(objects))).any():
+    present, counts = np.unique(np.concatenate([*objects, np.zeros(0, np.int64)]), return_counts=True)
+    if not len(present):
         return None
     order = np.argsort(-np.concatenate(confidence), kind="stable")
     hits, labels = np.concatenate(correct)[order], np.concatenate(predicted)[order]
     precisions = [
-        [_area(hits[labels == class_id, t], int(counts[class_id])) for t in range(len(IOU_THRESHOLDS))]
-        for class_id in np.flatnonzero(counts)
+        [_area(hits[labels == class_id, t], int(count)) for t in range(len(IOU_THRESHOLDS))]
+        for class_id, count in zip(present, counts, strict=True)
     ]
     means = np.mean(precisions, axis=0)
     return float(means.mean()), float(means[0])

@@ -112,7 +112,7 @@ def validate(
                 outcomes[-1].append(outcome)
                 on_progress(process.name)
     unreadable = {each.path: each.error for run in outcomes for each in run if each.error is not None}
-    if len(unreadable) == len(paths):
+    if all(path in unreadable for path in paths):
         path, reason = next(iter(unreadable.items()))
         raise SourceError(f"none of the {len(paths)} images of {dataset.path} can be read: {path}: {reason}.")
     results = []
