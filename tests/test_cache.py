@@ -45,6 +45,27 @@ def test_place(variables: dict[str, str], expected: Path, monkeypatch: pytest.Mo
     assert cache_root() == expected
 
 
+def test_a_user_without_a_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("YOLO_MAX_CACHE_DIR", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    with pytest.raises(OutputError, match="no home folder; set YOLO_MAX_CACHE_DIR"):
+        cache_root()
+
+
+def test_damage_where_nothing_can_be_removed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError
+
+    path = cache_folder("graphs") / "x"
+    path.write_bytes(b"half")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert read_checked(path) is None
+
+
 def test_folders_are_private_even_under_a_lax_umask(root: Path) -> None:
     before = os.umask(0)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.errors import WeightsError
+from yolo_max.errors import OutputError, WeightsError
 from yolo_max.weights.locate import locate
 
 
@@ -96,3 +96,12 @@ def test_missing(spec: str, messages: list[str]) -> None:
         assert message in text
     assert text.endswith(".")
     assert "\n" not in text
+
+
+def test_a_user_without_a_home_has_no_cache_to_look_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise OutputError("there is no place for the cache.")
+
+    monkeypatch.setattr("yolo_max.weights.locate.cache_root", no_home)
+    with pytest.raises(WeightsError, match=r"no weights named 'yolov8n' in this folder, \./weights;"):
+        locate("yolov8n")

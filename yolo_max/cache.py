@@ -14,6 +14,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,23 @@ _FILES = {
 
 
 def cache_root() -> Path:
-    """The cache folder, which need not exist: ``$YOLO_MAX_CACHE_DIR``, or the platform's own place."""
-    if value := os.environ.get(VARIABLE):
-        return Path(value).expanduser().absolute()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "yolo_max"
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative values ignored.
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "yolo_max"
+    """The cache folder, which need not exist: ``$YOLO_MAX_CACHE_DIR``, or the platform's own place.
+
+    Raises:
+        OutputError: There is no such place, as this user has no home.
+    """
+    try:
+        if value := os.environ.get(VARIABLE):
+            return Path(value).expanduser().absolute()
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "yolo_max"
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        # The XDG specification has relative values ignored.
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "yolo_max"
+    except RuntimeError as error:
+        raise OutputError(
+            f"there is no place for the cache, as this user has no home folder; set {VARIABLE} to a folder."
+        ) from error
 
 
 def cache_folder(kind: str) -> Path:
@@ -91,7 +101,8 @@ def read_checked(path: Path) -> bytes | None:
     digest, data = content[:32], content[32:]
     if hashlib.sha256(data).digest() == digest:
         return data
-    path.unlink(missing_ok=True)
+    with suppress(OSError):  # it may lie where nothing can be removed
+        path.unlink(missing_ok=True)
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from yolo_max.cache import cache_root
-from yolo_max.errors import WeightsError
+from yolo_max.errors import OutputError, WeightsError
 
 SUFFIXES = (".safetensors", ".pt")
 OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")
@@ -37,14 +37,16 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         return path
     if not is_name:
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
-    folders = [Path(), Path("weights"), cache_root() / "weights"]
+    folders = [Path(), Path("weights")]
+    with contextlib.suppress(OutputError):  # then there is no cache to look in
+        folders.append(cache_root() / "weights")
     has_suffix = path.suffix in SUFFIXES
     for folder in folders:
         for name in [path.name] if has_suffix else [path.name + suffix for suffix in suffixes]:
             if _exists(folder / name):
                 return folder / name
     stem = path.stem if has_suffix else path.name
-    searched = f"this folder, ./weights or {folders[-1]}"
+    searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
     if stem in OFFICIAL:
         raise WeightsError(
             f"there are no weights named {path.name!r} in {searched}; "
