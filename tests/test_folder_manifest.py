@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -151,3 +152,25 @@ def test_a_full_disk_is_said_as_such(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.OUTPUT
     manifest.close()
     assert [each["path"] for each in read(tmp_path)] == ["0.jpg"]
+
+
+def test_half_a_line_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk takes what it has room for, and refuses the rest."""
+    write = os.write
+
+    def half(file: int, data: memoryview) -> int:
+        if len(data) < 30:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:20])
+
+    manifest = Manifest(tmp_path, {}, resume=False)
+    manifest.append({"path": "a.jpg"})
+    before = manifest.path.read_bytes()
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(OutputError, match="cannot be written: No space left on device"):
+        manifest.append({"path": "b.jpg", "image_size": [480, 640]})
+    monkeypatch.undo()
+    assert manifest.path.read_bytes() == before
+    manifest.append({"path": "c.jpg"})
+    manifest.close()
+    assert [each["path"] for each in read(tmp_path)] == ["a.jpg", "c.jpg"]

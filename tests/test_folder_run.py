@@ -319,10 +319,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     ("callers", "least"),
     [
         (1, 6),  # one after the other
-        (
-            2,
-            1,
-        ),  # side by side: later images may have taken the room of the first that failed
+        (2, 1),  # side by side: later images may have taken the first one's room
     ],
 )
 def test_a_full_disk_stops_the_run_and_can_be_resumed(

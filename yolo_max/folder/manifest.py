@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -125,15 +126,13 @@ class Manifest:
         return (record for record, _ in read_lines(self.path.parent))
 
     def append(self, record: Record) -> None:
-        """Adds the line of an image whose results are all in place.
+        """Adds the line of an image whose results are all in place, or nothing at all.
 
         Raises:
             OutputError: It cannot be written.
         """
-        line = memoryview(_encode(record))
         try:
-            while line:
-                line = line[os.write(self._file, line) :]
+            self._write_whole(memoryview(_encode(record)))
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if monotonic() - self._synced > SYNC_SECONDS:
@@ -164,6 +163,16 @@ class Manifest:
         """Lets go of the folder; lines that are there stay, though the disk may not have them yet."""
         os.close(self._file)
         self._file = -1  # so that nothing is written to another file that gets this number
+
+    def _write_whole(self, line: memoryview) -> None:
+        end = os.fstat(self._file).st_size
+        try:
+            while line:
+                line = line[os.write(self._file, line) :]
+        except OSError:
+            with suppress(OSError):  # a full disk may have taken half of it
+                os.ftruncate(self._file, end)
+            raise
 
     def _lock(self) -> None:
         try:
