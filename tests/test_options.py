@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from yolo_max.errors import UsageError
@@ -18,6 +19,7 @@ NAMES = {0: "person", 1: "bicycle", 2: "car", 3: "traffic light", 4: "7"}
         (640, (640, 640)),
         ((480, 640), (480, 640)),  # height, width
         ([32, 8192], (32, 8192)),  # both ends
+        (np.int64(640), (640, 640)),  # from an array
     ],
 )
 def test_imgsz(imgsz: Any, expected: tuple[int, int]) -> None:

@@ -127,6 +127,13 @@ def test_the_width_of_lines_may_be_chosen() -> None:
     assert thick > thin
 
 
+def test_a_line_wider_than_the_image_covers_it() -> None:
+    detections = found([[50, 60, 250, 160]], (200, 300))
+    widest = draw(gray(200, 300), detections, line_width=200)
+    assert (draw(gray(200, 300), detections, line_width=1000) == widest).all()
+    assert has(widest, class_color(0)).mean() > 0.8
+
+
 def test_a_label_says_the_class_and_the_confidence() -> None:
     image = draw(gray(200, 300), found([[50, 60, 250, 160]], (200, 300)))
     label = _label("person 0.90", _Style.of(200, 300).font_size, class_color(0))

@@ -195,3 +195,9 @@ def test_sees_what_is_missing_and_what_is_too_many() -> None:
         "MAX lacks 2 of 2 detections that no rounding removes",
         "MAX has 2 of 2 detections that no rounding brings about",
     ]
+
+
+@pytest.mark.parametrize("conf", [0.0005, MARGIN])  # at and below the margin of an open call
+def test_at_a_low_threshold_not_every_cell_is_a_candidate(conf: float) -> None:
+    head = _head([(3, 0.9, 0, 0)])
+    assert len(Fates.of(head, LETTERBOX, replace(POST, conf=conf)).confidence) == 1

@@ -257,6 +257,15 @@ def test_a_head_that_does_not_fit_is_refused(head: np.ndarray) -> None:
         Postprocess(NAMES)(head, IMAGE)
 
 
+@pytest.mark.parametrize("where", [(3, 65), (slice(None), slice(64, None))])  # beside a hit; everywhere
+def test_class_logits_that_are_no_numbers_are_an_error_and_not_an_empty_image(where: Any) -> None:
+    head = random_head(0)
+    head[3, 64] = 3
+    head[where] = np.nan
+    with pytest.raises(EngineError, match="class logits that are no numbers"):
+        Postprocess(NAMES)(head, IMAGE)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_broken_network_is_an_error_and_not_an_empty_image(value: float) -> None:
     head = random_head(0)

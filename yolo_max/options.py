@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from numbers import Integral
 
 from yolo_max.errors import UsageError
 
@@ -30,9 +31,11 @@ def parse_imgsz(imgsz: int | Sequence[int], stride: int = 32) -> tuple[int, int]
     if len(sides) != 2:
         raise UsageError(f"imgsz is {list(sides)}, but it must be one side in pixels, or height and width.")
     for side in sides:
-        if isinstance(side, bool) or not isinstance(side, int) or not stride <= side <= MAX_IMGSZ:
-            raise UsageError(f"imgsz is {side}, but it must be a whole number from {stride} to {MAX_IMGSZ}.")
-    height, width = (-(-side // stride) * stride for side in sides)
+        if isinstance(side, bool) or not isinstance(side, Integral) or not stride <= int(side) <= MAX_IMGSZ:
+            raise UsageError(
+                f"imgsz is {side!r}, but it must be a whole number from {stride} to {MAX_IMGSZ}."
+            )
+    height, width = (-(-int(side) // stride) * stride for side in sides)
     if (height, width) != sides:
         warnings.warn(
             f"imgsz {_size(*sides)} is not a multiple of {stride}; {_size(height, width)} is used.",

@@ -46,7 +46,8 @@ def draw(
     canvas = np.ascontiguousarray(image_bgr).copy()
     height, width = canvas.shape[:2]
     style = _Style.of(height, width)
-    line_width = line_width or style.line_width
+    # A line as wide as the image covers it; a wider one would begin outside.
+    line_width = min(line_width or style.line_width, height, width)
 
     boxes = [
         _outline(xyxy, line_width, height, width) for xyxy in np.rint(detections.xyxy).astype(int).tolist()

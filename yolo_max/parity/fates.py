@@ -61,7 +61,8 @@ class Fates:
         sides = 4 * options.reg_max
         scores = sigmoid(head[:, sides:])
         best = scores.max(axis=1, keepdims=True)
-        possible = scores > options.conf - margin
+        # Scores that small differ by less, and a margin below 0 would make a candidate of every cell.
+        possible = scores > max(options.conf - margin, options.conf / 2)
         certain = scores > options.conf + margin
         if not options.multi_label:
             possible &= scores >= best - margin

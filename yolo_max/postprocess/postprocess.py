@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +60,12 @@ class Postprocess:
     def __post_init__(self) -> None:
         for option in ("conf", "iou"):
             value = getattr(self, option)
-            if not 0 <= value <= 1:  # also refuses NaN
-                raise UsageError(f"{option} is {value}, but it must lie between 0 and 1.")
+            if not isinstance(value, Real) or not 0 <= float(value) <= 1:  # also refuses NaN
+                raise UsageError(f"{option} is {value!r}, but it must lie between 0 and 1.")
         for option in ("max_det", "max_nms"):
-            if getattr(self, option) < 1:
-                raise UsageError(f"{option} is {getattr(self, option)}, but it must be at least 1.")
+            value = getattr(self, option)
+            if not isinstance(value, Integral) or int(value) < 1:
+                raise UsageError(f"{option} is {value!r}, but it must be a whole number of at least 1.")
         unknown = sorted(set(self.classes or ()) - self.names.keys())
         if unknown:
             raise UsageError(
@@ -82,7 +84,7 @@ class Postprocess:
 
         Raises:
             ValueError: The head's shape or dtype does not fit the canvas and the classes.
-            EngineError: The network gave boxes that are not finite.
+            EngineError: The network gave class logits that are no numbers, or boxes that are not finite.
         """
         points, stride = anchor_points(letterbox.canvas_size, self.strides)
         box_channels = 4 * self.reg_max
@@ -110,11 +112,16 @@ class Postprocess:
         self, class_logits: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
         """(anchor, class id, confidence) of what is above ``conf``, by anchor, then class."""
-        hits = np.flatnonzero(class_logits > logit_threshold(self.conf))
+        # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
+        hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
         anchor, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
             anchor = np.unique(anchor)
             class_id = class_logits[anchor].argmax(axis=1)
+        if np.isnan(class_logits[anchor, class_id]).any():
+            raise EngineError(
+                "the network gave class logits that are no numbers; its weights or engine are broken."
+            )
         if self.classes is not None:
             wanted = np.isin(class_id, self.classes)
             anchor, class_id = anchor[wanted], class_id[wanted]
