@@ -107,11 +107,29 @@ def test_confidences_are_put_into_labels_even_if_only_they_are_asked_for(photos:
     assert all(len(line.split()) == 6 for line in Path("runs/detect/labels/a.txt").read_text().splitlines())
 
 
-def test_quiet_says_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (photos / "broken.jpg").touch()
-    assert run(["detect", "photos", "--quiet"]) == ExitCode.SOME_IMAGES_FAILED
+def test_an_output_that_cannot_take_every_sign_loses_nothing_else(photos: Path) -> None:
+    command = [*FAKE_CLI, "detect", str(photos), "--no-save"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "Compiling the network.\n")
+    assert r"objects in 2 images \xb7 " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "said"),
+    [
+        (False, ExitCode.OK, ""),  # nothing at all
+        (True, ExitCode.SOME_IMAGES_FAILED, "photos/broken.jpg: it is empty\n"),  # which image, and why
+    ],
+)
+def test_quiet_says_nothing_but_errors(
+    broken: bool, code: ExitCode, said: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if broken:
+        (photos / "broken.jpg").touch()
+    assert run(["detect", "photos", "--quiet"]) == code
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", "")
+    assert (captured.out, captured.err) == ("", said)
 
 
 def test_a_failure_is_a_line_and_the_rest_is_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

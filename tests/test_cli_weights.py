@@ -112,7 +112,8 @@ def test_info_as_json(run: Run, work: Path) -> None:
         (["convert", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
         (["convert", "net.pt", "-o", "/proc/net.safetensors"], 6, "/proc/net.safetensors"),
         (["fetch", "yolov8"], 2, "did you mean yolov8"),
-        (["convert", "net.pt", "-o", "net.pt"], 2, "is the checkpoint itself"),
+        (["convert", "net.pt", "-o", "photo.jpg"], 2, "photo.jpg would hold safetensors"),
+        (["convert", "named.safetensors", "-o", "named.safetensors"], 2, "is the checkpoint itself"),
         (["convert"], 2, "IN.pt"),
         (["convert", "net.pt", "--double"], 2, "--double"),
     ],
@@ -121,7 +122,8 @@ def test_an_error_is_one_line_and_an_exit_code(
     run: Run, work: Path, checkpoint: bytes, arguments: list[str], code: int, message: str
 ) -> None:
     (work / "junk.safetensors").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
-    (work / "net.pt").write_bytes(checkpoint)
+    for name in ("net.pt", "named.safetensors"):
+        (work / name).write_bytes(checkpoint)
     done = run("weights", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from io import TextIOWrapper
 
 INTERRUPTED = 130
 """`yolo_max.errors.ExitCode.INTERRUPTED`, before that is imported."""
@@ -39,6 +40,9 @@ def run(arguments: list[str]) -> int:
     """
     from yolo_max.cli import app
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A terminal or file that cannot take a sign is no reason to lose the rest.
+        sys.stdout.reconfigure(errors="backslashreplace")
     return app.run(arguments)
 
 

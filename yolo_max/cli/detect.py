@@ -155,7 +155,7 @@ def detect(
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (
-                progress(run, quiet=quiet) as show,
+                progress(run, bar=not quiet, failures=not as_json) as show,
                 closing(run.images(stop=lambda: interrupt.came)) as records,
             ):
                 for record in records:

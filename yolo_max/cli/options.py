@@ -90,8 +90,9 @@ def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
     """
     from yolo_max.options import parse_imgsz
 
+    asked = sides(text)
     with warnings_as_lines(quiet):
-        return list(parse_imgsz(sides(text) or meta.imgsz, max(meta.strides)))
+        return list(parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides)))
 
 
 def words(lists: list[str] | None) -> list[str] | None:

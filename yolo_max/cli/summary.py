@@ -20,25 +20,30 @@ MOST_CLASSES_SHOWN = 20
 
 
 @contextmanager
-def progress(run: FolderRun, *, quiet: bool) -> Iterator[Callable[[Record], None]]:
-    """Shows how far a run has come: a bar on a terminal, and a line for each image that failed.
+def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[[Record], None]]:
+    """Shows how far a run has come.
+
+    Args:
+        run: The run.
+        bar: Whether to show a bar, on a terminal.
+        failures: Whether to show a line for each image that failed.
 
     Yields:
         What is to be called with each record.
     """
-    failures = 0
+    shown = 0
 
     def show_failure(record: Record) -> None:
-        nonlocal failures
-        if quiet or "error" not in record:
+        nonlocal shown
+        if not failures or "error" not in record:
             return
-        failures += 1
-        if failures <= MOST_FAILURES_SHOWN:
+        shown += 1
+        if shown <= MOST_FAILURES_SHOWN:
             say(f"{printable(record['path'])}: {record['error']}", "yellow")
-        elif failures == MOST_FAILURES_SHOWN + 1:
+        elif shown == MOST_FAILURES_SHOWN + 1:
             say("More images cannot be read; detections.jsonl lists them all.", "yellow")
 
-    if quiet or not stderr().is_terminal:
+    if not bar or not stderr().is_terminal:
         yield show_failure
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -49,14 +54,14 @@ def progress(run: FolderRun, *, quiet: bool) -> Iterator[Callable[[Record], None
         TextColumn("{task.fields[rate]:>5.1f} images/s"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=stderr(), transient=True, expand=True) as bar:
-        task = bar.add_task("", total=run.total, completed=run.resumed, rate=0.0)
+    with Progress(*columns, console=stderr(), transient=True, expand=True) as display:
+        task = display.add_task("", total=run.total, completed=run.resumed, rate=0.0)
         start = monotonic()
 
         def advance(record: Record) -> None:
             show_failure(record)
             done = run.tally.images - run.resumed
-            bar.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
+            display.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
 
         yield advance
 
@@ -82,12 +87,12 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     if tally.failures:
         parts.append(f"{len(tally.failures)} could not be read")
     if run.resumed:
-        parts.append(f"{run.resumed} were done before")
+        parts.append(f"{run.resumed} {'was' if run.resumed == 1 else 'were'} done before")
     if read := tally.read - run.read_before:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     left = run.total - tally.images
-    state = "" if run.finished else f"{counted(left, 'image')} left to do; --resume goes on. "
+    state = f"{counted(left, 'image')} left to do; --resume goes on. " if left else ""
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
 
 

@@ -50,6 +50,8 @@ def convert_command(
     from yolo_max.weights.locate import locate
 
     target = out or Path(Path(checkpoint).name.removesuffix(".pt") + ".safetensors")
+    if target.suffix != ".safetensors":
+        raise UsageError(f"{target} would hold safetensors; name a file of that suffix with -o.")
     if target.exists() and target.samefile(locate(checkpoint, (".pt",))):
         raise UsageError(f"{target} is the checkpoint itself; name another file with -o.")
     with busy(quiet) as begin:
