@@ -9,7 +9,7 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
     direct.mojo     convolutions of any kernel size and stride
     stem.mojo       the first convolution, from the image
     grid.mojo       output maps in squares
-    squares.mojo    convolutions by transformed squares:
+    squares.mojo    convolutions by transformed squares, with the passes of transform.mojo:
     winograd.mojo       3x3, stride 1
     polyphase.mojo      3x3, stride 2
     pool.mojo       max-pooling

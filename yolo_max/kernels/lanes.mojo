@@ -16,8 +16,8 @@ from std.math import iota
 from std.memory import bitcast
 from std.memory.alloc import unsafe_alloc
 from std.sys import llvm_intrinsic
-from std.sys.info import CompilationTarget
-from std.sys.intrinsics import masked_load, masked_store
+from std.sys.info import CompilationTarget, size_of
+from std.sys.intrinsics import PrefetchOptions, masked_load, masked_store, prefetch
 
 comptime BLOCK = 16
 comptime AVX512 = CompilationTarget.has_avx512f()
@@ -60,6 +60,17 @@ def store_some[T: DType, N: SIMDLength, //](p: Ptr[T], i: Int, v: SIMD[F32, N], 
     """Stores the first `count` of N channels; touches no memory beyond."""
     var mask = iota[DType.int32, N]().lt(Int32(count))
     masked_store[N](v.cast[T](), p.unsafe_offset(i), mask)
+
+
+def line[T: DType]() -> Int:
+    """Elements in a line of the cache."""
+    return 64 // size_of[T]()
+
+
+@always_inline
+def fetch[T: DType](p: Ptr[T]):
+    """Has the line of the cache at `p` brought near, to be read soon; `p` may point anywhere."""
+    prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](p)
 
 
 @always_inline

@@ -20,45 +20,14 @@ same filter g[1], so that 81 points share 36 transformed filters.
 
 from .direct import Window
 from .grid import SIDE
-from .lanes import Ptr, Words, load
-from .squares import L, LANES, Transform
-
-
-@always_inline
-def to_points(d: Array[L, 9]) -> Array[L, 9]:
-    """B' on the samples with even index, then those with odd index."""
-    var difference = d[6] - d[2]
-    var step = d[6] - d[4]
-    var t = Array[L, 9](fill=L(0))
-    t[0] = (d[0] - d[4]).fma(L(2), difference)
-    t[1] = d[2].fma(L(-2), step)
-    t[2] = (d[4] - d[2]).fma(L(-2), step)
-    t[3] = difference
-    t[4] = difference.fma(L(-2), d[8] - d[4])
-    comptime for i in range(4):
-        t[5 + i] = d[2 * i + 1]
-    return t^
-
-
-@always_inline
-def from_points(m: Array[L, 9]) -> Array[L, SIDE]:
-    """A' on the first five products, plus the other four."""
-    var sum = m[1] + m[2]
-    var difference = m[1] - m[2]
-    var y = Array[L, SIDE](fill=L(0))
-    y[0] = m[0] + sum + (m[3] + m[5])
-    y[1] = m[3].fma(L(2), difference) + m[6]
-    y[2] = m[3].fma(L(4), sum) + m[7]
-    y[3] = m[3].fma(L(8), difference) + (m[4] + m[8])
-    return y^
+from .transform import L, Transform
 
 
 struct Phases(Transform):
-    """4x4 outputs of a 3x3 convolution of stride 2."""
+    """4x4 outputs of a 3x3 convolution of stride 2; the last four points of a direction are the odd samples."""
 
     comptime WINDOW = Window(3, 2)
     comptime PATCH = 9
-    comptime POINTS = 81
     comptime FILTERS = 36
 
     @staticmethod
@@ -68,42 +37,27 @@ struct Phases(Transform):
 
     @staticmethod
     @always_inline
-    def forward[T: DType](patch: Ptr[T], column: Int, row: Int, points: Words, apart: Int):
-        # The 81 vectors between the two passes do not fit the registers; the stack is in the first cache.
-        var columns = Array[L, 81](fill=L(0))
-        comptime for c in range(9):
-            var d = Array[L, 9](fill=L(0))
-            comptime for r in range(9):
-                d[r] = load[T, LANES](patch, r * row + c * column)
-            var t = to_points(d)
-            comptime for i in range(9):
-                columns[i * 9 + c] = t[i]
-        comptime for i in range(9):
-            var d = Array[L, 9](fill=L(0))
-            comptime for c in range(9):
-                d[c] = columns[i * 9 + c]
-            var t = to_points(d)
-            comptime for j in range(9):
-                points.unsafe_store((i * 9 + j) * apart, t[j])
+    def to_points(d: Array[L, 9]) -> Array[L, 9]:
+        var difference = d[6] - d[2]
+        var step = d[6] - d[4]
+        var t = Array[L, 9](fill=L(0))
+        t[0] = (d[0] - d[4]).fma(L(2), difference)
+        t[1] = d[2].fma(L(-2), step)
+        t[2] = (d[4] - d[2]).fma(L(-2), step)
+        t[3] = difference
+        t[4] = difference.fma(L(-2), d[8] - d[4])
+        comptime for i in range(4):
+            t[5 + i] = d[2 * i + 1]
+        return t^
 
     @staticmethod
     @always_inline
-    def inverse(products: Words, apart: Int, bias: L, outputs: Words):
-        var columns = Array[L, 9 * SIDE](fill=L(0))
-        comptime for c in range(9):
-            var m = Array[L, 9](fill=L(0))
-            comptime for r in range(9):
-                m[r] = products.unsafe_load[width=LANES]((r * 9 + c) * apart)
-            # The point that every output takes once, in both directions.
-            comptime if c == 1:
-                m[1] += bias
-            var y = from_points(m)
-            comptime for r in range(SIDE):
-                columns[r * 9 + c] = y[r]
-        comptime for r in range(SIDE):
-            var m = Array[L, 9](fill=L(0))
-            comptime for c in range(9):
-                m[c] = columns[r * 9 + c]
-            var y = from_points(m)
-            comptime for c in range(SIDE):
-                outputs.unsafe_store((r * SIDE + c) * LANES, y[c])
+    def from_points(m: Array[L, 9]) -> Array[L, SIDE]:
+        var sum = m[1] + m[2]
+        var difference = m[1] - m[2]
+        var y = Array[L, SIDE](fill=L(0))
+        y[0] = m[0] + sum + (m[3] + m[5])
+        y[1] = m[3].fma(L(2), difference) + m[6]
+        y[2] = m[3].fma(L(4), sum) + m[7]
+        y[3] = m[3].fma(L(8), difference) + (m[4] + m[8])
+        return y^

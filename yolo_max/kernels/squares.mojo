@@ -4,75 +4,29 @@ Winograd's algorithms (Lavin & Gray 2015, arXiv:1509.09308) compute a square of 
 
     Y = A' [ (G g G') * (B' d B) ] A
 
-from a patch d of the input, `patch` pixels a side. The product is one for each of `points` places of the
-transformed patch; summed over the input channels it is, for each place, a matrix product of squares x input
-channels with input channels x output channels, and that is where nearly all the time goes. G g G' is done
-when weights are packed.
+from a patch d of the input. The product is one for each place, each *point*, of the transformed patch; summed
+over the input channels it is, for each point, a matrix product of squares x input channels with input channels
+x output channels, and that is where nearly all the time goes. G g G' is done when weights are packed.
 
     strip of squares --forward--> V [point][plane][square][16]
                                     | for each point a 1x1 convolution: `multiply`
     output <--inverse, SiLU, ... -- M [point][square][panel]
 
 A thread takes its share of the batch's squares a strip at a time, so that V and M stay in the cache. What is
-particular to one algorithm is a `Transform`: see winograd.mojo and polyphase.mojo.
+particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo and polyphase.mojo.
 """
 
 from std.math import ceildiv
 
-from .direct import Window
 from .grid import Grid, SIDE, Square
-from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, silu
+from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, fetch, line, silu
 from .tasks import Crew, deal_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
+from .transform import L, LANES, Transform, forward, inverse
 from .view import View, gather_square
 
-comptime LANES = BLOCK if AVX512 else 8
-"""Channels transformed at a time: one register of AVX-512 or AVX2, for a transform holds up to 28 of them."""
-comptime L = SIMD[F32, LANES]
 comptime STRIP = TILE_PIXELS
 """Squares of a strip: one tile, or two where those are all."""
-
-
-trait Transform:
-    """One algorithm: the sizes of its patches, and its transforms."""
-
-    comptime WINDOW: Window
-    comptime PATCH: Int
-    """Input pixels of a patch, in each direction; patches of neighbouring squares overlap."""
-    comptime POINTS: Int
-    """Products of a square for each pair of channels."""
-    comptime FILTERS: Int
-    """Transformed filters for each pair of channels; several points may share one."""
-
-    @staticmethod
-    def filter(point: Int) -> Int:
-        """Which transformed filter the point is multiplied with."""
-        ...
-
-    @staticmethod
-    def forward[T: DType](patch: Ptr[T], column: Int, row: Int, points: Words, apart: Int):
-        """Transforms LANES channels of a patch.
-
-        Args:
-            patch: Its first pixel.
-            column: Elements from one pixel to the next.
-            row: Elements from one row to the next.
-            points: The first point of the result.
-            apart: Words from one point to the next.
-        """
-        ...
-
-    @staticmethod
-    def inverse(products: Words, apart: Int, bias: L, outputs: Words):
-        """Transforms LANES channels of products back to a square of outputs, and adds the bias.
-
-        Args:
-            products: The first point.
-            apart: Words from one point to the next.
-            bias: Of these channels.
-            outputs: The result, [SIDE, SIDE, LANES].
-        """
-        ...
 
 
 def convolve[
@@ -119,8 +73,8 @@ def strips[
     output: Output[T],
 ):
     """The squares first .. last of the batch, strip by strip; of the panels that begin in these channels."""
-    comptime POINTS = Algorithm.POINTS
     comptime PATCH = Algorithm.PATCH
+    comptime POINTS = PATCH * PATCH
     var blocks = view.blocks()
     var channels = blocks * BLOCK
     var count = 1 if last - first <= 2 * STRIP else ceildiv(last - first, STRIP)
@@ -197,7 +151,7 @@ def multiply[
         comptime BLOCKS = N if AVX512 else 1
         var filter_size = planes * BLOCK * N * BLOCK
         # Points outside, so that a point's filters are still in the first cache for the second tile.
-        for point in range(Algorithm.POINTS):
+        for point in range(Algorithm.PATCH * Algorithm.PATCH):
             var filter = panel.unsafe_offset(Algorithm.filter(point) * filter_size)
             for tile in range(tiles):
                 comptime for j in range(0, N, BLOCKS):
@@ -238,6 +192,7 @@ def forward_square[
         patch = view.slices[0].pixel(square.image, top, left)
         column = view.slices[0].stride
         row = view.width * column
+        fetch_next[Algorithm](patch, column, row, view.channels)
     else:
         gather_square(view, square.image, top, left, PATCH, gathered)
         patch = gathered
@@ -245,10 +200,22 @@ def forward_square[
         row = PATCH * column
     for block in range(view.blocks()):
         comptime for lane in range(0, BLOCK, LANES):
-            Algorithm.forward(
+            forward[Algorithm](
                 patch.unsafe_offset(block * BLOCK + lane), column, row,
                 points.unsafe_offset(block * planes_apart + lane), apart,
             )
+
+
+@always_inline
+def fetch_next[
+    Algorithm: Transform, T: DType
+](patch: Ptr[T], column: Int, row: Int, channels: Int):
+    """Fetches what the patch of the next square to the right does not share with this one."""
+    comptime PATCH = Algorithm.PATCH
+    for y in range(PATCH):
+        for x in range(PATCH, PATCH + SIDE * Algorithm.WINDOW.stride):
+            for i in range(0, channels, line[T]()):
+                fetch(patch.unsafe_offset(y * row + x * column + i))
 
 
 @no_inline
@@ -262,7 +229,7 @@ def inverse_square[
     # In memory, so that what follows is a loop and not sixteen times the same code.
     var square_outputs = Array[L, SIDE * SIDE](uninitialized=True)
     var outputs = Words(unsafe_from_address=Int(Pointer(to=square_outputs)))
-    Algorithm.inverse(products, apart, bias.unsafe_load[width=LANES](0), outputs)
+    inverse[Algorithm](products, apart, bias.unsafe_load[width=LANES](0), outputs)
     var pixel = (square.image * grid.height + square.y) * grid.width + square.x
     for y in range(min(SIDE, grid.height - square.y)):
         var row = output.at(pixel + y * grid.width, channel)

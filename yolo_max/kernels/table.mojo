@@ -12,6 +12,7 @@ from .head import predict_all
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
+from .transform import Transform
 from .winograd import F4x4
 
 comptime Kernel = def(Call) thin raises -> None
@@ -32,7 +33,7 @@ def run_direct[T: DType](call: Call) raises:
     direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.crew)
 
 
-def run_squares[Algorithm: squares.Transform, T: DType](call: Call) raises:
+def run_squares[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     squares.convolve[Algorithm](conv.view, conv.filters, conv.output, call.crew)
 

@@ -21,8 +21,6 @@ A panel is 32 channels wide for every processor, so that packed weights do not d
 one block wide, a panel is done as two halves.
 """
 
-from std.sys.intrinsics import PrefetchOptions, prefetch
-
 from .lanes import (
     AVX512,
     BF16_PRODUCTS,
@@ -33,6 +31,7 @@ from .lanes import (
     TILE_PIXELS,
     V,
     Words,
+    fetch,
     load,
     load_some,
     multiply_add,
@@ -42,7 +41,7 @@ from .lanes import (
 )
 
 comptime PANEL = 2 * BLOCK
-comptime AHEAD = 16
+comptime AHEAD = 32
 """Rows of weights that are fetched before they are needed: those of a large layer come from main memory."""
 comptime TILE_SIZES = [4, 7, 10, 13, 14] if AVX512 else [2, 3, 4, 5, 6]
 """Pixels of the tiles that are compiled; one between two sizes is done by the larger one."""
@@ -167,9 +166,7 @@ def accumulate[
             var row = Array[V, N](fill=V(0))
             comptime for j in range(N):
                 row[j] = w.unsafe_load[width=BLOCK](u * ROW + j * BLOCK)
-                prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](
-                    w.unsafe_offset((u + AHEAD) * ROW + j * BLOCK)
-                )
+                fetch(w.unsafe_offset((u + AHEAD) * ROW + j * BLOCK))
             comptime for i in range(M):
                 var word = x[unsafe_offset=i * STEP + u]
                 comptime for j in range(N):

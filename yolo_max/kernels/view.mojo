@@ -11,7 +11,7 @@ layout every inner loop works on:
 Channels that fill up the last plane are the reader's to zero, once: gathering leaves them alone.
 """
 
-from .lanes import BLOCK, Ptr
+from .lanes import BLOCK, Ptr, fetch, line
 
 
 @fieldwise_init
@@ -107,7 +107,10 @@ def gather_row[T: DType](view: View[T], image: Int, y: Int, first: Int, step: In
 
 @no_inline
 def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T], apart: Int):
-    """Gathers `count` pixels of the batch, taken as one long row, from pixel `first` on."""
+    """Gathers `count` pixels of the batch, taken as one long row, from pixel `first` on.
+
+    As many behind them are fetched: the next call's, which comes when these have been computed with.
+    """
     var position = 0
     for i in range(len(view.slices)):
         var slice = view.slices[i]
@@ -120,6 +123,8 @@ def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T
         else:
             var p = slice.data.unsafe_offset(first * slice.stride)
             for j in range(count):
+                for i in range(0, slice.channels, line[T]()):
+                    fetch(p.unsafe_offset(count * slice.stride + i))
                 copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
                 p = p.unsafe_offset(slice.stride)
         position += slice.channels

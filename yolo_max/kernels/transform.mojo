@@ -1,0 +1,103 @@
+"""Transforms of squares, in two directions one after the other: B' d B and A' m A (squares.mojo).
+
+What an algorithm gives are B' and A' for one direction, as `to_points` and `from_points`. One pass applies them
+to all columns, a second one to all rows of what the first gave:
+
+    patch  |d|d|d|d|d|d|  --B' on columns-->  on the stack  --B' on rows-->  points, each to a place of its own
+"""
+
+from .direct import Window
+from .grid import SIDE
+from .lanes import AVX512, BLOCK, F32, Ptr, Words, load
+
+comptime LANES = BLOCK if AVX512 else 8
+"""Channels transformed at a time: one register of AVX-512 or AVX2, for a pass holds up to a dozen of them."""
+comptime L = SIMD[F32, LANES]
+
+
+trait Transform:
+    """One algorithm: its sizes, and its matrices, which serve both directions one after the other."""
+
+    comptime WINDOW: Window
+    comptime PATCH: Int
+    """Input pixels of a patch in one direction, and its points; patches of neighbouring squares overlap."""
+    comptime FILTERS: Int
+    """Transformed filters for each pair of channels; several points may share one."""
+
+    @staticmethod
+    def filter(point: Int) -> Int:
+        """Which transformed filter a point, of both directions together, is multiplied with."""
+        ...
+
+    @staticmethod
+    def to_points(d: Array[L, Self.PATCH]) -> Array[L, Self.PATCH]:
+        """B' d."""
+        ...
+
+    @staticmethod
+    def from_points(m: Array[L, Self.PATCH]) -> Array[L, SIDE]:
+        """A' m."""
+        ...
+
+
+@always_inline
+def forward[
+    Algorithm: Transform, T: DType
+](patch: Ptr[T], column: Int, row: Int, points: Words, apart: Int):
+    """Transforms LANES channels of a patch, B' d B.
+
+    Args:
+        patch: Its first pixel.
+        column: Elements from one pixel to the next.
+        row: Elements from one row to the next.
+        points: The first point of the result.
+        apart: Words from one point to the next.
+    """
+    comptime N = Algorithm.PATCH
+    # What lies between the two passes does not fit the registers; the stack is in the first cache.
+    var columns = Array[L, N * N](fill=L(0))
+    comptime for c in range(N):
+        var d = Array[L, N](fill=L(0))
+        comptime for r in range(N):
+            d[r] = load[T, LANES](patch, r * row + c * column)
+        var t = Algorithm.to_points(d)
+        comptime for i in range(N):
+            columns[i * N + c] = t[i]
+    comptime for i in range(N):
+        var d = Array[L, N](fill=L(0))
+        comptime for c in range(N):
+            d[c] = columns[i * N + c]
+        var t = Algorithm.to_points(d)
+        comptime for j in range(N):
+            points.unsafe_store((i * N + j) * apart, t[j])
+
+
+@always_inline
+def inverse[Algorithm: Transform](products: Words, apart: Int, bias: L, outputs: Words):
+    """Transforms LANES channels of products back to a square of outputs, A' m A, and adds the bias.
+
+    Args:
+        products: The first point.
+        apart: Words from one point to the next.
+        bias: Of these channels.
+        outputs: The result, [SIDE, SIDE, LANES].
+    """
+    comptime N = Algorithm.PATCH
+    var columns = Array[L, N * SIDE](fill=L(0))
+    comptime for c in range(N):
+        var m = Array[L, N](fill=L(0))
+        comptime for r in range(N):
+            m[r] = products.unsafe_load[width=LANES]((r * N + c) * apart)
+        # The point that every output takes once, in both directions.
+        comptime if c == 1:
+            m[1] += bias
+        var y = Algorithm.from_points(m)
+        comptime for r in range(SIDE):
+            columns[r * N + c] = y[r]
+    comptime for r in range(SIDE):
+        var m = Array[L, N](fill=L(0))
+        comptime for c in range(N):
+            m[c] = columns[r * N + c]
+        var y = Algorithm.from_points(m)
+        comptime for c in range(SIDE):
+            outputs.unsafe_store((r * SIDE + c) * LANES, y[c])
