@@ -86,17 +86,26 @@ def link(compiled: Path, library: Path) -> None:
     )
 
 
+def digest(*sources: Path) -> str:
+    """Of the kernels, the harness, and some sources more."""
+    hashed = hashlib.sha256()
+    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo")), *sources]:
+        hashed.update(source.read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+def compile_object(compiled: Path, *options: str) -> None:
+    """Compiles the harness."""
+    mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+
+
 def build(folder: Path, target: str | None) -> Path:
     """The library for a processor (as LLVM names it; None for this one), built once for given sources."""
-    digest = hashlib.sha256(str(target).encode())
-    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo"))]:
-        digest.update(source.read_bytes())
-    library = folder / f"{target or 'native'}-{digest.hexdigest()[:16]}.so"
+    library = folder / f"{target or 'native'}-{digest()}.so"
     if not library.exists():
         unfinished = library.with_suffix(f".{os.getpid()}")
-        options = ["--target-cpu", target] if target else []
         compiled = library.with_suffix(f".{os.getpid()}.o")
-        mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+        compile_object(compiled, *(["--target-cpu", target] if target else []))
         link(compiled, unfinished)
         compiled.unlink()
         unfinished.rename(library)
@@ -189,22 +198,41 @@ class Kernels:
         geometry = np.array([*facts, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
         tensors = [m.tensor for m in maps] + [result]
         assert all(t.flags.c_contiguous for t in tensors)
+        if complaint := self._call(
+            OPERATIONS[operation],
+            any(t.dtype == np.uint16 for t in tensors),
+            geometry,
+            tensors,
+            np.zeros(0, np.float32) if weight is None else weight,
+            np.zeros(0, np.float32) if bias is None else bias,
+        ):
+            raise ValueError(complaint)
+
+    def _call(
+        self,
+        place: int,
+        bf16: bool,
+        geometry: NDArray[np.int32],
+        tensors: Sequence[NDArray[Any]],
+        weight: NDArray[Any],
+        bias: NDArray[Any],
+    ) -> str:
+        """Calls the kernel; what it complains of, or nothing."""
         numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
         message = ctypes.create_string_buffer(400)
-        failed = self.library.harness_run(
-            OPERATIONS[operation],
-            int(any(t.dtype == np.uint16 for t in tensors)),
+        self.library.harness_run(
+            place,
+            bf16,
             geometry.ctypes.data,
             numbers.ctypes.data,
-            len(maps),
-            weight.ctypes.data if weight is not None else 0,
-            bias.ctypes.data if bias is not None else 0,
+            len(tensors) - 1,
+            weight.ctypes.data,
+            bias.ctypes.data,
             self.workers,
             ctypes.addressof(message),
             len(message),
         )
-        if failed:
-            raise ValueError(message.value.decode())
+        return message.value.decode()
 
 
 class Guarded:

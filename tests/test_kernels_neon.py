@@ -1,0 +1,38 @@
+"""The kernels on 64-bit Arm, in an emulator: those tests of ``test_kernels`` that need not share its memory.
+
+Strays are found here too: every array ends at a page that must not be touched.
+"""
+
+from __future__ import annotations
+
+import kernel_emulated
+import pytest
+from kernel_emulated import EmulatedKernels
+from test_kernels import (
+    test_convolutions,
+    test_max_pool,
+    test_silu_over_its_whole_range,
+    test_tensors_that_do_not_fit_are_refused,
+    test_the_head_writes_every_logit_in_its_place,
+    test_the_stem_divides_bytes_as_pytorch_does,
+    test_views_are_read_as_if_they_were_one_tensor,
+)
+
+__all__ = [
+    "test_convolutions",
+    "test_max_pool",
+    "test_silu_over_its_whole_range",
+    "test_tensors_that_do_not_fit_are_refused",
+    "test_the_head_writes_every_logit_in_its_place",
+    "test_the_stem_divides_bytes_as_pytorch_does",
+    "test_views_are_read_as_if_they_were_one_tensor",
+]
+
+
+@pytest.fixture(scope="module")
+def kernels(request: pytest.FixtureRequest) -> EmulatedKernels:
+    """Takes the place of the fixture of ``test_kernels`` in its tests."""
+    if missing := kernel_emulated.missing():
+        pytest.skip(f"{' and '.join(missing)} not installed (Debian: qemu-user, gcc-aarch64-linux-gnu)")
+    assert request.config.cache is not None
+    return EmulatedKernels(kernel_emulated.build(request.config.cache.mkdir("kernels")))
