@@ -75,18 +75,23 @@ class SharedEngine(FakeEngine):
     Attributes:
         callers: How many.
         most: How many there were at the same time.
+        least: What the calls said that they were interested in.
     """
 
     def __init__(self, callers: int = 2, nap: float = 0) -> None:
         super().__init__(nap)
         self.callers = callers
         self.running = self.most = 0
+        self.least: set[float] = set()
         self.lock = threading.Lock()
 
-    def __call__(self, batch: NDArray[np.uint8], shared: bool = False) -> NDArray[np.float32]:
+    def __call__(
+        self, batch: NDArray[np.uint8], shared: bool = False, least: float = -np.inf
+    ) -> NDArray[np.float32]:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
+            self.least.add(least)
         try:
             assert shared or self.running == 1  # who runs alone takes all threads
             return super().__call__(batch)

@@ -13,7 +13,7 @@
 enum { PAGE = 4096, MOST = 16 };
 
 int64_t harness_run(int64_t place, int64_t bf16, int64_t geometry, int64_t numbers, int64_t count, int64_t weight,
-                    int64_t bias, int64_t workers, int64_t message, int64_t size);
+                    int64_t bias, double least, int64_t workers, int64_t message, int64_t size);
 
 void *KGEN_CompilerRT_AlignedAlloc(size_t alignment, size_t size) {
   return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
@@ -61,6 +61,12 @@ static int64_t number(void) {
   return value;
 }
 
+static double real(void) {
+  double value;
+  require(fread(&value, sizeof value, 1, stdin) == 1, "the job ends early");
+  return value;
+}
+
 /* The next `size` bytes of the job, in memory of their own. */
 static char *array(int64_t size) {
   size_t pages = ((size_t)size + PAGE - 1) / PAGE * PAGE;
@@ -72,6 +78,7 @@ static char *array(int64_t size) {
 }
 
 int main(void) {
+  double least = real();
   int64_t place = number(), bf16 = number(), count = number(), sizes[MOST], numbers[5 * MOST];
   require(count < MOST, "too many tensors");
   for (int64_t i = 0; i <= count; i++) { /* the last one is the result */
@@ -84,7 +91,7 @@ int main(void) {
 
   char message[400];
   int64_t failed = harness_run(place, bf16, (int64_t)geometry, (int64_t)numbers, count, (int64_t)weight, (int64_t)bias,
-                               1, (int64_t)message, sizeof message);
+                               least, 1, (int64_t)message, sizeof message);
   fwrite(&failed, sizeof failed, 1, stdout);
   if (failed)
     fwrite(message, 1, strlen(message), stdout);

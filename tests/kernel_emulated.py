@@ -53,11 +53,13 @@ class EmulatedKernels(Kernels):
         tensors: Sequence[NDArray[Any]],
         weight: NDArray[Any],
         bias: NDArray[Any],
+        least: float,
     ) -> str:
         others: tuple[NDArray[Any], ...] = (geometry, weight, bias)
         shapes = [number for t in tensors for number in (t.nbytes, *t.shape)]
         numbers = [place, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
-        job = b"".join(array.tobytes() for array in (np.array(numbers, np.int64), *others, *tensors))
+        head = (np.array([least], np.float64), np.array(numbers, np.int64))
+        job = b"".join(array.tobytes() for array in (*head, *others, *tensors))
         done = subprocess.run([EMULATOR, self.path], input=job, capture_output=True, check=False)
         assert done.returncode == 0, f"{EMULATOR} ended with {done.returncode}: {done.stderr.decode()}"
         failed, answer = np.frombuffer(done.stdout[:8], np.int64)[0], done.stdout[8:]

@@ -27,14 +27,16 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
 
 def run[
     T: DType
-](place: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, workers: Int) raises:
+](
+    place: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, least: Float32, workers: Int
+) raises:
     """Runs the kernel at a place of the table, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
     for i in range(count + 1):
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
     var processor = DeviceContext(api="cpu")
-    var call = Call(geometry, first, count, weight, bias, Crew(workers, Int(Pointer(to=processor))))
+    var call = Call(geometry, first, count, weight, bias, least, Crew(workers, Int(Pointer(to=processor))))
     var found = False
     comptime for candidate in range(table.COUNT):
         if candidate == place:
@@ -79,17 +81,17 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 @export
 def harness_run(
-    place: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, workers: Int,
-    message: Int, size: Int,
+    place: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, least: Float64,
+    workers: Int, message: Int, size: Int,
 ) abi("C") -> Int:
     """Runs a kernel; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
     try:
         var facts = Geometry(unsafe_from_address=geometry)
         var tensors = Numbers(unsafe_from_address=numbers)
         if bf16 != 0:
-            run[BF16](place, facts, tensors, count, weight, bias, workers)
+            run[BF16](place, facts, tensors, count, weight, bias, Float32(least), workers)
         else:
-            run[F32](place, facts, tensors, count, weight, bias, workers)
+            run[F32](place, facts, tensors, count, weight, bias, Float32(least), workers)
         return 0
     except error:
         var text = String(error)

@@ -35,7 +35,8 @@ OPERATIONS = {
     "stem": 3,
     "stem_float": 4,
     "max_pool": 5,
-    "head": 6,
+    "candidates": 6,
+    "head": 7,
 }
 """Places in the table of kernels: ``kernels/table.mojo``."""
 PAGE = mmap.PAGESIZE
@@ -141,7 +142,11 @@ class Kernels:
         for function in (self.library.harness_run, self.library.harness_target, self.library.harness_peak):
             function.restype = ctypes.c_int64
         self.library.harness_peak.argtypes = [ctypes.c_int64] * 2
-        self.library.harness_run.argtypes = [ctypes.c_int64] * 10
+        self.library.harness_run.argtypes = [
+            *[ctypes.c_int64] * 7,
+            ctypes.c_double,
+            *[ctypes.c_int64] * 3,
+        ]
         if workers > 1:
             self.library.harness_start()
 
@@ -166,14 +171,30 @@ class Kernels:
         s: int,
         act: bool = True,
         residual: Map | None = None,
+        marks: Map | None = None,
+        rings: int = 0,
     ) -> None:
-        """One convolution, into ``result``."""
+        """One convolution, into ``result``; where ``marks`` say so, and in the rings of squares around it."""
         added = [residual] if residual is not None else []
-        self._run(operation, [k, s, int(act), len(added)], [*maps, *added], weight, bias, result)
+        chosen = [marks] if marks is not None else []
+        facts = [k, s, int(act), len(added), rings + 1 if chosen else 0]
+        self._run(operation, facts, [*maps, *added, *chosen], weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools one slice into ``result``."""
         self._run("max_pool", [k], [x], None, None, result)
+
+    def candidates(
+        self,
+        x: Map,
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        nc: int,
+        least: float,
+        result: NDArray[Any],
+    ) -> None:
+        """Marks cells with a class logit above ``least`` in ``result``, [batch, height, width, 1]."""
+        self._run("candidates", [nc], [x], weight, bias, result, least)
 
     def head(
         self,
@@ -183,7 +204,10 @@ class Kernels:
         channels: Sequence[int],
         result: NDArray[np.float32],
     ) -> None:
-        """The head's convolutions into ``result``, [batch, cells, columns]."""
+        """The head's convolutions into ``result``, [batch, cells, columns].
+
+        Three maps a level: for the boxes, for the classes, the marks.
+        """
         self._run("head", channels, maps, weight, bias, result[:, None])
 
     def _run(
@@ -194,6 +218,7 @@ class Kernels:
         weight: NDArray[Any] | None,
         bias: NDArray[Any] | None,
         result: NDArray[Any],
+        least: float = 0,
     ) -> None:
         geometry = np.array([*facts, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
         tensors = [m.tensor for m in maps] + [result]
@@ -205,6 +230,7 @@ class Kernels:
             tensors,
             np.zeros(0, np.float32) if weight is None else weight,
             np.zeros(0, np.float32) if bias is None else bias,
+            least,
         ):
             raise ValueError(complaint)
 
@@ -216,6 +242,7 @@ class Kernels:
         tensors: Sequence[NDArray[Any]],
         weight: NDArray[Any],
         bias: NDArray[Any],
+        least: float,
     ) -> str:
         """Calls the kernel; what it complains of, or nothing."""
         numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
@@ -228,6 +255,7 @@ class Kernels:
             len(tensors) - 1,
             weight.ctypes.data,
             bias.ctypes.data,
+            least,
             self.workers,
             ctypes.addressof(message),
             len(message),

@@ -23,7 +23,8 @@ from PIL import Image
 from yolo_max.detections import Detections
 from yolo_max.detector import Detector
 from yolo_max.errors import ImageError, UsageError, WeightsError
-from yolo_max.postprocess.decode import anchor_points
+from yolo_max.postprocess.decode import anchor_points, sigmoid
+from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result
 
 
@@ -133,6 +134,18 @@ def test_how_many_call_an_engine_at_once(
     ]
 
 
+@pytest.mark.parametrize("conf", [0.001, 0.25, 1.0])
+def test_an_engine_is_told_which_cells_are_of_interest(folder: list[Path], conf: float) -> None:
+    engine = SharedEngine()
+    found = detector(engine=engine, conf=conf)
+    found(folder[0])
+    for batch in (None, 2):
+        list(found.stream(folder, batch=batch))
+    (least,) = engine.least
+    logits = np.linspace(-20, 20, 10_001, dtype=np.float32)
+    np.testing.assert_array_equal(logits > least, sigmoid(logits) > np.float32(conf))
+
+
 def test_batches_are_full_and_of_one_canvas(folder: list[Path]) -> None:
     engine = FakeEngine()
     list(detector(engine=engine).stream(folder, batch=4))
@@ -235,6 +248,9 @@ class Fifth:
             raise ZeroDivisionError("in a worker")
         return self.function(*args)
 
+    def as_method(self) -> Callable[..., Any]:
+        return lambda *args: self(*args)
+
 
 @pytest.mark.parametrize("stage", ["function", "engine", "postprocess", "sources"])
 @pytest.mark.parametrize(("callers", "batch"), [(1, None), (2, None), (2, 1)])
@@ -252,7 +268,7 @@ def test_an_exception_surfaces_behind_the_results_before_it(
     if stage == "engine":
         monkeypatch.setattr(engine, "_head", Fifth(engine._head))
     if stage == "postprocess":
-        monkeypatch.setattr(detect, stage, Fifth(detect.postprocess))
+        monkeypatch.setattr(Postprocess, "__call__", Fifth(Postprocess.__call__).as_method())
     function = Fifth(lambda result: result) if stage == "function" else lambda result: result
     results = detect.map(function, sources() if stage == "sources" else images, batch=batch)
     found: list[Any] = []

@@ -14,10 +14,12 @@ import pytest
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
-from yolo_max import cpu
+from yolo_max import Detector, cpu
 from yolo_max.engine import max_engine, runtime
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.errors import EngineError, UsageError, WeightsError, YoloMaxError
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.read import read_image
 from yolo_max.precision import Precision
 from yolo_max.weights.load import Weights
 
@@ -39,7 +41,9 @@ class Static(MaxEngine):
         self._static = (2, 32, 32)
         self._stride = 8
 
-    def _execute(self, batch: NDArray[np.uint8], shared: bool = False) -> list[NDArray[np.float32]]:
+    def _execute(
+        self, batch: NDArray[np.uint8], shared: bool = False, least: float = -np.inf
+    ) -> list[NDArray[np.float32]]:
         assert batch.shape == (2, 32, 32, 3)
         head: NDArray[np.float32] = batch.reshape(2, 1, -1).sum(2, keepdims=True, dtype=np.float32)
         return [head]
@@ -149,7 +153,51 @@ def test_how_many_threads_a_call_takes(
     for name, value in {"threads": 6, "_share": 3, "_model": Recorder()}.items():
         monkeypatch.setattr(fused, name, value)
     fused(images(1, 32, 32), shared=shared)
-    assert given[1].tolist() == [expected]
+    assert [each.tolist() for each in given[1:]] == [[expected], [-np.inf]]
+
+
+@pytest.mark.parametrize("share", [0, 0.003, 0.03, 0.3, 0.97, 1])  # of cells that are candidates, about
+@pytest.mark.parametrize(
+    ("batch", "height", "width"),
+    [
+        (1, 320, 320),
+        (3, 96, 200),  # maps that end within a square
+        (2, 8, 8),  # maps of a pixel
+    ],
+)
+def test_what_candidates_get_does_not_depend_on_others(
+    fused: MaxEngine, weights: Weights, batch: int, height: int, width: int, share: float
+) -> None:
+    pixels = images(batch, height, width)
+    head = fused(pixels)
+    sides = 4 * weights.meta.reg_max
+    best = head[..., sides:].max(axis=2)
+    least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.quantile(best, 1 - share))
+    candidates = best > least
+    fused(255 - pixels)  # so that memory holds other numbers
+    got = fused(pixels, least=least)
+    np.testing.assert_array_equal(got[candidates], head[candidates])
+    others = got[~candidates]
+    assert (others[:, :sides] == 0).all()
+    assert np.isneginf(others[:, sides:]).all()
+
+
+@pytest.mark.parametrize("conf", [0.001, 0.25, 0.9])
+def test_detections_are_those_of_the_whole_head(
+    demo_engine: MaxEngine, demo_weights: Path, scenes: list[Path], conf: float
+) -> None:
+    detector = Detector(demo_weights, engine=demo_engine, conf=conf)
+    found = 0
+    for scene, result in zip(scenes, detector.stream(scenes), strict=True):
+        image = read_image(scene)
+        letterbox = Letterbox.fit((image.shape[0], image.shape[1]), detector.imgsz)
+        expected = detector.postprocess(demo_engine(letterbox.render(image)[None])[0], letterbox)
+        for detections in (detector(scene), result.detections):
+            assert detections is not None
+            for name in ("xyxy", "confidence", "class_id"):
+                np.testing.assert_array_equal(getattr(detections, name), getattr(expected, name))
+        found += len(expected)
+    assert found > 0
 
 
 @pytest.mark.parametrize(

@@ -143,12 +143,11 @@ class MaxOps:
     def head(self, levels: Sequence[Any]) -> Any:
         from yolo_max.nn.backend import Level, Prediction
 
-        return self.backend.raw_head(
-            [
-                Level(*(Prediction(x, self._conv(name, c1, c2, 1, 1, False)) for name, c1, c2 in branches))
-                for x, *branches in levels
-            ]
-        )
+        found = []
+        for x, *branches in levels:
+            box, classes = (Prediction(x, self._conv(name, c1, c2, 1, 1, False)) for name, c1, c2 in branches)
+            found.append(Level(box, classes, self.backend.candidates(classes)))
+        return self.backend.raw_head(found)
 
 
 class Compiled:
@@ -187,8 +186,8 @@ class Compiled:
     def run(self, model: Model, image: NDArray[np.uint8], threads: int = 2) -> list[NDArray[np.float32]]:
         from max.driver import Buffer
 
-        inputs = Buffer.from_numpy(image), Buffer.from_numpy(np.array([threads], np.int64))
-        return [y.to_numpy() for y in model.execute(*inputs)]
+        inputs = image, np.array([threads], np.int64), np.array([-np.inf], np.float32)
+        return [y.to_numpy() for y in model.execute(*map(Buffer.from_numpy, inputs))]
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         return self.run(self.model, image)

@@ -360,6 +360,7 @@ def test_max_pool(
 
 
 @pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("share", [1, 0.3, 0])  # of cells that are marked
 @pytest.mark.parametrize(
     ("batch", "sizes", "hidden", "nc"),
     [
@@ -374,10 +375,11 @@ def test_the_head_writes_every_logit_in_its_place(
     sizes: list[tuple[int, int]],
     hidden: tuple[int, int],
     nc: int,
+    share: float,
     precision: Precision,
 ) -> None:
     rng = np.random.default_rng(1)
-    maps, weights, biases, rows = [], [], [], []
+    maps, weights, biases, rows, found = [], [], [], [], []
     for height, width in sizes:
         columns = []
         for c1, c2 in zip(hidden, (64, nc), strict=True):
@@ -387,12 +389,100 @@ def test_the_head_writes_every_logit_in_its_place(
             maps.append(Map(stored(x, precision)))
             weights.append(packing.pack_direct(p.filters, precision))
             biases.append(packing.pack_bias(p.bias))
+        marks = rng.random((batch, height, width, 1)) < share
+        found.append(marks.reshape(batch, height * width))
+        maps.append(Map(stored(marks.astype(np.float32), precision)))
         rows.append(np.concatenate(columns, axis=3).reshape(batch, height * width, 64 + nc))
     expected = np.concatenate(rows, axis=1)
+    others = ~np.concatenate(found, axis=1)
+    expected[others] = np.repeat([0, -np.inf], [64, nc])
     result = poisoned(expected.shape, F32)
     kernels.head(maps, np.concatenate(weights), np.concatenate(biases), [64, nc] * len(sizes), result)
     # float32 in either precision: the logits are not rounded to bfloat16.
     np.testing.assert_allclose(result, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(
+    ("batch", "height", "width", "c1", "nc"),
+    [
+        (1, 20, 30, 80, 80),  # YOLOv8n's own, of several shares
+        (3, 5, 7, 24, 1),  # a single class; half a block of input
+        (2, 1, 1, 64, 17),  # one class more than a block
+    ],
+)
+def test_candidates(
+    kernels: Kernels, batch: int, height: int, width: int, c1: int, nc: int, precision: Precision
+) -> None:
+    p = problem(Case(c1, nc, 1, 1, height, width, batch, act=False), precision, precision is BF16)
+    best = p.exact.max(axis=3, keepdims=True)
+    x, weight = Map(stored(p.x, precision)), packing.pack_direct(p.filters, precision)
+    for least in (-np.inf, -100.0, float(np.median(best)), 100.0, np.inf):
+        marks = poisoned(best.shape, precision)
+        kernels.candidates(x, weight, packing.pack_bias(p.bias), nc, least, marks)
+        clear = np.abs(best - least) > 1e-4  # the rest may fall on either side
+        assert set(np.unique(loaded(marks))) <= {0, 1}
+        np.testing.assert_array_equal(loaded(marks)[clear], (best > least)[clear])
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_a_logit_that_is_no_number_makes_a_candidate(kernels: Kernels, precision: Precision) -> None:
+    p = problem(Case(16, 20, 1, 1, 1, 30, act=False), precision, False)
+    x = stored(p.x, precision)
+    x[0, 0, 7] = stored(np.full(16, np.nan, np.float32), precision)
+    weight, bias = packing.pack_direct(p.filters, precision), packing.pack_bias(p.bias)
+    marks = poisoned((1, 1, 30, 1), precision)
+    kernels.candidates(Map(x), weight, bias, 20, 100.0, marks)
+    assert np.flatnonzero(loaded(marks)).tolist() == [7]
+
+
+MARKED = [
+    # batch, height, width, marked places (image, y, x), rings: the squares of 4 x 4 that are computed
+    (1, 12, 12, [(0, 5, 6)], 0, {(0, 1, 1)}),
+    (1, 12, 20, [(0, 0, 0)], 1, {(0, y, x) for y in (0, 1) for x in (0, 1)}),  # in a corner
+    (1, 9, 22, [(0, 8, 21)], 1, {(0, y, x) for y in (1, 2) for x in (4, 5)}),  # in the last, partial square
+    (2, 8, 8, [(1, 0, 0)], 1, {(1, y, x) for y in (0, 1) for x in (0, 1)}),  # not in the image before
+    (1, 20, 20, [(0, 9, 9)], 2, {(0, y, x) for y in range(5) for x in range(5)}),
+    (3, 4, 4, [], 0, set()),  # nothing to do
+    (1, 40, 64, [(0, y, x) for y in range(40) for x in range(64)], 0,
+     {(0, y, x) for y in range(10) for x in range(16)}),  # everything
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(("batch", "height", "width", "places", "rings", "squares"), MARKED)
+def test_squares_without_a_mark_are_left_alone(
+    kernels: Kernels,
+    batch: int,
+    height: int,
+    width: int,
+    places: list[tuple[int, int, int]],
+    rings: int,
+    squares: set[tuple[int, int, int]],
+    precision: Precision,
+) -> None:
+    p = problem(Case(32, 48, 3, 1, height, width, batch), precision, False)
+    marks = np.zeros((batch, height, width, 1), np.float32)
+    for place in places:
+        marks[place] = 1
+    expected = np.full(p.exact.shape, np.nan, np.float32)
+    whole = solve(kernels, p, Algorithm.WINOGRAD, precision)
+    for image, y, x in squares:
+        here = image, slice(4 * y, 4 * y + 4), slice(4 * x, 4 * x + 4)
+        expected[here] = whole[here]
+    result = poisoned(p.exact.shape, precision)
+    kernels.convolve(
+        "winograd",
+        [Map(stored(p.x, precision))],
+        packing.pack_filters(p.filters, Algorithm.WINOGRAD, precision),
+        packing.pack_bias(p.bias),
+        result,
+        k=3,
+        s=1,
+        marks=Map(stored(marks, precision)),
+        rings=rings,
+    )
+    np.testing.assert_array_equal(loaded(result), expected)
 
 
 GUARDED = [
@@ -460,14 +550,18 @@ def test_pool_and_head_touch_nothing_else(
     p = problem(Case(channels, 7, 1, 1, 4, 3, act=False), precision, False)
     x = Map(memory.copy(stored(p.x, precision)))
     pooled = memory.copy(poisoned(p.x.shape, precision))
+    marks = Map(memory.copy(stored(np.ones((1, 4, 3, 1), np.float32), precision)))
+    found = memory.copy(poisoned((1, 4, 3, 1), precision))
     weight = packing.pack_direct(p.filters, precision)
     weights, bias = (memory.copy(np.tile(w, 2)) for w in (weight, packing.pack_bias(p.bias)))
     logits = memory.copy(poisoned((1, 12, 14), F32))
 
     def run() -> None:
         alone.max_pool(x, 5, pooled)
-        alone.head([x, x], weights, bias, [7, 7], logits)
+        alone.candidates(x, weights, bias, 7, 0.0, found)
+        alone.head([x, x, marks], weights, bias, [7, 7], logits)
         assert np.isfinite(loaded(pooled)).all()
+        assert np.isfinite(loaded(found)).all()
         assert np.isfinite(logits).all()
         assert memory.intact()
 
@@ -515,6 +609,22 @@ def test_tensors_that_do_not_fit_are_refused(
             k=1,
             s=1,
             residual=residual,
+        )
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 8, 4, 1), "the map of marks is 1 x 8 x 4"),
+        ((1, 8, 8, 2), "a map of marks has one channel, not 2"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(kernels: Kernels, shape: tuple[int, ...], message: str) -> None:
+    weight = packing.pack_squares(np.zeros((3, 3, 16, 16), np.float32), packing.WINOGRAD)
+    bias = packing.pack_bias(np.zeros(16, np.float32))
+    with pytest.raises(ValueError, match=message):
+        kernels.convolve(
+            "winograd", [WHOLE], weight, bias, empty(1, 8, 8, 16), k=3, s=1, marks=Map(empty(*shape))
         )
 
 

@@ -9,9 +9,11 @@ import kernel_emulated
 import pytest
 from kernel_emulated import EmulatedKernels
 from test_kernels import (
+    test_candidates,
     test_convolutions,
     test_max_pool,
     test_silu_over_its_whole_range,
+    test_squares_without_a_mark_are_left_alone,
     test_tensors_that_do_not_fit_are_refused,
     test_the_head_writes_every_logit_in_its_place,
     test_the_stem_divides_bytes_as_pytorch_does,
@@ -19,9 +21,11 @@ from test_kernels import (
 )
 
 __all__ = [
+    "test_candidates",
     "test_convolutions",
     "test_max_pool",
     "test_silu_over_its_whole_range",
+    "test_squares_without_a_mark_are_left_alone",
     "test_tensors_that_do_not_fit_are_refused",
     "test_the_head_writes_every_logit_in_its_place",
     "test_the_stem_divides_bytes_as_pytorch_does",

@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from numbers import Integral
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from PIL import Image
@@ -28,7 +29,7 @@ from yolo_max.result import Result
 from yolo_max.weights.load import Weights, load_weights
 
 if TYPE_CHECKING:
-    from yolo_max.engine.contract import Engine
+    from yolo_max.engine.contract import DetectionEngine, Engine
 
 ENGINES = ("max", "torch")
 Finished = TypeVar("Finished")
@@ -164,7 +165,7 @@ class Detector:
         job = self._prepare(image, keep_image=False)
         if job.result.error:
             raise job.result.error
-        infer([job], self.engine)
+        infer([job], self._network())
         job.postprocess(self.postprocess)
         assert job.result.detections is not None
         return job.result.detections
@@ -272,7 +273,7 @@ class Detector:
         def whole(source: ImageSource) -> Finished:
             job = prepare(source)
             with self._runs:
-                infer([job], self.engine, shared=True)
+                infer([job], self._network(shared=True))
             return finish(job)
 
         threads = self._callers + self.workers
@@ -300,8 +301,15 @@ class Detector:
     def _inferred(self, batches: Generator[list[Job], None, None]) -> Iterator[Job]:
         with closing(batches):
             for batch in batches:
-                infer(batch, self.engine)
+                infer(batch, self._network())
                 yield from batch
+
+    def _network(self, *, shared: bool = False) -> Engine:
+        """The engine, told what it is needed for, if it wants to know."""
+        if not hasattr(self.engine, "callers"):
+            return self.engine
+        engine = cast("DetectionEngine", self.engine)
+        return partial(engine, shared=shared, least=float(self.postprocess.least_logit))
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
         return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result, timed
-
-if TYPE_CHECKING:
-    from yolo_max.engine.contract import Engine, SharedEngine
 
 
 @dataclass
@@ -78,21 +74,19 @@ class Job:
         self.head = None
 
 
-def infer(jobs: Sequence[Job], engine: Engine, *, shared: bool = False) -> None:
+def infer(jobs: Sequence[Job], network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
     """Runs the network once on all jobs that have a canvas; their canvases are of one shape.
 
     Args:
         jobs: Each gets its raw head, and lets its canvas go.
-        engine: The network.
-        shared: Whether others call it beside this call; then it has to be a `SharedEngine`.
+        network: An engine, or one that has been told what the call is for.
     """
     jobs = [job for job in jobs if job.canvas is not None]
     if not jobs:
         return
     start = perf_counter()
     canvases = [job.canvas for job in jobs if job.canvas is not None]
-    batch = canvases[0][None] if len(canvases) == 1 else np.stack(canvases)
-    heads = cast("SharedEngine", engine)(batch, shared=True) if shared else engine(batch)
+    heads = network(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
     each = (perf_counter() - start) * 1000 / len(jobs)
     for job, head in zip(jobs, heads, strict=True):
         job.head, job.canvas = head, None

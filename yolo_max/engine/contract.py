@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ class Engine(Protocol):
     The head holds the DFL logits of the four sides of the box, then the class logits, for each of the A cells
     of strides 8, 16 and 32, each level row-major.
 
-    One that does most when several threads call it at once is a `SharedEngine`.
+    One that wants to know what a call is for is a `DetectionEngine`.
     """
 
     def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -24,17 +25,26 @@ class Engine(Protocol):
         ...
 
 
-class SharedEngine(Protocol):
-    """An engine that does most when several threads call it at once, as `MaxEngine` on the fused kernels.
+class DetectionEngine(Protocol):
+    """An engine that has less to do if it is told what a call is for, as `MaxEngine`.
 
     Attributes:
-        callers: How many; 1 for an engine that only has the attribute.
+        callers: How many threads should call it at once, for it to do most.
     """
 
     callers: int
 
-    def __call__(self, batch: NDArray[np.uint8], *, shared: bool = False) -> NDArray[np.float32]:
-        """As `Engine`; ``shared`` says that others call beside this one."""
+    def __call__(
+        self, batch: NDArray[np.uint8], *, shared: bool = False, least: float = -math.inf
+    ) -> NDArray[np.float32]:
+        """As `Engine`.
+
+        Args:
+            batch: As for `Engine`.
+            shared: Whether others call it beside this call.
+            least: Only cells with a class logit above this are of interest. Other cells may have box logits
+                of 0 and class logits of minus infinity; with minus infinity, all have what they are due.
+        """
         ...
 
 

@@ -8,12 +8,12 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
     tile.mojo       the register tile, which does nearly all of the arithmetic
     direct.mojo     convolutions of any kernel size and stride
     stem.mojo       the first convolution, from the image
-    grid.mojo       output maps in squares
+    grid.mojo       output maps in squares, and which of these are computed
     squares.mojo    convolutions by transformed squares, with the passes of transform.mojo:
     winograd.mojo       3x3, stride 1
     polyphase.mojo      3x3, stride 2
     pool.mojo       max-pooling
-    head.mojo       the head's last convolutions, into one tensor
+    head.mojo       which cells can be detections; the head's last convolutions, into one tensor
     arguments.mojo  what a kernel is given, checked and taken apart
     tasks.mojo      how work is dealt out to threads
     table.mojo      the kernels, to be called by their addresses
@@ -22,6 +22,8 @@ This file registers the operations; `fused.py` issues them, and `packing.py` pac
 
 Sizes and channels are known at run time only: one compiled graph serves every batch, height and width.
 """
+
+from std.memory import bitcast
 
 import extensibility
 from extensibility import InputTensor, InputVariadicTensors, OutputTensor
@@ -35,7 +37,10 @@ from .tasks import Crew
 
 @extensibility.register("yolo_kernels")
 struct Kernels[bf16: Int]:
-    """The table of kernels, for activations of float32 or of bfloat16; behind it, this run's threads."""
+    """The table of kernels, for activations of float32 or of bfloat16; behind it, what this run is given.
+
+    That is the threads, and the bits of the least class logit.
+    """
 
     @staticmethod
     def execute[
@@ -43,11 +48,14 @@ struct Kernels[bf16: Int]:
     ](
         addresses: OutputTensor[dtype=DType.int64, rank=1, ...],
         threads: InputTensor[dtype=DType.int64, rank=1, ...],
+        least: InputTensor[dtype=F32, rank=1, ...],
     ) raises:
         comptime T = BF16 if Self.bf16 == 1 else F32
         comptime for place in range(table.COUNT):
             addresses.unsafe_ptr()[unsafe_offset=place] = Int64(table.address_of(table.kernel[T, place]()))
         addresses.unsafe_ptr()[unsafe_offset=table.COUNT] = max(Int64(1), threads.unsafe_ptr()[unsafe_offset=0])
+        var bits = bitcast[DType.int32, 1](least.unsafe_ptr()[unsafe_offset=0])
+        addresses.unsafe_ptr()[unsafe_offset=table.COUNT + 1] = Int64(bits)
 
 
 @extensibility.register("yolo_run")
@@ -79,6 +87,7 @@ struct Run:
         var facts = Geometry(unsafe_from_address=Int(geometry.unsafe_ptr()))
         var place = Int(facts[unsafe_offset=0])
         var threads = Int(kernels.unsafe_ptr()[unsafe_offset=table.COUNT])
+        var least = bitcast[F32, 1](Int32(kernels.unsafe_ptr()[unsafe_offset=table.COUNT + 1]))
         table.kernel_at(Int(kernels.unsafe_ptr()[unsafe_offset=place]))(
             Call(
                 facts.unsafe_offset(1),
@@ -86,6 +95,7 @@ struct Run:
                 size,
                 Int(weight.unsafe_ptr()),
                 Int(bias.unsafe_ptr()),
+                least,
                 Crew(threads, Int(Pointer(to=processor))),
             )
         )

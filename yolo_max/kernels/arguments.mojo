@@ -2,20 +2,22 @@
 
 A kernel gets tensors and one list of numbers, the *geometry*, that says how they are meant. For a convolution:
 
-    kernel, stride, activate, residual, then for each tensor it reads: first channel, channels, doubled
+    kernel, stride, activate, residual, marks, then for each tensor it reads: first channel, channels, doubled
 
-If `residual` is not 0 the last tensor is not part of the view but added behind the activation. (What comes
-before that, the kernel's place in the table, only `yolo_run` sees.)
+If `marks` is not 0 the last tensor is not part of the view but marks the outputs that will be read (grid.mojo);
+`marks` is one more than the rings. If `residual` is not 0 the last tensor, or the one before the marks, is added
+behind the activation. (What comes before that, the kernel's place in the table, only `yolo_run` sees.)
 """
 
 from .direct import Window
+from .grid import Marks
 from .lanes import F32, Ptr
 from .tasks import Crew
 from .tile import Filters, Output
 from .view import Slice, View
 
 comptime Geometry = Ptr[DType.int32]
-comptime FACTS = 4
+comptime FACTS = 5
 comptime SLICE_FACTS = 3
 
 
@@ -48,6 +50,8 @@ struct Call(Copyable, ImplicitlyCopyable, Movable):
     """Address of the packed weights."""
     var bias: Int
     """Address of the biases."""
+    var least: Float32
+    """The class logit that a candidate exceeds; with minus infinity every cell is one."""
     var crew: Crew
 
     @always_inline
@@ -66,6 +70,7 @@ struct Convolution[T: DType](Movable):
     var window: Window
     var filters: Filters
     var output: Output[Self.T]
+    var marks: Marks[Self.T]
 
     def __init__(out self, call: Call) raises:
         """Reads the geometry.
@@ -78,7 +83,8 @@ struct Convolution[T: DType](Movable):
         self.window = Window(Int(facts[unsafe_offset=0]), Int(facts[unsafe_offset=1]))
         var activate = facts[unsafe_offset=2] != 0
         var has_residual = facts[unsafe_offset=3] != 0
-        var count = call.inputs - 1 if has_residual else call.inputs
+        var has_marks = facts[unsafe_offset=4] != 0
+        var count = call.inputs - Int(has_residual) - Int(has_marks)
         self.view = view_of[Self.T](facts.unsafe_offset(FACTS), call, 0, count)
         var height = self.window.outputs(self.view.height)
         var width = self.window.outputs(self.view.width)
@@ -96,6 +102,11 @@ struct Convolution[T: DType](Movable):
             self.output.residual = added.data
             self.output.residual_stride = added.stride
             self.output.has_residual = True
+        self.marks = Marks[Self.T](data, has_marks, Int(facts[unsafe_offset=4]) - 1)
+        if has_marks:
+            var tensor = call.input(call.inputs - 1)
+            require_marks(tensor, self.view.batch, height, width)
+            self.marks.data = tensor.data[Self.T]()
         self.filters = Filters(
             Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), result.channels
         )
@@ -134,6 +145,13 @@ def slice_of[T: DType](geometry: Geometry, map: Tensor, index: Int) raises -> Sl
     return Slice[T](
         data, map.channels, channels, geometry[unsafe_offset=2] != 0, map.height, map.width
     )
+
+
+def require_marks(map: Tensor, batch: Int, height: Int, width: Int) raises:
+    """Raises unless a tensor can mark the outputs of maps of this size."""
+    require_size("the map of marks", map, batch, height, width)
+    if map.channels != 1:
+        raise Error("a map of marks has one channel, not ", map.channels)
 
 
 def require_size(name: StaticString, map: Tensor, batch: Int, height: Int, width: Int) raises:

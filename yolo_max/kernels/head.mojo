@@ -1,44 +1,99 @@
-"""The last 1x1 convolutions of the detect head, each writing its columns of the one result.
+"""The end of the detect head: which cells can be detections, and its last 1x1 convolutions.
+
+A cell is a *candidate* if one of its class logits exceeds what the caller asks for. Only candidates need a box,
+so they are marked before the box branch is computed, and its convolutions keep to them (grid.mojo).
+
+The last convolutions each write their columns of the one result:
 
     output [batch, cells, columns]       box logits | class logits
         cells of stride 8, row-major    |   64      |   nc        |  <- two convolutions a level
         cells of stride 16              |           |             |
         cells of stride 32              |           |             |
+
+A cell that is no candidate gets box logits of 0 and class logits of minus infinity.
 """
 
-from .arguments import Call, SLICE_FACTS, require_size, view_of
+from std.utils.numerics import neg_inf
+
+from .arguments import Call, SLICE_FACTS, require_marks, require_size, view_of
 from .direct import POINTWISE_PIXELS, pointwise
-from .lanes import BLOCK, F32, Ptr, words
+from .lanes import BLOCK, F32, Ptr, Scratch, V, words
 from .tasks import Crew, deal_out
 from .tile import Filters, Output
 from .view import View
 
 
+def mark_candidates[T: DType](call: Call) raises:
+    """Marks the cells of a level with 1 that are candidates, and others with 0.
+
+    The geometry is the number of classes, then the facts of the one slice, which the class convolution reads.
+    A cell with a logit that is no number is a candidate as well: whoever reads it shall find out.
+
+    Raises:
+        Error: The tensors do not fit each other.
+    """
+    var view = view_of[T](call.geometry.unsafe_offset(1), call, 0, 1)
+    require_marks(call.result(), view.batch, view.height, view.width)
+    var marks = call.result().data[T]()
+    if call.least == neg_inf[F32]():
+        for cell in range(view.pixels()):
+            marks[unsafe_offset=cell] = 1
+        return
+    var nc = Int(call.geometry[unsafe_offset=0])
+    var filters = Filters(Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), nc)
+    var least = call.least
+
+    def some_cells(first: Int, last: Int) {imm}:
+        # Whole blocks a cell; behind the last class stays what is never above anything.
+        var stride = (nc + BLOCK - 1) // BLOCK * BLOCK
+        var logits = Scratch[F32](POINTWISE_PIXELS * stride)
+        for i in range(0, logits.size, BLOCK):
+            logits.data.unsafe_store(i, V(neg_inf[F32]()))
+        var data = logits.data.unsafe_bitcast[Scalar[T]]()
+        var output = Output[T](data, stride, data, 0, False, False, True)
+        for cell in range(first, last, POINTWISE_PIXELS):
+            var count = min(POINTWISE_PIXELS, last - cell)
+            pointwise(view, cell, count, filters, output, 0)
+            for i in range(count):
+                var all_below = True
+                for c in range(0, stride, BLOCK):
+                    var below = logits.data.unsafe_load[width=BLOCK](i * stride + c).le(V(least))
+                    all_below = all_below and below.reduce_and()
+                marks[unsafe_offset=cell + i] = 0 if all_below else 1
+
+    deal_out(some_cells, view.pixels(), POINTWISE_PIXELS, call.crew)
+
+
 def predict_all[T: DType](call: Call) raises:
     """All convolutions of the head, without activation: two a level, boxes then classes.
 
-    The geometry is the output channels of every convolution, then three facts for every map. Weights and biases
+    It reads three maps a level: what either convolution reads, and the marks of its candidates. The geometry is
+    the output channels of both convolutions for every level, then three facts for every map. Weights and biases
     are all convolutions', one after the other; the result is [batch, 1, cells, columns], of float32.
 
     Raises:
         Error: The tensors do not fit each other.
     """
-    var count = call.inputs
+    var levels = call.inputs // 3
+    var facts = call.geometry.unsafe_offset(2 * levels)
     var cells = call.result().width
     var columns = call.result().channels
     var weight = Ptr[F32](unsafe_from_address=call.weight)
     var bias = Ptr[F32](unsafe_from_address=call.bias)
     var cell = 0
-    for first in range(0, count, 2):
-        var map = call.input(first)
-        require_size("a level's second map", call.input(first + 1), map.batch, map.height, map.width)
+    for level in range(levels):
+        var map = call.input(3 * level)
+        require_size("a level's second map", call.input(3 * level + 1), map.batch, map.height, map.width)
+        require_marks(call.input(3 * level + 2), map.batch, map.height, map.width)
+        var marks = call.input(3 * level + 2).data[T]()
         var column = 0
-        for i in range(first, first + 2):
-            var view = view_of[T](call.geometry.unsafe_offset(count + i * SLICE_FACTS), call, i, 1)
-            var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=i]))
+        for i in range(2):
+            var view = view_of[T](facts.unsafe_offset((3 * level + i) * SLICE_FACTS), call, 3 * level + i, 1)
+            var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=2 * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
             var output = Output[T](data, columns, data, 0, False, False, True)
-            predict(view, filters, output, cells, cell, call.crew)
+            var otherwise = Float32(0) if i == 0 else neg_inf[F32]()
+            predict(view, filters, output, marks, otherwise, cells, cell, call.crew)
             var filled = (filters.channels + BLOCK - 1) // BLOCK * BLOCK
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filled)
             bias = bias.unsafe_offset(filled)
@@ -52,8 +107,14 @@ def predict_all[T: DType](call: Call) raises:
 
 def predict[
     T: DType
-](view: View[T], filters: Filters, output: Output[T], cells: Int, cell: Int, crew: Crew):
-    """One convolution of the head, for the level that begins at `cell` of an image's `cells`."""
+](
+    view: View[T], filters: Filters, output: Output[T], marks: Ptr[T], otherwise: Float32, cells: Int, cell: Int,
+    crew: Crew,
+):
+    """One convolution of the head, for the level that begins at `cell` of an image's `cells`.
+
+    Cells that are not marked get the logit `otherwise`.
+    """
     var size = view.height * view.width
 
     def some_pixels(first: Int, last: Int) {imm}:
@@ -61,8 +122,23 @@ def predict[
         while next < last:
             # Up to the end of the image: the next image's rows do not follow on this level's.
             var image = next // size
-            var count = min(last, (image + 1) * size) - next
-            pointwise(view, next, count, filters, output, image * cells + cell + next % size)
+            var end = min(last, (image + 1) * size)
+            var target = image * cells + cell + next % size
+            var count = 1
+            while next + count < end and marks[unsafe_offset=next + count] == marks[unsafe_offset=next]:
+                count += 1
+            if marks[unsafe_offset=next] != 0:
+                pointwise(view, next, count, filters, output, target)
+            else:
+                fill(output, target, count, filters.channels, otherwise)
             next += count
 
     deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)
+
+
+def fill[T: DType](output: Output[T], target: Int, count: Int, channels: Int, logit: Float32):
+    """Sets all logits of `count` cells."""
+    var logits = output.data.unsafe_bitcast[Float32]()
+    for i in range(count):
+        for c in range(channels):
+            logits[unsafe_offset=(target + i) * output.stride + c] = logit

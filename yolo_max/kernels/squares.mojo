@@ -18,7 +18,7 @@ particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo 
 
 from std.math import ceildiv
 
-from .grid import Grid, SIDE, Square
+from .grid import Chosen, Grid, Marks, SIDE, Square
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, fetch, line, silu
 from .tasks import Crew, deal_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
@@ -31,8 +31,8 @@ comptime STRIP = TILE_PIXELS
 
 def convolve[
     Algorithm: Transform, T: DType
-](view: View[T], filters: Filters, output: Output[T], crew: Crew):
-    """Convolves a view.
+](view: View[T], filters: Filters, output: Output[T], marks: Marks[T], crew: Crew):
+    """Convolves a view, where its outputs are marked; others are left as they are.
 
     Filters are packed panel after panel, point after point, as rows of input channels, which are filled up to
     whole blocks. The arithmetic is float32 whatever the activations are.
@@ -41,13 +41,16 @@ def convolve[
     panels, since to transform a square twice costs less than to read the filters twice.
     """
     var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
-    var squares = view.batch * grid.across() * grid.down()
+    var chosen = Chosen(grid, view.batch, marks)
+    var squares = chosen.count
+    if squares == 0:
+        return
     var panels = ceildiv(filters.channels, PANEL)
     var columns = min(ceildiv(crew.threads, max(1, squares // (2 * STRIP))), panels)
     if columns == 1:
 
         def some_squares(first: Int, last: Int) {imm}:
-            strips[Algorithm](view, grid, first, last, 0, filters.channels, filters, output)
+            strips[Algorithm](view, grid, chosen, first, last, 0, filters.channels, filters, output)
 
         deal_out(some_squares, squares, 2 * STRIP, crew)
         return
@@ -57,7 +60,7 @@ def convolve[
         for share in range(first, last):
             var part, column = divmod(share, columns)
             strips[Algorithm](
-                view, grid, squares * part // parts, squares * (part + 1) // parts,
+                view, grid, chosen, squares * part // parts, squares * (part + 1) // parts,
                 panels * column // columns * PANEL,
                 min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
             )
@@ -69,10 +72,10 @@ def convolve[
 def strips[
     Algorithm: Transform, T: DType
 ](
-    view: View[T], grid: Grid, first: Int, last: Int, first_channel: Int, last_channel: Int, filters: Filters,
-    output: Output[T],
+    view: View[T], grid: Grid, chosen: Chosen, first: Int, last: Int, first_channel: Int, last_channel: Int,
+    filters: Filters, output: Output[T],
 ):
-    """The squares first .. last of the batch, strip by strip; of the panels that begin in these channels."""
+    """The squares first .. last of those chosen, strip by strip; of the panels that begin in these channels."""
     comptime PATCH = Algorithm.PATCH
     comptime POINTS = PATCH * PATCH
     var blocks = view.blocks()
@@ -99,7 +102,7 @@ def strips[
         var size = first + (last - first) * (strip + 1) // count - begin
         squares.clear()
         for i in range(size):
-            squares.append(grid.square(begin + i))
+            squares.append(grid.square(chosen.number(begin + i)))
             forward_square[Algorithm](
                 view, squares[i], gathered.data, transformed.data.unsafe_offset(i * BLOCK), room * BLOCK, apart
             )

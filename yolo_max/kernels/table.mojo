@@ -8,7 +8,7 @@ once.
 
 from . import direct, squares
 from .arguments import Call, Convolution, slice_of
-from .head import predict_all
+from .head import mark_candidates, predict_all
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
@@ -23,8 +23,9 @@ comptime POLYPHASE = 2
 comptime STEM = 3
 comptime STEM_OF_FLOATS = 4
 comptime MAX_POOL = 5
-comptime HEAD = 6
-comptime COUNT = 7
+comptime CANDIDATES = 6
+comptime HEAD = 7
+comptime COUNT = 8
 """Places in the table, as in `fused.py`."""
 
 
@@ -35,7 +36,7 @@ def run_direct[T: DType](call: Call) raises:
 
 def run_squares[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, call.crew)
+    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.marks, call.crew)
 
 
 def run_stem[Pixel: DType, T: DType](call: Call) raises:
@@ -51,6 +52,10 @@ def run_max_pool[T: DType](call: Call) raises:
     var map = call.input(0)
     var slice = slice_of[T](call.geometry.unsafe_offset(1), map, 0)
     max_pool(slice, map.batch, Int(call.geometry[unsafe_offset=0]), call.result().data[T](), call.crew)
+
+
+def run_candidates[T: DType](call: Call) raises:
+    mark_candidates[T](call)
 
 
 def run_head[T: DType](call: Call) raises:
@@ -71,6 +76,8 @@ def kernel[T: DType, place: Int]() -> Kernel:
         return run_stem[T, T]
     elif place == MAX_POOL:
         return run_max_pool[T]
+    elif place == CANDIDATES:
+        return run_candidates[T]
     else:
         return run_head[T]
 

@@ -16,14 +16,35 @@ from max.graph import TensorType, TensorValue
 from yolo_max.nn.feature_map import FeatureMap
 
 
+class Candidates(NamedTuple):
+    """The cells of a level that can be detections, since one of their class logits is high enough.
+
+    Whoever is given them may leave out what only other cells would need.
+    """
+
+    marks: FeatureMap
+    """``[B, H, W, 1]``, 0 where a cell is none."""
+    rings: int = 0
+    """3x3 convolutions between here and the cells; each reads a pixel around what it gives."""
+
+    def before(self) -> Candidates:
+        """The same for the 3x3 convolution before the one that is given these."""
+        return self._replace(rings=self.rings + 1)
+
+
 class Conv2d(Protocol):
     """A convolution that owns ``weight`` and ``bias``, with what can be fused into it.
 
     It is a ``max.nn.Module``, so that its place in the tree gives its weights the checkpoint's own names.
     """
 
-    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
-        """Convolves, adds the bias, applies SiLU if this convolution has one, then adds ``residual``."""
+    def __call__(
+        self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
+    ) -> FeatureMap:
+        """Convolves, adds the bias, applies SiLU if this convolution has one, then adds ``residual``.
+
+        What ``only`` leaves out may be anything in the result.
+        """
         ...
 
 
@@ -39,6 +60,7 @@ class Level(NamedTuple):
 
     box: Prediction
     classes: Prediction
+    candidates: Candidates | None
 
 
 class Backend(Protocol):
@@ -64,12 +86,17 @@ class Backend(Protocol):
         """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
         ...
 
+    def candidates(self, classes: Prediction) -> Candidates | None:
+        """The cells of a level that its class logits make candidates; None where all are taken for one."""
+        ...
+
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
         """Predicts at every level and joins the results.
 
         Returns:
             float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each
-            row-major.
+            row-major. Cells that are no candidates may have box logits of 0 and class logits of minus
+            infinity.
         """
         ...
 

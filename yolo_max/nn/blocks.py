@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from max.nn.layer import LayerList, Module
 
-from yolo_max.nn.backend import Backend
+from yolo_max.nn.backend import Backend, Candidates
 from yolo_max.nn.feature_map import FeatureMap, concat
 
 
@@ -20,9 +20,11 @@ class MaxConv(Module):
         super().__init__()
         self.conv = backend.conv2d(c1, c2, k, s, act=True)
 
-    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
+    def __call__(
+        self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
+    ) -> FeatureMap:
         """Convolves ``x``; ``residual`` is added behind the SiLU, inside the same kernel."""
-        return self.conv(x, residual)
+        return self.conv(x, residual, only)
 
 
 class MaxBottleneck(Module):

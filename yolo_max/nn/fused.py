@@ -17,18 +17,19 @@ from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValu
 from max.nn.layer import Module
 
 from yolo_max.algorithm import Algorithm
-from yolo_max.nn.backend import Conv2d, Level
+from yolo_max.nn.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.nn.feature_map import ChannelSlice, FeatureMap
 from yolo_max.nn.stock import materialise
 from yolo_max.packing import filled, packed_size
 from yolo_max.precision import Precision
 
 _CPU = DeviceRef.CPU()
-THREADS = TensorType(DType.int64, [1], _CPU)
-"""What a graph is given behind the pixels: how many threads may work on this run."""
+RUN_INPUTS = (TensorType(DType.int64, [1], _CPU), TensorType(DType.float32, [1], _CPU))
+"""What a graph is given behind the pixels: how many threads may work on this run, and the class logit that a
+candidate exceeds (minus infinity: every cell is a candidate)."""
 
 _PLACES = {Algorithm.DIRECT: 0, Algorithm.WINOGRAD: 1, Algorithm.POLYPHASE: 2, Algorithm.STEM: 3}
-_STEM_OF_FLOATS, _MAX_POOL, _HEAD, _COUNT = 4, 5, 6, 7
+_STEM_OF_FLOATS, _MAX_POOL, _CANDIDATES, _HEAD, _COUNT = 4, 5, 6, 7, 8
 """Places in the table of kernels: ``kernels/table.mojo``."""
 _PAIRED = (Algorithm.STEM, Algorithm.DIRECT)
 """Those whose weights are pairs of bfloat16 where activations are; the others transform in float32."""
@@ -60,18 +61,21 @@ class FusedConv2d(Module):
         self.weight = Weight("weight", words, [size], _CPU)
         self.bias = Weight("bias", DType.float32, [filled(c2)], _CPU)
 
-    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
+    def __call__(
+        self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
+    ) -> FeatureMap:
         """``[B, H, W, c1] -> [B, ceil(H / s), ceil(W / s), c2]``, with padding ``k // 2``."""
         x = self._readable(x)
         added = [] if residual is None else [_one_slice(residual)]
+        marks = [] if only is None else [_one_slice(only.marks)]
         place = _PLACES[self.algorithm]
         if self.algorithm is Algorithm.STEM and x.dtype != DType.uint8:
             place = _STEM_OF_FLOATS
         batch, height, width = x.size
         y = _run(
             self.precision,
-            [place, self.k, self.s, int(self.act), len(added)],
-            [*x.slices, *added],
+            [place, self.k, self.s, int(self.act), len(added), 0 if only is None else only.rings + 1],
+            [*x.slices, *added, *marks],
             self.weight,
             self.bias,
             TensorType(
@@ -107,15 +111,29 @@ def max_pool(x: FeatureMap, k: int, precision: Precision) -> FeatureMap:
     return FeatureMap.of(_run(precision, [_MAX_POOL, k], [part], none, none, result))
 
 
+def candidates(classes: Prediction, precision: Precision) -> Candidates:
+    """Marks the cells of a level that have a class logit above what the run asks for."""
+    conv = cast(FusedConv2d, classes.conv)
+    marks = TensorType(_ACTIVATIONS[precision], [*classes.features.size, 1], _CPU)
+    part = _one_slice(classes.features)
+    return Candidates(
+        FeatureMap.of(_run(precision, [_CANDIDATES, conv.c2], [part], conv.weight, conv.bias, marks))
+    )
+
+
 def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
     """The head's last convolutions, each into its columns of one tensor.
 
     Returns:
         float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each row-major.
+        A cell that is no candidate has box logits of 0 and class logits of minus infinity.
     """
-    predictions = [prediction for level in levels for prediction in level]
-    parts = [_one_slice(prediction.features) for prediction in predictions]
-    convs = [cast(FusedConv2d, prediction.conv) for prediction in predictions]
+    convs = [cast(FusedConv2d, part.conv) for level in levels for part in (level.box, level.classes)]
+    parts = []
+    for level in levels:
+        assert level.candidates is not None, "this backend marks the candidates of every level"
+        maps = (level.box.features, level.classes.features, level.candidates.marks)
+        parts += [_one_slice(x) for x in maps]
     sizes = [level.box.features.size for level in levels]
     cells = sum((height * width for _, height, width in sizes[1:]), sizes[0][1] * sizes[0][2])
     columns = convs[0].c2 + convs[1].c2
@@ -132,7 +150,7 @@ def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
 class FusedBackend:
     """The blocks on the Mojo kernels (see ``backend.py``)."""
 
-    inputs: tuple[TensorType, ...] = (THREADS,)
+    inputs: tuple[TensorType, ...] = RUN_INPUTS
 
     def __init__(self, precision: Precision, kernels: Path) -> None:
         """For activations of ``precision``; ``kernels``: ``yolo_max/kernels``, as a package or a folder."""
@@ -150,6 +168,10 @@ class FusedBackend:
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`max_pool`."""
         return max_pool(x, k, self.precision)
+
+    def candidates(self, classes: Prediction) -> Candidates:
+        """See :func:`candidates`."""
+        return candidates(classes, self.precision)
 
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
         """See :func:`detect_head`."""
@@ -198,14 +220,14 @@ _tables: WeakKeyDictionary[Graph, TensorValue] = WeakKeyDictionary()
 def _kernels(precision: Precision) -> TensorValue:
     """The table of kernels of the graph that is being traced; one to a graph, which has one precision.
 
-    Behind the addresses stands the number of threads of the run.
+    Behind the addresses stands what the run is given: its number of threads, its least logit.
     """
     graph = Graph.current
     if graph not in _tables:
-        _, threads = graph.inputs
-        table = TensorType(DType.int64, [_COUNT + 1], _CPU)
+        _, *given = graph.inputs
+        table = TensorType(DType.int64, [_COUNT + len(given)], _CPU)
         bf16 = int(precision is Precision.BF16)
-        _tables[graph] = ops.custom("yolo_kernels", _CPU, [threads], [table], {"bf16": bf16})[0].tensor
+        _tables[graph] = ops.custom("yolo_kernels", _CPU, given, [table], {"bf16": bf16})[0].tensor
     return _tables[graph]
 
 

@@ -1,4 +1,7 @@
-"""YOLOv8's detect head: at each stride, one branch for the box sides and one for the classes."""
+"""YOLOv8's detect head: at each stride, one branch for the box sides and one for the classes.
+
+The classes come first: detections above some confidence need boxes for the few cells that reach it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 from max.graph import TensorValue
 from max.nn.layer import LayerList, Module
 
-from yolo_max.nn.backend import Backend, Level, Prediction
+from yolo_max.nn.backend import Backend, Candidates, Level, Prediction
 from yolo_max.nn.blocks import MaxConv
 from yolo_max.nn.feature_map import FeatureMap
 
@@ -24,10 +27,10 @@ class MaxBranch(LayerList):
             ]
         )
 
-    def __call__(self, x: FeatureMap) -> Prediction:
+    def __call__(self, x: FeatureMap, only: Candidates | None = None) -> Prediction:
         """Computes the features; the last convolution is left to the head, which joins all of them."""
         first, second, last = self.layers
-        return Prediction(second(first(x)), last)
+        return Prediction(second(first(x, only=only and only.before()), only=only), last)
 
 
 class MaxDetect(Module):
@@ -49,6 +52,9 @@ class MaxDetect(Module):
 
     def __call__(self, *maps: FeatureMap) -> TensorValue:
         """Maps of strides 8, 16 and 32 ``->`` float32 ``[B, A, 4 * reg_max + nc]``, one row a cell."""
-        return self.backend.raw_head(
-            [Level(box(x), classes(x)) for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True)]
-        )
+        levels = []
+        for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
+            prediction = classes(x)
+            candidates = self.backend.candidates(prediction)
+            levels.append(Level(box(x, candidates), prediction, candidates))
+        return self.backend.raw_head(levels)

@@ -13,7 +13,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, TensorType, TensorValue, Weight, ops
 from max.nn.layer import Module
 
-from yolo_max.nn.backend import Conv2d, Level
+from yolo_max.nn.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.nn.feature_map import ChannelSlice, FeatureMap
 
 
@@ -54,8 +54,13 @@ class StockConv2d(Module):
         self.weight = Weight("weight", DType.float32, [k, k, c1, c2], device)
         self.bias = Weight("bias", DType.float32, [c2], device)
 
-    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
-        """Convolves a map; see :class:`yolo_max.nn.backend.Conv2d`."""
+    def __call__(
+        self,
+        x: FeatureMap,
+        residual: FeatureMap | None = None,
+        only: Candidates | None = None,  # noqa: ARG002
+    ) -> FeatureMap:
+        """Convolves all of a map; see :class:`yolo_max.nn.backend.Conv2d`."""
         y = ops.conv2d(
             materialise(x),
             self.weight,
@@ -91,11 +96,16 @@ class StockBackend:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
         return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=1, padding=k // 2))
 
+    def candidates(self, classes: Prediction) -> None:  # noqa: ARG002
+        """MAX's operations compute whole maps."""
+        return
+
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
         """One row a cell: box logits, then class logits."""
         rows = []
         for level in levels:
-            y = ops.concat([materialise(part.conv(part.features)) for part in level], axis=3)
+            parts = (level.box, level.classes)
+            y = ops.concat([materialise(part.conv(part.features)) for part in parts], axis=3)
             batch, height, width, channels = y.shape
             rows.append(ops.reshape(y, [batch, height * width, channels]))
         return ops.concat(rows, axis=1)

@@ -72,6 +72,11 @@ class Postprocess:
                 f"classes names {unknown}, but the model's class ids run from 0 to {len(self.names) - 1}."
             )
 
+    @property
+    def least_logit(self) -> np.float32:
+        """Cells without a class logit above this give no detection."""
+        return logit_threshold(self.conf)
+
     def __call__(self, head: NDArray[np.float32], letterbox: Letterbox) -> Detections:
         """Decodes one image.
 
@@ -113,7 +118,7 @@ class Postprocess:
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
         """(anchor, class id, confidence) of what is above ``conf``, by anchor, then class."""
         # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
-        hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
+        hits = np.flatnonzero(~(class_logits <= self.least_logit))
         anchor, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
             anchor = np.unique(anchor)
