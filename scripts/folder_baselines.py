@@ -4,7 +4,7 @@
 
 Each contender is a process of its own and works on the same files, in rounds of random order:
 
-- ``yolo-max detect``, as it comes, and with ``--rect``;
+- ``yolo-max detect``, as it comes, with ``--rect``, and where the processor has it in bf16 as well;
 - a plain loop around OpenVINO in f32, as one would write it by hand: decode, letterbox, infer, NMS, draw,
   write, one after the other, the network on all CPUs;
 - Ultralytics' ``predict(save=True)``, given all CPUs, and left alone, when it takes one less. It cuts its
@@ -35,6 +35,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max import cpu
 from yolo_max.bench import host
 from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
@@ -42,7 +43,9 @@ from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
 from yolo_max.images.sources import SourceImage, find_images
 
-OURS, RECT, LOOP = "yolo-max detect", "yolo-max detect --rect", "OpenVINO f32, plain loop"
+OURS, RECT = "yolo-max detect", "yolo-max detect --rect"
+RECT_BF16 = f"{RECT} --precision bf16"
+LOOP = "OpenVINO f32, plain loop"
 PREDICT, PREDICT_ALONE = "Ultralytics predict, all CPUs", "Ultralytics predict, left alone"
 CONF, IOU, MAX_DET = 0.25, 0.7, 300
 ONNX_FILE = "decoded.onnx"
@@ -173,8 +176,7 @@ def yolo_max_detect(task: Task) -> dict[str, float]:
     """The command, with its own clock around the images."""
     command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "detect", task.images]
     command += ["--weights", task.weights, "--imgsz", str(task.imgsz), "--out", f"{task.out}/out", "--json"]
-    if task.contender == RECT:
-        command.append("--rect")
+    command += task.contender.split()[2:]
     start = perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     whole = perf_counter() - start  # without the process around it
@@ -194,6 +196,7 @@ def yolo_max_detect(task: Task) -> dict[str, float]:
 CONTENDERS: dict[str, Callable[[Task], dict[str, float]]] = {
     OURS: yolo_max_detect,
     RECT: yolo_max_detect,
+    RECT_BF16: yolo_max_detect,
     LOOP: plain_loop,
     PREDICT: ultralytics_predict,
     PREDICT_ALONE: ultralytics_predict,
@@ -229,14 +232,10 @@ def table(found: dict[str, list[dict[str, Any]]], images: int, imgsz: int) -> Ta
     for name, rounds in found.items():
         failed = next((each["failed"] for each in rounds if "failed" in each), None)
         if failed is not None:
-            rows.append([name, f"failed: {failed}", *["–"] * 5])
+            rows.append([name, f"failed: {failed}", *["–"] * 6])
             continue
         speed = Spread.of([images / each["seconds"] for each in rounds])
-        ratio = "–"
-        if not any("failed" in each for each in found[OURS]):
-            pairs = zip(found[OURS], rounds, strict=True)
-            times = Spread.of([theirs["seconds"] / ours["seconds"] for ours, theirs in pairs])
-            ratio = f"{times.median:.2f} [{times.low:.2f}–{times.high:.2f}]"
+        ratios = [_times_as_fast(found[ours], rounds) for ours in (OURS, RECT)]
         last = rounds[-1]
         whole = Spread.of([each["process_seconds"] for each in rounds]).median
         rows.append(
@@ -244,15 +243,24 @@ def table(found: dict[str, list[dict[str, Any]]], images: int, imgsz: int) -> Ta
                 name,
                 f"{speed.median:.1f}",
                 f"[{speed.low:.1f}–{speed.high:.1f}]",
-                ratio,
+                *ratios,
                 f"{whole:.1f}",
                 str(last["threads"]),
                 str(last["objects"]),
             ]
         )
-    headers = ["", "images/s", "quartiles", f"{OURS} is × as fast", "process s", "threads", "objects"]
+    faster = ("detect is × as fast", "detect --rect is")
+    headers = ["", "images/s", "quartiles", *faster, "process s", "threads", "objects"]
     title = f"A folder of {images} photographs to annotated ones, {imgsz} pixels, medians of the rounds"
     return Table("folder", title, headers, rows)
+
+
+def _times_as_fast(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
+    """How many times as fast one contender was as another, in the same rounds."""
+    if any("failed" in each for each in ours):
+        return "–"
+    ratio = Spread.of([b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)])
+    return f"{ratio.median:.2f} [{ratio.low:.2f}–{ratio.high:.2f}]"
 
 
 def compare(task: Task) -> None:
@@ -264,7 +272,8 @@ def compare(task: Task) -> None:
     record = host.record() | {"pinned_to": cpus}
     disturbance = host.Disturbance.start()
     rng = random.Random(task.seed)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
+    names = [name for name in CONTENDERS if name != RECT_BF16 or cpu.has_bf16()]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     orders = []
     with tempfile.TemporaryDirectory(prefix="yolo_max_folder_") as folder:
         photographs, task.model = Path(folder) / "photographs", str(Path(folder) / ONNX_FILE)
@@ -273,9 +282,11 @@ def compare(task: Task) -> None:
             (photographs / f"{number:05}{path.suffix}").symlink_to(path)
         task.images = str(photographs)
         export_decoded(task.weights, task.imgsz, Path(task.model))
-        run(task, OURS)  # compiles the network where that has not been done
+        for name in names:
+            if name.startswith(OURS):
+                run(task, name)  # compiles the network where that has not been done
         for number in range(1, task.rounds + 1):
-            orders.append(rng.sample(list(CONTENDERS), len(CONTENDERS)))
+            orders.append(rng.sample(names, len(names)))
             for name in orders[-1]:
                 print(f"round {number} of {task.rounds}: {name}", file=sys.stderr, flush=True)
                 found[name].append(run(task, name))

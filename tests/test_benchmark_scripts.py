@@ -10,7 +10,7 @@ import benchmark_tables
 import folder_baselines
 import numpy as np
 import pytest
-from folder_baselines import LOOP, OURS, PREDICT
+from folder_baselines import LOOP, OURS, PREDICT, RECT
 
 
 def rounds(*seconds: float) -> list[dict[str, Any]]:
@@ -19,17 +19,23 @@ def rounds(*seconds: float) -> list[dict[str, Any]]:
 
 def test_ratios_of_folders_are_taken_within_rounds() -> None:
     found: dict[str, list[dict[str, Any]]]
-    found = {OURS: rounds(1, 2, 4), LOOP: rounds(2, 6, 16), PREDICT: [{"failed": "no torchvision"}] * 3}
+    found = {
+        OURS: rounds(1, 2, 4),
+        RECT: rounds(0.5, 1, 2),
+        LOOP: rounds(2, 6, 16),
+        PREDICT: [{"failed": "no torchvision"}] * 3,
+    }
     rows = {row[0]: row[1:] for row in folder_baselines.table(found, 12, 640).rows}
     # Ratios 2, 3 and 4; speeds 6, 2 and 0.75.
-    assert rows[LOOP] == ["2.0", "[1.4–4.0]", "3.00 [2.50–3.50]", "7.0", "2", "7"]
+    assert rows[LOOP] == ["2.0", "[1.4–4.0]", "3.00 [2.50–3.50]", "6.00 [5.00–7.00]", "7.0", "2", "7"]
     assert rows[PREDICT][0] == "failed: no torchvision"
 
 
 def test_nothing_is_compared_with_a_run_of_ours_that_failed() -> None:
-    found: dict[str, list[dict[str, Any]]] = {OURS: [{"failed": "no kernels"}], LOOP: rounds(2)}
+    found: dict[str, list[dict[str, Any]]]
+    found = {OURS: [{"failed": "no kernels"}], RECT: rounds(1), LOOP: rounds(2)}
     rows = {row[0]: row[1:] for row in folder_baselines.table(found, 12, 640).rows}
-    assert rows[LOOP][2] == "–"
+    assert rows[LOOP][2:4] == ["–", "2.00 [2.00–2.00]"]
 
 
 def test_the_plain_loop_s_nms_keeps_the_best_box_of_each_class() -> None:
