@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -234,3 +236,13 @@ def test_threads_draw_the_same() -> None:
 def test_plot_is_draw() -> None:
     image, detections = gray(100, 100), found([[10, 30, 60, 90]], (100, 100))
     np.testing.assert_array_equal(detections.plot(image), draw(image, detections))
+
+
+def test_a_forked_process_renders_on_a_thread_of_its_own() -> None:
+    detections = found([[50, 60, 250, 160]], (200, 300))
+    expected = draw(gray(200, 300), detections)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # or else it would wait for a thread that stayed behind
+        os._exit(0 if (draw(gray(200, 300), detections) == expected).all() else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -117,6 +117,7 @@ def detect(
         from yolo_max.folder.saving import Saving
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
+        from yolo_max.output.draw import load_font
 
         silence_opencv()
         # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
@@ -126,6 +127,8 @@ def detect(
             out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
         found = list(find_images(sources, recursive=recursive, exclude=out))
         require_harmless(out, resume=resume, overwrite=overwrite)
+        if save:
+            load_font()
         with busy(quiet) as report:
             detector = Detector(
                 weights,

@@ -6,10 +6,11 @@ built-in font (which has the letters of most languages), and kept.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -19,10 +20,14 @@ from yolo_max.detections import Detections
 from yolo_max.output.palette import Color, class_color, text_color
 
 WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
-_rendering = Lock()
 
 Rectangle = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom excluded."""
+
+
+def load_font() -> None:
+    """Has the font read in the background, so that the first labels need not wait for it."""
+    _renderer().submit(_label, "a", 10, (0, 0, 0))
 
 
 def draw(
@@ -57,16 +62,16 @@ def draw(
     for box, color in zip(reversed(boxes), reversed(colors), strict=True):
         _draw_box(canvas, box, line_width, color)
 
-    labels: list[tuple[Rectangle, NDArray[np.uint8]]] = []
+    texts = [f"{found.class_name} {found.confidence:.2f}" for found in detections]
+    placed: list[tuple[Rectangle, NDArray[np.uint8]]] = []
     obstacles = _Obstacles(boxes)
-    for box, color, found in zip(boxes, colors, detections, strict=True):
-        # Without the confidence where it does not fit.
-        for text in (f"{found.class_name} {found.confidence:.2f}", found.class_name):
-            label = _label(" ".join(text.split()), style.font_size, color)
-            if label.shape[0] <= height and label.shape[1] <= width:
-                labels.append((obstacles.place(label.shape, box, height, width), label))
-                break
-    for (left, top, right, bottom), label in reversed(labels):
+    rendered = _labels(texts, style.font_size, colors)
+    for box, color, found, label in zip(boxes, colors, detections, rendered, strict=True):
+        if not _fits(label, height, width):  # without the confidence it might
+            (label,) = _labels([found.class_name], style.font_size, [color])
+        if _fits(label, height, width):
+            placed.append((obstacles.place(label.shape, box, height, width), label))
+    for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
     return canvas
 
@@ -150,16 +155,41 @@ def _common(a: NDArray[np.int_], b: NDArray[np.int_]) -> NDArray[np.int_]:
     return areas
 
 
+def _fits(label: NDArray[np.uint8], height: int, width: int) -> bool:
+    label_height, label_width = label.shape[:2]
+    return label_height <= height and label_width <= width
+
+
+def _labels(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> list[NDArray[np.uint8]]:
+    """Labels ready to be blitted, each uint8 [h, w, 3] BGR."""
+
+    def render() -> list[NDArray[np.uint8]]:
+        return [
+            _label(" ".join(text.split()), font_size, color)
+            for text, color in zip(texts, colors, strict=True)
+        ]
+
+    # All of an image at once: the thread has to wait for a CPU each time.
+    return _renderer().submit(render).result() if texts else []
+
+
+@cache
+def _renderer() -> ThreadPoolExecutor:
+    """The one thread that renders text: OpenCV reads its font anew on every thread, which takes 20 ms."""
+    return ThreadPoolExecutor(1, "yolo-max-text")
+
+
+os.register_at_fork(after_in_child=_renderer.cache_clear)  # threads stay behind
+
+
 @lru_cache(maxsize=2048)
 def _label(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
-    """A label ready to be blitted: uint8 [h, w, 3] BGR."""
     height = round(font_size * 1.3)
     margin = round(font_size * 0.3)
-    with _rendering:
-        font = cv2.FontFace("sans")
-        _, _, text_width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, font_size, WEIGHT)
-        mask = np.zeros((height, text_width + 2 * margin), np.uint8)
-        cv2.putText(mask, text, (margin, font_size), 255, font, font_size, WEIGHT)
+    font = cv2.FontFace("sans")
+    _, _, text_width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, font_size, WEIGHT)
+    mask = np.zeros((height, text_width + 2 * margin), np.uint8)
+    cv2.putText(mask, text, (margin, font_size), 255, font, font_size, WEIGHT)
     alpha = mask[:, :, None] / np.float32(255)
     blended = alpha * np.array(text_color(color), np.float32) + (1 - alpha) * np.array(color, np.float32)
     label = np.rint(blended).astype(np.uint8)
