@@ -26,8 +26,8 @@ WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 
 
 def run(source: Path, out: Path) -> None:
-    """One run over all of the source, resuming what is there."""
-    detector = Detector(fake_weights(), engine=SharedEngine(nap=0.001), workers=3)
+    """One run over all of the source, resuming what is there; slow enough to be killed on a fast machine."""
+    detector = Detector(fake_weights(), engine=SharedEngine(nap=0.004), workers=3)
     found = find_images([source], recursive=True, exclude=out)
     with FolderRun(
         detector, found, out, Saving(save_txt=True, save_csv=True, times=False), resume=True

@@ -156,8 +156,7 @@ def _common(a: NDArray[np.int_], b: NDArray[np.int_]) -> NDArray[np.int_]:
 
 
 def _fits(label: NDArray[np.uint8], height: int, width: int) -> bool:
-    label_height, label_width = label.shape[:2]
-    return label_height <= height and label_width <= width
+    return bool(label.shape[0] <= height and label.shape[1] <= width)
 
 
 def _labels(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> list[NDArray[np.uint8]]:
