@@ -86,12 +86,12 @@ class SharedEngine(FakeEngine):
         self.lock = threading.Lock()
 
     def __call__(
-        self, batch: NDArray[np.uint8], shared: bool = False, least: float = -np.inf
+        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -np.inf
     ) -> NDArray[np.float32]:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-            self.least.add(least)
+            self.least.add(least_logit)
         try:
             assert shared or self.running == 1  # who runs alone takes all threads
             return super().__call__(batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -26,11 +27,12 @@ def build(folder: Path) -> Path:
     """The program, built once for given sources."""
     program = folder / f"neon-{digest(DRIVER)}"
     if not program.exists():
-        compiled = program.with_suffix(".o")
-        compile_object(
-            compiled, "--target-triple", "aarch64-unknown-linux-gnu", "--target-cpu", "neoverse-n1"
-        )
-        run(COMPILER, "-O1", "-Wall", "-Werror", "-static", DRIVER, compiled, "-o", program)
+        unfinished = program.with_suffix(f".{os.getpid()}")
+        compiled = program.with_suffix(f".{os.getpid()}.o")
+        compile_object(compiled, *TARGET)
+        run(COMPILER, "-O1", "-Wall", "-Werror", "-static", DRIVER, compiled, "-o", unfinished)
+        compiled.unlink()
+        unfinished.rename(program)
     return program
 
 

@@ -192,6 +192,17 @@ def test_an_earlier_comparison_is_replaced_as_a_whole(command: Any, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("images")
+@pytest.mark.parametrize("name", ["report.html", "images/a.png"])
+def test_files_of_others_are_not_written_over(command: Any, tmp_path: Path, capfd: Any, name: str) -> None:
+    own = tmp_path / "out" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    assert command("--overwrite") == ExitCode.OUTPUT
+    assert own.read_text() == "mine"
+    assert f"{name} is no result of an earlier comparison" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("images")
 def test_each_comparison_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = fake_weights()
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: loaded)

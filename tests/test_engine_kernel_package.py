@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,43 @@ def test_a_process_that_leaves_early_leaves_no_compiler_behind(tmp_path: Path) -
     with pytest.raises(ProcessLookupError):
         os.kill(compiler, 0)
     assert not list((tmp_path / "cache" / "graphs").iterdir())
+
+
+def test_a_killed_process_takes_the_compiler_along(tmp_path: Path) -> None:
+    script = """
+import os, signal
+print(precompile()._process.pid, flush=True)
+signal.pause()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from yolo_max.engine.kernel_package import precompile\n{script}"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "YOLO_MAX_CACHE_DIR": str(tmp_path / "cache")},
+    )
+    assert process.stdout is not None
+    compiler = int(process.stdout.readline())
+    time.sleep(0.5)  # until it has asked to die with its parent; it works for seconds
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    for _ in range(100):
+        if not Path(f"/proc/{compiler}").exists() or "zombie" in Path(f"/proc/{compiler}/status").read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the compiler works on")
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
+    graphs = tmp_path / "cache" / "graphs"
+    for name, age in (("old", 2 * 24 * 3600), ("new", 0)):
+        left = graphs / f".yolo-max-kernels_{name}"
+        left.mkdir(mode=0o700, parents=True)
+        os.utime(left, (time.time() - age,) * 2)
+    graphs.chmod(0o700)
+    graphs.parent.chmod(0o700)
+    run("precompile()", tmp_path)
+    assert [left.name for left in graphs.iterdir()] == [".yolo-max-kernels_new"]
 
 
 def test_a_forked_process_makes_its_own(tmp_path: Path) -> None:
@@ -109,17 +147,18 @@ def test_a_cache_that_cannot_be_looked_at_is_an_empty_one(
 
 
 @pytest.mark.parametrize(
-    ("engine", "kernels", "expected"),
+    ("engine", "kernels", "device", "expected"),
     [
-        ("max", "auto", 1),
-        ("max", "fused", 1),
-        ("max", "stock", 0),  # MAX's own operations need none of them
-        ("torch", "auto", 0),  # nor does PyTorch
+        ("max", "auto", "auto", 1),
+        ("max", "fused", "cpu", 1),
+        ("max", "auto", "gpu", 0),  # the kernels are for CPUs
+        ("max", "stock", "auto", 0),  # MAX's own operations need none of them
+        ("torch", "auto", "auto", 0),  # nor does PyTorch
     ],
 )
 def test_a_detector_begins_before_it_reads_weights(
-    engine: str, kernels: str, expected: int, begun: list[None], tmp_path: Path
+    engine: str, kernels: str, device: str, expected: int, begun: list[None], tmp_path: Path
 ) -> None:
     with pytest.raises(YoloMaxError):
-        Detector(tmp_path / "missing.pt", engine=engine, kernels=kernels)
+        Detector(tmp_path / "missing.pt", engine=engine, kernels=kernels, device=device)
     assert len(begun) == expected

@@ -42,7 +42,7 @@ class Static(MaxEngine):
         self._stride = 8
 
     def _execute(
-        self, batch: NDArray[np.uint8], shared: bool = False, least: float = -np.inf
+        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -np.inf
     ) -> list[NDArray[np.float32]]:
         assert batch.shape == (2, 32, 32, 3)
         head: NDArray[np.float32] = batch.reshape(2, 1, -1).sum(2, keepdims=True, dtype=np.float32)
@@ -175,7 +175,7 @@ def test_what_candidates_get_does_not_depend_on_others(
     least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.quantile(best, 1 - share))
     candidates = best > least
     fused(255 - pixels)  # so that memory holds other numbers
-    got = fused(pixels, least=least)
+    got = fused(pixels, least_logit=least)
     np.testing.assert_array_equal(got[candidates], head[candidates])
     others = got[~candidates]
     assert (others[:, :sides] == 0).all()

@@ -550,19 +550,28 @@ def test_pool_and_head_touch_nothing_else(
     p = problem(Case(channels, 7, 1, 1, 4, 3, act=False), precision, False)
     x = Map(memory.copy(stored(p.x, precision)))
     pooled = memory.copy(poisoned(p.x.shape, precision))
-    marks = Map(memory.copy(stored(np.ones((1, 4, 3, 1), np.float32), precision)))
-    found = memory.copy(poisoned((1, 4, 3, 1), precision))
+    some = (
+        np.arange(12, dtype=np.float32).reshape(1, 4, 3, 1) % 3 > 0
+    )  # of the last square's columns, all rows
+    marks = Map(memory.copy(stored(some.astype(np.float32), precision)))
+    found = [memory.copy(poisoned((1, 4, 3, 1), precision)) for _ in range(3)]
+    filters = memory.copy(packing.pack_squares(np.ones((3, 3, channels, 7), np.float32), packing.WINOGRAD))
+    squares = memory.copy(poisoned((1, 4, 3, 7), precision))
     weight = packing.pack_direct(p.filters, precision)
     weights, bias = (memory.copy(np.tile(w, 2)) for w in (weight, packing.pack_bias(p.bias)))
     logits = memory.copy(poisoned((1, 12, 14), F32))
 
     def run() -> None:
         alone.max_pool(x, 5, pooled)
-        alone.candidates(x, weights, bias, 7, 0.0, found)
+        for each, least in zip(found, (-np.inf, 0.0, np.inf), strict=True):
+            alone.candidates(x, weights, bias, 7, least, each)
+            assert np.isfinite(loaded(each)).all()
+        alone.convolve("winograd", [x], filters, bias, squares, k=3, s=1, marks=marks, rings=1)
+        assert np.isfinite(loaded(squares)).all()
         alone.head([x, x, marks], weights, bias, [7, 7], logits)
         assert np.isfinite(loaded(pooled)).all()
-        assert np.isfinite(loaded(found)).all()
-        assert np.isfinite(logits).all()
+        assert np.isfinite(logits[:, some.ravel()]).all()
+        assert not np.isnan(logits).any()
         assert memory.intact()
 
     assert survives(run), "max_pool or head read or write outside of their tensors"
@@ -638,6 +647,17 @@ def test_any_number_of_tasks_gives_the_same(kernels: Kernels, workers: int) -> N
             np.testing.assert_array_equal(
                 solve(several, p, algorithm, F32), solve(kernels, p, algorithm, F32), err_msg=algorithm
             )
+    p = problem(Case(24, 20, 1, 1, 19, 31, 2, act=False), F32, False)
+    weight, bias = packing.pack_direct(p.filters, F32), packing.pack_bias(p.bias)
+    marks, heads = [], []
+    for each in (several, kernels):
+        marks.append(poisoned((2, 19, 31, 1), F32))
+        each.candidates(Map(p.x), weight, bias, 20, 1.5, marks[-1])
+        heads.append(poisoned((2, 19 * 31, 40), F32))
+        found = [Map(p.x), Map(p.x), Map(marks[-1])]
+        each.head(found, np.tile(weight, 2), np.tile(bias, 2), [20, 20], heads[-1])
+    for first, second in (marks, heads):
+        np.testing.assert_array_equal(first, second)
 
 
 TARGETED = [

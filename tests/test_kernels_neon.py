@@ -9,8 +9,10 @@ import kernel_emulated
 import pytest
 from kernel_emulated import EmulatedKernels
 from test_kernels import (
+    test_a_logit_that_is_no_number_makes_a_candidate,
     test_candidates,
     test_convolutions,
+    test_marks_that_do_not_fit_are_refused,
     test_max_pool,
     test_silu_over_its_whole_range,
     test_squares_without_a_mark_are_left_alone,
@@ -21,8 +23,10 @@ from test_kernels import (
 )
 
 __all__ = [
+    "test_a_logit_that_is_no_number_makes_a_candidate",
     "test_candidates",
     "test_convolutions",
+    "test_marks_that_do_not_fit_are_refused",
     "test_max_pool",
     "test_silu_over_its_whole_range",
     "test_squares_without_a_mark_are_left_alone",

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -247,3 +250,21 @@ def test_a_forked_process_renders_on_a_thread_of_its_own() -> None:
         signal.alarm(20)  # or else it would wait for a thread that stayed behind
         os._exit(0 if (draw(gray(200, 300), detections) == expected).all() else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_what_outlives_the_main_thread_can_draw() -> None:
+    script = """
+import sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from test_output_draw import draw, found, gray
+
+def late():
+    time.sleep(0.3)
+    draw(gray(200, 300), found([[50, 60, 250, 160]], (200, 300)))
+    print("drawn", flush=True)
+
+threading.Thread(target=late).start()
+"""
+    command = [sys.executable, "-c", script, str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("drawn\n", "")

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from yolo_max import __version__
-from yolo_max.cpu import available_threads
+from yolo_max.cpu import available_threads, runs_kernels
 from yolo_max.detections import Detections
 from yolo_max.engine.kernel_package import precompile_on_first_start
 from yolo_max.errors import UsageError
@@ -76,7 +76,8 @@ class Detector:
 
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
-            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`.
+            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`
+                (with an attribute ``callers``: of `DetectionEngine` there).
             imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
                 Rounded up to a multiple of the largest stride, with a warning.
             conf: Boxes of a confidence above this are kept; in [0, 1].
@@ -112,7 +113,7 @@ class Detector:
         for name, value in counts.items():
             if value is not None and (not isinstance(value, Integral) or int(value) < 1):
                 raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
-        if engine == "max" and kernels != "stock":
+        if engine == "max" and kernels != "stock" and device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
@@ -165,10 +166,21 @@ class Detector:
         job = self._prepare(image, keep_image=False)
         if job.result.error:
             raise job.result.error
-        infer([job], self._network())
+        infer([job], self.network())
         job.postprocess(self.postprocess)
         assert job.result.detections is not None
         return job.result.detections
+
+    def network(self, *, shared: bool = False) -> Engine:
+        """The engine, told that it is needed for detections, if it wants to know.
+
+        Args:
+            shared: Whether others call it at the same time.
+        """
+        if not hasattr(self.engine, "callers"):
+            return self.engine
+        engine = cast("DetectionEngine", self.engine)
+        return partial(engine, shared=shared, least_logit=float(self.postprocess.least_logit))
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
@@ -273,7 +285,7 @@ class Detector:
         def whole(source: ImageSource) -> Finished:
             job = prepare(source)
             with self._runs:
-                infer([job], self._network(shared=True))
+                infer([job], self.network(shared=True))
             return finish(job)
 
         threads = self._callers + self.workers
@@ -301,15 +313,8 @@ class Detector:
     def _inferred(self, batches: Generator[list[Job], None, None]) -> Iterator[Job]:
         with closing(batches):
             for batch in batches:
-                infer(batch, self._network())
+                infer(batch, self.network())
                 yield from batch
-
-    def _network(self, *, shared: bool = False) -> Engine:
-        """The engine, told what it is needed for, if it wants to know."""
-        if not hasattr(self.engine, "callers"):
-            return self.engine
-        engine = cast("DetectionEngine", self.engine)
-        return partial(engine, shared=shared, least=float(self.postprocess.least_logit))
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
         return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)

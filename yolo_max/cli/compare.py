@@ -80,7 +80,8 @@ def compare(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, flag(OUTPUT, "Replace the results of the comparison in --out; other files stay.", "--overwrite")
+        bool,
+        flag(OUTPUT, "Replace the results of the comparison in --out, and no other files.", "--overwrite"),
     ] = False,
     save: Annotated[bool, flag(OUTPUT, "Write side-by-side images.", "--save/--no-save")] = True,
     quiet: Quiet = False,
@@ -94,7 +95,7 @@ def compare(
     """
     from yolo_max.compare.comparison import Settings
     from yolo_max.compare.comparison import compare as run
-    from yolo_max.compare.folder import ComparisonFolder, require_harmless
+    from yolo_max.compare.folder import ComparisonFolder, require_empty_or_allowed
     from yolo_max.folder.earlier import next_free
     from yolo_max.images.sources import SourceFailure, SourceImage, find_images
     from yolo_max.options import parse_classes
@@ -104,7 +105,7 @@ def compare(
         raise UsageError(f"there is no baseline {baseline!r}; take {' or '.join(BASELINES)}.")
     if out is None:
         out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
-    require_harmless(out, overwrite=overwrite)
+    require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
     chosen = parse_classes(words(classes), loaded.meta.names)
     settings = Settings(

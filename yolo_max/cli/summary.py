@@ -92,7 +92,11 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     left = run.total - tally.images
-    state = f"{counted(left, 'image')} left to do; --resume goes on. " if left else ""
+    state = ""
+    if left:
+        state = f"{counted(left, 'image')} left to do; --resume goes on. "
+    elif not run.finished:
+        state = "Stopped at the last image; --resume finishes the run. "
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,22 +33,38 @@ class ComparisonFolder:
     """Takes images as they are compared, then the whole.
 
     Attributes:
-        path: The folder; made when something is written.
+        path: The folder.
     """
 
     def __init__(self, path: Path, images: Iterable[SourceImage], *, save_images: bool = True) -> None:
-        """Prepares.
+        """Makes the folder, and removes the results of the comparison that it holds.
 
         Args:
             path: The folder.
             images: What is compared, with the place of each in a tree of images.
             save_images: Whether to write side-by-side images.
+
+        Raises:
+            OutputError: A result would take the place of another file, or the folder cannot be written.
         """
         self.path = path
         self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
         self._save_images = save_images
         self._saved: set[str] = set()
-        self._earlier = pictures_of(path)
+        earlier = results_of(path)
+        planned = [*(self._places.values() if save_images else ()), REPORT_FILE, COMPARISON_FILE]
+        for target in (path / each for each in planned):
+            if os.path.lexists(target) and target.relative_to(path).as_posix() not in earlier:
+                raise OutputError(
+                    f"{target} is no result of an earlier comparison, and would be overwritten; choose "
+                    "another folder with --out."
+                )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for each in earlier:
+                (path / each).unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
     def add(self, image: ImageComparison) -> None:
         """Writes the side-by-side image of one comparison.
@@ -78,9 +94,6 @@ class ComparisonFolder:
             OutputError: A file cannot be written.
         """
         facts = host.record()
-        for stale in self._earlier - {self._places[path].as_posix() for path in self._saved}:
-            with suppress(OSError):
-                (self.path / stale).unlink(missing_ok=True)
         record = _finite(to_record(comparison, facts))
         for image in record["images"]:
             image["picture"] = self._picture_file(image["path"])
@@ -106,7 +119,7 @@ class ComparisonFolder:
         return self._places[image].as_posix() if image in self._saved else None
 
 
-def require_harmless(folder: Path, *, overwrite: bool) -> None:
+def require_empty_or_allowed(folder: Path, *, overwrite: bool) -> None:
     """Refuses an output folder that holds something, so that nothing is replaced unasked.
 
     Raises:
@@ -124,17 +137,18 @@ def require_harmless(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def pictures_of(folder: Path) -> set[str]:
-    """The side-by-side images of the comparison that a folder holds, relative to it, as far as it is one."""
+def results_of(folder: Path) -> set[str]:
+    """The files of the comparison that a folder holds, relative to it, as far as it is one."""
     try:
         images = json.loads((folder / COMPARISON_FILE).read_bytes())["images"]
-        listed = {str(image["picture"]) for image in images if image.get("picture")}
+        pictures = {str(image["picture"]) for image in images if image.get("picture")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
     root = folder.resolve()
-    return {
-        each for each in listed if "\0" not in each and (root / each).parent.resolve().is_relative_to(root)
+    inside = {
+        each for each in pictures if "\0" not in each and (root / each).parent.resolve().is_relative_to(root)
     }
+    return inside | {COMPARISON_FILE, REPORT_FILE}
 
 
 def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:

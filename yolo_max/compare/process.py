@@ -317,6 +317,9 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
         times.append(perf_counter())
         found = detector.postprocess(head, geometry)
         times.append(perf_counter())
+        network = detector.network()
+        if network is not detector.engine:  # what `detect` asks of it: no boxes but the candidates'
+            found = detector.postprocess(network(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )

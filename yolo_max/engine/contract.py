@@ -35,15 +35,15 @@ class DetectionEngine(Protocol):
     callers: int
 
     def __call__(
-        self, batch: NDArray[np.uint8], *, shared: bool = False, least: float = -math.inf
+        self, batch: NDArray[np.uint8], *, shared: bool = False, least_logit: float = -math.inf
     ) -> NDArray[np.float32]:
         """As `Engine`.
 
         Args:
             batch: As for `Engine`.
             shared: Whether others call it beside this call.
-            least: Only cells with a class logit above this are of interest. Other cells may have box logits
-                of 0 and class logits of minus infinity; with minus infinity, all have what they are due.
+            least_logit: Only cells with a class logit above this are of interest. Other cells may have box
+                logits of 0 and class logits of minus infinity; with minus infinity here, none may.
         """
         ...
 

@@ -8,8 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from yolo_max.atomic import TEMPORARY_PREFIX
 from yolo_max.cache import cache_folder, cache_root
@@ -17,8 +20,23 @@ from yolo_max.errors import OutputError
 
 SOURCES = Path(__file__).resolve().parent.parent / "kernels"
 
-_RUN_MOJO = "import sys; from mojo._entrypoints import exec_mojo; sys.argv[0] = 'mojo'; exec_mojo()"
-"""What the command ``mojo`` does, which need not be on the path: the process becomes the compiler."""
+_RUN_MOJO = """
+import ctypes, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+from mojo._entrypoints import exec_mojo
+sys.argv[0] = "mojo"
+exec_mojo()
+"""
+"""What the command ``mojo`` does, which need not be on the path: the process becomes the compiler.
+
+It ends by Ctrl-C whatever its parent does then, and on Linux (PR_SET_PDEATHSIG) with its parent, however
+that ends.
+"""
+
+_PREFIX = f"{TEMPORARY_PREFIX}kernels_"
+_STALE_SECONDS = 24 * 3600
 
 
 class Precompilation:
@@ -28,12 +46,12 @@ class Precompilation:
         """Starts it; nothing is raised, whatever comes in between."""
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            # Swept by `yolo-max cache clear` if this process is killed.
             parent = cache_folder("graphs")
+            _sweep(parent)
         except OutputError:
             parent = None
         try:
-            folder = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}kernels_", dir=parent))
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             # The file's name becomes the module's.
             self._package = folder / "yolo_max_kernels.mojoc"
             # -P: nothing is imported from the working directory.
@@ -59,16 +77,18 @@ class Precompilation:
         return self._package if made else SOURCES
 
 
-@cache
 def precompile() -> Precompilation:
     """Starts to precompile the kernels, the first time that it is called, and returns at once.
 
     MAX would do that when it begins a graph, for each one again, and keep everything waiting meanwhile.
     """
-    return Precompilation()
+    with _beginning:
+        return _begun()
 
 
-os.register_at_fork(after_in_child=precompile.cache_clear)  # the compiler is the parent's child
+_beginning = Lock()
+_begun = cache(Precompilation)
+os.register_at_fork(after_in_child=_begun.cache_clear)  # the compiler is the parent's child
 
 
 def precompile_on_first_start() -> None:
@@ -79,6 +99,14 @@ def precompile_on_first_start() -> None:
         cached = False
     if not cached:
         precompile()
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what processes left that were killed: nothing takes a day to compile."""
+    with suppress(OSError):
+        for folder in parent.glob(f"{_PREFIX}*"):
+            if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _discard(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:

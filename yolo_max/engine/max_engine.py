@@ -119,28 +119,28 @@ class MaxEngine:
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     def __call__(
-        self, batch: NDArray[np.uint8], *, shared: bool = False, least: float = -math.inf
+        self, batch: NDArray[np.uint8], *, shared: bool = False, least_logit: float = -math.inf
     ) -> NDArray[np.float32]:
         """Runs the network.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
             shared: Whether other calls run beside this one, so that it takes its share of the threads only.
-            least: The class logit that a cell must exceed to be of interest. On the fused kernels no boxes
-                are computed for other cells, which is most of the box branch; what the rest gets does not
-                change by a bit.
+            least_logit: The class logit that a cell must exceed to be of interest. On the fused kernels no
+                boxes are computed for other cells, which is most of the box branch; what the rest gets does
+                not change by a bit.
 
         Returns:
             The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
             class logits, for the cells of strides 8, 16 and 32, each level row-major. A cell without a class
-            logit above ``least`` has 0 and minus infinity in their place, on the fused kernels.
+            logit above ``least_logit`` has 0 and minus infinity in their place, on the fused kernels.
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
-            return self._execute(batch, shared, least)[-1]
+            return self._execute(batch, shared, least_logit)[-1]
         size, height, width = self._static
         if batch.shape[1:3] != (height, width):
             raise UsageError(
@@ -173,14 +173,14 @@ class MaxEngine:
         return graph, network.algorithms()
 
     def _execute(
-        self, batch: NDArray[np.uint8], shared: bool = False, least: float = -math.inf
+        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -math.inf
     ) -> list[NDArray[np.float32]]:
         """All outputs of the graph, the raw head last."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
             threads = self._share if shared else self.threads
-            given = (np.array([threads], np.int64), np.array([least], np.float32))
+            given = (np.array([threads], np.int64), np.array([least_logit], np.float32))
             inputs += [driver.Buffer.from_numpy(each) for each in given]
         return [output.to_numpy() for output in self._model.execute(*inputs)]
 

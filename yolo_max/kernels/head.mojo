@@ -74,7 +74,9 @@ def predict_all[T: DType](call: Call) raises:
     Raises:
         Error: The tensors do not fit each other.
     """
-    var levels = call.inputs // 3
+    var levels, left = divmod(call.inputs, 3)
+    if left != 0:
+        raise Error("the head reads three maps a level, not ", call.inputs, " in all")
     var facts = call.geometry.unsafe_offset(2 * levels)
     var cells = call.result().width
     var columns = call.result().channels

@@ -123,8 +123,8 @@ def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T
         else:
             var p = slice.data.unsafe_offset(first * slice.stride)
             for j in range(count):
-                for i in range(0, slice.channels, line[T]()):
-                    fetch(p.unsafe_offset(count * slice.stride + i))
+                for channel in range(0, slice.channels, line[T]()):
+                    fetch(p.unsafe_offset(count * slice.stride + channel))
                 copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
                 p = p.unsafe_offset(slice.stride)
         position += slice.channels

@@ -25,7 +25,8 @@ class Candidates(NamedTuple):
     marks: FeatureMap
     """``[B, H, W, 1]``, 0 where a cell is none."""
     rings: int = 0
-    """3x3 convolutions between here and the cells; each reads a pixel around what it gives."""
+    """3x3 convolutions between here and the cells. Each reads a pixel around what it gives, and is allowed
+    a ring of the squares of 4 x 4 that the kernels compute, which is more."""
 
     def before(self) -> Candidates:
         """The same for the 3x3 convolution before the one that is given these."""
@@ -56,7 +57,7 @@ class Prediction(NamedTuple):
 
 
 class Level(NamedTuple):
-    """Both predictions made at one stride: DFL logits of the four box sides, and class logits."""
+    """What is predicted at one stride, and where: DFL logits of the four box sides, and class logits."""
 
     box: Prediction
     classes: Prediction

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -27,7 +27,7 @@ Rectangle = tuple[int, int, int, int]
 
 def load_font() -> None:
     """Has the font read in the background, so that the first labels need not wait for it."""
-    _renderer().submit(_label, "a", 10, (0, 0, 0))
+    _renderer.submit(_label, "a", 10, (0, 0, 0))
 
 
 def draw(
@@ -168,17 +168,28 @@ def _labels(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> li
             for text, color in zip(texts, colors, strict=True)
         ]
 
-    # All of an image at once: the thread has to wait for a CPU each time.
-    return _renderer().submit(render).result() if texts else []
+    if not texts:
+        return []
+    try:
+        # All of an image at once: the thread has to wait for a CPU each time.
+        future = _renderer.submit(render)
+    except RuntimeError:  # the interpreter is shutting down
+        return render()
+    return future.result()
 
 
-@cache
-def _renderer() -> ThreadPoolExecutor:
+def _new_renderer() -> ThreadPoolExecutor:
     """The one thread that renders text: OpenCV reads its font anew on every thread, which takes 20 ms."""
     return ThreadPoolExecutor(1, "yolo-max-text")
 
 
-os.register_at_fork(after_in_child=_renderer.cache_clear)  # threads stay behind
+def _after_fork() -> None:
+    global _renderer
+    _renderer = _new_renderer()  # threads stay behind
+
+
+_renderer = _new_renderer()
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @lru_cache(maxsize=2048)
