@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_max.detections import Detections
-from yolo_max.output.draw import _label, _Obstacles, _outline, _Style, draw
+from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style, draw
 from yolo_max.output.palette import class_color
 
 NAMES = {
@@ -165,10 +165,22 @@ def test_text_is_rendered_whatever_the_letters(name: str) -> None:
 
 def test_labels_differ_by_text_size_and_color() -> None:
     base = _label("cat 0.50", 14, (0, 0, 255))
-    assert _label("cat 0.50", 14, (0, 0, 255)) is base  # rendered once
     assert not np.array_equal(base, _label("cat 0.51", 14, (0, 0, 255))[:, : base.shape[1]])
     assert _label("cat 0.50", 28, (0, 0, 255)).shape[0] > base.shape[0]
     assert not base.flags.writeable
+
+
+def test_labels_are_rendered_once_and_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_max.output.draw.MOST_LABELS_KEPT", 3)
+    _rendered.clear()
+    red, blue = (0, 0, 255), (255, 0, 0)
+    first, again, other = _labels(["cat", "cat", "cat"], 14, [red, red, blue])
+    assert first is again
+    assert not np.array_equal(first, other)
+    assert _labels(["cat"], 14, [red])[0] is first
+    assert len(_labels(["a", "b", "c", "d"], 14, [red] * 4)) == 4  # more than are kept
+    assert len(_rendered) <= 4
+    assert _labels(["cat"], 14, [red])[0] is not first
 
 
 def test_a_line_break_in_a_class_name_is_a_space() -> None:
@@ -226,11 +238,11 @@ def test_labels_stay_inside_the_image(box: tuple[int, int, int, int], shape: tup
 
 
 def test_threads_draw_the_same() -> None:
-    _label.cache_clear()
+    _rendered.clear()
     image = gray(200, 300)
     jobs = [found([[10 * n, 30, 10 * n + 80, 150]], (200, 300), [n % 5]) for n in range(20)] * 5
     alone = [draw(image, job) for job in jobs]
-    _label.cache_clear()
+    _rendered.clear()
     with ThreadPoolExecutor(8) as executor:
         together = list(executor.map(lambda job: draw(image, job), jobs))
     for one, other in zip(alone, together, strict=True):

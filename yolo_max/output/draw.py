@@ -7,10 +7,10 @@ built-in font (which has the letters of most languages), and kept.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +20,8 @@ from yolo_max.detections import Detections
 from yolo_max.output.palette import Color, class_color, text_color
 
 WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
+MOST_LABELS_KEPT = 2048
+T = TypeVar("T")
 
 Rectangle = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom excluded."""
@@ -161,20 +163,25 @@ def _fits(label: NDArray[np.uint8], height: int, width: int) -> bool:
 
 def _labels(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> list[NDArray[np.uint8]]:
     """Labels ready to be blitted, each uint8 [h, w, 3] BGR."""
+    keys = [(" ".join(text.split()), font_size, color) for text, color in zip(texts, colors, strict=True)]
+    known = {key: _rendered.get(key) for key in keys}
+    missing = [key for key, label in known.items() if label is None]
+    # All of an image at once, and only what is new: the thread may have to wait for a CPU.
+    fresh = _on_renderer(lambda: {key: _label(*key) for key in missing}) if missing else {}
+    if len(_rendered) + len(fresh) > MOST_LABELS_KEPT:
+        _rendered.clear()
+    _rendered.update(fresh)
+    return [fresh[key] if (label := known[key]) is None else label for key in keys]
 
-    def render() -> list[NDArray[np.uint8]]:
-        return [
-            _label(" ".join(text.split()), font_size, color)
-            for text, color in zip(texts, colors, strict=True)
-        ]
 
-    if not texts:
-        return []
+_rendered: dict[tuple[str, int, Color], NDArray[np.uint8]] = {}
+
+
+def _on_renderer(function: Callable[[], T]) -> T:
     try:
-        # All of an image at once: the thread has to wait for a CPU each time.
-        future = _renderer.submit(render)
+        future = _renderer.submit(function)
     except RuntimeError:  # the interpreter is shutting down
-        return render()
+        return function()
     return future.result()
 
 
@@ -192,7 +199,6 @@ _renderer = _new_renderer()
 os.register_at_fork(after_in_child=_after_fork)
 
 
-@lru_cache(maxsize=2048)
 def _label(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
     height = round(font_size * 1.3)
     margin = round(font_size * 0.3)
