@@ -52,21 +52,25 @@ SHAPES = [
 ]
 
 
+def representable(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest values that bfloat16 can hold, which packing leaves alone."""
+    return as_float(packing.to_bf16(values))
+
+
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize(("k", "c1", "c2"), SHAPES)
 def test_direct_rows_are_kernel_row_block_kernel_column_channel(
     k: int, c1: int, c2: int, precision: Precision
 ) -> None:
-    f = filters(k, c1, c2)
     paired = precision is Precision.BF16
+    f = representable(filters(k, c1, c2)) if paired else filters(k, c1, c2)
     blocks = packing.filled(c1) // 16
     got = unpacked(packing.pack_direct(f, precision), 1, k * k * blocks * 16, c2, paired)[0]
-    expected = as_float(packing.to_bf16(f)) if paired else f
     for row, (ky, block, kx, lane) in enumerate(
         itertools.product(range(k), range(blocks), range(k), range(16))
     ):
         channel = block * 16 + lane
-        weights = expected[ky, kx, channel] if channel < c1 else np.zeros(c2)
+        weights = f[ky, kx, channel] if channel < c1 else np.zeros(c2)
         np.testing.assert_array_equal(got[row, :c2], weights)
     assert not got[:, c2:].any()
 
@@ -74,12 +78,11 @@ def test_direct_rows_are_kernel_row_block_kernel_column_channel(
 @pytest.mark.parametrize("c2", [16, 48, 20])
 @pytest.mark.parametrize("precision", Precision)
 def test_stem_rows_are_the_numbers_under_a_kernel_row(c2: int, precision: Precision) -> None:
-    f = filters(3, 3, c2)
     paired = precision is Precision.BF16
+    f = representable(filters(3, 3, c2)) if paired else filters(3, 3, c2)
     run = 10 if paired else 9
     got = unpacked(packing.pack_stem(f, precision), 1, 3 * run, c2, paired)[0].reshape(3, run, -1)
-    expected = as_float(packing.to_bf16(f)) if paired else f
-    np.testing.assert_array_equal(got[:, :9, :c2], expected.reshape(3, 9, c2))
+    np.testing.assert_array_equal(got[:, :9, :c2], f.reshape(3, 9, c2))
     assert not got[:, 9:].any()
     assert not got[:, :, c2:].any()
 
@@ -200,3 +203,26 @@ def test_bfloat16_is_pytorchs() -> None:
     values = (rng.standard_normal(100_000) * 10.0 ** rng.integers(-30, 30, 100_000)).astype(np.float32)
     expected = torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
     np.testing.assert_array_equal(packing.to_bf16(values), expected)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 27, 2304])
+def test_rounded_filters_keep_their_sums(inputs: int) -> None:
+    rng = np.random.default_rng(inputs)
+    rows = (rng.standard_normal((inputs, 40)) * rng.exponential(size=(inputs, 1)) + 0.01).astype(np.float32)
+    rows[rng.random(rows.shape) < 0.1] = 0
+    got = as_float(packing.round_filters(rows))
+    nearest = as_float(packing.to_bf16(rows))
+    assert not got[rows == 0].any()
+    largest, smallest = np.abs(rows).max(0), np.where(rows == 0, np.inf, np.abs(rows)).min(0)
+    # A weight takes what a larger one has lost, half a unit of eight bits, and is rounded itself.
+    assert (np.abs(got - rows) <= largest * 2.0**-7).all()
+    off = np.abs(got.astype(np.float64).sum(0) - rows.astype(np.float64).sum(0))
+    kept = np.isfinite(smallest)
+    assert (off[kept] <= smallest[kept] * 2.0**-7 + largest[kept] * (2.0**-15 + inputs * 2.0**-24)).all()
+    if inputs > 20:
+        assert off.mean() < 0.2 * np.abs((nearest - rows).astype(np.float64).sum(0)).mean()
+
+
+def test_what_bfloat16_can_hold_stays_as_it_is() -> None:
+    rows = as_float(packing.to_bf16(np.random.default_rng(0).standard_normal((50, 20)).astype(np.float32)))
+    np.testing.assert_array_equal(as_float(packing.round_filters(rows)), rows)
