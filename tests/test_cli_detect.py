@@ -97,8 +97,8 @@ def test_what_failed_is_not_part_of_the_rate(photos: Path, capsys: pytest.Captur
     assert "0 objects in 0 images · 1 could not be read\n" in capsys.readouterr().out
     assert run(["detect", "photos/sub", "--json"]) == ExitCode.SOME_IMAGES_FAILED
     summary = read_json(capsys)
-    # Of one image; to the millisecond that seconds are rounded to, since it takes but a few.
-    assert 1 / summary["images_per_second"] == pytest.approx(summary["seconds"], abs=0.001)
+    # One image; about so, since it takes but a few of the milliseconds that seconds are rounded to.
+    assert 0.5 < summary["images_per_second"] * summary["seconds"] < 1.5
     assert run(["detect", "photos/sub", "--json", "--resume"]) == ExitCode.SOME_IMAGES_FAILED
     assert read_json(capsys)["images_per_second"] == 0
 

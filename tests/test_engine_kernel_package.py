@@ -47,7 +47,9 @@ def test_a_process_that_leaves_early_leaves_no_compiler_behind(tmp_path: Path) -
     assert not list((tmp_path / "cache" / "graphs").iterdir())
 
 
-def test_a_killed_process_takes_the_compiler_along(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
+@pytest.mark.parametrize("delay", [0, 0.5])  # before it can have asked to die with its parent, and at work
+def test_a_killed_process_takes_the_compiler_along(tmp_path: Path, delay: float) -> None:
     script = """
 import os, signal
 print(precompile()._process.pid, flush=True)
@@ -61,11 +63,11 @@ signal.pause()
     )
     assert process.stdout is not None
     compiler = int(process.stdout.readline())
-    time.sleep(0.5)  # until it has asked to die with its parent; it works for seconds
+    time.sleep(delay)
     process.kill()
     process.wait()
     process.stdout.close()
-    for _ in range(100):
+    for _ in range(400):
         if not Path(f"/proc/{compiler}").exists() or "zombie" in Path(f"/proc/{compiler}/status").read_text():
             return
         time.sleep(0.05)

@@ -21,10 +21,13 @@ from yolo_max.errors import OutputError
 SOURCES = Path(__file__).resolve().parent.parent / "kernels"
 
 _RUN_MOJO = """
-import ctypes, signal, sys
+import ctypes, os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
+parent = int(sys.argv.pop(1))
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != parent:  # it ended before that was said
+    sys.exit(1)
 from mojo._entrypoints import exec_mojo
 sys.argv[0] = "mojo"
 exec_mojo()
@@ -55,7 +58,7 @@ class Precompilation:
             # The file's name becomes the module's.
             self._package = folder / "yolo_max_kernels.mojoc"
             # -P: nothing is imported from the working directory.
-            mojo = [sys.executable, "-P", "-c", _RUN_MOJO]
+            mojo = [sys.executable, "-P", "-c", _RUN_MOJO, str(os.getpid())]
             self._process = subprocess.Popen(
                 [*mojo, "precompile", str(SOURCES), "-o", str(self._package)],
                 stdin=subprocess.DEVNULL,
@@ -88,7 +91,15 @@ def precompile() -> Precompilation:
 
 _beginning = Lock()
 _begun = cache(Precompilation)
-os.register_at_fork(after_in_child=_begun.cache_clear)  # the compiler is the parent's child
+
+
+def _after_fork() -> None:
+    global _beginning
+    _beginning = Lock()  # another thread may have held it
+    _begun.cache_clear()  # the compiler is the parent's child
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def precompile_on_first_start() -> None:
