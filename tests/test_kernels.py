@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -23,7 +22,8 @@ from yolo_max.precision import Precision
 torch = pytest.importorskip("torch")
 
 F32, BF16 = Precision
-TARGETS = {"native": None, "avx2": "haswell"}
+TARGETS = {"native": None, "avx512": "skylake-avx512", "avx2": "haswell"}
+NEEDED = {"native": set(), "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
 
 UNIT = 2.0**-24
 """Half of the distance between neighbouring float32 around 1."""
@@ -31,10 +31,10 @@ UNIT = 2.0**-24
 
 @pytest.fixture(scope="session", params=TARGETS)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
-    """The kernels built for this processor, and for one that has nothing beyond AVX2."""
+    """The kernels built for this processor, for Intel's first with AVX-512, and for one with AVX2 at most."""
     target = TARGETS[request.param]
-    if target is not None and (platform.machine() != "x86_64" or "avx2" not in cpu.features()):
-        pytest.skip("a build for AVX2 runs on x86-64 processors only")
+    if not NEEDED[request.param] <= cpu.features():
+        pytest.skip(f"a build for {target} does not run on {cpu.model_name()}")
     assert request.config.cache is not None
     return Kernels(build(request.config.cache.mkdir("kernels"), target))
 
@@ -283,6 +283,41 @@ def test_views_are_read_as_if_they_were_one_tensor(
 
 
 @pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("act", [True, False])
+@pytest.mark.parametrize(
+    ("doubled", "fine", "c2"),
+    [
+        ([32], [16], 40),  # as YOLOv8's neck has it, with a panel that is not full
+        ([16, 48], [8, 24, 1], 100),  # several slices of either kind; the last not of whole blocks
+        ([8, 24], [16], 64),  # slices that are whole blocks only together
+        ([32], [], 24),  # nothing else
+        ([24], [40], 32),  # no whole blocks, which go the long way
+    ],
+)
+def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
+    kernels: Kernels, doubled: list[int], fine: list[int], c2: int, act: bool, precision: Precision
+) -> None:
+    rng = np.random.default_rng(11)
+    batch, height, width = 3, 14, 18
+    size, half = (batch, height, width), (batch, height // 2, width // 2)
+    maps = [
+        Map(stored(rng.standard_normal((*shape, channels)).astype(np.float32), precision), doubled=twice)
+        for group, shape, twice in ((doubled, half, True), (fine, size, False))
+        for channels in group
+    ]
+    filters = rng.standard_normal((1, 1, sum(doubled) + sum(fine), c2)).astype(np.float32)
+    weight = packing.pack_filters(filters, Algorithm.DIRECT, precision)
+    bias = packing.pack_bias(rng.standard_normal(c2).astype(np.float32))
+    residual = Map(stored(rng.standard_normal((*size, c2)).astype(np.float32), precision))
+    whole = Map(np.concatenate([m.values() for m in maps], axis=3))
+    results = []
+    for view in (maps, [whole]):
+        results.append(poisoned((*size, c2), precision))
+        kernels.convolve("direct", view, weight, bias, results[-1], k=1, s=1, act=act, residual=residual)
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize("precision", Precision)
 def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, precision: Precision) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (2, 33, 40, 3), np.uint8)
@@ -526,6 +561,26 @@ def test_nothing_is_touched_outside_of_the_tensors(
             residual=residual,
         )
         assert survives(partial(run_and_check, convolve, result, memory)), f"{algorithm} strays"
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("at_end", [True, False], ids=["up to the end", "from the beginning"])
+@pytest.mark.parametrize(("doubled", "fine"), [(16, 7), (32, 0)])
+def test_doubled_channels_are_not_read_beyond_either(
+    kernels: Kernels, doubled: int, fine: int, at_end: bool, precision: Precision
+) -> None:
+    memory = Guarded(at_end=at_end)
+    shapes = [(1, 3, 2, doubled), (1, 6, 4, fine)] if fine else [(1, 3, 2, doubled)]
+    maps = [
+        Map(memory.copy(stored(np.ones(shape, np.float32), precision)), doubled=not i)
+        for i, shape in enumerate(shapes)
+    ]
+    filters = np.ones((1, 1, doubled + fine, 40), np.float32)
+    weight = memory.copy(packing.pack_filters(filters, Algorithm.DIRECT, precision))
+    bias = memory.copy(packing.pack_bias(np.ones(40, np.float32)))
+    result = memory.copy(poisoned((1, 6, 4, 40), precision))
+    convolve = partial(single(kernels).convolve, "direct", maps, weight, bias, result, k=1, s=1, act=False)
+    assert survives(partial(run_and_check, convolve, result, memory))
 
 
 def run_and_check(convolve: Callable[[], None], result: NDArray[Any], memory: Guarded) -> None:

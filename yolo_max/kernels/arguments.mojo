@@ -5,8 +5,9 @@ A kernel gets tensors and one list of numbers, the *geometry*, that says how the
     kernel, stride, activate, residual, marks, then for each tensor it reads: first channel, channels, doubled
 
 If `marks` is not 0 the last tensor is not part of the view but marks the outputs that will be read (grid.mojo);
-`marks` is one more than the rings. Kernels that do not work in squares compute everything all the same. If `residual` is not 0 the last tensor, or the one before the marks, is added
-behind the activation. (What comes before that, the kernel's place in the table, only `yolo_run` sees.)
+`marks` is one more than the rings. Kernels that do not work in squares compute everything all the same. If
+`residual` is not 0 the last tensor, or the one before the marks, is added behind the activation. (What comes before
+that, the kernel's place in the table, only `yolo_run` sees.)
 """
 
 from .direct import Window

@@ -13,12 +13,13 @@ neighbouring pixels of a plane and one tile serves every stride: tap `kx` is pha
 twice.
 
 A 1x1 convolution needs neither ring nor rows: the pixels of the batch are one long row, gathered a tile at a
-time.
+time. What it sums up over doubled channels is the same for four pixels, so that is done once, before doubling, and
+the sums of the four pixels go on from there: three quarters of these products are saved, and not a bit changes.
 """
 
 from std.math import ceildiv
 
-from .lanes import BLOCK, Ptr, Scratch, TILE_PIXELS, words
+from .lanes import BLOCK, F32, Ptr, Scratch, TILE_PIXELS, words
 from .tasks import Crew, deal_out
 from .tile import Filters, Output, Taps, tile_panels
 from .view import View, gather_pixels, gather_row
@@ -96,6 +97,10 @@ def convolve[
     """
     if window.kernel == 1 and window.stride == 1:
 
+        if view.doubled_blocks() > 0:
+            pointwise_of_doubled(view, filters, output, crew)
+            return
+
         def some_pixels(first: Int, last: Int) {imm}:
             pointwise(view, first, last - first, filters, output, first)
 
@@ -108,11 +113,43 @@ def convolve[
         deal_out(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, crew)
 
 
+def pointwise_of_doubled[T: DType](view: View[T], filters: Filters, output: Output[T], crew: Crew):
+    """A 1x1 convolution of a view whose first channels are doubled."""
+    var doubled = view.doubled_blocks() * BLOCK
+    var coarse = view.before_doubling(doubled)
+    var fine = view.behind(doubled)
+    var stride = ceildiv(filters.channels, BLOCK) * BLOCK
+    var begun = Scratch[F32](coarse.pixels() * stride)
+    var data = begun.data.unsafe_bitcast[Scalar[T]]()
+    var sums = Output[T](data, stride, data, 0, False, False, True)
+    var first_rows = filters
+    first_rows.behind = words[T](fine.blocks() * BLOCK)
+
+    def some_of_coarse(first: Int, last: Int) {imm}:
+        pointwise(coarse, first, last - first, first_rows, sums, first)
+
+    deal_out(some_of_coarse, coarse.pixels(), POINTWISE_PIXELS, crew)
+    var other_rows = filters
+    other_rows.before = words[T](doubled)
+    other_rows.begin = begun.data
+
+    def some_pixels(first: Int, last: Int) {imm}:
+        pointwise[begun=True](fine, first, last - first, other_rows, output, first)
+
+    deal_out(some_pixels, fine.pixels(), POINTWISE_PIXELS, crew)
+    _ = begun^
+
+
 @no_inline
 def pointwise[
-    T: DType
+    T: DType, //, begun: Bool = False
 ](view: View[T], first: Int, count: Int, filters: Filters, output: Output[T], target: Int):
-    """A 1x1 convolution of `count` pixels of the batch, to the pixels from `target` on of the output."""
+    """A 1x1 convolution of `count` pixels of the batch, to the pixels from `target` on of the output.
+
+    Parameters:
+        T: Type of the activations.
+        begun: Whether the filters come with sums for every pixel of a map of half the view's height and width.
+    """
     comptime STEP = words[T](BLOCK)
     var blocks = view.blocks()
     var apart = TILE_PIXELS * BLOCK
@@ -126,6 +163,13 @@ def pointwise[
         var p = count * t // tiles
         var m = count * (t + 1) // tiles - p
         gather_pixels(view, first + p, m, planes.data, apart)
+        comptime if begun:
+            var stride = ceildiv(filters.channels, BLOCK) * BLOCK
+            for i in range(m):
+                var row, x = divmod(first + p + i, view.width)
+                var image, y = divmod(row, view.height)
+                var pixel = (image * (view.height // 2) + y // 2) * (view.width // 2) + x // 2
+                taps.sums.data[unsafe_offset=i] = Int32(pixel * stride)
         tile_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
 
 

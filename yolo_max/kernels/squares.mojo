@@ -122,7 +122,7 @@ def strips[
                 for lane in range(0, min(width, left), LANES):
                     inverse_square[Algorithm](
                         grid, squares[i], products.data.unsafe_offset(i * width + lane), products_apart,
-                        filters.bias.unsafe_offset(channel + lane), output, channel + lane,
+                        filters.begin.unsafe_offset(channel + lane), output, channel + lane,
                         min(LANES, left - lane),
                     )
 

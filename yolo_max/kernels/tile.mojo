@@ -13,9 +13,9 @@ The words that a pixel is multiplied with need not lie together: `Taps` lists wh
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
 in each plane. The transforming convolutions (squares.mojo) use `accumulate`, the inner loop, alone.
 
-The sums begin with the bias and stay in registers until all words are done. Then they are left on the stack,
-which the first cache holds, and `finish`, which is compiled once for all sizes of tile, applies SiLU, adds the
-residual and stores.
+The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
+words are done. Then they are left on the stack, which the first cache holds, and `finish`, which is compiled once for
+all sizes of tile, applies SiLU, adds the residual and stores.
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -57,33 +57,48 @@ def tile_size(pixels: Int) -> Int:
 
 
 struct Taps(Movable):
-    """The runs of words that make up the input of one output pixel."""
+    """The runs of words that make up the input of one output pixel, and where its sums begin."""
 
     var offsets: Scratch[DType.int32]
     """Where each run begins, in words from the pixel's own address."""
     var count: Int
     var run: Int
     """Words in a run."""
+    var sums: Scratch[DType.int32]
+    """For each pixel of a tile, where its sums begin, in words from `Filters.begin`: all at the biases."""
 
     def __init__(out self, count: Int, run: Int):
         self.offsets = Scratch[DType.int32](count)
         self.count = count
         self.run = run
+        self.sums = Scratch[DType.int32](TILE_PIXELS)
+        self.sums.clear()
 
     def begin(mut self, tap: Int, offset: Int):
         """Sets where a run begins."""
         self.offsets.data[unsafe_offset=tap] = Int32(offset)
 
 
-@fieldwise_init
 struct Filters(Copyable, ImplicitlyCopyable, Movable):
-    """Packed weights: panel after panel, `depth` words of input deep, then the biases."""
+    """Packed weights, panel after panel, and what sums begin with."""
 
     var panels: Words
-    var bias: Words
-    """One for each output channel, filled up with zeros to whole blocks."""
+    var begin: Words
+    """The biases, filled up with zeros to whole blocks; or sums that have been begun (direct.mojo)."""
     var channels: Int
     """Output channels, before filling up."""
+    var before: Int
+    """Rows of each panel that belong to words before those at hand."""
+    var behind: Int
+    """Likewise, behind them."""
+
+    def __init__(out self, panels: Words, bias: Words, channels: Int):
+        """Filters for all of their words."""
+        self.panels = panels
+        self.begin = bias
+        self.channels = channels
+        self.before = 0
+        self.behind = 0
 
 
 @fieldwise_init
@@ -179,7 +194,7 @@ def accumulate[
 def tile[
     T: DType, N: Int, STEP: Int
 ](
-    m: Int, pixels: Words, taps: Taps, panel: Words, bias: Words, output: Output[T], pixel: Int, channel: Int,
+    m: Int, pixels: Words, taps: Taps, panel: Words, begin: Words, output: Output[T], pixel: Int, channel: Int,
     channels: Int,
 ):
     """M pixels, at most TILE_PIXELS, by one panel of N blocks.
@@ -194,7 +209,7 @@ def tile[
         pixels: The first pixel.
         taps: Its words.
         panel: The panel.
-        bias: Of its channels.
+        begin: What the sums of its channels begin with.
         output: Where the sums go.
         pixel: The first pixel's index there.
         channel: The panel's first channel there.
@@ -210,10 +225,10 @@ def tile[
         comptime BLOCKS = N if AVX512 else 1
         for j in range(0, N, BLOCKS):
             var sums = Array[V, M * BLOCKS](fill=V(0))
-            comptime for b in range(BLOCKS):
-                var value = bias.unsafe_load[width=BLOCK]((j + b) * BLOCK)
-                comptime for i in range(M):
-                    sums[i * BLOCKS + b] = value
+            comptime for i in range(M):
+                var start = begin.unsafe_offset(Int(taps.sums.data[unsafe_offset=i]) + j * BLOCK)
+                comptime for b in range(BLOCKS):
+                    sums[i * BLOCKS + b] = start.unsafe_load[width=BLOCK](b * BLOCK)
             var w = panel.unsafe_offset(j * BLOCK)
             for t in range(taps.count):
                 var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
@@ -250,12 +265,14 @@ def tile_panels[
     T: DType, STEP: Int
 ](m: Int, pixels: Words, taps: Taps, filters: Filters, output: Output[T], pixel: Int):
     """All output channels of a tile of m pixels, panel after panel."""
-    var depth = taps.count * taps.run
+    var depth = filters.before + taps.count * taps.run + filters.behind
     for channel in range(0, filters.channels, PANEL):
         var panel = filters.panels.unsafe_offset(channel * depth)
-        var bias = filters.bias.unsafe_offset(channel)
+        var begin = filters.begin.unsafe_offset(channel)
         var left = filters.channels - channel
         if left > BLOCK:
-            tile[T, 2, STEP](m, pixels, taps, panel, bias, output, pixel, channel, left)
+            var rows = panel.unsafe_offset(filters.before * PANEL)
+            tile[T, 2, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
         else:
-            tile[T, 1, STEP](m, pixels, taps, panel, bias, output, pixel, channel, left)
+            var rows = panel.unsafe_offset(filters.before * BLOCK)
+            tile[T, 1, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)

@@ -67,6 +67,35 @@ struct View[T: DType](Movable):
         """Pixels of the whole batch."""
         return self.batch * self.height * self.width
 
+    def doubled_blocks(self) -> Int:
+        """Blocks of channels at the beginning that are doubled, if these are whole slices; or else 0."""
+        var channels = 0
+        for i in range(len(self.slices)):
+            if not self.slices[i].doubled:
+                break
+            channels += self.slices[i].channels
+        return channels // BLOCK if channels % BLOCK == 0 else 0
+
+    def before_doubling(self, channels: Int) -> Self:
+        """The first channels, which are doubled, as they are before that."""
+        var view = Self(self.batch, self.height // 2, self.width // 2)
+        for i in range(len(self.slices)):
+            if view.channels < channels:
+                var slice = self.slices[i]
+                slice.doubled = False
+                view.append(slice)
+        return view^
+
+    def behind(self, channels: Int) -> Self:
+        """The channels behind the first ones."""
+        var view = Self(self.batch, self.height, self.width)
+        var position = 0
+        for i in range(len(self.slices)):
+            if position >= channels:
+                view.append(self.slices[i])
+            position += self.slices[i].channels
+        return view^
+
     def is_plain(self) -> Bool:
         """Whether it is one slice as it stands, of whole blocks: then it can be read in place."""
         return len(self.slices) == 1 and not self.slices[0].doubled and self.channels % BLOCK == 0
