@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.engine.contract import CellLogits
 from yolo_max.postprocess.decode import anchor_points
 from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
@@ -85,19 +86,21 @@ class SharedEngine(FakeEngine):
         self.least: set[float] = set()
         self.lock = threading.Lock()
 
-    def __call__(
-        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -np.inf
-    ) -> NDArray[np.float32]:
+    def candidates(
+        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
+    ) -> list[CellLogits]:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
             self.least.add(least_logit)
         try:
             assert shared or self.running == 1  # who runs alone takes all threads
-            return super().__call__(batch)
+            heads = self(batch)
         finally:
             with self.lock:
                 self.running -= 1
+        found = [np.flatnonzero((head[:, 64:] > least_logit).any(axis=1)) for head in heads]
+        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:

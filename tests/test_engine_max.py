@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from max import driver
+from max.dtype import DType
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
@@ -89,6 +91,15 @@ def test_a_static_graph_cuts_and_fills_batches(batch: int) -> None:
     pixels = images(batch, 32, 32)
     expected = pixels.reshape(batch, 1, -1).sum(2, keepdims=True, dtype=np.float32)
     np.testing.assert_array_equal(Static()(pixels), expected)
+    for found, of_image in zip(Static().candidates(pixels, 0.0), expected, strict=True):
+        np.testing.assert_array_equal(found.cells, [0])  # every cell, since all are computed
+        np.testing.assert_array_equal(found.logits, of_image)
+
+
+def test_outputs_in_bfloat16_come_as_their_bits() -> None:
+    bits = np.array([[0, 0x3F80, 0xFF80]], np.uint16)
+    output = driver.Buffer.from_numpy(bits).view(DType.bfloat16)
+    np.testing.assert_array_equal(max_engine._array(output), bits)
 
 
 def test_a_static_graph_takes_one_size() -> None:
@@ -128,9 +139,13 @@ def test_calls_at_the_same_time_do_not_disturb_each_other(fused: MaxEngine) -> N
     expected = [fused(pixels) for pixels in batches]
     with ThreadPoolExecutor(6) as callers:
         # Some of them share the threads, some take all of them.
-        calls = [callers.submit(fused, pixels, shared=i % 3 > 0) for i, pixels in enumerate(batches * 20)]
+        calls = [
+            callers.submit(fused.candidates, pixels, -np.inf, shared=i % 3 > 0)
+            for i, pixels in enumerate(batches * 20)
+        ]
         for i, call in enumerate(calls):
-            np.testing.assert_array_equal(call.result(timeout=60), expected[i % len(batches)])
+            logits = [found.logits for found in call.result(timeout=60)]
+            np.testing.assert_array_equal(logits, expected[i % len(batches)])
 
 
 @pytest.mark.parametrize(
@@ -152,8 +167,8 @@ def test_how_many_threads_a_call_takes(
 
     for name, value in {"threads": 6, "_share": 3, "_model": Recorder()}.items():
         monkeypatch.setattr(fused, name, value)
-    fused(images(1, 32, 32), shared=shared)
-    assert [each.tolist() for each in given[1:]] == [[expected], [-np.inf]]
+    fused._execute(images(1, 32, 32), shared, 0.5)
+    assert [each.tolist() for each in given[1:]] == [[expected], [0.5]]
 
 
 @pytest.mark.parametrize("share", [0, 0.003, 0.03, 0.3, 0.97, 1])  # of cells that are candidates, about
@@ -173,13 +188,10 @@ def test_what_candidates_get_does_not_depend_on_others(
     sides = 4 * weights.meta.reg_max
     best = head[..., sides:].max(axis=2)
     least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.quantile(best, 1 - share))
-    candidates = best > least
     fused(255 - pixels)  # so that memory holds other numbers
-    got = fused(pixels, least_logit=least)
-    np.testing.assert_array_equal(got[candidates], head[candidates])
-    others = got[~candidates]
-    assert (others[:, :sides] == 0).all()
-    assert np.isneginf(others[:, sides:]).all()
+    for found, of_image, exact in zip(fused.candidates(pixels, least), best > least, head, strict=True):
+        np.testing.assert_array_equal(found.cells, np.flatnonzero(of_image))
+        np.testing.assert_array_equal(found.logits, exact[of_image])
 
 
 @pytest.mark.parametrize("conf", [0.001, 0.25, 0.9])

@@ -177,11 +177,11 @@ class Vandal(SharedEngine):
         self.damage = damage
         self.first = threading.Lock()
 
-    def __call__(self, batch: Any, shared: bool = False, least_logit: float = -np.inf) -> Any:
+    def __call__(self, batch: Any) -> Any:
         with self.first:
             if not self.batches:
                 self.damage()
-        return super().__call__(batch, shared, least_logit)
+        return super().__call__(batch)
 
 
 def test_files_that_vanish_or_change_meanwhile(photos: Path, tmp_path: Path) -> None:

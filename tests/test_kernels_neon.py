@@ -18,7 +18,7 @@ from test_kernels import (
     test_squares_without_a_mark_are_left_alone,
     test_sums_over_doubled_channels_are_not_changed_by_a_bit,
     test_tensors_that_do_not_fit_are_refused,
-    test_the_head_writes_every_logit_in_its_place,
+    test_the_head_writes_marked_cells_and_no_others,
     test_the_stem_divides_bytes_as_pytorch_does,
     test_views_are_read_as_if_they_were_one_tensor,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "test_squares_without_a_mark_are_left_alone",
     "test_sums_over_doubled_channels_are_not_changed_by_a_bit",
     "test_tensors_that_do_not_fit_are_refused",
-    "test_the_head_writes_every_logit_in_its_place",
+    "test_the_head_writes_marked_cells_and_no_others",
     "test_the_stem_divides_bytes_as_pytorch_does",
     "test_views_are_read_as_if_they_were_one_tensor",
 ]

@@ -17,6 +17,7 @@ from ultralytics.utils.ops import scale_boxes
 from ultralytics.utils.tal import dist2bbox, make_anchors
 
 from yolo_max.detections import Detections
+from yolo_max.engine.contract import CellLogits
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.images.letterbox import Letterbox, letterbox
 from yolo_max.postprocess.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
@@ -88,6 +89,26 @@ def assert_same(detections: Detections, expected: np.ndarray) -> None:
 def test_it_finds_what_ultralytics_finds(ours: dict[str, Any], theirs: dict[str, Any], seed: int) -> None:
     head = random_head(seed)
     assert_same(Postprocess(NAMES, **ours)(head, IMAGE), by_pytorch(head, IMAGE, **theirs))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"multi_label": True}, {"classes": [1, 4]}, {"max_nms": 40}, {"conf": 0.9}]
+)
+@pytest.mark.parametrize("more", [0, 200])  # rows that nobody would miss
+def test_some_rows_of_the_head_give_what_the_whole_head_gives(more: int, options: dict[str, Any]) -> None:
+    head = random_head(3)
+    postprocess = Postprocess(NAMES, **options)
+    wanted, _ = np.nonzero(head[:, 64:] > postprocess.least_logit)
+    cells = np.union1d(wanted, np.random.default_rng(0).integers(0, len(head), more))
+    found = postprocess(CellLogits(cells, head[cells]), IMAGE)
+    assert found == postprocess(head, IMAGE)
+    with pytest.raises(ValueError, match="The head must be float32"):
+        postprocess(CellLogits(cells[:-1], head[cells]), IMAGE)
+
+
+def test_no_rows_give_nothing() -> None:
+    none = CellLogits(np.empty(0, np.intp), np.empty((0, 64 + len(NAMES)), np.float32))
+    assert len(Postprocess(NAMES)(none, IMAGE)) == 0
 
 
 @pytest.mark.parametrize("classes", [1, 2, 80])

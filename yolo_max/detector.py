@@ -21,7 +21,7 @@ from yolo_max.engine.kernel_package import precompile_on_first_start
 from yolo_max.errors import UsageError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
-from yolo_max.job import Job, infer
+from yolo_max.job import Job, Network, infer
 from yolo_max.options import parse_classes, parse_imgsz
 from yolo_max.pipeline import in_batches, ordered_map
 from yolo_max.postprocess.postprocess import Postprocess
@@ -77,7 +77,7 @@ class Detector:
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
             engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`
-                (with an attribute ``callers``: of `DetectionEngine` there).
+                (with a method ``candidates``: of `DetectionEngine` there).
             imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
                 Rounded up to a multiple of the largest stride, with a warning.
             conf: Boxes of a confidence above this are kept; in [0, 1].
@@ -171,16 +171,16 @@ class Detector:
         assert job.result.detections is not None
         return job.result.detections
 
-    def network(self, *, shared: bool = False) -> Engine:
+    def network(self, *, shared: bool = False) -> Network:
         """The engine, told that it is needed for detections, if it wants to know.
 
         Args:
             shared: Whether others call it at the same time.
         """
-        if not hasattr(self.engine, "callers"):
+        if not hasattr(self.engine, "candidates"):
             return self.engine
         engine = cast("DetectionEngine", self.engine)
-        return partial(engine, shared=shared, least_logit=float(self.postprocess.least_logit))
+        return partial(engine.candidates, least_logit=float(self.postprocess.least_logit), shared=shared)
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""

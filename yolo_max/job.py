@@ -12,11 +12,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.engine.contract import CellLogits
 from yolo_max.errors import ImageError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result, timed
+
+Network = Callable[[NDArray[np.uint8]], Sequence[CellLogits] | NDArray[np.float32]]
 
 
 @dataclass
@@ -27,13 +30,13 @@ class Job:
         result: Is told what each step took, and what came out of it.
         canvas: uint8 [H, W, 3] RGB, letterboxed; None if the image cannot be read, or once it was inferred.
         letterbox: Where the image lies in the canvas.
-        head: The raw head, float32 [A, 4 * reg_max + nc], until it is postprocessed.
+        head: The raw head, float32 [A, 4 * reg_max + nc], or what matters of it, until it is postprocessed.
     """
 
     result: Result
     canvas: NDArray[np.uint8] | None = None
     letterbox: Letterbox | None = None
-    head: NDArray[np.float32] | None = None
+    head: NDArray[np.float32] | CellLogits | None = None
 
     @classmethod
     def prepare(
@@ -74,11 +77,11 @@ class Job:
         self.head = None
 
 
-def infer(jobs: Sequence[Job], network: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> None:
+def infer(jobs: Sequence[Job], network: Network) -> None:
     """Runs the network once on all jobs that have a canvas; their canvases are of one shape.
 
     Args:
-        jobs: Each gets its raw head, and lets its canvas go.
+        jobs: Each gets its head, and lets its canvas go.
         network: An engine, or one that has been told what the call is for.
     """
     jobs = [job for job in jobs if job.canvas is not None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,16 @@ class Engine(Protocol):
         ...
 
 
-class DetectionEngine(Protocol):
+class CellLogits(NamedTuple):
+    """The rows of one image's raw head that can be of interest."""
+
+    cells: NDArray[np.intp]
+    """``[N]``, which of the A cells they are, ascending."""
+    logits: NDArray[np.float32]
+    """``[N, 4 * reg_max + nc]``."""
+
+
+class DetectionEngine(Engine, Protocol):
     """An engine that has less to do if it is told what a call is for, as `MaxEngine`.
 
     Attributes:
@@ -34,16 +42,19 @@ class DetectionEngine(Protocol):
 
     callers: int
 
-    def __call__(
-        self, batch: NDArray[np.uint8], *, shared: bool = False, least_logit: float = -math.inf
-    ) -> NDArray[np.float32]:
-        """As `Engine`.
+    def candidates(
+        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
+    ) -> list[CellLogits]:
+        """The cells that can be detections.
 
         Args:
             batch: As for `Engine`.
-            shared: Whether others call it beside this call.
-            least_logit: Only cells with a class logit above this are of interest. Other cells may have box
-                logits of 0 and class logits of minus infinity; with minus infinity here, none may.
+            least_logit: All cells with a class logit above this are wanted, and those with one that is no
+                number; others may come with them.
+            shared: Whether others call the engine beside this call.
+
+        Returns:
+            One for each image.
         """
         ...
 

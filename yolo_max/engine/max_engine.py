@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from max import driver
+from max.dtype import DType
 from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from yolo_max.algorithm import Algorithm
 from yolo_max.architecture import Architecture
 from yolo_max.engine import runtime
 from yolo_max.engine.compiled import compile_or_load, graph_key
-from yolo_max.engine.contract import require_pixels
+from yolo_max.engine.contract import CellLogits, require_pixels
 from yolo_max.engine.kernel_package import precompile
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.options import parse_device
@@ -118,29 +119,22 @@ class MaxEngine:
             self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
-    def __call__(
-        self, batch: NDArray[np.uint8], *, shared: bool = False, least_logit: float = -math.inf
-    ) -> NDArray[np.float32]:
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Runs the network.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
-            shared: Whether other calls run beside this one, so that it takes its share of the threads only.
-            least_logit: The class logit that a cell must exceed to be of interest. On the fused kernels no
-                boxes are computed for other cells, which is most of the box branch; what the rest gets does
-                not change by a bit.
 
         Returns:
             The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
-            class logits, for the cells of strides 8, 16 and 32, each level row-major. A cell without a class
-            logit above ``least_logit`` has 0 and minus infinity in their place, on the fused kernels.
+            class logits, for the cells of strides 8, 16 and 32, each level row-major.
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
-            return self._execute(batch, shared, least_logit)[-1]
+            return self._execute(batch)[-1]
         size, height, width = self._static
         if batch.shape[1:3] != (height, width):
             raise UsageError(
@@ -153,6 +147,33 @@ class MaxEngine:
             filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
             heads.append(self._execute(filled)[-1][: len(part)])
         return np.concatenate(heads)
+
+    def candidates(
+        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
+    ) -> list[CellLogits]:
+        """Runs the network for the cells that can be detections.
+
+        On the fused kernels no boxes are computed for others, which is most of the box branch. What a
+        candidate gets is what it has in the raw head, bit for bit.
+
+        Args:
+            batch: As for a call of the engine.
+            least_logit: The class logit that a candidate exceeds. One that is no number makes one as well.
+            shared: Whether other calls run beside this one, so that it takes its share of the threads only.
+
+        Returns:
+            One for each image; on stock operations, with all cells.
+
+        Raises:
+            UsageError: As for a call of the engine.
+        """
+        if self._static is not None:
+            return [CellLogits(np.arange(len(head)), head) for head in self(batch)]
+        require_pixels(batch, self._stride)
+        *marks, heads = self._execute(batch, shared, least_logit)
+        marked = np.concatenate([level.reshape(len(batch), -1) for level in marks], axis=1)
+        found = [np.flatnonzero(cells) for cells in marked]
+        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
         # Imported here, since a start from the cache needs none of it.
@@ -175,14 +196,14 @@ class MaxEngine:
     def _execute(
         self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -math.inf
     ) -> list[NDArray[np.float32]]:
-        """All outputs of the graph, the raw head last."""
+        """All outputs of the graph, the raw head last; those in bfloat16 as their bits."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
             threads = self._share if shared else self.threads
             given = (np.array([threads], np.int64), np.array([least_logit], np.float32))
             inputs += [driver.Buffer.from_numpy(each) for each in given]
-        return [output.to_numpy() for output in self._model.execute(*inputs)]
+        return [_array(output) for output in self._model.execute(*inputs)]
 
 
 _MOST_CALLERS = 8
@@ -191,6 +212,12 @@ _COMPILING = {
     "fused": "Compiling for this processor: about a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
 }
+
+
+def _array(output: driver.Buffer) -> NDArray[Any]:
+    narrow = output.dtype == DType.bfloat16  # which NumPy does not have
+    array: NDArray[Any] = (output.view(DType.uint16) if narrow else output).to_numpy()
+    return array
 
 
 def shares(threads: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ The last convolutions each write their columns of the one result:
         cells of stride 16              |           |             |
         cells of stride 32              |           |             |
 
-A cell that is no candidate gets box logits of 0 and class logits of minus infinity.
+The rows of cells that are no candidates are left as they are.
 """
 
 from std.utils.numerics import neg_inf
@@ -94,8 +94,7 @@ def predict_all[T: DType](call: Call) raises:
             var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=2 * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
             var output = Output[T](data, columns, data, 0, False, False, True)
-            var otherwise = Float32(0) if i == 0 else neg_inf[F32]()
-            predict(view, filters, output, marks, otherwise, cells, cell, call.crew)
+            predict(view, filters, output, marks, cells, cell, call.crew)
             var filled = (filters.channels + BLOCK - 1) // BLOCK * BLOCK
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filled)
             bias = bias.unsafe_offset(filled)
@@ -110,13 +109,9 @@ def predict_all[T: DType](call: Call) raises:
 def predict[
     T: DType
 ](
-    view: View[T], filters: Filters, output: Output[T], marks: Ptr[T], otherwise: Float32, cells: Int, cell: Int,
-    crew: Crew,
+    view: View[T], filters: Filters, output: Output[T], marks: Ptr[T], cells: Int, cell: Int, crew: Crew
 ):
-    """One convolution of the head, for the level that begins at `cell` of an image's `cells`.
-
-    Cells that are not marked get the logit `otherwise`.
-    """
+    """One convolution of the head, for the marked cells of the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
 
     def some_pixels(first: Int, last: Int) {imm}:
@@ -131,16 +126,6 @@ def predict[
                 count += 1
             if marks[unsafe_offset=next] != 0:
                 pointwise(view, next, count, filters, output, target)
-            else:
-                fill(output, target, count, filters.channels, otherwise)
             next += count
 
     deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)
-
-
-def fill[T: DType](output: Output[T], target: Int, count: Int, channels: Int, logit: Float32):
-    """Sets all logits of `count` cells."""
-    var logits = output.data.unsafe_bitcast[Float32]()
-    for i in range(count):
-        for c in range(channels):
-            logits[unsafe_offset=(target + i) * output.stride + c] = logit

@@ -56,6 +56,17 @@ class Prediction(NamedTuple):
     conv: Conv2d
 
 
+class Head(NamedTuple):
+    """What the network gives."""
+
+    logits: TensorValue
+    """float32 ``[B, A, 4 * reg_max + nc]``: DFL logits, then class logits. A is the cells of the levels,
+    level after level, each row-major."""
+    marks: tuple[TensorValue, ...]
+    """``[B, H, W, 1]`` for each level, 0 where a cell is no candidate, whose logits may then be anything;
+    none where every cell has its logits."""
+
+
 class Level(NamedTuple):
     """What is predicted at one stride, and where: DFL logits of the four box sides, and class logits."""
 
@@ -95,9 +106,7 @@ class Backend(Protocol):
         """Predicts at every level and joins the results.
 
         Returns:
-            float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each
-            row-major. Cells that are no candidates may have box logits of 0 and class logits of minus
-            infinity.
+            The logits of :class:`Head`.
         """
         ...
 

@@ -126,7 +126,7 @@ def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
 
     Returns:
         float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each row-major.
-        A cell that is no candidate has box logits of 0 and class logits of minus infinity.
+        What a cell that is no candidate has there is what was in memory.
     """
     convs = [cast(FusedConv2d, part.conv) for level in levels for part in (level.box, level.classes)]
     parts = []

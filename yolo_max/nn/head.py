@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from max.graph import TensorValue
 from max.nn.layer import LayerList, Module
 
-from yolo_max.nn.backend import Backend, Candidates, Level, Prediction
+from yolo_max.nn.backend import Backend, Candidates, Head, Level, Prediction
 from yolo_max.nn.blocks import MaxConv
 from yolo_max.nn.feature_map import FeatureMap
 
@@ -50,11 +49,12 @@ class MaxDetect(Module):
         self.cv2 = LayerList([MaxBranch(backend, c, box_hidden, 4 * reg_max) for c in channels])
         self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
 
-    def __call__(self, *maps: FeatureMap) -> TensorValue:
+    def __call__(self, *maps: FeatureMap) -> Head:
         """Maps of strides 8, 16 and 32 ``->`` float32 ``[B, A, 4 * reg_max + nc]``, one row a cell."""
         levels = []
         for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
             prediction = classes(x)
             candidates = self.backend.candidates(prediction)
             levels.append(Level(box(x, candidates), prediction, candidates))
-        return self.backend.raw_head(levels)
+        marks = [level.candidates.marks for level in levels if level.candidates]
+        return Head(self.backend.raw_head(levels), tuple(each.slices[0].tensor for each in marks))

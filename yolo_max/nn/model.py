@@ -12,7 +12,7 @@ from max.nn.sequential import Sequential
 
 from yolo_max.algorithm import Algorithm
 from yolo_max.architecture import Architecture, Layer
-from yolo_max.nn.backend import Backend
+from yolo_max.nn.backend import Backend, Head
 from yolo_max.nn.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
 from yolo_max.nn.feature_map import FeatureMap
 from yolo_max.nn.head import MaxDetect
@@ -50,17 +50,14 @@ class MaxYolo(Module):
         self.backend = backend
         self.model = LayerList([_block(backend, layer) for layer in architecture.layers])
 
-    def __call__(self, pixels: TensorValue) -> TensorValue:
-        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` raw head, float32 ``[B, A, 4 * reg_max + nc]``."""
-        return self.walk(pixels)[-1]
-
-    def walk(self, pixels: TensorValue) -> list[Any]:
-        """What every row of the table gives: a FeatureMap each, and the raw head from the last one."""
+    def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
+        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` what each row of the table gives; the last, the head."""
         image = self.backend.image(pixels)
         outputs: list[Any] = []
         for layer, block in zip(self.architecture.layers, self.model, strict=True):
             outputs.append(block(*(image if source < 0 else outputs[source] for source in layer.from_)))
-        return outputs
+        *maps, head = outputs
+        return maps, head
 
     def algorithms(self) -> dict[str, Algorithm]:
         """What each convolution on the fused kernels runs on, by its name in the checkpoint."""
@@ -96,15 +93,18 @@ def build_graph(
         height: Rows of the letterboxed images, a multiple of the largest stride.
         width: Columns of the letterboxed images, likewise.
         device: Where it runs.
-        every_layer: Whether each row of the table is an output, float32, the raw head being the last: to
-            find the first layer that diverges.
+        every_layer: Whether what each row of the table gives, as float32, stands in place of the marks of
+            candidates: to find the first layer that diverges.
+
+    Returns:
+        The graph; its outputs are the marks of each level, if the backend makes any, then the raw head.
     """
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
     inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
     with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
-        outputs = model.walk(graph.inputs[0].tensor)
-        shown = outputs if every_layer else outputs[-1:]
-        graph.output(*(model.backend.tensor(y) if isinstance(y, FeatureMap) else y for y in shown))
+        maps, head = model(graph.inputs[0].tensor)
+        before = [model.backend.tensor(y) for y in maps] if every_layer else head.marks
+        graph.output(*before, head.logits)
     return graph

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.detections import Detections
+from yolo_max.engine.contract import CellLogits
 from yolo_max.errors import EngineError, UsageError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.postprocess.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
@@ -77,11 +78,12 @@ class Postprocess:
         """Cells without a class logit above this give no detection."""
         return logit_threshold(self.conf)
 
-    def __call__(self, head: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+    def __call__(self, head: NDArray[np.float32] | CellLogits, letterbox: Letterbox) -> Detections:
         """Decodes one image.
 
         Args:
-            head: float32 [A, 4 * reg_max + nc]: DFL logits, then class logits, of every anchor.
+            head: float32 [A, 4 * reg_max + nc]: DFL logits, then class logits, of every anchor; or those rows
+                with a class logit above `least_logit`, and any others.
             letterbox: Where the image lies in the canvas that the network saw.
 
         Returns:
@@ -93,14 +95,16 @@ class Postprocess:
         """
         points, stride = anchor_points(letterbox.canvas_size, self.strides)
         box_channels = 4 * self.reg_max
-        shape = (len(points), box_channels + len(self.names))
-        if head.dtype != np.float32 or head.shape != shape:
-            raise ValueError(f"The head must be float32 {shape}, not {head.dtype} {head.shape}.")
+        cells, logits = head if isinstance(head, CellLogits) else (np.arange(len(points)), head)
+        shape = (len(cells), box_channels + len(self.names))
+        if logits.dtype != np.float32 or logits.shape != shape:
+            raise ValueError(f"The head must be float32 {shape}, not {logits.dtype} {logits.shape}.")
 
-        anchor, class_id, confidence = self._candidates(head[:, box_channels:])
-        if not len(anchor):
+        row, class_id, confidence = self._candidates(logits[:, box_channels:])
+        if not len(row):
             return Detections.empty(self.names, letterbox.image_size)
-        xyxy = decode_boxes(head[anchor, :box_channels], points[anchor], stride[anchor])
+        anchor = cells[row]
+        xyxy = decode_boxes(logits[row, :box_channels], points[anchor], stride[anchor])
         if not np.isfinite(xyxy).all():
             raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
 
@@ -116,25 +120,25 @@ class Postprocess:
     def _candidates(
         self, class_logits: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
-        """(anchor, class id, confidence) of what is above ``conf``, by anchor, then class."""
+        """(row, class id, confidence) of what is above ``conf``, by row, then class."""
         # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
         hits = np.flatnonzero(~(class_logits <= self.least_logit))
-        anchor, class_id = np.divmod(hits, class_logits.shape[1])
+        row, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
-            anchor = np.unique(anchor)
-            class_id = class_logits[anchor].argmax(axis=1)
-        if np.isnan(class_logits[anchor, class_id]).any():
+            row = np.unique(row)
+            class_id = class_logits[row].argmax(axis=1)
+        if np.isnan(class_logits[row, class_id]).any():
             raise EngineError(
                 "the network gave class logits that are no numbers; its weights or engine are broken."
             )
         if self.classes is not None:
             wanted = np.isin(class_id, self.classes)
-            anchor, class_id = anchor[wanted], class_id[wanted]
-        confidence = sigmoid(class_logits[anchor, class_id])
-        if len(anchor) > self.max_nms:
+            row, class_id = row[wanted], class_id[wanted]
+        confidence = sigmoid(class_logits[row, class_id])
+        if len(row) > self.max_nms:
             best = np.sort(np.argsort(-confidence, kind="stable")[: self.max_nms])
-            anchor, class_id, confidence = anchor[best], class_id[best], confidence[best]
-        return anchor, class_id.astype(np.int32), confidence
+            row, class_id, confidence = row[best], class_id[best], confidence[best]
+        return row, class_id.astype(np.int32), confidence
 
     def _apart(
         self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], letterbox: Letterbox
