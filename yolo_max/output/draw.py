@@ -124,36 +124,37 @@ class _Obstacles:
     """What a label should not cover: the labels before it, and boxes so small that it would hide them."""
 
     def __init__(self, boxes: list[Rectangle]) -> None:
-        self.areas = np.array(boxes, int).reshape(-1, 4)
-        self.labels = np.empty((0, 4), int)
+        count = len(boxes)
+        self.areas = np.zeros((2 * count, 4), int)  # the boxes, then the labels, empty until they are placed
+        self.areas[:count] = np.reshape(boxes, (count, 4))
+        self.sizes = (self.areas[:count, 2:] - self.areas[:count, :2]).prod(axis=1)
+        # To hide a part of another label is worse than a part of a small object.
+        self.weights = np.full(2 * count, 4)
+        self.next = count
 
     def place(self, shape: tuple[int, ...], box: Rectangle, height: int, width: int) -> Rectangle:
         """Where a label goes: above its box, else inside, below or at the right; what covers least wins."""
         label_height, label_width = shape[:2]
         left, top, right, bottom = box
         aligned = min(left, width - label_width), max(right - label_width, 0)
-        corners = [
-            (x, y)
+        places = [
+            (x, y, x + label_width, y + label_height)
             for x in aligned
             for y in (top - label_height, top, bottom, bottom - label_height)
             if 0 <= y <= height - label_height
-        ] or [(aligned[0], 0)]
-        starts = np.array(corners)
-        places = np.hstack([starts, starts + np.array([label_width, label_height])])
-        sizes = (self.areas[:, 2:] - self.areas[:, :2]).prod(axis=1)
-        small = self.areas[sizes < 4 * label_width * label_height]
-        # To hide a part of another label is worse than a part of a small object.
-        covered = _common(places, small) + 4 * _common(places, self.labels)
-        place = places[covered.argmin()]
-        self.labels = np.vstack([self.labels, place])
-        x1, y1, x2, y2 = place.tolist()
-        return x1, y1, x2, y2
+        ] or [(aligned[0], 0, aligned[0] + label_width, label_height)]
+        self.weights[: len(self.sizes)] = self.sizes < 4 * label_width * label_height
+        covered = _common(np.array(places), self.areas) @ self.weights
+        place = places[int(covered.argmin())]
+        self.areas[self.next] = place
+        self.next += 1
+        return place
 
 
 def _common(a: NDArray[np.int_], b: NDArray[np.int_]) -> NDArray[np.int_]:
-    """The area that each rectangle of a [N, 4] shares with all of b [M, 4] together, as [N]."""
+    """The area that each rectangle of a [N, 4] shares with each of b [M, 4], as [N, M]."""
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
-    areas: NDArray[np.int_] = sides.clip(0).prod(axis=2).sum(axis=1)
+    areas: NDArray[np.int_] = sides.clip(0).prod(axis=2)
     return areas
 
 
