@@ -21,7 +21,7 @@ def make_engine(*_: object, report: Any = None, **__: object) -> SharedEngine:
 
 
 if __name__ == "__main__":
-    setattr(yolo_max.detector, "_engine", make_engine)  # noqa: B010
+    setattr(yolo_max.detector, "make_engine", make_engine)  # noqa: B010
     setattr(yolo_max.detector, "load_weights", lambda _: fake_weights())  # noqa: B010
     setattr(yolo_max.detector, "precompile_on_first_start", lambda: None)  # noqa: B010
     if "FAKE_MODULES" in os.environ:

@@ -33,7 +33,7 @@ FAKE_CLI = [sys.executable, str(Path(__file__).with_name("fake_cli.py"))]
 
 @pytest.fixture(autouse=True)
 def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolo_max.detector._engine", make_engine)
+    monkeypatch.setattr("yolo_max.detector.make_engine", make_engine)
     monkeypatch.setattr("yolo_max.detector.load_weights", lambda _: fake_weights())
     monkeypatch.chdir(tmp_path)
 
@@ -332,7 +332,7 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on\ntwo lines")
 
-    monkeypatch.setattr("yolo_max.detector._engine", fail)
+    monkeypatch.setattr("yolo_max.detector.make_engine", fail)
     assert run(["detect", "photos"]) == ExitCode.UNEXPECTED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import count, islice
+from typing import Any
 
 import pytest
 
-from yolo_max.pipeline import in_batches, ordered_map
+from yolo_max.pipeline import in_batches, in_stages, ordered_map, side_by_side
 
 
 @pytest.fixture
@@ -145,3 +146,71 @@ def test_a_batch_that_was_begun_is_not_lost_to_an_error_of_the_source() -> None:
     assert [next(batches), next(batches)] == [[0, 1], [2]]
     with pytest.raises(OSError, match="the folder is gone"):
         next(batches)
+
+
+@pytest.mark.parametrize(
+    ("callers", "workers"),
+    [
+        (1, 1),
+        (2, 1),  # more callers than workers
+        (3, 8),
+    ],
+)
+def test_side_by_side(callers: int, workers: int) -> None:
+    working = threading.Semaphore(callers)
+    threads: set[str] = set()
+
+    def work(box: list[int]) -> None:
+        assert working.acquire(blocking=False), "more at once than were allowed"
+        threads.add(threading.current_thread().name)
+        time.sleep(0.002)
+        box[0] *= 2
+        working.release()
+
+    before = threading.active_count()
+    results = side_by_side(
+        lambda i: [i], work, lambda box: box[0] + 1, range(40), callers=callers, workers=workers
+    )
+    assert list(results) == [2 * i + 1 for i in range(40)]
+    assert len(threads) == callers  # all of them, and nobody else
+    assert threading.active_count() == before
+
+
+def test_work_goes_on_while_what_was_done_is_not_finished() -> None:
+    done: list[int] = []
+    third = threading.Event()
+
+    def work(item: int) -> None:
+        done.append(item)
+        if len(done) == 3:
+            third.set()
+
+    def finish(item: int) -> int:
+        assert third.wait(10), "the work waited for this"
+        return item
+
+    assert list(side_by_side(lambda i: i, work, finish, range(9), callers=1, workers=2)) == list(range(9))
+
+
+@pytest.mark.parametrize("stage", ["prepare", "work", "finish"])
+@pytest.mark.parametrize("staged", [False, True])
+def test_what_any_stage_raises_surfaces_in_its_place(stage: str, staged: bool) -> None:
+    def failing(name: str) -> Callable[[Any], Any]:
+        def step(item: Any) -> Any:
+            if name == stage and item == ([5] if name == "work" and staged else 5):
+                raise ZeroDivisionError(name)
+            return item
+
+        return step
+
+    before = threading.active_count()
+    steps = (failing("prepare"), failing("work"), failing("finish"))
+    if staged:
+        results = in_stages(*steps, range(20), batch=1, canvas_of=lambda _: 1, workers=2)
+    else:
+        results = side_by_side(*steps, range(20), callers=2, workers=1)
+    found: list[int] = []
+    with pytest.raises(ZeroDivisionError, match=stage):
+        found.extend(results)
+    assert found == list(range(5))
+    assert threading.active_count() == before

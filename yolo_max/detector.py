@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from numbers import Integral
 from threading import Semaphore
@@ -17,13 +15,14 @@ from PIL import Image
 from yolo_max import __version__
 from yolo_max.cpu import available_threads, runs_kernels
 from yolo_max.detections import Detections
+from yolo_max.engine.choose import make_engine
 from yolo_max.engine.kernel_package import precompile_on_first_start
 from yolo_max.errors import UsageError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
 from yolo_max.job import Job, Network, infer
 from yolo_max.options import parse_classes, parse_imgsz
-from yolo_max.pipeline import in_batches, ordered_map
+from yolo_max.pipeline import in_stages, side_by_side
 from yolo_max.postprocess.postprocess import Postprocess
 from yolo_max.result import Result
 from yolo_max.weights.load import Weights, load_weights
@@ -31,7 +30,6 @@ from yolo_max.weights.load import Weights, load_weights
 if TYPE_CHECKING:
     from yolo_max.engine.contract import DetectionEngine, Engine
 
-ENGINES = ("max", "torch")
 Finished = TypeVar("Finished")
 
 
@@ -133,21 +131,22 @@ class Detector:
         self.max_pixels = max_pixels
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
-        self.engine: Engine = _engine(
-            engine,
-            self.weights,
-            imgsz=self.imgsz,
-            batch=batch or 1,
-            device=device,
-            precision=precision,
-            kernels=kernels,
-            threads=threads,
-            rect=rect,
-            report=report,
-        )
+        if isinstance(engine, str):
+            engine = make_engine(
+                engine,
+                self.weights,
+                imgsz=self.imgsz,
+                batch=batch or 1,
+                device=device,
+                precision=precision,
+                kernels=kernels,
+                threads=threads,
+                rect=rect,
+                report=report,
+            )
+        self.engine: Engine = engine
         self._callers: int = getattr(self.engine, "callers", 1)
-        # For all streams together. One run more would be faster by some 2 %, and take three times the memory:
-        # docs/performance.md.
+        # For all streams together.
         self._runs = Semaphore(self._callers)
         self.batch = batch
 
@@ -267,54 +266,20 @@ class Detector:
             job.postprocess(self.postprocess)
             return function(job.result)
 
-        if batch is None and self._callers > 1:
-            return self._side_by_side(prepare, finish, sources)
-        return self._in_batches(prepare, finish, sources, batch or 1)
-
-    def _side_by_side(
-        self,
-        prepare: Callable[[ImageSource], Job],
-        finish: Callable[[Job], Finished],
-        sources: Iterable[ImageSource],
-    ) -> Generator[Finished, None, None]:
-        """Several images at once, each on a thread of its own, which share the engine.
-
-        No image waits for another one's layers, as the threads of one run do for each other.
-        """
-
-        def whole(source: ImageSource) -> Finished:
-            job = prepare(source)
+        def run_beside_others(job: Job) -> None:
             with self._runs:
                 infer([job], self.network(shared=True))
-            return finish(job)
 
-        threads = self._callers + self.workers
-        with (
-            ThreadPoolExecutor(threads, "yolo-max") as executor,
-            closing(ordered_map(whole, sources, executor, 2 * threads)) as finished,
-        ):
-            yield from finished
+        def run(jobs: list[Job]) -> None:
+            infer(jobs, self.network())
 
-    def _in_batches(
-        self,
-        prepare: Callable[[ImageSource], Job],
-        finish: Callable[[Job], Finished],
-        sources: Iterable[ImageSource],
-        batch: int,
-    ) -> Generator[Finished, None, None]:
-        """One batch after the other on the caller's thread, the rest on threads before and after it."""
-        ahead = batch + self.workers
-        with ThreadPoolExecutor(self.workers, "yolo-max") as executor:
-            prepared = ordered_map(prepare, sources, executor, ahead)
-            batches = in_batches(prepared, batch, _canvas_shape)
-            with closing(ordered_map(finish, self._inferred(batches), executor, ahead)) as finished:
-                yield from finished
-
-    def _inferred(self, batches: Generator[list[Job], None, None]) -> Iterator[Job]:
-        with closing(batches):
-            for batch in batches:
-                infer(batch, self.network())
-                yield from batch
+        if batch is None and self._callers > 1:
+            return side_by_side(
+                prepare, run_beside_others, finish, sources, callers=self._callers, workers=self.workers
+            )
+        return in_stages(
+            prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
+        )
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
         return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)
@@ -344,21 +309,3 @@ def _single(sources: object) -> str | None:
 
 def _itself(result: Result) -> Result:
     return result
-
-
-def _engine(engine: str | Engine, weights: Weights, **options: Any) -> Engine:
-    if not isinstance(engine, str):
-        return engine
-    if engine == "max":
-        from yolo_max.engine.max_engine import MaxEngine
-
-        return MaxEngine(weights, **options)
-    if engine == "torch":
-        if options["precision"] != "f32":
-            raise UsageError(
-                f"PyTorch detects in f32, not {options['precision']}; take f32, or the MAX engine."
-            )
-        from yolo_max.engine.torch_engine import TorchEngine
-
-        return TorchEngine(weights, **options)
-    raise UsageError(f"there is no engine {engine!r}; take one of {', '.join(ENGINES)}.")

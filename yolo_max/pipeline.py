@@ -5,9 +5,11 @@ than its window allows, however long the input is:
 
     sources ─► ordered_map(decode) ─► in_batches ─► engine, on the caller's thread ─► ordered_map(finish)
 
-or, with an engine for several callers, of one stage that does everything to an image:
+which is `in_stages`; or, with an engine for several callers, of one stage that does everything to an image:
 
-    sources ─► ordered_map(decode, engine, finish)
+    sources ─► ordered_map(decode, engine on one of its threads, finish)
+
+which is `side_by_side`.
 
 Results come out in the order of the sources. An exception on a worker thread is raised where its result is
 asked for, and closing the last generator (or leaving its loop early) closes every stage before it.
@@ -17,12 +19,98 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
-from concurrent.futures import Executor, Future, wait
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
 from typing import TypeVar
 
+THREADS = "yolo-max"
+"""What the names of the worker threads begin with."""
 Item = TypeVar("Item")
+Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+def side_by_side(
+    prepare: Callable[[Item], Job],
+    work: Callable[[Job], None],
+    finish: Callable[[Job], Result],
+    items: Iterable[Item],
+    *,
+    callers: int,
+    workers: int,
+) -> Generator[Result, None, None]:
+    """Several items at once, each on a thread of its own that lends it to another one for the work.
+
+    Args:
+        prepare: What comes before the work.
+        work: What the machine can do ``callers`` of at once, and should always be doing as many of.
+        finish: What comes after it.
+        items: As for `ordered_map`.
+        callers: How many threads work. They do nothing else: one that is done begins with the next item at
+            once. If the thread that prepared it had to be woken for that, it would have to wait for Python's
+            lock, which the thread of the item that is done goes on with.
+        workers: How many threads there are, beyond as many, for the rest.
+
+    Yields:
+        ``finish(prepare(item))`` for each item, in order.
+
+    Raises:
+        Exception: As `ordered_map`.
+    """
+    threads = callers + workers
+    with (
+        ThreadPoolExecutor(callers, f"{THREADS}-run") as runs,
+        ThreadPoolExecutor(threads, THREADS) as executor,
+    ):
+
+        def whole(item: Item) -> Result:
+            job = prepare(item)
+            runs.submit(work, job).result()
+            return finish(job)
+
+        with closing(ordered_map(whole, items, executor, 2 * threads)) as finished:
+            yield from finished
+
+
+def in_stages(
+    prepare: Callable[[Item], Job],
+    work: Callable[[list[Job]], None],
+    finish: Callable[[Job], Result],
+    items: Iterable[Item],
+    *,
+    batch: int,
+    canvas_of: Callable[[Job], Hashable],
+    workers: int,
+) -> Generator[Result, None, None]:
+    """Works on one batch after the other on the caller's thread; the rest is done before and after it.
+
+    Args:
+        prepare: What comes before, on a worker thread.
+        work: Is given the batches.
+        finish: What comes after, on a worker thread.
+        items: As for `ordered_map`.
+        batch: As `in_batches` has its size.
+        canvas_of: As for `in_batches`.
+        workers: How many threads.
+
+    Yields:
+        ``finish(prepare(item))`` for each item, in order.
+
+    Raises:
+        Exception: As `ordered_map`, and what ``work`` raised.
+    """
+
+    def worked(batches: Generator[list[Job], None, None]) -> Iterator[Job]:
+        with closing(batches):
+            for jobs in batches:
+                work(jobs)
+                yield from jobs
+
+    ahead = batch + workers
+    with ThreadPoolExecutor(workers, THREADS) as executor:
+        batches = in_batches(ordered_map(prepare, items, executor, ahead), batch, canvas_of)
+        with closing(ordered_map(finish, worked(batches), executor, ahead)) as finished:
+            yield from finished
 
 
 def ordered_map(
