@@ -36,6 +36,16 @@ def fused(weights: Weights) -> MaxEngine:
     return MaxEngine(weights, imgsz=(32, 32), kernels="fused")
 
 
+@pytest.fixture(scope="module", params=Precision)
+def of_precision(request: pytest.FixtureRequest, weights: Weights, fused: MaxEngine) -> MaxEngine:
+    """The engine of either precision."""
+    if request.param is Precision.F32:
+        return fused
+    if not cpu.has_bf16():
+        pytest.skip(f"{cpu.model_name()} has no AVX512-BF16")
+    return MaxEngine(weights, imgsz=(32, 32), precision=request.param)
+
+
 class Static(MaxEngine):
     """A static engine for two images of 32 x 32 that sums pixels up, as compiling takes minutes."""
 
@@ -181,15 +191,15 @@ def test_how_many_threads_a_call_takes(
     ],
 )
 def test_what_candidates_get_does_not_depend_on_others(
-    fused: MaxEngine, weights: Weights, batch: int, height: int, width: int, share: float
+    of_precision: MaxEngine, weights: Weights, batch: int, height: int, width: int, share: float
 ) -> None:
-    pixels = images(batch, height, width)
-    head = fused(pixels)
+    engine, pixels = of_precision, images(batch, height, width)
+    head = engine(pixels)
     sides = 4 * weights.meta.reg_max
     best = head[..., sides:].max(axis=2)
-    least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.quantile(best, 1 - share))
-    fused(255 - pixels)  # so that memory holds other numbers
-    for found, of_image, exact in zip(fused.candidates(pixels, least), best > least, head, strict=True):
+    least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.float32(np.quantile(best, 1 - share)))
+    engine(255 - pixels)  # so that memory holds other numbers
+    for found, of_image, exact in zip(engine.candidates(pixels, least), best > least, head, strict=True):
         np.testing.assert_array_equal(found.cells, np.flatnonzero(of_image))
         np.testing.assert_array_equal(found.logits, exact[of_image])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -174,6 +176,25 @@ def test_side_by_side(callers: int, workers: int) -> None:
     assert list(results) == [2 * i + 1 for i in range(40)]
     assert len(threads) == callers  # all of them, and nobody else
     assert threading.active_count() == before
+
+
+def test_what_is_under_way_when_the_interpreter_ends_is_finished() -> None:
+    program = """
+import sys, threading, time
+from yolo_max.pipeline import side_by_side
+first = threading.Event()
+def prepare(item):
+    first.set()
+    time.sleep(0.2)  # until the interpreter shuts down
+    return [item]
+def finish(box):
+    sys.stdout.write(f"{box} ")
+results = side_by_side(prepare, lambda box: box.append(0), finish, range(2), callers=1, workers=1)
+threading.Thread(target=lambda: list(results)).start()
+first.wait()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert sorted(done.stdout.split("] ")) == ["", "[0, 0", "[1, 0"], done.stderr
 
 
 def test_work_goes_on_while_what_was_done_is_not_finished() -> None:

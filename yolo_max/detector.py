@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from numbers import Integral
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -145,7 +145,7 @@ class Detector:
                 report=report,
             )
         self.engine: Engine = engine
-        self._callers: int = getattr(self.engine, "callers", 1)
+        self._callers: int = self.engine.callers if _detects(self.engine) else 1
         # For all streams together.
         self._runs = Semaphore(self._callers)
         self.batch = batch
@@ -176,10 +176,10 @@ class Detector:
         Args:
             shared: Whether others call it at the same time.
         """
-        if not hasattr(self.engine, "candidates"):
+        if not _detects(self.engine):
             return self.engine
-        engine = cast("DetectionEngine", self.engine)
-        return partial(engine.candidates, least_logit=float(self.postprocess.least_logit), shared=shared)
+        least_logit = float(self.postprocess.least_logit)
+        return partial(self.engine.candidates, least_logit=least_logit, shared=shared)
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
@@ -292,6 +292,10 @@ class Detector:
 
 def _canvas_shape(job: Job) -> tuple[int, ...] | None:
     return None if job.canvas is None else job.canvas.shape
+
+
+def _detects(engine: Engine) -> TypeGuard[DetectionEngine]:
+    return hasattr(engine, "candidates")
 
 
 def _single(sources: object) -> str | None:

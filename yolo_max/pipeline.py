@@ -65,7 +65,12 @@ def side_by_side(
 
         def whole(item: Item) -> Result:
             job = prepare(item)
-            runs.submit(work, job).result()
+            try:
+                run = runs.submit(work, job)
+            except RuntimeError:  # the interpreter is shutting down; what has begun is finished all the same
+                work(job)
+            else:
+                run.result()
             return finish(job)
 
         with closing(ordered_map(whole, items, executor, 2 * threads)) as finished:

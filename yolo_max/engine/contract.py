@@ -49,8 +49,8 @@ class DetectionEngine(Engine, Protocol):
 
         Args:
             batch: As for `Engine`.
-            least_logit: All cells with a class logit above this are wanted, and those with one that is no
-                number; others may come with them.
+            least_logit: All cells with a class logit above this, as float32, are wanted, and those with one
+                that is no number; others may come with them.
             shared: Whether others call the engine beside this call.
 
         Returns:

@@ -158,16 +158,17 @@ class MaxEngine:
 
         Args:
             batch: As for a call of the engine.
-            least_logit: The class logit that a candidate exceeds. One that is no number makes one as well.
+            least_logit: The class logit that a candidate exceeds, taken as float32. One that is no number
+                makes a candidate as well.
             shared: Whether other calls run beside this one, so that it takes its share of the threads only.
 
         Returns:
-            One for each image; on stock operations, with all cells.
+            One for each image; without marks, as on stock operations, with all cells.
 
         Raises:
             UsageError: As for a call of the engine.
         """
-        if self._static is not None:
+        if self._static is not None or self._every_layer:  # no marks
             return [CellLogits(np.arange(len(head)), head) for head in self(batch)]
         require_pixels(batch, self._stride)
         *marks, heads = self._execute(batch, shared, least_logit)
@@ -195,7 +196,7 @@ class MaxEngine:
 
     def _execute(
         self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -math.inf
-    ) -> list[NDArray[np.float32]]:
+    ) -> list[NDArray[Any]]:
         """All outputs of the graph, the raw head last; those in bfloat16 as their bits."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]

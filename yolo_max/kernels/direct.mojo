@@ -97,8 +97,9 @@ def convolve[
     """
     if window.kernel == 1 and window.stride == 1:
 
-        if view.doubled_blocks() > 0:
-            pointwise_of_doubled(view, filters, output, crew)
+        var doubled = view.doubled_channels()
+        if doubled > 0:
+            pointwise_of_doubled(view, doubled, filters, output, crew)
             return
 
         def some_pixels(first: Int, last: Int) {imm}:
@@ -113,9 +114,10 @@ def convolve[
         deal_out(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, crew)
 
 
-def pointwise_of_doubled[T: DType](view: View[T], filters: Filters, output: Output[T], crew: Crew):
-    """A 1x1 convolution of a view whose first channels are doubled."""
-    var doubled = view.doubled_blocks() * BLOCK
+def pointwise_of_doubled[
+    T: DType
+](view: View[T], doubled: Int, filters: Filters, output: Output[T], crew: Crew):
+    """A 1x1 convolution of a view whose first `doubled` channels, whole blocks, are doubled."""
     var coarse = view.before_doubling(doubled)
     var fine = view.behind(doubled)
     var stride = ceildiv(filters.channels, BLOCK) * BLOCK
@@ -169,7 +171,7 @@ def pointwise[
                 var row, x = divmod(first + p + i, view.width)
                 var image, y = divmod(row, view.height)
                 var pixel = (image * (view.height // 2) + y // 2) * (view.width // 2) + x // 2
-                taps.sums.data[unsafe_offset=i] = Int32(pixel * stride)
+                taps.sums.data[unsafe_offset=i] = Int64(pixel * stride)
         tile_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
 
 

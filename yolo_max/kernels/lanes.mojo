@@ -145,7 +145,7 @@ def power_of_two[N: SIMDLength, //, T: DType](f: SIMD[F32, N]) -> SIMD[F32, N]:
 
 
 struct Scratch[T: DType](Movable):
-    """A thread's own memory, aligned to cache lines; nothing is in it to begin with."""
+    """Memory for the time of a call, aligned to cache lines; nothing is in it to begin with."""
 
     var data: Ptr[Self.T]
     var size: Int

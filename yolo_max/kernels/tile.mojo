@@ -64,14 +64,14 @@ struct Taps(Movable):
     var count: Int
     var run: Int
     """Words in a run."""
-    var sums: Scratch[DType.int32]
+    var sums: Scratch[DType.int64]
     """For each pixel of a tile, where its sums begin, in words from `Filters.begin`: all at the biases."""
 
     def __init__(out self, count: Int, run: Int):
         self.offsets = Scratch[DType.int32](count)
         self.count = count
         self.run = run
-        self.sums = Scratch[DType.int32](TILE_PIXELS)
+        self.sums = Scratch[DType.int64](TILE_PIXELS)
         self.sums.clear()
 
     def begin(mut self, tap: Int, offset: Int):
@@ -116,7 +116,7 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     var activate: Bool
     """Whether SiLU is applied."""
     var wide: Bool
-    """Whether `data` holds float32 although T does not: the head's logits."""
+    """Whether `data` holds float32 although T does not: the head's logits, sums that others go on with."""
 
     @always_inline
     def at(self, pixel: Int, channel: Int) -> Self:

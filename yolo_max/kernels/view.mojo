@@ -67,14 +67,14 @@ struct View[T: DType](Movable):
         """Pixels of the whole batch."""
         return self.batch * self.height * self.width
 
-    def doubled_blocks(self) -> Int:
-        """Blocks of channels at the beginning that are doubled, if these are whole slices; or else 0."""
+    def doubled_channels(self) -> Int:
+        """How many channels at the beginning are doubled, if they fill whole blocks; or else 0."""
         var channels = 0
         for i in range(len(self.slices)):
             if not self.slices[i].doubled:
                 break
             channels += self.slices[i].channels
-        return channels // BLOCK if channels % BLOCK == 0 else 0
+        return channels if channels % BLOCK == 0 else 0
 
     def before_doubling(self, channels: Int) -> Self:
         """The first channels, which are doubled, as they are before that."""
