@@ -75,7 +75,7 @@ class Plan:
     @property
     def warm_seconds(self) -> float:
         """The longest that an engine may take to become stable at a case."""
-        return 2.0 if self.quick else 10.0
+        return 1.0 if self.quick else 10.0
 
     @property
     def least(self) -> int:

@@ -36,7 +36,7 @@ class Request:
         engines: Keys; all by default, in a quick run those that need no long compile.
         scenarios: Names; all by default, in a quick run all but growth.
         imgsz: Side in pixels, or height and width; the weights' own by default.
-        quick: Whether to be done in some minutes.
+        quick: Whether to be done in a minute or two.
         rounds: At least 1.
         seconds: Of each timing.
         threads: All CPUs that this process may use by default.

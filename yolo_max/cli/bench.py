@@ -54,7 +54,7 @@ def bench(
         bool,
         flag(
             HOW,
-            "A short run, of some minutes on warm caches: short timings, no growth, no empty cache, and "
+            "A short run, of a minute or two on warm caches: short timings, no growth, no empty cache, and "
             "engines that take long to compile only if named.",
             "--quick",
         ),
