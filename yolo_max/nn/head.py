@@ -50,7 +50,7 @@ class MaxDetect(Module):
         self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
 
     def __call__(self, *maps: FeatureMap) -> Head:
-        """Maps of strides 8, 16 and 32 ``->`` the logits of every cell, and which cells have them."""
+        """Maps of strides 8, 16 and 32 ``->`` logits, a row a cell, and the marks of rows that count."""
         levels = []
         for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
             prediction = classes(x)
