@@ -2,9 +2,11 @@
 
 from std.utils.numerics import min_or_neg_inf
 
-from .lanes import BLOCK, F32, Ptr, V, load, load_some, store, store_some
+from .lanes import BLOCK, F32, Ptr, Scratch, V, Words, load, load_some, store, store_some
 from .tasks import Crew, deal_out
 from .view import Slice
+
+comptime LEAST = V(min_or_neg_inf[F32]())
 
 
 def max_pool[
@@ -13,32 +15,38 @@ def max_pool[
     """Pools side x side pixels (an odd number) around each pixel of a slice, into a tensor of its own."""
 
     def some_rows(first: Int, last: Int) {imm}:
+        var columns = Scratch[F32](source.width * BLOCK)
         for row in range(first, last):
-            pool_row(source, row // source.height, row % source.height, side, target)
+            pool_row(source, row // source.height, row % source.height, side, columns.data, target)
 
     deal_out(some_rows, batch * source.height, 8, crew)
 
 
 @no_inline
-def pool_row[T: DType](source: Slice[T], image: Int, y: Int, side: Int, target: Ptr[T]):
-    """One row of outputs."""
+def pool_row[
+    T: DType
+](source: Slice[T], image: Int, y: Int, side: Int, columns: Words, target: Ptr[T]):
+    """One row of outputs: the largest of each column under the window, then the largest of these columns."""
     var reach = side // 2
     var top = max(y - reach, 0)
     var bottom = min(y + reach + 1, source.height)
-    for x in range(source.width):
-        var left = max(x - reach, 0)
-        var right = min(x + reach + 1, source.width)
-        var q = target.unsafe_offset(((image * source.height + y) * source.width + x) * source.channels)
-        for channel in range(0, source.channels, BLOCK):
-            var count = min(BLOCK, source.channels - channel)
-            var largest = V(min_or_neg_inf[F32]())
-            for row in range(top, bottom):
-                var p = source.pixel(image, row, left).unsafe_offset(channel)
-                for _ in range(left, right):
-                    var pixel = load[T, BLOCK](p, 0) if count == BLOCK else load_some[T, BLOCK](p, 0, count)
-                    largest = max(largest, pixel)
-                    p = p.unsafe_offset(source.stride)
+    var first = (image * source.height + y) * source.width
+    for channel in range(0, source.channels, BLOCK):
+        var count = min(BLOCK, source.channels - channel)
+        for x in range(source.width):
+            var p = source.pixel(image, top, x).unsafe_offset(channel)
+            var largest = LEAST
+            for _ in range(top, bottom):
+                var pixel = load[T, BLOCK](p, 0) if count == BLOCK else load_some[T, BLOCK](p, 0, count)
+                largest = max(largest, pixel)
+                p = p.unsafe_offset(source.width * source.stride)
+            columns.unsafe_store(x * BLOCK, largest)
+        for x in range(source.width):
+            var largest = LEAST
+            for column in range(max(x - reach, 0), min(x + reach + 1, source.width)):
+                largest = max(largest, columns.unsafe_load[width=BLOCK](column * BLOCK))
+            var place = (first + x) * source.channels + channel
             if count == BLOCK:
-                store(q, channel, largest)
+                store(target, place, largest)
             else:
-                store_some(q, channel, largest, count)
+                store_some(target, place, largest, count)
