@@ -48,6 +48,11 @@ struct Grid(Copyable, ImplicitlyCopyable, Movable):
         var rest = number % per_image
         return Square(number // per_image, rest // self.across() * SIDE, rest % self.across() * SIDE)
 
+    @always_inline
+    def pixel(self, square: Square) -> Int:
+        """The number of a square's first output, among all of the batch."""
+        return (square.image * self.height + square.y) * self.width + square.x
+
 
 @fieldwise_init
 struct Marks[T: DType](Copyable, ImplicitlyCopyable, Movable):

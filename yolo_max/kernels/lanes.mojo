@@ -76,6 +76,12 @@ def fetch[T: DType](p: Ptr[T]):
 
 
 @always_inline
+def fetch_to_write[T: DType](p: Ptr[T]):
+    """The same for a line that will be written soon, which the processor reads before that as well."""
+    prefetch[PrefetchOptions().for_write().high_locality().to_data_cache()](p)
+
+
+@always_inline
 def multiply_add[T: DType](a: Float32, b: V, c: V) -> V:
     """c + a * b, where `a` is one word of a pixel and `b` that word's weights for sixteen outputs.
 

@@ -19,7 +19,7 @@ particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo 
 from std.math import ceildiv
 
 from .grid import Chosen, Grid, Marks, SIDE, Square
-from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, fetch, line, silu
+from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, fetch, fetch_to_write, line, silu
 from .tasks import Crew, deal_out
 from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .transform import L, LANES, Transform, forward, inverse
@@ -27,6 +27,8 @@ from .view import View, gather_square
 
 comptime STRIP = TILE_PIXELS
 """Squares of a strip: one tile, or two where those are all."""
+comptime WRITTEN_AHEAD = 2
+"""Squares between the one whose outputs are stored and the one whose places are fetched."""
 
 
 def convolve[
@@ -119,6 +121,8 @@ def strips[
                     size, transformed.data, apart, blocks, room * BLOCK, panel, products.data, products_apart
                 )
             for i in range(size):
+                if i + WRITTEN_AHEAD < size:
+                    fetch_outputs(grid, squares[i + WRITTEN_AHEAD], output, channel, width)
                 for lane in range(0, min(width, left), LANES):
                     inverse_square[Algorithm](
                         grid, squares[i], products.data.unsafe_offset(i * width + lane), products_apart,
@@ -221,6 +225,16 @@ def fetch_next[
                 fetch(patch.unsafe_offset(y * row + x * column + i))
 
 
+@always_inline
+def fetch_outputs[T: DType](grid: Grid, square: Square, output: Output[T], channel: Int, channels: Int):
+    """Fetches the places of a square's outputs: four short rows, far from each other and from the last square's."""
+    var pixel = grid.pixel(square)
+    for y in range(min(SIDE, grid.height - square.y)):
+        for x in range(SIDE):
+            for i in range(0, channels, line[T]()):
+                fetch_to_write(output.at(pixel + y * grid.width + x, channel + i).data)
+
+
 @no_inline
 def inverse_square[
     Algorithm: Transform, T: DType
@@ -233,7 +247,7 @@ def inverse_square[
     var square_outputs = Array[L, SIDE * SIDE](uninitialized=True)
     var outputs = Words(unsafe_from_address=Int(Pointer(to=square_outputs)))
     inverse[Algorithm](products, apart, bias.unsafe_load[width=LANES](0), outputs)
-    var pixel = (square.image * grid.height + square.y) * grid.width + square.x
+    var pixel = grid.pixel(square)
     for y in range(min(SIDE, grid.height - square.y)):
         var row = output.at(pixel + y * grid.width, channel)
         for x in range(min(SIDE, grid.width - square.x)):

@@ -163,17 +163,35 @@ def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T
 def gather_square[T: DType](view: View[T], image: Int, top: Int, left: Int, side: Int, square: Ptr[T]):
     """Gathers side x side pixels as one NHWC tensor of whole blocks, zeros outside of the map."""
     var channels = view.blocks() * BLOCK
+    var first = max(0, -left)
+    var last = min(side, view.width - left)
     for r in range(side):
-        for c in range(side):
-            var q = square.unsafe_offset((r * side + c) * channels)
-            var y = top + r
-            var x = left + c
-            if y < 0 or y >= view.height or x < 0 or x >= view.width:
-                for i in range(0, channels, BLOCK):
-                    q.unsafe_store(i, SIMD[T, BLOCK](0))
-                continue
-            var position = 0
-            for i in range(len(view.slices)):
-                var slice = view.slices[i]
-                copy_channels(slice.pixel(image, y, x), q, position, slice.channels, BLOCK)
-                position += slice.channels
+        var row = square.unsafe_offset(r * side * channels)
+        var y = top + r
+        if y < 0 or y >= view.height:
+            clear_blocks(row, side * channels)
+            continue
+        clear_blocks(row, first * channels)
+        clear_blocks(row.unsafe_offset(last * channels), (side - last) * channels)
+        var position = 0
+        for i in range(len(view.slices)):
+            var slice = view.slices[i]
+            var q = row.unsafe_offset(first * channels)
+            if slice.doubled:
+                for x in range(left + first, left + last):
+                    copy_channels(slice.pixel(image, y, x), q, position, slice.channels, BLOCK)
+                    q = q.unsafe_offset(channels)
+            else:
+                var p = slice.pixel(image, y, left + first)
+                for _ in range(first, last):
+                    copy_channels(p, q, position, slice.channels, BLOCK)
+                    p = p.unsafe_offset(slice.stride)
+                    q = q.unsafe_offset(channels)
+            position += slice.channels
+
+
+@always_inline
+def clear_blocks[T: DType](p: Ptr[T], count: Int):
+    """Makes `count` elements zero, which are whole blocks."""
+    for i in range(0, count, BLOCK):
+        p.unsafe_store(i, SIMD[T, BLOCK](0))
