@@ -120,7 +120,7 @@ def pointwise_of_doubled[
     """A 1x1 convolution of a view whose first `doubled` channels, whole blocks, are doubled."""
     var coarse = view.before_doubling(doubled)
     var fine = view.behind(doubled)
-    var stride = ceildiv(filters.channels, BLOCK) * BLOCK
+    var stride = filters.filled()
     var begun = Scratch[F32](coarse.pixels() * stride)
     var data = begun.data.unsafe_bitcast[Scalar[T]]()
     var sums = Output[T](data, stride, data, 0, False, False, True)
@@ -166,7 +166,7 @@ def pointwise[
         var m = count * (t + 1) // tiles - p
         gather_pixels(view, first + p, m, planes.data, apart)
         comptime if begun:
-            var stride = ceildiv(filters.channels, BLOCK) * BLOCK
+            var stride = filters.filled()
             for i in range(m):
                 var row, x = divmod(first + p + i, view.width)
                 var image, y = divmod(row, view.height)

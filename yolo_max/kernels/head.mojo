@@ -45,7 +45,7 @@ def mark_candidates[T: DType](call: Call) raises:
 
     def some_cells(first: Int, last: Int) {imm}:
         # Whole blocks a cell; behind the last class stays what is never above anything.
-        var stride = (nc + BLOCK - 1) // BLOCK * BLOCK
+        var stride = filters.filled()
         var logits = Scratch[F32](POINTWISE_PIXELS * stride)
         for i in range(0, logits.size, BLOCK):
             logits.data.unsafe_store(i, V(neg_inf[F32]()))
@@ -95,9 +95,8 @@ def predict_all[T: DType](call: Call) raises:
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
             var output = Output[T](data, columns, data, 0, False, False, True)
             predict(view, filters, output, marks, cells, cell, call.crew)
-            var filled = (filters.channels + BLOCK - 1) // BLOCK * BLOCK
-            weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filled)
-            bias = bias.unsafe_offset(filled)
+            weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filters.filled())
+            bias = bias.unsafe_offset(filters.filled())
             column += filters.channels
         if column != columns:
             raise Error("the convolutions of a level give ", column, " logits where the head has ", columns)

@@ -21,6 +21,8 @@ A panel is 32 channels wide for every processor, so that packed weights do not d
 one block wide, a panel is done as two halves.
 """
 
+from std.math import ceildiv
+
 from .lanes import (
     AVX512,
     BF16_PRODUCTS,
@@ -99,6 +101,10 @@ struct Filters(Copyable, ImplicitlyCopyable, Movable):
         self.channels = channels
         self.before = 0
         self.behind = 0
+
+    def filled(self) -> Int:
+        """Output channels in whole blocks: as many biases there are, and sums that have been begun for a pixel."""
+        return ceildiv(self.channels, BLOCK) * BLOCK
 
 
 @fieldwise_init
