@@ -69,7 +69,7 @@ def story(source: Path, out: Path, kills: int, moments: random.Random) -> None:
             os._exit(0)
         if n < kills:
             # By the progress it makes and not by the clock: the machine may be busy.
-            wanted = len(before) + moments.randrange(10)
+            wanted = len(before) + moments.randrange(6)
             while manifest_lines(out) < wanted and not os.waitid(
                 os.P_PID, child, os.WEXITED | WITHOUT_WAITING
             ):
