@@ -106,6 +106,30 @@ def test_some_rows_of_the_head_give_what_the_whole_head_gives(more: int, options
         postprocess(CellLogits(cells[:-1], head[cells]), IMAGE)
 
 
+@pytest.mark.parametrize(
+    ("image_size", "cell", "flat"),
+    [
+        ((90, 90), 0, (True, False)),  # in the left column of cells, which is padding
+        ((90, 90), 15, (True, False)),  # in the right one
+        ((70, 128), 5, (False, True)),  # in the upper row
+        ((70, 128), 11 * 16 + 5, (False, True)),  # in the lower one
+        ((90, 90), 8 * 16 + 8, (False, False)),  # in the image
+    ],
+)
+def test_a_box_in_the_padding_is_kept_without_area_as_by_ultralytics(
+    image_size: tuple[int, int], cell: int, flat: tuple[bool, bool]
+) -> None:
+    where = Letterbox.fit(image_size, CANVAS)
+    head = np.full((CELLS, 64 + len(NAMES)), -20, np.float32)
+    head[cell, [0, 16, 32, 48]] = 20  # a distance of next to nothing to each side
+    head[cell, [1, 17, 33, 49]] = 18.5  # ... but not quite
+    head[cell, 64] = 2
+    found = Postprocess(NAMES)(head, where)
+    assert_same(found, by_pytorch(head, where, conf_thres=0.25, iou_thres=0.7))
+    ((x1, y1, x2, y2),) = found.xyxy.tolist()
+    assert (x1 == x2, y1 == y2) == flat
+
+
 def test_no_rows_give_nothing() -> None:
     none = CellLogits(np.empty(0, np.intp), np.empty((0, 64 + len(NAMES)), np.float32))
     assert len(Postprocess(NAMES)(none, IMAGE)) == 0

@@ -74,6 +74,8 @@ BOX = (0, 100.0, 100.0, 200.0, 200.0)
         # a false alarm with less confidence costs nothing, with more it halves the precision
         ([BOX], [(0.9, *BOX), (0.8, 0, 300, 100, 400, 200)], 1.0),
         ([BOX], [(0.9, 0, 300, 100, 400, 200), (0.8, *BOX)], 0.5),
+        # so does a box without area, clipped to the edge of the image
+        ([BOX], [(0.9, 0, 300, 480, 400, 480), (0.8, *BOX)], 0.5),
         # found twice: the second is a false alarm, but comes too late to cost anything
         ([BOX], [(0.9, *BOX), (0.8, *BOX)], 1.0),
         # another class is no find
@@ -137,6 +139,7 @@ def _random(seed: int, images: int = 40) -> list[Found]:
         for _ in range(rng.integers(0, 4)):
             x, y = rng.uniform(0, 400, 2)
             detections.append((float(rng.uniform(0.01, 0.5)), int(rng.integers(3)), x, y, x + 50, y + 50))
+            detections.append((float(rng.uniform(0.01, 0.9)), int(rng.integers(3)), x, 480, x + 50, 480))
         found.append(Found(_example(image_id, *objects), _detections(*detections)))
     return found
 

@@ -44,6 +44,8 @@ class Detections:
 
     Attributes:
         xyxy: float32 [N, 4] left, top, right, bottom, in pixels of the image as displayed (EXIF applied).
+            Boxes are clipped to the image, so one in the letterbox's padding has no area left. It is kept, as
+            by Ultralytics, and ``yolo-max val`` counts it as a false alarm.
         confidence: float32 [N] in [0, 1], descending.
         class_id: int32 [N], each a key of ``names``.
         names: The model's class names by id.
