@@ -65,6 +65,74 @@ def files_of(bgr: Pixels) -> dict[str, bytes]:
     }
 
 
+def in_frames(bgr: Pixels, format_name: str, **options: Any) -> bytes:
+    """A file of several frames or pages, the picture first."""
+    later = [Image.new("RGB", bgr.shape[1::-1], color) for color in ("white", "black")]
+    return encode(bgr, format_name, save_all=True, append_images=later, **options)
+
+
+def in_parts_of(bgr: Pixels) -> dict[str, bytes]:
+    """The same picture where it is the first of several, or comes in tiles."""
+    return {
+        "png animated": in_frames(bgr, "PNG"),
+        "png with a default image": in_frames(bgr, "PNG", default_image=True),
+        "gif animated": in_frames(bgr, "GIF"),
+        "webp animated": in_frames(bgr, "WEBP", lossless=True),
+        "webp animated, lossy": in_frames(bgr, "WEBP", quality=95),
+        "avif animated": in_frames(bgr, "AVIF", quality=95, subsampling="4:4:4"),
+        "jpeg of several": in_frames(bgr, "MPO", quality=95, subsampling=0),
+        "tiff pages": in_frames(bgr, "TIFF"),
+        "tiff pages, lzw": in_frames(bgr, "TIFF", compression="tiff_lzw"),
+        "tiff tiled": tiled_tiff(bgr),
+        "tiff tiled, deflate": tiled_tiff(bgr, compressed=True),
+    }
+
+
+def tiled_tiff(bgr: Pixels, *, compressed: bool = False, side: int = 32) -> bytes:
+    """A TIFF in square tiles, which Pillow cannot write."""
+    height, width = bgr.shape[:2]
+    padded = np.pad(bgr[:, :, ::-1], ((0, -height % side), (0, -width % side), (0, 0)))
+    tiles = [
+        padded[y : y + side, x : x + side].tobytes()
+        for y in range(0, height, side)
+        for x in range(0, width, side)
+    ]
+    if compressed:
+        tiles = [zlib.compress(tile) for tile in tiles]
+    lengths = [len(tile) for tile in tiles]
+    offsets = [8 + sum(lengths[:i]) for i in range(len(tiles))]
+    pixels = b"".join(tiles)
+    tags: list[tuple[int, str, list[int]]] = [
+        (256, "H", [width]),
+        (257, "H", [height]),
+        (258, "H", [8, 8, 8]),
+        (259, "H", [8 if compressed else 1]),
+        (262, "H", [2]),  # RGB
+        (277, "H", [3]),
+        (322, "H", [side]),
+        (323, "H", [side]),
+        (324, "I", offsets),
+        (325, "I", lengths),
+    ]
+    start = 8 + len(pixels)
+    entries, behind = b"", b""
+    for tag, kind, values in tags:
+        packed = struct.pack(f"<{len(values)}{kind}", *values)
+        if len(packed) > 4:
+            where = start + 2 + 12 * len(tags) + 4 + len(behind)
+            packed, behind = struct.pack("<I", where), behind + packed
+        entries += struct.pack("<HHI4s", tag, {"H": 3, "I": 4}[kind], len(values), packed)
+    return (
+        b"II*\0"
+        + struct.pack("<I", start)
+        + pixels
+        + struct.pack("<H", len(tags))
+        + entries
+        + bytes(4)
+        + behind
+    )
+
+
 def _interlaced(bgr: Pixels) -> bytes:
     """A PNG in Adam7 order, which Pillow cannot write."""
     rgb = bgr[:, :, ::-1]

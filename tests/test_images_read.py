@@ -16,12 +16,14 @@ from image_files import (
     encode_cv2,
     files_of,
     gif_header_only,
+    in_frames,
     jpeg_2000_header_only,
     jpeg_header_only,
     pil,
     png_header_only,
     scene,
     tiff_with,
+    tiled_tiff,
     webp_header_only,
     with_orientation,
 )
@@ -89,11 +91,6 @@ def _cmyk(format_name: str) -> bytes:
     )
 
 
-def _pages(format_name: str, **options: Any) -> bytes:
-    later = [Image.new("RGB", (64, 48), "white"), Image.new("RGB", (64, 48), "black")]
-    return encode(pil(SCENE), format_name, save_all=True, append_images=later, **options)
-
-
 @pytest.mark.parametrize(
     ("data", "expected", "tolerance"),
     [
@@ -132,12 +129,17 @@ def _pages(format_name: str, **options: Any) -> bytes:
         (encode(pil(SCENE).convert("1"), "PNG"), None, 0),
         (encode(pil(SCENE).convert("1"), "TIFF", compression="group4"), None, 0),
         # Of several frames or pages, the first.
-        (_pages("PNG"), SCENE, 0),
-        (_pages("GIF"), SCENE, 30),
-        (_pages("WEBP", lossless=True), SCENE, 0),
-        (_pages("TIFF"), SCENE, 0),
-        (_pages("AVIF", quality=95, subsampling="4:4:4"), SCENE, 16),
-        (_pages("MPO", quality=95), SCENE, 40),
+        (in_frames(SCENE, "PNG"), SCENE, 0),
+        (in_frames(SCENE, "GIF"), SCENE, 30),
+        (in_frames(SCENE, "WEBP", lossless=True), SCENE, 0),
+        (in_frames(SCENE, "TIFF"), SCENE, 0),
+        (in_frames(SCENE, "AVIF", quality=95, subsampling="4:4:4"), SCENE, 16),
+        (in_frames(SCENE, "MPO", quality=95), SCENE, 40),
+        # The default image of an animation that does not begin with it.
+        (in_frames(SCENE, "PNG", default_image=True), SCENE, 0),
+        # In tiles, which reach beyond its right and lower edge.
+        (tiled_tiff(SCENE), SCENE, 0),
+        (tiled_tiff(SCENE, compressed=True), SCENE, 0),
     ],
 )
 def test_kinds_of_pixels(data: bytes, expected: np.ndarray | None, tolerance: int) -> None:

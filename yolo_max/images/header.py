@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.errors import ImageError
+from yolo_max.images.chunks import TRUNCATED, png_chunks
 
-TRUNCATED = "it is truncated"
-
-# A file can be made of nothing but tiny segments; no real image comes near these numbers.
+# A file can be made of nothing but tiny segments; no real image comes near this number.
 _MAX_SEGMENTS = 10_000
-_MAX_PNG_CHUNKS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -97,20 +95,13 @@ def _png(data: bytes) -> ImageHeader:
     length, kind, width, height = struct.unpack_from(">I4sII", data, 8)
     if (length, kind) != (13, b"IHDR"):
         raise ImageError("its PNG header is damaged")
-    at = 8
-    for _ in range(_MAX_PNG_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            raise ImageError(TRUNCATED)
+    view = memoryview(data)
+    for kind, start, end in png_chunks(view):
         # Chunks with a capital initial are what the picture is made of.
-        (checksum,) = struct.unpack_from(">I", data, end)
-        if kind[:1].isupper() and zlib.crc32(data[at + 4 : end]) != checksum:
-            break
-        if kind == b"IEND":
-            return ImageHeader("PNG", width, height)
-        at = end + 4
-    raise ImageError("its PNG chunks are damaged")
+        (checksum,) = struct.unpack_from(">I", view, end - 4)
+        if kind[:1].isupper() and zlib.crc32(view[start + 4 : end - 4]) != checksum:
+            raise ImageError("its PNG chunks are damaged")
+    return ImageHeader("PNG", width, height)
 
 
 def _webp(data: bytes) -> ImageHeader:

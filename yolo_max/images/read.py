@@ -2,7 +2,8 @@
 
 An image in memory is uint8 [H, W, 3] BGR, C-contiguous, with its EXIF orientation applied: what
 ``cv2.imread`` and Ultralytics give. OpenCV decodes, straight from the bytes of a file that is read once;
-Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken. Alpha is dropped, not
+Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken (of an APNG the default
+image, which nearly always is that). Alpha is dropped, not
 blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
 """
 
@@ -22,6 +23,7 @@ from PIL.GifImagePlugin import GifImageFile
 
 from yolo_max.errors import ImageError
 from yolo_max.images.header import ImageHeader, read_header
+from yolo_max.images.still import still
 
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 2**30
@@ -106,7 +108,7 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.u
                 return _from_pil(image, max_pixels)
         # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
         flags = cv2.IMREAD_UNCHANGED if header.format == "TIFF" else cv2.IMREAD_COLOR
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        pixels = cv2.imdecode(np.frombuffer(still(data, header.format), np.uint8), flags)
     except ImageError:
         raise
     except Exception as error:  # decoders raise whatever damaged data leads them to
