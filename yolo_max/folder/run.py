@@ -20,10 +20,12 @@ from yolo_max.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.detector import Detector
 from yolo_max.errors import OutputError, UsageError
 from yolo_max.folder.earlier import Record, read_run, results_of
+from yolo_max.folder.in_flight import InFlight
 from yolo_max.folder.manifest import Manifest
 from yolo_max.folder.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.folder.tally import Tally
 from yolo_max.images.sources import SourceFailure, SourceImage
+from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import CSV_FILE, MANIFEST_FILE, csv_header, csv_rows, record
 from yolo_max.result import Result
 
@@ -101,6 +103,7 @@ class FolderRun:
         try:
             _remove_remnants(images, out)
             self._manifest.take_up(self._recall)
+            self._in_flight = InFlight(out)
         except BaseException:
             self._manifest.close()
             raise
@@ -126,10 +129,14 @@ class FolderRun:
         for failure in self._failures:
             if str(failure.path) not in self._done:
                 yield self._note(record(str(failure.path), error=failure.reason))
-        left = [path for path in self._images if path not in self._done]
+        left = dict.fromkeys(path for path in self._images if path not in self._done)
+        # An earlier process may have died of one of them.
+        suspects = [path for path in self._in_flight.suspects if path in left]
+        for path, reason in find_crashes(suspects, max_pixels=self._detector.max_pixels).items():
+            del left[path]
+            yield self._note(record(path, error=reason))
         pending = len(left)
-        todo = takewhile(lambda _: not stop(), left)
-        stream = self._detector.map(self._write, todo, keep_images=self._saving.save)
+        stream = self._detector.map(self._write, self._begun(left, stop), keep_images=self._saving.save)
         with closing(stream) as records:
             for each in records:
                 pending -= 1
@@ -142,6 +149,11 @@ class FolderRun:
             self._manifest.finish()
             self.finished = True
 
+    def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str]:
+        for path in takewhile(lambda _: not stop(), paths):
+            self._in_flight.begin(path)
+            yield path
+
     def __enter__(self) -> Self:
         return self
 
@@ -150,6 +162,7 @@ class FolderRun:
     ) -> None:
         if self._records is not None:
             self._records.close()  # nothing is written once the folder is somebody else's
+        self._in_flight.close()
         self._manifest.close()
 
     def _recall(self, record: Record) -> bool:

@@ -1,0 +1,65 @@
+"""A trial of files that may crash their decoder: each is decoded in a process that may die of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+
+from yolo_max.images.read import read_image, silence_opencv
+
+
+def find_crashes(paths: Iterable[str], *, max_pixels: int) -> dict[str, str]:
+    """Finds out which files kill the process that decodes them.
+
+    One after the other, so that no file is blamed for another's crash.
+
+    Args:
+        paths: The files.
+        max_pixels: As for `yolo_max.images.read.read_image`.
+
+    Returns:
+        Those that do, each with its reason. A file that merely cannot be read is not among them.
+    """
+    paths = list(paths)
+    if not paths:
+        return {}
+    done = subprocess.run(
+        # -P, or it would import what lies in the working directory.
+        [sys.executable, "-P", "-m", __name__, str(max_pixels)],
+        input=b"\0".join(os.fsencode(path) for path in paths),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # It finds the modules that this process finds.
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        # Whoever ends this process by a signal to its group does not make a file look guilty.
+        start_new_session=True,
+        check=False,
+    )
+    return {
+        path: f"decoding it crashes the process ({signal.strsignal(int(number))})"
+        for path, number in zip(paths, done.stdout.split(), strict=False)
+        if int(number)
+    }
+
+
+def main() -> None:
+    """Reads paths from stdin, NUL between them; writes the signal that ended the process of each, or 0."""
+    silence_opencv()
+    with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a decoder prints is no answer
+        for path in sys.stdin.buffer.read().split(b"\0"):
+            child = os.fork()
+            if not child:
+                with suppress(BaseException):
+                    read_image(os.fsdecode(path), max_pixels=int(sys.argv[1]))
+                os._exit(0)
+            _, status = os.waitpid(child, 0)
+            print(os.WTERMSIG(status), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
