@@ -30,7 +30,8 @@ from mistakes import Head, Pixels
 from yolo_max.bench import host
 from yolo_max.engine.contract import Engine
 from yolo_max.engine.max_engine import MaxEngine
-from yolo_max.engine.torch_engine import TorchEngine, load_module
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.engine.torch_module import build_module
 from yolo_max.errors import ExitCode
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
@@ -129,8 +130,8 @@ def measure_mistakes(subject: Subject) -> dict[str, float]:
     """mAP50-95 of PyTorch on a subject: as it is (under ""), then with each mistake, by name."""
     weights = load_weights(subject.weights)
     found: dict[str, float] = {"": mean_of_torch(subject)}
-    if weights.path.suffix == ".pt":
-        wrong = load_module(weights)
+    if weights.is_checkpoint:
+        wrong = build_module(weights)
         mistakes.fold_with_eps(wrong)
         found["BatchNorm folded with eps 1e-5"] = mean_of_torch(
             subject, module=wrong.eval().fuse(verbose=False)

@@ -33,7 +33,12 @@ def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
         source_sha256=sha256,
     )
     return Weights(
-        tensors={}, meta=meta, path=Path("fake.safetensors"), sha256=sha256, stored_dtype="float32"
+        tensors={},
+        meta=meta,
+        path=Path("fake.safetensors"),
+        is_checkpoint=False,
+        sha256=sha256,
+        stored_dtype="float32",
     )
 
 

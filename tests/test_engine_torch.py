@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from yolo_max.engine.torch_engine import TorchEngine, _raw_head, build_module
+from yolo_max.architecture import Architecture, Layer
+from yolo_max.engine.torch_engine import TorchEngine, _raw_head
+from yolo_max.engine.torch_module import build_module, table_of
 from yolo_max.errors import EngineError, UsageError, WeightsError
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3
+DETECT = Layer(1, (0,), "Detect", 1, (8,), 65, {"nc": 1})
 SIZE = (64, 96)
 ANCHORS = 16 * 24 + 8 * 12
 
@@ -61,7 +64,7 @@ def _unfused(model: Any, batch: np.ndarray) -> Any:
     return torch.cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2).numpy()
 
 
-def test_is_the_checkpoints_own_module(model: Any, weights: Weights, batch: np.ndarray) -> None:
+def test_is_the_network_of_the_checkpoint(model: Any, weights: Weights, batch: np.ndarray) -> None:
     expected = _unfused(model, batch)
     engine = TorchEngine(weights)
     assert engine.source == "checkpoint"
@@ -188,6 +191,44 @@ def test_tensors_that_ultralytics_has_no_place_for(safetensors: Weights) -> None
     del tensors[first]
     with pytest.raises(WeightsError, match=f"with other tensors: {first}"):
         build_module(replace(safetensors, tensors=tensors))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "c_out"), [(hidden, c_out) for c_out in (8, 24, 56, 1000) for hidden in range(1, c_out, 7)]
+)
+def test_the_written_table_says_what_a_layer_comes_to(hidden: int, c_out: int) -> None:
+    """Hidden channels are written as a ratio, of which Ultralytics rounds the product down."""
+    layer = Layer(0, (-1,), "Bottleneck", 1, (c_out,), c_out, {"hidden": hidden, "shortcut": True})
+    (row,) = table_of(Architecture((layer, DETECT), 1, 16, (1,)))["backbone"]
+    assert int(c_out * row[3][-1]) == hidden
+
+
+def test_a_table_with_everything_the_port_covers(tmp_path: Path, batch: np.ndarray) -> None:
+    """Copies of a block, several levels, ratios, no shortcut, another number of bins, odd kernels."""
+    table = {
+        "nc": 5,
+        "reg_max": 8,
+        "scales": {"n": [0.67, 0.5, 64]},
+        "backbone": [
+            [-1, 1, "Conv", [32, 7, 2]],
+            [-1, 3, "Bottleneck", [32, True, 1, [3, 3], 0.3]],
+            [-1, 1, "Conv", [200, 3, 2]],
+            [-1, 4, "C2f", [64, False, 1, 0.4]],
+            [-1, 1, "SPPF", [64, 9]],
+        ],
+        "head": [
+            [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],
+            [[-1, 0, 1], 1, "Concat", [1]],
+            [-1, 3, "C2f", [32]],
+            [[7, 4, 2], 1, "Detect", ["nc"]],
+        ],
+    }
+    model = checkpoints.detection_model(table)
+    path = tmp_path / "odd.pt"
+    path.write_bytes(checkpoints.checkpoint(model))
+    expected = _unfused(model, batch)
+    head = TorchEngine(path, precision="f64")(batch)
+    np.testing.assert_allclose(head, expected, atol=1e-12 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(

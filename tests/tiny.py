@@ -41,5 +41,10 @@ def tiny_weights(seed: int = 0) -> Weights:
         source_sha256="0" * 64,
     )
     return Weights(
-        tensors=tensors, meta=meta, path=Path("tiny.safetensors"), sha256="", stored_dtype="float32"
+        tensors=tensors,
+        meta=meta,
+        path=Path("tiny.safetensors"),
+        is_checkpoint=False,
+        sha256="",
+        stored_dtype="float32",
     )

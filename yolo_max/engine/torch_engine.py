@@ -1,17 +1,12 @@
 """TorchEngine: the reference, Ultralytics' own fused module behind the same contract as MaxEngine.
 
-Given a `.pt`, the module is the one that the checkpoint holds, unpickled and fused by PyTorch and
-Ultralytics: nothing of this project's conversion lies between, so a mistake there shows. A bare
-`.safetensors` has no module; Ultralytics builds one from the architecture table in its header, and the
-weights, folded already, are put in.
+The module is `torch_module.build_module`'s. Given a checkpoint, it is filled with the tensors as they were
+trained, and PyTorch and Ultralytics do the fusing: nothing of this project's conversion lies between, so a
+mistake there shows. The weights of a `.safetensors` are folded already, and go in as they are.
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import importlib
-import io
 import os
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import require_pixels
-from yolo_max.errors import EngineError, UsageError, WeightsError
-from yolo_max.ultralytics_import import import_ultralytics
-from yolo_max.weights.checkpoint import safe_pickle
+from yolo_max.engine.torch_module import build_module, import_torch
+from yolo_max.errors import EngineError, UsageError
 from yolo_max.weights.load import Weights, load_weights
 
 PRECISIONS = ("f32", "f64")
@@ -33,7 +27,7 @@ class TorchEngine:
 
     Attributes:
         module: The fused module, NCHW inside.
-        source: "checkpoint" when the module is the checkpoint's own, "safetensors" when it was rebuilt.
+        source: "checkpoint" when PyTorch did the fusing, "safetensors" when the weights were folded already.
         layer_names: "model.0 Conv" and so on, one a row of the architecture table.
         threads: How many threads PyTorch runs on.
     """
@@ -83,14 +77,14 @@ class TorchEngine:
                     f"the PyTorch engine has no {option} {value!r}; take {' or '.join(known)}, "
                     "or the MAX engine."
                 )
-        torch = _torch()
+        torch = import_torch()
         if threads is not None:
             torch.set_num_threads(threads)
         self.threads: int = torch.get_num_threads()
         if not isinstance(weights, Weights):
             weights = load_weights(weights)
-        self.source = "checkpoint" if weights.path.suffix == ".pt" else "safetensors"
-        module = load_module(weights) if self.source == "checkpoint" else build_module(weights)
+        self.source = "checkpoint" if weights.is_checkpoint else "safetensors"
+        module = build_module(weights)
         self._dtype = torch.float64 if precision == "f64" else torch.float32
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.to(self._dtype).eval().fuse(verbose=False).requires_grad_(False)
@@ -114,7 +108,7 @@ class TorchEngine:
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
         """
-        with _torch().inference_mode():
+        with import_torch().inference_mode():
             return _raw_head(self.module(self._pixels(batch)))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -135,7 +129,7 @@ class TorchEngine:
             for layer in self.module.model
         ]
         try:
-            with _torch().inference_mode():
+            with import_torch().inference_mode():
                 self.module(self._pixels(batch))
         finally:
             for hook in hooks:
@@ -146,85 +140,8 @@ class TorchEngine:
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch takes it: NCHW, ``float(x) / 255``."""
         require_pixels(batch, self._stride)
-        nchw = _torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
+        nchw = import_torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         return nchw.contiguous(memory_format=self._format).to(self._dtype).div_(255)
-
-
-def load_module(weights: Weights) -> Any:
-    """The detection module that a `.pt` holds, in float32 and not fused yet.
-
-    The file passes `yolo_max.weights.checkpoint.safe_pickle` before PyTorch's weights-only unpickler builds
-    anything from it, and then modules of neural networks are all that is built: for whatever else it names
-    there are stand-ins.
-
-    Args:
-        weights: Weights that were loaded from a checkpoint of Ultralytics.
-
-    Raises:
-        WeightsError: The file is gone, is not the same any more, or holds no detection module.
-    """
-    path = weights.path
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if hashlib.sha256(data).hexdigest() != weights.meta.source_sha256:
-        raise WeightsError(f"{path} has changed since its weights were loaded; load them again.")
-    safe_pickle.load(data)
-    torch = _torch()
-    import_ultralytics()
-    named = torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(data))
-    classes = [(_module_class(name) or type(name, (safe_pickle.StandIn,), {}), name) for name in named]
-    with torch.serialization.safe_globals(classes):
-        checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    module = checkpoint.get("ema") or checkpoint.get("model")
-    if type(module).__name__ != "DetectionModel":
-        raise WeightsError(f"{path} holds no detection model of the Ultralytics that is installed.")
-    for part in module.modules():
-        if isinstance(part, torch.nn.Upsample):
-            vars(part).setdefault("recompute_scale_factor", None)  # absent before torch 1.11
-    return module.float()
-
-
-def build_module(weights: Weights) -> Any:
-    """Ultralytics' module for an architecture table, fused, with fused weights in it.
-
-    Args:
-        weights: Fused weights; filters RSCF.
-
-    Raises:
-        WeightsError: Ultralytics builds another network from the table than the weights are for.
-    """
-    torch = _torch()
-    import_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel
-
-    table = copy.deepcopy(dict(weights.meta.architecture))  # Ultralytics writes into it
-    module = DetectionModel(table, nc=weights.meta.nc, verbose=False).eval().fuse(verbose=False)
-    state = {
-        name: torch.from_numpy(np.ascontiguousarray(t.transpose(3, 2, 0, 1) if t.ndim == 4 else t))
-        for name, t in weights.tensors.items()
-    }
-    try:
-        missing, unexpected = module.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        raise WeightsError(f"Ultralytics builds a network of other shapes: {error}") from error
-    # The bins of the DFL are a constant of the module, not weights.
-    if wrong := [name for name in (*missing, *unexpected) if not name.endswith(".dfl.conv.weight")]:
-        raise WeightsError(f"Ultralytics builds a network with other tensors: {', '.join(wrong[:5])}.")
-    return module
-
-
-def _module_class(name: str) -> type | None:
-    """The class of a neural network's module, by its dotted name; None for whatever else there is."""
-    place, _, attribute = name.rpartition(".")
-    if not place.startswith(("torch.nn.modules.", "ultralytics.nn.")):
-        return None
-    try:
-        found = getattr(importlib.import_module(place), attribute, None)
-    except ImportError:
-        return None
-    return found if isinstance(found, type) and issubclass(found, _torch().nn.Module) else None
 
 
 def _raw_head(output: Any) -> NDArray[np.float32]:
@@ -236,15 +153,6 @@ def _raw_head(output: Any) -> NDArray[np.float32]:
     raw = output[1] if isinstance(output, tuple) and len(output) == 2 else None
     if not isinstance(raw, dict) or not {"boxes", "scores"} <= raw.keys():
         raise EngineError("this Ultralytics returns its raw head in another form; install ultralytics>=8.4.")
-    rows = _torch().cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2)
+    rows = import_torch().cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2)
     head: NDArray[np.float32] = rows.contiguous().numpy()
     return head
-
-
-def _torch() -> Any:
-    """PyTorch, imported when it is needed: running MAX does without."""
-    try:
-        import torch
-    except ImportError as error:
-        raise EngineError(f"the PyTorch engine needs torch, which does not import: {error}.") from error
-    return torch

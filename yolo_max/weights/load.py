@@ -1,8 +1,8 @@
 """Weights of a fused YOLOv8 network: loading, checking and saving.
 
 Running needs a `.safetensors` file, which is data and nothing else. A `.pt` checkpoint is converted on
-first use, and the result is kept in the user's cache under the checkpoint's own SHA-256, so torch is
-imported once a checkpoint.
+first use, and the result is kept in the user's cache under the checkpoint's own SHA-256. What a file is, its
+content says, and not its name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,15 @@ from yolo_max.architecture import expected_tensors
 from yolo_max.atomic import write_atomically
 from yolo_max.errors import OutputError, WeightsError
 from yolo_max.weights import container
+from yolo_max.weights.checkpoint import signature
 from yolo_max.weights.locate import locate
 from yolo_max.weights.meta import FORMAT_VERSION, ModelMeta
 from yolo_max.wording import some
 
+if TYPE_CHECKING:
+    from yolo_max.weights.checkpoint.read import Unfused
+
 MAX_FILE_BYTES = 2 * 1024**3
-ZIP = b"PK\x03\x04"
 HALF_MAX = float(np.finfo(np.float16).max)
 
 # How files that people take for weights begin.
@@ -51,6 +54,7 @@ class Weights:
             ``(kh, kw, c_in, c_out)``, biases ``(c_out,)``; each starts at a multiple of 64 bytes.
         meta: What the header says about the model.
         path: The file that was asked for, `.safetensors` or `.pt`.
+        is_checkpoint: Whether that file is a checkpoint, as PyTorch saves it.
         sha256: SHA-256 of the weights as safetensors, in hex: equal for equal weights and header.
         stored_dtype: "float32" or "float16", as in the file.
     """
@@ -58,6 +62,7 @@ class Weights:
     tensors: Mapping[str, NDArray[np.float32]]
     meta: ModelMeta
     path: Path
+    is_checkpoint: bool
     sha256: str
     stored_dtype: str
 
@@ -84,7 +89,30 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
     path = locate(spec)
     data = _read(path)
     try:
-        return _from_checkpoint(path, data) if data.startswith(ZIP) else _from_safetensors(path, data)
+        return (
+            _from_checkpoint(path, data) if signature.is_checkpoint(data) else _from_safetensors(path, data)
+        )
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}.") from error
+
+
+def load_unfused(weights: Weights) -> Unfused:
+    """The network of a checkpoint as it was trained, for a reference that does the fusing itself.
+
+    Args:
+        weights: Weights that were loaded from a checkpoint.
+
+    Raises:
+        WeightsError: The file is gone, or is not the same any more.
+    """
+    from yolo_max.weights.checkpoint.read import read_unfused
+
+    path = weights.path
+    data = _read(path)
+    if hashlib.sha256(data).hexdigest() != weights.meta.source_sha256:
+        raise WeightsError(f"{path} has changed since its weights were loaded; load them again.")
+    try:
+        return read_unfused(data, path.name)
     except WeightsError as error:
         raise WeightsError(f"{path} {error}.") from error
 
@@ -102,7 +130,7 @@ def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[
     path = locate(checkpoint, (".pt",))
     data = _read(path)
     try:
-        if not data.startswith(ZIP):
+        if not signature.is_checkpoint(data):
             raise WeightsError("is not a .pt checkpoint")
         return _convert(data, path.name, half)
     except WeightsError as error:
@@ -126,17 +154,18 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
 def _read(path: Path) -> bytes:
     """The whole file, so that what was checked is what is used."""
     try:
+        size = path.stat().st_size
         if path.is_dir():
             raise WeightsError(f"{path} is a folder, not a weights file.")
         if not path.is_file():
             raise WeightsError(f"{path} is not a regular file.")
-        if path.stat().st_size > MAX_FILE_BYTES:
+        if size > MAX_FILE_BYTES:
             raise WeightsError(
                 f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is no YOLOv8 weights file."
             )
         with path.open("rb") as file:
-            start = file.read(64)
-            if not start.startswith(ZIP) and start[8:9] != b"{":  # where a safetensors header begins
+            start = file.read(signature.SIZE)
+            if not signature.is_checkpoint(start) and start[8:9] != b"{":  # where a safetensors header begins
                 raise WeightsError(f"{path} {_describe(start)}.")
             file.seek(0)
             return file.read()
@@ -148,8 +177,8 @@ def _describe(start: bytes) -> str:
     """What a file is that is neither a safetensors file nor a zip archive, by its first bytes."""
     if not start:
         return "is empty"
-    for signature, description in _SIGNATURES:
-        if start.startswith(signature):
+    for prefix, description in _SIGNATURES:
+        if start.startswith(prefix):
             return description
     return "is neither a safetensors file nor a .pt checkpoint"
 
@@ -163,14 +192,14 @@ def _from_checkpoint(path: Path, data: bytes) -> Weights:
         entry = None  # no cache to be had: convert each time
     if entry is not None and (cached := cache.read_checked(entry)) is not None:
         with contextlib.suppress(WeightsError):  # written by another version of this library: made anew
-            weights = _from_safetensors(path, cached)
+            weights = _from_safetensors(path, cached, is_checkpoint=True)
             if weights.meta.source_sha256 == digest:
                 return weights
     _, converted = _convert(data, path.name, half=False)
     if entry is not None:
         with contextlib.suppress(OutputError):  # a full disk does not keep weights from being used
             cache.write_checked(entry, converted)
-    return _from_safetensors(path, converted)
+    return _from_safetensors(path, converted, is_checkpoint=True)
 
 
 def _convert(data: bytes, source: str, half: bool) -> tuple[ModelMeta, bytes]:
@@ -190,7 +219,7 @@ def _serialise(meta: ModelMeta, tensors: Mapping[str, NDArray[np.float32]], half
     return container.serialise(stored, meta.to_header())
 
 
-def _from_safetensors(path: Path, data: bytes) -> Weights:
+def _from_safetensors(path: Path, data: bytes, *, is_checkpoint: bool = False) -> Weights:
     header, stored = container.parse(data)
     meta = ModelMeta.from_header(header)
     expected = expected_tensors(meta.network())
@@ -210,6 +239,7 @@ def _from_safetensors(path: Path, data: bytes) -> Weights:
         tensors=container.aligned_float32({name: stored[name] for name in expected}),
         meta=meta,
         path=path,
+        is_checkpoint=is_checkpoint,
         sha256=hashlib.sha256(data).hexdigest(),
         stored_dtype="/".join(sorted(dtypes)),
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 from yolo_max.architecture import Layer
 from yolo_max.errors import WeightsError
-from yolo_max.weights.checkpoint.safe_pickle import StandIn
-from yolo_max.wording import shorten
+from yolo_max.weights.checkpoint.calls import StandIn
+from yolo_max.wording import shorten, visible
 
 
 def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
@@ -26,7 +26,7 @@ def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
         WeightsError: Names the module and the attribute. The subject of the sentence, the file, is left out.
     """
     outer = modules.get(f"model.{layer.index}")
-    sources = getattr(outer, "f", None)
+    sources = outer.get("f") if outer else None
     sources = tuple(sources) if isinstance(sources, list | tuple) else (sources,)
     absolute = tuple(s + layer.index if isinstance(s, int) and s < 0 else s for s in sources)
     _same(f"model.{layer.index}", "from", absolute, layer.from_)
@@ -36,14 +36,14 @@ def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
         block = _module(modules, prefix, layer.module.removeprefix("nn."))
         match layer.module:
             case "Bottleneck":
-                _same(prefix, "shortcut", getattr(block, "add", None), bool(layer.args["shortcut"]))
+                _same(prefix, "shortcut", block.get("add"), bool(layer.args["shortcut"]))
             case "C2f":
                 for i in range(layer.args["bottlenecks"]):
                     inner = _module(modules, f"{prefix}.m.{i}", "Bottleneck")
                     _same(
                         f"{prefix}.m.{i}",
                         "shortcut",
-                        getattr(inner, "add", None),
+                        inner.get("add"),
                         bool(layer.args["shortcut"]),
                     )
             case "SPPF":
@@ -51,33 +51,33 @@ def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
                 _same_sizes(
                     pool, f"{prefix}.m", kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1
                 )
-                _same(prefix, "number of pools", getattr(block, "n", 3), 3)  # not saved before 2025: always 3
-                _same(prefix, "shortcut", getattr(block, "add", False), False)
+                _same(prefix, "number of pools", block.get("n", 3), 3)  # not saved before 2025: always 3
+                _same(prefix, "shortcut", block.get("add", False), False)
             case "nn.Upsample":
                 _same_sizes(block, prefix, scale_factor=layer.args["scale"])
-                _same(prefix, "mode", getattr(block, "mode", None), "nearest")
-                _same(prefix, "size", getattr(block, "size", None), None)
+                _same(prefix, "mode", block.get("mode"), "nearest")
+                _same(prefix, "size", block.get("size"), None)
             case "Concat":
-                _same(prefix, "axis", getattr(block, "d", None), 1)
+                _same(prefix, "axis", block.get("d"), 1)
             case "Detect":
-                _same(prefix, "nc", getattr(block, "nc", None), layer.args["nc"])
-                _same(prefix, "reg_max", getattr(block, "reg_max", None), layer.args["reg_max"])
+                _same(prefix, "nc", block.get("nc"), layer.args["nc"])
+                _same(prefix, "reg_max", block.get("reg_max"), layer.args["reg_max"])
 
 
 def _check_convolution(modules: Mapping[str, StandIn], path: str, kernel: int, stride: int) -> None:
     convolution = _module(modules, path, "Conv2d")
     _same_sizes(convolution, path, kernel_size=kernel, stride=stride, padding=kernel // 2, dilation=1)
-    _same(path, "groups", getattr(convolution, "groups", None), 1)
-    _same(path, "padding mode", getattr(convolution, "padding_mode", None), "zeros")
+    _same(path, "groups", convolution.get("groups"), 1)
+    _same(path, "padding mode", convolution.get("padding_mode"), "zeros")
     if path.endswith(".conv"):
         activation = modules.get(f"{path.removesuffix('conv')}act")
-        _same(path, "activation", type(activation).__name__ if activation else None, "SiLU")
+        _same(path, "activation", activation.kind if activation else None, "SiLU")
 
 
 def _module(modules: Mapping[str, StandIn], path: str, kind: str) -> StandIn:
     module = modules.get(path)
-    if module is None or type(module).__name__ != kind:
-        found = type(module).__name__ if module else "nothing"
+    if module is None or module.kind != kind:
+        found = visible(module.kind) if module else "nothing"
         raise WeightsError(f"holds {found} as {path}, where its architecture table says {kind}")
     return module
 
@@ -85,7 +85,7 @@ def _module(modules: Mapping[str, StandIn], path: str, kind: str) -> StandIn:
 def _same_sizes(module: StandIn, path: str, **expected: int) -> None:
     """Compares sizes that PyTorch saves as a number or as a pair."""
     for name, size in expected.items():
-        value = getattr(module, name, None)
+        value = module.get(name)
         pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
         _same(path, name, pair, (size, size))
 

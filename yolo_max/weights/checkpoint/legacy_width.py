@@ -14,7 +14,7 @@ from typing import Any
 from yolo_max.architecture import table_scale
 from yolo_max.errors import WeightsError
 from yolo_max.layer_args import Scale
-from yolo_max.weights.checkpoint.safe_pickle import StandIn
+from yolo_max.weights.checkpoint.calls import StandIn
 
 _LAST_CONVOLUTION = {"Conv": "conv", "Bottleneck": "cv2.conv", "C2f": "cv2.conv", "SPPF": "cv2.conv"}
 _SCALING = ("scales", "scale", "depth_multiple", "width_multiple")
@@ -49,7 +49,7 @@ def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
     """Output channels that the last convolution of a layer was saved with."""
     for prefix in (f"model.{index}", f"model.{index}.0"):  # alone, or the first of several copies
         if (convolution := modules.get(f"{prefix}.{_LAST_CONVOLUTION[kind]}")) is not None:
-            return getattr(convolution, "out_channels", None)
+            return convolution.get("out_channels")
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -18,18 +19,77 @@ from numpy.typing import NDArray
 
 from yolo_max.architecture import Architecture, expected_tensors
 from yolo_max.errors import WeightsError
-from yolo_max.options import MAX_IMGSZ
 from yolo_max.weights.checkpoint import safe_pickle
+from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.layers import check_layer
 from yolo_max.weights.checkpoint.legacy_width import as_built
-from yolo_max.weights.checkpoint.safe_pickle import StandIn
-from yolo_max.weights.meta import MIN_IMGSZ, ModelMeta
+from yolo_max.weights.checkpoint.metadata import input_size, numbers, plain, saved_names
+from yolo_max.weights.checkpoint.tensors import Tensor
+from yolo_max.weights.meta import ModelMeta
 from yolo_max.wording import shorten, some
 
 MAX_MODULES = 100_000
+MAX_WRAPPERS = 4
+WRAPPED = ("module", "_orig_mod", "model")
+"""Where DistributedDataParallel, torch.compile and `YOLO` keep the model that they wrap."""
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 MAX_DEPTH = 32
-MAX_TABLE_VALUES = 50_000
-DEFAULT_IMGSZ = 640
+
+
+@dataclass(frozen=True)
+class Unfused:
+    """The network of a checkpoint as it was trained, held against its architecture table.
+
+    Attributes:
+        meta: What the header of its weights file says.
+        tensors: Parameters and buffers by the checkpoint's own names: filters ``(c_out, c_in, kh, kw)``, and
+            vectors ``(c_out,)`` of a BatchNorm or of a bias. Floating point, as stored.
+        eps: What each BatchNorm adds to its variances, by its name ("model.0.bn"). A convolution without one
+            is fused already, and has a bias.
+    """
+
+    meta: ModelMeta
+    tensors: Mapping[str, NDArray[Any]]
+    eps: Mapping[str, float]
+
+
+def read_unfused(data: bytes, source: str) -> Unfused:
+    """Reads a checkpoint.
+
+    Args:
+        data: The whole `.pt` file.
+        source: Its file name, for the header.
+
+    Raises:
+        WeightsError: The file is damaged, unsafe, or holds another network than a YOLOv8 detector. The
+            message is a sentence without its subject: the caller puts the file's name before it.
+    """
+    content = safe_pickle.load(data)
+    model = _model(content)
+    table = plain(model.get("yaml"))
+    if not isinstance(table, dict):
+        raise WeightsError(
+            "holds a model without an architecture table, so it is no Ultralytics detection model"
+        )
+    if "yaml_file" in table:  # a path on the machine that trained it
+        table["yaml_file"] = PurePath(str(table["yaml_file"])).name
+    modules = dict(_walk(model))
+    architecture = as_built(table, modules)
+    meta = ModelMeta.checked(
+        names=saved_names(model.get("names"), table.get("nc")),
+        nc=table.get("nc"),
+        imgsz=input_size(content, model),
+        architecture=architecture,
+        source=source,
+        source_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    network = meta.network()
+    for layer in network.layers:
+        check_layer(layer, modules)
+    tensors, eps = _Reader(modules, len(data)).read(network)
+    _refuse_extra(modules, tensors, eps)
+    return Unfused(meta, tensors, eps)
 
 
 def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDArray[np.float32]]]:
@@ -44,34 +104,10 @@ def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDAr
         ``(kh, kw, c_in, c_out)``, biases ``(c_out,)``.
 
     Raises:
-        WeightsError: The file is damaged, unsafe, or holds another network than a YOLOv8 detector. The
-            message is a sentence without its subject: the caller puts the file's name before it.
+        WeightsError: As `read_unfused`, or a fused weight is not a finite float32.
     """
-    checkpoint = safe_pickle.load(data)
-    model = _model(checkpoint)
-    table = _plain(getattr(model, "yaml", None))
-    if not isinstance(table, dict):
-        raise WeightsError(
-            "holds a model without an architecture table, so it is no Ultralytics detection model"
-        )
-    if "yaml_file" in table:  # a path on the machine that trained it
-        table["yaml_file"] = PurePath(str(table["yaml_file"])).name
-    modules = dict(_walk(model))
-    meta = ModelMeta.checked(
-        names=getattr(model, "names", None),
-        nc=table.get("nc"),
-        imgsz=_imgsz(checkpoint, model),
-        architecture=as_built(table, modules),
-        source=source,
-        source_sha256=hashlib.sha256(data).hexdigest(),
-    )
-    network = meta.network()
-    for layer in network.layers:
-        check_layer(layer, modules)
-    tensors = dict(_fused(network, modules, len(data)))
-    _check_head(network, modules, len(data))
-    _refuse_extra(modules, tensors)
-    return meta, tensors
+    unfused = read_unfused(data, source)
+    return unfused.meta, dict(_fused(unfused))
 
 
 def fold(
@@ -90,17 +126,35 @@ def fold(
     return filters * scale.reshape(-1, *[1] * (filters.ndim - 1)), beta - mean * scale
 
 
-def _model(checkpoint: Any) -> StandIn:
-    """The model in a checkpoint: its moving average where there is one, as Ultralytics takes it."""
-    if not isinstance(checkpoint, dict):
-        raise WeightsError(f"holds {shorten(checkpoint)}, not the dict of an Ultralytics checkpoint")
-    for model in (checkpoint.get("ema"), checkpoint.get("model")):
+def _model(content: Any) -> StandIn:
+    """The model in a checkpoint: its moving average where there is one, as Ultralytics takes it.
+
+    A model may also have been saved by itself, and be wrapped: in `YOLO`, for several GPUs, compiled.
+    """
+    if isinstance(content, StandIn):
+        return _unwrapped(content)
+    if not isinstance(content, dict):
+        raise WeightsError(f"holds {shorten(content)}, not the dict of an Ultralytics checkpoint")
+    for model in (content.get("ema"), content.get("model")):
         if isinstance(model, StandIn):
-            return model
+            return _unwrapped(model)
     raise WeightsError(
-        f"holds no model, only {shorten(list(checkpoint))}; an Ultralytics checkpoint such as best.pt is "
+        f"holds no model, only {shorten(list(content))}; an Ultralytics checkpoint such as best.pt is "
         "needed, not a bare state dict"
     )
+
+
+def _unwrapped(model: StandIn) -> StandIn:
+    """The module that has an architecture table, among those that wrap one another."""
+    inner = model
+    for _ in range(MAX_WRAPPERS):
+        if inner.get("yaml") is not None:
+            return inner
+        children = inner.get("_modules")
+        held = [children.get(name) for name in WRAPPED] if isinstance(children, dict) else []
+        held.append(inner.get("model"))  # a `YOLO` of before it was a module itself
+        inner = next((child for child in held if isinstance(child, StandIn)), inner)
+    return model
 
 
 def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
@@ -109,7 +163,7 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
     pending = [("", model, 0)]
     while pending:
         prefix, module, depth = pending.pop()
-        children = vars(module).get("_modules")
+        children = module.get("_modules")
         for name, child in children.items() if isinstance(children, dict) else ():
             if not isinstance(child, StandIn) or (not prefix and name != "model"):
                 continue  # a child that is None; a loss that training left beside the network
@@ -121,85 +175,86 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
             pending.append((path, child, depth + 1))
 
 
-def _fused(
-    network: Architecture, modules: Mapping[str, StandIn], file_size: int
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Every tensor of the fused network, in the table's order."""
-    shapes = expected_tensors(network)
-    for name in [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]:
-        height, width, c_in, c_out = shapes[f"{name}.weight"]
+class _Reader:
+    """Takes a network's tensors from the modules, once each is known to be what it claims."""
 
-        def read(path: str, *shape: int) -> NDArray[np.float64]:
-            return _array(modules, path, shape, file_size)
+    def __init__(self, modules: Mapping[str, StandIn], file_size: int) -> None:
+        self._modules = modules
+        self._bytes_left = file_size
 
-        filters = read(f"{name}.weight", c_out, c_in, height, width)
-        norm = f"{name.removesuffix('conv')}bn"
-        if name.endswith(".conv") and norm in modules:
-            eps = getattr(modules[norm], "eps", None)
-            if not isinstance(eps, float) or not 0 <= eps < 1:
-                raise WeightsError(f"has eps {shorten(eps)} in {norm}")
-            gamma, beta = read(f"{norm}.weight", c_out), read(f"{norm}.bias", c_out)
-            mean, variance = read(f"{norm}.running_mean", c_out), read(f"{norm}.running_var", c_out)
-            if (variance + eps <= 0).any():
+    def read(self, network: Architecture) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
+        """Every tensor of the network in the table's order, and the eps of every BatchNorm."""
+        tensors: dict[str, NDArray[Any]] = {}
+        eps: dict[str, float] = {}
+        shapes = expected_tensors(network)
+        for name in [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]:
+            height, width, c_in, c_out = shapes[f"{name}.weight"]
+            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": (c_out, c_in, height, width)}
+            norm = f"{name.removesuffix('conv')}bn"
+            if name.endswith(".conv") and norm in self._modules:
+                eps[norm] = self._eps(norm)
+                wanted |= {f"{norm}.{part}": (c_out,) for part in NORM_PARTS}
+            else:
+                wanted[f"{name}.bias"] = (c_out,)
+            tensors |= {path: self._array(path, shape) for path, shape in wanted.items()}
+            if norm in eps and (tensors[f"{norm}.running_var"].astype(np.float64) + eps[norm] <= 0).any():
                 raise WeightsError(f"has a variance below zero in {norm}.running_var")
-            filters, bias = fold(filters, gamma, beta, mean, variance, eps)
-        else:
-            bias = read(f"{name}.bias", c_out)
-        yield f"{name}.weight", _single(filters.transpose(2, 3, 1, 0), name)
-        yield f"{name}.bias", _single(bias, name)
+        self._check_head(network)
+        return tensors, eps
 
+    def _eps(self, norm: str) -> float:
+        eps = self._modules[norm].get("eps")
+        if not isinstance(eps, float) or not 0 <= eps < 1:
+            raise WeightsError(f"has eps {shorten(eps)} in {norm}")
+        return eps
 
-def _check_head(network: Architecture, modules: Mapping[str, StandIn], file_size: int) -> None:
-    """Refuses a head whose strides or DFL bins (0, 1, 2, ...) are not those that the port takes as given."""
-    prefix = f"model.{network.layers[-1].index}"
-    strides = _numbers(getattr(modules[prefix], "stride", None))
-    if strides != network.strides:
-        raise WeightsError(f"has strides {strides} in {prefix}, where its table comes to {network.strides}")
-    bins = _array(modules, f"{prefix}.dfl.conv.weight", (1, network.reg_max, 1, 1), file_size)
-    if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
-        raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {prefix}.dfl.conv.weight")
+    def _check_head(self, network: Architecture) -> None:
+        """Refuses a head whose strides or DFL bins (0, 1, ...) are not those that the port takes as given."""
+        prefix = f"model.{network.layers[-1].index}"
+        strides = numbers(self._modules[prefix].get("stride"))
+        if strides != network.strides:
+            raise WeightsError(
+                f"has strides {strides} in {prefix}, where its table comes to {network.strides}"
+            )
+        bins = self._array(f"{prefix}.dfl.conv.weight", (1, network.reg_max, 1, 1))
+        if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
+            raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {prefix}.dfl.conv.weight")
 
-
-def _array(
-    modules: Mapping[str, StandIn], path: str, shape: tuple[int, ...], file_size: int
-) -> NDArray[np.float64]:
-    """One parameter or buffer in float64, once it is known to be what it claims."""
-    import torch
-
-    value = _state(modules, path)
-    if not isinstance(value, torch.Tensor):
-        raise WeightsError(f"lacks the tensor {path}")
-    if value.layout != torch.strided or value.is_quantized or not value.is_floating_point() or value.is_meta:
-        raise WeightsError(
-            f"stores {path} as {value.dtype}, {value.layout}, not as plain floating-point numbers"
-        )
-    if tuple(value.shape) != shape:
-        raise WeightsError(
-            f"has {path} of shape {shorten(tuple(value.shape))}; its architecture table says {shape}"
-        )
-    if value.untyped_storage().nbytes() > file_size:
-        raise WeightsError(f"claims more bytes for {path} than the file has")
-    result: NDArray[np.float64] = value.detach().to(torch.float64).numpy()
-    return result
+    def _array(self, path: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """One parameter or buffer."""
+        value = _state(self._modules, path)
+        if not isinstance(value, Tensor):
+            raise WeightsError(f"lacks the tensor {path}")
+        if value.dtype not in FLOATING:
+            raise WeightsError(f"stores {path} as torch.{value.dtype}, not as plain floating-point numbers")
+        if value.shape != shape:
+            raise WeightsError(
+                f"has {path} of shape {shorten(value.shape)}; its architecture table says {shape}"
+            )
+        self._bytes_left -= value.nbytes
+        if self._bytes_left < 0:
+            raise WeightsError(f"claims more bytes for {path} than the file has")
+        return value.array()
 
 
 def _state(modules: Mapping[str, StandIn], path: str) -> Any:
     """A parameter or buffer by its dotted name, or None."""
     prefix, _, name = path.rpartition(".")
-    attributes = vars(modules[prefix]) if prefix in modules else {}
     for kind in ("_parameters", "_buffers"):
-        if isinstance(group := attributes.get(kind), dict) and group.get(name) is not None:
+        group = modules[prefix].get(kind) if prefix in modules else None
+        if isinstance(group, dict) and group.get(name) is not None:
             return group[name]
     return None
 
 
-def _refuse_extra(modules: Mapping[str, StandIn], tensors: Mapping[str, Any]) -> None:
+def _refuse_extra(
+    modules: Mapping[str, StandIn], tensors: Mapping[str, Any], norms: Mapping[str, Any]
+) -> None:
     """Refuses a checkpoint that holds parameters the port would ignore."""
-    norms = {f"{name.removesuffix('conv.bias')}bn" for name in tensors if name.endswith("conv.bias")}
     extra = []
     for prefix, module in modules.items():
         for kind in ("_parameters", "_buffers"):
-            group = vars(module).get(kind)
+            group = module.get(kind)
             for name, value in group.items() if isinstance(group, dict) and prefix not in norms else ():
                 path = f"{prefix}.{name if isinstance(name, str) else shorten(name)}"
                 if value is not None and path not in tensors and not path.endswith(".dfl.conv.weight"):
@@ -208,48 +263,29 @@ def _refuse_extra(modules: Mapping[str, StandIn], tensors: Mapping[str, Any]) ->
         raise WeightsError(f"has tensors that no layer of its architecture table uses: {some(extra)}")
 
 
+def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Every tensor of the fused network, in the table's order."""
+
+    def read(path: str) -> NDArray[np.float64]:
+        return unfused.tensors[path].astype(np.float64)
+
+    for name in [key for key in expected_tensors(unfused.meta.network()) if key.endswith(".weight")]:
+        convolution = name.removesuffix(".weight")
+        norm = f"{convolution.removesuffix('conv')}bn"
+        filters = read(name)
+        if norm in unfused.eps:
+            gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
+            with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses what comes of it
+                filters, bias = fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
+        else:
+            bias = read(f"{convolution}.bias")
+        yield name, _single(filters.transpose(2, 3, 1, 0), convolution)
+        yield f"{convolution}.bias", _single(bias, convolution)
+
+
 def _single(values: NDArray[np.float64], name: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(values, dtype=np.float32)
     if not np.isfinite(result).all():
         raise WeightsError(f"gives NaN or infinite numbers in {name}")
     return result
-
-
-def _imgsz(checkpoint: Mapping[Any, Any], model: StandIn) -> int:
-    """The input size it was trained for: the larger side of two, Ultralytics' default if none is given."""
-    arguments = [getattr(model, "args", None), checkpoint.get("train_args")]
-    for group in (vars(a) if isinstance(a, StandIn) else a for a in arguments):
-        sizes = _numbers(group.get("imgsz")) if isinstance(group, dict) else ()
-        if sizes and MIN_IMGSZ <= max(sizes) <= MAX_IMGSZ:
-            return int(max(sizes))
-    return DEFAULT_IMGSZ
-
-
-def _numbers(value: Any) -> tuple[float, ...]:
-    """A tensor, a list or one number as a tuple of numbers; anything else as an empty one."""
-    import torch
-
-    if isinstance(value, torch.Tensor):
-        value = value.tolist() if value.numel() <= 64 else None
-    items = value if isinstance(value, list | tuple) else (value,)
-    return tuple(items) if all(isinstance(v, int | float) for v in items) else ()
-
-
-def _plain(value: Any) -> Any:
-    """A copy that JSON can hold: dicts with string keys, lists, strings, numbers."""
-    budget = MAX_TABLE_VALUES
-
-    def copy(value: Any, depth: int) -> Any:
-        nonlocal budget
-        budget -= 1  # values may hold each other many times over
-        if isinstance(value, bool | int | float | str | None):
-            return value
-        if depth < 8 and budget > 0:
-            if isinstance(value, list | tuple):
-                return [copy(v, depth + 1) for v in value]
-            if isinstance(value, dict) and all(isinstance(k, int | str) for k in value):
-                return {str(k): copy(v, depth + 1) for k, v in value.items()}
-        raise WeightsError(f"has {shorten(value)} in its architecture table")
-
-    return copy(value, 0)

@@ -1,0 +1,72 @@
+"""What a checkpoint says of its model besides the tensors, as plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yolo_max.architecture import MAX_CLASSES
+from yolo_max.errors import WeightsError
+from yolo_max.options import MAX_IMGSZ
+from yolo_max.weights.checkpoint.calls import StandIn
+from yolo_max.weights.checkpoint.tensors import Tensor
+from yolo_max.weights.meta import MAX_NAME_LENGTH, MIN_IMGSZ
+from yolo_max.wording import shorten
+
+MAX_TABLE_VALUES = 50_000
+DEFAULT_IMGSZ = 640
+
+
+def saved_names(names: Any, nc: Any) -> Any:
+    """Class names as Ultralytics takes them: numbers are names too, and there may be more than classes."""
+    if isinstance(names, list | tuple):
+        names = dict(enumerate(names))
+    if not isinstance(names, dict) or not isinstance(nc, int) or len(names) < nc:
+        return names
+    chosen = {i: names.get(i, names.get(str(i))) for i in range(min(nc, MAX_CLASSES))}
+    return {i: _class_name(name) for i, name in chosen.items()}
+
+
+def _class_name(name: Any) -> Any:
+    """A name as text, cut where it is endless."""
+    if isinstance(name, int | float):
+        name = shorten(name)
+    if isinstance(name, str) and len(name) > MAX_NAME_LENGTH:
+        return name[: MAX_NAME_LENGTH - 1] + "…"
+    return name
+
+
+def input_size(content: Any, model: StandIn) -> int:
+    """The input size it was trained for: the larger side of two, Ultralytics' default if none is given."""
+    arguments = [model.get("args"), content.get("train_args")]
+    for group in (a.state if isinstance(a, StandIn) else a for a in arguments):
+        sizes = numbers(group.get("imgsz")) if isinstance(group, dict) else ()
+        if sizes and MIN_IMGSZ <= max(sizes) <= MAX_IMGSZ:
+            return int(max(sizes))
+    return DEFAULT_IMGSZ
+
+
+def numbers(value: Any) -> tuple[float, ...]:
+    """A tensor, a list or one number as a tuple of numbers; anything else as an empty one."""
+    if isinstance(value, Tensor):
+        value = value.tolist() if value.nbytes <= 512 else None
+    items = value if isinstance(value, list | tuple) else (value,)
+    return tuple(items) if all(isinstance(v, int | float) for v in items) else ()
+
+
+def plain(value: Any) -> Any:
+    """A copy that JSON can hold: dicts with string keys, lists, strings, numbers."""
+    budget = MAX_TABLE_VALUES
+
+    def copy(value: Any, depth: int) -> Any:
+        nonlocal budget
+        budget -= 1  # values may hold each other many times over
+        if isinstance(value, bool | int | float | str | None):
+            return value
+        if depth < 8 and budget > 0:
+            if isinstance(value, list | tuple):
+                return [copy(v, depth + 1) for v in value]
+            if isinstance(value, dict) and all(isinstance(k, int | str) for k in value):
+                return {str(k): copy(v, depth + 1) for k, v in value.items()}
+        raise WeightsError(f"has {shorten(value)} in its architecture table")
+
+    return copy(value, 0)

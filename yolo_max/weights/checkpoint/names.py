@@ -1,0 +1,95 @@
+"""The names in a checkpoint's pickle: which are known, and what is said of the others.
+
+Nothing is imported by such a name, and nothing of that name is called: it stays two words. A name that is not
+known is refused nevertheless, so that a file with something else in it than a model is not taken for one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from yolo_max.architecture import REMEDY
+from yolo_max.wording import some
+
+MAX_LENGTH = 200
+
+# Objects that are restored attribute by attribute: the modules of a model, and what training leaves beside.
+_OBJECT = re.compile(
+    r"(ultralytics|torch\.(nn|optim|amp|cuda\.amp))(\.\w+)* ([A-Z]|v\d)\w*"
+    r"|ultralytics(\.yolo)?\.utils\.callbacks\.\w+ \w+|omegaconf(\.\w+)+ [A-Z]\w*|typing Any"
+)
+# Values that are made by a call.
+_VALUE = re.compile(
+    r"pathlib(\._local)? (Pure)?(Posix|Windows)?Path"
+    r"|numpy (dtype|ndarray|\w+_|u?int\d+|float\d+)"
+    r"|numpy\._?core\.(multiarray|numeric) (scalar|_reconstruct|_frombuffer)"
+    r"|ultralytics(\.yolo)?\.utils IterableSimpleNamespace|argparse Namespace|types SimpleNamespace"
+    r"|collections (OrderedDict|defaultdict|Counter|deque)|datetime (datetime|date|time|timedelta|timezone)"
+    r"|(__builtin__|builtins) (set|frozenset|list|dict|tuple|int|long|float|str|bytes|bool|slice)"
+    r"|(__builtin__|builtins) (object|getattr)|(copy_reg|copyreg) (_reconstructor|__newobj__)"
+    r"|_codecs encode|dill\._dill _\w+|__main__ __dict__"
+)
+_TORCH = re.compile(
+    r"torch (Size|device|Tensor|b?float\d+\w*|u?int\d+|bool|complex\d+|\w+Storage)|torch\.storage \w+Storage"
+    r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
+    r"|torch\._tensor _rebuild_from_type_v2|torch\.torch_version TorchVersion"
+)
+# The networks of other repositories, YOLOv5's and YOLOv7's: other ones than YOLOv8, and no threat.
+_OTHER_NETWORK = re.compile(r"models(\.\w+)+ [A-Z]\w*")
+# What is there to run something: commands, code in a text, files, another pickle, an import.
+_RUNS_CODE = re.compile(
+    r"(os|posix|nt|subprocess|sys|shutil|socket|importlib|runpy|_?pickle|cPickle|marshal|codeop?|_?ctypes|pty"
+    r"|pip|webbrowser|urllib|requests|pdb|bdb|timeit|c?[pP]rofile|torch\.(hub|serialization)"
+    r"|ultralytics\.utils\.(checks|downloads))(\.\w+)* .+"
+    r"|(__builtin__|builtins) (eval|exec|execfile|compile|open|file|input|__import__|apply|setattr)"
+    r"|(torch|numpy) load|types (FunctionType|CodeType)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A class or function, by the module it is in and its name there."""
+
+    module: str
+    attribute: str
+
+    @property
+    def spaced(self) -> str:
+        """``module attribute``, as the patterns of this module have it."""
+        return f"{self.module} {self.attribute}"
+
+    @property
+    def dotted(self) -> str:
+        """``module.attribute``, as Python has it."""
+        return f"{self.module}.{self.attribute}"
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is of what is restored and never made by a call with arguments."""
+        return _OBJECT.fullmatch(self.spaced) is not None and _VALUE.fullmatch(self.spaced) is None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a checkpoint may name it."""
+        return any(pattern.fullmatch(self.spaced) for pattern in (_OBJECT, _VALUE, _TORCH))
+
+
+def refusal(names: Collection[Name]) -> str:
+    """What is said of a pickle with these names that are not known: a sentence without its subject."""
+    spaced = sorted({name.spaced for name in names})
+    if code := [name for name in spaced if _RUNS_CODE.fullmatch(name)]:
+        return f"names {_listed(code)}, which could run code; it was not opened"
+    if all(_OTHER_NETWORK.fullmatch(name) for name in spaced):
+        return (
+            f"looks like a network that is not ported, made of {_listed(spaced)}; it was not opened; {REMEDY}"
+        )
+    return (
+        f"names {_listed(spaced)}, which this reader does not know; it was not opened; "
+        "save the model again without it"
+    )
+
+
+def _listed(spaced: list[str]) -> str:
+    return some([name.replace(" ", ".") for name in spaced])
