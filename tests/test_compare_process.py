@@ -4,10 +4,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import checkpoints
@@ -16,11 +17,12 @@ import pytest
 import torch
 from fakes import write_image
 
-from yolo_max.compare.process import EngineProcess, Job, _require_torchvision
+from yolo_max.compare.process import EngineProcess, Job, _predict, _require_torchvision
 from yolo_max.detector import Detector
 from yolo_max.errors import EngineError, UsageError, WeightsError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.weights.load import load_weights
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +98,29 @@ def test_errors_of_the_child_are_raised_here(
         EngineProcess(replace(job, weights=job.weights.format(checkpoint)))
 
 
-def test_ultralytics_predictor_reads_checkpoints_only(demo_weights: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=r"give a \.pt checkpoint with --weights, or take --baseline torch"
-    ):
-        EngineProcess(Job("ultralytics", str(demo_weights), []))
+def _every_box(boxes: Any, *_: Any) -> Any:
+    return torch.arange(len(boxes))
+
+
+def test_ultralytics_predictor_opens_no_weights_file(
+    demo_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given a module; PyTorch's and Ultralytics' own loading, which unpickle, are not called."""
+
+    def opened(*_: Any, **__: Any) -> None:
+        raise AssertionError("a weights file was unpickled")
+
+    checkpoint = tmp_path / "tiny.pth"
+    checkpoint.write_bytes(checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table())))
+    monkeypatch.setattr("torch.load", opened)
+    monkeypatch.setattr("ultralytics.nn.tasks.torch_safe_load", opened)
+    monkeypatch.setattr("yolo_max.compare.process._require_torchvision", lambda: None)
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=_every_box)))
+    for path in (demo_weights, checkpoint):
+        sent: list[Mapping[str, Any]] = []
+        _predict(Job("ultralytics", str(path), [], {"conf": 0.99}), sent.append)
+        assert sent[0]["names"] == dict(load_weights(path).meta.names)
+        assert sent[-1] == {"done": True}
 
 
 def _missing(_: str) -> str:

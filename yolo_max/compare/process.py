@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from yolo_max import errors
 from yolo_max.detections import Detections
-from yolo_max.errors import EngineError, ImageError, WeightsError, YoloMaxError
+from yolo_max.errors import EngineError, ImageError, YoloMaxError
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """What the engines are called in front of people."""
@@ -220,35 +220,31 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
 
 def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     """Ultralytics' own predictor from end to end, on square input."""
+    from yolo_max.engine.torch_module import build_module
     from yolo_max.options import parse_imgsz
     from yolo_max.ultralytics_import import import_ultralytics
     from yolo_max.weights.load import load_weights
 
-    weights = load_weights(job.weights)  # the file has passed this before Ultralytics unpickles it
-    if weights.path.suffix != ".pt":
-        raise WeightsError(
-            f"Ultralytics' predictor cannot read {weights.path.name}; give a .pt checkpoint with --weights, "
-            "or take --baseline torch."
-        )
-    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
+    weights = load_weights(job.weights)
     import torch
 
     _require_torchvision()
     import_ultralytics()
-    from ultralytics import YOLO
+    from ultralytics.models.yolo.detect import DetectionPredictor
 
     options = dict(job.options)
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, max(weights.meta.strides))
     options |= {"imgsz": list(imgsz), "rect": False, "device": "cpu", "verbose": False, "save": False}
-    model = YOLO(str(weights.path))
-    model.predict(np.zeros((*imgsz, 3), np.uint8), **options)
+    predictor = DetectionPredictor(overrides={"mode": "predict", "task": "detect", "batch": 1, **options})
+    predictor.setup_model(build_module(weights), verbose=False)  # its own loading would unpickle the file
+    predictor(np.zeros((*imgsz, 3), np.uint8))
     names = dict(weights.meta.names)
     send({"names": names, "info": {"imgsz": imgsz, "threads": torch.get_num_threads()}})
     for path in job.paths:
         try:
-            (result,) = model.predict(path, **options)
+            (result,) = predictor(path)
         except Exception as error:  # whatever its loader raises for a file that is no image
             send(vars(Outcome(path, f"Ultralytics cannot read it: {error}")))
             continue
