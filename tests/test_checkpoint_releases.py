@@ -1,0 +1,207 @@
+"""The forms in which releases of Ultralytics and PyTorch have saved YOLOv8: each is read as the same network.
+
+The oracle is the module itself, which PyTorch runs without anything of a file in between.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import zipfile
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import SimpleNamespace
+from typing import Any
+
+import checkpoints
+import numpy as np
+import pytest
+import torch
+
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.weights.load import Weights, load_weights
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return checkpoints.detection_model(checkpoints.tiny_table())
+
+
+def head_of(module: Any) -> Any:
+    """The raw head that a module gives, fused by Ultralytics, in float32."""
+    module = copy.deepcopy(module).float().eval().fuse(verbose=False)
+    with torch.inference_mode():
+        raw = module(torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255)[1]
+    return torch.cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2).numpy()
+
+
+def load(data: bytes, folder: Path, name: str = "net.pt") -> Weights:
+    (folder / name).write_bytes(data)
+    return load_weights(folder / name)
+
+
+def renamed(data: bytes, names: Mapping[bytes, bytes]) -> bytes:
+    """The checkpoint with other text in its pickle, as another release has written it."""
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        members = {name.partition("/")[2]: file.read(name) for name in file.namelist()}
+    pickle = members.pop("data.pkl")
+    for before, after in names.items():
+        assert before in pickle
+        pickle = pickle.replace(before, after)
+    return checkpoints.archive(pickle, members)
+
+
+def with_criterion(model: Any) -> Any:
+    """The model with the loss that training leaves in it."""
+    from ultralytics.cfg import get_cfg
+
+    model = copy.deepcopy(model)
+    model.args = get_cfg()
+    model.criterion = model.init_criterion()
+    return model
+
+
+def unstripped(model: Any) -> dict[str, Any]:
+    """What an interrupted training leaves as last.pt."""
+    trained = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(trained.parameters())
+    for parameter in trained.parameters():
+        parameter.requires_grad_(True).grad = torch.zeros_like(parameter)
+    optimizer.step()
+    return {
+        "epoch": 3,
+        "best_fitness": np.float64(0.25),
+        "model": None,
+        "ema": with_criterion(model).half(),
+        "updates": 7,
+        "optimizer": optimizer.state_dict(),
+        "train_args": SimpleNamespace(imgsz=64, project=Path("runs"), device=torch.device("cpu")),
+        "train_metrics": {"metrics/mAP50(B)": np.float32(0.5)},
+        "train_results": {"epoch": [1, 2, 3], "time": [0.5, 1.0, 1.5]},
+        "git": {"root": PurePosixPath("/home/someone"), "branch": None},
+        "date": datetime(2024, 5, 6),
+    }
+
+
+def saved(content: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer, **options)
+    return buffer.getvalue()
+
+
+LOSSES = b"ultralytics.utils.loss\nv8DetectionLoss"
+FORMS: dict[str, Callable[[Any], bytes]] = {
+    "final, 8.1 to 8.2": lambda m: checkpoints.checkpoint(with_criterion(m)),
+    "final, 8.0.11x": lambda m: renamed(
+        checkpoints.checkpoint(with_criterion(m)),
+        {b"cultralytics.utils": b"cultralytics.yolo.utils"},
+    ),
+    "final, before 8.0.11x": lambda m: renamed(
+        checkpoints.checkpoint(with_criterion(m)), {LOSSES: b"ultralytics.yolo.v8.detect.train\nLoss"}
+    ),
+    "blocks in one file, before 8.0.10x": lambda m: renamed(
+        checkpoints.checkpoint(m),
+        {
+            b"ultralytics.nn.modules.conv\n": b"ultralytics.nn.modules\n",
+            b"ultralytics.nn.modules.block\n": b"ultralytics.nn.modules\n",
+            b"ultralytics.nn.modules.head\n": b"ultralytics.nn.modules\n",
+        },
+    ),
+    "unstripped": lambda m: saved(unstripped(m)),
+    "arguments of NumPy's": lambda m: saved(
+        {"model": with_(m, args={"imgsz": np.int64(64), "lr0": np.float32(0.5), "name": np.str_("run")})}
+    ),
+    "arguments in a namespace": lambda m: saved({"model": with_(m, args=Namespace(imgsz=64))}),
+    "a path of Windows": lambda m: saved(
+        {"model": m, "train_args": {"project": PureWindowsPath("C:\\runs\\detect")}}
+    ),
+    "a table of NumPy's numbers": lambda m: saved({"model": with_(m, yaml=in_numpy(m.yaml))}),
+    "dill": lambda m: renamed(
+        checkpoints.checkpoint(with_criterion(m)),
+        {b"c__builtin__\nset\n": b"cdill._dill\n_load_type\nX\3\0\0\0set\x85R"},
+    ),
+    "a whole model": lambda m: saved(m),
+    "a whole model in YOLO": lambda m: saved(around(m, "model")),
+    "a whole model in YOLO, before it was a module": lambda m: saved(SimpleNamespace(model=m, ckpt=None)),
+    "for several GPUs": lambda m: saved({"model": around(m, "module")}),
+    "before torch 1.6": lambda m: saved({"model": m}, _use_new_zipfile_serialization=False),
+    "before torch 1.6, unstripped": lambda m: saved(unstripped(m), _use_new_zipfile_serialization=False),
+    "before torch 1.6, a whole model": lambda m: saved(m, _use_new_zipfile_serialization=False),
+    "pickle protocol 3": lambda m: saved(unstripped(m), pickle_protocol=3),
+    "pickle protocol 4": lambda m: saved(unstripped(m), pickle_protocol=4),
+    "pickle protocol 5": lambda m: saved(unstripped(m), pickle_protocol=5),
+    "in double precision": lambda m: saved({"model": copy.deepcopy(m).double()}),
+    "channels last": lambda m: saved({"model": copy.deepcopy(m).to(memory_format=torch.channels_last)}),
+}
+
+
+def with_(model: Any, **attributes: Any) -> Any:
+    changed = copy.deepcopy(model)
+    vars(changed).update(attributes)
+    return changed
+
+
+def around(model: Any, name: str) -> Any:
+    wrapper = torch.nn.Module()
+    setattr(wrapper, name, model)
+    return wrapper
+
+
+def in_numpy(value: Any) -> Any:
+    """The same table with NumPy's scalars for numbers and texts."""
+    if isinstance(value, dict):
+        return {key: in_numpy(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [in_numpy(v) for v in value]
+    return np.array(value)[()] if isinstance(value, int | float | str) else value
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_is_the_same_network(form: str, model: Any, tmp_path: Path) -> None:
+    data = FORMS[form](model)
+    in_half = (
+        form.startswith("final") or "unstripped" in form or form.split()[0] in ("blocks", "dill", "pickle")
+    )
+    expected = head_of(copy.deepcopy(model).half() if in_half else model)
+    weights = load(data, tmp_path)
+    assert weights.meta.names == {0: "thing 0", 1: "thing 1", 2: "thing 2"}
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), expected)  # bit for bit
+    plain = load(checkpoints.checkpoint(model) if in_half else saved({"model": model}), tmp_path, "plain.pt")
+    for name, tensor in plain.tensors.items():
+        np.testing.assert_array_equal(weights.tensors[name], tensor)
+
+
+def test_a_network_that_was_fused_before_it_was_saved(model: Any, tmp_path: Path) -> None:
+    """Its modules keep a bound method in place of their forward, which pickle looks up by getattr."""
+    fused = copy.deepcopy(model).fuse(verbose=False)
+    weights = load(saved({"model": fused}), tmp_path)
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(fused))
+
+
+def test_a_network_that_is_fused_in_part(model: Any, tmp_path: Path) -> None:
+    fused = copy.deepcopy(model).fuse(verbose=False)
+    mixed = copy.deepcopy(model)
+    mixed.model[3] = fused.model[3]
+    weights = load(saved({"model": mixed}), tmp_path)
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(mixed))
+
+
+def test_every_norm_keeps_its_own_eps(model: Any, tmp_path: Path) -> None:
+    changed = copy.deepcopy(model)
+    for i, norm in enumerate(m for m in changed.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.eps = 1e-3 * (1 + i)
+    weights = load(saved({"model": changed}), tmp_path)
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(changed))
+    assert np.abs(head_of(changed) - head_of(model)).max() > 0.1  # it would show
+
+
+@pytest.mark.parametrize("name", ["net.pth", "NET.PT", "net", "net.ckpt", "net.safetensors"])
+def test_the_content_decides_and_not_the_name(name: str, model: Any, tmp_path: Path) -> None:
+    weights = load(saved({"model": model}), tmp_path, name)
+    engine = TorchEngine(weights)
+    assert engine.source == "checkpoint"
+    np.testing.assert_array_equal(engine(PIXELS), head_of(model))

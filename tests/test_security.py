@@ -1,0 +1,379 @@
+"""Checkpoints made to run code, or to be read in two ways: whatever is done with one, nothing of it runs.
+
+docs/security.md says what is promised.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import io
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import numpy as np
+import pytest
+
+import yolo_max
+from yolo_max.errors import WeightsError
+from yolo_max.weights.checkpoint import safe_pickle
+from yolo_max.weights.load import load_weights
+
+COMMAND = "__import__('pathlib').Path('RAN').touch()"
+CLASS = b"cultralytics.nn.tasks\nDetectionModel\n"
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return checkpoints.detection_model(checkpoints.tiny_table())
+
+
+def text(value: str) -> bytes:
+    return b"X" + len(value.encode()).to_bytes(4, "little") + value.encode()
+
+
+def pickled(value: Any) -> bytes:
+    """Protocol 2 of a plain value."""
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, int):
+        return b"J" + value.to_bytes(4, "little", signed=True)
+    if isinstance(value, list):
+        return b"]" + b"".join(pickled(item) + b"a" for item in value)
+    return b"}" + b"".join(pickled(key) + pickled(item) + b"s" for key, item in value.items())
+
+
+def members_of(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        return {name.partition("/")[2]: file.read(name) for name in file.namelist()}
+
+
+def with_entry(data: bytes, value: bytes) -> bytes:
+    """The checkpoint with one more entry in its dict, whose value is what these opcodes make."""
+    members = members_of(data)
+    pickle = members.pop("data.pkl")
+    return checkpoints.archive(pickle[:-1] + text("note") + value + b"s.", members)
+
+
+def evaluated_table() -> dict[str, Any]:
+    return {
+        "nc": 1,
+        "activation": f"({COMMAND}, torch.nn.SiLU())[1]",
+        "backbone": [[-1, 1, "Conv", [16, 3, 2]]],
+        "head": [[[0], 1, "Detect", ["nc"]]],
+    }
+
+
+def planting(method: str, table: dict[str, Any]) -> bytes:
+    """A state given as pairs plants a method on an instance, and the next BUILD calls what was planted."""
+    return CLASS + b")\x81" + b"](" + text(method) + CLASS + b"\x86eb" + pickled(table) + b"b"
+
+
+def loading_another_file(method: str) -> bytes:
+    """An instance whose method is shadowed by one that opens a file from the working directory."""
+    load = b"cultralytics.nn.tasks\nBaseModel\n)\x81}" + text("weights") + text("other.pt") + b"sb"
+    return CLASS + b")\x81}" + text(method) + load + b"sb"
+
+
+def with_shadow(model: Any, method: str) -> bytes:
+    """A module where the model, restored by PyTorch, would have a method."""
+    changed = copy.deepcopy(model)
+    if method.startswith("__"):
+        vars(changed)["_modules"] = {**changed._modules, method: changed.model[0]}
+    else:
+        vars(changed)[method] = changed.model[0]
+    return checkpoints.saved({"model": changed})
+
+
+HOSTILE: dict[str, Callable[[Any], bytes]] = {
+    "__setstate__ planted by pairs": lambda m: with_entry(
+        checkpoints.checkpoint(m), planting("__setstate__", evaluated_table())
+    ),
+    "__reduce__ planted by pairs": lambda m: with_entry(
+        checkpoints.checkpoint(m), planting("__reduce__", evaluated_table())
+    ),
+    "__init__ planted, then made": lambda m: with_entry(
+        checkpoints.checkpoint(m), CLASS + pickled(evaluated_table()) + b"\x85\x81"
+    ),
+    **{
+        f"the method {method} of the model shadowed": partial(with_shadow, method=method)
+        for method in ("float", "to", "eval", "fuse", "modules", "forward", "_apply", "__class__", "__dict__")
+    },
+    "a class whose float opens another file": lambda m: with_entry(
+        checkpoints.checkpoint(m), loading_another_file("float")
+    ),
+    "activation": lambda m: checkpoints.checkpoint(
+        in_table(m, activation=f"({COMMAND}, torch.nn.SiLU())[1]")
+    ),
+    "activation that begins well": lambda m: checkpoints.checkpoint(
+        in_table(m, activation=f"torch.nn.SiLU() if {COMMAND} else torch.nn.SiLU()")
+    ),
+    "an argument of a block": lambda m: checkpoints.checkpoint(
+        in_row(m, 0, [16, 3, 2, None, 1, 1, f"({COMMAND}, True)[1]"])
+    ),
+    "the scale of an upsampling": lambda m: checkpoints.checkpoint(
+        in_row(m, 5, ["None", COMMAND, "nearest"])
+    ),
+    "a key of the table": lambda m: checkpoints.checkpoint(in_table(m, **{COMMAND: COMMAND})),
+    "a kind of scaling": lambda m: checkpoints.checkpoint(in_table(m, scale=COMMAND)),
+    "a name of a class": lambda m: checkpoints.checkpoint(named(m, COMMAND)),
+}
+
+
+def in_table(model: Any, **entries: Any) -> Any:
+    changed = copy.deepcopy(model)
+    changed.yaml |= entries
+    return changed
+
+
+def in_row(model: Any, index: int, arguments: list[Any]) -> Any:
+    changed = copy.deepcopy(model)
+    (changed.yaml["backbone"] + changed.yaml["head"])[index][3] = arguments
+    return changed
+
+
+def named(model: Any, name: str) -> Any:
+    changed = copy.deepcopy(model)
+    changed.names = [name] * 3
+    return changed
+
+
+CHILD = """
+import sys
+from unittest import mock
+import numpy as np
+from yolo_max.errors import WeightsError
+
+seen = []
+WATCHED = ("pickle.find_class", "os.system", "subprocess.Popen")
+sys.addaudithook(lambda event, arguments: seen.append(event) if event in WATCHED else None)
+for path in sys.argv[1:]:
+    from yolo_max.engine.torch_engine import TorchEngine
+    from yolo_max.compare import process
+    try:
+        head = TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8))
+        process._require_torchvision = lambda: None
+        sys.modules["torchvision"] = mock.MagicMock()
+        process._predict(process.Job("ultralytics", path, []), lambda message: None)
+        print("read")
+    except WeightsError as error:
+        print("refused", error)
+assert not seen, seen
+"""
+
+
+def test_nothing_of_a_hostile_checkpoint_runs(model: Any, tmp_path: Path) -> None:
+    """Through PyTorch's engine and Ultralytics' predictor; neither unpickles anything at all."""
+    paths = []
+    for number, make in enumerate(HOSTILE.values()):
+        paths.append(tmp_path / f"{number}.pt")
+        paths[-1].write_bytes(make(model))
+    work = tmp_path / "work"
+    work.mkdir()
+    other = with_entry(checkpoints.checkpoint(model), b"cpathlib\nPath\n" + text("RAN") + b"\x85R")
+    (work / "other.pt").write_bytes(other)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *map(str, paths)], cwd=work, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in work.iterdir()) == ["other.pt"]
+    outcomes = dict(zip(HOSTILE, done.stdout.splitlines(), strict=True))
+    read = {name for name, outcome in outcomes.items() if outcome == "read"}
+    # What stands where nobody looks does no harm; what would change the network is refused.
+    assert {name for name in HOSTILE if "planted" in name or "shadowed" in name or "name of" in name} <= read
+    assert {"activation", "activation that begins well", "an argument of a block"}.isdisjoint(read)
+
+
+def test_a_hostile_checkpoint_gives_the_network_that_it_holds(model: Any, tmp_path: Path) -> None:
+    (tmp_path / "plain.pt").write_bytes(checkpoints.checkpoint(model))
+    (tmp_path / "evil.pt").write_bytes(HOSTILE["__setstate__ planted by pairs"](model))
+    plain, evil = (load_weights(tmp_path / f"{name}.pt").tensors for name in ("plain", "evil"))
+    for name, tensor in plain.items():
+        np.testing.assert_array_equal(evil[name], tensor)
+
+
+def called(module: ast.Module) -> Iterator[str]:
+    """What a module imports, and every attribute that it names, dotted as it stands there."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield ast.unparse(node)
+
+
+def test_nothing_in_the_package_unpickles() -> None:
+    """pickletools reads opcodes and makes nothing of them."""
+    unpicklers = (
+        "pickle",
+        "_pickle",
+        "dill",
+        "shelve",
+        "marshal",
+        "joblib",
+        "torch.load",
+        "torch.serialization",
+    )
+    found = [
+        (path.name, name)
+        for path in Path(yolo_max.__file__).parent.rglob("*.py")
+        for name in called(ast.parse(path.read_text(encoding="utf-8")))
+        if name in unpicklers or name.startswith(tuple(f"{each}." for each in unpicklers))
+    ]
+    assert found == []
+
+
+# Archives that two readers may read in two ways
+
+
+def zipped(entries: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in entries:
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+GOOD, EVIL = b"\x80\x02}.", b"\x80\x02cos\nsystem\n."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # names that are one name for some reader
+        zipped([("a/data.pkl", GOOD), ("a/DATA.PKL", EVIL)]),
+        zipped([("a/DATA.PKL", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("A/data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("a/./data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("a//data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("a/b/../data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("a\\data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("a/data.pkl", GOOD), ("a/data\N{FULLWIDTH FULL STOP}pkl", EVIL)]),
+        zipped([("a/data.pkl", GOOD), ("a/data.p\N{KELVIN SIGN}l", EVIL)]),
+        zipped([("a/data.pkl", GOOD), ("a/data.pkl!", EVIL)]).replace(b"data.pkl!", b"data.pkl\0"),
+        # a folder before, a folder behind
+        zipped([("b/data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        zipped([("data.pkl", EVIL), ("a/data.pkl", GOOD)]),
+        # two archives in one file: readers differ in which end they begin from
+        zipped([("a/data.pkl", EVIL)]) + zipped([("a/data.pkl", GOOD)]),
+        zipped([("a/data.pkl", GOOD)]) + b"PK\x05\x06" + bytes(18),
+        zipped([("a/data.pkl", GOOD)]) + bytes(100),
+        zipped([("a/data.pkl", GOOD)])[:-2] + b"\x04\0abcd",  # a comment
+    ],
+)
+def test_an_archive_of_two_readings_is_refused(data: bytes) -> None:
+    with pytest.raises(WeightsError):
+        safe_pickle.load(data)
+
+
+def test_members_that_overlap_are_refused() -> None:
+    data = bytearray(zipped([("a/data.pkl", GOOD), ("a/data.two", EVIL)]))
+    at = data.rindex(b"PK\x01\x02")  # the second entry of the directory
+    data[at + 42 : at + 46] = data[at - 56 + 42 : at - 56 + 46]  # its place is the first one's
+    with pytest.raises(WeightsError, match=r"overlap|damaged"):
+        safe_pickle.load(bytes(data))
+
+
+# Sentences
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["mypackage.losses Focal"], "names mypackage.losses.Focal, which this reader does not know"),
+        (["__main__ Head"], "names __main__.Head, which this reader does not know"),
+        (["torch.nn.functional silu"], "names torch.nn.functional.silu, which this reader does not know"),
+        (["numpy.random mtrand"], "names numpy.random.mtrand, which this reader does not know"),
+        (["mypackage Focal", "os system"], "names os.system, which could run code"),
+        (["builtins eval"], "names builtins.eval, which could run code"),
+        (["subprocess Popen"], "names subprocess.Popen, which could run code"),
+        (["functools partial"], "names functools.partial, which this reader does not know"),
+        (["models.yolo Model", "models.common Conv"], "looks like a network that is not ported"),
+    ],
+)
+def test_only_what_runs_code_is_spoken_of_as_such(names: list[str], message: str) -> None:
+    opcodes = b"".join(b"c" + name.replace(" ", "\n").encode() + b"\n0" for name in names)
+    with pytest.raises(WeightsError) as caught:
+        safe_pickle.load(checkpoints.archive(b"\x80\x02" + opcodes + b"}."))
+    assert str(caught.value).startswith(message)
+    assert ("could run code" in str(caught.value)) == ("could run code" in message)
+
+
+@pytest.mark.parametrize("attribute", ["__class__", "__subclasses__", "__globals__"])
+def test_getattr_does_not_reach_into_classes(attribute: str) -> None:
+    opcodes = b"c__builtin__\ngetattr\n" + CLASS + text(attribute) + b"\x86R."
+    with pytest.raises(WeightsError, match=rf"looks up '{attribute}' .*could run code"):
+        safe_pickle.load(checkpoints.archive(b"\x80\x02" + opcodes))
+
+
+# Mutants
+
+SPLICES = [
+    b"cos\nsystem\n",
+    b"ctorch._utils\n_rebuild_tensor_v2\n",
+    b"ctorch._tensor\n_rebuild_from_type_v2\n",
+    b"cnumpy\ndtype\n",
+    b"cpathlib\nPath\n",
+    b"c__builtin__\ngetattr\n",
+    *(bytes([code]) for code in b"()]}NtRb\x81\x85\x86\x87\x88Qaesu0\x8f\x90\x91\x93\x94o."),
+    b"K\xff",
+    b"J\xff\xff\xff\x7f",
+    b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f",
+    b"q\x00",
+    b"h\x00",
+]
+
+
+def mutants(data: bytes, rng: random.Random, count: int) -> Iterator[bytes]:
+    """Bits flipped, parts cut and copied, and opcodes put anywhere into the pickle."""
+    members = members_of(data) if data.startswith(b"PK") else None
+    pickle = members.pop("data.pkl") if members is not None else data
+    for _ in range(count):
+        mutant = bytearray(pickle)
+        for _ in range(rng.randrange(1, 4)):
+            at, source = rng.randrange(len(mutant)), rng.randrange(len(mutant))
+            match rng.randrange(5):
+                case 0:
+                    mutant[at] ^= 1 << rng.randrange(8)
+                case 1:
+                    del mutant[at : at + rng.randrange(1, 40)]
+                case 2:
+                    mutant[at:at] = mutant[source : source + rng.randrange(1, 60)]
+                case 3:
+                    mutant[at:at] = rng.choice(SPLICES)
+                case 4:
+                    mutant[at : at + 1] = rng.choice(SPLICES)
+        if members is None:
+            yield bytes(mutant)
+        else:
+            yield checkpoints.archive(bytes(mutant), members)
+        whole = bytearray(data)
+        whole[rng.randrange(len(whole))] ^= 1 << rng.randrange(8)
+        yield bytes(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_mutants_give_weights_or_a_sentence(model: Any, legacy: bool) -> None:
+    import torch
+
+    from yolo_max.weights.checkpoint.read import read_checkpoint
+
+    buffer = io.BytesIO()
+    torch.save({"model": copy.deepcopy(model).half()}, buffer, _use_new_zipfile_serialization=not legacy)
+    sentences: list[str] = []
+    for mutant in mutants(buffer.getvalue(), random.Random(17), 150):
+        try:
+            read_checkpoint(mutant, "net.pt")
+        except WeightsError as error:
+            sentences.append(str(error))
+    assert len(sentences) > 100
+    assert max(map(len, sentences)) < 800
+    assert not any("\n" in sentence for sentence in sentences)
