@@ -444,6 +444,36 @@ def test_layouts_of_storage_other_than_plain_are_refused(tiny: Any) -> None:
         read(checkpoints.saved({"model": changed}))
 
 
+def expanded(model: Any) -> None:
+    """Every filter is one number under all of its indices."""
+    import torch
+
+    for part in model.modules():
+        if isinstance(part, torch.nn.Conv2d):
+            shape = part.weight.shape
+            part.weight = torch.nn.Parameter(torch.zeros(1).expand(shape), requires_grad=False)
+
+
+def shared(model: Any) -> None:
+    """Every filter is a part of the largest one."""
+    import torch
+
+    filters = [part for part in model.modules() if isinstance(part, torch.nn.Conv2d)]
+    largest = max((part.weight.data for part in filters), key=torch.numel).flatten()
+    for part in filters:
+        view = largest[: part.weight.numel()].view(part.weight.shape)
+        part.weight = torch.nn.Parameter(view, requires_grad=False)
+
+
+@pytest.mark.parametrize("change", [expanded, shared])
+def test_tensors_that_share_their_numbers_are_refused(change: Callable[[Any], None]) -> None:
+    """A small file would otherwise be a large network."""
+    changed = checkpoints.detection_model(checkpoints.table(width=0.25))
+    change(changed)
+    with pytest.raises(WeightsError, match=r"claims more bytes for model\.\d+\."):
+        read(checkpoints.saved({"model": changed}))
+
+
 def laughs(levels: int = 18) -> Any:
     """A value that is small in memory and takes megabytes when it is written out."""
     value: Any = ("ha",)

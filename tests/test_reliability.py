@@ -1,4 +1,4 @@
-"""docs/reliability.md names a test for each promise, and each of them is there."""
+"""docs/reliability.md and docs/security.md name a test for each promise, and each of them is there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 TESTS = Path(__file__).resolve().parent
 PROMISES = [
     tuple(cell.strip() for cell in line.strip("|").split(" | "))
-    for line in (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
+    for document in ("reliability.md", "security.md")
+    for line in (TESTS.parent / "docs" / document).read_text(encoding="utf-8").splitlines()
     if line.startswith("| ") and not line.startswith(("| Promise |", "| --- |"))
 ]
 

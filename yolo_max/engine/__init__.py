@@ -7,4 +7,5 @@ compiled.py        compiled graphs, kept under all that they depend on
 kernel_package.py  the Mojo kernels as a graph takes them
 runtime.py         MAX's threads in this process
 torch_engine.py    PyTorch, the reference: Ultralytics' own module, fused
+torch_module.py    that module, built from the judged table and filled
 """
