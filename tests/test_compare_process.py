@@ -17,11 +17,11 @@ import pytest
 import torch
 from fakes import write_image
 
-from yolo_max.compare.process import EngineProcess, Job, _predict, _require_torchvision
-from yolo_max.detector import Detector
-from yolo_max.errors import EngineError, UsageError, WeightsError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.predict.detector import Detector
+from yolo_max.support.errors import EngineError, UsageError, WeightsError
+from yolo_max.verify.compare.process import EngineProcess, Job, _predict, _require_torchvision
 from yolo_max.weights.load import load_weights
 
 
@@ -114,7 +114,7 @@ def test_ultralytics_predictor_opens_no_weights_file(
     checkpoint.write_bytes(checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table())))
     monkeypatch.setattr("torch.load", opened)
     monkeypatch.setattr("ultralytics.nn.tasks.torch_safe_load", opened)
-    monkeypatch.setattr("yolo_max.compare.process._require_torchvision", lambda: None)
+    monkeypatch.setattr("yolo_max.verify.compare.process._require_torchvision", lambda: None)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=_every_box)))
     for path in (demo_weights, checkpoint):
         sent: list[Mapping[str, Any]] = []

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from yolo_max.architecture import Architecture, Layer
 from yolo_max.engine.torch_engine import TorchEngine, _raw_head
 from yolo_max.engine.torch_module import build_module, table_of
-from yolo_max.errors import EngineError, UsageError, WeightsError
+from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3

@@ -14,11 +14,11 @@ import pytest
 from fakes import read_tree, write_image
 from test_images_trial import CRASHING_DECODER, crashing
 
-from yolo_max.errors import OutputError
-from yolo_max.folder.in_flight import InFlight
 from yolo_max.output.records import IN_FLIGHT_FILE
+from yolo_max.predict.folder.in_flight import InFlight
+from yolo_max.support.errors import OutputError
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "support"
 REASON = "decoding it crashes the process (Segmentation fault)"
 
 

@@ -12,10 +12,10 @@ import pytest
 from image_files import encode, files_of, in_frames, in_parts_of, pil, png_of, scene
 from PIL import Image, PngImagePlugin
 
-from yolo_max.errors import ImageError
 from yolo_max.images.header import read_header
 from yolo_max.images.read import decode
 from yolo_max.images.still import still
+from yolo_max.support.errors import ImageError
 
 SCENE = scene()
 RGBA = Image.fromarray(np.dstack([SCENE[:, :, ::-1], SCENE[:, ::-1, 0]]))

@@ -8,7 +8,7 @@ from fakes import write_image
 
 from yolo_max.images.trial import find_crashes
 
-CRASHING_DECODER = Path(__file__).with_name("crashing_decoder")
+CRASHING_DECODER = Path(__file__).parent / "support" / "crashing_decoder"
 
 
 @pytest.fixture(autouse=True)

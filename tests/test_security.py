@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 import yolo_max
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.load import load_weights
 
@@ -149,14 +149,14 @@ CHILD = """
 import sys
 from unittest import mock
 import numpy as np
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
 
 seen = []
 WATCHED = ("pickle.find_class", "os.system", "subprocess.Popen")
 sys.addaudithook(lambda event, arguments: seen.append(event) if event in WATCHED else None)
 for path in sys.argv[1:]:
     from yolo_max.engine.torch_engine import TorchEngine
-    from yolo_max.compare import process
+    from yolo_max.verify.compare import process
     try:
         head = TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8))
         process._require_torchvision = lambda: None

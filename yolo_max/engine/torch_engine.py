@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from yolo_max.engine.contract import require_pixels
 from yolo_max.engine.torch_module import build_module, import_torch
-from yolo_max.errors import EngineError, UsageError
+from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.weights.load import Weights, load_weights
 
 PRECISIONS = ("f32", "f64")
@@ -112,7 +112,7 @@ class TorchEngine:
             return _raw_head(self.module(self._pixels(batch)))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as `yolo_max.parity.layers.MaxLayers` has it.
+        """What each row of the architecture table gives, as `yolo_max.verify.parity.layers.MaxLayers` has it.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.

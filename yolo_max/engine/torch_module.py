@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.architecture import Architecture, Layer
-from yolo_max.errors import EngineError, WeightsError
-from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.support.errors import EngineError, WeightsError
+from yolo_max.support.text import some
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_unfused
-from yolo_max.wording import some
 
 # Constants of the module and counters of training; every other tensor has to come from the weights.
 _OWN = (".dfl.conv.weight", ".num_batches_tracked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from yolo_max.errors import ImageError
+from yolo_max.support.errors import ImageError
 
 TRUNCATED = "it is truncated"
 

@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.errors import ImageError
 from yolo_max.images.chunks import TRUNCATED, png_chunks
+from yolo_max.support.errors import ImageError
 
 # A file can be made of nothing but tiny segments; no real image comes near this number.
 _MAX_SEGMENTS = 10_000

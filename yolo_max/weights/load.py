@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max import cache
-from yolo_max.architecture import expected_tensors
-from yolo_max.atomic import write_atomically
-from yolo_max.errors import OutputError, WeightsError
+from yolo_max.model.architecture import expected_tensors
+from yolo_max.support import cache
+from yolo_max.support.atomic import write_atomically
+from yolo_max.support.errors import OutputError, WeightsError
+from yolo_max.support.text import some
 from yolo_max.weights import container
 from yolo_max.weights.checkpoint import signature
 from yolo_max.weights.locate import locate
 from yolo_max.weights.meta import FORMAT_VERSION, ModelMeta
-from yolo_max.wording import some
 
 if TYPE_CHECKING:
     from yolo_max.weights.checkpoint.read import Unfused

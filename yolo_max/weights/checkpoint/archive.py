@@ -14,9 +14,9 @@ import zipfile
 from collections.abc import Mapping
 from typing import Literal
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten, visible
 from yolo_max.weights.checkpoint.tensors import Storage
-from yolo_max.wording import shorten, visible
 
 MAX_PICKLE_BYTES = 16 * 1024**2
 MAX_MEMBERS = 50_000

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten, visible
 from yolo_max.weights.checkpoint.names import MAX_LENGTH, Name
 from yolo_max.weights.checkpoint.pickle_work import Work
 from yolo_max.weights.checkpoint.tensors import STORAGES, Tensor
-from yolo_max.wording import shorten, visible
 
 MAX_PATH_PARTS = 64
 _SCALAR = re.compile(r"b1|[iu][1248]|f[248]|[US]\d{1,7}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from yolo_max.architecture import MAX_CLASSES
-from yolo_max.errors import WeightsError
-from yolo_max.options import MAX_IMGSZ
+from yolo_max.model.architecture import MAX_CLASSES
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.options import MAX_IMGSZ
+from yolo_max.support.text import shorten
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.tensors import Tensor
 from yolo_max.weights.meta import MAX_NAME_LENGTH, MIN_IMGSZ
-from yolo_max.wording import shorten
 
 MAX_TABLE_VALUES = 50_000
 DEFAULT_IMGSZ = 640

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from yolo_max.architecture import REMEDY
-from yolo_max.wording import some
+from yolo_max.model.architecture import REMEDY
+from yolo_max.support.text import some
 
 MAX_LENGTH = 200
 

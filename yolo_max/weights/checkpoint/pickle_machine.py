@@ -12,12 +12,12 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, Literal
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten, visible
 from yolo_max.weights.checkpoint.calls import StandIn, call
 from yolo_max.weights.checkpoint.names import MAX_LENGTH, Name, refusal
 from yolo_max.weights.checkpoint.pickle_work import Work
 from yolo_max.weights.checkpoint.tensors import Storage, storage_of
-from yolo_max.wording import shorten, visible
 
 MAX_PLACE = 2**32
 NAME_WORK = 100

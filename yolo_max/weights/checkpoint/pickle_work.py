@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from yolo_max.errors import WeightsError
-from yolo_max.wording import shorten
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten
 
 MAX_WORK = 2_000_000
 """Opcodes, and values copied or hashed, in all; YOLOv8n's checkpoint takes 45,000."""

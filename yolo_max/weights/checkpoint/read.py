@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.architecture import Architecture, expected_tensors
-from yolo_max.errors import WeightsError
+from yolo_max.model.architecture import Architecture, expected_tensors
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten, some
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.layers import check_layer
@@ -26,7 +27,6 @@ from yolo_max.weights.checkpoint.legacy_width import as_built
 from yolo_max.weights.checkpoint.metadata import input_size, numbers, plain, saved_names
 from yolo_max.weights.checkpoint.tensors import Tensor
 from yolo_max.weights.meta import ModelMeta
-from yolo_max.wording import shorten, some
 
 MAX_MODULES = 100_000
 MAX_WRAPPERS = 4

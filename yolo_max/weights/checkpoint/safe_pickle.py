@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 from typing import Any, Literal
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten
 from yolo_max.weights.checkpoint.archive import MAX_PICKLE_BYTES, Archive, LegacyStorages
 from yolo_max.weights.checkpoint.pickle_machine import Machine
 from yolo_max.weights.checkpoint.signature import is_legacy
-from yolo_max.wording import shorten
 
 LEGACY_PROTOCOL = 1001
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.errors import WeightsError
-from yolo_max.wording import shorten
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten
 
 MAX_RANK = 16
 MAX_KEY = 100
