@@ -18,7 +18,7 @@ from max.graph import DeviceRef, Graph, TensorType
 from yolo_max.algorithm import Algorithm
 from yolo_max.cache import cache_folder, write_checked
 from yolo_max.engine import compiled
-from yolo_max.engine.compiled import compile_or_load, graph_key
+from yolo_max.engine.compiled import GRAPH_SOURCES, compile_or_load, graph_key, sources_digest
 from yolo_max.errors import EngineError
 
 
@@ -129,12 +129,61 @@ def test_the_key_follows_everything_the_code_depends_on(
     keys.add(graph_key(precision="f32"))
     monkeypatch.setattr(compiled, "version", lambda name: f"{name} of tomorrow")
     keys.add(graph_key(precision="f32"))
-    (tmp_path / "nn").mkdir()
-    (tmp_path / "nn" / "blocks.py").write_text("# another graph")
-    monkeypatch.setattr(compiled, "PACKAGE", tmp_path)
+    monkeypatch.setattr(compiled, "sources_digest", lambda *_: "of other sources")
     keys.add(graph_key(precision="f32"))
     assert len(keys) == 6
     assert graph_key(precision="f32") in keys  # and it is the same every time
+
+
+def sources(root: Path) -> Path:
+    """A package with a module, and one below it with another module and a kernel."""
+    (root / "port" / "deep").mkdir(parents=True)
+    (root / "port" / "blocks.py").write_text("a")
+    (root / "port" / "deep" / "head.py").write_text("b")
+    (root / "port" / "deep" / "conv.mojo").write_text("c")
+    (root / "one.py").write_text("d")
+    return root
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: (root / "port" / "blocks.py").write_text("A"),  # a module is edited
+        lambda root: (root / "port" / "deep" / "conv.mojo").write_text("C"),  # a kernel below another folder
+        lambda root: (root / "port" / "deep" / "new.py").write_text(""),  # a module is added
+        lambda root: (root / "port" / "deep" / "head.py").unlink(),  # one is removed
+        lambda root: (root / "port" / "blocks.py").rename(root / "port" / "block.py"),  # or renamed
+        lambda root: (root / "one.py").write_text("D"),  # a module that is named by itself
+    ],
+)
+def test_the_digest_follows_every_source(tmp_path: Path, change: Any) -> None:
+    root = sources(tmp_path)
+    before = sources_digest(root, ("port", "one.py"))
+    assert before == sources_digest(root, ("port", "one.py"))
+    change(root)
+    assert before != sources_digest(root, ("port", "one.py"))
+
+
+@pytest.mark.parametrize("place", ["gone", "gone.py", "empty"])
+def test_a_place_without_sources_is_an_error(tmp_path: Path, place: str) -> None:
+    (sources(tmp_path) / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=place):
+        sources_digest(tmp_path, ("port", place))
+
+
+def test_all_that_a_trace_imports_is_in_the_key() -> None:
+    """On the real tree: whatever of ours the port imports decides the graph, but for words and errors."""
+    script = (
+        "import sys; import yolo_max.nn.model, yolo_max.nn.fused, yolo_max.nn.stock;"
+        "print(*(name for name in sys.modules if name.startswith('yolo_max.')))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = {name.removeprefix("yolo_max.").replace(".", "/") for name in run.stdout.split()}
+    assert "nn/blocks" in modules  # so the modules are seen
+    covered = {place.removesuffix(".py") for place in GRAPH_SOURCES}
+    neutral = {"errors", "wording"}
+    assert {name for name in modules if name.partition("/")[0] not in covered | neutral} == set()
+    assert all(compiled.sources_digest(compiled.PACKAGE, (place,)) for place in GRAPH_SOURCES)
 
 
 CHILD = """

@@ -12,7 +12,7 @@ import io
 import json
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -27,25 +27,58 @@ from yolo_max.cache import cache_folder, read_checked, write_checked
 from yolo_max.errors import EngineError, OutputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
-SOURCES = ("nn/*.py", "kernels/*.mojo", "algorithm.py", "packing.py")
+GRAPH_SOURCES = (
+    "nn",
+    "kernels",
+    "algorithm.py",
+    "packing.py",
+    "precision.py",
+    "architecture.py",
+    "layer_args.py",
+)
+"""All of ours that decides what a graph computes: modules, and packages with whatever is below them."""
 
 
 def graph_key(**facts: Any) -> str:
     """The name under which a graph is cached: a digest of ``facts`` and of all that holds on this machine."""
-    sources = hashlib.sha256()
-    for path in sorted(path for pattern in SOURCES for path in PACKAGE.glob(pattern)):
-        sources.update(path.name.encode())
-        sources.update(path.read_bytes())
     everything = {
         **facts,
         "yolo_max": version("yolo-max"),
         "max": version("max"),
-        "sources": sources.hexdigest(),
+        "sources": sources_digest(PACKAGE, GRAPH_SOURCES),
         "machine": platform.machine(),
         "cpu": cpu.model_name(),
         "features": sorted(cpu.features()),
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+def sources_digest(root: Path, places: Sequence[str]) -> str:
+    """A digest of source files: their paths below ``root``, and what is in them.
+
+    Args:
+        root: The folder that the places are relative to.
+        places: Python modules, and folders, of which every Python and Mojo file counts at any depth.
+
+    Raises:
+        FileNotFoundError: A place holds no source: it has moved, and a digest without it would let a stale
+            graph be found.
+    """
+    digest = hashlib.sha256()
+    for place in places:
+        path = root / place
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(each for kind in ("*.py", "*.mojo") for each in path.rglob(kind))
+        )
+        if not files:
+            raise FileNotFoundError(f"{path} holds no sources, but the key of cached graphs depends on them.")
+        for file in files:
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
 
 
 class CompiledGraph(NamedTuple):
