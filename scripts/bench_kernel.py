@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from kernel_harness import Kernels, Map, build, loaded, stored
 
-from yolo_max import packing
-from yolo_max.algorithm import Algorithm
-from yolo_max.precision import Precision
+from yolo_max.kernels import packing
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.precision import Precision
 
 PRODUCTS = {Algorithm.WINOGRAD: 36 / 144, Algorithm.POLYPHASE: 81 / 144}
 """Multiplications left of a direct convolution's."""

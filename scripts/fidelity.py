@@ -31,13 +31,13 @@ from yolo_max.bench import host
 from yolo_max.engine.contract import Engine
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine, load_module
-from yolo_max.errors import ExitCode
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
-from yolo_max.postprocess.postprocess import Postprocess
-from yolo_max.val.dataset import load_dataset
-from yolo_max.val.evaluate import Accuracy, Found, class_map, evaluate
-from yolo_max.val.validate import CONFIDENCE
+from yolo_max.support.errors import ExitCode
+from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.val.dataset import load_dataset
+from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate
+from yolo_max.verify.val.validate import CONFIDENCE
 from yolo_max.weights.load import Weights, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -120,7 +120,7 @@ def _run(*arguments: str) -> dict[str, Any]:
 def measure_bf16(subject: Subject) -> Accuracy:
     """How good MAX is on a subject with activations in bf16."""
     weights = load_weights(subject.weights)
-    with mock.patch("yolo_max.cpu.has_bf16", return_value=True):
+    with mock.patch("yolo_max.runtime.cpu.has_bf16", return_value=True):
         engine = MaxEngine(weights, imgsz=(weights.meta.imgsz, weights.meta.imgsz), precision="bf16")
     return _evaluate(subject, weights, engine)
 

@@ -36,13 +36,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max import cpu
 from yolo_max.bench import host
 from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
 from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
 from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.runtime import cpu
 
 OURS, RECT = "yolo-max detect", "yolo-max detect --rect"
 RECT_BF16 = f"{RECT} --precision bf16"
@@ -136,7 +136,7 @@ def decoded_boxes(
 
 def ultralytics_predict(task: Task) -> dict[str, float]:
     """Ultralytics' own predictor over the folder, saving annotated images."""
-    from yolo_max.ultralytics_import import import_ultralytics
+    from yolo_max.support.ultralytics_import import import_ultralytics
 
     import_ultralytics()
     nms_stand_in()

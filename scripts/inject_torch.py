@@ -23,15 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
 from kernel_harness import Kernels, Map, build
 
-from yolo_max import packing
-from yolo_max.algorithm import Algorithm
 from yolo_max.engine.torch_engine import TorchEngine
-from yolo_max.parity.rubric import TensorDifference
-from yolo_max.precision import Precision
+from yolo_max.kernels import packing
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.precision import Precision
+from yolo_max.verify.parity.rubric import TensorDifference
 
 
 class FusedConv(torch.nn.Module):  # type: ignore[misc]

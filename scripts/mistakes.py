@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.postprocess.decode import sigmoid
+from yolo_max.tasks.detect.decode import sigmoid
 
 Pixels = NDArray[np.uint8]
 Head = NDArray[np.float32]

@@ -41,7 +41,7 @@ from yolo_max.bench.results import (
 from yolo_max.bench.samples import draw_samples
 from yolo_max.bench.stats import Latency, Spread, round_medians, speed_up
 from yolo_max.bench.verify import verify
-from yolo_max.errors import ExitCode, SourceError, UsageError
+from yolo_max.support.errors import ExitCode, SourceError, UsageError
 
 LIMIT = 30.0
 SETUP = Setup("weights", "onnx", 1)

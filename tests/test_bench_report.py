@@ -21,7 +21,7 @@ from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown, show
 from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
-from yolo_max.errors import ExitCode
+from yolo_max.support.errors import ExitCode
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from yolo_max import cli
 from yolo_max.cli import app as commands
-from yolo_max.errors import ExitCode
+from yolo_max.support.errors import ExitCode
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,18 @@ from fuzz_images import mutant
 from image_files import files_of, scene
 
 from yolo_max.cli import run
-from yolo_max.cpu import available_threads
-from yolo_max.errors import ExitCode, ImageError
 from yolo_max.images.read import decode
+from yolo_max.runtime.cpu import available_threads
+from yolo_max.support.errors import ExitCode, ImageError
 
 UNUSED = {"torch", "torchvision", "ultralytics", "matplotlib", "scipy", "pandas", "onnxruntime", "openvino"}
-FAKE_CLI = [sys.executable, str(Path(__file__).with_name("fake_cli.py"))]
+FAKE_CLI = [sys.executable, str(Path(__file__).parent / "support" / "fake_cli.py")]
 
 
 @pytest.fixture(autouse=True)
 def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolo_max.detector.make_engine", make_engine)
-    monkeypatch.setattr("yolo_max.detector.load_weights", lambda _: fake_weights())
+    monkeypatch.setattr("yolo_max.predict.detector.make_engine", make_engine)
+    monkeypatch.setattr("yolo_max.predict.detector.load_weights", lambda _: fake_weights())
     monkeypatch.chdir(tmp_path)
 
 
@@ -332,7 +332,7 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on\ntwo lines")
 
-    monkeypatch.setattr("yolo_max.detector.make_engine", fail)
+    monkeypatch.setattr("yolo_max.predict.detector.make_engine", fail)
     assert run(["detect", "photos"]) == ExitCode.UNEXPECTED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")
@@ -427,7 +427,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "yolo_max.cli.detect", "yolo_max.detector", "numpy", "cv2"])
+@pytest.mark.parametrize(
+    "module", ["typer", "yolo_max.cli.detect", "yolo_max.predict.detector", "numpy", "cv2"]
+)
 def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
     command = [
         sys.executable,
@@ -546,7 +548,7 @@ def test_a_report_that_finds_no_room_is_one_line(photos: Path) -> None:
 def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
     process = start("photos", "--save-txt", "--save-csv", FAKE_MODULES="1")
     modules = set(process.communicate(timeout=60)[1].split())
-    assert "yolo_max.folder.run" in modules
+    assert "yolo_max.predict.folder.run" in modules
     assert not modules & UNUSED
     assert not {name for name in modules if name.startswith("yolo_max.bench")}
 

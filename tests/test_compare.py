@@ -13,11 +13,11 @@ import pytest
 from fakes import fake_weights, write_image
 
 from yolo_max import cli
-from yolo_max.compare import comparison as compare
-from yolo_max.compare.comparison import Comparison, Settings
-from yolo_max.detections import Detections
-from yolo_max.errors import ExitCode
-from yolo_max.parity.rubric import TensorDifference
+from yolo_max.support.errors import ExitCode
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.verify.compare import comparison as compare
+from yolo_max.verify.compare.comparison import Comparison, Settings
+from yolo_max.verify.parity.rubric import TensorDifference
 
 
 @pytest.fixture
@@ -311,7 +311,13 @@ def test_mistakes(command: Any, images: list[str], capfd: Any, arguments: list[s
 def test_side_by_side_shows_who_found_what(
     monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path
 ) -> None:
-    from yolo_max.compare.side_by_side import ALONE_COLOR, GAP, MAX_COLOR, REFERENCE_COLOR, side_by_side
+    from yolo_max.verify.compare.side_by_side import (
+        ALONE_COLOR,
+        GAP,
+        MAX_COLOR,
+        REFERENCE_COLOR,
+        side_by_side,
+    )
 
     (image,) = _compare(monkeypatch, images[:1], max=comparisons.without_best).images
     width = 200

@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 from fakes import fake_weights, write_image
 
-from yolo_max.compare.comparison import Comparison, Settings, compare
-from yolo_max.compare.folder import ComparisonFolder
-from yolo_max.compare.report import Picture, render
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage, find_images
-from yolo_max.parity.rubric import TensorDifference
+from yolo_max.verify.compare.comparison import Comparison, Settings, compare
+from yolo_max.verify.compare.folder import ComparisonFolder
+from yolo_max.verify.compare.report import Picture, render
+from yolo_max.verify.parity.rubric import TensorDifference
 
 NAMES = ["b.png", "a.png", "<i>&'\".png", "d.png"]
 

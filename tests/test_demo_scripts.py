@@ -24,8 +24,8 @@ from shapes.outlines import OUTLINES, fill_mask
 from shapes.scenes import CLASS_NAMES, MIN_VISIBLE, Scene, _label, _Shape, draw_scene
 from shapes.textures import Image
 
-from yolo_max.detector import Detector
 from yolo_max.images.read import read_image
+from yolo_max.predict.detector import Detector
 from yolo_max.weights.checkpoint.read import read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -16,13 +16,15 @@ from max.dtype import DType
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
-from yolo_max import Detector, cpu
-from yolo_max.engine import max_engine, runtime
+from yolo_max import Detector
+from yolo_max.engine import max_engine
 from yolo_max.engine.max_engine import MaxEngine
-from yolo_max.errors import EngineError, UsageError, WeightsError, YoloMaxError
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
-from yolo_max.precision import Precision
+from yolo_max.kernels.precision import Precision
+from yolo_max.runtime import cpu
+from yolo_max.runtime.threads import quiet_poller
+from yolo_max.support.errors import EngineError, UsageError, WeightsError, YoloMaxError
 from yolo_max.weights.load import Weights
 
 
@@ -315,7 +317,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from tiny import tiny_weights
 from yolo_max.engine.max_engine import MaxEngine
-from yolo_max.errors import UsageError
+from yolo_max.support.errors import UsageError
 import numpy as np, os
 engine = MaxEngine(tiny_weights(), imgsz=(32, 32), kernels="fused", threads=1)
 workers = [t for t in os.listdir("/proc/self/task") if "Thread" in open(f"/proc/self/task/{t}/comm").read()]
@@ -330,7 +332,7 @@ except UsageError as error:
 @pytest.mark.skipif(cpu.available_threads() < 2, reason="needs two CPUs to tell one thread from two")
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
 def test_threads_are_as_many_as_asked_for_and_fixed_for_the_process(fused: MaxEngine) -> None:
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent)]
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent / "support")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     first, second = output.splitlines()
     assert first == f"1 1 {cpu.available_threads()}"
@@ -342,20 +344,22 @@ def test_timer_slack_is_given_back() -> None:
 
     libc = ctypes.CDLL(None)
     before = libc.prctl(30, 0, 0, 0, 0)
-    with runtime.quiet_poller():
+    with quiet_poller():
         assert libc.prctl(30, 0, 0, 0, 0) == 50_000_000
     assert libc.prctl(30, 0, 0, 0, 0) == before
 
 
 def test_importing_the_network_compiles_nothing() -> None:
     # MAX's own layers would have a module in Mojo compiled, which needs a C compiler.
-    script = "import sys, yolo_max.nn; print([name for name in sys.modules if '_kv_cache_ops' in name])"
+    script = (
+        "import sys, yolo_max.model.max_nn; print([name for name in sys.modules if '_kv_cache_ops' in name])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_what_max_keeps_for_language_models_is_still_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    import yolo_max.nn  # noqa: F401
+    import yolo_max.model.max_nn  # noqa: F401
     from max.nn.kv_cache import cache_params  # isort: skip
 
     module = types.ModuleType("max._kv_cache_ops")
@@ -367,14 +371,14 @@ def test_what_max_keeps_for_language_models_is_still_there(monkeypatch: pytest.M
 def test_building_a_network_runs_nothing_from_the_working_directory(tmp_path: Path) -> None:
     for module in ("sitecustomize", "usercustomize", "pathlib", "sysconfig", "numpy"):
         (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
-    script = "import os; before = os.getcwd(); import yolo_max.nn; assert os.getcwd() == before"
+    script = "import os; before = os.getcwd(); import yolo_max.model.max_nn; assert os.getcwd() == before"
     subprocess.run([sys.executable, "-P", "-c", script], cwd=tmp_path, check=True)
     assert not (tmp_path / "executed").exists()
 
 
 def test_children_of_a_process_that_built_a_network_keep_its_environment() -> None:
     child = "subprocess.call([sys.executable, '-c', 'import yolo_max'])"
-    script = f"import subprocess, sys, yolo_max.nn; sys.exit({child})"
+    script = f"import subprocess, sys, yolo_max.model.max_nn; sys.exit({child})"
     # As from a virtual environment that is not activated: another python3 comes first on the path.
     environment = {"PATH": "/usr/bin:/bin"}
     assert subprocess.run([sys.executable, "-c", script], env=environment, check=False).returncode == 0

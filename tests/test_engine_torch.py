@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from yolo_max.engine.torch_engine import TorchEngine, _raw_head, build_module
-from yolo_max.errors import EngineError, UsageError, WeightsError
+from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import fidelity
 import pytest
 
-from yolo_max import cpu
+from yolo_max.runtime import cpu
 
 
 @pytest.mark.skipif(not cpu.runs_kernels(), reason="this processor does not run the fused kernels")

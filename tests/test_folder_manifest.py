@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_max.detections import Detections
-from yolo_max.errors import ExitCode, OutputError
-from yolo_max.folder import manifest as manifest_module
-from yolo_max.folder.manifest import SYNC_SECONDS, Manifest
 from yolo_max.output.records import record
+from yolo_max.predict.folder import manifest as manifest_module
+from yolo_max.predict.folder.manifest import SYNC_SECONDS, Manifest
+from yolo_max.support.errors import ExitCode, OutputError
+from yolo_max.tasks.detect.detections import Detections
 
 # Names as Python has them: any text, and any bytes, those that are no UTF-8 as lone surrogates.
 paths = st.text(st.characters(exclude_categories=["Cs"])) | st.binary().map(os.fsdecode)

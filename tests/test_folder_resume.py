@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from fakes import SharedEngine, fake_weights, read_tree, write_image
 
-from yolo_max.detector import Detector
-from yolo_max.errors import OutputError, UsageError
-from yolo_max.folder.earlier import require_harmless
-from yolo_max.folder.manifest import Manifest
-from yolo_max.folder.run import FolderRun
-from yolo_max.folder.saving import Saving
 from yolo_max.images.sources import find_images
+from yolo_max.predict.detector import Detector
+from yolo_max.predict.folder.earlier import require_harmless
+from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.run import FolderRun
+from yolo_max.predict.folder.saving import Saving
+from yolo_max.support.errors import OutputError, UsageError
 
 KILLS, STORIES = 10, 6
 
@@ -63,7 +63,12 @@ def test_killed_at_random_moments(photos: Path, tmp_path: Path) -> None:
     """Sixty processes are killed; the result is that of a run which nobody disturbed."""
     whole = finish(start(photos, tmp_path / "whole"))
     assert whole.tally.images == 61
-    driver = [sys.executable, str(Path(__file__).with_name("killed.py")), str(photos), str(tmp_path)]
+    driver = [
+        sys.executable,
+        str(Path(__file__).parent / "support" / "killed.py"),
+        str(photos),
+        str(tmp_path),
+    ]
     done = subprocess.run([*driver, str(STORIES), str(KILLS)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     processes = [json.loads(line) for line in done.stdout.splitlines()]

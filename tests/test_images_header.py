@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_files import encode, files_of, png_of, scene, tiff_with, with_orientation
 
-from yolo_max.errors import ImageError
 from yolo_max.images.header import read_header
+from yolo_max.support.errors import ImageError
 
 FILES = files_of(scene(48, 64))
 

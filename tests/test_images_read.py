@@ -27,8 +27,8 @@ from image_files import (
 )
 from PIL import Image
 
-from yolo_max.errors import ExitCode, ImageError
 from yolo_max.images.read import MAX_FILE_BYTES, decode, read_file, read_image
+from yolo_max.support.errors import ExitCode, ImageError
 
 SCENE = scene()
 FILES = files_of(SCENE)
@@ -233,7 +233,7 @@ def test_bombs_take_no_memory() -> None:
     # In a process of its own, which may have 256 MB more than it has once everything is imported.
     script = """
 import resource, sys, test_images_read
-from yolo_max.errors import ImageError
+from yolo_max.support.errors import ImageError
 from yolo_max.images.read import decode
 decode(test_images_read.FILES["jpeg"])
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -247,7 +247,7 @@ for name, data in test_images_read.BOMBS.items():
     else:
         raise SystemExit(f"{name} was decoded")
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)
 
 
@@ -453,7 +453,7 @@ def test_opencv_can_be_kept_quiet() -> None:
     # OpenCV writes to the process' own stderr, past sys.stderr.
     script = """
 import sys, test_images_read
-from yolo_max.errors import ImageError
+from yolo_max.support.errors import ImageError
 from yolo_max.images.read import decode, silence_opencv
 if sys.argv[1:]:
     silence_opencv()
@@ -463,7 +463,7 @@ try:
 except ImageError as error:
     print(error)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     loud, quiet = (
         subprocess.run(
             [sys.executable, "-c", script, *arguments],

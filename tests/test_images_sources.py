@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.errors import SourceError
 from yolo_max.images.sources import SourceFailure, SourceImage, find_images
+from yolo_max.support.errors import SourceError
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_harness import Guarded, Kernels, Map, build, loaded, mojo, stored, survives
+from kernel_harness import KERNELS, Guarded, Kernels, Map, build, loaded, mojo, stored, survives
 from numpy.typing import NDArray
 
-from yolo_max import cpu, packing
-from yolo_max.algorithm import Algorithm
-from yolo_max.precision import Precision
+from yolo_max.kernels import packing
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.precision import Precision
+from yolo_max.runtime import cpu
 
 torch = pytest.importorskip("torch")
 
@@ -165,10 +166,10 @@ def official_shapes() -> list[tuple[int, int, int, int, bool]]:
     """Every distinct convolution of YOLOv8 n, s, m, l and x: c1, c2, k, s, activated."""
     from ultralytics.nn.tasks import yaml_model_load
 
-    from yolo_max.architecture import parse_architecture
-    from yolo_max.nn.model import MaxYolo
+    from yolo_max.model.architecture import parse_architecture
+    from yolo_max.model.model import MaxYolo
 
-    from max.nn.layer import Module  # isort: skip  (after yolo_max.nn, so that it compiles nothing)
+    from max.nn.layer import Module  # isort: skip  (after yolo_max.model.max_nn, so that it compiles nothing)
 
     class Nothing(Module):  # type: ignore[misc]
         def __call__(self) -> None: ...
@@ -728,10 +729,9 @@ TARGETED = [
 def test_processors_get_their_own_instructions(
     options: list[str], needed: str, forbidden: str | None, tmp_path: Path
 ) -> None:
-    source = Path(__file__).with_name("kernel_assembly.mojo")
+    source = Path(__file__).parent / "support" / "kernel_assembly.mojo"
     assembly = tmp_path / "kernels.s"
-    folder = packing.__file__.rpartition("/")[0]
-    mojo("build", "--emit", "asm", *options, "-I", folder, source, "-o", assembly)
+    mojo("build", "--emit", "asm", *options, "-I", KERNELS.parent, source, "-o", assembly)
     text = assembly.read_text()
     assert needed in text
     assert forbidden is None or forbidden not in text

@@ -16,10 +16,16 @@ from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
-from yolo_max.parity.fates import Fates
-from yolo_max.parity.layers import MaxLayers
-from yolo_max.parity.rubric import DetectionDifference, HeadDifference, TensorDifference, Verdict, judge
-from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.parity.fates import Fates
+from yolo_max.verify.parity.layers import MaxLayers
+from yolo_max.verify.parity.rubric import (
+    DetectionDifference,
+    HeadDifference,
+    TensorDifference,
+    Verdict,
+    judge,
+)
 from yolo_max.weights.load import Weights, load_weights
 
 CANVAS = (320, 320)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_max.detections import Detections
 from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style, draw
 from yolo_max.output.palette import class_color
+from yolo_max.tasks.detect.detections import Detections
 
 NAMES = {
     0: "person",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from image_files import scene
 
-from yolo_max.errors import ImageError
 from yolo_max.images.read import decode, read_image
 from yolo_max.output.encode import annotated_name, encode_image, write_image
+from yolo_max.support.errors import ImageError
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_max.detections import Detections
 from yolo_max.output.records import CSV_COLUMNS, csv_header, csv_rows, record, yolo_labels
+from yolo_max.tasks.detect.detections import Detections
 
 NAMES = {0: "person", 1: 'a "quoted", name', 2: "two\nlines"}
 

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolo_max.detections import Detections
-from yolo_max.errors import ExitCode, ParityError
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.parity.fates import Fates
-from yolo_max.parity.rubric import (
+from yolo_max.support.errors import ExitCode, ParityError
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.parity.fates import Fates
+from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
     TensorDifference,
@@ -16,7 +17,6 @@ from yolo_max.parity.rubric import (
     judge_layers,
     judge_map,
 )
-from yolo_max.postprocess.postprocess import Postprocess
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((640, 640), CANVAS)

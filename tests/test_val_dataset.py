@@ -9,8 +9,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from fakes import write_image
 
-from yolo_max.errors import SourceError, UsageError
-from yolo_max.val.dataset import Dataset, load_dataset, read_labels
+from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.verify.val.dataset import Dataset, load_dataset, read_labels
 
 NAMES = {0: "disc", 1: "square"}
 

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from yolo_max import cli
 from yolo_max.cli.val import show
-from yolo_max.detector import Detector
-from yolo_max.errors import ExitCode, SourceError, UsageError
-from yolo_max.val.dataset import Dataset, load_dataset
-from yolo_max.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
-from yolo_max.val.validate import EngineAccuracy, Validation, validate
+from yolo_max.predict.detector import Detector
+from yolo_max.support.errors import ExitCode, SourceError, UsageError
+from yolo_max.verify.val.dataset import Dataset, load_dataset
+from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
+from yolo_max.verify.val.validate import EngineAccuracy, Validation, validate
 
 COMMAND = str(Path(sys.executable).with_name("yolo-max"))
 NETWORK = {"imgsz": 64}

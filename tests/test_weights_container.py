@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
 from yolo_max.weights.container import aligned_float32, parse, serialise
 
 RNG = np.random.default_rng(0)

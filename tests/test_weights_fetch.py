@@ -12,8 +12,8 @@ import checkpoints
 import pytest
 
 from yolo_max import cli
-from yolo_max.errors import ExitCode, UsageError, WeightsError
-from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.support.errors import ExitCode, UsageError, WeightsError
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.fetch import fetch
 from yolo_max.weights.load import load_weights
 

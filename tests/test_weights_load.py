@@ -19,8 +19,8 @@ import checkpoints
 import numpy as np
 import pytest
 
-from yolo_max.architecture import expected_tensors, parse_architecture
-from yolo_max.errors import OutputError, WeightsError
+from yolo_max.model.architecture import expected_tensors, parse_architecture
+from yolo_max.support.errors import OutputError, WeightsError
 from yolo_max.weights import container
 from yolo_max.weights import load as weights_module
 from yolo_max.weights.load import Weights, convert, load_weights, save_weights

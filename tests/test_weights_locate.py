@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.errors import OutputError, WeightsError
+from yolo_max.support.errors import OutputError, WeightsError
 from yolo_max.weights.locate import locate
 
 

@@ -14,10 +14,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yolo_max.detections import Box, Detections
-    from yolo_max.detector import Detector
-    from yolo_max.errors import YoloMaxError
-    from yolo_max.result import Result
+    from yolo_max.predict.detector import Detector
+    from yolo_max.predict.result import Result
+    from yolo_max.support.errors import YoloMaxError
+    from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.weights.load import load_weights
 
     __version__: str
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Box", "Detections", "Detector", "Result", "YoloMaxError", "__version__", "load_weights"]
 
 _HOMES = {
-    "Box": "yolo_max.detections",
-    "Detections": "yolo_max.detections",
-    "Detector": "yolo_max.detector",
-    "Result": "yolo_max.result",
-    "YoloMaxError": "yolo_max.errors",
+    "Box": "yolo_max.tasks.detect.detections",
+    "Detections": "yolo_max.tasks.detect.detections",
+    "Detector": "yolo_max.predict.detector",
+    "Result": "yolo_max.predict.result",
+    "YoloMaxError": "yolo_max.support.errors",
     "load_weights": "yolo_max.weights.load",
 }
 

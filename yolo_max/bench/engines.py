@@ -21,8 +21,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max import cpu
-from yolo_max.errors import UsageError
+from yolo_max.runtime import cpu
+from yolo_max.support.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from yolo_max import cpu
+from yolo_max.runtime import cpu
 
 PACKAGES = ("yolo-max", "max", "numpy", "opencv-python", "torch", "ultralytics", "onnxruntime", "openvino")
 TELLING_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve")

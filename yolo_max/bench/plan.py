@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from yolo_max.wording import counted
+from yolo_max.support.text import counted
 
 SINGLE_STREAM = "single-stream"
 OFFLINE = "offline"

@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo_max import cpu
 from yolo_max.bench.engines import choose
 from yolo_max.bench.fleet import Tick
 from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
 from yolo_max.bench.results import Results
 from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
-from yolo_max.errors import UsageError
 from yolo_max.images.sources import SourceImage, find_images
-from yolo_max.options import parse_imgsz
+from yolo_max.runtime import cpu
+from yolo_max.support.errors import UsageError
+from yolo_max.support.options import parse_imgsz
 from yolo_max.weights.load import load_weights
 
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.errors import SourceError
+from yolo_max.support.errors import SourceError
 
 SCHEMA = 1
 

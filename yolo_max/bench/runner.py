@@ -21,11 +21,11 @@ from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, P
 from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, Results, StreamPoint
 from yolo_max.bench.verify import verify
-from yolo_max.errors import EngineError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.support.errors import EngineError
+from yolo_max.support.text import counted
 from yolo_max.weights.load import Weights, save_weights
-from yolo_max.wording import counted
 
 PARITY_IMAGES = 4
 STAGE_IMAGES = {False: 32, True: 4}

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.plan import STAGES
-from yolo_max.detector import Detector
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import annotated_name, write_image
-from yolo_max.postprocess.postprocess import Postprocess
+from yolo_max.predict.detector import Detector
+from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.weights.load import load_weights
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.results import Parity
-from yolo_max.parity.rubric import HeadDifference, TensorDifference, Verdict, judge
+from yolo_max.verify.parity.rubric import HeadDifference, TensorDifference, Verdict, judge
 
 BF16_MEAN = 0.005
 """bf16's own bound: mean difference from PyTorch's f32 head, in terms of that head's largest value."""
@@ -27,8 +27,8 @@ def verify(
 ) -> Parity:
     """Holds an engine against PyTorch on some images.
 
-    In f32 it is the rubric of `yolo_max.parity` up to NMS: the head, its distance from float64, boxes and
-    scores. bf16 cannot meet that and has a bound of its own, on the head.
+    In f32 it is the rubric of `yolo_max.verify.parity` up to NMS: the head, its distance from float64,
+    boxes and scores. bf16 cannot meet that and has a bound of its own, on the head.
 
     Args:
         precision: "f32" or "bf16".

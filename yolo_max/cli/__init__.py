@@ -19,11 +19,11 @@ import sys
 from io import TextIOWrapper
 
 INTERRUPTED = 130
-"""`yolo_max.errors.ExitCode.INTERRUPTED`, before that is imported."""
+"""`yolo_max.support.errors.ExitCode.INTERRUPTED`, before that is imported."""
 
 
 def main() -> None:
-    """Runs the command line and exits with an `yolo_max.errors.ExitCode`."""
+    """Runs the command line and exits with an `yolo_max.support.errors.ExitCode`."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave_at_once)
     sys.exit(run(sys.argv[1:]))

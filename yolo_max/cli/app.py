@@ -17,7 +17,7 @@ from yolo_max.cli.console import Debug, debugging, say, say_error
 from yolo_max.cli.detect import detect
 from yolo_max.cli.options import TERMINAL, flag
 from yolo_max.cli.val import val
-from yolo_max.errors import ExitCode, YoloMaxError
+from yolo_max.support.errors import ExitCode, YoloMaxError
 
 OPTIONAL = ("torch", "ultralytics")
 """What detection from a safetensors file does without, so that an environment may lack them."""

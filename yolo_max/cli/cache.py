@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from yolo_max.cache import KINDS, REMADE, cache_root, clear, entries
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug
 from yolo_max.cli.options import AsJson
-from yolo_max.errors import UsageError
-from yolo_max.wording import counted
+from yolo_max.support.cache import KINDS, REMADE, cache_root, clear, entries
+from yolo_max.support.errors import UsageError
+from yolo_max.support.text import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or clear what is kept between runs.")
 _EXIT_CODES = exit_codes("cache")

@@ -11,8 +11,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from yolo_max.cli import hints, leave_at_once
 from yolo_max.cli.options import TERMINAL
-from yolo_max.errors import ExitCode, UsageError
-from yolo_max.wording import shorten
+from yolo_max.support.errors import ExitCode, UsageError
+from yolo_max.support.text import shorten
 
 _CODES = {
     ExitCode.OK: "done",

@@ -35,14 +35,14 @@ from yolo_max.cli.options import (
     words,
 )
 from yolo_max.cli.progress import counting
-from yolo_max.errors import ExitCode, SourceError, UsageError
-from yolo_max.wording import counted
+from yolo_max.support.errors import ExitCode, SourceError, UsageError
+from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolo_max.compare.comparison import Comparison, Settings
-    from yolo_max.parity.rubric import TensorDifference
+    from yolo_max.verify.compare.comparison import Comparison, Settings
+    from yolo_max.verify.parity.rubric import TensorDifference
 
 BASELINES = ("torch", "ultralytics")
 DEFAULT_OUT = Path("runs/compare")
@@ -93,12 +93,12 @@ def compare(
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
     [cyan]report.html[/], and says whether the parity rubric holds.
     """
-    from yolo_max.compare.comparison import Settings
-    from yolo_max.compare.comparison import compare as run
-    from yolo_max.compare.folder import ComparisonFolder, require_empty_or_allowed
-    from yolo_max.folder.earlier import next_free
     from yolo_max.images.sources import SourceFailure, SourceImage, find_images
-    from yolo_max.options import parse_classes
+    from yolo_max.predict.folder.earlier import next_free
+    from yolo_max.support.options import parse_classes
+    from yolo_max.verify.compare.comparison import Settings
+    from yolo_max.verify.compare.comparison import compare as run
+    from yolo_max.verify.compare.folder import ComparisonFolder, require_empty_or_allowed
     from yolo_max.weights.load import load_weights
 
     if baseline not in BASELINES:
@@ -161,7 +161,7 @@ def _layers(
 
     from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
-    from yolo_max.parity.layers import layer_differences
+    from yolo_max.verify.parity.layers import layer_differences
 
     first = [image.path for image in comparison.images[:LAYER_IMAGES]]
     batch = np.stack([letterbox(read_image(path), settings.canvas_size)[0] for path in first])
@@ -176,8 +176,8 @@ def _layers(
 
 def show(comparison: Comparison, console: Console) -> None:
     """Prints the verdict and the figures behind it."""
-    from yolo_max.compare.comparison import DIFFERENCES
-    from yolo_max.compare.process import NAMES
+    from yolo_max.verify.compare.comparison import DIFFERENCES
+    from yolo_max.verify.compare.process import NAMES
 
     reference = NAMES[comparison.settings.baseline]
     counts, speed = comparison.counts(), comparison.speed()
@@ -233,7 +233,7 @@ def show(comparison: Comparison, console: Console) -> None:
 def _print_table(
     console: Console, headers: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()
 ) -> None:
-    from yolo_max.columns import grid, parts
+    from yolo_max.support.terminal_table import grid, parts
 
     for columns in parts(headers, rows, console.width):
         console.print(grid(headers, rows, columns, styles=styles))

@@ -32,7 +32,7 @@ from yolo_max.cli.options import (
     words,
 )
 from yolo_max.cli.summary import json_summary, print_summary, progress
-from yolo_max.errors import ExitCode
+from yolo_max.support.errors import ExitCode
 
 DEFAULT_OUT = Path("runs/detect")
 
@@ -111,13 +111,13 @@ def detect(
     with Interrupt() as interrupt, warnings_as_lines(quiet):
         import cv2
 
-        from yolo_max.detector import Detector
-        from yolo_max.folder.earlier import latest, next_free, require_harmless
-        from yolo_max.folder.run import FolderRun
-        from yolo_max.folder.saving import Saving
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.draw import load_font
+        from yolo_max.predict.detector import Detector
+        from yolo_max.predict.folder.earlier import latest, next_free, require_harmless
+        from yolo_max.predict.folder.run import FolderRun
+        from yolo_max.predict.folder.saving import Saving
 
         silence_opencv()
         # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.

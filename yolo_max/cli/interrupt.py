@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
 
-from yolo_max.errors import ExitCode
+from yolo_max.support.errors import ExitCode
 
 CLEAN_UP = b"\r\x1b[2K\x1b[?25h"
 """Back to the start of the line, clears it, shows the cursor."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolo_max.cli.console import warnings_as_lines
-from yolo_max.errors import UsageError
+from yolo_max.support.errors import UsageError
 
 if TYPE_CHECKING:
     from yolo_max.weights.meta import ModelMeta
@@ -88,7 +88,7 @@ def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
     Raises:
         UsageError: It is no size, or out of range.
     """
-    from yolo_max.options import parse_imgsz
+    from yolo_max.support.options import parse_imgsz
 
     asked = sides(text)
     with warnings_as_lines(quiet):

@@ -9,11 +9,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from yolo_max.cli.console import printable, say, stderr, stdout
-from yolo_max.wording import counted
+from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
-    from yolo_max.folder.earlier import Record
-    from yolo_max.folder.run import FolderRun
+    from yolo_max.predict.folder.earlier import Record
+    from yolo_max.predict.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20
 MOST_CLASSES_SHOWN = 20

@@ -29,13 +29,13 @@ from yolo_max.cli.options import (
     option,
 )
 from yolo_max.cli.progress import counting
-from yolo_max.errors import ExitCode, UsageError
-from yolo_max.wording import counted, visible
+from yolo_max.support.errors import ExitCode, UsageError
+from yolo_max.support.text import counted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from yolo_max.val.validate import Validation
+    from yolo_max.verify.val.validate import Validation
 
 MOST_CLASSES = 20
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
@@ -81,10 +81,10 @@ def val(
     Takes an Ultralytics dataset (a YAML, images and YOLO labels) or annotations in COCO's json. The input is
     square, and the settings are those of Ultralytics' validator.
     """
-    from yolo_max.atomic import write_atomically
-    from yolo_max.val.dataset import load_dataset
-    from yolo_max.val.evaluate import require_evaluator
-    from yolo_max.val.validate import validate
+    from yolo_max.support.atomic import write_atomically
+    from yolo_max.verify.val.dataset import load_dataset
+    from yolo_max.verify.val.evaluate import require_evaluator
+    from yolo_max.verify.val.validate import validate
     from yolo_max.weights.load import load_weights
 
     if engine not in ENGINES:
@@ -170,8 +170,8 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
 
     Columns that do not fit are left out from the right.
     """
-    from yolo_max.columns import grid, parts
-    from yolo_max.compare.process import NAMES
+    from yolo_max.support.terminal_table import grid, parts
+    from yolo_max.verify.compare.process import NAMES
 
     headers, rows, more = _table(validation, all_classes)
     columns, *rest = parts(headers, rows, console.width)
@@ -200,7 +200,7 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
 
 def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:
     """Headers and rows, the last one over all classes; and how many classes were left out."""
-    from yolo_max.compare.process import NAMES
+    from yolo_max.verify.compare.process import NAMES
 
     engines = validation.engines
     accuracy = engines[0].accuracy  # the objects are the same for all

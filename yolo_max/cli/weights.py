@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolo_max.atomic import write_atomically
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.options import OUTPUT, AsJson, Quiet, flag, option
-from yolo_max.errors import UsageError
+from yolo_max.support.atomic import write_atomically
+from yolo_max.support.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from yolo_max.architecture import Layer
+    from yolo_max.model.architecture import Layer
     from yolo_max.weights.load import Weights
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert, inspect or fetch weights.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from yolo_max.errors import UsageError
+from yolo_max.support.errors import UsageError
 
 if TYPE_CHECKING:
     from yolo_max.engine.contract import Engine

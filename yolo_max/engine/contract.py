@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.errors import UsageError
+from yolo_max.support.errors import UsageError
 
 
 class Engine(Protocol):

@@ -13,17 +13,17 @@ from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
-from yolo_max import cpu
-from yolo_max.algorithm import Algorithm
-from yolo_max.architecture import Architecture
-from yolo_max.engine import runtime
-from yolo_max.engine.compiled import compile_or_load, graph_key
 from yolo_max.engine.contract import CellLogits, require_pixels
-from yolo_max.engine.kernel_package import precompile
-from yolo_max.errors import EngineError, UsageError
-from yolo_max.options import parse_device
-from yolo_max.packing import pack_weights
-from yolo_max.precision import Precision
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.packing import pack_weights
+from yolo_max.kernels.precision import Precision
+from yolo_max.model.architecture import Architecture
+from yolo_max.runtime import cpu
+from yolo_max.runtime import threads as runtime
+from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.kernel_package import precompile
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.options import parse_device
 from yolo_max.weights.load import Weights
 
 KERNELS = ("auto", "fused", "stock")
@@ -178,10 +178,10 @@ class MaxEngine:
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
         # Imported here, since a start from the cache needs none of it.
-        from yolo_max.nn.backend import Backend
-        from yolo_max.nn.fused import FusedBackend
-        from yolo_max.nn.model import MaxYolo, build_graph
-        from yolo_max.nn.stock import StockBackend
+        from yolo_max.model.backend import Backend
+        from yolo_max.model.fused import FusedBackend
+        from yolo_max.model.model import MaxYolo, build_graph
+        from yolo_max.model.stock import StockBackend
 
         device = DeviceRef.from_device(self._device)
         backend: Backend

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import require_pixels
-from yolo_max.errors import EngineError, UsageError, WeightsError
-from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.support.errors import EngineError, UsageError, WeightsError
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.load import Weights, load_weights
 
@@ -118,7 +118,7 @@ class TorchEngine:
             return _raw_head(self.module(self._pixels(batch)))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as `yolo_max.parity.layers.MaxLayers` has it.
+        """What each row of the architecture table gives, as `yolo_max.verify.parity.layers.MaxLayers` has it.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.errors import ImageError
+from yolo_max.support.errors import ImageError
 
 TRUNCATED = "it is truncated"
 

@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
 
-from yolo_max.errors import ImageError
 from yolo_max.images.header import ImageHeader, read_header
+from yolo_max.support.errors import ImageError
 
 DEFAULT_MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 2**30

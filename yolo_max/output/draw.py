@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.detections import Detections
 from yolo_max.output.palette import Color, class_color, text_color
+from yolo_max.tasks.detect.detections import Detections
 
 WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
 MOST_LABELS_KEPT = 2048

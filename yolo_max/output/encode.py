@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.atomic import write_atomically
-from yolo_max.errors import ImageError, UsageError
+from yolo_max.support.atomic import write_atomically
+from yolo_max.support.errors import ImageError, UsageError
 
 QUALITY = 95
 _ENCODINGS: dict[str, tuple[str, list[int]]] = {

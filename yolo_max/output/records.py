@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from yolo_max.detections import Detections
+from yolo_max.tasks.detect.detections import Detections
 
 MANIFEST_FILE = "detections.jsonl"
 """A `record` a line, for every image of a run."""

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.errors import WeightsError
-from yolo_max.wording import shorten
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten
 
 MAX_HEADER_BYTES = 16 * 1024**2
 MAX_TENSORS = 100_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from yolo_max.atomic import TEMPORARY_PREFIX
-from yolo_max.cache import cache_folder
-from yolo_max.errors import UsageError, WeightsError
-from yolo_max.ultralytics_import import import_ultralytics
+from yolo_max.support.atomic import TEMPORARY_PREFIX
+from yolo_max.support.cache import cache_folder
+from yolo_max.support.errors import UsageError, WeightsError
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
 from yolo_max.weights.locate import OFFICIAL, closest
 

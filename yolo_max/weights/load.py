@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max import cache
-from yolo_max.architecture import expected_tensors
-from yolo_max.atomic import write_atomically
-from yolo_max.errors import OutputError, WeightsError
+from yolo_max.model.architecture import expected_tensors
+from yolo_max.support import cache
+from yolo_max.support.atomic import write_atomically
+from yolo_max.support.errors import OutputError, WeightsError
+from yolo_max.support.text import some
 from yolo_max.weights import container
 from yolo_max.weights.locate import locate
 from yolo_max.weights.meta import FORMAT_VERSION, ModelMeta
-from yolo_max.wording import some
 
 MAX_FILE_BYTES = 2 * 1024**3
 ZIP = b"PK\x03\x04"

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from yolo_max.cache import cache_root
-from yolo_max.errors import OutputError, WeightsError
+from yolo_max.support.cache import cache_root
+from yolo_max.support.errors import OutputError, WeightsError
 
 SUFFIXES = (".safetensors", ".pt")
 OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")

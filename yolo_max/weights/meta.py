@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo_max import __version__
-from yolo_max.architecture import Architecture, parse_architecture
-from yolo_max.errors import WeightsError
-from yolo_max.options import MAX_IMGSZ
-from yolo_max.wording import shorten, visible
+from yolo_max.model.architecture import Architecture, parse_architecture
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.options import MAX_IMGSZ
+from yolo_max.support.text import shorten, visible
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
@@ -30,7 +30,7 @@ class ModelMeta:
         strides: Input pixels per cell at each level of the head.
         imgsz: Side of the square input the model was trained for, in pixels of the letterboxed image.
         architecture: The checkpoint's own table (its ``yaml``), for
-            `yolo_max.architecture.parse_architecture`.
+            `yolo_max.model.architecture.parse_architecture`.
         source: File name of the checkpoint the weights were converted from.
         source_sha256: SHA-256 of that file, in hex.
         format_version: Version of this header's layout.

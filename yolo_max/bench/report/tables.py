@@ -10,7 +10,7 @@ from yolo_max.bench.cold import COMMAND
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures, summarise
 from yolo_max.bench.results import EMPTY, WARM, Participant, Results
-from yolo_max.wording import counted
+from yolo_max.support.text import counted
 
 MARK = "*"
 """Behind the name of an engine that computes in another precision."""

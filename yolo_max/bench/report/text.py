@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from yolo_max.bench.report.tables import Table
-from yolo_max.columns import grid, parts
+from yolo_max.support.terminal_table import grid, parts
 
 if TYPE_CHECKING:
     from rich.console import Console

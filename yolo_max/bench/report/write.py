@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolo_max.atomic import cannot_write, write_atomically
 from yolo_max.bench.report import page, png
 from yolo_max.bench.report.charts import charts
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import Table
 from yolo_max.bench.results import Results
+from yolo_max.support.atomic import cannot_write, write_atomically
 
 JSON_FILE, HTML_FILE, PLOTS = "bench.json", "bench.html", "plots"
 

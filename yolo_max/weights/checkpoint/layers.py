@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_max.architecture import Layer
-from yolo_max.errors import WeightsError
+from yolo_max.model.architecture import Layer
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.text import shorten
 from yolo_max.weights.checkpoint.safe_pickle import StandIn
-from yolo_max.wording import shorten
 
 
 def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_max.architecture import table_scale
-from yolo_max.errors import WeightsError
-from yolo_max.layer_args import Scale
+from yolo_max.model.architecture import table_scale
+from yolo_max.model.layer_args import Scale
+from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.safe_pickle import StandIn
 
 _LAST_CONVOLUTION = {"Conv": "conv", "Bottleneck": "cv2.conv", "C2f": "cv2.conv", "SPPF": "cv2.conv"}

@@ -11,7 +11,7 @@ import pickletools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from yolo_max.errors import WeightsError
+from yolo_max.support.errors import WeightsError
 
 MAX_WORK = 5_000_000
 """Opcodes and values referred to, in all; YOLOv8n's checkpoint takes 60,000."""

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.architecture import Architecture, expected_tensors
-from yolo_max.errors import WeightsError
-from yolo_max.options import MAX_IMGSZ
+from yolo_max.model.architecture import Architecture, expected_tensors
+from yolo_max.support.errors import WeightsError
+from yolo_max.support.options import MAX_IMGSZ
+from yolo_max.support.text import shorten, some
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.layers import check_layer
 from yolo_max.weights.checkpoint.legacy_width import as_built
 from yolo_max.weights.checkpoint.safe_pickle import StandIn
 from yolo_max.weights.meta import MIN_IMGSZ, ModelMeta
-from yolo_max.wording import shorten, some
 
 MAX_MODULES = 100_000
 MAX_DEPTH = 32

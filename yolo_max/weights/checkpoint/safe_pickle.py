@@ -20,8 +20,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from yolo_max.architecture import REMEDY
-from yolo_max.errors import WeightsError
+from yolo_max.model.architecture import REMEDY
+from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.pickle_work import require_little_work
 
 MAX_PICKLE_BYTES = 16 * 1024**2

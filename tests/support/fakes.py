@@ -1,0 +1,119 @@
+"""A network too small to wait for: weights without tensors and an engine whose boxes depend on the pixels."""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.engine.contract import CellLogits
+from yolo_max.tasks.detect.decode import anchor_points
+from yolo_max.weights.load import Weights
+from yolo_max.weights.meta import ModelMeta
+
+NAMES = {0: "circle", 1: "square", 2: "star"}
+STRIDES = (8, 16, 32)
+
+
+def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
+    """Weights that only `FakeEngine` can run."""
+    meta = ModelMeta(
+        names=NAMES,
+        nc=len(NAMES),
+        reg_max=16,
+        strides=STRIDES,
+        imgsz=imgsz,
+        architecture={},
+        source="fake.pt",
+        source_sha256=sha256,
+    )
+    return Weights(
+        tensors={}, meta=meta, path=Path("fake.safetensors"), sha256=sha256, stored_dtype="float32"
+    )
+
+
+class FakeEngine:
+    """An `yolo_max.engine.contract.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
+
+    Attributes:
+        batches: The shape of every batch it was given.
+        threads: The names of the threads that ran it.
+    """
+
+    def __init__(self, nap: float = 0) -> None:
+        self.nap = nap
+        self.batches: list[tuple[int, ...]] = []
+        self.threads: set[str] = set()
+
+    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert batch.dtype == np.uint8
+        assert batch.ndim == 4
+        assert batch.shape[3] == 3
+        self.batches.append(batch.shape)
+        self.threads.add(threading.current_thread().name)
+        time.sleep(self.nap)
+        return np.stack([self._head(pixels) for pixels in batch])
+
+    def _head(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        points, _ = anchor_points((pixels.shape[0], pixels.shape[1]), STRIDES)
+        random = np.random.default_rng(zlib.crc32(np.ascontiguousarray(pixels).tobytes()))
+        head = np.zeros((len(points), 64 + len(NAMES)), np.float32)
+        head[:, 64:] = -20
+        for anchor in random.choice(len(points), 3, replace=False):
+            head[anchor, :64] = random.normal(size=64)
+            head[anchor, 64 + random.integers(len(NAMES))] = random.uniform(0, 4)
+        return head
+
+
+class SharedEngine(FakeEngine):
+    """A `FakeEngine` for several callers at once, as `MaxEngine` is.
+
+    Attributes:
+        callers: How many.
+        most: How many there were at the same time.
+        least: What the calls said that they were interested in.
+    """
+
+    def __init__(self, callers: int = 2, nap: float = 0) -> None:
+        super().__init__(nap)
+        self.callers = callers
+        self.running = self.most = 0
+        self.least: set[float] = set()
+        self.lock = threading.Lock()
+
+    def candidates(
+        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
+    ) -> list[CellLogits]:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.least.add(least_logit)
+        try:
+            assert shared or self.running == 1  # who runs alone takes all threads
+            heads = self(batch)
+        finally:
+            with self.lock:
+                self.running -= 1
+        found = [np.flatnonzero((head[:, 64:] > least_logit).any(axis=1)) for head in heads]
+        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:
+    """Writes an image of smooth noise; its format is that of its suffix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    image = cv2.resize(small, size[::-1], interpolation=cv2.INTER_CUBIC)
+    encoded, data = cv2.imencode(path.suffix, image)
+    assert encoded
+    path.write_bytes(data.tobytes())
+    return path
+
+
+def read_tree(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, by its path in it."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,325 @@
+"""Builds ``kernel_harness.mojo`` and calls it on NumPy arrays, with memory around them that catches mistakes.
+
+One library serves every shape, so tests need no graph; and it can be built for another processor.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.kernels import packing
+from yolo_max.kernels.precision import Precision
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+KERNELS = REPOSITORY / "yolo_max" / "kernels"
+SOURCE = Path(__file__).with_suffix(".mojo")
+OPERATIONS = {
+    "direct": 0,
+    "winograd": 1,
+    "polyphase": 2,
+    "stem": 3,
+    "stem_float": 4,
+    "max_pool": 5,
+    "candidates": 6,
+    "head": 7,
+}
+"""Places in the table of kernels: ``kernels/table.mojo``."""
+PAGE = mmap.PAGESIZE
+
+
+def mojo(*arguments: str | Path) -> None:
+    """Runs the Mojo compiler that comes with MAX; its complaints become the error."""
+    command = Path(sys.executable).with_name("mojo")
+    program = str(command) if command.exists() else shutil.which("mojo")
+    assert program, "the Mojo compiler is not installed; it comes with the package max"
+    with TemporaryDirectory() as folder:
+        # It wants to find a C compiler, by which it links, whatever it is to do. This is last on the path.
+        nothing = Path(folder) / "cc"
+        nothing.write_text("#!/bin/sh\nexit 1\n")
+        nothing.chmod(0o755)
+        run(program, *arguments, PATH=f"{os.environ['PATH']}{os.pathsep}{folder}")
+
+
+def run(*command: str | Path, **environment: str) -> None:
+    """Runs a program, whose complaints become the error."""
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr}"
+
+
+def link(compiled: Path, library: Path) -> None:
+    """Links with the linker that comes with MAX; `mojo` would use a C compiler for it."""
+    package = find_spec("modular")
+    assert package is not None, "MAX is not installed"
+    folder = Path(next(iter(package.submodule_search_locations or [])))
+    runtime = ["-lKGENCompilerRTShared", "-lAsyncRTMojoBindings", "-rpath", str(folder / "lib")]
+    run(
+        folder / "bin" / "lld",
+        "-flavor",
+        "gnu",
+        "-shared",
+        compiled,
+        "-L",
+        folder / "lib",
+        *runtime,
+        "-o",
+        library,
+    )
+
+
+def digest(*sources: Path) -> str:
+    """Of the kernels, the harness, and some sources more."""
+    hashed = hashlib.sha256()
+    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo")), *sources]:
+        hashed.update(source.read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+def compile_object(compiled: Path, *options: str) -> None:
+    """Compiles the harness."""
+    mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+
+
+def build(folder: Path, target: str | None) -> Path:
+    """The library for a processor (as LLVM names it; None for this one), built once for given sources."""
+    library = folder / f"{target or 'native'}-{digest()}.so"
+    if not library.exists():
+        unfinished = library.with_suffix(f".{os.getpid()}")
+        compiled = library.with_suffix(f".{os.getpid()}.o")
+        compile_object(compiled, *(["--target-cpu", target] if target else []))
+        link(compiled, unfinished)
+        compiled.unlink()
+        unfinished.rename(library)
+    return library
+
+
+@dataclass
+class Map:
+    """Channels ``start .. start + channels`` of an NHWC array, doubled or not, as the kernels see a slice."""
+
+    tensor: NDArray[Any]
+    start: int = 0
+    channels: int = field(default=-1)
+    doubled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.channels < 0:
+            self.channels = self.tensor.shape[3] - self.start
+
+    def values(self) -> NDArray[Any]:
+        """What the slice stands for."""
+        taken = self.tensor[..., self.start : self.start + self.channels]
+        return taken.repeat(2, axis=1).repeat(2, axis=2) if self.doubled else taken
+
+
+class Kernels:
+    """The kernels of one library, on arrays: float32, or uint16 that hold bfloat16."""
+
+    def __init__(self, library: Path, workers: int = 2) -> None:
+        self.path = library
+        self.library = ctypes.CDLL(str(library))
+        self.workers = workers
+        for function in (self.library.harness_run, self.library.harness_target, self.library.harness_peak):
+            function.restype = ctypes.c_int64
+        self.library.harness_peak.argtypes = [ctypes.c_int64] * 2
+        self.library.harness_run.argtypes = [
+            *[ctypes.c_int64] * 7,
+            ctypes.c_double,
+            *[ctypes.c_int64] * 3,
+        ]
+        if workers > 1:
+            self.library.harness_start()
+
+    @property
+    def bf16_instructions(self) -> bool:
+        """Whether the library multiplies bfloat16 pairs in one instruction."""
+        return bool(self.library.harness_target() == 2)
+
+    def peak(self, rounds: int) -> int:
+        """Multiplies and adds in registers on every thread; returns the floating-point operations done."""
+        return int(self.library.harness_peak(rounds, self.workers))
+
+    def convolve(
+        self,
+        operation: str,
+        maps: Sequence[Map],
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        result: NDArray[Any],
+        *,
+        k: int,
+        s: int,
+        act: bool = True,
+        residual: Map | None = None,
+        marks: Map | None = None,
+        rings: int = 0,
+    ) -> None:
+        """One convolution, into ``result``; where ``marks`` say so, and in the rings of squares around it."""
+        added = [residual] if residual is not None else []
+        chosen = [marks] if marks is not None else []
+        facts = [k, s, int(act), len(added), rings + 1 if chosen else 0]
+        self._run(operation, facts, [*maps, *added, *chosen], weight, bias, result)
+
+    def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
+        """Pools one slice into ``result``."""
+        self._run("max_pool", [k], [x], None, None, result)
+
+    def candidates(
+        self,
+        x: Map,
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        nc: int,
+        least: float,
+        result: NDArray[Any],
+    ) -> None:
+        """Marks cells with a class logit above ``least`` in ``result``, [batch, height, width, 1]."""
+        self._run("candidates", [nc], [x], weight, bias, result, least)
+
+    def head(
+        self,
+        maps: Sequence[Map],
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        channels: Sequence[int],
+        result: NDArray[np.float32],
+    ) -> None:
+        """The head's convolutions into ``result``, [batch, cells, columns].
+
+        Three maps a level: for the boxes, for the classes, the marks.
+        """
+        self._run("head", channels, maps, weight, bias, result[:, None])
+
+    def _run(
+        self,
+        operation: str,
+        facts: Sequence[int],
+        maps: Sequence[Map],
+        weight: NDArray[Any] | None,
+        bias: NDArray[Any] | None,
+        result: NDArray[Any],
+        least: float = 0,
+    ) -> None:
+        geometry = np.array([*facts, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
+        tensors = [m.tensor for m in maps] + [result]
+        assert all(t.flags.c_contiguous for t in tensors)
+        if complaint := self._call(
+            OPERATIONS[operation],
+            any(t.dtype == np.uint16 for t in tensors),
+            geometry,
+            tensors,
+            np.zeros(0, np.float32) if weight is None else weight,
+            np.zeros(0, np.float32) if bias is None else bias,
+            least,
+        ):
+            raise ValueError(complaint)
+
+    def _call(
+        self,
+        place: int,
+        bf16: bool,
+        geometry: NDArray[np.int32],
+        tensors: Sequence[NDArray[Any]],
+        weight: NDArray[Any],
+        bias: NDArray[Any],
+        least: float,
+    ) -> str:
+        """Calls the kernel; what it complains of, or nothing."""
+        numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
+        message = ctypes.create_string_buffer(400)
+        self.library.harness_run(
+            place,
+            bf16,
+            geometry.ctypes.data,
+            numbers.ctypes.data,
+            len(tensors) - 1,
+            weight.ctypes.data,
+            bias.ctypes.data,
+            least,
+            self.workers,
+            ctypes.addressof(message),
+            len(message),
+        )
+        return message.value.decode()
+
+
+class Guarded:
+    """Memory between two pages that must not be touched; a stray read or write ends the process.
+
+    Arrays lie against the page behind them, or against the one before; what is left of their own pages is
+    filled with a pattern.
+    """
+
+    PATTERN = 0xA5
+
+    def __init__(self, *, at_end: bool) -> None:
+        self.at_end = at_end
+        self.left: list[NDArray[np.uint8]] = []
+        self._libc = ctypes.CDLL(None, use_errno=True)
+
+    def copy(self, values: NDArray[Any]) -> NDArray[Any]:
+        """A copy of an array in memory of its own."""
+        pages = -(-values.nbytes // PAGE)
+        memory = mmap.mmap(-1, (pages + 2) * PAGE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for guard in (address, address + (pages + 1) * PAGE):
+            assert self._libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) == 0
+        free = pages * PAGE - values.nbytes
+        start, left = (PAGE + free, PAGE) if self.at_end else (PAGE, PAGE + values.nbytes)
+        rest = np.frombuffer(memory, np.uint8, free, left)
+        rest[...] = self.PATTERN
+        self.left.append(rest)
+        copy = np.frombuffer(memory, values.dtype, values.size, start).reshape(values.shape)
+        copy[...] = values
+        return copy
+
+    def intact(self) -> bool:
+        """Whether nothing was written beside the arrays on their own pages."""
+        return all((rest == self.PATTERN).all() for rest in self.left)
+
+
+def survives(run: Any) -> bool:
+    """Whether a call ends well, in a process of its own; it must not start threads."""
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+            os._exit(0)
+        except BaseException:
+            os._exit(3)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def from_bf16(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The float32 of the same value."""
+    return (values.astype(np.uint32) << 16).view(np.float32)
+
+
+def stored(values: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+    """Activations as the kernels hold them."""
+    return packing.to_bf16(values) if precision is Precision.BF16 else np.ascontiguousarray(values)
+
+
+def loaded(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Activations as numbers."""
+    return from_bf16(values) if values.dtype == np.uint16 else values

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fakes import write_image
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from yolo_max.support.errors import UsageError
+from yolo_max.tasks.detect.detections import Box, Detections, shortest_float
+
+NAMES = {0: "person", 1: "bicycle", 2: "vélo à 3 roues", 3: "person"}
+
+
+def some(**changes: Any) -> Detections:
+    fields: dict[str, Any] = {
+        "xyxy": np.array([[0, 1, 2, 3], [4, 5, 6, 7], [1, 1, 9, 9]], np.float32),
+        "confidence": np.array([0.9, 0.9, 0.1], np.float32),
+        "class_id": np.array([2, 0, 3], np.int32),
+        "names": NAMES,
+        "image_size": (480, 640),
+    }
+    return Detections(**fields | changes)
+
+
+def test_length_iteration_and_items() -> None:
+    detections = some()
+    boxes = list(detections)
+    assert len(detections) == len(boxes) == 3
+    assert boxes[0] == Box((0.0, 1.0, 2.0, 3.0), float(np.float32(0.9)), 2, "vélo à 3 roues")
+    assert [detections[i] for i in range(3)] == boxes
+    assert detections[-1] == boxes[2]
+    with pytest.raises(IndexError):
+        detections[3]
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (np.array([True, False, True]), [0, 2]),  # a mask
+        (np.array([False, False, False]), []),  # nothing left
+        (np.array([0, 2]), [0, 2]),  # indices
+        (slice(1), [0]),  # the best
+        (slice(None), [0, 1, 2]),
+    ],
+)
+def test_selection(index: Any, expected: list[int]) -> None:
+    detections = some()
+    chosen = detections[index]
+    assert list(chosen) == [detections[i] for i in expected]
+    assert chosen.image_size == detections.image_size
+    assert chosen.names == detections.names
+
+
+def test_a_selection_out_of_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="descending"):
+        some()[np.array([2, 0])]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"xyxy": np.zeros((3, 4))}, "float32"),  # float64
+        ({"xyxy": np.zeros((3, 5), np.float32)}, "xyxy"),  # not four sides
+        ({"xyxy": np.zeros((2, 4), np.float32)}, "confidence"),  # lengths differ
+        ({"confidence": np.zeros((3, 1), np.float32)}, "confidence"),  # a column
+        ({"class_id": np.zeros(3, np.int64)}, "class_id"),  # int64
+        ({"class_id": np.array([0, 1, 4], np.int32)}, r"\[4\]"),  # no such class
+        ({"confidence": np.array([0.1, 0.2, 0.3], np.float32)}, "descending"),
+        ({"confidence": np.array([1.5, 0.2, 0.1], np.float32)}, r"\[0, 1\]"),
+        ({"confidence": np.array([0.5, 0.2, -0.1], np.float32)}, r"\[0, 1\]"),
+        ({"confidence": np.array([np.nan, 0.2, 0.1], np.float32)}, r"\[0, 1\]"),
+        ({"confidence": np.array([0.5, np.nan, 0.1], np.float32)}, "descending"),
+        ({"xyxy": np.full((3, 4), np.inf, np.float32)}, "finite"),
+    ],
+)
+def test_what_is_not_detections_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        some(**changes)
+
+
+def test_the_arrays_cannot_be_changed_from_inside_or_outside() -> None:
+    xyxy = np.zeros((3, 4), np.float32)
+    detections = some(xyxy=xyxy)
+    xyxy[:] = 5
+    assert (detections.xyxy == 0).all()
+    for array in (detections.xyxy, detections.confidence, detections.class_id):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(AttributeError):
+        detections.image_size = (1, 1)  # type: ignore[misc]
+
+
+def test_counts_are_by_name_and_by_frequency() -> None:
+    detections = some(class_id=np.array([1, 0, 3], np.int32))
+    assert list(detections.counts().items()) == [("person", 2), ("bicycle", 1)]
+    assert Detections.empty(NAMES, (1, 1)).counts() == {}
+
+
+def test_empty() -> None:
+    empty = Detections.empty(NAMES, (480, 640))
+    assert len(empty) == 0
+    assert list(empty) == []
+    assert empty.xyxy.shape == (0, 4)
+    assert Detections.from_dict(json.loads(json.dumps(empty.to_dict())), NAMES) == empty
+
+
+def test_equality_is_of_values() -> None:
+    assert some() == some()
+    assert some() != some(image_size=(1, 2))
+    assert some() != some(class_id=np.array([2, 0, 0], np.int32))
+    assert some() != "detections"
+
+
+def test_it_pickles() -> None:
+    assert pickle.loads(pickle.dumps(some())) == some()
+
+
+@pytest.mark.parametrize(
+    ("detections", "text"),
+    [
+        (some(), "2 person, 1 vélo à 3 roues (480x640)"),  # height, width; two classes of one name are one
+        (some()[:1], "1 vélo à 3 roues (480x640)"),
+        (Detections.empty(NAMES, (1, 2)), "nothing (1x2)"),
+    ],
+)
+def test_it_prints_as_a_line(detections: Detections, text: str) -> None:
+    assert str(detections) == text
+    assert repr(detections) == f"<Detections: {text}>"
+
+
+def test_saving_writes_what_plot_draws(tmp_path: Path) -> None:
+    source = cv2.imread(str(write_image(tmp_path / "a.png", 1, (480, 640))))
+    assert source is not None
+    pixels: NDArray[np.uint8] = source.astype(np.uint8)
+    for image in (tmp_path / "a.png", pixels):
+        some().save(tmp_path / "out" / "b.png", image, line_width=5)
+        assert np.array_equal(
+            cv2.imread(str(tmp_path / "out" / "b.png")),  # type: ignore[arg-type]
+            some().plot(pixels, line_width=5),
+        )
+    assert not np.array_equal(some().plot(pixels), pixels)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("b.png", (640, 480), "has 480 x 640 pixels, but these boxes were found in one of 640 x 480"),
+        ("b.gif", (480, 640), r"cannot be written as \.gif; take \.jpg, "),
+        ("b", (480, 640), "cannot be written as files without a suffix"),
+    ],
+)
+def test_what_cannot_be_saved(tmp_path: Path, name: str, size: tuple[int, int], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        some().save(tmp_path / name, np.zeros((*size, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+
+
+@given(
+    rows=st.lists(st.tuples(st.tuples(*[finite] * 4), st.floats(0, 1, width=32), st.integers(0, 3))),
+    image_size=st.tuples(st.integers(1, 10**5), st.integers(1, 10**5)),
+)
+def test_json_gives_every_bit_back(rows: list[Any], image_size: tuple[int, int]) -> None:
+    rows.sort(key=lambda row: -row[1])
+    detections = Detections(
+        np.array([row[0] for row in rows], np.float32).reshape(-1, 4),
+        np.array([row[1] for row in rows], np.float32),
+        np.array([row[2] for row in rows], np.int32),
+        NAMES,
+        image_size,
+    )
+    text = json.dumps(detections.to_dict(), allow_nan=False)
+    assert Detections.from_dict(json.loads(text), NAMES) == detections
+
+
+def test_json_is_short() -> None:
+    record = some(confidence=np.array([0.9, 0.5, 0.1], np.float32)).to_dict()
+    assert json.dumps(record["boxes"][0]) == (
+        '{"class_id": 2, "class_name": "v\\u00e9lo \\u00e0 3 roues", "confidence": 0.9, '
+        '"xyxy": [0.0, 1.0, 2.0, 3.0]}'
+    )
+
+
+def test_names_come_from_the_boxes_when_not_given() -> None:
+    assert Detections.from_dict(some().to_dict()).names == {0: "person", 2: "vélo à 3 roues", 3: "person"}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},  # nothing
+        {"boxes": []},  # no size
+        {"image_size": [1, 1], "boxes": [{"class_id": 0}]},  # half a box
+        {"image_size": [1, 1], "boxes": None},
+        {"image_size": 3, "boxes": []},
+    ],
+)
+def test_a_record_of_something_else_is_refused(record: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="detections"):
+        Detections.from_dict(record)
+
+
+@given(finite)
+def test_shortest_float_is_exact(value: float) -> None:
+    assert np.float32(shortest_float(np.float32(value))) == np.float32(value)

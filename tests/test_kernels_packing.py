@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from yolo_max.kernels import packing
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.packing import POLYPHASE, WINOGRAD
+from yolo_max.kernels.precision import Precision
+
+rng = np.random.default_rng(7)
+
+
+def filters(k: int, c1: int, c2: int) -> NDArray[np.float32]:
+    return rng.standard_normal((k, k, c1, c2)).astype(np.float32)
+
+
+def as_float(halves: NDArray[Any]) -> NDArray[np.float32]:
+    return (halves.astype(np.uint32) << 16).view(np.float32)
+
+
+def unpacked(words: NDArray[Any], matrices: int, rows: int, c2: int, paired: bool) -> NDArray[np.float32]:
+    """What the kernels read: ``[m, row, output channel]``, gone through word by word."""
+    step = 2 if paired else 1
+    out = np.zeros((matrices, rows, packing.filled(c2)), np.float32)
+    position = 0
+    for first in range(0, packing.filled(c2), 32):
+        width = min(32, packing.filled(c2) - first)
+        for m, row, column in itertools.product(range(matrices), range(0, rows, step), range(width)):
+            word = words[position]
+            position += 1
+            if paired:
+                out[m, row, first + column] = as_float(np.array(word & 0xFFFF))
+                out[m, row + 1, first + column] = as_float(np.array(word >> 16))
+            else:
+                out[m, row, first + column] = word
+    assert position == words.size
+    return out
+
+
+SHAPES = [
+    (1, 16, 16),  # one block, one panel of half the width
+    (1, 32, 64),  # two whole panels
+    (3, 24, 80),  # channels to fill up on one side, a narrow last panel
+    (3, 8, 6),  # fewer channels than a block
+    (5, 1, 1),  # as few as there can be
+    (1, 40, 100),  # both sides filled up
+]
+
+
+def representable(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest values that bfloat16 can hold, which packing leaves alone."""
+    return as_float(packing.to_bf16(values))
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize(("k", "c1", "c2"), SHAPES)
+def test_direct_rows_are_kernel_row_block_kernel_column_channel(
+    k: int, c1: int, c2: int, precision: Precision
+) -> None:
+    paired = precision is Precision.BF16
+    f = representable(filters(k, c1, c2)) if paired else filters(k, c1, c2)
+    blocks = packing.filled(c1) // 16
+    got = unpacked(packing.pack_direct(f, precision), 1, k * k * blocks * 16, c2, paired)[0]
+    for row, (ky, block, kx, lane) in enumerate(
+        itertools.product(range(k), range(blocks), range(k), range(16))
+    ):
+        channel = block * 16 + lane
+        weights = f[ky, kx, channel] if channel < c1 else np.zeros(c2)
+        np.testing.assert_array_equal(got[row, :c2], weights)
+    assert not got[:, c2:].any()
+
+
+@pytest.mark.parametrize("c2", [16, 48, 20])
+@pytest.mark.parametrize("precision", Precision)
+def test_stem_rows_are_the_numbers_under_a_kernel_row(c2: int, precision: Precision) -> None:
+    paired = precision is Precision.BF16
+    f = representable(filters(3, 3, c2)) if paired else filters(3, 3, c2)
+    run = 10 if paired else 9
+    got = unpacked(packing.pack_stem(f, precision), 1, 3 * run, c2, paired)[0].reshape(3, run, -1)
+    np.testing.assert_array_equal(got[:, :9, :c2], f.reshape(3, 9, c2))
+    assert not got[:, 9:].any()
+    assert not got[:, :, c2:].any()
+
+
+# The other two matrices of each algorithm, as kernels/winograd.mojo and kernels/polyphase.mojo state them.
+WINOGRAD_INPUT = np.array(
+    [
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ]
+)
+WINOGRAD_OUTPUT = np.array(
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+)
+EVEN_INPUT = np.array(
+    [[2, -1, -2, 1, 0], [0, -2, -1, 1, 0], [0, 2, -3, 1, 0], [0, -1, 0, 1, 0], [0, 2, -1, -2, 1]]
+)
+EVEN_OUTPUT = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 0], [0, 1, -1, 8, 1]])
+# Samples with even index are transformed, those with odd index follow as they are.
+POLYPHASE_INPUT = np.zeros((9, 9))
+POLYPHASE_INPUT[:5, 0::2] = EVEN_INPUT
+POLYPHASE_INPUT[5:, 1::2] = np.eye(4)
+POLYPHASE_OUTPUT = np.hstack([EVEN_OUTPUT, np.eye(4)])
+
+ALGORITHMS = [
+    pytest.param(WINOGRAD, range(6), WINOGRAD_INPUT, WINOGRAD_OUTPUT, 1, id="winograd"),
+    pytest.param(
+        POLYPHASE, [0, 1, 2, 3, 4, 5, 5, 5, 5], POLYPHASE_INPUT, POLYPHASE_OUTPUT, 2, id="polyphase"
+    ),
+]
+
+
+@pytest.mark.parametrize(("matrix", "used", "to_points", "from_points", "stride"), ALGORITHMS)
+@pytest.mark.parametrize(("c1", "c2"), [(16, 16), (24, 80), (3, 5)])
+def test_squares_compute_a_convolution(
+    matrix: NDArray[np.float64],
+    used: Any,
+    to_points: NDArray[np.float64],
+    from_points: NDArray[np.float64],
+    stride: int,
+    c1: int,
+    c2: int,
+) -> None:
+    f = filters(3, c1, c2)
+    packed = unpacked(packing.pack_squares(f, matrix), 36, packing.filled(c1), c2, False)
+    points = packed.reshape(6, 6, -1, packed.shape[2])[np.ix_(list(used), list(used))][:, :, :c1, :c2]
+    side = to_points.shape[1]
+    patch = rng.standard_normal((side, side, c1))
+    transformed = np.einsum("pr,rsc,qs->pqc", to_points, patch, to_points)
+    products = np.einsum("pqc,pqcd->pqd", transformed, points)
+    square = np.einsum("ip,pqd,jq->ijd", from_points, products, from_points)
+    expected = np.zeros((4, 4, c2))
+    for i, j in itertools.product(range(4), range(4)):
+        window = patch[i * stride : i * stride + 3, j * stride : j * stride + 3]
+        expected[i, j] = np.einsum("rsc,rscd->d", window, f)
+    # The transformed weights were rounded to float32, which the transform back enlarges; the rest is float64.
+    np.testing.assert_allclose(square, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.parametrize(("c1", "c2"), [(3, 16), (16, 16), (24, 40), (1, 1), (128, 80)])
+def test_sizes_are_known_without_packing(
+    c1: int, c2: int, algorithm: Algorithm, precision: Precision
+) -> None:
+    for k in (1, 3, 5) if algorithm is Algorithm.DIRECT else (3,):
+        packed = packing.pack_filters(filters(k, c1, c2), algorithm, precision)
+        assert packed.shape == (packing.packed_size(c1, c2, k, algorithm, precision),)
+        assert packed.ctypes.data % 64 == 0
+
+
+def test_biases_are_filled_up_with_zeros() -> None:
+    packed = packing.pack_bias(np.arange(1, 21, dtype=np.float32))
+    assert packed.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(packed, [*range(1, 21), *[0] * 12])
+
+
+def test_a_network_is_packed_under_its_own_names() -> None:
+    tensors = {
+        "model.0.conv.weight": filters(3, 3, 16),
+        "model.0.conv.bias": np.ones(16, np.float32),
+        "model.1.conv.weight": filters(1, 16, 8),
+        "model.1.conv.bias": np.ones(8, np.float32),
+    }
+    packed = packing.pack_weights(tensors, {"model.1.conv": Algorithm.DIRECT}, Precision.F32)
+    assert packed.keys() == tensors.keys()
+    assert packed["model.0.conv.weight"] is tensors["model.0.conv.weight"], "left to MAX's own operations"
+    np.testing.assert_array_equal(
+        packed["model.1.conv.weight"], packing.pack_direct(tensors["model.1.conv.weight"], Precision.F32)
+    )
+    assert packed["model.1.conv.bias"].shape == (16,)
+
+
+@pytest.mark.parametrize(
+    ("value", "bits"),
+    [
+        (1.0, 0x3F80),
+        (-2.5, 0xC020),
+        (0.0, 0x0000),
+        (-0.0, 0x8000),
+        (1.00390625, 0x3F80),  # half way between two: to the even one, below
+        (1.01171875, 0x3F82),  # half way again: the even one is above
+        (1.0039064, 0x3F81),  # just above half way
+        (3.38e38, 0x7F7E),  # near the largest
+        (1e-40, 0x0001),  # too small for the exponent, kept
+    ],
+)
+def test_bfloat16_is_the_nearest(value: float, bits: int) -> None:
+    assert packing.to_bf16(np.array([value], np.float32))[0] == bits
+
+
+def test_bfloat16_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    values = (rng.standard_normal(100_000) * 10.0 ** rng.integers(-30, 30, 100_000)).astype(np.float32)
+    expected = torch.from_numpy(values).to(torch.bfloat16).view(torch.int16).numpy().view(np.uint16)
+    np.testing.assert_array_equal(packing.to_bf16(values), expected)
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 27, 2304])
+def test_rounded_filters_keep_their_sums(inputs: int) -> None:
+    rng = np.random.default_rng(inputs)
+    rows = (rng.standard_normal((inputs, 40)) * rng.exponential(size=(inputs, 1)) + 0.01).astype(np.float32)
+    rows[rng.random(rows.shape) < 0.1] = 0
+    got = as_float(packing.round_filters(rows))
+    nearest = as_float(packing.to_bf16(rows))
+    assert not got[rows == 0].any()
+    largest, smallest = np.abs(rows).max(0), np.where(rows == 0, np.inf, np.abs(rows)).min(0)
+    # A weight takes what a larger one has lost, half a unit of eight bits, and is rounded itself.
+    assert (np.abs(got - rows) <= largest * 2.0**-7).all()
+    off = np.abs(got.astype(np.float64).sum(0) - rows.astype(np.float64).sum(0))
+    kept = np.isfinite(smallest)
+    assert (off[kept] <= smallest[kept] * 2.0**-7 + largest[kept] * (2.0**-15 + inputs * 2.0**-24)).all()
+    if inputs > 20:
+        assert off.mean() < 0.2 * np.abs((nearest - rows).astype(np.float64).sum(0)).mean()
+
+
+def test_what_bfloat16_can_hold_stays_as_it_is() -> None:
+    rows = as_float(packing.to_bf16(np.random.default_rng(0).standard_normal((50, 20)).astype(np.float32)))
+    np.testing.assert_array_equal(as_float(packing.round_filters(rows)), rows)

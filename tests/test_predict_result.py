@@ -1,0 +1,55 @@
+"""The results of a stream: as a line, and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeEngine, fake_weights, write_image
+
+from yolo_max.images.sources import find_images
+from yolo_max.predict.detector import Detector
+from yolo_max.predict.folder.run import FolderRun
+from yolo_max.predict.folder.saving import Saving
+from yolo_max.predict.result import Result
+from yolo_max.support.errors import ImageError, UsageError
+
+
+@pytest.fixture
+def detector() -> Detector:
+    return Detector(fake_weights(), engine=FakeEngine())
+
+
+def test_a_result_prints_as_a_line_that_names_its_image_once(tmp_path: Path, detector: Detector) -> None:
+    image, missing = write_image(tmp_path / "a.png", 1), tmp_path / "nope.jpg"
+    good, bad, pixels = detector.stream([str(image), missing, image.read_bytes()])
+    assert str(good) == f"{image}: {good.detections}"
+    assert str(bad) == f"{missing}: it cannot be opened (No such file or directory)"
+    assert str(pixels) == f"<bytes>: {good.detections}"
+    assert repr(bad) == f"<Result: {bad}>"
+
+
+@pytest.mark.parametrize("keep_images", [False, True])
+def test_a_saved_result_is_the_picture_that_detect_writes(
+    tmp_path: Path, detector: Detector, keep_images: bool
+) -> None:
+    image = write_image(tmp_path / "in" / "a.jpg", 1)
+    with FolderRun(detector, find_images([image]), tmp_path / "out", Saving()) as run:
+        list(run.images())
+    (result,) = detector.stream([image], keep_images=keep_images)
+    result.save(tmp_path / "saved" / "b.jpg")
+    assert (tmp_path / "saved" / "b.jpg").read_bytes() == (tmp_path / "out" / "a.jpg").read_bytes()
+    assert not np.array_equal(
+        cv2.imread(str(image)),  # type: ignore[arg-type]
+        cv2.imread(str(tmp_path / "saved" / "b.jpg")),  # type: ignore[arg-type]
+    )
+
+
+def test_a_result_without_a_picture(tmp_path: Path, detector: Detector) -> None:
+    (bad,) = detector.stream([tmp_path / "nope.jpg"])
+    with pytest.raises(ImageError, match=r"nope\.jpg: it cannot be opened"):
+        bad.save(tmp_path / "b.jpg")
+    with pytest.raises(UsageError, match="no detections yet"):
+        Result("a.jpg").save(tmp_path / "b.jpg")

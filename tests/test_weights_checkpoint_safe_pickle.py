@@ -1,0 +1,293 @@
+"""Untrusted checkpoints: nothing in them runs, nothing is imported by their word, and a sentence says why."""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import pickle
+import subprocess
+import sys
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import numpy as np
+import pytest
+
+from yolo_max.support.errors import WeightsError
+from yolo_max.weights.checkpoint import safe_pickle
+
+
+class Call:
+    """Pickles as a call of any function with any arguments."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.call = (function, args)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def calling(module: str, name: str, *args: str) -> bytes:
+    """The pickle of a call by name, hand-written, so that the function need not exist here."""
+    strings = b"".join(b"X" + len(a).to_bytes(4, "little") + a.encode() for a in args)
+    return b"\x80\x02c" + f"{module}\n{name}\n".encode() + b"(" + strings + b"tR."
+
+
+@pytest.fixture
+def canary(tmp_path: Path) -> Path:
+    """A file that the malicious pickles try to create."""
+    return tmp_path / "executed"
+
+
+MALICIOUS: list[tuple[str, Callable[[str], Any], str]] = [
+    ("os.system", lambda path: Call(os.system, f"touch {path}"), r"posix\.system"),
+    ("subprocess", lambda path: Call(subprocess.check_call, ["touch", path]), "check_call"),
+    ("eval", lambda path: Call(eval, f"open({path!r}, 'w')"), "eval"),
+    ("exec", lambda path: Call(exec, f"open({path!r}, 'w')"), "exec"),
+    ("open", lambda path: Call(open, path, "w"), "open"),
+    ("importing by name", lambda path: Call(builtins.__import__, "antigravity"), "__import__"),
+    (
+        "nested pickle",
+        lambda path: Call(pickle.loads, pickle.dumps(Call(os.system, f"touch {path}"))),
+        "loads",
+    ),
+    # deep inside an otherwise plausible checkpoint
+    (
+        "nested value",
+        lambda path: {"model": {"a": [(1, {"b": Call(os.system, f"touch {path}")})]}},
+        r"posix\.system",
+    ),
+    ("allocation", lambda path: Call(bytearray, 10**15), "bytearray"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"), [case[1:] for case in MALICIOUS], ids=[case[0] for case in MALICIOUS]
+)
+def test_a_malicious_checkpoint_is_refused_by_name(
+    content: Callable[[str], Any], named: str, canary: Path
+) -> None:
+    with pytest.raises(WeightsError, match=f"names .*{named}.*not opened"):
+        safe_pickle.load(checkpoints.saved(content(str(canary))))
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("pickle_", "message"),
+    [
+        (calling("os", "system", "touch x"), "names os.system"),
+        (calling("nt", "system", "dir"), "names nt.system"),
+        (calling("importlib", "import_module", "os"), "names importlib.import_module"),
+        (calling("torch.hub", "load", "evil/repo", "model"), "names torch.hub.load"),
+        (calling("torch.serialization", "load", "x.pt"), "names torch.serialization.load"),
+        (calling("torch", "load", "x.pt"), "names torch.load"),
+        (calling("numpy", "load", "x.npy"), "names numpy.load"),
+        # functions, and dotted paths into modules, of the packages whose classes are stood in for
+        (
+            calling("ultralytics.utils.downloads", "safe_download", "http://x"),
+            "names ultralytics.utils.downloads.safe",
+        ),
+        (
+            calling("ultralytics.utils.checks", "check_requirements", "evil"),
+            "names ultralytics.utils.checks.check",
+        ),
+        (
+            calling("ultralytics.nn.tasks", "torch_safe_load", "x.pt"),
+            "names ultralytics.nn.tasks.torch_safe_load",
+        ),
+        (calling("ultralytics.nn.tasks", "Path.cwd", "x"), "names ultralytics.nn.tasks.Path.cwd"),
+        # a checkpoint of the YOLOv5 repository; with something else in it, it is not taken for one
+        (b"\x80\x02cmodels.yolo\nModel\n.", "looks like a network that is not ported, made of models.yolo.M"),
+        (b"\x80\x02cmodels.yolo\nModel\ncos\nsystem\n.", "names models.yolo.Model, os.system, which no"),
+        (calling("__main__", "Model"), "names __main__.Model"),
+        # a module that is called, where one is only ever restored: it might take what memory it likes
+        (calling("torch.nn.modules.linear", "Linear", "1000000"), "calls Linear"),
+        # other ways to find or call things, which torch.save does not write
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x01x\x85R.", "opcode STACK_GLOBAL"),
+        (b"(S'ls'\nios\nsystem\n.", "opcode INST"),
+        (b"\x80\x02\x82\x01.", "opcode EXT1"),
+        (b"Pname\n.", "opcode PERSID"),
+        # damage
+        (b"", "damaged pickle"),
+        (b"not a pickle", "damaged pickle"),
+        (b"\x80\x02}", "damaged pickle"),
+        (b"\x80\x02\x8a\xff.", "damaged pickle"),
+        (b"\x80\x02X\xff\xff\xff\xffabc.", "damaged pickle"),
+        (b"\x80\x02h\x07.", "cannot be read"),  # a reference to nothing
+        (b"\x80\x02R.", "cannot be read"),  # a call without a function
+        (b"\x80\x02}}s.", "cannot be read"),  # a dict as a key
+    ],
+)
+def test_a_hostile_or_damaged_pickle_is_refused(pickle_: bytes, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        safe_pickle.load(checkpoints.archive(pickle_))
+
+
+def test_deep_nesting_does_not_recurse() -> None:
+    depth = 100_000
+    content = safe_pickle.load(checkpoints.archive(b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b"."))
+    assert type(content) is list
+
+
+def repacked(data: bytes, **options: Any) -> bytes:
+    """The same members in a zip of another kind."""
+    source = zipfile.ZipFile(io.BytesIO(data))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", **options) as target:
+        for member in source.infolist():
+            target.writestr(member.filename, source.read(member))
+    return buffer.getvalue()
+
+
+def with_member(data: bytes, name: str, content: bytes = b"x") -> bytes:
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a") as target:
+        target.writestr(name, content)
+    return buffer.getvalue()
+
+
+PLAIN = checkpoints.archive(b"\x80\x02}.")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        # a second pickle: readers differ in which of the two they take
+        (
+            with_member(PLAIN, "archive/DATA.pkl", calling("os", "system")).replace(b"DATA", b"data"),
+            "several",
+        ),
+        (with_member(PLAIN, "other/data.pkl"), "no common folder"),
+        (with_member(PLAIN, "../evil.py"), "no common folder"),
+        (with_member(PLAIN, "/etc/passwd"), "no common folder"),
+        (with_member(PLAIN, "archive/constants.pkl"), "TorchScript"),
+        (checkpoints.archive(b"", root="a").replace(b"data.pkl", b"date.pkl"), "no data.pkl"),
+        (repacked(PLAIN, compression=zipfile.ZIP_DEFLATED), "compressed"),
+        (repacked(PLAIN, compression=zipfile.ZIP_BZIP2), "compressed"),
+        (PLAIN[: len(PLAIN) // 2], "truncated or damaged"),
+        (PLAIN[:-1], "truncated or damaged"),
+        (b"PK\x03\x04" + bytes(100), "truncated or damaged"),
+        (b"PK\x05\x06" + bytes(18), "no common folder"),  # an archive of nothing
+    ],
+)
+def test_an_odd_archive_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        safe_pickle.load(data)
+
+
+def test_a_zip_bomb_is_refused_without_unpacking_it() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(200 * 1024**2))
+    bomb = buffer.getvalue()
+    assert len(bomb) < 1024**2
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match="compressed"):
+        safe_pickle.load(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 1024**2
+    tracemalloc.stop()
+
+
+def test_a_pickle_of_absurd_size_is_refused() -> None:
+    with pytest.raises(WeightsError, match="more than 16 MiB"):
+        safe_pickle.load(checkpoints.archive(bytes(17 * 1024**2)))
+
+
+def test_tensors_that_claim_more_than_the_file_has_are_refused() -> None:
+    import torch
+
+    data = checkpoints.saved({"x": torch.zeros(3)})
+    claims = [
+        (b"K\x03", b"J\x00\x00\x00\x40", 1),  # a storage of a billion elements
+        (b"K\x03\x85", b"J\x00\x00\x00\x40\x85", 1),  # a view of a billion elements of a small one
+    ]
+    with zipfile.ZipFile(io.BytesIO(data)) as file:
+        body = file.read("archive/data.pkl")
+        storage = {"data/0": file.read("archive/data/0")}
+    for before, after, count in claims:
+        assert before in body
+        with pytest.raises(WeightsError, match="cannot be read"):
+            safe_pickle.load(checkpoints.archive(body.replace(before, after, count), storage))
+
+
+def test_every_truncation_is_one_sentence() -> None:
+    import torch
+
+    data = checkpoints.saved({"x": torch.zeros(3), "date": "today"})
+    for length in range(0, len(data), 7):
+        with pytest.raises(WeightsError) as caught:
+            safe_pickle.load(data[:length])
+        assert "\n" not in str(caught.value)
+
+
+def test_flipped_bits_never_escape() -> None:
+    """Any other exception than ours, or none at all where the bytes do not matter, would fail this."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    data = bytearray(checkpoints.saved({"x": torch.arange(40.0), "names": {0: "a", 1: "b"}}))
+    refused = 0
+    for _ in range(400):
+        position = int(rng.integers(len(data)))
+        mutant = bytearray(data)
+        mutant[position] ^= 1 << int(rng.integers(8))
+        try:
+            safe_pickle.load(bytes(mutant))
+        except WeightsError:
+            refused += 1
+    assert refused > 20
+
+
+def test_classes_become_stand_ins_and_metadata_is_tolerated() -> None:
+    import torch
+
+    content = {
+        "module": torch.nn.BatchNorm2d(2, eps=0.25),
+        "fitness": np.float64(0.5),
+        "where": Path("/home/someone/runs"),
+        "shape": torch.zeros(2, 3).shape,
+        "seen": {1, 2},
+    }
+    loaded = safe_pickle.load(checkpoints.saved(content))
+    module = loaded["module"]
+    assert isinstance(module, safe_pickle.StandIn)
+    assert not isinstance(module, torch.nn.Module)
+    assert (type(module).__name__, vars(module)["eps"]) == ("BatchNorm2d", 0.25)
+    assert torch.equal(vars(module)["_buffers"]["running_var"], torch.ones(2))
+    assert isinstance(loaded["where"], safe_pickle.StandIn)
+    assert loaded["seen"] == {1, 2}
+
+
+def test_torch_is_left_as_it_was() -> None:
+    import torch
+
+    before = set(torch.serialization.get_safe_globals())
+    safe_pickle.load(checkpoints.saved({"module": torch.nn.Conv2d(1, 1, 1)}))
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_what_others_let_torch_load_is_not_taken() -> None:
+    """Ultralytics' restricted loader leaves its classes on torch's list, under the stand-ins' names."""
+    import torch
+
+    with torch.serialization.safe_globals([torch.nn.Conv2d]):
+        loaded = safe_pickle.load(checkpoints.saved({"module": torch.nn.Conv2d(1, 1, 1)}))
+        assert torch.nn.Conv2d in torch.serialization.get_safe_globals()
+    assert isinstance(loaded["module"], safe_pickle.StandIn)
+
+
+def test_a_malicious_checkpoint_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "evil.pt").write_bytes(checkpoints.archive(calling("os", "system", "true")))
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from yolo_max.weights.checkpoint import safe_pickle\n"
+        "from yolo_max.support.errors import WeightsError\n"
+        "try: safe_pickle.load(Path('evil.pt').read_bytes())\n"
+        "except WeightsError: sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""The Mojo kernels, and what graphs need to call them; no network is known here."""

@@ -1,0 +1,59 @@
+"""YOLOv8's detect head: at each stride, one branch for the box sides and one for the classes.
+
+The classes come first: detections above some confidence need boxes for the few cells that reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from yolo_max.kernels.feature_map import FeatureMap
+from yolo_max.model.backend import Backend, Candidates, Head, Level, Prediction
+from yolo_max.model.blocks import MaxConv
+from yolo_max.model.max_nn import LayerList, Module
+
+
+class MaxBranch(LayerList):
+    """Conv 3x3, Conv 3x3, plain 1x1 convolution: the checkpoint's ``cv2.<level>.{0,1,2}`` or ``cv3.``."""
+
+    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int) -> None:
+        super().__init__(
+            [
+                MaxConv(backend, c1, hidden, 3),
+                MaxConv(backend, hidden, hidden, 3),
+                backend.conv2d(hidden, c2, 1, 1, act=False),
+            ]
+        )
+
+    def __call__(self, x: FeatureMap, only: Candidates | None = None) -> Prediction:
+        """Computes the features; the last convolution is left to the head, which joins all of them."""
+        first, second, last = self.layers
+        return Prediction(second(first(x, only=only and only.before()), only=only), last)
+
+
+class MaxDetect(Module):
+    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``postprocess/``)."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        channels: Sequence[int],
+        nc: int,
+        reg_max: int,
+        box_hidden: int,
+        class_hidden: int,
+    ) -> None:
+        super().__init__()
+        self.backend = backend
+        self.cv2 = LayerList([MaxBranch(backend, c, box_hidden, 4 * reg_max) for c in channels])
+        self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
+
+    def __call__(self, *maps: FeatureMap) -> Head:
+        """Maps of strides 8, 16 and 32 ``->`` logits, a row a cell, and the marks of rows that count."""
+        levels = []
+        for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
+            prediction = classes(x)
+            candidates = self.backend.candidates(prediction)
+            levels.append(Level(box(x, candidates), prediction, candidates))
+        marks = [level.candidates.marks for level in levels if level.candidates]
+        return Head(self.backend.raw_head(levels), tuple(each.slices[0].tensor for each in marks))

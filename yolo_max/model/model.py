@@ -1,0 +1,109 @@
+"""The whole network: the checkpoint's own architecture table, walked through one registry of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from max.dtype import DType
+from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
+
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.feature_map import FeatureMap
+from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.model.backend import Backend, Head
+from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
+from yolo_max.model.head import MaxDetect
+from yolo_max.model.max_nn import LayerList, Module, Sequential
+
+BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
+    "Conv": lambda b, row: MaxConv(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
+    "Bottleneck": lambda b, row: MaxBottleneck(
+        b, row.c_in[0], row.c_out, row.args["hidden"], bool(row.args["shortcut"])
+    ),
+    "C2f": lambda b, row: MaxC2f(
+        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
+    ),
+    "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
+    "nn.Upsample": lambda *_: MaxUpsample(),
+    "Concat": lambda *_: MaxConcat(),
+    "Detect": lambda b, row: MaxDetect(
+        b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
+    ),
+}
+"""Module name in the table -> its block, built from the row's resolved channels and arguments."""
+
+
+class MaxYolo(Module):
+    """YOLOv8 as its table describes it: ``model.<i>`` is row ``i``, as in the checkpoint."""
+
+    def __init__(self, architecture: Architecture, backend: Backend) -> None:
+        """Builds the blocks.
+
+        Raises:
+            WeightsError: The table asks for blocks that are not ported; the message names them all.
+        """
+        super().__init__()
+        architecture.require(BLOCKS)
+        self.architecture = architecture
+        self.backend = backend
+        self.model = LayerList([_block(backend, layer) for layer in architecture.layers])
+
+    def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
+        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` what each row of the table gives; the last, the head."""
+        image = self.backend.image(pixels)
+        outputs: list[Any] = []
+        for layer, block in zip(self.architecture.layers, self.model, strict=True):
+            outputs.append(block(*(image if source < 0 else outputs[source] for source in layer.from_)))
+        *maps, head = outputs
+        return maps, head
+
+    def algorithms(self) -> dict[str, Algorithm]:
+        """What each convolution on the fused kernels runs on, by its name in the checkpoint."""
+        found = {}
+        for prefix, module in self.named_modules():
+            algorithm = getattr(module, "algorithm", None)
+            if isinstance(algorithm, Algorithm):
+                found[prefix.removesuffix(".")] = algorithm
+        return found
+
+
+def _block(backend: Backend, layer: Layer) -> Module:
+    """One row of the table; a row that is repeated becomes a sequence, as in Ultralytics' ``parse_model``."""
+    copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
+    return copies[0] if layer.copies == 1 else Sequential(copies)
+
+
+def build_graph(
+    model: MaxYolo,
+    batch: DimLike,
+    height: DimLike,
+    width: DimLike,
+    *,
+    device: DeviceRef,
+    every_layer: bool = False,
+) -> Graph:
+    """Traces the network from pixels to raw head.
+
+    Args:
+        model: The network.
+        batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next
+            two.
+        height: Rows of the letterboxed images, a multiple of the largest stride.
+        width: Columns of the letterboxed images, likewise.
+        device: Where it runs.
+        every_layer: Whether what each row of the table gives, as float32, stands in place of the marks of
+            candidates: to find the first layer that diverges.
+
+    Returns:
+        The graph; its outputs are the marks of each level, if the backend makes any, then the raw head.
+    """
+    # Names of weights must be their paths in the tree before anything is traced.
+    for path, weight in model.raw_state_dict().items():
+        weight.name = path
+    inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
+    with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
+        maps, head = model(graph.inputs[0].tensor)
+        before = [model.backend.tensor(y) for y in maps] if every_layer else head.marks
+        graph.output(*before, head.logits)
+    return graph

@@ -1,0 +1,1 @@
+"""The stages put together: for one image, a stream, a folder."""

@@ -1,0 +1,315 @@
+"""Detector: weights, engine, pre- and post-processing as one object, for one image or a stream of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from numbers import Integral
+from threading import Semaphore
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from yolo_max import __version__
+from yolo_max.engine.choose import make_engine
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
+from yolo_max.predict.job import Job, Network, infer
+from yolo_max.predict.pipeline import in_stages, side_by_side
+from yolo_max.predict.result import Result
+from yolo_max.runtime.cpu import available_threads, runs_kernels
+from yolo_max.runtime.kernel_package import precompile_on_first_start
+from yolo_max.support.errors import UsageError
+from yolo_max.support.options import parse_classes, parse_imgsz
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.weights.load import Weights, load_weights
+
+if TYPE_CHECKING:
+    from yolo_max.engine.contract import DetectionEngine, Engine
+
+Finished = TypeVar("Finished")
+
+
+class Detector:
+    """Finds objects in images.
+
+        detector = Detector("yolov8n")
+        for box in detector("street.jpg"):
+            print(box.class_name, box.confidence, box.xyxy)
+
+    Attributes:
+        weights: The weights in use.
+        imgsz: (height, width) in pixels of the canvas that images are letterboxed into.
+        engine: The raw network: uint8 [B, H, W, 3] RGB to the raw head, float32 [B, A, 4 * reg_max + nc].
+        postprocess: Turns the raw head of one image into `Detections`.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | Weights,
+        *,
+        engine: str | Engine = "max",
+        imgsz: int | Sequence[int] | None = None,
+        conf: float = 0.25,
+        iou: float = 0.7,
+        classes: int | str | Iterable[int | str] | None = None,
+        max_det: int = 300,
+        agnostic_nms: bool = False,
+        device: str = "auto",
+        precision: str = "f32",
+        kernels: str = "auto",
+        threads: int | None = None,
+        batch: int | None = None,
+        workers: int | None = None,
+        rect: bool = False,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        """Loads the weights and compiles the network, or takes it from the cache.
+
+        Names and defaults are Ultralytics' where it has them.
+
+        Args:
+            weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
+            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`
+                (with a method ``candidates``: of `DetectionEngine` there).
+            imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
+                Rounded up to a multiple of the largest stride, with a warning.
+            conf: Boxes of a confidence above this are kept; in [0, 1].
+            iou: Boxes that overlap a better one of their class by more than this are dropped; in [0, 1].
+            classes: Only these classes, by id or name; all when absent.
+            max_det: At most so many boxes an image.
+            agnostic_nms: Whether boxes of different classes suppress each other.
+            device: "cpu"; "gpu", "cuda:0" or "0"; or "auto" for a GPU where there is one.
+            precision: "f32" or "bf16".
+            kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
+            threads: Threads of the engine; the CPUs this process may run on when absent.
+            batch: Images in one execution of the network when a stream is read, which takes all CPUs: 1 for
+                the least time from an image to its result. When absent, one, but several executions at a
+                time where the engine serves several callers best: the most images a second.
+            workers: Images that are decoded ahead, or finished, while the network runs on others, when a
+                stream is read; the CPUs this process may run on when absent.
+            rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
+                to compute, and slightly other boxes.
+            max_pixels: Images of more pixels are refused by their header, before any decoding.
+            report: Called with a sentence when something begins that takes long.
+
+        Raises:
+            UsageError: An option has a value that makes no sense.
+            WeightsError: The weights are missing, damaged, or of a network that is not ported.
+            EngineError: The device, the kernels or the precision are not to be had on this machine.
+        """
+        counts: dict[str, Any] = {
+            "batch": batch,
+            "workers": workers,
+            "max_pixels": max_pixels,
+            "threads": threads,
+        }
+        for name, value in counts.items():
+            if value is not None and (not isinstance(value, Integral) or int(value) < 1):
+                raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
+        if engine == "max" and kernels != "stock" and device != "gpu" and runs_kernels():
+            precompile_on_first_start()
+        self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
+        meta = self.weights.meta
+        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
+        self.postprocess = Postprocess(
+            meta.names,
+            strides=meta.strides,
+            reg_max=meta.reg_max,
+            conf=conf,
+            iou=iou,
+            classes=parse_classes(classes, meta.names),
+            agnostic_nms=agnostic_nms,
+            max_det=max_det,
+        )
+        self.workers = available_threads() if workers is None else workers
+        self.rect = rect
+        self.max_pixels = max_pixels
+        self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
+        # What costs seconds comes last, after everything that can be refused in no time.
+        if isinstance(engine, str):
+            engine = make_engine(
+                engine,
+                self.weights,
+                imgsz=self.imgsz,
+                batch=batch or 1,
+                device=device,
+                precision=precision,
+                kernels=kernels,
+                threads=threads,
+                rect=rect,
+                report=report,
+            )
+        self.engine: Engine = engine
+        self._callers: int = self.engine.callers if _detects(self.engine) else 1
+        # For all streams together.
+        self._runs = Semaphore(self._callers)
+        self.batch = batch
+
+    def __call__(self, image: ImageSource) -> Detections:
+        """Finds the objects in one image.
+
+        Args:
+            image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
+
+        Returns:
+            The detections, in pixels of the image as displayed, most confident first.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
+        job = self._prepare(image, keep_image=False)
+        if job.result.error:
+            raise job.result.error
+        infer([job], self.network())
+        job.postprocess(self.postprocess)
+        assert job.result.detections is not None
+        return job.result.detections
+
+    def network(self, *, shared: bool = False) -> Network:
+        """The engine, told that it is needed for detections, if it wants to know.
+
+        Args:
+            shared: Whether others call it at the same time.
+        """
+        if not _detects(self.engine):
+            return self.engine
+        least_logit = float(self.postprocess.least_logit)
+        return partial(self.engine.candidates, least_logit=least_logit, shared=shared)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
+        options = self.postprocess
+        return {
+            "yolo_max": __version__,
+            "weights": self.weights.sha256,
+            "engine": self._engine_name,
+            **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
+            "imgsz": list(self.imgsz),
+            "rect": self.rect,
+            "conf": options.conf,
+            "iou": options.iou,
+            "classes": options.classes,
+            "max_det": options.max_det,
+            "agnostic_nms": options.agnostic_nms,
+            "max_pixels": self.max_pixels,
+        }
+
+    def stream(
+        self,
+        sources: Iterable[ImageSource],
+        *,
+        keep_images: bool = False,
+        batch: int | None = None,
+    ) -> Generator[Result, None, None]:
+        """Finds the objects in many images, decoding ahead on threads while the network runs.
+
+        Memory stays bounded whatever the number of images: of those that are under way or wait to be yielded
+        there are at most two for each worker and each caller that the engine serves; with ``batch``, two for
+        each worker and four batches.
+        Leaving the loop early stops everything.
+
+        Args:
+            sources: Paths or images, as for a single one; pulled from as they are needed.
+            keep_images: Whether results carry the decoded image, to be drawn on.
+            batch: Images in one execution of the network; the detector's own when absent.
+
+        Yields:
+            A `Result` for each source, in order. An image that cannot be read is a result with its error.
+
+        Raises:
+            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
+            Exception: Whatever a worker or ``sources`` raised.
+        """
+        return self.map(_itself, sources, keep_images=keep_images, batch=batch)
+
+    def map(
+        self,
+        function: Callable[[Result], Finished],
+        sources: Iterable[ImageSource],
+        *,
+        keep_images: bool = False,
+        batch: int | None = None,
+    ) -> Generator[Finished, None, None]:
+        """As `stream`, with a function that is applied to each result on a worker thread.
+
+        Args:
+            function: What it returns is yielded in place of the result.
+            sources: As for `stream`, and so are the others.
+            keep_images: Likewise.
+            batch: Likewise.
+
+        Yields:
+            ``function(result)`` for each source, in order.
+
+        Raises:
+            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
+            Exception: Whatever a worker, ``function`` or ``sources`` raised.
+        """
+        if (one := _single(sources)) is not None:
+            raise UsageError(
+                f"a stream takes several images, and {one} is one source; give a list, or for a folder "
+                "Path(folder).iterdir()."
+            )
+        batch = self.batch if batch is None else batch
+        if batch is not None and batch < 1:
+            raise UsageError(f"batch is {batch}, but it must be at least 1.")
+
+        def prepare(source: ImageSource) -> Job:
+            return self._prepare(source, keep_images)
+
+        def finish(job: Job) -> Finished:
+            job.postprocess(self.postprocess)
+            return function(job.result)
+
+        def run_beside_others(job: Job) -> None:
+            with self._runs:
+                infer([job], self.network(shared=True))
+
+        def run(jobs: list[Job]) -> None:
+            infer(jobs, self.network())
+
+        if batch is None and self._callers > 1:
+            return side_by_side(
+                prepare, run_beside_others, finish, sources, callers=self._callers, workers=self.workers
+            )
+        return in_stages(
+            prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
+        )
+
+    def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
+        return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)
+
+    def _fit(self, size: tuple[int, int]) -> Letterbox:
+        if self.rect:
+            return Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
+        return Letterbox.fit(size, self.imgsz)
+
+
+def _canvas_shape(job: Job) -> tuple[int, ...] | None:
+    return None if job.canvas is None else job.canvas.shape
+
+
+def _detects(engine: Engine) -> TypeGuard[DetectionEngine]:
+    return hasattr(engine, "candidates")
+
+
+def _single(sources: object) -> str | None:
+    """What a single source is called, which is no stream; None for several."""
+    if isinstance(sources, str | os.PathLike):
+        return repr(os.fspath(sources))
+    if isinstance(sources, bytes | bytearray | memoryview):
+        return "a file's bytes"
+    if isinstance(sources, Image.Image):
+        return "a PIL image"
+    if isinstance(sources, np.ndarray) and sources.dtype != object and sources.ndim < 4:
+        return f"an array of {sources.ndim} dimensions"
+    return None
+
+
+def _itself(result: Result) -> Result:
+    return result

@@ -1,0 +1,221 @@
+"""An earlier run in an output folder: what it is, whether a new one may begin there, and removing it.
+
+A finished run is neither destroyed nor mixed with another unless the user says so, and whatever no run lists
+is never removed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
+from yolo_max.support.atomic import cannot_write
+from yolo_max.support.errors import OutputError
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What ``run.json`` says.
+
+    Attributes:
+        settings: What its results depend on, in plain JSON types.
+        finished: Whether every image was done.
+        tables: Its files that belong to no single image, relative to the folder.
+        planned: Of an unfinished run, the files that it may have written; its manifest lists those of images
+            that are done, and a process that stopped may have written others ahead.
+    """
+
+    settings: Mapping[str, Any]
+    finished: bool
+    tables: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
+
+
+def next_free(folder: Path) -> Path:
+    """The folder where nothing lies yet: ``folder`` itself, or it with the first free number from 2 on."""
+    return next(each for each in _numbered(folder) if is_free(each))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing lies there yet."""
+    return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
+
+
+def require_no_file(folder: Path) -> None:
+    """Refuses a file in the place of an output folder.
+
+    Raises:
+        OutputError: It is one, or what it is cannot be found out.
+    """
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if is_file:
+        raise OutputError(f"{folder} is a file; name a folder with --out.")
+
+
+def latest(folder: Path) -> Path:
+    """Where the last run is that `next_free` gave a folder; ``folder`` itself where there is none."""
+    found = folder
+    for each in _numbered(folder):
+        if not each.exists():
+            return found
+        if (each / RUN_FILE).exists():
+            found = each
+    return found
+
+
+def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuses an output folder in which a run would harm something; changes nothing.
+
+    Args:
+        folder: It need not exist.
+        resume: Whether the run that it holds is to be taken up again.
+        overwrite: Whether the results of that run are to be replaced.
+
+    Raises:
+        OutputError: It holds the results of a run, or files that are no results; or it is no folder.
+    """
+    require_no_file(folder)
+    if overwrite:
+        return
+    run = read_run(folder)
+    try:
+        if run is None and not is_free(folder):
+            raise OutputError(
+                f"{folder} holds files that are no results of yolo-max; choose a new or empty folder with "
+                "--out, or give --overwrite to write beside them."
+            )
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if not resume:
+        require_no_results(folder)
+
+
+def require_no_results(folder: Path) -> None:
+    """Refuses a folder that holds the results of a run, finished or not.
+
+    Raises:
+        OutputError: It does.
+    """
+    run = read_run(folder)
+    if run and run.finished:
+        raise OutputError(
+            f"{folder} holds the results of a finished run; choose another folder with --out, or give "
+            "--overwrite to replace them."
+        )
+    if run and next(read_lines(folder), None):
+        raise OutputError(
+            f"{folder} holds a run that was not finished; give --resume to finish it, or --overwrite to "
+            "begin again."
+        )
+
+
+def read_run(folder: Path) -> EarlierRun | None:
+    """The run that a folder holds; None where there is none.
+
+    Raises:
+        OutputError: Its ``run.json`` cannot be read, or is something else.
+    """
+    path = folder / RUN_FILE
+    try:
+        run = json.loads(path.read_bytes())
+        if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
+            tables, planned = (tuple(map(str, run.get(key, ()))) for key in ("tables", "planned"))
+            return EarlierRun(run["settings"], run["finished"], tables, planned)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise OutputError(f"{path} was not written by yolo-max; choose another folder with --out.")
+
+
+def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
+    """The whole lines of a folder's manifest from the first on.
+
+    Yields:
+        The record of each line, and where the line ends, in bytes; up to the first that is not whole.
+
+    Raises:
+        OutputError: It cannot be read.
+    """
+    path, end = folder / MANIFEST_FILE, 0
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                record = _decode(line)
+                if record is None:
+                    return
+                end += len(line)
+                yield record, end
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def results_of(folder: Path) -> set[Path]:
+    """What the run in a folder lists as its own, there or not, but for its manifest and ``run.json``.
+
+    Only paths that lie inside the folder count, whatever the manifest says.
+
+    Raises:
+        OutputError: They cannot be read.
+    """
+    run = read_run(folder)
+    if run is None:
+        return set()
+    listed = {*run.tables, *run.planned}
+    for record, _ in read_lines(folder):
+        listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
+    root = folder.resolve()
+    named = (folder / name for name in listed if "\0" not in name)
+    return {path for path in named if path.parent.resolve().is_relative_to(root)}
+
+
+def remove_results(folder: Path) -> None:
+    """Removes `results_of` a folder, and the folders below it that this leaves empty.
+
+    Raises:
+        OutputError: A file cannot be removed.
+    """
+    parents = set()
+    for path in results_of(folder):
+        try:
+            path.unlink(missing_ok=True)
+        except NotADirectoryError:
+            continue  # it is gone, and its folder is a file now
+        except OSError as error:
+            raise OutputError(f"{path} cannot be removed: {error.strerror or error}.") from error
+        parents |= {each for each in path.parents if each.is_relative_to(folder) and each != folder}
+    for parent in sorted(parents, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):  # not empty
+            parent.rmdir()
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    yield folder
+    for number in count(2):
+        yield folder.with_name(f"{folder.name}{number}")
+
+
+def _decode(line: bytes) -> Record | None:
+    """The record of a line; None for a line that is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("path"), str) else None

@@ -1,0 +1,235 @@
+"""A run over many images: each detected, drawn, written and recorded, in order, whatever happens between.
+
+What belongs to an image is written on the worker threads, and its record is appended on the caller's thread
+once all of it is in place: the records are in order, and what they name is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from functools import cache
+from itertools import takewhile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from yolo_max.images.sources import SourceFailure, SourceImage
+from yolo_max.output.records import CSV_FILE, MANIFEST_FILE, csv_header, csv_rows, record
+from yolo_max.predict.detector import Detector
+from yolo_max.predict.folder.earlier import Record, read_run, results_of
+from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.saving import LABELS_FOLDER, Saving, is_there
+from yolo_max.predict.folder.tally import Tally
+from yolo_max.predict.result import Result
+from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
+from yolo_max.support.errors import OutputError, UsageError
+
+
+class FolderRun:
+    """A run over images into an output folder, which it holds for itself; a context manager.
+
+        with FolderRun(detector, found, out, Saving()) as run:
+            for record in run.images():
+                print(record["path"], len(record.get("boxes", ())))
+
+    Attributes:
+        total: How many images the whole run has.
+        resumed: How many of them an earlier process had done.
+        read_before: How many of these it could read.
+        tally: What was found so far, by an earlier process as well.
+        finished: Whether every image is done.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        found: Iterable[SourceImage | SourceFailure],
+        out: Path,
+        saving: Saving,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Begins the run, or takes it up where an earlier process left it.
+
+        Args:
+            detector: Finds the objects.
+            found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
+            out: The output folder, made where it does not exist.
+            saving: What is written into it.
+            settings: What the results depend on, besides the detector's options and ``saving``.
+            resume: Whether to go on with the run that the folder holds, which takes the same settings.
+            overwrite: Whether to remove the results of the run that the folder holds, and no other files.
+
+        Raises:
+            OutputError: The folder cannot be written, another process writes there, or there is something
+                that nobody allowed to replace.
+            UsageError: A source would be overwritten, or the run to take up had other settings.
+        """
+        found = list(found)
+        images = [item for item in found if isinstance(item, SourceImage)]
+        self._images = {str(image.path): image for image in images}
+        self._failures = [item for item in found if isinstance(item, SourceFailure)]
+        if saving.save:
+            _require_no_target_is_a_source(images, out)
+        planned = [str(place) for place in _targets(images, saving)]
+        tables = [CSV_FILE] if saving.save_csv else []
+        if overwrite and not resume:
+            _require_no_target_is_foreign([*planned, *tables], out)
+        self._detector = detector
+        self._out = out
+        self._saving = saving
+        self._done: set[str] = set()
+        self.total = len(found)
+        self.tally = Tally()
+        self.finished = False
+        self._records: Generator[Record, None, None] | None = None
+        written = asdict(saving)
+        del written["save_csv"]  # made from the manifest in the end
+        self._manifest = Manifest(
+            out,
+            {**detector.settings(), **written, **(settings or {})},
+            tables=tables,
+            planned=planned,
+            resume=resume,
+            overwrite=overwrite,
+        )
+        try:
+            _remove_remnants(images, out)
+            self._manifest.take_up(self._recall)
+        except BaseException:
+            self._manifest.close()
+            raise
+        self.resumed = self.tally.images
+        self.read_before = self.tally.read
+
+    def images(self, *, stop: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
+        """Does what is left to do.
+
+        Args:
+            stop: Asked before each image is taken in; once it says so, what was is finished, and no more.
+
+        Yields:
+            The record of each image, in order, once it is in the manifest.
+
+        Raises:
+            OutputError: A result cannot be written.
+        """
+        self._records = self._run(stop)
+        return self._records
+
+    def _run(self, stop: Callable[[], bool]) -> Generator[Record, None, None]:
+        for failure in self._failures:
+            if str(failure.path) not in self._done:
+                yield self._note(record(str(failure.path), error=failure.reason))
+        left = [path for path in self._images if path not in self._done]
+        pending = len(left)
+        todo = takewhile(lambda _: not stop(), left)
+        stream = self._detector.map(self._write, todo, keep_images=self._saving.save)
+        with closing(stream) as records:
+            for each in records:
+                pending -= 1
+                yield self._note(each)
+        self._manifest.flush()
+        if CSV_FILE in self._manifest.tables:  # or else that of an earlier process would lack these images
+            table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
+            write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
+        if not pending:
+            self._manifest.finish()
+            self.finished = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._records is not None:
+            self._records.close()  # nothing is written once the folder is somebody else's
+        self._manifest.close()
+
+    def _recall(self, record: Record) -> bool:
+        """Takes in a record of the earlier process; False if its image has to be done again."""
+        if not is_there(record, self._out):
+            return False
+        self._done.add(record["path"])
+        self.tally.add(record)
+        return True
+
+    def _write(self, result: Result) -> Record:
+        return self._saving.write(result, self._images[str(result.source)], self._out)
+
+    def _note(self, record: Record) -> Record:
+        self._manifest.append(record)
+        self.tally.add(record)
+        return record
+
+
+def _folders(images: Iterable[SourceImage], out: Path) -> set[Path]:
+    """Where the images' results go."""
+    return {
+        out / place.parent for image in images for place in (image.annotated, LABELS_FOLDER / image.labels)
+    }
+
+
+def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
+    """Removes the halves of files that a killed process left."""
+    try:
+        for folder in _folders(images, out):
+            if folder.is_dir():
+                for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                    remnant.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(out, error) from error
+
+
+def _targets(images: Iterable[SourceImage], saving: Saving) -> Iterator[Path]:
+    """The places of all that is written for the images, relative to the output folder."""
+    for image in images:
+        if saving.save:
+            yield image.annotated
+        if saving.save_txt:
+            yield LABELS_FOLDER / image.labels
+
+
+def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
+    """Refuses to write over what no run lists as its own.
+
+    Raises:
+        OutputError: Something of that kind is in the place of a result.
+    """
+    own = results_of(out) | ({out / MANIFEST_FILE} if read_run(out) else set())
+    for target in (out / name for name in (*targets, MANIFEST_FILE)):
+        if target not in own and os.path.lexists(target):
+            raise OutputError(
+                f"{target} is no result of an earlier run, and would be overwritten; choose another folder "
+                "with --out."
+            )
+
+
+def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -> None:
+    """Refuses to write over a source, by whatever path or mount the output folder leads to it.
+
+    Raises:
+        UsageError: An annotated image would take the place of its source, or of another's.
+    """
+
+    @cache
+    def identity(folder: Path) -> tuple[int, int] | Path:
+        try:
+            status = folder.stat()
+        except OSError:
+            return folder
+        return status.st_dev, status.st_ino
+
+    sources = {(identity(image.path.parent), image.path.name) for image in images}
+    for image in images:
+        target = out / image.annotated
+        if (identity(target.parent), target.name) in sources:
+            raise UsageError(
+                f"{target} is a source, and would be overwritten; choose another folder with --out."
+            )

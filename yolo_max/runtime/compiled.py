@@ -1,0 +1,147 @@
+"""Compiled graphs and where they are kept: the graph for one network on one machine is compiled once.
+
+The key of a graph holds everything that the compiled code depends on, so a stale one is never found: the
+architecture (not the weights, which are bound when a graph is loaded), the sources of graph and kernels, the
+versions of MAX and of this package, the processor, the precision and whatever sizes are static.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from max.engine import CompiledModel, InferenceSession, read
+from max.graph import Graph
+
+from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.runtime import cpu
+from yolo_max.support.cache import cache_folder, read_checked, write_checked
+from yolo_max.support.errors import EngineError, OutputError
+
+PACKAGE = Path(__file__).resolve().parent.parent
+GRAPH_SOURCES = ("model", "kernels")
+"""All of ours that decides what a graph computes: modules, and packages with whatever is below them."""
+
+
+def graph_key(**facts: Any) -> str:
+    """The name under which a graph is cached: a digest of ``facts`` and of all that holds on this machine."""
+    everything = {
+        **facts,
+        "yolo_max": version("yolo-max"),
+        "max": version("max"),
+        "sources": sources_digest(PACKAGE, GRAPH_SOURCES),
+        "machine": platform.machine(),
+        "cpu": cpu.model_name(),
+        "features": sorted(cpu.features()),
+    }
+    return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
+
+
+def sources_digest(root: Path, places: Sequence[str]) -> str:
+    """A digest of source files: their paths below ``root``, and what is in them.
+
+    Args:
+        root: The folder that the places are relative to.
+        places: Python modules, and folders, of which every Python and Mojo file counts at any depth.
+
+    Raises:
+        FileNotFoundError: A place holds no source: it has moved, and a digest without it would let a stale
+            graph be found.
+    """
+    digest = hashlib.sha256()
+    for place in places:
+        path = root / place
+        files = (
+            [path]
+            if path.is_file()
+            else sorted(each for kind in ("*.py", "*.mojo") for each in path.rglob(kind))
+        )
+        if not files:
+            raise FileNotFoundError(f"{path} holds no sources, but the key of cached graphs depends on them.")
+        for file in files:
+            content = file.read_bytes()
+            digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+            digest.update(content)
+    return digest.hexdigest()
+
+
+class CompiledGraph(NamedTuple):
+    """A compiled graph without its weights.
+
+    Attributes:
+        model: For ``InferenceSession.init``.
+        algorithms: How its weights are laid out: see `yolo_max.kernels.packing.pack_weights`.
+        from_cache: Whether it was found in the cache.
+    """
+
+    model: CompiledModel
+    algorithms: dict[str, Algorithm]
+    from_cache: bool
+
+
+def compile_or_load(
+    session: InferenceSession,
+    key: str,
+    trace: Callable[[], tuple[Graph, dict[str, Algorithm]]],
+    on_compile: Callable[[], None],
+) -> CompiledGraph:
+    """Takes a graph from the cache, or traces and compiles it and puts it there.
+
+    Args:
+        session: The session the graph is for.
+        key: From :func:`graph_key`.
+        trace: Gives the graph and its algorithms; called only when it has to be compiled.
+        on_compile: Called before a compile, which takes from half a minute to several minutes.
+
+    Raises:
+        EngineError: MAX cannot compile the graph.
+    """
+    try:
+        path = cache_folder("graphs") / f"{key}.mef"
+    except OutputError:
+        path = None  # No place to keep it: compile each time rather than not run.
+    if path is not None and (cached := _load(path)) is not None:
+        return cached
+    on_compile()
+    graph, algorithms = trace()
+    try:
+        model = session.compile(graph)
+    except RuntimeError as error:
+        raise EngineError(f"MAX could not compile the graph: {error}") from error
+    compiled = CompiledGraph(model, algorithms, from_cache=False)
+    if path is not None:
+        _store(compiled, path)
+    return compiled
+
+
+def _load(path: Path) -> CompiledGraph | None:
+    """The graph behind ``path``, or None where there is none, it is damaged, or this MAX does not take it."""
+    data = read_checked(path)
+    if data is None:
+        return None
+    # One line of JSON, then MAX's own format.
+    head, _, artifact = data.partition(b"\n")
+    try:
+        algorithms = {name: Algorithm(value) for name, value in json.loads(head).items()}
+        return CompiledGraph(read(io.BytesIO(artifact)), algorithms, from_cache=True)
+    except (RuntimeError, ValueError, AttributeError):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        return None
+
+
+def _store(compiled: CompiledGraph, path: Path) -> None:
+    """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
+    head = json.dumps(compiled.algorithms).encode()
+    with suppress(OSError, OutputError), tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
+        exported = Path(folder) / "graph.mef"
+        compiled.model.export_mef(exported)
+        write_checked(path, head + b"\n" + exported.read_bytes())

@@ -1,0 +1,127 @@
+"""The Mojo kernels as MAX takes them into a graph: precompiled, once a process, beside other work."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+from yolo_max.support.atomic import TEMPORARY_PREFIX
+from yolo_max.support.cache import cache_folder, cache_root
+from yolo_max.support.errors import OutputError
+
+SOURCES = Path(__file__).resolve().parent.parent / "kernels"
+
+_RUN_MOJO = """
+import ctypes, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+parent = int(sys.argv.pop(1))
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if os.getppid() != parent:  # it ended before that was said
+    sys.exit(1)
+from mojo._entrypoints import exec_mojo
+sys.argv[0] = "mojo"
+exec_mojo()
+"""
+"""What the command ``mojo`` does, which need not be on the path: the process becomes the compiler.
+
+It ends by Ctrl-C whatever its parent does then, and on Linux (PR_SET_PDEATHSIG) with its parent, however
+that ends.
+"""
+
+_PREFIX = f"{TEMPORARY_PREFIX}kernels_"
+_STALE_SECONDS = 24 * 3600
+
+
+class Precompilation:
+    """The Mojo compiler at work on the kernels, in a process that this one takes along when it exits."""
+
+    def __init__(self) -> None:
+        """Starts it; nothing is raised, whatever comes in between."""
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            parent = cache_folder("graphs")
+            _sweep(parent)
+        except OutputError:
+            parent = None
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            # The file's name becomes the module's.
+            self._package = folder / "yolo_max_kernels.mojoc"
+            # -P: nothing is imported from the working directory.
+            mojo = [sys.executable, "-P", "-c", _RUN_MOJO, str(os.getpid())]
+            self._process = subprocess.Popen(
+                [*mojo, "precompile", str(SOURCES), "-o", str(self._package)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError:
+            return
+        atexit.register(_discard, self._process, folder, os.getpid())
+
+    def result(self) -> Path:
+        """Waits for the package.
+
+        Returns:
+            What to give to ``Graph(custom_extensions=[...])``: the package, or where that could not be made
+            the folder of sources, with which MAX tries itself and says what is wrong.
+        """
+        made = self._process is not None and self._process.wait() == 0 and self._package.is_file()
+        return self._package if made else SOURCES
+
+
+def precompile() -> Precompilation:
+    """Starts to precompile the kernels, the first time that it is called, and returns at once.
+
+    MAX would do that when it begins a graph, for each one again, and keep everything waiting meanwhile.
+    """
+    with _beginning:
+        return _begun()
+
+
+_beginning = Lock()
+_begun = cache(Precompilation)
+
+
+def _after_fork() -> None:
+    global _beginning
+    _beginning = Lock()  # another thread may have held it
+    _begun.cache_clear()  # the compiler is the parent's child
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def precompile_on_first_start() -> None:
+    """Starts it at once where no graph is in the cache, so that one will most likely have to be compiled."""
+    try:
+        cached = any((cache_root() / "graphs").glob("*.mef"))
+    except (OSError, OutputError):
+        cached = False
+    if not cached:
+        precompile()
+
+
+def _sweep(parent: Path) -> None:
+    """Removes what processes left that were killed: nothing takes a day to compile."""
+    with suppress(OSError):
+        for folder in parent.glob(f"{_PREFIX}*"):
+            if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _discard(process: subprocess.Popen[bytes], folder: Path, owner: int) -> None:
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)

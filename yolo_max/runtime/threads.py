@@ -1,0 +1,85 @@
+"""MAX's runtime in this process: how many threads it has, and keeping its poller from costing time."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+from max import driver
+
+from yolo_max.runtime import cpu
+from yolo_max.support.errors import UsageError
+
+_started_with: int | None = None
+_starting = Lock()
+
+
+def start(threads: int | None) -> tuple[driver.Device, int]:
+    """Starts MAX on the CPU with as many threads as asked for; it starts once a process.
+
+    MAX has one thread for each CPU that the process may run on when it starts, so the process is confined
+    to ``threads`` of them for that moment. (MAX 26.7 aborts when ``InferenceSession`` is given a number.)
+
+    Args:
+        threads: How many; None for all CPUs this process may run on, or for what MAX already runs with.
+
+    Returns:
+        The CPU, and the number of threads.
+
+    Raises:
+        UsageError: There are not as many CPUs, or MAX already runs with another number of threads.
+    """
+    global _started_with
+    available = cpu.available_threads()
+    if threads is not None and not 1 <= threads <= available:
+        cpus, remedy = (
+            (f"{available} CPUs", f"take 1 to {available}") if available > 1 else ("1 CPU", "take 1")
+        )
+        raise UsageError(f"threads is {threads}, but this process may run on {cpus}; {remedy}.")
+    with _starting:
+        if _started_with is not None:
+            if threads not in (None, _started_with):
+                raise UsageError(
+                    f"threads is {threads}, but MAX already runs on {_started_with} in this process, and "
+                    "cannot be restarted; use a process of its own."
+                )
+            return driver.CPU(), _started_with
+        wanted = threads or available
+        if wanted < available and not hasattr(os, "sched_setaffinity"):
+            raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
+        if wanted < available:
+            allowed = os.sched_getaffinity(0)
+            os.sched_setaffinity(0, sorted(allowed)[:wanted])
+            try:
+                device = driver.CPU()
+            finally:
+                os.sched_setaffinity(0, allowed)
+        else:
+            device = driver.CPU()
+        _started_with = wanted
+        return device, wanted
+
+
+@contextmanager
+def quiet_poller() -> Iterator[None]:
+    """Gives the thread that MAX starts at its first execution a coarse timer.
+
+    That thread wakes every 100 us for as long as the process lives and takes milliseconds from every image.
+    It inherits its timer slack from the thread that starts it, so that thread's is raised while it does
+    (Linux only).
+    """
+    if platform.system() != "Linux":
+        yield
+        return
+    libc = ctypes.CDLL(None)
+    set_slack, get_slack = 29, 30  # PR_SET_TIMERSLACK and PR_GET_TIMERSLACK of linux/prctl.h
+    before = libc.prctl(get_slack, 0, 0, 0, 0)
+    libc.prctl(set_slack, 50_000_000, 0, 0, 0)
+    try:
+        yield
+    finally:
+        libc.prctl(set_slack, before if before > 0 else 50_000, 0, 0, 0)

@@ -1,0 +1,1 @@
+"""What heads mean: a room for each task."""

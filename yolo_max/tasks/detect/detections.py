@@ -1,0 +1,244 @@
+"""Detections: the value that every later step passes around (draw, write, compare, evaluate)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.support.errors import UsageError
+
+if TYPE_CHECKING:
+    import os
+
+    from yolo_max.images.read import ImageSource
+
+
+class Box(NamedTuple):
+    """One detected object.
+
+    Attributes:
+        xyxy: (left, top, right, bottom) in pixels of the displayed image.
+        confidence: In [0, 1].
+        class_id: Key into the model's class names.
+        class_name: The name of that class.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    confidence: float
+    class_id: int
+    class_name: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Detections:
+    """What was found in one image, most confident first.
+
+    The arrays are copied on the way in and read-only. As a string it is a line that counts the objects, such
+    as "4 person, 1 bus (480x640)": class names as they are, then height and width.
+
+    Attributes:
+        xyxy: float32 [N, 4] left, top, right, bottom, in pixels of the image as displayed (EXIF applied).
+        confidence: float32 [N] in [0, 1], descending.
+        class_id: int32 [N], each a key of ``names``.
+        names: The model's class names by id.
+        image_size: (height, width) of the displayed image in pixels.
+
+    Raises:
+        ValueError: A shape, dtype, value or the order is not as described.
+    """
+
+    xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int32]
+    names: Mapping[int, str]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        count = len(self.xyxy)
+        for name, dtype, shape in (
+            ("xyxy", np.float32, (count, 4)),
+            ("confidence", np.float32, (count,)),
+            ("class_id", np.int32, (count,)),
+        ):
+            array = getattr(self, name)
+            if array.dtype != dtype or array.shape != shape:
+                raise ValueError(
+                    f"Detections need {name} as {np.dtype(dtype)} {shape}, not {array.dtype} {array.shape}."
+                )
+            array = array.copy()
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        if not count:
+            return
+        if not np.isfinite(self.xyxy).all():
+            raise ValueError("Detections need finite boxes.")
+        # Written so that NaN fails as well.
+        if not (self.confidence[0] <= 1 and self.confidence[-1] >= 0):
+            raise ValueError("Detections need confidences in [0, 1].")
+        if not (self.confidence[:-1] >= self.confidence[1:]).all():
+            raise ValueError("Detections need descending confidences.")
+        unknown = set(self.class_id.tolist()) - self.names.keys()
+        if unknown:
+            raise ValueError(f"Detections name classes that the model does not have: {sorted(unknown)}.")
+
+    @classmethod
+    def empty(cls, names: Mapping[int, str], image_size: tuple[int, int]) -> Self:
+        """Nothing found in an image of ``image_size`` (height, width)."""
+        return cls(
+            np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), names, image_size
+        )
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{number} {name}" for name, number in self.counts().items())
+        height, width = self.image_size
+        return f"{found or 'nothing'} ({height}x{width})"
+
+    def __repr__(self) -> str:
+        return f"<Detections: {self}>"
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def __iter__(self) -> Iterator[Box]:
+        rows = zip(self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), strict=True)
+        for xyxy, confidence, class_id in rows:
+            yield Box(tuple(xyxy), confidence, class_id, self.names[class_id])
+
+    @overload
+    def __getitem__(self, index: int) -> Box: ...
+    @overload
+    def __getitem__(self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Self: ...
+    def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Box | Self:
+        """A `Box` for an int; the Detections picked by a slice, a boolean mask or ascending indices."""
+        if isinstance(index, int | np.integer):
+            x1, y1, x2, y2 = self.xyxy[index].tolist()
+            class_id = int(self.class_id[index])
+            return Box((x1, y1, x2, y2), float(self.confidence[index]), class_id, self.names[class_id])
+        return type(self)(
+            self.xyxy[index], self.confidence[index], self.class_id[index], self.names, self.image_size
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        return (
+            self.image_size == other.image_size
+            and self.names == other.names
+            and np.array_equal(self.xyxy, other.xyxy)
+            and np.array_equal(self.confidence, other.confidence)
+            and np.array_equal(self.class_id, other.class_id)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def counts(self) -> dict[str, int]:
+        """How many of each class, by name, most frequent first (then by class id)."""
+        by_id = Counter(self.class_id.tolist())
+        counts: Counter[str] = Counter()
+        for class_id in sorted(by_id):
+            counts[self.names[class_id]] += by_id[class_id]
+        return dict(counts.most_common())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The detections as plain JSON types; `from_dict` gives the same float32 values back.
+
+        Returns:
+            ``{"image_size": [height, width], "boxes": [{"class_id", "class_name", "confidence",
+            "xyxy": [left, top, right, bottom]}, ...]}``.
+        """
+        return {
+            "image_size": list(self.image_size),
+            "boxes": [
+                {
+                    "class_id": class_id,
+                    "class_name": self.names[class_id],
+                    "confidence": shortest_float(confidence),
+                    "xyxy": [shortest_float(side) for side in xyxy],
+                }
+                for class_id, confidence, xyxy in zip(
+                    self.class_id.tolist(), self.confidence, self.xyxy, strict=True
+                )
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
+        """Reads what `to_dict` wrote.
+
+        Args:
+            record: A mapping with at least the keys that `to_dict` gives.
+            names: The model's class names by id; when absent, those that the boxes mention.
+
+        Raises:
+            ValueError: The record lacks a key, or its values are not detections.
+        """
+        try:
+            boxes = record["boxes"]
+            height, width = record["image_size"]
+            if names is None:
+                names = {box["class_id"]: box["class_name"] for box in boxes}
+            return cls(
+                np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4),
+                np.array([box["confidence"] for box in boxes], np.float32),
+                np.array([box["class_id"] for box in boxes], np.int32),
+                names,
+                (height, width),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"The record does not describe detections ({error!r}).") from error
+
+    def plot(self, image: ImageSource, *, line_width: int | None = None) -> NDArray[np.uint8]:
+        """The image with the boxes and labels drawn on a copy.
+
+        Args:
+            image: The image these boxes were found in, as the detector took it.
+            line_width: Of the boxes, in pixels; by the size of the image when absent.
+
+        Returns:
+            uint8 [H, W, 3] BGR.
+
+        Raises:
+            UsageError: The image has another size than the one that these boxes were found in.
+            ImageError: The image cannot be read.
+        """
+        from yolo_max.images.read import read_image
+        from yolo_max.output.draw import draw
+
+        image_bgr = read_image(image)
+        if image_bgr.shape[:2] != self.image_size:
+            (height, width), (its_height, its_width) = self.image_size, image_bgr.shape[:2]
+            raise UsageError(
+                f"the image has {its_width} x {its_height} pixels, but these boxes were found in one of "
+                f"{width} x {height}; give that image."
+            )
+        return draw(image_bgr, self, line_width=line_width)
+
+    def save(
+        self, path: str | os.PathLike[str], image: ImageSource, *, line_width: int | None = None
+    ) -> None:
+        """Writes the image with the boxes and labels drawn on it, as ``yolo-max detect`` does.
+
+        Args:
+            path: Where to; the suffix says in which format. Missing folders are made.
+            image: The image these boxes were found in, as the detector took it.
+            line_width: Of the boxes, in pixels; by the size of the image when absent.
+
+        Raises:
+            UsageError: The image has another size, or the suffix is of no format that can be written.
+            ImageError: The image cannot be read.
+            OutputError: The file cannot be written.
+        """
+        from yolo_max.output.encode import write_image
+
+        write_image(Path(path), self.plot(image, line_width=line_width))
+
+
+def shortest_float(value: np.float32) -> float:
+    """The double with the fewest digits that rounds to this float32: 0.1, not 0.10000000149011612."""
+    return float(str(value))

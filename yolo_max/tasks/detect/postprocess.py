@@ -1,0 +1,154 @@
+"""The network's raw head to boxes in image pixels, in NumPy.
+
+    class logits ──threshold──► candidates ──DFL, dist2bbox──► boxes ──NMS──► undo letterbox ──► Detections
+
+Nearly every anchor is background, so the class logits are held against one exact threshold first, and only
+what survives is ever decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.engine.contract import CellLogits
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.nms import nms
+
+CLASS_OFFSET = 7680
+"""Ultralytics' ``max_wh``: classes are moved this many pixels apart, so that one NMS serves them all."""
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """Turns the raw head of one image into its detections. Names and defaults are Ultralytics'.
+
+    Attributes:
+        names: The model's class names by id, 0 to nc - 1.
+        strides: Canvas pixels per cell, one a level of the head.
+        reg_max: Bins of the distribution of each side.
+        conf: Boxes of a confidence above this are kept.
+        iou: Boxes that overlap a better one by more than this are dropped.
+        classes: Only these class ids are kept; None for all.
+        agnostic_nms: Whether boxes of different classes suppress each other.
+        multi_label: Whether an anchor gives a box for each class above ``conf`` (as in validation) and not
+            for its best class only.
+        max_det: At most so many boxes an image.
+        max_nms: At most so many candidates, the most confident, go into NMS.
+
+    Raises:
+        UsageError: An option is outside its range.
+    """
+
+    names: Mapping[int, str]
+    strides: tuple[int, ...] = (8, 16, 32)
+    reg_max: int = 16
+    conf: float = 0.25
+    iou: float = 0.7
+    classes: Sequence[int] | None = None
+    agnostic_nms: bool = False
+    multi_label: bool = False
+    max_det: int = 300
+    max_nms: int = 30000
+
+    def __post_init__(self) -> None:
+        for option in ("conf", "iou"):
+            value = getattr(self, option)
+            if not isinstance(value, Real) or not 0 <= float(value) <= 1:  # also refuses NaN
+                raise UsageError(f"{option} is {value!r}, but it must lie between 0 and 1.")
+        for option in ("max_det", "max_nms"):
+            value = getattr(self, option)
+            if not isinstance(value, Integral) or int(value) < 1:
+                raise UsageError(f"{option} is {value!r}, but it must be a whole number of at least 1.")
+        unknown = sorted(set(self.classes or ()) - self.names.keys())
+        if unknown:
+            raise UsageError(
+                f"classes names {unknown}, but the model's class ids run from 0 to {len(self.names) - 1}."
+            )
+
+    @property
+    def least_logit(self) -> np.float32:
+        """Cells without a class logit above this give no detection."""
+        return logit_threshold(self.conf)
+
+    def __call__(self, head: NDArray[np.float32] | CellLogits, letterbox: Letterbox) -> Detections:
+        """Decodes one image.
+
+        Args:
+            head: float32 [A, 4 * reg_max + nc]: DFL logits, then class logits, of every anchor; or those rows
+                with a class logit above `least_logit`, and any others.
+            letterbox: Where the image lies in the canvas that the network saw.
+
+        Returns:
+            The detections in image pixels, most confident first; ties go by anchor, then by class.
+
+        Raises:
+            ValueError: The head's shape or dtype does not fit the canvas and the classes.
+            EngineError: The network gave class logits that are no numbers, or boxes that are not finite.
+        """
+        points, stride = anchor_points(letterbox.canvas_size, self.strides)
+        box_channels = 4 * self.reg_max
+        cells, logits = head if isinstance(head, CellLogits) else (np.arange(len(points)), head)
+        shape = (len(cells), box_channels + len(self.names))
+        if logits.dtype != np.float32 or logits.shape != shape:
+            raise ValueError(f"The head must be float32 {shape}, not {logits.dtype} {logits.shape}.")
+
+        row, class_id, confidence = self._candidates(logits[:, box_channels:])
+        if not len(row):
+            return Detections.empty(self.names, letterbox.image_size)
+        anchor = cells[row]
+        xyxy = decode_boxes(logits[row, :box_channels], points[anchor], stride[anchor])
+        if not np.isfinite(xyxy).all():
+            raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
+
+        kept = nms(self._apart(xyxy, class_id, letterbox), confidence, self.iou, self.max_det)
+        return Detections(
+            letterbox.to_image(xyxy[kept]),
+            confidence[kept],
+            class_id[kept],
+            self.names,
+            letterbox.image_size,
+        )
+
+    def _candidates(
+        self, class_logits: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
+        """(row, class id, confidence) of what is above ``conf``, by row, then class."""
+        # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
+        hits = np.flatnonzero(~(class_logits <= self.least_logit))
+        row, class_id = np.divmod(hits, class_logits.shape[1])
+        if not self.multi_label:
+            row = np.unique(row)
+            class_id = class_logits[row].argmax(axis=1)
+        if np.isnan(class_logits[row, class_id]).any():
+            raise EngineError(
+                "the network gave class logits that are no numbers; its weights or engine are broken."
+            )
+        if self.classes is not None:
+            wanted = np.isin(class_id, self.classes)
+            row, class_id = row[wanted], class_id[wanted]
+        confidence = sigmoid(class_logits[row, class_id])
+        if len(row) > self.max_nms:
+            best = np.sort(np.argsort(-confidence, kind="stable")[: self.max_nms])
+            row, class_id, confidence = row[best], class_id[best], confidence[best]
+        return row, class_id.astype(np.int32), confidence
+
+    def _apart(
+        self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], letterbox: Letterbox
+    ) -> NDArray[np.float32]:
+        """The boxes with every class moved to a place of its own.
+
+        The sum is rounded to float32 as it is by Ultralytics, which decides the closest calls of NMS. Past
+        its offset, on a canvas wider than that, the classes still have to be apart.
+        """
+        if self.agnostic_nms:
+            return xyxy
+        reach = max(letterbox.canvas_size) + 2 * self.reg_max * max(self.strides)
+        return xyxy + (class_id * np.float32(max(CLASS_OFFSET, reach))).astype(np.float32)[:, None]

@@ -1,0 +1,1 @@
+"""Holding the port against PyTorch and against labels."""

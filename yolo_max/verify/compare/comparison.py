@@ -1,0 +1,294 @@
+"""Both engines over the same images: what each found, how far apart they are, and whether parity holds.
+
+    images ─► PyTorch, in a process ─► raw heads, detections ┐
+    images ─► MAX, in a process     ─► raw heads, detections ┴─► parity/, image by image ─► Comparison
+
+The engines take turns on runs of images, so that raw heads never take more than `HEAD_BYTES` on the disk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.support.options import parse_classes, parse_imgsz
+from yolo_max.tasks.detect.decode import anchor_points
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.compare.process import EngineProcess, Job, Outcome
+from yolo_max.verify.parity.fates import Fates
+from yolo_max.verify.parity.rubric import (
+    BOX_BOUND,
+    CONFIDENCE_BOUND,
+    MATCH_IOU,
+    SCORE_BOUND,
+    DetectionDifference,
+    HeadDifference,
+    TensorDifference,
+    Verdict,
+    judge,
+    judge_layers,
+)
+from yolo_max.weights.load import Weights
+
+HEAD_BYTES = 1024**3
+"""Raw heads on the disk at any time, both engines together."""
+PERCENTILES = (50, 90, 99, 100)
+DIFFERENCES: tuple[tuple[str, str, float | None], ...] = (
+    ("one_minus_iou", "1 - IoU of a pair", 1 - MATCH_IOU),
+    ("confidence_difference", "confidence of a pair", CONFIDENCE_BOUND),
+    ("box_difference_px", "box before NMS, px", BOX_BOUND),
+    ("score_difference", "score before NMS", SCORE_BOUND),
+    ("head_difference", "raw head", None),
+)
+"""What `Comparison.distributions` gives: its key, a name for people, and the rubric's bound, if fixed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared, and with which options; names and defaults are those of `yolo_max.Detector`.
+
+    Attributes:
+        weights: Loaded weights; ``weights.path`` is what the engines are given.
+        baseline: "torch" for PyTorch's fused module behind this project's own pre- and post-processing,
+            "ultralytics" for Ultralytics' own predictor from end to end.
+        detector: More arguments of `yolo_max.Detector` for both engines.
+        max_only: Arguments for MAX alone: device, precision, kernels.
+    """
+
+    weights: Weights
+    baseline: str = "torch"
+    detector: Mapping[str, Any] = field(default_factory=dict)
+    max_only: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def canvas_size(self) -> tuple[int, int]:
+        """(height, width) of the letterboxed images."""
+        meta = self.weights.meta
+        asked = self.detector.get("imgsz")
+        return parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides))
+
+    @property
+    def postprocess(self) -> Postprocess:
+        """How raw heads become detections."""
+        meta, options = self.weights.meta, self.detector
+        known = {
+            name: options[name] for name in ("conf", "iou", "max_det", "agnostic_nms") if name in options
+        }
+        return Postprocess(
+            meta.names,
+            strides=meta.strides,
+            reg_max=meta.reg_max,
+            classes=parse_classes(options.get("classes"), meta.names),
+            **known,
+        )
+
+    def job(self, engine: str, paths: Sequence[str], heads: str) -> Job:
+        """What one engine is to do with some of the images."""
+        options = {**self.detector, **(self.max_only if engine == "max" else {})}
+        return Job(engine, str(self.weights.path), paths, options, heads=heads)
+
+
+@dataclass(frozen=True)
+class ImageComparison:
+    """One image through both engines.
+
+    Attributes:
+        path: As it was given.
+        ours: What MAX found.
+        reference: What the baseline found.
+        detections: How these compare.
+        head: How the raw heads compare; None against Ultralytics' predictor, which does not show its own.
+        same_pixels: Whether both engines saw the very same letterboxed pixels.
+        times_ms: Milliseconds by stage, "max" and the baseline's.
+    """
+
+    path: str
+    ours: Detections
+    reference: Detections
+    detections: DetectionDifference
+    head: HeadDifference | None
+    same_pixels: bool
+    times_ms: Mapping[str, Mapping[str, float]]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The rubric on this image."""
+        pixels = Verdict() if self.same_pixels else Verdict(("the engines saw different pixels",))
+        return pixels + (self.head.verdict if self.head else Verdict()) + self.detections.verdict
+
+    @property
+    def least_iou(self) -> float:
+        """Of the matched pairs; 1 where there is none."""
+        return float(self.detections.matching.iou.min(initial=1))
+
+    @property
+    def confidence_difference(self) -> float:
+        """The largest of the matched pairs; 0 where there is none."""
+        return float(self.detections.matching.confidence_difference.max(initial=0))
+
+    @property
+    def disagreements(self) -> int:
+        """Detections that only one engine has, excused or not."""
+        return len(self.detections.matching.only_first) + len(self.detections.matching.only_second)
+
+    @property
+    def badness(self) -> tuple[bool, int, float, float]:
+        """Sorts images, the worst last."""
+        moved = 1 - self.least_iou + self.confidence_difference
+        head = self.head.logits.difference if self.head else 0.0
+        return not self.verdict.holds, self.disagreements, moved, head
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A folder through both engines.
+
+    Attributes:
+        settings: What was compared.
+        images: Every image that could be read, in order.
+        unreadable: Reason by path of those that could not.
+        info: What "max" and the baseline say of their engine: threads, kernels and so on.
+        layers: How the layers compare on a few of the images, where that was asked for.
+    """
+
+    settings: Settings
+    images: tuple[ImageComparison, ...]
+    unreadable: Mapping[str, str]
+    info: Mapping[str, Mapping[str, Any]]
+    layers: tuple[TensorDifference, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The rubric on all of them."""
+        return judge(image.verdict.about(image.path) for image in self.images) + judge_layers(self.layers)
+
+    def worst_first(self) -> list[ImageComparison]:
+        """The images, those that disagree most at the front."""
+        return sorted(self.images, key=lambda image: image.badness, reverse=True)
+
+    def counts(self) -> dict[str, int]:
+        """How many detections were matched, or are one engine's alone, over all images."""
+        matchings = [image.detections.matching for image in self.images]
+        excused = sum(
+            np.count_nonzero(d.excused_max[d.matching.only_first])
+            + np.count_nonzero(d.excused_torch[d.matching.only_second])
+            for d in (image.detections for image in self.images)
+        )
+        return {
+            "matched": sum(len(m.first) for m in matchings),
+            "only_max": sum(len(m.only_first) for m in matchings),
+            f"only_{self.settings.baseline}": sum(len(m.only_second) for m in matchings),
+            "excused": int(excused),
+        }
+
+    def distributions(self) -> dict[str, dict[str, float]]:
+        """Percentiles, the worst at 100, of what the rubric looks at."""
+        matchings = [image.detections.matching for image in self.images]
+        heads = [image.head for image in self.images if image.head]
+        samples = {
+            "one_minus_iou": np.array([1 - iou for m in matchings for iou in m.iou]),
+            "confidence_difference": np.array([d for m in matchings for d in m.confidence_difference]),
+            "head_difference": np.array([head.logits.difference for head in heads]),
+            "box_difference_px": np.array([head.box for head in heads]),
+            "score_difference": np.array([head.score for head in heads]),
+        }
+        return {
+            # A value that was there, so that one infinite difference stays what it is.
+            name: {f"p{p}": float(np.percentile(values, p, method="higher")) for p in PERCENTILES}
+            for name, values in samples.items()
+            if len(values)
+        }
+
+    def speed(self) -> dict[str, dict[str, float]]:
+        """By engine: milliseconds an image in the network, median and 90th percentile, and in all stages."""
+        result = {}
+        for engine in (self.settings.baseline, "max"):
+            times = [image.times_ms[engine] for image in self.images]
+            infer = [each["infer"] for each in times if "infer" in each]
+            if infer:
+                total = [sum(each.values()) for each in times]
+                result[engine] = {
+                    "infer_ms_p50": float(np.percentile(infer, 50)),
+                    "infer_ms_p90": float(np.percentile(infer, 90)),
+                    "total_ms_p50": float(np.percentile(total, 50)),
+                }
+        return result
+
+
+def compare(
+    settings: Settings,
+    paths: Sequence[str],
+    *,
+    on_image: Callable[[ImageComparison], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Runs both engines over images.
+
+    Args:
+        settings: What to compare.
+        paths: The images.
+        on_image: Called with each image as soon as it has been compared.
+        on_progress: Called with "PyTorch", "MAX" or "Ultralytics" when that engine is done with one image.
+        report: Called with a sentence when something begins that takes long.
+
+    Raises:
+        YoloMaxError: An engine could not be made, or died.
+    """
+    images, unreadable, info = [], {}, {}
+    with tempfile.TemporaryDirectory(prefix="yolo_max_compare_") as folder:
+        for run in _runs(paths, settings):
+            outcomes: list[list[Outcome]] = []
+            for engine in (settings.baseline, "max"):
+                with EngineProcess(settings.job(engine, run, folder), report) as process:
+                    info[engine] = process.info
+                    outcomes.append([])
+                    for outcome in process:
+                        outcomes[-1].append(outcome)
+                        on_progress(process.name)
+            for reference, ours in zip(*outcomes, strict=True):
+                if error := ours.error or reference.error:
+                    unreadable[ours.path] = error
+                    continue
+                images.append(_compare_image(settings, ours, reference))
+                on_image(images[-1])
+    return Comparison(settings, tuple(images), unreadable, info)
+
+
+def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> ImageComparison:
+    postprocess = settings.postprocess
+    assert ours.detections is not None
+    assert reference.detections is not None
+    geometry = Letterbox.fit(ours.detections.image_size, settings.canvas_size)
+    head = ours.take_head()
+    difference = None
+    if reference.head_file is not None:
+        judged = reference.take_head()
+        difference = HeadDifference.between(
+            head, judged, settings.canvas_size, postprocess.strides, postprocess.reg_max
+        )
+        head = judged
+    return ImageComparison(
+        ours.path,
+        ours.detections,
+        reference.detections,
+        DetectionDifference.between(
+            ours.detections, reference.detections, Fates.of(head, geometry, postprocess)
+        ),
+        difference,
+        reference.pixels_sha256 in (None, ours.pixels_sha256),
+        {"max": ours.times_ms, settings.baseline: reference.times_ms},
+    )
+
+
+def _runs(paths: Sequence[str], settings: Settings) -> Iterator[Sequence[str]]:
+    meta = settings.weights.meta
+    anchors = len(anchor_points(settings.canvas_size, meta.strides)[0])
+    length = max(1, HEAD_BYTES // (2 * 4 * anchors * (4 * meta.reg_max + meta.nc)))
+    return (paths[start : start + length] for start in range(0, len(paths), length))

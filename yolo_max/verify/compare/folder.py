@@ -1,0 +1,240 @@
+"""The output folder of a comparison: side-by-side images, ``compare.json`` and ``report.html``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yolo_max.bench import host
+from yolo_max.images.read import read_image
+from yolo_max.images.sources import SourceImage
+from yolo_max.output.encode import write_image
+from yolo_max.output.records import COMPARISON_FILE, REPORT_FILE
+from yolo_max.predict.folder.earlier import is_free, require_no_file
+from yolo_max.support.atomic import cannot_write, write_atomically
+from yolo_max.support.errors import ImageError, OutputError
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.verify.compare.comparison import Comparison, ImageComparison
+from yolo_max.verify.compare.report import Picture, render
+from yolo_max.verify.compare.side_by_side import side_by_side, thumbnail
+from yolo_max.verify.parity.rubric import Verdict
+
+IMAGES_FOLDER = "images"
+THUMBNAILS = 100
+"""So many images, the worst, are shown in the report itself."""
+
+
+class ComparisonFolder:
+    """Takes images as they are compared, then the whole.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path, images: Iterable[SourceImage], *, save_images: bool = True) -> None:
+        """Makes the folder, and removes the results of the comparison that it holds.
+
+        Args:
+            path: The folder.
+            images: What is compared, with the place of each in a tree of images.
+            save_images: Whether to write side-by-side images.
+
+        Raises:
+            OutputError: A result would take the place of another file, or the folder cannot be written.
+        """
+        self.path = path
+        self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
+        self._save_images = save_images
+        self._saved: set[str] = set()
+        earlier = results_of(path)
+        planned = [*(self._places.values() if save_images else ()), REPORT_FILE, COMPARISON_FILE]
+        for target in (path / each for each in planned):
+            if os.path.lexists(target) and target.relative_to(path).as_posix() not in earlier:
+                raise OutputError(
+                    f"{target} is no result of an earlier comparison, and would be overwritten; choose "
+                    "another folder with --out."
+                )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            for each in earlier:
+                (path / each).unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+
+    def add(self, image: ImageComparison) -> None:
+        """Writes the side-by-side image of one comparison.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        if not self._save_images:
+            return
+        try:
+            picture = side_by_side(read_image(image.path), image)
+            write_image(self.path / self._places[image.path], picture)
+        except ImageError:
+            return  # gone since it was compared, or too wide for its format; the figures are there
+        self._saved.add(image.path)
+
+    def finish(self, comparison: Comparison) -> tuple[dict[str, Any], list[Path]]:
+        """Writes ``compare.json`` and ``report.html``.
+
+        Args:
+            comparison: All of it.
+
+        Returns:
+            What ``compare.json`` holds, and the paths of both.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        facts = host.record()
+        record = _finite(to_record(comparison, facts))
+        for image in record["images"]:
+            image["picture"] = self._picture_file(image["path"])
+        pictures = {image.path: self._picture(image, False) for image in comparison.images}
+        for image in comparison.worst_first()[:THUMBNAILS]:
+            pictures[image.path] = self._picture(image, True)
+        page = render(comparison, pictures, provenance=_provenance(comparison, facts))
+        written = [self.path / REPORT_FILE, self.path / COMPARISON_FILE]
+        write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
+        write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())
+        return record, written
+
+    def _picture(self, image: ImageComparison, with_thumbnail: bool) -> Picture:
+        file = self._picture_file(image.path)
+        if not with_thumbnail:
+            return Picture(file, None)
+        try:
+            return Picture(file, thumbnail(side_by_side(read_image(image.path), image)))
+        except ImageError:
+            return Picture(file, None)
+
+    def _picture_file(self, image: str) -> str | None:
+        return self._places[image].as_posix() if image in self._saved else None
+
+
+def require_empty_or_allowed(folder: Path, *, overwrite: bool) -> None:
+    """Refuses an output folder that holds something, so that nothing is replaced unasked.
+
+    Raises:
+        OutputError: It does, and ``overwrite`` is false; or it is no folder, or cannot be looked into.
+    """
+    require_no_file(folder)
+    try:
+        harmless = overwrite or is_free(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    if not harmless:
+        raise OutputError(
+            f"{folder} is not empty; choose another folder with --out, or give --overwrite to replace the "
+            "results of the comparison in it."
+        )
+
+
+def results_of(folder: Path) -> set[str]:
+    """The files of the comparison that a folder holds, relative to it, as far as it is one."""
+    try:
+        images = json.loads((folder / COMPARISON_FILE).read_bytes())["images"]
+        pictures = {str(image["picture"]) for image in images if image.get("picture")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+    root = folder.resolve()
+    inside = {
+        each for each in pictures if "\0" not in each and (root / each).parent.resolve().is_relative_to(root)
+    }
+    return inside | {COMPARISON_FILE, REPORT_FILE}
+
+
+def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A comparison in plain JSON types.
+
+    Args:
+        comparison: The comparison.
+        facts: The host record, from `yolo_max.bench.host.record`.
+    """
+    settings = comparison.settings
+    post = settings.postprocess
+    return {
+        "verdict": _verdict(comparison.verdict),
+        "baseline": settings.baseline,
+        "weights": {"path": str(settings.weights.path), "sha256": settings.weights.sha256},
+        "options": {
+            "imgsz": list(settings.canvas_size),
+            "conf": post.conf,
+            "iou": post.iou,
+            "classes": None if post.classes is None else list(post.classes),
+            "max_det": post.max_det,
+            "agnostic_nms": post.agnostic_nms,
+        },
+        "engines": {engine: dict(info) for engine, info in comparison.info.items()},
+        "counts": comparison.counts(),
+        "distributions": comparison.distributions(),
+        "speed": comparison.speed(),
+        "layers": [
+            {
+                "name": layer.name,
+                "difference": layer.difference,
+                "bound": layer.bound,
+                "magnitude": layer.magnitude,
+                "times_torch_distance_from_float64": layer.ratio,
+                "holds": layer.verdict.holds,
+            }
+            for layer in comparison.layers
+        ],
+        "images": [_image(image, settings.baseline) for image in comparison.worst_first()],
+        "unreadable": dict(comparison.unreadable),
+        "host": {name: facts[name] for name in ("cpu", "available_cpus", "python", "packages", "command")},
+    }
+
+
+def _image(image: ImageComparison, baseline: str) -> dict[str, Any]:
+    pairs, head = image.detections.matching, image.head
+    return {
+        "path": image.path,
+        "verdict": _verdict(image.verdict),
+        "matched": len(pairs.first),
+        "least_iou": image.least_iou,
+        "confidence_difference": image.confidence_difference,
+        "only_max": _boxes(image.ours, pairs.only_first.tolist(), image.detections.excused_max.tolist()),
+        f"only_{baseline}": _boxes(
+            image.reference, pairs.only_second.tolist(), image.detections.excused_torch.tolist()
+        ),
+        "head": None
+        if head is None
+        else {"difference": head.logits.difference, "box_px": head.box, "score": head.score},
+        "times_ms": {engine: dict(times) for engine, times in image.times_ms.items()},
+    }
+
+
+def _boxes(detections: Detections, indices: Sequence[int], excused: Sequence[bool]) -> list[dict[str, Any]]:
+    boxes = detections.to_dict()["boxes"]
+    return [{**boxes[i], "excused": excused[i]} for i in indices]
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for what JSON has no number for: a difference from something that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {"holds": verdict.holds, "failures": list(verdict.failures)}
+
+
+def _provenance(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, str]:
+    packages = {name: version for name, version in facts["packages"].items() if version}
+    return {
+        "command": shlex.join(facts["command"]),
+        "weights": f"{comparison.settings.weights.path}, sha256 {comparison.settings.weights.sha256}",
+        "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "machine": f"{facts['cpu']}, {facts['available_cpus']} CPUs, Python {facts['python']}",
+    }

@@ -1,0 +1,333 @@
+"""One engine over a list of images, in a process of its own.
+
+MAX's threads take time from PyTorch's in the same process and the other way round, so two engines are only
+compared fairly in two processes, one after the other. The parent sends one `Job` as JSON, the child answers
+on a pipe of its own with a line of JSON for each image, so that whatever a library prints comes between no
+messages; raw heads go through files, which the parent removes when it has read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.support import errors
+from yolo_max.support.errors import EngineError, ImageError, WeightsError, YoloMaxError
+from yolo_max.tasks.detect.detections import Detections
+
+NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
+"""What the engines are called in front of people."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What an engine is to do.
+
+    Attributes:
+        engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw heads.
+        weights: As `yolo_max.Detector` takes them.
+        paths: The images.
+        options: More of `yolo_max.Detector`'s arguments, plain JSON types.
+        multi_label: Whether an anchor gives a box for each class, as in validation.
+        heads: Folder for raw heads; where none is given, none are kept, and images are decoded ahead.
+    """
+
+    engine: str
+    weights: str
+    paths: Sequence[str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    multi_label: bool = False
+    heads: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes:
+        path: As it was given.
+        error: Why it could not be read; None when it was.
+        detections: What was found; None when it could not be read.
+        times_ms: Milliseconds by stage: decode, letterbox, infer, postprocess.
+        pixels_sha256: Of the letterboxed pixels that the engine saw, where heads are kept.
+        head_file: The raw head, where heads are kept.
+    """
+
+    path: str
+    error: str | None = None
+    detections: Detections | None = None
+    times_ms: Mapping[str, float] = field(default_factory=dict)
+    pixels_sha256: str | None = None
+    head_file: str | None = None
+
+    def take_head(self) -> NDArray[np.float32]:
+        """The raw head, float32 [A, 4 * reg_max + nc]; its file is removed."""
+        assert self.head_file is not None
+        path = Path(self.head_file)
+        head: NDArray[np.float32] = np.load(path)
+        path.unlink()
+        return head
+
+
+class EngineProcess:
+    """A running child; iterate over it for the outcomes, in the order of the job's paths.
+
+    A context manager, so that no child outlives its use.
+
+    Attributes:
+        name: "MAX", "PyTorch" or "Ultralytics".
+        info: What the child says of its engine: imgsz, threads and what else is its own.
+    """
+
+    def __init__(self, job: Job, report: Callable[[str], None] | None = None) -> None:
+        """Starts the child and waits until its engine is ready.
+
+        Args:
+            job: What to do.
+            report: Called with a sentence when the child begins something that takes long.
+
+        Raises:
+            YoloMaxError: Whatever the child raised of these.
+            EngineError: The child died.
+        """
+        self.name = NAMES.get(job.engine, job.engine)
+        self._report = report or (lambda _: None)
+        self._names: dict[int, str] = {}
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        # The child imports the same package, wherever it was imported from.
+        root = str(Path(__file__).resolve().parents[3])
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        reading, writing = os.pipe()
+        self._channel: IO[str] = os.fdopen(reading)
+        try:
+            self._process = subprocess.Popen(
+                # -P, or it would import what lies in the working directory, which may come from anywhere.
+                [sys.executable, "-P", "-m", __name__, str(writing)],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[writing],
+                env={**os.environ, "PYTHONPATH": path},
+            )
+        finally:
+            os.close(writing)
+        try:
+            assert self._process.stdin is not None
+            # A child that is dead already says why below.
+            with suppress(BrokenPipeError), self._process.stdin as pipe:
+                pipe.write(json.dumps(asdict(job)).encode())
+            ready = self._receive()
+            self._names = {int(key): name for key, name in ready["names"].items()}
+            self.info: Mapping[str, Any] = ready["info"]
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Outcome]:
+        while "done" not in (message := self._receive()):
+            if message["detections"] is not None:
+                message["detections"] = Detections.from_dict(message["detections"], self._names)
+            yield Outcome(**message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+        self._log.close()
+
+    def _receive(self) -> dict[str, Any]:
+        for line in self._channel:
+            message: dict[str, Any] = json.loads(line)
+            if "report" in message:
+                self._report(message["report"])
+            elif "failure" in message:
+                kind, text = message["failure"]
+                raise getattr(errors, kind)(text)
+            else:
+                return message
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        reason = f"signal {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
+        raise EngineError(f"the process of the {self.name} engine died: {reason.rstrip('.')}.")
+
+
+def _main() -> None:
+    """The child."""
+    with os.fdopen(int(sys.argv[1]), "w") as channel:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+
+        def send(message: Mapping[str, Any]) -> None:
+            channel.write(json.dumps(message) + "\n")
+            channel.flush()
+
+        try:
+            job = Job(**json.load(sys.stdin))
+            (_predict if job.engine == "ultralytics" else _work)(job, send)
+        except YoloMaxError as error:
+            send({"failure": [type(error).__name__, str(error)]})
+
+
+def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
+    from yolo_max.predict.detector import Detector
+
+    options = dict(job.options)
+    detector = Detector(
+        job.weights, engine=job.engine, report=lambda sentence: send({"report": sentence}), **options
+    )
+    if job.multi_label:
+        detector.postprocess = replace(detector.postprocess, multi_label=True)
+    detector.engine(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
+    facts = {
+        name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
+    }
+    info = {
+        "imgsz": detector.imgsz,
+        **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
+    }
+    send({"names": dict(detector.weights.meta.names), "info": info})
+    outcomes = _in_turn(detector, job) if job.heads else _streamed(detector, job)
+    for outcome in outcomes:
+        found = outcome.detections
+        send({**vars(outcome), "detections": None if found is None else found.to_dict()})
+    send({"done": True})
+
+
+def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
+    """Ultralytics' own predictor from end to end, on square input."""
+    from yolo_max.support.options import parse_imgsz
+    from yolo_max.support.ultralytics_import import import_ultralytics
+    from yolo_max.weights.load import load_weights
+
+    weights = load_weights(job.weights)  # the file has passed this before Ultralytics unpickles it
+    if weights.path.suffix != ".pt":
+        raise WeightsError(
+            f"Ultralytics' predictor cannot read {weights.path.name}; give a .pt checkpoint with --weights, "
+            "or take --baseline torch."
+        )
+    os.environ["ULTRALYTICS_SAFE_LOAD"] = "true"
+    import torch
+
+    _require_torchvision()
+    import_ultralytics()
+    from ultralytics import YOLO
+
+    options = dict(job.options)
+    if threads := options.pop("threads", None):
+        torch.set_num_threads(threads)
+    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, max(weights.meta.strides))
+    options |= {"imgsz": list(imgsz), "rect": False, "device": "cpu", "verbose": False, "save": False}
+    model = YOLO(str(weights.path))
+    model.predict(np.zeros((*imgsz, 3), np.uint8), **options)
+    names = dict(weights.meta.names)
+    send({"names": names, "info": {"imgsz": imgsz, "threads": torch.get_num_threads()}})
+    for path in job.paths:
+        try:
+            (result,) = model.predict(path, **options)
+        except Exception as error:  # whatever its loader raises for a file that is no image
+            send(vars(Outcome(path, f"Ultralytics cannot read it: {error}")))
+            continue
+        rows = result.boxes.data.numpy()
+        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
+        xyxy, confidence = rows[:, :4].astype(np.float32), rows[:, 4].astype(np.float32)
+        found = Detections(xyxy, confidence, rows[:, 5].astype(np.int32), names, result.orig_shape)
+        times = {name: result.speed[key] for name, key in _STAGES.items()}
+        send({**vars(Outcome(path, None, found, times)), "detections": found.to_dict()})
+    send({"done": True})
+
+
+def _require_torchvision() -> None:
+    """Ultralytics' predictor imports it, and an import fails where its wheel was built for another torch.
+
+    Raises:
+        EngineError: It is missing, or does not work with the torch that is installed.
+    """
+    import torch
+
+    try:
+        version = metadata.version("torchvision")
+    except metadata.PackageNotFoundError:
+        state = "which is not installed"
+    else:
+        try:
+            import torchvision  # noqa: F401
+
+            return
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            state = f"and torchvision {version} does not work with torch {torch.__version__} ({reason})"
+    raise EngineError(
+        f"Ultralytics' predictor needs torchvision, {state}; install the torchvision that is built for torch "
+        f"{torch.__version__}, from where that torch came from, or take --baseline torch."
+    )
+
+
+_STAGES = {"letterbox": "preprocess", "infer": "inference", "postprocess": "postprocess"}
+
+
+def _streamed(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+    # One image after the other on all threads, since the engines' times are held against each other.
+    for result in detector.stream(job.paths, batch=1):
+        error = None if result.error is None else result.error.reason
+        yield Outcome(str(result.source), error, result.detections, result.times_ms)
+
+
+def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+    """One stage of one image at a time, so that no stage takes time from another."""
+    from yolo_max.images.letterbox import letterbox
+    from yolo_max.images.read import read_image
+
+    assert job.heads is not None
+    for number, path in enumerate(job.paths):
+        times = [perf_counter()]
+        try:
+            image = read_image(path, max_pixels=detector.max_pixels)
+        except ImageError as error:
+            yield Outcome(path, error.reason)
+            continue
+        times.append(perf_counter())
+        canvas, geometry = letterbox(image, detector.imgsz)
+        times.append(perf_counter())
+        head = detector.engine(canvas[None])[0]
+        times.append(perf_counter())
+        found = detector.postprocess(head, geometry)
+        times.append(perf_counter())
+        network = detector.network()
+        if network is not detector.engine:  # what `detect` asks of it: no boxes but the candidates'
+            found = detector.postprocess(network(canvas[None])[0], geometry)
+        stages = dict(
+            zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
+        )
+        file = Path(job.heads) / f"{job.engine}-{number}.npy"
+        np.save(file, head)
+        digest = hashlib.sha256(canvas.data).hexdigest()
+        yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,184 @@
+"""What must happen to each candidate in thresholding and NMS, and what rounding may decide either way.
+
+Two engines that agree to the last few bits can still disagree about a box: its score lies at the threshold,
+its overlap with a better box lies at the IoU threshold, two overlapping boxes score the same, or one of these
+is true of a box that decides over it. Greedy NMS is therefore run here in three values. A candidate *must* be
+kept, must be dropped, or is an *open call*, if scores and overlaps are only known up to a margin.
+
+This is written from the definitions, pair by pair in float64, and shares nothing with ``nms.py``: it is also
+what the product's own thresholding and NMS are held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.images.letterbox import Letterbox
+from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, Postprocess
+from yolo_max.verify.parity.matching import box_iou
+
+MARGIN = 1e-3
+"""How near to a threshold a score or an IoU must lie for a call to be open."""
+
+
+@dataclass(frozen=True)
+class Fates:
+    """The candidates of one image and what can become of them.
+
+    Attributes:
+        xyxy: float32 [N, 4] in image pixels, clipped to the image.
+        confidence: float32 [N].
+        class_id: intp [N].
+        must: bool [N]: kept, whatever rounding does.
+        may: bool [N]: kept or an open call. ``may & ~must`` are the open calls.
+    """
+
+    xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.intp]
+    must: NDArray[np.bool_]
+    may: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, head: NDArray[np.float32], letterbox: Letterbox, postprocess: Postprocess, margin: float = MARGIN
+    ) -> Fates:
+        """Works out the fates of an image.
+
+        Args:
+            head: The reference's raw head, float32 [A, 4 * reg_max + nc].
+            letterbox: Where the image lies in the canvas that the network saw.
+            postprocess: The options of thresholding and NMS.
+            margin: How near a score or an IoU must come to a threshold, or two scores to each other.
+        """
+        options = postprocess
+        sides = 4 * options.reg_max
+        scores = sigmoid(head[:, sides:])
+        best = scores.max(axis=1, keepdims=True)
+        # Scores that small differ by less, and a margin below 0 would make a candidate of every cell.
+        possible = scores > max(options.conf - margin, options.conf / 2)
+        certain = scores > options.conf + margin
+        if not options.multi_label:
+            possible &= scores >= best - margin
+            certain &= possible & (np.count_nonzero(scores >= best - margin, axis=1, keepdims=True) == 1)
+        if options.classes is not None:
+            possible &= np.isin(np.arange(scores.shape[1]), options.classes)
+        anchor, class_id = np.nonzero(possible)
+        points, stride = anchor_points(letterbox.canvas_size, options.strides)
+        canvas = decode_boxes(head[anchor, :sides], points[anchor], stride[anchor])
+        score, sure = scores[anchor, class_id], certain[anchor, class_id]
+
+        must, may = np.zeros(len(anchor), bool), np.zeros(len(anchor), bool)
+        groups = np.zeros_like(class_id) if options.agnostic_nms else class_id
+        for group in np.unique(groups):
+            members = np.flatnonzero(groups == group)
+            shift = float(group) * CLASS_OFFSET
+            must[members], may[members] = _suppress(
+                canvas[members], score[members], sure[members], options.iou, margin, shift
+            )
+        _truncate(score, must, may, options.max_det, margin)
+        return cls(letterbox.to_image(canvas), score, class_id, must, may)
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """The candidates that rounding decides about, bool [N]."""
+        return np.logical_and(self.may, ~self.must)
+
+    def open_calls(self, detections: Detections, iou: float, confidence: float) -> NDArray[np.bool_]:
+        """Which detections are such a candidate; bool, one a detection.
+
+        Args:
+            detections: Of the same image, by either engine.
+            iou: A detection is a candidate of its class from this IoU on ...
+            confidence: ... and up to this difference of confidence.
+        """
+        same = self._same(detections, iou, confidence)
+        calls: NDArray[np.bool_] = np.count_nonzero(same[:, self.open], axis=1) > 0
+        return calls
+
+    def missing(self, detections: Detections, side: str, iou: float, confidence: float) -> Iterator[str]:
+        """Says what ``side`` has that it must not have, and lacks that it must have; see `open_calls`."""
+        same = self._same(detections, iou, confidence)
+        if lacking := int(np.count_nonzero(~same[:, self.must].any(axis=0))):
+            known = np.count_nonzero(self.must)
+            yield f"{side} lacks {lacking} of {known} detections that no rounding removes"
+        if wrong := int(np.count_nonzero(~same[:, self.may].any(axis=1))):
+            yield f"{side} has {wrong} of {len(detections)} detections that no rounding brings about"
+
+    def _same(self, detections: Detections, iou: float, confidence: float) -> NDArray[np.bool_]:
+        same = box_iou(detections.xyxy, self.xyxy) >= iou
+        same &= detections.class_id[:, None] == self.class_id[None, :]
+        same &= np.abs(detections.confidence[:, None] - self.confidence[None, :]) <= confidence
+        return same
+
+
+def _suppress(
+    xyxy: NDArray[np.float32],
+    score: NDArray[np.float32],
+    sure: NDArray[np.bool_],
+    threshold: float,
+    margin: float,
+    shift: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Greedy NMS in three values over candidates that can suppress each other: (must be kept, may be kept).
+
+    Args:
+        xyxy: float32 [N, 4], canvas pixels.
+        score: float32 [N].
+        sure: bool [N], whether it certainly is a candidate at all.
+        threshold: IoU above which the better of two boxes drops the other.
+        margin: Uncertainty of each score and each IoU.
+        shift: How far NMS moves these boxes, in pixels; float32 rounds them there.
+    """
+    low, high = _iou_bounds(xyxy, shift)
+    ahead = score[:, None].astype(np.float64) - score[None, :]
+    surely_drops = (low > threshold + margin) & (ahead > margin)
+    may_drop = (high > threshold - margin) & (ahead > -margin)
+    np.fill_diagonal(may_drop, False)
+    must, may = np.zeros(len(score), bool), np.ones(len(score), bool)
+    while True:  # each round settles more of them, so it ends
+        settled = int(must.sum()) - int(may.sum())
+        must = sure & ~np.any(may_drop[may], axis=0)
+        may = ~np.any(surely_drops[must], axis=0)
+        if int(must.sum()) - int(may.sum()) == settled:
+            return must, may
+
+
+def _iou_bounds(xyxy: NDArray[np.float32], shift: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and largest IoU of each pair once ``shift`` is added to the sides and the sums are float32."""
+    boxes = xyxy.astype(np.float64)
+    error = float(np.spacing(np.float32(shift + np.abs(boxes).max(initial=1)))) / 2
+    size = boxes[:, 2:] - boxes[:, :2]
+    overlap = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(
+        boxes[:, None, :2], boxes[None, :, :2]
+    )
+    bounds = []
+    for sign in (-1, 1):
+        intersection = (overlap + sign * 2 * error).clip(0).prod(-1)
+        area = (size - sign * 2 * error).clip(0).prod(-1)
+        union = area[:, None] + area[None, :] - intersection
+        iou = np.full_like(union, (1 + sign) / 2)  # where the union may vanish, anything from 0 to 1
+        np.divide(intersection, union, out=iou, where=union > 0)
+        bounds.append(iou.clip(0, 1))
+    return bounds[0], bounds[1]
+
+
+def _truncate(
+    score: NDArray[np.float32],
+    must: NDArray[np.bool_],
+    may: NDArray[np.bool_],
+    max_det: int,
+    margin: float,
+) -> None:
+    """Applies ``max_det`` to fates in place: only so many of the most confident are kept."""
+    ascending_must, ascending_may = np.sort(score[must]), np.sort(score[may])
+    surely_ahead = len(ascending_must) - np.searchsorted(ascending_must, score + margin, "right")
+    maybe_ahead = len(ascending_may) - np.searchsorted(ascending_may, score - margin, "left") - may
+    may &= surely_ahead < max_det
+    must &= maybe_ahead < max_det

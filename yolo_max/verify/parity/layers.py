@@ -1,0 +1,67 @@
+"""The network layer by layer: to find the first one in which MAX and PyTorch diverge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.verify.parity.rubric import TensorDifference
+from yolo_max.weights.load import Weights
+
+
+class MaxLayers(MaxEngine):
+    """A `MaxEngine` whose graph also gives what each row of the architecture table gives."""
+
+    _every_layer = True
+
+    def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Runs the network.
+
+        Args:
+            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the size and length the engine was made for.
+
+        Returns:
+            float32 ``[B, h, w, c]`` for every layer, the last one the raw head.
+        """
+        return self._execute(batch)
+
+
+def layer_differences(
+    weights: Weights,
+    batch: NDArray[np.uint8],
+    *,
+    kernels: str = "auto",
+    threads: int | None = None,
+    report: Callable[[str], None] | None = None,
+) -> list[TensorDifference]:
+    """Measures every layer of MAX against PyTorch in float32, and both against PyTorch in float64.
+
+    Args:
+        weights: Loaded weights.
+        batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
+        kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
+        threads: Threads of each engine.
+        report: Called with a sentence when something begins that takes long.
+
+    Returns:
+        One difference a row of the architecture table, in its order.
+
+    Raises:
+        YoloMaxError: An engine could not be made.
+    """
+    size = (batch.shape[1], batch.shape[2])
+    engine = MaxLayers(
+        weights, imgsz=size, batch=len(batch), device="cpu", kernels=kernels, threads=threads, report=report
+    )
+    ours = engine.layers(batch)
+    reference = TorchEngine(weights, threads=threads)
+    theirs = reference.layers(batch)
+    exact = TorchEngine(weights, threads=threads, precision="f64").layers(batch)
+    return [
+        TensorDifference.between(name, a, b, e.astype(np.float64, copy=False))
+        for name, a, b, e in zip(reference.layer_names, ours, theirs, exact, strict=True)
+    ]

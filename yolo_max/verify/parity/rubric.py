@@ -1,0 +1,300 @@
+"""The parity rubric: what it takes to say that MAX computes what PyTorch computes.
+
+It stands here once; the tests and ``yolo-max compare`` both apply it. Three things are held against PyTorch's
+fused module on the same pixels: tensors (each layer and the raw head), what the head says before NMS (boxes
+and scores of every anchor), and the detections after NMS. A fourth, mAP, is for whole datasets.
+
+Rounding alone may decide a call that is close to a threshold either way, and one such call decides others.
+Which candidates that can touch is worked out in ``fates.py``; the rubric excuses those and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.support.errors import ParityError
+from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.verify.parity.fates import Fates
+from yolo_max.verify.parity.matching import Matching, match
+
+LAYER_BOUND = 5e-4
+"""Largest difference from PyTorch in a tensor whose values stay within +-`LAYER_SCALE`."""
+LAYER_SCALE = 10.0
+"""Above this magnitude the bound grows with the largest value of the tensor."""
+FLOAT64_RATIO = 3.0
+"""How many times PyTorch's own distance from a float64 run MAX's may be, at the raw head."""
+BOX_BOUND = 0.05
+"""Largest difference of a box side before NMS, in canvas pixels."""
+SCORE_BOUND = 1e-4
+"""Largest difference of a class score before NMS."""
+MATCH_IOU = 0.99
+"""Least IoU of two detections that count as the same."""
+CONFIDENCE_BOUND = 1e-3
+"""Largest difference of their confidences."""
+MAP_BOUND = 5e-4
+"""Largest difference of mAP50-95 over a dataset."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the rubric holds, and if not, in words what failed.
+
+    Attributes:
+        failures: One phrase for each thing that is out of bounds; empty when the rubric holds.
+    """
+
+    failures: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failures
+
+    def __add__(self, other: Verdict) -> Verdict:
+        return Verdict(self.failures + other.failures)
+
+    def __str__(self) -> str:
+        return "parity holds" if self.holds else f"parity does not hold: {'; '.join(self.failures)}"
+
+    def about(self, subject: str) -> Verdict:
+        """The same verdict with every failure put down to ``subject``, an image's name for example."""
+        return Verdict(tuple(f"{subject}: {failure}" for failure in self.failures))
+
+    def require(self) -> None:
+        """Does nothing when the rubric holds.
+
+        Raises:
+            ParityError: It does not; the message is the verdict.
+        """
+        if not self.holds:
+            raise ParityError(f"{self}.")
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """How far MAX is from PyTorch in one tensor.
+
+    Attributes:
+        name: Which tensor, e.g. "model.4 C2f" or "head".
+        difference: Largest absolute difference between MAX and PyTorch; inf when a value is not finite or
+            the shapes differ.
+        magnitude: Largest absolute value on PyTorch's side.
+        max_error: Root mean square distance of MAX from a float64 run; None where there was none.
+        torch_error: The same of PyTorch in float32.
+    """
+
+    name: str
+    difference: float
+    magnitude: float
+    max_error: float | None = None
+    torch_error: float | None = None
+
+    @classmethod
+    def between(
+        cls,
+        name: str,
+        ours: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        exact: NDArray[np.float64] | None = None,
+    ) -> TensorDifference:
+        """Measures it.
+
+        Args:
+            name: What to call the tensor.
+            ours: MAX's values.
+            reference: PyTorch's values, of the same shape.
+            exact: The values of a float64 run, of the same shape.
+        """
+        magnitude = float(np.abs(reference).max(initial=0))
+        if ours.shape != reference.shape or not np.isfinite(ours).all() or not np.isfinite(reference).all():
+            return cls(name, float("inf"), magnitude)
+        difference = float(np.abs(ours - reference).max(initial=0))
+        if exact is None:
+            return cls(name, difference, magnitude)
+        return cls(name, difference, magnitude, _rms(ours - exact), _rms(reference - exact))
+
+    @property
+    def bound(self) -> float:
+        """The largest difference that the rubric allows here."""
+        return LAYER_BOUND * max(1.0, self.magnitude / LAYER_SCALE)
+
+    @property
+    def ratio(self) -> float | None:
+        """MAX's distance from float64 in terms of PyTorch's; None without a float64 run."""
+        if self.max_error is None or self.torch_error is None:
+            return None
+        if self.torch_error == 0:
+            return 0.0 if self.max_error == 0 else float("inf")
+        return self.max_error / self.torch_error
+
+    @property
+    def verdict(self) -> Verdict:
+        """The rubric on the difference from PyTorch."""
+        if self.difference <= self.bound:
+            return Verdict()
+        return Verdict(
+            (
+                f"{self.name} differs by {self.difference:.2g}, more than {self.bound:.2g} "
+                f"(values up to {self.magnitude:.3g})",
+            )
+        )
+
+    @property
+    def precision_verdict(self) -> Verdict:
+        """The rubric on the distance from float64; it holds where that was not measured."""
+        if self.ratio is None or self.ratio <= FLOAT64_RATIO:
+            return Verdict()
+        return Verdict(
+            (
+                f"{self.name} is {self.ratio:.2g} times as far from float64 as PyTorch is, more than "
+                f"{FLOAT64_RATIO:g} times",
+            )
+        )
+
+
+@dataclass(frozen=True)
+class HeadDifference:
+    """How far the two raw heads of one image are apart, before NMS.
+
+    Attributes:
+        logits: The raw heads themselves.
+        box: Largest difference of a side of a decoded box, over all anchors, in canvas pixels.
+        score: Largest difference of a class score, over all anchors and classes.
+    """
+
+    logits: TensorDifference
+    box: float
+    score: float
+
+    @classmethod
+    def between(
+        cls,
+        ours: NDArray[np.float32],
+        reference: NDArray[np.float32],
+        canvas_size: tuple[int, int],
+        strides: tuple[int, ...] = (8, 16, 32),
+        reg_max: int = 16,
+    ) -> HeadDifference:
+        """Measures it for one image.
+
+        Args:
+            ours: MAX's raw head, float32 [A, 4 * reg_max + nc].
+            reference: PyTorch's, of the same shape.
+            canvas_size: (height, width) of the network's input.
+            strides: Canvas pixels per cell, one a level of the head.
+            reg_max: Bins of the distribution of each side.
+        """
+        logits = TensorDifference.between("head", ours, reference)
+        if logits.difference == float("inf"):
+            return cls(logits, float("inf"), float("inf"))
+        points, stride = anchor_points(canvas_size, strides)
+        sides = 4 * reg_max
+        boxes = (decode_boxes(head[:, :sides], points, stride) for head in (ours, reference))
+        scores = (sigmoid(head[:, sides:]) for head in (ours, reference))
+        return cls(logits, _largest_difference(*boxes), _largest_difference(*scores))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The rubric before NMS."""
+        failures = []
+        if not self.box <= BOX_BOUND:
+            failures.append(f"a box differs by {self.box:.2g} px before NMS, more than {BOX_BOUND:g} px")
+        if not self.score <= SCORE_BOUND:
+            failures.append(f"a score differs by {self.score:.2g} before NMS, more than {SCORE_BOUND:g}")
+        return self.logits.verdict + Verdict(tuple(failures))
+
+
+@dataclass(frozen=True)
+class DetectionDifference:
+    """How the detections of one image compare.
+
+    Attributes:
+        matching: Which detections of MAX and PyTorch belong together.
+        excused_max: bool, one a detection of MAX: its being there or not hangs on a call within rounding.
+        excused_torch: The same for PyTorch's.
+        missing: Phrases for candidates that no rounding can remove and that a side does not have.
+    """
+
+    matching: Matching
+    excused_max: NDArray[np.bool_]
+    excused_torch: NDArray[np.bool_]
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def between(cls, ours: Detections, reference: Detections, fates: Fates) -> DetectionDifference:
+        """Compares two sets of detections of one image.
+
+        Args:
+            ours: MAX's detections.
+            reference: PyTorch's.
+            fates: What thresholds and NMS can and cannot do to the candidates in PyTorch's raw head.
+        """
+        missing = [
+            phrase
+            for side, detections in (("MAX", ours), ("PyTorch", reference))
+            for phrase in fates.missing(detections, side, MATCH_IOU, CONFIDENCE_BOUND)
+        ]
+        return cls(
+            match(ours, reference),
+            fates.open_calls(ours, MATCH_IOU, CONFIDENCE_BOUND),
+            fates.open_calls(reference, MATCH_IOU, CONFIDENCE_BOUND),
+            tuple(missing),
+        )
+
+    @property
+    def verdict(self) -> Verdict:
+        """The rubric after NMS."""
+        failures = list(self.missing)
+        pairs = self.matching
+        apart = (pairs.iou < MATCH_IOU) | (pairs.confidence_difference > CONFIDENCE_BOUND)
+        apart &= ~(self.excused_max[pairs.first] & self.excused_torch[pairs.second])
+        if count := int(np.count_nonzero(apart)):
+            iou, confidence = pairs.iou[apart].min(), pairs.confidence_difference[apart].max()
+            failures.append(
+                f"{count} pair{'s' * (count > 1)} of detections {'are' if count > 1 else 'is'} too far apart "
+                f"(IoU down to {iou:.4f}, confidences up to {confidence:.2g} apart)"
+            )
+        for side, alone, excused in (
+            ("MAX", pairs.only_first, self.excused_max),
+            ("PyTorch", pairs.only_second, self.excused_torch),
+        ):
+            if count := int(np.count_nonzero(~excused[alone])):
+                failures.append(
+                    f"{count} detection{'s' * (count > 1)} only {side} has, far from any threshold"
+                )
+        return Verdict(tuple(failures))
+
+
+def judge_layers(layers: Sequence[TensorDifference]) -> Verdict:
+    """The rubric on the layers of a network, the last one being its raw head.
+
+    Each is held against PyTorch, and the head, in which every layer's rounding has added up, against float64
+    as well. (In between, PyTorch's error is often but a few units in the last place, and Winograd's, harmless
+    as it is, several times that.)
+    """
+    return judge([*(layer.verdict for layer in layers), *(layer.precision_verdict for layer in layers[-1:])])
+
+
+def judge_map(ours: float, reference: float) -> Verdict:
+    """The rubric on mAP50-95 over a dataset, both in [0, 1]; NaN fails."""
+    if abs(ours - reference) <= MAP_BOUND:
+        return Verdict()
+    return Verdict((f"mAP50-95 differs by {abs(ours - reference):.2g}, more than {MAP_BOUND:g}",))
+
+
+def judge(verdicts: Iterable[Verdict]) -> Verdict:
+    """All verdicts in one."""
+    return sum(verdicts, Verdict())
+
+
+def _largest_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    return float(np.abs(a - b).max(initial=0))
+
+
+def _rms(difference: NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64)))) if difference.size else 0.0

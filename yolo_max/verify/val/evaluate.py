@@ -1,0 +1,244 @@
+"""Mean average precision of detections on a labelled dataset, by COCO's definition.
+
+https://cocodataset.org/#detection-eval: for each class and each IoU threshold from 0.5 to 0.95, detections
+are matched to objects by descending confidence, and precision is averaged over 101 recalls. The arithmetic
+is faster-coco-eval's; here the data are brought into its form and the figures out of it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.tasks.detect.detections import Detections, shortest_float
+from yolo_max.verify.val.dataset import Dataset, Example
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """Average precision, each in [0, 1]; None where there is no such object to find.
+
+    Attributes:
+        map50_95: Over the IoU thresholds 0.5, 0.55, ..., 0.95.
+        map50: At IoU 0.5.
+        map75: At IoU 0.75.
+        small: As ``map50_95``, of objects up to 32 x 32 pixels.
+        medium: Up to 96 x 96 pixels.
+        large: Above that.
+    """
+
+    map50_95: float | None
+    map50: float | None
+    map75: float | None
+    small: float | None
+    medium: float | None
+    large: float | None
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """How well one class is found.
+
+    Attributes:
+        class_id: The dataset's id.
+        name: The dataset's name.
+        images: In how many images there is such an object.
+        objects: How many there are, crowds not counted.
+        precision: Its average precision.
+    """
+
+    class_id: int
+    name: str
+    images: int
+    objects: int
+    precision: AveragePrecision
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well the objects of a dataset are found.
+
+    Attributes:
+        images: How many images were measured on.
+        objects: How many objects they hold, crowds not counted.
+        mean: The mean over the classes that have an object.
+        classes: Each class that has an object, by id.
+    """
+
+    images: int
+    objects: int
+    mean: AveragePrecision
+    classes: tuple[ClassAccuracy, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON types, unrounded."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a detector found in one example.
+
+    Attributes:
+        example: The example.
+        detections: In pixels of its image.
+    """
+
+    example: Example
+    detections: Detections
+
+
+def class_map(model: Mapping[int, str], dataset: Mapping[int, str]) -> dict[int, int]:
+    """The dataset's class id for each of the model's that it has.
+
+    Ids are the same where all the dataset's names are (or where it has none of its own, "class_0" and so on);
+    else classes are the same if their names are, upper or lower case.
+
+    Args:
+        model: The model's class names by id.
+        dataset: The dataset's.
+
+    Raises:
+        UsageError: The dataset has a class that the model does not know.
+    """
+    same = (
+        model.get(i, "").casefold() == name.casefold() or name == f"class_{i}" for i, name in dataset.items()
+    )
+    if dataset.keys() <= model.keys() and all(same):
+        return {class_id: class_id for class_id in dataset}
+    by_name = {name.casefold(): class_id for class_id, name in model.items()}
+    if strangers := [name for name in dataset.values() if name.casefold() not in by_name]:
+        listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+        raise UsageError(
+            f"the model does not know {len(strangers)} of the dataset's {len(dataset)} classes ({listed}); "
+            "measure a model that was trained for them."
+        )
+    return {by_name[name.casefold()]: class_id for class_id, name in dataset.items()}
+
+
+def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Detections as COCO has them: a row a box, ``bbox`` left, top, width, height in pixels.
+
+    Args:
+        found: What was found.
+        classes: From `class_map`; detections of other classes are left out.
+    """
+    return [
+        {
+            "image_id": each.example.image_id,
+            "file_name": each.example.path.name,
+            "category_id": classes[class_id],
+            "bbox": [round(side, 3) for side in (x1, y1, x2 - x1, y2 - y1)],
+            "score": shortest_float(confidence),
+        }
+        for each in found
+        for (x1, y1, x2, y2), confidence, class_id in zip(
+            each.detections.xyxy.tolist(),
+            each.detections.confidence,
+            each.detections.class_id.tolist(),
+            strict=True,
+        )
+        if class_id in classes
+    ]
+
+
+def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
+    """The examples' objects as COCO's json has them."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for each in found:
+        example, (height, width) = each.example, each.detections.image_size
+        images.append(
+            {"id": example.image_id, "file_name": example.path.name, "height": height, "width": width}
+        )
+        rows = zip(
+            example.class_id, example.pixels((height, width)), example.area, example.crowd, strict=True
+        )
+        for class_id, (x1, y1, x2, y2), area, crowd in rows:
+            box = [float(side) for side in (x1, y1, x2 - x1, y2 - y1)]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": example.image_id,
+                    "category_id": int(class_id),
+                    "bbox": box,
+                    "area": box[2] * box[3] if np.isnan(area) else float(area),
+                    "iscrowd": int(crowd),
+                }
+            )
+    categories = [{"id": class_id, "name": name} for class_id, name in dataset.names.items()]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def require_evaluator() -> None:
+    """Makes sure that there is something to measure with; takes no time, so that it can come first.
+
+    Raises:
+        EngineError: faster-coco-eval is not installed.
+    """
+    if importlib.util.find_spec("faster_coco_eval") is None:
+        raise EngineError(
+            "measuring accuracy needs faster-coco-eval; install it with `pip install faster-coco-eval`."
+        )
+
+
+def evaluate(
+    dataset: Dataset, found: Sequence[Found], classes: Mapping[int, int], max_det: int = 300
+) -> Accuracy:
+    """Measures detections against the objects of a dataset.
+
+    Args:
+        dataset: Whose classes they are.
+        found: What was found in each of its examples that is to count.
+        classes: From `class_map`.
+        max_det: How many detections of a class in an image count.
+
+    Raises:
+        EngineError: faster-coco-eval is not installed.
+    """
+    require_evaluator()
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    coco = COCO(ground_truth(dataset, found))
+    rows = coco.loadRes(predictions(found, classes))
+    evaluator = COCOeval_faster(coco, rows, "bbox", print_function=lambda *_: None)
+    evaluator.params.maxDets = [1, 10, max_det]
+    evaluator.evaluate()
+    evaluator.accumulate()
+    # [IoU threshold, recall, class, size]; -1 where there is no object.
+    curves = evaluator.eval["precision"][..., -1]
+    curves = np.where(curves < 0, np.nan, curves)
+    each_class = []
+    for index, class_id in enumerate(sorted(dataset.names)):
+        counts = [
+            np.count_nonzero((each.example.class_id == class_id) & ~each.example.crowd) for each in found
+        ]
+        if objects := int(sum(counts)):
+            figures = _average_precision(curves[:, :, index, :])
+            name = dataset.names[class_id]
+            each_class.append(ClassAccuracy(class_id, name, int(np.count_nonzero(counts)), objects, figures))
+    return Accuracy(
+        len(found),
+        sum(each.objects for each in each_class),
+        _mean([each.precision for each in each_class]),
+        tuple(each_class),
+    )
+
+
+def _average_precision(curves: Any) -> AveragePrecision:
+    """Average precision from the precisions [IoU threshold, recall, size] of one class."""
+    by_threshold = curves[:, :, 0].mean(axis=1)
+    figures = [by_threshold.mean(), by_threshold[0], by_threshold[5], *curves[:, :, 1:].mean(axis=(0, 1))]
+    return AveragePrecision(*(None if np.isnan(figure) else float(figure) for figure in figures))
+
+
+def _mean(figures: Sequence[AveragePrecision]) -> AveragePrecision:
+    """The mean over classes, of each figure over those that have it."""
+    columns = [[asdict(each)[name] for each in figures] for name in AveragePrecision.__dataclass_fields__]
+    known = [[figure for figure in column if figure is not None] for column in columns]
+    return AveragePrecision(*(sum(column) / len(column) if column else None for column in known))

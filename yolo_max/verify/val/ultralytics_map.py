@@ -1,0 +1,80 @@
+"""Mean average precision as Ultralytics' validator adds it up, for comparing with what ``yolo val`` prints.
+
+It matches as COCO does, but draws the precision-recall curve as straight lines, ending at (1, 0), and takes
+the area under it by the trapezoidal rule. On few objects that comes to something else than COCO's mean over
+steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.verify.parity.matching import box_iou
+from yolo_max.verify.val.evaluate import Found
+
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+
+
+def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -> tuple[float, float] | None:
+    """mAP50-95 and mAP50, each in [0, 1]; None where there is no object to find.
+
+    Args:
+        found: What was found in each example that is to count.
+        classes: The dataset's class ids by the model's, from `yolo_max.verify.val.evaluate.class_map`.
+    """
+    correct, confidence, predicted, objects = [], [], [], []
+    for each in found:
+        detections, example = each.detections, each.example
+        known = np.isin(detections.class_id, list(classes))
+        class_id = np.array([classes[c] for c in detections.class_id[known].tolist()], np.int64)
+        wanted = ~example.crowd
+        iou = box_iou(detections.xyxy[known], example.pixels(detections.image_size)[wanted])
+        iou[class_id[:, None] != example.class_id[wanted][None, :]] = 0
+        correct.append(_matched(iou))
+        confidence.append(detections.confidence[known])
+        predicted.append(class_id)
+        objects.append(example.class_id[wanted])
+    present, counts = np.unique(np.concatenate([*objects, np.zeros(0, np.int64)]), return_counts=True)
+    if not len(present):
+        return None
+    order = np.argsort(-np.concatenate(confidence), kind="stable")
+    hits, labels = np.concatenate(correct)[order], np.concatenate(predicted)[order]
+    precisions = [
+        [_area(hits[labels == class_id, t], int(count)) for t in range(len(IOU_THRESHOLDS))]
+        for class_id, count in zip(present, counts, strict=True)
+    ]
+    means = np.mean(precisions, axis=0)
+    return float(means.mean()), float(means[0])
+
+
+def _matched(iou: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which detections find an object at each threshold, [D, T], the most confident choosing first.
+
+    Args:
+        iou: [D, objects], most confident detection first; 0 where the classes differ.
+    """
+    correct = np.zeros((len(iou), len(IOU_THRESHOLDS)), bool)
+    for t, threshold in enumerate(IOU_THRESHOLDS):
+        free = iou.copy()
+        for row in np.flatnonzero((iou >= threshold).any(axis=1)):
+            best = free[row].argmax()
+            if free[row, best] >= threshold:
+                correct[row, t] = True
+                free[:, best] = 0
+    return correct
+
+
+def _area(hits: NDArray[np.bool_], objects: int) -> float:
+    """Area under the precision-recall curve of one class, whose detections are given most confident first."""
+    if not len(hits):
+        return 0.0
+    true = hits.cumsum()
+    recall, precision = true / objects, true / np.arange(1, len(hits) + 1)
+    x = np.concatenate([[0.0], recall, [recall[-1], 1.0]])
+    y = np.concatenate([[1.0], precision, [0.0, 0.0]])
+    envelope = np.maximum.accumulate(y[::-1])[::-1]
+    at = np.linspace(0, 1, 101)
+    return float(np.trapezoid(np.interp(at, x, envelope), at))
