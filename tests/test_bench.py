@@ -20,7 +20,7 @@ import pytest
 from fakes import fake_weights, write_image
 
 from yolo_max import cli
-from yolo_max.bench import cold, host, plan, runner
+from yolo_max.bench import cold, plan, runner
 from yolo_max.bench.engines import ENGINES, EngineSpec, NotMeasuredError, Setup, choose, make_runtime
 from yolo_max.bench.fleet import Fleet
 from yolo_max.bench.plan import Case, Plan
@@ -41,6 +41,7 @@ from yolo_max.bench.results import (
 from yolo_max.bench.samples import draw_samples
 from yolo_max.bench.stats import Latency, Spread, round_medians, speed_up
 from yolo_max.bench.verify import verify
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 
 LIMIT = 30.0

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from yolo_max import cli
-from yolo_max.bench import cold, host, plan
+from yolo_max.bench import cold, plan
 from yolo_max.bench.engines import ENGINES
 from yolo_max.bench.plan import Case, Plan
 from yolo_max.bench.report import page, png, svg
@@ -21,6 +21,7 @@ from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown, show
 from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 
 

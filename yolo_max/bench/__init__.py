@@ -5,7 +5,7 @@
     worker.py     the process of one engine   ◄── pipe ──►     process.py   the handle on it, with time limits
     fleet.py      all of them, timed in rounds of random order while the others are stopped
     verify.py     no parity with PyTorch, no speed-up          stages.py    an image from file to file
-    cold.py       from process start to the first result       host.py      where it was measured
+    cold.py       from process start to the first result
     request.py    what a user asks for                         runner.py    the whole run
     results.py    what it found, as in bench.json              stats.py     samples to figures
     samples.py    images where there are none at hand

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from yolo_max.bench import host
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.fleet import SETUP_LIMIT, Tick
 from yolo_max.bench.plan import Plan
 from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import EMPTY, WARM, ColdStart
+from yolo_max.runtime import host
 
 COMMAND = "yolo-max detect"
 """Stands for the whole command on one image, beside the engines."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.bench import host
 from yolo_max.bench.engines import EngineSpec, NotMeasuredError, Setup
 from yolo_max.bench.plan import Case, Plan
 from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import CaseResult
+from yolo_max.runtime import host
 
 SETUP_LIMIT = 1800.0
 """Seconds for an engine to get ready: a first compile on MAX's stock operations takes many minutes."""

@@ -130,7 +130,7 @@ class Results:
         version: Of yolo_max.
         started: Date and time, ISO 8601, UTC.
         seconds: How long the run took.
-        host: See `yolo_max.bench.host.record`.
+        host: See `yolo_max.runtime.host.record`.
         weights: Name, digest and classes of the weights.
         images: How many images, and which for parity.
         engines: Everybody, in the registry's order.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max import __version__
-from yolo_max.bench import cold, host
+from yolo_max.bench import cold
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.fleet import CALL_LIMIT, SETUP_LIMIT, Fleet, Tick
 from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
@@ -23,6 +23,7 @@ from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, R
 from yolo_max.bench.verify import verify
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.runtime import host
 from yolo_max.support.errors import EngineError
 from yolo_max.support.text import counted
 from yolo_max.weights.load import Weights, save_weights

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from yolo_max.bench import host
 from yolo_max.bench.report import svg
 from yolo_max.bench.report.charts import Chart
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import Table, headline, label
 from yolo_max.bench.results import Results
+from yolo_max.runtime import host
 
 STYLE = Path(__file__).with_name("page.css")
 

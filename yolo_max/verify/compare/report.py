@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from yolo_max.support.text import counted
 from yolo_max.verify.compare.comparison import DIFFERENCES, PERCENTILES, Comparison, ImageComparison
-from yolo_max.verify.compare.process import NAMES
+from yolo_max.verify.engine_run import NAMES
 from yolo_max.verify.parity.rubric import BOX_BOUND, SCORE_BOUND, TensorDifference
 
 PAGE = Path(__file__).with_name("report.html")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_max.support.errors import SourceError
-from yolo_max.verify.compare.process import EngineProcess, Job, Outcome
+from yolo_max.verify.engine_run import EngineProcess, Job, Outcome
 from yolo_max.verify.parity.rubric import Verdict, judge_map
 from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate, predictions, require_evaluator

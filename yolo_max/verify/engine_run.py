@@ -111,7 +111,7 @@ class EngineProcess:
         self._names: dict[int, str] = {}
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         # The child imports the same package, wherever it was imported from.
-        root = str(Path(__file__).resolve().parents[3])
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         reading, writing = os.pipe()
         self._channel: IO[str] = os.fdopen(reading)
