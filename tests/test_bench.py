@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,6 @@ from yolo_max.bench import cold, plan, runner
 from yolo_max.bench.engines import ENGINES, EngineSpec, NotMeasuredError, Setup, choose, make_runtime
 from yolo_max.bench.fleet import Fleet
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import tables
 from yolo_max.bench.request import reference_point
@@ -41,6 +41,8 @@ from yolo_max.bench.results import (
 from yolo_max.bench.samples import draw_samples
 from yolo_max.bench.stats import Latency, Spread, round_medians, speed_up
 from yolo_max.bench.verify import verify
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 
@@ -155,6 +157,14 @@ def test_a_disturbed_machine_is_reported(share: float | None, governor: str | No
     assert all(word in text for word, text in zip(words, found, strict=True))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fakes_in_children() -> Iterator[None]:
+    """An engine's process finds `bench_runtimes`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(bench_runtimes.__file__).parent), prepend=os.pathsep)
+        yield
+
+
 # --- one process ----------------------------------------------------------------------------------
 
 
@@ -230,7 +240,7 @@ def test_an_engine_runs_on_the_cpus_it_is_given() -> None:
 )
 def test_an_engine_that_fails_says_why_and_leaves_its_log(habits: dict[str, Any], words: str) -> None:
     with WorkerProcess([], 1) as worker:
-        with pytest.raises(WorkerError, match=words) as failure:
+        with pytest.raises(EngineProcessError, match=words) as failure:
             start(worker, **habits)
         assert "hello from the engine" in failure.value.log
         assert "and a word on stderr" in failure.value.log
@@ -240,14 +250,14 @@ def test_an_engine_that_is_killed_says_by_what() -> None:
     with WorkerProcess([], 1) as worker:
         start(worker)
         os.kill(worker.pid, signal.SIGKILL)
-        with pytest.raises(WorkerError, match="SIGKILL"):
+        with pytest.raises(EngineProcessError, match="SIGKILL"):
             worker.call("memory", limit=LIMIT)
 
 
 def test_an_engine_that_hangs_is_ended() -> None:
     with WorkerProcess([], 1) as worker:
         start(worker, hangs_after=1)
-        with pytest.raises(WorkerError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(EngineProcessError, match=r"no answer within 0\.3 s"):
             worker.call("time", limit=0.3, seconds=0.1, least=1, most=1)
         with pytest.raises(ProcessLookupError):
             os.killpg(worker.pid, 0)
@@ -260,7 +270,7 @@ QUICK = Plan((64, 64), 1, (plan.SINGLE_STREAM, plan.OFFLINE), rounds=4, seconds=
 
 
 def fleet(specs: list[EngineSpec], failures: dict[str, str], limits: tuple[float, float] = (30, 30)) -> Fleet:
-    def failed(key: str, failure: WorkerError) -> None:
+    def failed(key: str, failure: EngineProcessError) -> None:
         failures[key] = str(failure)
 
     return Fleet(specs, SETUP, (64, 64), failed, lambda step: None, limits)
@@ -431,7 +441,7 @@ def test_who_cannot_start_is_not_started_again(tmp_path: Path, monkeypatch: pyte
     def engine(self: cold.ColdStarts, spec: EngineSpec, state: str) -> ColdStart:
         tried.append((spec.key, state))
         if spec.key == "bad":
-            raise WorkerError("it was ended")
+            raise EngineProcessError("it was ended")
         return ColdStart(spec.key, state, {"total": 1.0})
 
     monkeypatch.setattr(cold.ColdStarts, "_engine", engine)

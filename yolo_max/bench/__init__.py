@@ -2,7 +2,7 @@
 
     plan.py       which batches, sizes and thread counts the scenarios ask for; each is measured once
     engines.py    who takes part, and who cannot and why       runtimes.py, raw_head.py   the engines
-    worker.py     the process of one engine   ◄── pipe ──►     process.py   the handle on it, with time limits
+    worker.py     an engine in a process of its own, and the handle on it, with time limits
     fleet.py      all of them, timed in rounds of random order while the others are stopped
     verify.py     no parity with PyTorch, no speed-up          stages.py    an image from file to file
     cold.py       from process start to the first result

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from yolo_max.bench.engines import EngineSpec, NotMeasuredError, Setup
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import CaseResult
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import host
 
 SETUP_LIMIT = 1800.0
@@ -35,7 +36,7 @@ class Fleet:
         specs: Sequence[EngineSpec],
         setup: Setup,
         imgsz: tuple[int, int],
-        on_failure: Callable[[str, WorkerError], None],
+        on_failure: Callable[[str, EngineProcessError], None],
         tick: Tick,
         limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
     ) -> None:
@@ -98,7 +99,7 @@ class Fleet:
         """
         return self._request(key, method, self._call_limit, **arguments)
 
-    def drop(self, key: str, failure: WorkerError) -> None:
+    def drop(self, key: str, failure: EngineProcessError) -> None:
         """Ends an engine's part in this."""
         self._workers.pop(key).__exit__(None, None, None)
         self._on_failure(key, failure)
@@ -151,7 +152,7 @@ class Fleet:
     def _request(self, key: str, method: str, limit: float, **arguments: Any) -> Any:
         try:
             return self._workers[key].call(method, limit=limit, **arguments)
-        except WorkerError as failure:
+        except EngineProcessError as failure:
             self.drop(key, failure)
             return None
 

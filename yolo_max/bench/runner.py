@@ -18,9 +18,10 @@ from yolo_max.bench import cold
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.fleet import CALL_LIMIT, SETUP_LIMIT, Fleet, Tick
 from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, Results, StreamPoint
 from yolo_max.bench.verify import verify
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.runtime import host
@@ -155,7 +156,7 @@ class Runner:
     def _setup(self, threads: int) -> Setup:
         return Setup(str(self._weights_file), str(self._onnx), threads)
 
-    def _failed(self, key: str, failure: WorkerError) -> None:
+    def _failed(self, key: str, failure: EngineProcessError) -> None:
         engine = self.results.engine(key)
         engine.state, engine.reason, engine.log = FAILED, str(failure), failure.log
 
@@ -172,7 +173,7 @@ class Runner:
                     canvases=canvases,
                     onnx=str(self._onnx) if peers_want_onnx else None,
                 )
-            except WorkerError as failure:
+            except EngineProcessError as failure:
                 raise EngineError(
                     f"PyTorch, which every engine is checked against, did not run: {failure}."
                 ) from failure
@@ -230,7 +231,7 @@ class Runner:
                         imgsz=self.plan.imgsz,
                     )
                     peak = worker.call("memory", limit=self._limits[1])["peak"]
-                except WorkerError as failure:
+                except EngineProcessError as failure:
                     self.results.notes.append(f"The stream of {count} images failed: {failure}.")
                     return
             self.results.stream.append(StreamPoint(count, speed, peak))
