@@ -1,4 +1,4 @@
-"""Figures to charts: what is plotted, as data that `svg.py` and `png.py` draw."""
+"""Figures to charts: what is plotted, as data that `plots.py` draws."""
 
 from __future__ import annotations
 

@@ -37,6 +37,11 @@ class Table:
     notes: Sequence[str] = field(default=())
     figures: bool = True
 
+    @property
+    def whole_headers(self) -> list[str]:
+        """The headers whose words were broken for narrow terminals, in one piece."""
+        return [header.replace("-\n", "") for header in self.headers]
+
 
 def tables(results: Results, figures: Figures | None = None) -> list[Table]:
     """All tables of a run, those of scenarios that were not measured left out."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yolo_max.bench.report import page, png
+from yolo_max.bench.report import page, plots
 from yolo_max.bench.report.charts import charts
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import Table
@@ -46,12 +46,12 @@ def write_page(results: Results, figures: Figures, tables: list[Table], out: Pat
     Raises:
         OutputError: A file cannot be written.
     """
-    plots = charts(results, figures)
+    drawn = charts(results, figures) if plots.available() else []
     written = [out / HTML_FILE]
     try:
-        write_atomically(written[0], page.render(results, figures, tables, plots).encode())
-        if png.available():
-            png.write(plots, out / PLOTS)
+        write_atomically(written[0], page.render(results, figures, tables, drawn).encode())
+        if drawn:
+            plots.write(drawn, out / PLOTS)
             written.append(out / PLOTS)
     except OSError as error:
         raise cannot_write(out, error) from error
