@@ -22,8 +22,8 @@ from fakes import fake_weights, write_image
 
 from yolo_max import cli
 from yolo_max.bench import cold, plan, runner
+from yolo_max.bench.engine_pool import EnginePool
 from yolo_max.bench.engines import ENGINES, EngineSpec, NotMeasuredError, Setup, choose, make_runtime
-from yolo_max.bench.fleet import Fleet
 from yolo_max.bench.plan import Case, Plan
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import tables
@@ -269,16 +269,18 @@ INSTALL = "not installed (pip install no_such_package_anywhere)"
 QUICK = Plan((64, 64), 1, (plan.SINGLE_STREAM, plan.OFFLINE), rounds=4, seconds=0.01, quick=True)
 
 
-def fleet(specs: list[EngineSpec], failures: dict[str, str], limits: tuple[float, float] = (30, 30)) -> Fleet:
+def pool_of(
+    specs: list[EngineSpec], failures: dict[str, str], limits: tuple[float, float] = (30, 30)
+) -> EnginePool:
     def failed(key: str, failure: EngineProcessError) -> None:
         failures[key] = str(failure)
 
-    return Fleet(specs, SETUP, (64, 64), failed, lambda step: None, limits)
+    return EnginePool(specs, SETUP, (64, 64), failed, lambda step: None, limits)
 
 
 def test_engines_are_timed_in_rounds_of_random_order() -> None:
     specs = [spec("quick", milliseconds=1), spec("slow", milliseconds=90), spec("middle", milliseconds=30)]
-    with fleet(specs, {}) as engines:
+    with pool_of(specs, {}) as engines:
         result = engines.measure(QUICK.base, QUICK, random.Random(1))
     assert [sorted(order) for order in result.orders] == [["middle", "quick", "slow"]] * 4
     assert len({tuple(order) for order in result.orders}) > 1
@@ -298,7 +300,7 @@ def test_one_engine_that_fails_costs_nobody_else_anything() -> None:
         spec("hangs", hangs_after=12),
         spec("small", largest_batch=1),
     ]
-    with fleet(specs, failures, limits=(10, 2)) as engines:
+    with pool_of(specs, failures, limits=(10, 2)) as engines:
         assert engines.keys == ["good", "dies", "hangs", "small"]
         first = engines.measure(QUICK.base, QUICK, random.Random(0))
         second = engines.measure(replace(QUICK.base, batch=4), QUICK, random.Random(0))
@@ -308,7 +310,7 @@ def test_one_engine_that_fails_costs_nobody_else_anything() -> None:
     # Who failed half-way has no figure, not one from fewer rounds.
     assert first.samples.keys() == {"good", "small"}
     assert second.samples.keys() == {"good"}
-    assert second.sat_out == {"small": "it takes small batches only"}
+    assert second.skipped == {"small": "it takes small batches only"}
 
 
 # --- parity ---------------------------------------------------------------------------------------
@@ -538,7 +540,7 @@ for thread in threading.enumerate():
     assert "looked up" not in done.stdout
 
 
-def test_the_stock_graph_sits_other_sizes_out() -> None:
+def test_the_stock_graph_skips_other_sizes() -> None:
     from yolo_max.bench.runtimes import MaxRuntime
 
     runtime = MaxRuntime(SETUP, kernels="stock")

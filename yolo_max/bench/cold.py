@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
+from yolo_max.bench.engine_pool import SETUP_LIMIT, Tick
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
-from yolo_max.bench.fleet import SETUP_LIMIT, Tick
 from yolo_max.bench.plan import Plan
 from yolo_max.bench.results import EMPTY, WARM, ColdStart
 from yolo_max.bench.worker import WorkerProcess

@@ -15,7 +15,7 @@ from yolo_max.cli.options import NETWORK, OUTPUT, AsJson, Imgsz, Weights, flag, 
 from yolo_max.cli.progress import counting
 
 if TYPE_CHECKING:
-    from yolo_max.bench.fleet import Tick
+    from yolo_max.bench.engine_pool import Tick
 
 WHAT, HOW = "What is measured", "How it is measured"
 

@@ -241,9 +241,9 @@ def _growth(results: Results, figures: Figures) -> list[Table]:
             for key, curve in curves.items()
         ]
         notes = {
-            f"{results.engine(key).label} sits some out: {reason}."
+            f"{results.engine(key).label} skips some: {reason}."
             for case in results.cases
-            for key, reason in case.sat_out.items()
+            for key, reason in case.skipped.items()
         }
         extra = sorted(notes) if axis == "imgsz" else []
         ordered = _in_order(results, curves, rows)

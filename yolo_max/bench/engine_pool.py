@@ -25,7 +25,7 @@ Tick = Callable[[str], None]
 """Told, before each step, what it is."""
 
 
-class Fleet:
+class EnginePool:
     """Engines that are ready to be timed; a context manager.
 
     An engine that fails is dropped and reported, and the others go on.
@@ -95,7 +95,7 @@ class Fleet:
         """One request to one engine; None when it failed, which drops it.
 
         Raises:
-            NotMeasuredError: It sits this one out.
+            NotMeasuredError: It skips this one.
         """
         return self._request(key, method, self._call_limit, **arguments)
 
@@ -120,7 +120,7 @@ class Fleet:
                     warm=plan.warm_seconds,
                 )
             except NotMeasuredError as reason:
-                result.sat_out[key] = str(reason)
+                result.skipped[key] = str(reason)
                 continue
             if warm is not None:
                 result.warm_up[key] = warm
