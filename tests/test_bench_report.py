@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,12 +16,11 @@ from yolo_max import cli
 from yolo_max.bench import cold, plan
 from yolo_max.bench.engines import ENGINES
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.report import page, plots
+from yolo_max.bench.report import plots, write
 from yolo_max.bench.report.charts import charts
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown, show
-from yolo_max.bench.report.write import write_page
 from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
 from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
@@ -68,7 +68,7 @@ def full() -> Results:
 
 def render(results: Results) -> str:
     figures = summarise(results)
-    return page.render(results, figures, tables(results, figures), charts(results, figures))
+    return write.render(results, figures, tables(results, figures), charts(results, figures))
 
 
 def test_the_page_needs_nothing_but_itself(full: Results) -> None:
@@ -85,6 +85,18 @@ def test_the_page_shows_text_as_text(full: Results) -> None:
     assert "<i>markup</i>" not in html
     assert "A note with &lt;i&gt;markup" in html
     assert "&lt;b&gt;" in html
+
+
+def test_names_in_charts_are_not_markup(full: Results) -> None:
+    """A bench.json may come from anywhere."""
+    full.engines[0].label = name = '"/><script>$x_1$</script>'
+    elements = [
+        element
+        for chart in charts(full, summarise(full))
+        for element in ElementTree.fromstring(plots.svg(chart)).iter()
+    ]
+    assert not [element for element in elements if element.tag.endswith("script")]
+    assert name in [element.text for element in elements]
 
 
 def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
@@ -173,7 +185,7 @@ def test_a_page_without_matplotlib_says_what_is_missing(
 ) -> None:
     monkeypatch.setattr(plots, "available", lambda: False)
     figures = summarise(full)
-    (html,) = write_page(full, figures, tables(full, figures), tmp_path)
+    (html,) = write.write_page(full, figures, tables(full, figures), tmp_path)
     assert "pip install matplotlib" in html.read_text()
     assert "<svg" not in html.read_text()
 
