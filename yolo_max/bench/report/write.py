@@ -1,4 +1,4 @@
-"""A run's files: bench.json, plots/*.png and bench.html, which needs no network, no script and no other file."""
+"""A run's files: bench.json, plots/*.png and bench.html, which needs nothing but itself to be read."""
 
 from __future__ import annotations
 
