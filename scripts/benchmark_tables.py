@@ -24,11 +24,11 @@ from typing import Any
 
 import folder_baselines
 
-from yolo_max.bench import host
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown
 from yolo_max.bench.results import Results
+from yolo_max.runtime import host
 
 MARKERS = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 

@@ -27,13 +27,13 @@ from benchmark_tables import fill
 from make_demo_images import write_scenes
 from mistakes import Head, Pixels
 
-from yolo_max.bench import host
 from yolo_max.engine.contract import Engine
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.engine.torch_module import build_module
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.val.dataset import load_dataset

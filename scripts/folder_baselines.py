@@ -36,13 +36,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.bench import host
 from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
 from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
 from yolo_max.images.sources import SourceImage, find_images
-from yolo_max.runtime import cpu
+from yolo_max.runtime import cpu, host
 
 OURS, RECT = "yolo-max detect", "yolo-max detect --rect"
 RECT_BF16 = f"{RECT} --precision bf16"

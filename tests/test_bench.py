@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,10 @@ import pytest
 from fakes import fake_weights, write_image
 
 from yolo_max import cli
-from yolo_max.bench import cold, host, plan, runner
+from yolo_max.bench import cold, plan, runner
+from yolo_max.bench.engine_pool import EnginePool
 from yolo_max.bench.engines import ENGINES, EngineSpec, NotMeasuredError, Setup, choose, make_runtime
-from yolo_max.bench.fleet import Fleet
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import tables
 from yolo_max.bench.request import reference_point
@@ -41,6 +41,9 @@ from yolo_max.bench.results import (
 from yolo_max.bench.samples import draw_samples
 from yolo_max.bench.stats import Latency, Spread, round_medians, speed_up
 from yolo_max.bench.verify import verify
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 
 LIMIT = 30.0
@@ -154,6 +157,14 @@ def test_a_disturbed_machine_is_reported(share: float | None, governor: str | No
     assert all(word in text for word, text in zip(words, found, strict=True))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fakes_in_children() -> Iterator[None]:
+    """An engine's process finds `bench_runtimes`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(bench_runtimes.__file__).parent), prepend=os.pathsep)
+        yield
+
+
 # --- one process ----------------------------------------------------------------------------------
 
 
@@ -229,7 +240,7 @@ def test_an_engine_runs_on_the_cpus_it_is_given() -> None:
 )
 def test_an_engine_that_fails_says_why_and_leaves_its_log(habits: dict[str, Any], words: str) -> None:
     with WorkerProcess([], 1) as worker:
-        with pytest.raises(WorkerError, match=words) as failure:
+        with pytest.raises(EngineProcessError, match=words) as failure:
             start(worker, **habits)
         assert "hello from the engine" in failure.value.log
         assert "and a word on stderr" in failure.value.log
@@ -239,14 +250,14 @@ def test_an_engine_that_is_killed_says_by_what() -> None:
     with WorkerProcess([], 1) as worker:
         start(worker)
         os.kill(worker.pid, signal.SIGKILL)
-        with pytest.raises(WorkerError, match="SIGKILL"):
+        with pytest.raises(EngineProcessError, match="SIGKILL"):
             worker.call("memory", limit=LIMIT)
 
 
 def test_an_engine_that_hangs_is_ended() -> None:
     with WorkerProcess([], 1) as worker:
         start(worker, hangs_after=1)
-        with pytest.raises(WorkerError, match=r"no answer within 0\.3 s"):
+        with pytest.raises(EngineProcessError, match=r"no answer within 0\.3 s"):
             worker.call("time", limit=0.3, seconds=0.1, least=1, most=1)
         with pytest.raises(ProcessLookupError):
             os.killpg(worker.pid, 0)
@@ -258,16 +269,18 @@ INSTALL = "not installed (pip install no_such_package_anywhere)"
 QUICK = Plan((64, 64), 1, (plan.SINGLE_STREAM, plan.OFFLINE), rounds=4, seconds=0.01, quick=True)
 
 
-def fleet(specs: list[EngineSpec], failures: dict[str, str], limits: tuple[float, float] = (30, 30)) -> Fleet:
-    def failed(key: str, failure: WorkerError) -> None:
+def pool_of(
+    specs: list[EngineSpec], failures: dict[str, str], limits: tuple[float, float] = (30, 30)
+) -> EnginePool:
+    def failed(key: str, failure: EngineProcessError) -> None:
         failures[key] = str(failure)
 
-    return Fleet(specs, SETUP, (64, 64), failed, lambda step: None, limits)
+    return EnginePool(specs, SETUP, (64, 64), failed, lambda step: None, limits)
 
 
 def test_engines_are_timed_in_rounds_of_random_order() -> None:
     specs = [spec("quick", milliseconds=1), spec("slow", milliseconds=90), spec("middle", milliseconds=30)]
-    with fleet(specs, {}) as engines:
+    with pool_of(specs, {}) as engines:
         result = engines.measure(QUICK.base, QUICK, random.Random(1))
     assert [sorted(order) for order in result.orders] == [["middle", "quick", "slow"]] * 4
     assert len({tuple(order) for order in result.orders}) > 1
@@ -287,7 +300,7 @@ def test_one_engine_that_fails_costs_nobody_else_anything() -> None:
         spec("hangs", hangs_after=12),
         spec("small", largest_batch=1),
     ]
-    with fleet(specs, failures, limits=(10, 2)) as engines:
+    with pool_of(specs, failures, limits=(10, 2)) as engines:
         assert engines.keys == ["good", "dies", "hangs", "small"]
         first = engines.measure(QUICK.base, QUICK, random.Random(0))
         second = engines.measure(replace(QUICK.base, batch=4), QUICK, random.Random(0))
@@ -297,7 +310,7 @@ def test_one_engine_that_fails_costs_nobody_else_anything() -> None:
     # Who failed half-way has no figure, not one from fewer rounds.
     assert first.samples.keys() == {"good", "small"}
     assert second.samples.keys() == {"good"}
-    assert second.sat_out == {"small": "it takes small batches only"}
+    assert second.skipped == {"small": "it takes small batches only"}
 
 
 # --- parity ---------------------------------------------------------------------------------------
@@ -430,7 +443,7 @@ def test_who_cannot_start_is_not_started_again(tmp_path: Path, monkeypatch: pyte
     def engine(self: cold.ColdStarts, spec: EngineSpec, state: str) -> ColdStart:
         tried.append((spec.key, state))
         if spec.key == "bad":
-            raise WorkerError("it was ended")
+            raise EngineProcessError("it was ended")
         return ColdStart(spec.key, state, {"total": 1.0})
 
     monkeypatch.setattr(cold.ColdStarts, "_engine", engine)
@@ -527,7 +540,7 @@ for thread in threading.enumerate():
     assert "looked up" not in done.stdout
 
 
-def test_the_stock_graph_sits_other_sizes_out() -> None:
+def test_the_stock_graph_skips_other_sizes() -> None:
     from yolo_max.bench.runtimes import MaxRuntime
 
     runtime = MaxRuntime(SETUP, kernels="stock")

@@ -6,21 +6,23 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from yolo_max import cli
-from yolo_max.bench import cold, host, plan
+from yolo_max.bench import cold, plan
 from yolo_max.bench.engines import ENGINES
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.report import page, png, svg
+from yolo_max.bench.report import plots, write
 from yolo_max.bench.report.charts import charts
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown, show
 from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 
 
@@ -66,7 +68,7 @@ def full() -> Results:
 
 def render(results: Results) -> str:
     figures = summarise(results)
-    return page.render(results, figures, tables(results, figures), charts(results, figures))
+    return write.render(results, figures, tables(results, figures), charts(results, figures))
 
 
 def test_the_page_needs_nothing_but_itself(full: Results) -> None:
@@ -83,6 +85,18 @@ def test_the_page_shows_text_as_text(full: Results) -> None:
     assert "<i>markup</i>" not in html
     assert "A note with &lt;i&gt;markup" in html
     assert "&lt;b&gt;" in html
+
+
+def test_names_in_charts_are_not_markup(full: Results) -> None:
+    """A bench.json may come from anywhere."""
+    full.engines[0].label = name = '"/><script>$x_1$</script>'
+    elements = [
+        element
+        for chart in charts(full, summarise(full))
+        for element in ElementTree.fromstring(plots.svg(chart)).iter()
+    ]
+    assert not [element for element in elements if element.tag.endswith("script")]
+    assert name in [element.text for element in elements]
 
 
 def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
@@ -150,21 +164,36 @@ def test_a_run_without_anything_but_engines_can_be_shown(full: Results) -> None:
     ],
 )
 def test_ticks_are_round_and_reach_beyond_the_data(high: float, expected: list[float]) -> None:
-    assert svg.ticks(high) == pytest.approx(expected)
+    assert plots.ticks(high) == pytest.approx(expected)
 
 
-def test_plots_are_drawn_where_matplotlib_is(full: Results, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+def test_plots_are_drawn_as_files_too(full: Results, tmp_path: Path) -> None:
     drawn = charts(full, summarise(full))[:3]
-    for path in png.write(drawn, tmp_path):
+    for path in plots.write(drawn, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_value_is_said_under_the_pointer(full: Results) -> None:
+    drawn = [plots.svg(chart) for chart in charts(full, summarise(full))]
+    assert all(svg.count("<title>") > 1 for svg in drawn)
+    assert "<title>OpenVINO bf16*, infer: 83 ms, 85%</title>" in "".join(drawn)
+
+
+def test_a_page_without_matplotlib_says_what_is_missing(
+    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "available", lambda: False)
+    figures = summarise(full)
+    (html,) = write.write_page(full, figures, tables(full, figures), tmp_path)
+    assert "pip install matplotlib" in html.read_text()
+    assert "<svg" not in html.read_text()
 
 
 def test_a_run_can_be_shown_again(
     full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(png, "available", lambda: False)
+    monkeypatch.setattr(plots, "write", lambda charts, folder: [])
     (tmp_path / "old.json").write_text(full.to_json())
     out = tmp_path / "out"
     command = [
@@ -189,7 +218,7 @@ def test_a_run_can_be_shown_again(
 def test_an_earlier_run_is_shown_where_it_lies_and_stays_as_it_is(
     full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(png, "available", lambda: False)
+    monkeypatch.setattr(plots, "write", lambda charts, folder: [])
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     earlier = tmp_path / "old" / "bench.json"
@@ -197,6 +226,6 @@ def test_an_earlier_run_is_shown_where_it_lies_and_stays_as_it_is(
     earlier.write_text(full.to_json())
     assert cli.run(["bench", "--from", str(earlier), "--against", "max"]) == ExitCode.OK
     said = "".join(capsys.readouterr().err.split())
-    assert said.endswith(f"Wrote{earlier.with_name('bench.html')}.")
+    assert said.endswith(f"Wrote{earlier.with_name('bench.html')},{earlier.with_name('plots')}.")
     assert earlier.read_text() == full.to_json()
     assert not list((tmp_path / "here").iterdir())

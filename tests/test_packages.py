@@ -48,8 +48,6 @@ KNOWN = {
     ("tasks.detect.detections", "output.encode"),
     ("tasks.detect.postprocess", "engine.contract"),
     ("tasks.detect.postprocess", "images.letterbox"),
-    ("verify.compare.folder", "bench.host"),
-    ("verify.val.validate", "verify.compare.process"),
 }
 """Imports that still run the wrong way."""
 

@@ -46,12 +46,12 @@ def test_place(variables: dict[str, str], expected: Path, monkeypatch: pytest.Mo
 
 
 def test_a_user_without_a_home_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_home() -> Path:
-        raise RuntimeError("Could not determine home directory.")
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
 
-    monkeypatch.delenv("YOLO_MAX_CACHE_DIR", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", no_home)
+    for name in ("YOLO_MAX_CACHE_DIR", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
     with pytest.raises(OutputError, match="no home folder; set YOLO_MAX_CACHE_DIR"):
         cache_root()
 

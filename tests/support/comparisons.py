@@ -17,7 +17,7 @@ from yolo_max.images.read import read_image
 from yolo_max.support.errors import ImageError
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.compare import comparison as compare
-from yolo_max.verify.compare.process import NAMES, Job, Outcome
+from yolo_max.verify.engine_run import NAMES, Job, Outcome
 from yolo_max.verify.val import validate
 from yolo_max.weights.load import Weights
 
@@ -25,7 +25,7 @@ Nudge = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class FakeProcess:
-    """What `yolo_max.verify.compare.process.EngineProcess` is to its users, on `fakes.FakeEngine`.
+    """What `yolo_max.verify.engine_run.EngineRun` is to its users, on `fakes.FakeEngine`.
 
     Attributes:
         jobs: Every job that was ever given to one.
@@ -74,7 +74,7 @@ def install(monkeypatch: pytest.MonkeyPatch, weights: Weights, **nudges: Nudge) 
     """Puts fake processes in the place of real ones; a nudge for an engine changes its raw heads."""
     fresh: Any = type("Installed", (FakeProcess,), {"weights": weights, "jobs": [], "nudges": nudges})
     for module in (compare, validate):
-        monkeypatch.setattr(module, "EngineProcess", fresh)
+        monkeypatch.setattr(module, "EngineRun", fresh)
     installed: type[FakeProcess] = fresh
     return installed
 

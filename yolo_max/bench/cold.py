@@ -11,12 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
-from yolo_max.bench import host
+from yolo_max.bench.engine_pool import SETUP_LIMIT, Tick
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
-from yolo_max.bench.fleet import SETUP_LIMIT, Tick
 from yolo_max.bench.plan import Plan
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import EMPTY, WARM, ColdStart
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
+from yolo_max.runtime import host
 
 COMMAND = "yolo-max detect"
 """Stands for the whole command on one image, beside the engines."""
@@ -67,7 +68,7 @@ class ColdStarts:
                 self._tick(f"cold start, {state} cache: {spec.label if spec else COMMAND}")
                 try:
                     starts.append(self._engine(spec, state) if spec else self._command(image, state))
-                except WorkerError as failure:
+                except EngineProcessError as failure:
                     self.notes.append(f"A cold start of {key} with {state} caches failed: {failure}.")
                     del tasks[key]
         return starts
@@ -100,9 +101,9 @@ class ColdStarts:
         try:
             done = subprocess.run(command, capture_output=True, env=env, timeout=SETUP_LIMIT, check=False)
         except subprocess.TimeoutExpired as error:
-            raise WorkerError(f"no end within {SETUP_LIMIT:g} s") from error
+            raise EngineProcessError(f"no end within {SETUP_LIMIT:g} s") from error
         if done.returncode:
-            raise WorkerError(done.stderr.decode(errors="replace").strip()[-300:])
+            raise EngineProcessError(done.stderr.decode(errors="replace").strip()[-300:])
         return ColdStart(COMMAND, state, {"total": (perf_counter() - start) * 1000})
 
     def _caches(self, key: str) -> dict[str, str]:

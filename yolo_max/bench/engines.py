@@ -71,7 +71,7 @@ class Runtime(Protocol):
 
 
 class NotMeasuredError(Exception):
-    """A case that an engine sits out; the message says why."""
+    """An engine skips this case; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from yolo_max.bench.engine_pool import Tick
 from yolo_max.bench.engines import choose
-from yolo_max.bench.fleet import Tick
 from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
 from yolo_max.bench.results import Results
 from yolo_max.bench.runner import Inputs, Runner

@@ -10,7 +10,7 @@ from typing import Any, Self
 from yolo_max.bench.plan import Case, Plan
 from yolo_max.support.errors import SourceError
 
-SCHEMA = 1
+SCHEMA = 2
 
 RAN, ABSENT, LEFT_OUT, FAILED = "ran", "absent", "left out", "failed"
 EMPTY, WARM = "empty", "warm"
@@ -79,14 +79,14 @@ class CaseResult:
         orders: The order of the engines in each round.
         samples: By engine, round by round: milliseconds of each inference of one batch.
         warm_up: By engine: how many inferences it took, and whether they became stable.
-        sat_out: By engine: why it has no samples here.
+        skipped: By engine: why it has no samples here.
     """
 
     case: Case
     orders: list[list[str]] = field(default_factory=list)
     samples: dict[str, list[list[float]]] = field(default_factory=dict)
     warm_up: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sat_out: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Results:
         version: Of yolo_max.
         started: Date and time, ISO 8601, UTC.
         seconds: How long the run took.
-        host: See `yolo_max.bench.host.record`.
+        host: See `yolo_max.runtime.host.record`.
         weights: Name, digest and classes of the weights.
         images: How many images, and which for parity.
         engines: Everybody, in the registry's order.

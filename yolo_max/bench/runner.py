@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max import __version__
-from yolo_max.bench import cold, host
+from yolo_max.bench import cold
+from yolo_max.bench.engine_pool import CALL_LIMIT, SETUP_LIMIT, EnginePool, Tick
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
-from yolo_max.bench.fleet import CALL_LIMIT, SETUP_LIMIT, Fleet, Tick
 from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, Results, StreamPoint
 from yolo_max.bench.verify import verify
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.runtime import host
 from yolo_max.support.errors import EngineError
 from yolo_max.support.text import counted
 from yolo_max.weights.load import Weights, save_weights
@@ -122,14 +124,14 @@ class Runner:
         reference = self._reference(canvases)
         for threads, cases in {self.plan.threads: [], **by_threads(self.plan.cases())}.items():
             setup = self._setup(threads)
-            with Fleet(
+            with EnginePool(
                 self._running(), setup, self.plan.imgsz, self._failed, self._tick, self._limits
-            ) as fleet:
+            ) as pool:
                 if threads == self.plan.threads:
-                    self._verify(fleet, canvases, reference)
-                self.results.cases += [fleet.measure(case, self.plan, self._rng) for case in cases]
+                    self._verify(pool, canvases, reference)
+                self.results.cases += [pool.measure(case, self.plan, self._rng) for case in cases]
                 if threads == self.plan.threads and END_TO_END in self.plan.scenarios:
-                    self._stages(fleet)
+                    self._stages(pool)
         if COLD_START in self.plan.scenarios:
             starts = cold.ColdStarts(self.plan, self._setup(self.plan.threads), self.inputs.work, self._tick)
             self.results.cold = starts.run(self._running(), self.inputs.images[0], self._rng)
@@ -154,7 +156,7 @@ class Runner:
     def _setup(self, threads: int) -> Setup:
         return Setup(str(self._weights_file), str(self._onnx), threads)
 
-    def _failed(self, key: str, failure: WorkerError) -> None:
+    def _failed(self, key: str, failure: EngineProcessError) -> None:
         engine = self.results.engine(key)
         engine.state, engine.reason, engine.log = FAILED, str(failure), failure.log
 
@@ -171,18 +173,20 @@ class Runner:
                     canvases=canvases,
                     onnx=str(self._onnx) if peers_want_onnx else None,
                 )
-            except WorkerError as failure:
+            except EngineProcessError as failure:
                 raise EngineError(
                     f"PyTorch, which every engine is checked against, did not run: {failure}."
                 ) from failure
         return heads
 
-    def _verify(self, fleet: Fleet, canvases: NDArray[np.uint8], reference: dict[str, NDArray[Any]]) -> None:
+    def _verify(
+        self, pool: EnginePool, canvases: NDArray[np.uint8], reference: dict[str, NDArray[Any]]
+    ) -> None:
         meta = self.inputs.weights.meta
-        for key in fleet.keys:
+        for key in pool.keys:
             engine = self.results.engine(key)
             self._tick(f"{engine.label}: parity")
-            heads = fleet.ask(key, "heads", canvases=canvases)
+            heads = pool.ask(key, "heads", canvases=canvases)
             if heads is not None:
                 engine.parity = verify(
                     engine.precision,
@@ -194,13 +198,13 @@ class Runner:
                     meta.reg_max,
                 )
 
-    def _stages(self, fleet: Fleet) -> None:
-        found: dict[str, list[list[dict[str, float]]]] = {key: [] for key in fleet.keys}
+    def _stages(self, pool: EnginePool) -> None:
+        found: dict[str, list[list[dict[str, float]]]] = {key: [] for key in pool.keys}
         images = [str(path) for path in self.inputs.images[: STAGE_IMAGES[self.plan.quick]]]
 
         def one(key: str) -> None:
             out = str(self.inputs.work / "annotated" / key)
-            rows = fleet.ask(
+            rows = pool.ask(
                 key,
                 "stages",
                 weights=str(self._weights_file),
@@ -211,7 +215,7 @@ class Runner:
             if rows is not None:
                 found[key].append(rows)
 
-        fleet.in_rounds(fleet.keys, self.plan.rounds, self._rng, "file to file", one)
+        pool.in_rounds(pool.keys, self.plan.rounds, self._rng, "file to file", one)
         self.results.stages = {key: done for key, done in found.items() if len(done) == self.plan.rounds}
 
     def _stream(self) -> None:
@@ -229,7 +233,7 @@ class Runner:
                         imgsz=self.plan.imgsz,
                     )
                     peak = worker.call("memory", limit=self._limits[1])["peak"]
-                except WorkerError as failure:
+                except EngineProcessError as failure:
                     self.results.notes.append(f"The stream of {count} images failed: {failure}.")
                     return
             self.results.stream.append(StreamPoint(count, speed, peak))

@@ -1,15 +1,13 @@
-"""The process of one engine: answers requests on a pipe until the other end is closed.
+"""One engine in a process of its own: what it can be asked there, and the handle that asks.
 
-A request is ``(method, arguments)`` of `Worker`; the answer is ``("ok", value)``, ``("sits out", reason)`` or
-``("error", sentence)``. Both travel as pickles between two processes of one user, started by each other.
+A request is ``(method, arguments)`` of `Worker`; the answer is ``("ok", value)``, ``("skipped", reason)`` or
+``("error", sentence)``.
 """
 
 from __future__ import annotations
 
 import gc
-import os
 import resource
-import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -21,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.engines import NotMeasuredError, Runtime, make_runtime
+from yolo_max.engine.process import EngineProcess, EngineProcessError
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 WARM_BLOCK = 3
 """Inferences between two looks at whether the engine has become stable."""
@@ -166,8 +167,14 @@ def memory_mib() -> dict[str, float]:
     return {name: int(fields[key].split()[0]) / 1024 for name, key in (("peak", "VmHWM"), ("now", "VmRSS"))}
 
 
-def serve(connection: Connection, worker: Worker) -> None:
-    """Answers requests until the other end is gone."""
+def serve(connection: Connection, spawned_ns: str) -> None:
+    """The child: answers requests until the other end is closed.
+
+    Args:
+        connection: The channel.
+        spawned_ns: The monotonic clock when the parent started this process.
+    """
+    worker = Worker((monotonic_ns() - int(spawned_ns)) / 1e6)
     while True:
         try:
             method, arguments = connection.recv()
@@ -176,33 +183,45 @@ def serve(connection: Connection, worker: Worker) -> None:
         try:
             answer = "ok", getattr(worker, method)(**arguments)
         except NotMeasuredError as reason:
-            answer = "sits out", str(reason)
+            answer = "skipped", str(reason)
         except Exception as error:
             traceback.print_exc()
             answer = "error", f"{type(error).__name__}: {error}"
         connection.send(answer)
 
 
-def main(handle: str, spawned_ns: str, cpus: str) -> None:
-    """Pins this process to its CPUs, has it die with its parent, and serves.
+class WorkerProcess(EngineProcess):
+    """The parent's handle on a `Worker`, whose process is suspended whenever it has no request to answer."""
 
-    Args:
-        handle: The file descriptor of the pipe.
-        spawned_ns: The monotonic clock when the parent started this process.
-        cpus: The CPUs to run on, with commas between; empty where the system cannot pin.
-    """
-    started_ms = (monotonic_ns() - int(spawned_ns)) / 1e6
-    if cpus:
-        os.sched_setaffinity(0, [int(each) for each in cpus.split(",")])
-    if sys.platform == "linux":
-        import ctypes
-        import signal
+    def __init__(self, cpus: Sequence[int], threads: int, env: Mapping[str, str] | None = None) -> None:
+        """Starts the process; it imports no engine until it is set up.
 
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
-    # Engines write what they like to stdout and stderr, which are a log; answers go over the pipe alone.
-    serve(Connection(int(handle)), Worker(started_ms))
+        Args:
+            cpus: The CPUs it may run on; empty where the system cannot pin.
+            threads: What OpenMP and the like are told.
+            env: More environment variables.
+        """
+        env = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **(env or {})}
+        super().__init__(f"{__name__}:serve", str(monotonic_ns()), cpus=cpus, env=env)
 
+    def call(self, method: str, *, limit: float, **arguments: Any) -> Any:
+        """Asks for one method of `Worker`.
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        Args:
+            method: Its name.
+            limit: Seconds to wait for the answer.
+            **arguments: Its arguments.
+
+        Raises:
+            NotMeasuredError: The engine skips this case.
+            EngineProcessError: It raised, died or did not answer in time; in the latter cases it is gone.
+        """
+        self.resume()
+        self.send((method, arguments))
+        kind, value = self.receive(limit)
+        self.suspend()
+        if kind == "skipped":
+            raise NotMeasuredError(value)
+        if kind == "error":
+            raise EngineProcessError(value, self.log_tail())
+        return value

@@ -15,7 +15,7 @@ from yolo_max.cli.options import NETWORK, OUTPUT, AsJson, Imgsz, Weights, flag, 
 from yolo_max.cli.progress import counting
 
 if TYPE_CHECKING:
-    from yolo_max.bench.fleet import Tick
+    from yolo_max.bench.engine_pool import Tick
 
 WHAT, HOW = "What is measured", "How it is measured"
 
@@ -106,13 +106,13 @@ def bench(
 
     One that does not say what PyTorch says gets no speed-up; one that is missing is listed.
     """
-    from yolo_max.bench import host
     from yolo_max.bench.report.summary import summarise
     from yolo_max.bench.report.tables import headline, tables
     from yolo_max.bench.report.text import show
     from yolo_max.bench.report.write import make_folder, write_page, write_record
     from yolo_max.bench.request import Request, reference_point
     from yolo_max.bench.results import Results
+    from yolo_max.runtime import host
 
     out = out or (Path("runs/bench") if again is None else again.parent)
     if again is not None:

@@ -58,7 +58,8 @@ class Command(TyperCommand):
         super().__init__(*args, **options)
         self.help = _paragraphs(self.help)
         for parameter in self.params:
-            if parameter.param_type_name == "argument":  # its name says what it is; no Python type beside it
+            if parameter.param_type_name == "argument":
+                # Its name says what it is; typer has no option to leave out the Python type beside it.
                 setattr(parameter, "display_type_rich", lambda **_: None)  # noqa: B010
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -177,7 +177,7 @@ def _layers(
 def show(comparison: Comparison, console: Console) -> None:
     """Prints the verdict and the figures behind it."""
     from yolo_max.verify.compare.comparison import DIFFERENCES
-    from yolo_max.verify.compare.process import NAMES
+    from yolo_max.verify.engine_run import NAMES
 
     reference = NAMES[comparison.settings.baseline]
     counts, speed = comparison.counts(), comparison.speed()

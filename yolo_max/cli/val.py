@@ -171,7 +171,7 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
     Columns that do not fit are left out from the right.
     """
     from yolo_max.support.terminal_table import grid, parts
-    from yolo_max.verify.compare.process import NAMES
+    from yolo_max.verify.engine_run import NAMES
 
     headers, rows, more = _table(validation, all_classes)
     columns, *rest = parts(headers, rows, console.width)
@@ -200,7 +200,7 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
 
 def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:
     """Headers and rows, the last one over all classes; and how many classes were left out."""
-    from yolo_max.verify.compare.process import NAMES
+    from yolo_max.verify.engine_run import NAMES
 
     engines = validation.engines
     accuracy = engines[0].accuracy  # the objects are the same for all

@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,11 +41,9 @@ def cache_root() -> Path:
     try:
         if value := os.environ.get(VARIABLE):
             return Path(value).expanduser().absolute()
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "yolo_max"
-        base = os.environ.get("XDG_CACHE_HOME", "")
-        # The XDG specification has relative values ignored.
-        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "yolo_max"
+        from platformdirs import user_cache_path
+
+        return user_cache_path("yolo_max")
     except RuntimeError as error:
         raise OutputError(
             f"there is no place for the cache, as this user has no home folder; set {VARIABLE} to a folder."

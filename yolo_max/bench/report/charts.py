@@ -1,12 +1,11 @@
-"""Figures to charts: what is plotted, as data that `svg.py` and `png.py` draw."""
+"""Figures to charts: what is plotted, as data that `plots.py` draws."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from yolo_max.bench.cold import COMMAND
+from yolo_max.bench.engines import OURS
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import conditions, label
@@ -94,21 +93,15 @@ Chart = Bars | Stacks | Lines
 
 def charts(results: Results, figures: Figures) -> list[Chart]:
     """All charts of a run, those without data left out."""
+    growth: Figures = figures["growth"]
     made: list[Chart] = [
-        _single_stream(results, figures),
-        _rounds(results, figures),
-        _curves(
-            results,
-            "offline",
-            f"Offline: images a second ({conditions(results)})",
-            "batch",
-            "images/s",
-            _offline(figures),
-        ),
-        _end_to_end(results, figures),
-        *(_cold_start(results, figures, cache) for cache in (WARM, EMPTY)),
-        _memory(results, figures),
-        *_growth(results, figures),
+        _single_stream(results, figures["single_stream"]),
+        _rounds(results, figures["single_stream"]),
+        _offline(results, figures["offline"]),
+        _end_to_end(results, figures["end_to_end"]),
+        *(_cold_start(results, figures["cold_start"], cache) for cache in (WARM, EMPTY)),
+        _memory(results, figures["cold_start"]),
+        *(_growth(results, growth) if growth else ()),
     ]
     return [chart for chart in made if _has_data(chart)]
 
@@ -121,37 +114,35 @@ def _has_data(chart: Chart) -> bool:
 
 def _single_stream(results: Results, figures: Figures) -> Bars:
     bars = [
-        Bar(_label(results, key), _color(key), each["p50"], each["p90"], each["round_medians"])
-        for key, each in _ordered(results, figures["single_stream"])
+        Bar(label(results, key), _color(key), each["p50"], each["p90"], each["round_medians"])
+        for key, each in figures.items()
     ]
     title = f"Single-stream: median, rounds, 90th percentile ({conditions(results)})"
     return Bars("single-stream", title, "ms", bars)
 
 
 def _rounds(results: Results, figures: Figures) -> Lines:
-    lines = [
-        Line(
-            _label(results, key),
-            _color(key),
-            [Point(i, y, y, y) for i, y in enumerate(each["round_medians"], start=1)],
-        )
-        for key, each in _ordered(results, figures["single_stream"])
-    ]
-    return Lines("rounds", "Was the machine steady? Median of each round", "round", "ms", lines)
+    curves = {
+        key: [Point(i, y, y, y) for i, y in enumerate(each["round_medians"], start=1)]
+        for key, each in figures.items()
+    }
+    title = "Was the machine steady? Median of each round"
+    return Lines("rounds", title, "round", "ms", _lines(results, curves))
 
 
-def _offline(figures: Figures) -> Mapping[str, Mapping[str, Any]]:
-    curves: dict[str, dict[str, Any]] = {}
-    for batch, by_engine in figures["offline"].items():
+def _offline(results: Results, figures: Figures) -> Lines:
+    curves: dict[str, list[Point]] = {}
+    for batch, by_engine in figures.items():
         for key, each in by_engine.items():
-            curves.setdefault(key, {})[str(batch)] = each["images_per_second"]
-    return curves
+            curves.setdefault(key, []).append(Point(x=float(batch), **_spread(each["images_per_second"])))
+    title = f"Offline: images a second ({conditions(results)})"
+    return Lines("offline", title, "batch", "images/s", _lines(results, curves))
 
 
 def _end_to_end(results: Results, figures: Figures) -> Stacks:
     stacks = [
-        (_label(results, key), {stage: part["ms"] for stage, part in each["stages"].items()})
-        for key, each in _ordered(results, figures["end_to_end"])
+        (label(results, key), {stage: part["ms"] for stage, part in each["stages"].items()})
+        for key, each in figures.items()
     ]
     title = f"End to end: from file to annotated file, one image ({conditions(results)})"
     return Stacks("end-to-end", title, "ms", STAGES, stacks)
@@ -159,8 +150,8 @@ def _end_to_end(results: Results, figures: Figures) -> Stacks:
 
 def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
     stacks = [
-        (_label(results, key), {part: ms / 1000 for part, ms in each[cache]["phases"].items()})
-        for key, each in _ordered(results, figures["cold_start"])
+        (label(results, key), {part: ms / 1000 for part, ms in each[cache]["phases"].items()})
+        for key, each in figures.items()
         if cache in each
     ]
     title = f"Cold start, {cache} cache: from process start to first result"
@@ -169,63 +160,36 @@ def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
 
 def _memory(results: Results, figures: Figures) -> Bars:
     bars = [
-        Bar(_label(results, key), _color(key), each[WARM]["peak_mib"])
-        for key, each in _ordered(results, figures["cold_start"])
+        Bar(label(results, key), _color(key), each[WARM]["peak_mib"])
+        for key, each in figures.items()
         if WARM in each and each[WARM]["peak_mib"] is not None
     ]
     return Bars("memory", "Peak resident memory, one image at a time", "MiB", bars)
 
 
 def _growth(results: Results, figures: Figures) -> list[Chart]:
-    growth = figures["growth"]
-    if not growth:
-        return []
-    made: list[Chart] = [
-        _curves(results, f"growth-{axis}", title, x_unit, unit, growth[axis])
-        for axis, title, x_unit, unit in (
-            ("batch", "Growth with the batch", "images in a batch", "images/s"),
-            ("imgsz", "Growth with the image", "pixels a side", "ms"),
-            ("threads", "Growth with threads", "threads", "images/s"),
-        )
-    ]
-    peaks = [
-        Point(each["images"], each["peak_mib"], each["peak_mib"], each["peak_mib"])
-        for each in growth["images"]
-    ]
-    line = Line(_label(results, "max"), _color("max"), peaks)
-    made.append(Lines("growth-images", "Peak memory of a stream", "images", "MiB", [line]))
-    return made
+    made: list[Chart] = []
+    for axis, title, x_unit, unit in (
+        ("batch", "Growth with the batch", "images in a batch", "images/s"),
+        ("imgsz", "Growth with the image", "pixels a side", "ms"),
+        ("threads", "Growth with threads", "threads", "images/s"),
+    ):
+        curves = {
+            key: [Point(x=float(x.partition("x")[0]), **_spread(each)) for x, each in curve.items()]
+            for key, curve in figures[axis].items()
+        }
+        made.append(Lines(f"growth-{axis}", title, x_unit, unit, _lines(results, curves)))
+    peaks = [Point(each["images"], *[each["peak_mib"]] * 3) for each in figures["images"]]
+    lines = _lines(results, {OURS: peaks})
+    return [*made, Lines("growth-images", "Peak memory of a stream", "images", "MiB", lines)]
 
 
-def _curves(
-    results: Results,
-    name: str,
-    title: str,
-    x_unit: str,
-    unit: str,
-    curves: Mapping[str, Mapping[str, Mapping[str, float]]],
-) -> Lines:
-    lines = [
-        Line(
-            _label(results, key),
-            _color(key),
-            [
-                Point(float(x.partition("x")[0]), each["median"], each["low"], each["high"])
-                for x, each in curve.items()
-            ],
-        )
-        for key, curve in _ordered(results, curves)
-    ]
-    return Lines(name, title, x_unit, unit, lines)
+def _lines(results: Results, curves: Mapping[str, Sequence[Point]]) -> list[Line]:
+    return [Line(label(results, key), _color(key), points) for key, points in curves.items()]
 
 
-def _ordered(results: Results, by_key: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    keys = [*(engine.key for engine in results.engines), COMMAND]
-    return [(key, by_key[key]) for key in keys if key in by_key]
-
-
-def _label(results: Results, key: str) -> str:
-    return next((label(each) for each in results.engines if each.key == key), key)
+def _spread(figures: Figures) -> dict[str, float]:
+    return {"y": figures["median"], "low": figures["low"], "high": figures["high"]}
 
 
 def _color(key: str) -> str:

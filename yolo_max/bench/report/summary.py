@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,15 +14,16 @@ from yolo_max.bench.results import CaseResult, ColdStart, Results
 from yolo_max.bench.stats import Latency, Rounds, Spread, round_medians, speed_up
 
 Figures = dict[str, Any]
+T = TypeVar("T")
 
 
 def summarise(results: Results) -> Figures:
     """The figures of a run, in plain JSON types.
 
     Returns:
-        ``single_stream``, ``offline`` (by batch), ``end_to_end``, ``cold_start`` by engine; ``growth`` by
-        what grows; a scenario that was not measured is empty. ``headline``: the first MAX engine that may be
-        compared, against all others.
+        ``single_stream``, ``offline`` (by batch), ``end_to_end``, ``cold_start`` by engine, in the registry's
+        order; ``growth`` by what grows; a scenario that was not measured is empty. ``headline``: the first
+        MAX engine that may be compared, against all others.
     """
     plan, growth = results.plan, GROWTH in results.plan.scenarios
     return {
@@ -33,7 +34,7 @@ def summarise(results: Results) -> Figures:
             for case in (plan.offline_cases() if OFFLINE in plan.scenarios else [])
         },
         "end_to_end": _end_to_end(results) if END_TO_END in plan.scenarios else {},
-        "cold_start": _cold_start(results.cold),
+        "cold_start": _cold_start(results),
         "growth": {
             "batch": _curves(results, plan.batch_cases(), lambda c: str(c.batch), _images_per_second),
             "imgsz": _curves(results, plan.size_cases(), _size, _p50),
@@ -67,7 +68,7 @@ def _single_stream(results: Results) -> Figures:
             "round_medians": round_medians(rounds),
             "speed_up": _optional(ratio(results, results.plan.base, key, results.against)),
         }
-        for key, rounds in (found.samples if found else {}).items()
+        for key, rounds in _in_order(results, found.samples if found else {})
     }
 
 
@@ -78,13 +79,13 @@ def _throughput(results: Results, case: Case) -> Figures:
             "images_per_second": asdict(_images_per_second(case, rounds)),
             "speed_up": _optional(ratio(results, case, key, results.against)),
         }
-        for key, rounds in (found.samples if found else {}).items()
+        for key, rounds in _in_order(results, found.samples if found else {})
     }
 
 
 def _end_to_end(results: Results) -> Figures:
     figures = {}
-    for key, rounds in results.stages.items():
+    for key, rounds in _in_order(results, results.stages):
         images = list(chain.from_iterable(rounds))
         stages = {stage: float(np.median([image[stage] for image in images])) for stage in STAGES}
         total = sum(stages.values())
@@ -96,11 +97,14 @@ def _end_to_end(results: Results) -> Figures:
     return figures
 
 
-def _cold_start(starts: Iterable[ColdStart]) -> Figures:
+def _cold_start(results: Results) -> Figures:
     grouped: dict[str, dict[str, list[ColdStart]]] = {}
-    for start in starts:
+    for start in results.cold:
         grouped.setdefault(start.engine, {}).setdefault(start.cache, []).append(start)
-    return {key: {cache: _median_start(same) for cache, same in by.items()} for key, by in grouped.items()}
+    return {
+        key: {cache: _median_start(same) for cache, same in by_cache.items()}
+        for key, by_cache in _in_order(results, grouped)
+    }
 
 
 def _median_start(starts: list[ColdStart]) -> Figures:
@@ -126,7 +130,7 @@ def _curves(
     for each in found:
         for key, rounds in each.samples.items():
             curves.setdefault(key, {})[name(each.case)] = asdict(figure(each.case, rounds))
-    return curves
+    return dict(_in_order(results, curves))
 
 
 def _headline(results: Results) -> list[Figures]:
@@ -151,6 +155,12 @@ def _p50(_: Case, rounds: Rounds) -> Spread:
 
 def _size(case: Case) -> str:
     return str(case.width) if case.height == case.width else f"{case.height}x{case.width}"
+
+
+def _in_order(results: Results, by_key: Mapping[str, T]) -> list[tuple[str, T]]:
+    """By the registry's order of engines; what is none of them comes last."""
+    keys = [engine.key for engine in results.engines]
+    return sorted(by_key.items(), key=lambda item: keys.index(item[0]) if item[0] in keys else len(keys))
 
 
 def _optional(spread: Spread | None) -> Figures | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from yolo_max.bench.cold import COMMAND
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures, summarise
-from yolo_max.bench.results import EMPTY, WARM, Participant, Results
+from yolo_max.bench.results import EMPTY, WARM, Results
 from yolo_max.support.text import counted
 
 MARK = "*"
@@ -37,35 +36,41 @@ class Table:
     notes: Sequence[str] = field(default=())
     figures: bool = True
 
+    @property
+    def whole_headers(self) -> list[str]:
+        """The headers whose words were broken for narrow terminals, in one piece."""
+        return [header.replace("-\n", "") for header in self.headers]
+
 
 def tables(results: Results, figures: Figures | None = None) -> list[Table]:
     """All tables of a run, those of scenarios that were not measured left out."""
     figures = figures or summarise(results)
     made = [
         _engines(results),
-        _single_stream(results, figures),
-        _offline(results, figures),
-        _end_to_end(results, figures),
-        _cold_start(results, figures),
-        *_growth(results, figures),
+        _single_stream(results, figures["single_stream"]),
+        _offline(results, figures["offline"]),
+        _end_to_end(results, figures["end_to_end"]),
+        _cold_start(results, figures["cold_start"]),
+        *_growth(results, figures["growth"]),
     ]
-    return [table for table in made if table is not None and table.rows]
+    return [table for table in made if table.rows]
 
 
 def headline(results: Results, figures: Figures) -> list[str]:
     """A sentence for each peer of the first MAX engine: how many times as fast, and who is ahead."""
     sentences = []
     for each in figures["headline"]:
-        ours, peer = results.engine(each["engine"]), results.engine(each["peer"])
-        ahead = "" if each["median"] >= 1 else f": {peer.label} is ahead"
-        times = f"{_ratio(each['median'])} times as fast as"
-        sentences.append(f"{label(ours)} is {times} {label(peer)} {_quartiles(each)}{ahead}.")
+        ours, peer = label(results, each["engine"]), label(results, each["peer"])
+        ahead = "" if each["median"] >= 1 else f": {results.engine(each['peer']).label} is ahead"
+        sentences.append(
+            f"{ours} is {_ratio(each['median'])} times as fast as {peer} {_quartiles(each)}{ahead}."
+        )
     return sentences
 
 
-def label(engine: Participant) -> str:
-    """An engine's name in a table, marked if it computes in another precision."""
-    return engine.label + (MARK if engine.marked else "")
+def label(results: Results, key: str) -> str:
+    """An engine's name in a table, marked if it computes in another precision; any other key as it is."""
+    return next((each.label + MARK * each.marked for each in results.engines if each.key == key), key)
 
 
 def conditions(results: Results) -> str:
@@ -83,7 +88,7 @@ def _engines(results: Results) -> Table:
             parity += f"{engine.parity.difference:.1e} of {engine.parity.bound:.1e}"
         versions = "\n".join(f"{name} {version}" for name, version in engine.versions.items())
         state = engine.state + (f": {engine.reason}" if engine.reason else "")
-        rows.append([label(engine), engine.precision, versions or NONE, parity, state])
+        rows.append([label(results, engine.key), engine.precision, versions or NONE, parity, state])
     return Table(
         "engines",
         "Who took part, and whether it says what PyTorch says",
@@ -92,7 +97,7 @@ def _engines(results: Results) -> Table:
         [
             "Parity: largest difference from PyTorch's f32 raw head, of what is allowed; images looked at: "
             f"{len(results.images['parity'])}. Who fails has no speed-up.",
-            *_mark_note(results, [engine.key for engine in results.engines]),
+            *_mark_note(rows),
             *(
                 f"{engine.label}: {engine.parity.text}."
                 for engine in results.engines
@@ -104,164 +109,104 @@ def _engines(results: Results) -> Table:
 
 
 def _single_stream(results: Results, figures: Figures) -> Table:
-    stream = figures["single_stream"]
     rows = [
         [
-            label(results.engine(key)),
+            label(results, key),
             *(f"{each[p]:.1f}" for p in ("p50", "p90", "p99", "least")),
             str(each["count"]),
             _speed_up(each["speed_up"]),
         ]
-        for key, each in stream.items()
+        for key, each in figures.items()
     ]
-    return Table(
-        "single-stream",
-        f"Single-stream: milliseconds an image, batch 1, {conditions(results)}",
-        [
-            "engine",
-            "p50",
-            "p90",
-            "p99",
-            "min",
-            "runs",
-            "times as fast as\n" + results.engine(results.against).label,
-        ],
-        _in_order(results, stream, rows),
-        _mark_note(results, stream),
-    )
+    faster = f"times as fast as\n{results.engine(results.against).label}"
+    title = f"Single-stream: milliseconds an image, batch 1, {conditions(results)}"
+    headers = ["engine", "p50", "p90", "p99", "min", "runs", faster]
+    return Table("single-stream", title, headers, rows, _mark_note(rows))
 
 
 def _offline(results: Results, figures: Figures) -> Table:
-    offline = figures["offline"]
-    keys = {key for by_engine in offline.values() for key in by_engine}
+    keys = [each.key for each in results.engines if any(each.key in found for found in figures.values())]
     rows = []
     for key in keys:
-        cells = [label(results.engine(key))]
-        for by_engine in offline.values():
+        cells = [label(results, key)]
+        for by_engine in figures.values():
             each = by_engine.get(key, {"images_per_second": None, "speed_up": None})
             speed_up = each["speed_up"]
             cells += [_rate(each["images_per_second"]), _ratio(speed_up["median"]) if speed_up else NONE]
         rows.append(cells)
-    return Table(
-        "offline",
-        f"Offline: images a second, {conditions(results)}",
-        ["engine", *(header for batch in offline for header in (f"batch {batch}", "×"))],
-        _in_order(results, keys, rows),
-        [f"×: times as fast as {results.engine(results.against).label}.", *_mark_note(results, keys)],
-    )
+    headers = ["engine", *(header for batch in figures for header in (f"batch {batch}", "×"))]
+    notes = [f"×: times as fast as {results.engine(results.against).label}.", *_mark_note(rows)]
+    return Table("offline", f"Offline: images a second, {conditions(results)}", headers, rows, notes)
 
 
 def _end_to_end(results: Results, figures: Figures) -> Table:
-    ways = figures["end_to_end"]
     rows = [
         [
-            label(results.engine(key)),
+            label(results, key),
             *(f"{each['stages'][s]['ms']:.1f}\n{each['stages'][s]['share']:.0%}" for s in STAGES),
             f"{each['total_ms']:.1f}",
             f"{each['images_per_second']:.1f}",
         ]
-        for key, each in ways.items()
+        for key, each in figures.items()
     ]
-    headers = [
-        "engine",
-        "decode",
-        "letter-\nbox",
-        "infer",
-        "post-\nprocess",
-        "draw",
-        "write",
-        "total",
-        "images/s",
-    ]
-    return Table(
-        "end-to-end",
-        f"End to end: milliseconds an image and their share, one after the other, {conditions(results)}",
-        headers,
-        _in_order(results, ways, rows),
-        [
-            "Every stage but infer is this project's own code, whichever engine runs.",
-            *_mark_note(results, ways),
-        ],
-    )
+    title = f"End to end: milliseconds an image and their share, one after the other, {conditions(results)}"
+    stages = ["decode", "letter-\nbox", "infer", "post-\nprocess", "draw", "write"]
+    notes = ["Every stage but infer is this project's own code, whichever engine runs.", *_mark_note(rows)]
+    return Table("end-to-end", title, ["engine", *stages, "total", "images/s"], rows, notes)
 
 
 def _cold_start(results: Results, figures: Figures) -> Table:
-    cold = figures["cold_start"]
-    rows = []
-    keys = [engine.key for engine in results.engines if engine.key in cold] + [COMMAND] * (COMMAND in cold)
-    for key in keys:
-        for cache in (EMPTY, WARM):
-            if (each := cold[key].get(cache)) is None:
-                continue
-            phases = each["phases"]
-            rows.append(
-                [
-                    key if key == COMMAND else label(results.engine(key)),
-                    cache,
-                    *(f"{phases[p] / 1000:.2f}" if p in phases else NONE for p in PHASES),
-                    f"{each['total_ms'] / 1000:.2f}",
-                    NONE if each["peak_mib"] is None else f"{each['peak_mib']:.0f}",
-                ]
-            )
-    return Table(
-        "cold-start",
-        f"Cold start: seconds from the start of a process to its first result, {conditions(results)}",
-        ["engine", "cache", "start", "import", "weights", "build", "first", "total", "peak\nMiB"],
-        rows,
+    rows = [
         [
-            f"{COMMAND} is the whole command on one image, to its end.",
-            *(["A quick run leaves out the empty cache."] if results.plan.quick and rows else []),
-            *_mark_note(results, cold),
-        ],
-    )
+            label(results, key),
+            cache,
+            *(f"{each['phases'][p] / 1000:.2f}" if p in each["phases"] else NONE for p in PHASES),
+            f"{each['total_ms'] / 1000:.2f}",
+            NONE if each["peak_mib"] is None else f"{each['peak_mib']:.0f}",
+        ]
+        for key, by_cache in figures.items()
+        for cache, each in sorted(by_cache.items(), key=lambda item: (EMPTY, WARM).index(item[0]))
+    ]
+    title = f"Cold start: seconds from the start of a process to its first result, {conditions(results)}"
+    phases = ["start", "import", "weights", "build", "first"]
+    notes = [
+        f"{COMMAND} is the whole command on one image, to its end.",
+        *(["A quick run leaves out the empty cache."] if results.plan.quick and rows else []),
+        *_mark_note(rows),
+    ]
+    return Table("cold-start", title, ["engine", "cache", *phases, "total", "peak\nMiB"], rows, notes)
 
 
 def _growth(results: Results, figures: Figures) -> list[Table]:
-    growth = figures["growth"]
-    if not growth:
+    if not figures:
         return []
     height, width = results.plan.imgsz
     threads = counted(results.plan.threads, "thread")
-    axes = (
-        ("batch", f"Growth with the batch: images a second, {conditions(results)}"),
-        ("imgsz", f"Growth with the image: milliseconds an image, batch 1, {threads}"),
-        ("threads", f"Growth with threads: images a second, batch 1, {height}x{width} pixels"),
-    )
+    skipped = {
+        f"{results.engine(key).label} skips some: {reason}."
+        for case in results.cases
+        for key, reason in case.skipped.items()
+    }
     made = []
-    for axis, title in axes:
-        curves: Mapping[str, Mapping[str, Any]] = growth[axis]
+    for axis, title, notes in (
+        ("batch", f"Growth with the batch: images a second, {conditions(results)}", ()),
+        ("imgsz", f"Growth with the image: milliseconds an image, batch 1, {threads}", sorted(skipped)),
+        ("threads", f"Growth with threads: images a second, batch 1, {height}x{width} pixels", ()),
+    ):
+        curves: Figures = figures[axis]
         points = list(dict.fromkeys(point for curve in curves.values() for point in curve))
         rows = [
-            [label(results.engine(key)), *(_rate(curve.get(point)) for point in points)]
+            [label(results, key), *(_rate(curve.get(point)) for point in points)]
             for key, curve in curves.items()
         ]
-        notes = {
-            f"{results.engine(key).label} sits some out: {reason}."
-            for case in results.cases
-            for key, reason in case.sat_out.items()
-        }
-        extra = sorted(notes) if axis == "imgsz" else []
-        ordered = _in_order(results, curves, rows)
-        made.append(Table(f"growth-{axis}", title, ["engine", *points], ordered, extra))
+        made.append(Table(f"growth-{axis}", title, ["engine", *points], rows, notes))
     rows = [
         [f"{each['images']}", f"{each['images_per_second']:.1f}", f"{each['peak_mib']:.0f}"]
-        for each in growth["images"]
+        for each in figures["images"]
     ]
-    made.append(
-        Table(
-            "growth-images",
-            f"Growth with the folder: Detector.stream, nothing written, {conditions(results)}",
-            ["images", "images/s", "peak MiB"],
-            rows,
-        )
-    )
+    title = f"Growth with the folder: Detector.stream, nothing written, {conditions(results)}"
+    made.append(Table("growth-images", title, ["images", "images/s", "peak MiB"], rows))
     return made
-
-
-def _in_order(results: Results, keys: Iterable[str], rows: list[list[str]]) -> list[list[str]]:
-    """Rows, one a key, in the registry's order."""
-    place = {engine.key: i for i, engine in enumerate(results.engines)}
-    return [row for _, row in sorted(zip(map(place.__getitem__, keys), rows, strict=True))]
 
 
 def _speed_up(spread: Mapping[str, float] | None) -> str:
@@ -280,6 +225,6 @@ def _rate(spread: Mapping[str, float] | None) -> str:
     return NONE if spread is None else f"{spread['median']:.1f}"
 
 
-def _mark_note(results: Results, keys: Iterable[str]) -> list[str]:
-    marked = [results.engine(key).label for key in keys if key != COMMAND and results.engine(key).marked]
+def _mark_note(rows: Sequence[Sequence[str]]) -> list[str]:
+    marked = any(row[0].endswith(MARK) for row in rows)
     return [f"{MARK} computes in another precision than f32."] if marked else []

@@ -33,7 +33,7 @@ def markdown(table: Table) -> str:
     lines = [
         f"**{_cell(table.title)}**",
         "",
-        *(f"| {' | '.join(map(_cell, row))} |" for row in (table.headers, align, *table.rows)),
+        *(f"| {' | '.join(map(_cell, row))} |" for row in (table.whole_headers, align, *table.rows)),
     ]
     if table.notes:
         lines += ["", " ".join(map(_cell, table.notes))]
@@ -41,4 +41,4 @@ def markdown(table: Table) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("-\n", "").replace("\n", " ").replace("|", r"\|").replace("*", r"\*")
+    return text.replace("\n", " ").replace("|", r"\|").replace("*", r"\*")

@@ -1,16 +1,21 @@
-"""A run's files: bench.json, bench.html and, where matplotlib is, plots/*.png."""
+"""A run's files: bench.json, plots/*.png and bench.html, which needs nothing but itself to be read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from yolo_max.bench.report import page, png
-from yolo_max.bench.report.charts import charts
+from yolo_max.bench.report import plots
+from yolo_max.bench.report.charts import Chart, charts
 from yolo_max.bench.report.summary import Figures
-from yolo_max.bench.report.tables import Table
+from yolo_max.bench.report.tables import Table, headline, label
 from yolo_max.bench.results import Results
+from yolo_max.runtime import host
+from yolo_max.support import html
 from yolo_max.support.atomic import cannot_write, write_atomically
 
+TEMPLATE = Path(__file__).with_name("page.html")
+NO_CHARTS = "The charts are missing, for want of matplotlib: pip install matplotlib."
 JSON_FILE, HTML_FILE, PLOTS = "bench.json", "bench.html", "plots"
 
 
@@ -46,13 +51,36 @@ def write_page(results: Results, figures: Figures, tables: list[Table], out: Pat
     Raises:
         OutputError: A file cannot be written.
     """
-    plots = charts(results, figures)
+    drawn = charts(results, figures) if plots.available() else []
     written = [out / HTML_FILE]
     try:
-        write_atomically(written[0], page.render(results, figures, tables, plots).encode())
-        if png.available():
-            png.write(plots, out / PLOTS)
+        write_atomically(written[0], render(results, figures, tables, drawn).encode())
+        if drawn:
+            plots.write(drawn, out / PLOTS)
             written.append(out / PLOTS)
     except OSError as error:
         raise cannot_write(out, error) from error
     return written
+
+
+def render(results: Results, figures: Figures, tables: Sequence[Table], charts: Sequence[Chart]) -> str:
+    """The page as HTML."""
+    return html.render(
+        TEMPLATE,
+        results=results,
+        leads=[
+            (label(results, each["engine"]), label(results, each["peer"]), each)
+            for each in figures["headline"]
+        ],
+        sentences=headline(results, figures),
+        warnings=[*host.warnings(results.host), *results.notes, *([] if plots.available() else [NO_CHARTS])],
+        charts=charts,
+        svg=plots.svg,
+        tables=tables,
+        record=[
+            *host.describe(results.host),
+            ("weights", f"{results.weights['file']}, sha256 {results.weights['sha256']}"),
+            ("rounds", f"{results.plan.rounds} of {results.plan.seconds:g} s an engine and case"),
+            ("took", f"{results.seconds / 60:.1f} minutes"),
+        ],
+    )

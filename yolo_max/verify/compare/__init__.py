@@ -1,6 +1,5 @@
 """``yolo-max compare``: the same images through MAX and PyTorch.
 
-process.py       an engine in a process of its own
 comparison.py    both engines, image by image, and whether parity holds
 side_by_side.py  pictures of it
 report.py        it as one page (report.html)

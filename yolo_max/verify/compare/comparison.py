@@ -20,7 +20,7 @@ from yolo_max.support.options import parse_classes, parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.compare.process import EngineProcess, Job, Outcome
+from yolo_max.verify.engine_run import EngineRun, Job, Outcome
 from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     BOX_BOUND,
@@ -246,7 +246,7 @@ def compare(
         for run in _runs(paths, settings):
             outcomes: list[list[Outcome]] = []
             for engine in (settings.baseline, "max"):
-                with EngineProcess(settings.job(engine, run, folder), report) as process:
+                with EngineRun(settings.job(engine, run, folder), report) as process:
                     info[engine] = process.info
                     outcomes.append([])
                     for outcome in process:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolo_max.bench import host
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.encode import write_image
 from yolo_max.output.records import COMPARISON_FILE, REPORT_FILE
 from yolo_max.predict.folder.earlier import is_free, require_no_file
+from yolo_max.runtime import host
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.tasks.detect.detections import Detections
@@ -156,7 +156,7 @@ def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any
 
     Args:
         comparison: The comparison.
-        facts: The host record, from `yolo_max.bench.host.record`.
+        facts: The host record, from `yolo_max.runtime.host.record`.
     """
     settings = comparison.settings
     post = settings.postprocess

@@ -2,7 +2,7 @@
 
 It matches as COCO does, but draws the precision-recall curve as straight lines, ending at (1, 0), and takes
 the area under it by the trapezoidal rule. On few objects that comes to something else than COCO's mean over
-steps.
+steps. Summed here and not by Ultralytics' own `ap_per_class`, which imports torch; the tests compare the two.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_max.support.errors import SourceError
-from yolo_max.verify.compare.process import EngineProcess, Job, Outcome
+from yolo_max.verify.engine_run import EngineRun, Job, Outcome
 from yolo_max.verify.parity.rubric import Verdict, judge_map
 from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate, predictions, require_evaluator
@@ -106,7 +106,7 @@ def validate(
         arguments = {**options, "max_det": max_det, **(max_only if engine == "max" else {})}
         job = Job(engine, str(weights.path), paths, arguments, multi_label=True)
         outcomes.append([])
-        with EngineProcess(job, report) as process:
+        with EngineRun(job, report) as process:
             infos.append(process.info)
             for outcome in process:
                 outcomes[-1].append(outcome)

@@ -1,33 +1,26 @@
 """One engine over a list of images, in a process of its own.
 
 MAX's threads take time from PyTorch's in the same process and the other way round, so two engines are only
-compared fairly in two processes, one after the other. The parent sends one `Job` as JSON, the child answers
-on a pipe of its own with a line of JSON for each image, so that whatever a library prints comes between no
-messages; raw heads go through files, which the parent removes when it has read them.
+compared fairly in two processes, one after the other. The parent sends one `Job`, the child answers with a
+message for each image; raw heads go through files, which the parent removes when it has read them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
+from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support import errors
+from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
 from yolo_max.tasks.detect.detections import Detections
 
@@ -85,10 +78,10 @@ class Outcome:
         return head
 
 
-class EngineProcess:
-    """A running child; iterate over it for the outcomes, in the order of the job's paths.
+class EngineRun:
+    """An engine at work in its process; iterate over it for the outcomes, in the order of the job's paths.
 
-    A context manager, so that no child outlives its use.
+    A context manager, so that no process outlives its use.
 
     Attributes:
         name: "MAX", "PyTorch" or "Ultralytics".
@@ -108,36 +101,15 @@ class EngineProcess:
         """
         self.name = NAMES.get(job.engine, job.engine)
         self._report = report or (lambda _: None)
-        self._names: dict[int, str] = {}
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
-        # The child imports the same package, wherever it was imported from.
-        root = str(Path(__file__).resolve().parents[3])
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-        reading, writing = os.pipe()
-        self._channel: IO[str] = os.fdopen(reading)
+        self._process = EngineProcess(f"{__name__}:_serve")
         try:
-            self._process = subprocess.Popen(
-                # -P, or it would import what lies in the working directory, which may come from anywhere.
-                [sys.executable, "-P", "-m", __name__, str(writing)],
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[writing],
-                env={**os.environ, "PYTHONPATH": path},
-            )
-        finally:
-            os.close(writing)
-        try:
-            assert self._process.stdin is not None
-            # A child that is dead already says why below.
-            with suppress(BrokenPipeError), self._process.stdin as pipe:
-                pipe.write(json.dumps(asdict(job)).encode())
+            self._process.send(job)
             ready = self._receive()
-            self._names = {int(key): name for key, name in ready["names"].items()}
-            self.info: Mapping[str, Any] = ready["info"]
         except BaseException:
             self.close()
             raise
+        self._names: Mapping[int, str] = ready["names"]
+        self.info: Mapping[str, Any] = ready["info"]
 
     def __iter__(self) -> Iterator[Outcome]:
         while "done" not in (message := self._receive()):
@@ -155,42 +127,35 @@ class EngineProcess:
 
     def close(self) -> None:
         """Ends the child."""
-        self._process.kill()
-        self._process.wait()
-        self._channel.close()
-        self._log.close()
+        self._process.close()
 
     def _receive(self) -> dict[str, Any]:
-        for line in self._channel:
-            message: dict[str, Any] = json.loads(line)
+        while True:
+            try:
+                message: dict[str, Any] = self._process.receive()
+            except EngineProcessError as error:
+                lines = error.log.strip().splitlines()
+                killed = (self._process.returncode or 0) < 0
+                # The last line of a traceback says more than an exit code.
+                reason = lines[-1] if lines and not killed else self._process.exit_reason()
+                raise EngineError(
+                    f"the process of the {self.name} engine died: {reason.rstrip('.')}."
+                ) from None
             if "report" in message:
                 self._report(message["report"])
             elif "failure" in message:
-                kind, text = message["failure"]
-                raise getattr(errors, kind)(text)
+                raise message["failure"]
             else:
                 return message
-        code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        reason = f"signal {signal.Signals(-code).name}" if code < 0 else (lines or [f"exit code {code}"])[-1]
-        raise EngineError(f"the process of the {self.name} engine died: {reason.rstrip('.')}.")
 
 
-def _main() -> None:
+def _serve(connection: Connection) -> None:
     """The child."""
-    with os.fdopen(int(sys.argv[1]), "w") as channel:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-
-        def send(message: Mapping[str, Any]) -> None:
-            channel.write(json.dumps(message) + "\n")
-            channel.flush()
-
-        try:
-            job = Job(**json.load(sys.stdin))
-            (_predict if job.engine == "ultralytics" else _work)(job, send)
-        except YoloMaxError as error:
-            send({"failure": [type(error).__name__, str(error)]})
+    job: Job = connection.recv()
+    try:
+        (_predict if job.engine == "ultralytics" else _work)(job, connection.send)
+    except YoloMaxError as error:
+        connection.send({"failure": error})
 
 
 def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
@@ -207,7 +172,7 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
         name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
     }
     info = {
-        "imgsz": detector.imgsz,
+        "imgsz": list(detector.imgsz),
         **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
     }
     send({"names": dict(detector.weights.meta.names), "info": info})
@@ -241,7 +206,7 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     predictor.setup_model(build_module(weights), verbose=False)  # its own loading would unpickle the file
     predictor(np.zeros((*imgsz, 3), np.uint8))
     names = dict(weights.meta.names)
-    send({"names": names, "info": {"imgsz": imgsz, "threads": torch.get_num_threads()}})
+    send({"names": names, "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()}})
     for path in job.paths:
         try:
             (result,) = predictor(path)
@@ -323,7 +288,3 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
         np.save(file, head)
         digest = hashlib.sha256(canvas.data).hexdigest()
         yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))
-
-
-if __name__ == "__main__":
-    _main()

@@ -21,7 +21,7 @@ from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
-from yolo_max.verify.compare.process import EngineProcess, Job, _predict, _require_torchvision
+from yolo_max.verify.engine_run import EngineRun, Job, _predict, _require_torchvision
 from yolo_max.weights.load import load_weights
 
 
@@ -44,7 +44,7 @@ OPTIONS = {"imgsz": 64, "conf": 0.01, "threads": 1}
 
 def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:
     detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
-    with EngineProcess(Job("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
+    with EngineRun(Job("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
         assert process.name == "PyTorch"
         assert process.info == {"imgsz": [64, 64], "threads": 1, "source": "checkpoint"}
         outcomes = list(process)
@@ -63,7 +63,7 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
 
 def test_without_heads(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
-    with EngineProcess(Job("torch", checkpoint, images, OPTIONS, multi_label=True)) as process:
+    with EngineRun(Job("torch", checkpoint, images, OPTIONS, multi_label=True)) as process:
         outcomes = list(process)
     detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
     detector.postprocess = replace(detector.postprocess, multi_label=True)
@@ -74,7 +74,7 @@ def test_without_heads(checkpoint: str, images: list[str]) -> None:
 
 def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) -> None:
     options: dict[str, Any] = {**OPTIONS, "conf": 1}
-    with EngineProcess(Job("torch", checkpoint, images, options)) as process:
+    with EngineRun(Job("torch", checkpoint, images, options)) as process:
         first, broken, _ = process
     nothing = Detector(checkpoint, engine="torch", **options)(images[0])
     assert len(nothing) == 0
@@ -95,7 +95,7 @@ def test_errors_of_the_child_are_raised_here(
     checkpoint: str, job: Job, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        EngineProcess(replace(job, weights=job.weights.format(checkpoint)))
+        EngineRun(replace(job, weights=job.weights.format(checkpoint)))
 
 
 def _every_box(boxes: Any, *_: Any) -> Any:
@@ -114,7 +114,7 @@ def test_ultralytics_predictor_opens_no_weights_file(
     checkpoint.write_bytes(checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table())))
     monkeypatch.setattr("torch.load", opened)
     monkeypatch.setattr("ultralytics.nn.tasks.torch_safe_load", opened)
-    monkeypatch.setattr("yolo_max.verify.compare.process._require_torchvision", lambda: None)
+    monkeypatch.setattr("yolo_max.verify.engine_run._require_torchvision", lambda: None)
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=_every_box)))
     for path in (demo_weights, checkpoint):
         sent: list[Mapping[str, Any]] = []
@@ -152,7 +152,7 @@ def test_torchvision_for_another_torch(
 
 
 def test_a_child_that_dies(checkpoint: str, images: list[str]) -> None:
-    with EngineProcess(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+    with EngineRun(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
         outcomes = iter(process)
         next(outcomes)
         os.kill(process._process.pid, signal.SIGKILL)
@@ -167,18 +167,18 @@ def test_what_lies_in_the_working_directory_is_not_imported(
         (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"nowhere\.pt"):
-        EngineProcess(Job("torch", "nowhere.pt", []))
+        EngineRun(Job("torch", "nowhere.pt", []))
     assert not Path("imported").exists()
 
 
 def test_a_child_that_cannot_start(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "nonsense")
     with pytest.raises(EngineError, match="the PyTorch engine died: "):
-        EngineProcess(Job("torch", checkpoint, []))
+        EngineRun(Job("torch", checkpoint, []))
 
 
 def test_no_child_outlives_its_use(checkpoint: str, images: list[str]) -> None:
-    with EngineProcess(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+    with EngineRun(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
         child = process._process
     assert child.returncode == -signal.SIGKILL
 
@@ -191,5 +191,5 @@ def test_what_a_library_prints_is_no_message(
         "import atexit\nprint('hello', flush=True)\natexit.register(print, 'bye')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    with EngineProcess(Job("torch", checkpoint, images[:1], OPTIONS)) as process:
+    with EngineRun(Job("torch", checkpoint, images[:1], OPTIONS)) as process:
         assert [outcome.error for outcome in process] == [None]

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.bench import host
 from yolo_max.bench.engines import EngineSpec, NotMeasuredError, Setup
 from yolo_max.bench.plan import Case, Plan
-from yolo_max.bench.process import WorkerError, WorkerProcess
 from yolo_max.bench.results import CaseResult
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcessError
+from yolo_max.runtime import host
 
 SETUP_LIMIT = 1800.0
 """Seconds for an engine to get ready: a first compile on MAX's stock operations takes many minutes."""
@@ -24,7 +25,7 @@ Tick = Callable[[str], None]
 """Told, before each step, what it is."""
 
 
-class Fleet:
+class EnginePool:
     """Engines that are ready to be timed; a context manager.
 
     An engine that fails is dropped and reported, and the others go on.
@@ -35,7 +36,7 @@ class Fleet:
         specs: Sequence[EngineSpec],
         setup: Setup,
         imgsz: tuple[int, int],
-        on_failure: Callable[[str, WorkerError], None],
+        on_failure: Callable[[str, EngineProcessError], None],
         tick: Tick,
         limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
     ) -> None:
@@ -94,11 +95,11 @@ class Fleet:
         """One request to one engine; None when it failed, which drops it.
 
         Raises:
-            NotMeasuredError: It sits this one out.
+            NotMeasuredError: It skips this one.
         """
         return self._request(key, method, self._call_limit, **arguments)
 
-    def drop(self, key: str, failure: WorkerError) -> None:
+    def drop(self, key: str, failure: EngineProcessError) -> None:
         """Ends an engine's part in this."""
         self._workers.pop(key).__exit__(None, None, None)
         self._on_failure(key, failure)
@@ -119,7 +120,7 @@ class Fleet:
                     warm=plan.warm_seconds,
                 )
             except NotMeasuredError as reason:
-                result.sat_out[key] = str(reason)
+                result.skipped[key] = str(reason)
                 continue
             if warm is not None:
                 result.warm_up[key] = warm
@@ -151,7 +152,7 @@ class Fleet:
     def _request(self, key: str, method: str, limit: float, **arguments: Any) -> Any:
         try:
             return self._workers[key].call(method, limit=limit, **arguments)
-        except WorkerError as failure:
+        except EngineProcessError as failure:
             self.drop(key, failure)
             return None
 
