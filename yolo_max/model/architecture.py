@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from yolo_max.model.layer_args import (
+from yolo_max.model.specs.row import (
     KNOWN_MODULES,
     MAX_CHANNELS,
     MAX_REPEATS,

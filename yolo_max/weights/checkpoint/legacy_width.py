@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_max.model.architecture import table_scale
-from yolo_max.model.layer_args import Scale
+from yolo_max.model.specs.row import Scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.safe_pickle import StandIn
 
