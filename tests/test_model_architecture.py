@@ -17,6 +17,7 @@ from yolo_max.model.architecture import (
     expected_tensors,
     parse_architecture,
 )
+from yolo_max.model.specs import SPECS
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 
@@ -64,8 +65,7 @@ def test_other_tables_are_built_alike_or_their_unported_parts_are_all_named(name
     table = official(name)
     architecture = parse_architecture(table)
     rows = [(i, row[2]) for i, row in enumerate(table["backbone"] + table["head"])]
-    ported = {"Conv", "Bottleneck", "C2f", "SPPF", "nn.Upsample", "Concat", "Detect"}
-    unported = [(i, module) for i, module in rows if module not in ported]
+    unported = [(i, module) for i, module in rows if module not in SPECS]
     problems = architecture.unsupported()
     for i, module in unported:
         (problem,) = (each for each in problems if each.startswith(f"{module} (layer"))
@@ -194,7 +194,7 @@ def endless() -> list[Any]:
         ("backbone", [], "does not end|has 13|earlier layer"),  # the head then reads layers that do not exist
         ("backbone", None, "no list of layers under 'backbone'"),
         ("head", {"a": 1}, "no list of layers under 'head'"),
-        ("head", [], "does not end in its one Detect layer"),
+        ("head", [], "does not end in its one head"),
         ("backbone", [[-1, 1, "Conv", [64, 3, 2]]] * (MAX_LAYERS + 1), "or more layers"),
         ("backbone.0", "Conv", "not \\[from, repeats, module, args\\]"),
         ("backbone.0", [-1, 1, "Conv"], "not \\[from, repeats, module, args\\]"),

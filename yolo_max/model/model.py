@@ -10,11 +10,12 @@ from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 
 from yolo_max.kernels.algorithm import Algorithm
 from yolo_max.kernels.feature_map import FeatureMap
-from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Backend, Head
 from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
 from yolo_max.model.head import MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
+from yolo_max.model.specs import Layer
 
 BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "Conv": lambda b, row: MaxConv(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
@@ -47,7 +48,7 @@ class MaxYolo(Module):
         architecture.require(BLOCKS)
         self.architecture = architecture
         self.backend = backend
-        self.model = LayerList([_block(backend, layer) for layer in architecture.layers])
+        self.model = LayerList([make_block(backend, layer) for layer in architecture.layers])
 
     def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
         """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` what each row of the table gives; the last, the head."""
@@ -68,7 +69,7 @@ class MaxYolo(Module):
         return found
 
 
-def _block(backend: Backend, layer: Layer) -> Module:
+def make_block(backend: Backend, layer: Layer) -> Module:
     """One row of the table; a row that is repeated becomes a sequence, as in Ultralytics' ``parse_model``."""
     copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
     return copies[0] if layer.copies == 1 else Sequential(copies)
