@@ -1,4 +1,4 @@
-"""YOLOv8's blocks, as ``ultralytics.nn.modules`` has them: Conv, Bottleneck, C2f, SPPF.
+"""YOLOv8's blocks, as ``ultralytics.nn.modules`` has them: Conv, Bottleneck, C2f, SPPF; and C3 of YOLOv5.
 
 Attribute names are the checkpoint's names (``cv1``, ``m``, ``conv``), so that the path of a weight in this
 tree is its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;

@@ -2,7 +2,7 @@
 
 row.py      a row of an architecture table: its arguments by name
 spec.py     what a spec says of its block; SPECS, the registry; a row that is resolved
-blocks.py   the specs of Conv, Bottleneck, C2f, SPPF, nn.Upsample, Concat
+blocks.py   the specs of Conv, Bottleneck, C2f, C3, SPPF, nn.Upsample, Concat
 heads.py    the specs of the heads
 """
 

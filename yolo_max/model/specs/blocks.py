@@ -1,4 +1,4 @@
-"""The specs of the blocks before the head: Conv, Bottleneck, C2f, SPPF, nn.Upsample, Concat."""
+"""The specs of the blocks before the head: Conv, Bottleneck, C2f, C3, SPPF, nn.Upsample, Concat."""
 
 from __future__ import annotations
 
