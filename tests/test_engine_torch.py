@@ -15,12 +15,13 @@ import torch
 
 from yolo_max.engine.torch_engine import TorchEngine, _raw_head
 from yolo_max.engine.torch_module import build_module, table_of
-from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.model.architecture import Architecture
+from yolo_max.model.specs import Layer
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3
-DETECT = Layer(1, (0,), "Detect", 1, (8,), 65, {"nc": 1})
+DETECT = Layer(1, (0,), "Detect", 1, (8,), 65, {"nc": 1, "reg_max": 16})
 SIZE = (64, 96)
 ANCHORS = 16 * 24 + 8 * 12
 
@@ -199,7 +200,7 @@ def test_tensors_that_ultralytics_has_no_place_for(safetensors: Weights) -> None
 def test_the_written_table_says_what_a_layer_comes_to(hidden: int, c_out: int) -> None:
     """Hidden channels are written as a ratio, of which Ultralytics rounds the product down."""
     layer = Layer(0, (-1,), "Bottleneck", 1, (c_out,), c_out, {"hidden": hidden, "shortcut": True})
-    (row,) = table_of(Architecture((layer, DETECT), 1, 16, (1,)))["backbone"]
+    (row,) = table_of(Architecture((layer, DETECT), 1, (1,), 1))["backbone"]
     assert int(c_out * row[3][-1]) == hidden
 
 

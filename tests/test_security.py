@@ -156,7 +156,7 @@ WATCHED = ("pickle.find_class", "os.system", "subprocess.Popen")
 sys.addaudithook(lambda event, arguments: seen.append(event) if event in WATCHED else None)
 for path in sys.argv[1:]:
     from yolo_max.engine.torch_engine import TorchEngine
-    from yolo_max.verify.compare import process
+    from yolo_max.verify import engine_run as process
     try:
         head = TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8))
         process._require_torchvision = lambda: None

@@ -20,15 +20,18 @@ NAMES = {0: "circle", 1: "square", 2: "star"}
 STRIDES = (8, 16, 32)
 
 
-def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
+def fake_weights(imgsz: int = 64, sha256: str = "0" * 64, strides: tuple[int, ...] = STRIDES) -> Weights:
     """Weights that only `FakeEngine` can run."""
-    meta = ModelMeta(
+    depths = [stride.bit_length() - 2 for stride in strides]  # each row halves the map
+    meta = ModelMeta.checked(
         names=NAMES,
         nc=len(NAMES),
-        reg_max=16,
-        strides=STRIDES,
         imgsz=imgsz,
-        architecture={},
+        architecture={
+            "nc": len(NAMES),
+            "backbone": [[-1, 1, "Conv", [8, 3, 2]]] * (depths[-1] + 1),
+            "head": [[depths, 1, "Detect", ["nc"]]],
+        },
         source="fake.pt",
         source_sha256=sha256,
     )

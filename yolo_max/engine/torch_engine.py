@@ -89,7 +89,7 @@ class TorchEngine:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.to(self._dtype).eval().fuse(verbose=False).requires_grad_(False)
         self.module.to(memory_format=self._format)
-        self._stride = max(weights.meta.strides)
+        self._stride = weights.meta.network.stride
         self.layer_names = tuple(
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.model.architecture import Architecture
+from yolo_max.model.specs import Layer
 from yolo_max.support.errors import EngineError, WeightsError
 from yolo_max.support.text import some
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_unfused
 
-# Constants of the module and counters of training; every other tensor has to come from the weights.
-_OWN = (".dfl.conv.weight", ".num_batches_tracked")
+COUNTER = ".num_batches_tracked"
+"""What BatchNorm counts in training."""
 
 
 def build_module(weights: Weights) -> Any:
-    """Ultralytics' detection module, in float32: unfused for a checkpoint, fused where its weights are.
+    """Ultralytics' module, in float32: unfused for a checkpoint, fused where its weights are.
 
     Args:
         weights: Loaded weights.
@@ -34,17 +35,18 @@ def build_module(weights: Weights) -> Any:
     """
     torch = import_torch()
     import_ultralytics()
+    from ultralytics.nn import tasks
     from ultralytics.nn.modules import Conv
-    from ultralytics.nn.tasks import DetectionModel
     from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
+    network = weights.meta.network
     tensors, eps = _tensors(weights)
-    module = DetectionModel(table_of(weights.meta.network()), verbose=False)
+    module = getattr(tasks, network.ultralytics_model)(table_of(network), verbose=False)
     module.names = dict(weights.meta.names)
     for name, part in module.named_modules():
         if isinstance(part, Conv) and f"{name}.bn" in eps:
             part.bn.eps = eps[f"{name}.bn"]
-        elif isinstance(part, Conv):  # as `DetectionModel.fuse` does it
+        elif isinstance(part, Conv):  # as its own ``fuse`` does it
             part.conv = fuse_conv_and_bn(part.conv, part.bn)
             del part.bn
             part.forward = part.forward_fuse
@@ -53,7 +55,8 @@ def build_module(weights: Weights) -> Any:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"Ultralytics builds a network of other shapes: {error}") from error
-    if wrong := [name for name in (*missing, *unexpected) if not name.endswith(_OWN)]:
+    others = {name for name in (*missing, *unexpected) if not name.endswith(COUNTER)}
+    if wrong := sorted(others - network.constants().keys()):
         raise WeightsError(f"Ultralytics builds a network with other tensors: {some(wrong)}.")
     return module
 
@@ -62,7 +65,7 @@ def table_of(network: Architecture) -> dict[str, Any]:
     """A table for Ultralytics that says what each layer comes to, with nothing left to scale."""
     return {
         "nc": network.nc,
-        "reg_max": network.reg_max,
+        **network.facts,
         "activation": "torch.nn.SiLU()",
         "backbone": [_row(layer) for layer in network.layers[:-1]],
         "head": [_row(network.layers[-1])],
@@ -87,38 +90,15 @@ def _tensors(weights: Weights) -> tuple[dict[str, NDArray[Any]], dict[str, float
     if weights.is_checkpoint:
         unfused = load_unfused(weights)
         return dict(unfused.tensors), dict(unfused.eps)
-    tensors = weights.tensors.items()
-    return {name: t.transpose(3, 2, 0, 1) if t.ndim == 4 else t for name, t in tensors}, {}
+    tensors = {name: t.transpose(3, 2, 0, 1) if t.ndim == 4 else t for name, t in weights.tensors.items()}
+    for name in (
+        f"{each.name}.weight" for each in weights.meta.network.convolutions() if each.kind == "Linear"
+    ):
+        tensors[name] = tensors[name].reshape(tensors[name].shape[:2])
+    return tensors, {}
 
 
 def _row(layer: Layer) -> list[Any]:
-    args = layer.args
-    arguments: list[Any]
-    match layer.module:
-        case "Conv":
-            arguments = [layer.c_out, args["kernel"], args["stride"]]
-        case "Bottleneck":
-            arguments = [layer.c_out, bool(args["shortcut"]), 1, [3, 3], _expansion(layer)]
-        case "C2f":
-            arguments = [layer.c_out, bool(args["shortcut"]), 1, _expansion(layer)]
-        case "SPPF":
-            arguments = [layer.c_out, args["kernel"]]
-        case "nn.Upsample":
-            arguments = [None, args["scale"], "nearest"]
-        case "Concat":
-            arguments = [1]
-        case "Detect":
-            arguments = [args["nc"]]
-        case module:
-            raise WeightsError(f"layer {layer.index} of the network, {module}, is not ported.")
-    sources = (
-        layer.from_[0]
-        if len(layer.from_) == 1 and layer.module not in ("Concat", "Detect")
-        else [*layer.from_]
-    )
-    return [sources, args.get("bottlenecks", layer.copies), layer.module, arguments]
-
-
-def _expansion(layer: Layer) -> float:
-    """The ratio of hidden to output channels, with a half to spare: Ultralytics rounds the product down."""
-    return (layer.args["hidden"] + 0.5) / layer.c_out
+    sources = [*layer.from_] if layer.spec.joins else layer.from_[0]
+    repeats = layer.args.get("bottlenecks", layer.copies)
+    return [sources, repeats, layer.module, layer.spec.arguments(layer)]

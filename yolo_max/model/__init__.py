@@ -1,7 +1,8 @@
 """The hand port of the network onto MAX, and nothing else.
 
-architecture.py, layer_args.py  the checkpoint's table, judged and resolved
-blocks.py, head.py              Conv, Bottleneck, C2f, SPPF; the detect head up to its logits
+architecture.py                 the checkpoint's table, judged and resolved
+specs/                          what there is to know of each block but its computation
+blocks.py, head.py              Conv, Bottleneck, C2f, C3, SPPF; the heads, up to their logits
 model.py                        the registry of blocks, and the walk through the table
 backend.py                      what a block needs to be computed
 fused.py, stock.py              that on the Mojo kernels, and on MAX's own operations

@@ -9,7 +9,7 @@ something else than its table says.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.model.architecture import Architecture, expected_tensors
+from yolo_max.model.architecture import Architecture
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, some
 from yolo_max.weights.checkpoint import safe_pickle
@@ -84,11 +84,11 @@ def read_unfused(data: bytes, source: str) -> Unfused:
         source=source,
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
-    network = meta.network()
+    network = meta.network
     for layer in network.layers:
         check_layer(layer, modules)
     tensors, eps = _Reader(modules, len(data)).read(network)
-    _refuse_extra(modules, tensors, eps)
+    _refuse_extra(modules, {*tensors, *network.constants()}, eps)
     return Unfused(meta, tensors, eps)
 
 
@@ -186,10 +186,10 @@ class _Reader:
         """Every tensor of the network in the table's order, and the eps of every BatchNorm."""
         tensors: dict[str, NDArray[Any]] = {}
         eps: dict[str, float] = {}
-        shapes = expected_tensors(network)
-        for name in [key.removesuffix(".weight") for key in shapes if key.endswith(".weight")]:
-            height, width, c_in, c_out = shapes[f"{name}.weight"]
-            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": (c_out, c_in, height, width)}
+        network.require()
+        for each in network.convolutions():
+            name, c_out = each.name, each.c_out
+            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": each.saved_shape}
             norm = f"{name.removesuffix('conv')}bn"
             if name.endswith(".conv") and norm in self._modules:
                 eps[norm] = self._eps(norm)
@@ -209,16 +209,16 @@ class _Reader:
         return eps
 
     def _check_head(self, network: Architecture) -> None:
-        """Refuses a head whose strides or DFL bins (0, 1, ...) are not those that the port takes as given."""
-        prefix = f"model.{network.layers[-1].index}"
+        """Refuses a head whose strides or constants are not those that the port takes as given."""
+        prefix = f"model.{network.head.index}"
         strides = numbers(self._modules[prefix].get("stride"))
-        if strides != network.strides:
+        if network.strides and strides != network.strides:
             raise WeightsError(
                 f"has strides {strides} in {prefix}, where its table comes to {network.strides}"
             )
-        bins = self._array(f"{prefix}.dfl.conv.weight", (1, network.reg_max, 1, 1))
-        if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
-            raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {prefix}.dfl.conv.weight")
+        for name, values in network.constants().items():
+            if not np.array_equal(self._array(name, values.shape), values):
+                raise WeightsError(f"has other numbers in {name} than its architecture table comes to")
 
     def _array(self, path: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """One parameter or buffer."""
@@ -247,9 +247,7 @@ def _state(modules: Mapping[str, StandIn], path: str) -> Any:
     return None
 
 
-def _refuse_extra(
-    modules: Mapping[str, StandIn], tensors: Mapping[str, Any], norms: Mapping[str, Any]
-) -> None:
+def _refuse_extra(modules: Mapping[str, StandIn], tensors: Collection[str], norms: Collection[str]) -> None:
     """Refuses a checkpoint that holds parameters the port would ignore."""
     extra = []
     for prefix, module in modules.items():
@@ -257,7 +255,7 @@ def _refuse_extra(
             group = module.get(kind)
             for name, value in group.items() if isinstance(group, dict) and prefix not in norms else ():
                 path = f"{prefix}.{name if isinstance(name, str) else shorten(name)}"
-                if value is not None and path not in tensors and not path.endswith(".dfl.conv.weight"):
+                if value is not None and path not in tensors:
                     extra.append(path)
     if extra:
         raise WeightsError(f"has tensors that no layer of its architecture table uses: {some(extra)}")
@@ -269,18 +267,17 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
     def read(path: str) -> NDArray[np.float64]:
         return unfused.tensors[path].astype(np.float64)
 
-    for name in [key for key in expected_tensors(unfused.meta.network()) if key.endswith(".weight")]:
-        convolution = name.removesuffix(".weight")
-        norm = f"{convolution.removesuffix('conv')}bn"
-        filters = read(name)
+    for each in unfused.meta.network.convolutions():
+        norm = f"{each.name.removesuffix('conv')}bn"
+        filters = read(f"{each.name}.weight").reshape(each.c_out, each.c_in, each.kernel, each.kernel)
         if norm in unfused.eps:
             gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
             with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses what comes of it
                 filters, bias = fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
         else:
-            bias = read(f"{convolution}.bias")
-        yield name, _single(filters.transpose(2, 3, 1, 0), convolution)
-        yield f"{convolution}.bias", _single(bias, convolution)
+            bias = read(f"{each.name}.bias")
+        yield f"{each.name}.weight", _single(filters.transpose(2, 3, 1, 0), each.name)
+        yield f"{each.name}.bias", _single(bias, each.name)
 
 
 def _single(values: NDArray[np.float64], name: str) -> NDArray[np.float32]:
