@@ -229,7 +229,7 @@ addEventListener("load", function () {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium to open the report with")
 @pytest.mark.parametrize(
-    ("width", "scheme"), [(500, "light"), (760, "dark"), (1280, "light"), (2200, "dark")]
+    ("width", "scheme"), [(500, "light"), (760, "dark"), (1000, "light"), (1280, "light"), (2200, "dark")]
 )
 def test_in_a_browser(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, width: int, scheme: str

@@ -105,7 +105,7 @@ def _figure(chart: Chart, *, titled: bool) -> Any:
     if isinstance(chart, Stacks):
         rows = len(chart.stacks)
     plot = ROW * rows or LINES_HEIGHT
-    above = LINE * len(title) + (14 if titled else 8)
+    above = LINE * (len(title) + isinstance(chart, Lines)) + (14 if titled else 8)
     below = LINE * (-(-len(colors) // LEGEND_COLUMNS) + (2.6 if isinstance(chart, Lines) else 1.6))
     height = round(above + plot + below)
     left, right = ROW_MARGINS if rows else LINE_MARGINS
@@ -189,7 +189,8 @@ def _lines(axes: Any, chart: Lines) -> None:
     axes.set_ylim(0, marks[-1])
     axes.set_xticks(range(len(places)), [number(place) for place in places])
     axes.set_xlabel(chart.x_unit, color=SOFT)
-    axes.set_ylabel(chart.unit, color=SOFT)
+    corner = {"xycoords": ("figure fraction", "axes fraction"), "textcoords": "offset points"}
+    axes.annotate(chart.unit, (12 / WIDTH, 1), (0, 11), color=SOFT, **corner)
     axes.grid(axis="y", color=GRID)
 
 
