@@ -185,8 +185,8 @@ def _evaluate(
     for example in dataset.examples:
         image = read_image(example.path)
         geometry = Letterbox.fit((image.shape[0], image.shape[1]), size)
-        head = engine(in_pixels(geometry.render(image), geometry)[None])[0]
-        detections = postprocess(in_head(head, CONFIDENCE), in_geometry(geometry))
+        (outputs,) = engine.run(in_pixels(geometry.render(image), geometry)[None])
+        detections = postprocess({"head": in_head(outputs["head"], CONFIDENCE)}, in_geometry(geometry))
         found.append(Found(example, detections))
     return evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
 

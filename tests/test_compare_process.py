@@ -54,7 +54,9 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
         assert outcome.detections == detector(outcome.path)
         assert outcome.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
         canvas, _ = letterbox(read_image(outcome.path), (64, 64))
-        np.testing.assert_allclose(outcome.take_head(), detector.engine(canvas[None])[0], atol=1e-4)
+        np.testing.assert_allclose(
+            outcome.take_head(), detector.engine.run(canvas[None])[0]["head"], atol=1e-4
+        )
     assert outcomes[0].pixels_sha256 != outcomes[2].pixels_sha256
     assert not list(tmp_path.glob("*.npy"))
 

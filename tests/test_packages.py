@@ -46,8 +46,6 @@ KNOWN = {
     ("tasks.detect.detections", "images.read"),
     ("tasks.detect.detections", "output.draw"),
     ("tasks.detect.detections", "output.encode"),
-    ("tasks.detect.postprocess", "engine.contract"),
-    ("tasks.detect.postprocess", "images.letterbox"),
     ("verify.compare.folder", "bench.host"),
     ("verify.val.validate", "verify.compare.process"),
 }

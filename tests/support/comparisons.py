@@ -67,7 +67,7 @@ class FakeProcess:
                 file = str(Path(self.job.heads) / f"{self.job.engine}-{number}.npy")
                 np.save(file, head)
                 digest = str(zlib.crc32(canvas.data))
-            yield Outcome(path, None, postprocess(head, geometry), times, digest, file)
+            yield Outcome(path, None, postprocess({"head": head}, geometry), times, digest, file)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, weights: Weights, **nudges: Nudge) -> type[FakeProcess]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import CellLogits
+from yolo_max.tasks.contract import Outputs
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
@@ -38,7 +38,7 @@ def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
 
 
 class FakeEngine:
-    """An `yolo_max.engine.contract.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
+    """A plain callable that finds a few sure boxes, placed by a checksum of the pixels.
 
     Attributes:
         batches: The shape of every batch it was given.
@@ -71,7 +71,7 @@ class FakeEngine:
 
 
 class SharedEngine(FakeEngine):
-    """A `FakeEngine` for several callers at once, as `MaxEngine` is.
+    """A `FakeEngine` that keeps the whole contract, for several callers at once, as `MaxEngine` does.
 
     Attributes:
         callers: How many.
@@ -86,21 +86,21 @@ class SharedEngine(FakeEngine):
         self.least: set[float] = set()
         self.lock = threading.Lock()
 
-    def candidates(
-        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
-    ) -> list[CellLogits]:
+    def run(
+        self, batch: NDArray[np.uint8], min_logit: float = -np.inf, *, shared: bool = False
+    ) -> list[Outputs]:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-            self.least.add(least_logit)
+            self.least.add(min_logit)
         try:
             assert shared or self.running == 1  # who runs alone takes all threads
             heads = self(batch)
         finally:
             with self.lock:
                 self.running -= 1
-        found = [np.flatnonzero((head[:, 64:] > least_logit).any(axis=1)) for head in heads]
-        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
+        found = [np.flatnonzero((head[:, 64:] > min_logit).any(axis=1)) for head in heads]
+        return [{"head": head[cells], "cells": cells} for cells, head in zip(found, heads, strict=True)]
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:

@@ -50,7 +50,7 @@ class MaxRuntime:
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The raw head, in the contract's layout."""
-        return self.engine(batch)
+        return self.engine(batch)["head"]
 
     def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """As it is."""

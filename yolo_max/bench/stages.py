@@ -60,7 +60,7 @@ def run(
         lap()
         head = network(canvas[None])[0]
         lap()
-        detections = postprocess(head, geometry)
+        detections = postprocess({"head": head}, geometry)
         lap()
         annotated = draw(image, detections)
         lap()

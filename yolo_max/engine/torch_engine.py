@@ -12,6 +12,7 @@ import copy
 import hashlib
 import importlib
 import io
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import require_pixels
+from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
+from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.load import Weights, load_weights
 
@@ -36,7 +38,10 @@ class TorchEngine:
         source: "checkpoint" when the module is the checkpoint's own, "safetensors" when it was rebuilt.
         layer_names: "model.0 Conv" and so on, one a row of the architecture table.
         threads: How many threads PyTorch runs on.
+        callers: One, which takes all threads.
     """
+
+    callers = 1
 
     def __init__(
         self,
@@ -100,25 +105,45 @@ class TorchEngine:
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Runs the network.
+    def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Runs the network and gives its whole raw outputs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            The raw head ``[B, A, 4 * reg_max + nc]``, float32 (float64 at precision "f64"): DFL logits of the
-            four sides of the box, then class logits, for the cells of strides 8, 16 and 32, each level
-            row-major.
+            By name, float32 (float64 at precision "f64"), as `MaxEngine` gives them.
 
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
         """
         with _torch().inference_mode():
-            return _raw_head(self.module(self._pixels(batch)))
+            return {"head": _raw_head(self.module(self._pixels(batch)))}
+
+    def run(
+        self,
+        batch: NDArray[np.uint8],
+        min_logit: float = -math.inf,  # noqa: ARG002
+        *,
+        shared: bool = False,  # noqa: ARG002
+    ) -> list[Outputs]:
+        """Runs the network; gives all cells, whatever is of interest.
+
+        Args:
+            batch: As for a call of the engine.
+            min_logit: Taken so that either engine is run in one way.
+            shared: Likewise.
+
+        Returns:
+            The raw outputs of each image.
+
+        Raises:
+            UsageError: As for a call of the engine.
+        """
+        return by_image(self(batch))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as `yolo_max.verify.parity.layers.MaxLayers` has it.
+        """What each row of the architecture table gives, as `MaxEngine.layers` does.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import partial
 from numbers import Integral
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
+from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
-from yolo_max.predict.job import Job, Network, infer
+from yolo_max.predict.job import Job, infer
 from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import parse_classes, parse_imgsz
+from yolo_max.tasks.contract import Outputs
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.weights.load import Weights, load_weights
-
-if TYPE_CHECKING:
-    from yolo_max.engine.contract import DetectionEngine, Engine
 
 Finished = TypeVar("Finished")
 
@@ -43,7 +42,7 @@ class Detector:
     Attributes:
         weights: The weights in use.
         imgsz: (height, width) in pixels of the canvas that images are letterboxed into.
-        engine: The raw network: uint8 [B, H, W, 3] RGB to the raw head, float32 [B, A, 4 * reg_max + nc].
+        engine: The network, see `yolo_max.engine.contract.Engine`.
         postprocess: Turns the raw head of one image into `Detections`.
     """
 
@@ -51,7 +50,7 @@ class Detector:
         self,
         weights: str | os.PathLike[str] | Weights,
         *,
-        engine: str | Engine = "max",
+        engine: str | Engine | Network = "max",
         imgsz: int | Sequence[int] | None = None,
         conf: float = 0.25,
         iou: float = 0.7,
@@ -74,8 +73,8 @@ class Detector:
 
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
-            engine: "max", "torch", or anything that keeps the contract of `yolo_max.engine.contract.Engine`
-                (with a method ``candidates``: of `DetectionEngine` there).
+            engine: "max", "torch", an `yolo_max.engine.contract.Engine` of your own, or a plain callable from
+                uint8 ``[B, H, W, 3]`` RGB to the raw head, float32 ``[B, A, 4 * reg_max + nc]``.
             imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
                 Rounded up to a multiple of the largest stride, with a warning.
             conf: Boxes of a confidence above this are kept; in [0, 1].
@@ -144,10 +143,9 @@ class Detector:
                 rect=rect,
                 report=report,
             )
-        self.engine: Engine = engine
-        self._callers: int = self.engine.callers if _detects(self.engine) else 1
+        self.engine: Engine = as_engine(engine, ("head",))
         # For all streams together.
-        self._runs = Semaphore(self._callers)
+        self._runs = Semaphore(self.engine.callers)
         self.batch = batch
 
     def __call__(self, image: ImageSource) -> Detections:
@@ -165,21 +163,22 @@ class Detector:
         job = self._prepare(image, keep_image=False)
         if job.result.error:
             raise job.result.error
-        infer([job], self.network())
+        infer([job], self.run)
         job.postprocess(self.postprocess)
         assert job.result.detections is not None
         return job.result.detections
 
-    def network(self, *, shared: bool = False) -> Network:
-        """The engine, told that it is needed for detections, if it wants to know.
+    def run(self, batch: NDArray[np.uint8], *, shared: bool = False) -> list[Outputs]:
+        """Runs the network for what can become a detection.
 
         Args:
+            batch: uint8 ``[B, H, W, 3]`` RGB, letterboxed.
             shared: Whether others call it at the same time.
+
+        Returns:
+            The raw outputs of each image.
         """
-        if not _detects(self.engine):
-            return self.engine
-        least_logit = float(self.postprocess.least_logit)
-        return partial(self.engine.candidates, least_logit=least_logit, shared=shared)
+        return self.engine.run(batch, float(self.postprocess.min_logit), shared=shared)
 
     def settings(self) -> dict[str, Any]:
         """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
@@ -268,14 +267,14 @@ class Detector:
 
         def run_beside_others(job: Job) -> None:
             with self._runs:
-                infer([job], self.network(shared=True))
+                infer([job], lambda batch: self.run(batch, shared=True))
 
         def run(jobs: list[Job]) -> None:
-            infer(jobs, self.network())
+            infer(jobs, self.run)
 
-        if batch is None and self._callers > 1:
+        if batch is None and self.engine.callers > 1:
             return side_by_side(
-                prepare, run_beside_others, finish, sources, callers=self._callers, workers=self.workers
+                prepare, run_beside_others, finish, sources, callers=self.engine.callers, workers=self.workers
             )
         return in_stages(
             prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
@@ -292,10 +291,6 @@ class Detector:
 
 def _canvas_shape(job: Job) -> tuple[int, ...] | None:
     return None if job.canvas is None else job.canvas.shape
-
-
-def _detects(engine: Engine) -> TypeGuard[DetectionEngine]:
-    return hasattr(engine, "candidates")
 
 
 def _single(sources: object) -> str | None:

@@ -202,7 +202,7 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     )
     if job.multi_label:
         detector.postprocess = replace(detector.postprocess, multi_label=True)
-    detector.engine(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
+    detector.engine.run(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
     facts = {
         name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
     }
@@ -313,18 +313,17 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
         times.append(perf_counter())
         canvas, geometry = letterbox(image, detector.imgsz)
         times.append(perf_counter())
-        head = detector.engine(canvas[None])[0]
+        outputs = detector.engine.run(canvas[None])[0]
         times.append(perf_counter())
-        found = detector.postprocess(head, geometry)
+        found = detector.postprocess(outputs, geometry)
         times.append(perf_counter())
-        network = detector.network()
-        if network is not detector.engine:  # what `detect` asks of it: no boxes but the candidates'
-            found = detector.postprocess(network(canvas[None])[0], geometry)
+        if job.engine == "max":  # of which the detector asks for no boxes but the candidates'
+            found = detector.postprocess(detector.run(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )
         file = Path(job.heads) / f"{job.engine}-{number}.npy"
-        np.save(file, head)
+        np.save(file, outputs["head"])
         digest = hashlib.sha256(canvas.data).hexdigest()
         yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))
 
