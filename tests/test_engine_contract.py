@@ -16,7 +16,8 @@ BATCH = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
 
 
 def sums(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return batch.sum(axis=(1, 2), dtype=np.float32)
+    total: NDArray[np.float32] = batch.sum(axis=(1, 2), dtype=np.float32)
+    return total
 
 
 def test_an_engine_stays_what_it_is() -> None:

@@ -41,8 +41,6 @@ APART = {
 """Places on one floor, or on two, that know nothing of each other all the same."""
 
 KNOWN = {
-    ("images.sources", "output.encode"),
-    ("images.sources", "output.records"),
     ("tasks.detect.detections", "images.read"),
     ("tasks.detect.detections", "output.draw"),
     ("tasks.detect.detections", "output.encode"),

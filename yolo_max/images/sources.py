@@ -16,9 +16,14 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
-from yolo_max.output.encode import annotated_name
-from yolo_max.output.records import COMPARISON_FILE, MANIFEST_FILE, REPORT_FILE, RUN_FILE
 from yolo_max.support.errors import SourceError
+from yolo_max.support.result_names import (
+    COMPARISON_FILE,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    annotated_name,
+)
 
 IMAGE_SUFFIXES = frozenset(
     (

@@ -11,15 +11,6 @@ import numpy as np
 
 from yolo_max.tasks.detect.detections import Detections
 
-MANIFEST_FILE = "detections.jsonl"
-"""A `record` a line, for every image of a run."""
-RUN_FILE = "run.json"
-"""What a run is, beside its manifest."""
-CSV_FILE = "detections.csv"
-COMPARISON_FILE = "compare.json"
-REPORT_FILE = "report.html"
-"""What a comparison is, and that to be read."""
-
 
 def record(
     path: str,

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from yolo_max.images.sources import SourceFailure, SourceImage
-from yolo_max.output.records import CSV_FILE, MANIFEST_FILE, csv_header, csv_rows, record
+from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.manifest import Manifest
@@ -26,6 +26,7 @@ from yolo_max.predict.folder.tally import Tally
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 
 
 class FolderRun:
