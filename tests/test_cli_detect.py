@@ -33,8 +33,8 @@ FAKE_CLI = [sys.executable, str(Path(__file__).parent / "support" / "fake_cli.py
 
 @pytest.fixture(autouse=True)
 def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolo_max.predict.detector.make_engine", make_engine)
-    monkeypatch.setattr("yolo_max.predict.detector.load_weights", lambda _: fake_weights())
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
     monkeypatch.chdir(tmp_path)
 
 
@@ -332,7 +332,7 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on\ntwo lines")
 
-    monkeypatch.setattr("yolo_max.predict.detector.make_engine", fail)
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", fail)
     assert run(["detect", "photos"]) == ExitCode.UNEXPECTED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")
@@ -428,7 +428,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "yolo_max.cli.detect", "yolo_max.predict.detector", "numpy", "cv2"]
+    "module", ["typer", "yolo_max.cli.detect", "yolo_max.predict.predictor", "numpy", "cv2"]
 )
 def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
     command = [

@@ -18,7 +18,7 @@ from fakes import write_image
 
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
-from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Detector
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.verify.compare.process import EngineProcess, Job, _require_torchvision
 

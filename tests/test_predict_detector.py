@@ -20,7 +20,7 @@ from image_files import scene, with_orientation
 from numpy.typing import NDArray
 from PIL import Image
 
-from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Detector
 from yolo_max.predict.result import Result
 from yolo_max.support.errors import ImageError, UsageError, WeightsError
 from yolo_max.tasks.detect.decode import anchor_points, sigmoid
@@ -372,4 +372,4 @@ def test_the_package_imports_next_to_nothing() -> None:
         "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("yolo_max.predict.detector\n", "")
+    assert (done.stdout, done.stderr) == ("yolo_max.predict.predictor\n", "")

@@ -10,9 +10,9 @@ import pytest
 from fakes import FakeEngine, fake_weights, write_image
 
 from yolo_max.images.sources import find_images
-from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import Saving
+from yolo_max.predict.predictor import Detector
 from yolo_max.predict.result import Result
 from yolo_max.support.errors import ImageError, UsageError
 

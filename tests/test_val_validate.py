@@ -17,7 +17,7 @@ from rich.console import Console
 
 from yolo_max import cli
 from yolo_max.cli.val import show
-from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Detector
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 from yolo_max.verify.val.dataset import Dataset, load_dataset
 from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yolo_max.predict.detector import Detector
+    from yolo_max.predict.predictor import Detector
     from yolo_max.predict.result import Result
     from yolo_max.support.errors import YoloMaxError
     from yolo_max.tasks.detect.detections import Box, Detections
@@ -27,7 +27,7 @@ __all__ = ["Box", "Detections", "Detector", "Result", "YoloMaxError", "__version
 _HOMES = {
     "Box": "yolo_max.tasks.detect.detections",
     "Detections": "yolo_max.tasks.detect.detections",
-    "Detector": "yolo_max.predict.detector",
+    "Detector": "yolo_max.predict.predictor",
     "Result": "yolo_max.predict.result",
     "YoloMaxError": "yolo_max.support.errors",
     "load_weights": "yolo_max.weights.load",

@@ -18,7 +18,7 @@ from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import write_image
-from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Detector
 from yolo_max.support.result_names import annotated_name
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.weights.load import load_weights

@@ -18,11 +18,11 @@ from typing import Any, Self
 
 from yolo_max.images.sources import SourceFailure, SourceImage
 from yolo_max.output.records import csv_header, csv_rows, record
-from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.predict.folder.tally import Tally
+from yolo_max.predict.predictor import Detector
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError

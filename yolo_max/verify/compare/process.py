@@ -194,7 +194,7 @@ def _main() -> None:
 
 
 def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
-    from yolo_max.predict.detector import Detector
+    from yolo_max.predict.predictor import Detector
 
     options = dict(job.options)
     detector = Detector(
