@@ -21,9 +21,9 @@ from pathlib import Path
 import cv2
 
 from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import Saving
-from yolo_max.predict.predictor import Detector
 
 PARTS = 10
 

@@ -63,7 +63,7 @@ def test_the_plain_loop_finds_what_the_detector_finds(
     """On PyTorch's side of the detector, so that this takes no compiling."""
     pytest.importorskip("openvino", reason="openvino is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
-    from yolo_max.predict.predictor import Detector
+    from yolo_max.predict.detector import Detector
 
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

@@ -18,7 +18,7 @@ from fakes import write_image
 
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
 from yolo_max.verify.compare.process import EngineProcess, Job, _require_torchvision
 
@@ -63,10 +63,9 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
 
 def test_without_heads(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
-    with EngineProcess(Job("torch", checkpoint, images, OPTIONS, multi_label=True)) as process:
+    with EngineProcess(Job("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
         outcomes = list(process)
-    detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
-    detector.postprocess = replace(detector.postprocess, multi_label=True)
+    detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)  # type: ignore[arg-type]
     assert outcomes[0].detections == detector(images[0])
     assert outcomes[1].error is not None
     assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)

@@ -25,7 +25,7 @@ from shapes.scenes import CLASS_NAMES, MIN_VISIBLE, Scene, _label, _Shape, draw_
 from shapes.textures import Image
 
 from yolo_max.images.read import read_image
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.detector import Detector
 from yolo_max.weights.checkpoint.read import read_checkpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -16,7 +16,7 @@ from max.dtype import DType
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
-from yolo_max import Detector
+from yolo_max import Detections, Detector
 from yolo_max.engine import max_engine
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.letterbox import Letterbox
@@ -218,11 +218,11 @@ def test_detections_are_those_of_the_whole_head(
     for scene, result in zip(scenes, detector.stream(scenes), strict=True):
         image = read_image(scene)
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), detector.imgsz)
-        expected = detector.postprocess(
-            {"head": demo_engine(letterbox.render(image)[None])["head"][0]}, letterbox
-        )
-        for detections in (detector(scene), result.detections):
-            assert detections is not None
+        head = demo_engine(letterbox.render(image)[None])["head"][0]
+        expected = detector.decoder({"head": head}, letterbox)
+        assert isinstance(expected, Detections)
+        for detections in (detector(scene), result.prediction):
+            assert isinstance(detections, Detections)
             for name in ("xyxy", "confidence", "class_id"):
                 np.testing.assert_array_equal(getattr(detections, name), getattr(expected, name))
         found += len(expected)

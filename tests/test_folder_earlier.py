@@ -12,10 +12,10 @@ import pytest
 from fakes import FakeEngine, fake_weights, read_tree, write_image
 
 from yolo_max.images.sources import find_images
+from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import latest, next_free, remove_results, require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import Saving
-from yolo_max.predict.predictor import Detector
 from yolo_max.support.errors import OutputError
 
 EVERYTHING = Saving(save_txt=True, save_csv=True, times=False)

@@ -19,10 +19,10 @@ from fakes import SharedEngine, fake_weights, read_tree, write_image
 from image_files import scene, with_orientation
 
 from yolo_max.images.sources import SourceFailure, find_images
+from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import Saving
-from yolo_max.predict.predictor import Detector
 from yolo_max.support.errors import OutputError, SourceError, UsageError
 from yolo_max.tasks.detect.detections import Detections
 

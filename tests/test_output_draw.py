@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style, draw
+import yolo_max
+from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style
+from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.palette import class_color
 from yolo_max.tasks.detect.detections import Detections
 
@@ -35,6 +37,10 @@ def found(boxes: list[Any], size: tuple[int, int], class_ids: list[int] | None =
         NAMES,
         size,
     )
+
+
+def draw(image: np.ndarray, detections: Detections, line_width: int | None = None) -> np.ndarray:
+    return draw_marks(image, detections.marks(), line_width=line_width)
 
 
 def gray(height: int, width: int) -> np.ndarray:
@@ -249,9 +255,9 @@ def test_threads_draw_the_same() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_plot_is_draw() -> None:
+def test_what_users_draw_is_the_same() -> None:
     image, detections = gray(100, 100), found([[10, 30, 60, 90]], (100, 100))
-    np.testing.assert_array_equal(detections.plot(image), draw(image, detections))
+    np.testing.assert_array_equal(yolo_max.draw(image, detections), draw(image, detections))
 
 
 def test_a_forked_process_renders_on_a_thread_of_its_own() -> None:

@@ -41,9 +41,6 @@ APART = {
 """Places on one floor, or on two, that know nothing of each other all the same."""
 
 KNOWN = {
-    ("tasks.detect.detections", "images.read"),
-    ("tasks.detect.detections", "output.draw"),
-    ("tasks.detect.detections", "output.encode"),
     ("verify.compare.folder", "bench.host"),
     ("verify.val.validate", "verify.compare.process"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from yolo_max.images.read import read_image
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.detector import Detector
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

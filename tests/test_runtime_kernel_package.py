@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.detector import Detector
 from yolo_max.runtime import kernel_package
 from yolo_max.runtime.kernel_package import SOURCES, Precompilation, precompile_on_first_start
 from yolo_max.support.cache import cache_folder

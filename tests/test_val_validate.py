@@ -17,7 +17,7 @@ from rich.console import Console
 
 from yolo_max import cli
 from yolo_max.cli.val import show
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 from yolo_max.verify.val.dataset import Dataset, load_dataset
 from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
@@ -94,10 +94,10 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
         dataset, fake_weights(), ("torch", "max"), options=options, max_only={"kernels": "stock"}, max_det=7
     )
     assert [job.options for job in process.jobs] == [
-        {"conf": 0.001, "iou": 0.7, "max_det": 7},
-        {"conf": 0.001, "iou": 0.7, "max_det": 7, "kernels": "stock"},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True, "kernels": "stock"},
     ]
-    assert all(job.multi_label and job.heads is None for job in process.jobs)
+    assert all(job.heads is None for job in process.jobs)
 
 
 def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:

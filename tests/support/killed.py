@@ -18,9 +18,9 @@ import cv2
 from fakes import SharedEngine, fake_weights
 
 from yolo_max.images.sources import find_images
+from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import Saving
-from yolo_max.predict.predictor import Detector
 
 WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 

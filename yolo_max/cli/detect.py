@@ -114,10 +114,10 @@ def detect(
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.draw import load_font
+        from yolo_max.predict.detector import Detector
         from yolo_max.predict.folder.earlier import latest, next_free, require_harmless
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.folder.saving import Saving
-        from yolo_max.predict.predictor import Detector
 
         silence_opencv()
         # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.

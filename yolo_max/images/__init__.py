@@ -4,4 +4,5 @@ sources.py    files, folders and globs to images, in order, each with its place 
 header.py     format and size from the first bytes, before anything is decoded
 read.py       a path, bytes, PIL or NumPy to BGR pixels as displayed
 letterbox.py  pixels to the canvas, and boxes back out of it
+transforms.py such ways to the canvas, by name
 """

@@ -1,4 +1,4 @@
-"""Detector: weights, engine, pre- and post-processing as one object, for one image or a stream of them."""
+"""Predictor: weights, engine, transform and decoder as one object, for one image or a stream of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from numbers import Integral
 from threading import Semaphore
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,36 +15,38 @@ from PIL import Image
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
-from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
+from yolo_max.images.transforms import fit_of
 from yolo_max.predict.job import Job, infer
 from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
-from yolo_max.support.errors import UsageError
-from yolo_max.support.options import parse_classes, parse_imgsz
-from yolo_max.tasks.contract import Outputs
-from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.support.errors import UsageError, WeightsError
+from yolo_max.support.options import parse_imgsz
+from yolo_max.tasks.contract import Outputs, Prediction
+from yolo_max.tasks.registry import TASKS
 from yolo_max.weights.load import Weights, load_weights
 
 Finished = TypeVar("Finished")
 
 
-class Detector:
-    """Finds objects in images.
+class Predictor:
+    """Says what is in images; the weights decide what that means.
 
-        detector = Detector("yolov8n")
-        for box in detector("street.jpg"):
-            print(box.class_name, box.confidence, box.xyxy)
+        predictor = Predictor("yolov8n")
+        print(predictor("street.jpg"))
 
     Attributes:
         weights: The weights in use.
-        imgsz: (height, width) in pixels of the canvas that images are letterboxed into.
+        task: What they are for.
+        imgsz: (height, width) in pixels of the canvas that images are brought into.
         engine: The network, see `yolo_max.engine.contract.Engine`.
-        postprocess: Turns the raw head of one image into `Detections`.
+        decoder: Turns the raw outputs of one image into its prediction.
+        predicts: What its weights must be for; anything where it is None.
     """
+
+    predicts: ClassVar[type[Prediction] | None] = None
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Detector:
         classes: int | str | Iterable[int | str] | None = None,
         max_det: int = 300,
         agnostic_nms: bool = False,
+        multi_label: bool = False,
         device: str = "auto",
         precision: str = "f32",
         kernels: str = "auto",
@@ -69,19 +72,21 @@ class Detector:
     ) -> None:
         """Loads the weights and compiles the network, or takes it from the cache.
 
-        Names and defaults are Ultralytics' where it has them.
+        Names and defaults are Ultralytics' where it has them. Options of other tasks than the weights' are
+        passed over.
 
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
             engine: "max", "torch", an `yolo_max.engine.contract.Engine` of your own, or a plain callable from
-                uint8 ``[B, H, W, 3]`` RGB to the raw head, float32 ``[B, A, 4 * reg_max + nc]``.
+                uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or several by name.
             imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
                 Rounded up to a multiple of the largest stride, with a warning.
             conf: Boxes of a confidence above this are kept; in [0, 1].
             iou: Boxes that overlap a better one of their class by more than this are dropped; in [0, 1].
             classes: Only these classes, by id or name; all when absent.
-            max_det: At most so many boxes an image.
+            max_det: At most so many boxes per image.
             agnostic_nms: Whether boxes of different classes suppress each other.
+            multi_label: Whether a cell gives a box for each class above ``conf``, as in validation.
             device: "cpu"; "gpu", "cuda:0" or "0"; or "auto" for a GPU where there is one.
             precision: "f32" or "bf16".
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
@@ -115,18 +120,26 @@ class Detector:
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
         self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
-        self.postprocess = Postprocess(
-            meta.names,
-            strides=meta.strides,
-            reg_max=meta.reg_max,
-            conf=conf,
-            iou=iou,
-            classes=parse_classes(classes, meta.names),
-            agnostic_nms=agnostic_nms,
-            max_det=max_det,
+        self.task = TASKS["detect"]
+        if self.predicts not in (None, self.task.prediction):
+            raise WeightsError(
+                f"{self.weights.path} is for the task {self.task.name}, which {type(self).__name__} does not "
+                "do; use Predictor."
+            )
+        self.decoder = self.task.decoder(
+            meta,
+            {
+                "conf": conf,
+                "iou": iou,
+                "classes": classes,
+                "max_det": max_det,
+                "agnostic_nms": agnostic_nms,
+                "multi_label": multi_label,
+            },
         )
         self.workers = available_threads() if workers is None else workers
         self.rect = rect
+        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=max(meta.strides) if rect else None)
         self.max_pixels = max_pixels
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
@@ -148,14 +161,14 @@ class Detector:
         self._runs = Semaphore(self.engine.callers)
         self.batch = batch
 
-    def __call__(self, image: ImageSource) -> Detections:
-        """Finds the objects in one image.
+    def __call__(self, image: ImageSource) -> Prediction:
+        """Says what is in one image.
 
         Args:
             image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
 
         Returns:
-            The detections, in pixels of the image as displayed, most confident first.
+            The prediction, in pixels of the image as displayed, most confident first.
 
         Raises:
             ImageError: The image cannot be read.
@@ -164,25 +177,24 @@ class Detector:
         if job.result.error:
             raise job.result.error
         infer([job], self.run)
-        job.postprocess(self.postprocess)
-        assert job.result.detections is not None
-        return job.result.detections
+        job.decode(self.decoder)
+        assert job.result.prediction is not None
+        return job.result.prediction
 
     def run(self, batch: NDArray[np.uint8], *, shared: bool = False) -> list[Outputs]:
-        """Runs the network for what can become a detection.
+        """Runs the network for what the decoder needs.
 
         Args:
-            batch: uint8 ``[B, H, W, 3]`` RGB, letterboxed.
+            batch: uint8 ``[B, H, W, 3]`` RGB, as the transform makes it.
             shared: Whether others call it at the same time.
 
         Returns:
             The raw outputs of each image.
         """
-        return self.engine.run(batch, float(self.postprocess.min_logit), shared=shared)
+        return self.engine.run(batch, self.decoder.min_logit, shared=shared)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that detections depend on, in plain JSON types: equal settings, equal detections."""
-        options = self.postprocess
+        """Everything that predictions depend on, in plain JSON types: equal settings, equal predictions."""
         return {
             "yolo_max": __version__,
             "weights": self.weights.sha256,
@@ -190,11 +202,7 @@ class Detector:
             **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
             "imgsz": list(self.imgsz),
             "rect": self.rect,
-            "conf": options.conf,
-            "iou": options.iou,
-            "classes": options.classes,
-            "max_det": options.max_det,
-            "agnostic_nms": options.agnostic_nms,
+            **self.decoder.settings(),
             "max_pixels": self.max_pixels,
         }
 
@@ -205,7 +213,7 @@ class Detector:
         keep_images: bool = False,
         batch: int | None = None,
     ) -> Generator[Result, None, None]:
-        """Finds the objects in many images, decoding ahead on threads while the network runs.
+        """Says what is in many images, decoding ahead on threads while the network runs.
 
         Memory stays bounded whatever the number of images: of those that are under way or wait to be yielded
         there are at most two for each worker and each caller that the engine serves; with ``batch``, two for
@@ -215,7 +223,7 @@ class Detector:
         Args:
             sources: Paths or images, as for a single one; pulled from as they are needed.
             keep_images: Whether results carry the decoded image, to be drawn on.
-            batch: Images in one execution of the network; the detector's own when absent.
+            batch: Images in one execution of the network; the predictor's own when absent.
 
         Yields:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
@@ -262,7 +270,7 @@ class Detector:
             return self._prepare(source, keep_images)
 
         def finish(job: Job) -> Finished:
-            job.postprocess(self.postprocess)
+            job.decode(self.decoder)
             return function(job.result)
 
         def run_beside_others(job: Job) -> None:
@@ -282,11 +290,6 @@ class Detector:
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
         return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)
-
-    def _fit(self, size: tuple[int, int]) -> Letterbox:
-        if self.rect:
-            return Letterbox.fit_rect(size, self.imgsz, max(self.weights.meta.strides))
-        return Letterbox.fit(size, self.imgsz)
 
 
 def _canvas_shape(job: Job) -> tuple[int, ...] | None:

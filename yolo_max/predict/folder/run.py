@@ -22,7 +22,7 @@ from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.predict.folder.tally import Tally
-from yolo_max.predict.predictor import Detector
+from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
@@ -32,9 +32,9 @@ from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 class FolderRun:
     """A run over images into an output folder, which it holds for itself; a context manager.
 
-        with FolderRun(detector, found, out, Saving()) as run:
+        with FolderRun(predictor, found, out, Saving()) as run:
             for record in run.images():
-                print(record["path"], len(record.get("boxes", ())))
+                print(record["path"], record.get("boxes"))
 
     Attributes:
         total: How many images the whole run has.
@@ -46,7 +46,7 @@ class FolderRun:
 
     def __init__(
         self,
-        detector: Detector,
+        predictor: Predictor,
         found: Iterable[SourceImage | SourceFailure],
         out: Path,
         saving: Saving,
@@ -58,11 +58,11 @@ class FolderRun:
         """Begins the run, or takes it up where an earlier process left it.
 
         Args:
-            detector: Finds the objects.
+            predictor: Says what is in the images.
             found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
             out: The output folder, made where it does not exist.
             saving: What is written into it.
-            settings: What the results depend on, besides the detector's options and ``saving``.
+            settings: What the results depend on, besides the predictor's options and ``saving``.
             resume: Whether to go on with the run that the folder holds, which takes the same settings.
             overwrite: Whether to remove the results of the run that the folder holds, and no other files.
 
@@ -81,19 +81,19 @@ class FolderRun:
         tables = [CSV_FILE] if saving.save_csv else []
         if overwrite and not resume:
             _require_no_target_is_foreign([*planned, *tables], out)
-        self._detector = detector
+        self._predictor = predictor
         self._out = out
         self._saving = saving
         self._done: set[str] = set()
         self.total = len(found)
-        self.tally = Tally()
+        self.tally = Tally(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
         written = asdict(saving)
         del written["save_csv"]  # made from the manifest in the end
         self._manifest = Manifest(
             out,
-            {**detector.settings(), **written, **(settings or {})},
+            {**predictor.settings(), **written, **(settings or {})},
             tables=tables,
             planned=planned,
             resume=resume,
@@ -130,14 +130,15 @@ class FolderRun:
         left = [path for path in self._images if path not in self._done]
         pending = len(left)
         todo = takewhile(lambda _: not stop(), left)
-        stream = self._detector.map(self._write, todo, keep_images=self._saving.save)
+        stream = self._predictor.map(self._write, todo, keep_images=self._saving.save)
         with closing(stream) as records:
             for each in records:
                 pending -= 1
                 yield self._note(each)
         self._manifest.flush()
         if CSV_FILE in self._manifest.tables:  # or else that of an earlier process would lack these images
-            table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
+            task = self._predictor.task
+            table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
             write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
         if not pending:
             self._manifest.finish()

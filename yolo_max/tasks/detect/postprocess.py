@@ -8,18 +8,21 @@ what survives is ever decoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.options import parse_classes
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.nms import nms
+from yolo_max.weights.meta import ModelMeta
 
 CLASS_OFFSET = 7680
 """Ultralytics' ``max_wh``: classes are moved this many pixels apart, so that one NMS serves them all."""
@@ -57,6 +60,32 @@ class Postprocess:
     max_det: int = 300
     max_nms: int = 30000
 
+    @classmethod
+    def for_model(
+        cls,
+        meta: ModelMeta,
+        *,
+        classes: int | str | Iterable[int | str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """The postprocessing of a model's raw head.
+
+        Args:
+            meta: The model's.
+            classes: Only these classes, by id or name; all when absent.
+            options: The other options of this class.
+
+        Raises:
+            UsageError: An option is outside its range, or there is no such class.
+        """
+        return cls(
+            meta.names,
+            strides=meta.strides,
+            reg_max=meta.reg_max,
+            classes=parse_classes(classes, meta.names),
+            **options,
+        )
+
     def __post_init__(self) -> None:
         for option in ("conf", "iou"):
             value = getattr(self, option)
@@ -73,9 +102,14 @@ class Postprocess:
             )
 
     @property
-    def min_logit(self) -> np.float32:
-        """Cells without a class logit above this give no detection."""
-        return logit_threshold(self.conf)
+    def min_logit(self) -> float:
+        """Cells without a class logit above this give no detection; a float32."""
+        return float(logit_threshold(self.conf))
+
+    def settings(self) -> dict[str, Any]:
+        """The options that detections depend on, in plain JSON types."""
+        names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label")
+        return {name: getattr(self, name) for name in names}
 
     def __call__(self, outputs: Outputs, placement: Placement) -> Detections:
         """Decodes one image.
@@ -122,7 +156,7 @@ class Postprocess:
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
         """(row, class id, confidence) of what is above ``conf``, by row, then class."""
         # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
-        hits = np.flatnonzero(~(class_logits <= self.min_logit))
+        hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
         row, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
             row = np.unique(row)

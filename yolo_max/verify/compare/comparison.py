@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.support.options import parse_classes, parse_imgsz
+from yolo_max.support.options import parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
@@ -76,17 +76,9 @@ class Settings:
     @property
     def postprocess(self) -> Postprocess:
         """How raw heads become detections."""
-        meta, options = self.weights.meta, self.detector
-        known = {
-            name: options[name] for name in ("conf", "iou", "max_det", "agnostic_nms") if name in options
-        }
-        return Postprocess(
-            meta.names,
-            strides=meta.strides,
-            reg_max=meta.reg_max,
-            classes=parse_classes(options.get("classes"), meta.names),
-            **known,
-        )
+        names = ("conf", "iou", "classes", "max_det", "agnostic_nms")
+        options = {name: self.detector[name] for name in names if name in self.detector}
+        return Postprocess.for_model(self.weights.meta, **options)
 
     def job(self, engine: str, paths: Sequence[str], heads: str) -> Job:
         """What one engine is to do with some of the images."""

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -44,7 +44,6 @@ class Job:
         weights: As `yolo_max.Detector` takes them.
         paths: The images.
         options: More of `yolo_max.Detector`'s arguments, plain JSON types.
-        multi_label: Whether an anchor gives a box for each class, as in validation.
         heads: Folder for raw heads; where none is given, none are kept, and images are decoded ahead.
     """
 
@@ -52,7 +51,6 @@ class Job:
     weights: str
     paths: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
-    multi_label: bool = False
     heads: str | None = None
 
 
@@ -194,14 +192,12 @@ def _main() -> None:
 
 
 def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
-    from yolo_max.predict.predictor import Detector
+    from yolo_max.predict.detector import Detector
 
     options = dict(job.options)
     detector = Detector(
         job.weights, engine=job.engine, report=lambda sentence: send({"report": sentence}), **options
     )
-    if job.multi_label:
-        detector.postprocess = replace(detector.postprocess, multi_label=True)
     detector.engine.run(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
     facts = {
         name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
@@ -294,7 +290,7 @@ def _streamed(detector: Any, job: Job) -> Generator[Outcome, None, None]:
     # One image after the other on all threads, since the engines' times are held against each other.
     for result in detector.stream(job.paths, batch=1):
         error = None if result.error is None else result.error.reason
-        yield Outcome(str(result.source), error, result.detections, result.times_ms)
+        yield Outcome(str(result.source), error, result.prediction, result.times_ms)
 
 
 def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
@@ -315,10 +311,10 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
         times.append(perf_counter())
         outputs = detector.engine.run(canvas[None])[0]
         times.append(perf_counter())
-        found = detector.postprocess(outputs, geometry)
+        found = detector.decoder(outputs, geometry)
         times.append(perf_counter())
         if job.engine == "max":  # of which the detector asks for no boxes but the candidates'
-            found = detector.postprocess(detector.run(canvas[None])[0], geometry)
+            found = detector.decoder(detector.run(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )

@@ -103,8 +103,13 @@ def validate(
     outcomes: list[list[Outcome]] = []
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
-        arguments = {**options, "max_det": max_det, **(max_only if engine == "max" else {})}
-        job = Job(engine, str(weights.path), paths, arguments, multi_label=True)
+        arguments = {
+            **options,
+            "max_det": max_det,
+            "multi_label": True,
+            **(max_only if engine == "max" else {}),
+        }
+        job = Job(engine, str(weights.path), paths, arguments)
         outcomes.append([])
         with EngineProcess(job, report) as process:
             infos.append(process.info)

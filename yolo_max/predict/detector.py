@@ -1,0 +1,26 @@
+"""Detector: a predictor for weights that detect."""
+
+from __future__ import annotations
+
+from yolo_max.images.read import ImageSource
+from yolo_max.predict.predictor import Predictor
+from yolo_max.tasks.detect.detections import Detections
+
+
+class Detector(Predictor):
+    """Finds objects in images.
+
+        detector = Detector("yolov8n")
+        for box in detector("street.jpg"):
+            print(box.class_name, box.confidence, box.xyxy)
+
+    Weights for another task are refused with a `WeightsError`.
+    """
+
+    predicts = Detections
+
+    def __call__(self, image: ImageSource) -> Detections:
+        """Finds the objects in one image; see `Predictor`."""
+        found = super().__call__(image)
+        assert isinstance(found, Detections)
+        return found
