@@ -428,7 +428,7 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "yolo_max.cli.detect", "yolo_max.predict.predictor", "numpy", "cv2"]
+    "module", ["typer", "yolo_max.cli.predict", "yolo_max.predict.predictor", "numpy", "cv2"]
 )
 def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
     command = [
