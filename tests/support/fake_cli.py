@@ -1,4 +1,4 @@
-"""The command line with a fake network: ``fake_cli.py detect ...``; an image takes it FAKE_NAP seconds."""
+"""The command line with a fake network: ``fake_cli.py predict ...``; an image takes it FAKE_NAP seconds."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from yolo_max.bench.engines import NotMeasuredError, Setup
 
 
 class MaxRuntime:
-    """MAX: `MaxEngine` as `yolo-max detect` uses it."""
+    """MAX: `MaxEngine` as `yolo-max predict` uses it."""
 
     def __init__(self, setup: Setup, kernels: str = "fused", precision: str = "f32") -> None:
         self.setup = setup

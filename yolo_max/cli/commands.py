@@ -27,7 +27,7 @@ _CODES = {
 _CODES_OF: dict[
     str, dict[ExitCode, str | None]
 ] = {  # where a command differs; None where it has no such code
-    "detect": {ExitCode.SOME_IMAGES_FAILED: "some images could not be read; the rest is done"},
+    "predict": {ExitCode.SOME_IMAGES_FAILED: "some images could not be read; the rest is done"},
     "compare": {
         ExitCode.OK: "parity holds",
         ExitCode.SOME_IMAGES_FAILED: "parity holds, but some images could not be read",

@@ -88,9 +88,9 @@ def find_images(
 
     Of a folder the images right in it are taken, by name; then, if asked for, those of its subfolders, links
     to folders included. Hidden files and folders are passed over, unless they are named, and so are the
-    results of earlier runs (a ``run.json`` beside a ``detections.jsonl``) and comparisons (a ``compare.json``
-    beside a ``report.html``). Of a glob (``*``, ``?``, ``[abc]``, and ``**`` for any folders but links) the
-    images are taken that it matches, and the folders as if they were named.
+    results of earlier runs (a ``run.json`` beside a ``predictions.jsonl``) and comparisons (a
+    ``compare.json`` beside a ``report.html``). Of a glob (``*``, ``?``, ``[abc]``, and ``**`` for any folders
+    but links) the images are taken that it matches, and the folders as if they were named.
 
     Args:
         sources: Paths or globs. What exists under a name is never taken for a glob.

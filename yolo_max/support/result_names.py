@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-MANIFEST_FILE = "detections.jsonl"
+MANIFEST_FILE = "predictions.jsonl"
 """One record per line, for every image of a run."""
 RUN_FILE = "run.json"
 """What a run is, beside its manifest."""
-CSV_FILE = "detections.csv"
+CSV_FILE = "predictions.csv"
 COMPARISON_FILE = "compare.json"
 REPORT_FILE = "report.html"
 """What a comparison is, and that to be read."""
