@@ -173,7 +173,7 @@ def nms_stand_in() -> None:
 # --- yolo-max -------------------------------------------------------------------------------------
 
 
-def yolo_max_detect(task: Task) -> dict[str, float]:
+def yolo_max_predict(task: Task) -> dict[str, float]:
     """The command, with its own clock around the images."""
     command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "predict", task.images]
     command += ["--weights", task.weights, "--imgsz", str(task.imgsz), "--out", f"{task.out}/out", "--json"]
@@ -195,9 +195,9 @@ def yolo_max_detect(task: Task) -> dict[str, float]:
 # --- the comparison -------------------------------------------------------------------------------
 
 CONTENDERS: dict[str, Callable[[Task], dict[str, float]]] = {
-    OURS: yolo_max_detect,
-    RECT: yolo_max_detect,
-    RECT_BF16: yolo_max_detect,
+    OURS: yolo_max_predict,
+    RECT: yolo_max_predict,
+    RECT_BF16: yolo_max_predict,
     LOOP: plain_loop,
     PREDICT: ultralytics_predict,
     PREDICT_ALONE: ultralytics_predict,
@@ -250,7 +250,7 @@ def table(found: dict[str, list[dict[str, Any]]], images: int, imgsz: int) -> Ta
                 str(last["objects"]),
             ]
         )
-    faster = ("detect is × as fast", "detect --rect is")
+    faster = ("ours is × as fast", "ours with --rect is")
     headers = ["", "images/s", "quartiles", *faster, "process s", "threads", "objects"]
     title = f"A folder of {images} photographs to annotated ones, {imgsz} pixels, medians of the rounds"
     return Table("folder", title, headers, rows)
