@@ -35,8 +35,9 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.dataset import load_dataset
-from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate
+from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
 from yolo_max.verify.val.validate import CONFIDENCE
 from yolo_max.weights.load import Weights, load_weights
 

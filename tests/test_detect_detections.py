@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_max.tasks.detect.detections import Box, Detections, shortest_float
+from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.detect.detections import Box, Detections
 
 NAMES = {0: "person", 1: "bicycle", 2: "vélo à 3 roues", 3: "person"}
 

@@ -15,7 +15,7 @@ from yolo_max.verify.parity.rubric import (
     Verdict,
     judge,
     judge_layers,
-    judge_map,
+    judge_metric,
 )
 
 CANVAS = (64, 64)
@@ -199,7 +199,7 @@ def test_a_mistake_that_both_sides_share_is_a_failure() -> None:
     [(0.4310, 0.4314, True), (0.4310, 0.4316, False), (0.4316, 0.4310, False), (np.nan, 0.4, False)],
 )
 def test_map(ours: float, reference: float, holds: bool) -> None:
-    assert judge_map(ours, reference).holds is holds
+    assert judge_metric("mAP50-95", ours, reference).holds is holds
 
 
 def test_verdicts_add_up() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from yolo_max.predict.predictor import Predictor
     from yolo_max.predict.result import Result
     from yolo_max.support.errors import YoloMaxError
+    from yolo_max.tasks.classify.classification import Classification
     from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.weights.load import load_weights
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Box",
+    "Classification",
     "Detections",
     "Detector",
     "Predictor",
@@ -39,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Box": "yolo_max.tasks.detect.detections",
+    "Classification": "yolo_max.tasks.classify.classification",
     "Detections": "yolo_max.tasks.detect.detections",
     "Detector": "yolo_max.predict.detector",
     "Predictor": "yolo_max.predict.predictor",

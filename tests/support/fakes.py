@@ -6,6 +6,8 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -101,6 +103,25 @@ class SharedEngine(FakeEngine):
                 self.running -= 1
         found = [np.flatnonzero((head[:, 64:] > min_logit).any(axis=1)) for head in heads]
         return [{"head": head[cells], "cells": cells} for cells, head in zip(found, heads, strict=True)]
+
+
+def fake_classifier(imgsz: int = 32) -> Weights:
+    """Weights for classification that only `brightness` can run."""
+    meta: Any = SimpleNamespace(
+        names=NAMES,
+        nc=len(NAMES),
+        strides=(),
+        imgsz=imgsz,
+        task="classify",
+        network=SimpleNamespace(outputs=("logits",)),
+    )
+    return Weights(tensors={}, meta=meta, path=Path("fake-cls.safetensors"), sha256="1" * 64, stored_dtype="")
+
+
+def brightness(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A network with logits that depend on the mean of each channel, float32 [B, 3]."""
+    means: NDArray[np.float32] = (batch.mean(axis=(1, 2), dtype=np.float64) / 16).astype(np.float32)
+    return means
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:

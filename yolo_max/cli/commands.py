@@ -36,7 +36,7 @@ _CODES_OF: dict[
     "val": {
         ExitCode.SOURCE: "the dataset does not exist or makes no sense",
         ExitCode.SOME_IMAGES_FAILED: "some images or labels could not be read",
-        ExitCode.PARITY: "the engines differ by more than 0.0005 mAP",
+        ExitCode.PARITY: "the engines' accuracies differ by more than 0.0005",
     },
     "bench": {},
     "weights": {ExitCode.SOURCE: None, ExitCode.ENGINE: None},

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.images.centre_crop import CentreCrop
 from yolo_max.images.letterbox import Letterbox, Size
 
 
@@ -55,4 +56,8 @@ def _letterbox(canvas_size: Size, rect_stride: int | None) -> Fit:
     return lambda image_size: Letterbox.fit_rect(image_size, canvas_size, rect_stride)
 
 
-_FITS = {"letterbox": _letterbox}
+def _centre_crop(canvas_size: Size, rect_stride: int | None) -> Fit:  # noqa: ARG001  (it fills every canvas)
+    return lambda image_size: CentreCrop.fit(image_size, canvas_size)
+
+
+_FITS = {"letterbox": _letterbox, "centre crop": _centre_crop}

@@ -25,7 +25,7 @@ from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.support.errors import UsageError, WeightsError
 from yolo_max.support.options import parse_imgsz
 from yolo_max.tasks.contract import Outputs, Prediction
-from yolo_max.tasks.registry import TASKS
+from yolo_max.tasks.registry import task_of
 from yolo_max.weights.load import Weights, load_weights
 
 Finished = TypeVar("Finished")
@@ -43,10 +43,10 @@ class Predictor:
         imgsz: (height, width) in pixels of the canvas that images are brought into.
         engine: The network, see `yolo_max.engine.contract.Engine`.
         decoder: Turns the raw outputs of one image into its prediction.
-        predicts: What its weights must be for; anything where it is None.
+        predicts: What its weights must give.
     """
 
-    predicts: ClassVar[type[Prediction] | None] = None
+    predicts: ClassVar[type] = object
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class Predictor:
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
-        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides))
-        self.task = TASKS["detect"]
-        if self.predicts not in (None, self.task.prediction):
+        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides, default=32))
+        self.task = task_of(meta)
+        if not issubclass(self.task.prediction, self.predicts):
             raise WeightsError(
                 f"{self.weights.path} is for the task {self.task.name}, which {type(self).__name__} does not "
                 "do; use Predictor."
@@ -139,7 +139,9 @@ class Predictor:
         )
         self.workers = available_threads() if workers is None else workers
         self.rect = rect
-        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=max(meta.strides) if rect else None)
+        self._fit = fit_of(
+            self.task.fit, self.imgsz, rect_stride=max(meta.strides, default=32) if rect else None
+        )
         self.max_pixels = max_pixels
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
@@ -156,7 +158,7 @@ class Predictor:
                 rect=rect,
                 report=report,
             )
-        self.engine: Engine = as_engine(engine, ("head",))
+        self.engine: Engine = as_engine(engine, getattr(meta.network, "outputs", ("head",)))
         # For all streams together.
         self._runs = Semaphore(self.engine.callers)
         self.batch = batch

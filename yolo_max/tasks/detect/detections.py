@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.marks import BoxMark, Marks
 
 
@@ -219,8 +220,3 @@ class Detections:
         if confidence:
             columns.append(self.confidence)
         return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))
-
-
-def shortest_float(value: np.float32) -> float:
-    """The double with the fewest digits that rounds to this float32: 0.1, not 0.10000000149011612."""
-    return float(str(value))

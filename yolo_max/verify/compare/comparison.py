@@ -255,9 +255,10 @@ def compare(
 
 def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> ImageComparison:
     postprocess = settings.postprocess
-    assert ours.detections is not None
-    assert reference.detections is not None
-    geometry = Letterbox.fit(ours.detections.image_size, settings.canvas_size)
+    found, expected = ours.prediction, reference.prediction
+    assert isinstance(found, Detections)
+    assert isinstance(expected, Detections)
+    geometry = Letterbox.fit(found.image_size, settings.canvas_size)
     head = ours.take_head()
     difference = None
     if reference.head_file is not None:
@@ -268,11 +269,9 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
         head = judged
     return ImageComparison(
         ours.path,
-        ours.detections,
-        reference.detections,
-        DetectionDifference.between(
-            ours.detections, reference.detections, Fates.of(head, geometry, postprocess)
-        ),
+        found,
+        expected,
+        DetectionDifference.between(found, expected, Fates.of(head, geometry, postprocess)),
         difference,
         reference.pixels_sha256 in (None, ours.pixels_sha256),
         {"max": ours.times_ms, settings.baseline: reference.times_ms},

@@ -29,7 +29,9 @@ from numpy.typing import NDArray
 
 from yolo_max.support import errors
 from yolo_max.support.errors import EngineError, ImageError, WeightsError, YoloMaxError
+from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.registry import TASKS, task_of
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """What the engines are called in front of people."""
@@ -41,9 +43,9 @@ class Job:
 
     Attributes:
         engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw heads.
-        weights: As `yolo_max.Detector` takes them.
+        weights: As `yolo_max.Predictor` takes them.
         paths: The images.
-        options: More of `yolo_max.Detector`'s arguments, plain JSON types.
+        options: More of `yolo_max.Predictor`'s arguments, plain JSON types.
         heads: Folder for raw heads; where none is given, none are kept, and images are decoded ahead.
     """
 
@@ -61,7 +63,7 @@ class Outcome:
     Attributes:
         path: As it was given.
         error: Why it could not be read; None when it was.
-        detections: What was found; None when it could not be read.
+        prediction: What was found; None when it could not be read.
         times_ms: Milliseconds by stage: decode, letterbox, infer, postprocess.
         pixels_sha256: Of the letterboxed pixels that the engine saw, where heads are kept.
         head_file: The raw head, where heads are kept.
@@ -69,7 +71,7 @@ class Outcome:
 
     path: str
     error: str | None = None
-    detections: Detections | None = None
+    prediction: Prediction | None = None
     times_ms: Mapping[str, float] = field(default_factory=dict)
     pixels_sha256: str | None = None
     head_file: str | None = None
@@ -132,6 +134,7 @@ class EngineProcess:
                 pipe.write(json.dumps(asdict(job)).encode())
             ready = self._receive()
             self._names = {int(key): name for key, name in ready["names"].items()}
+            self._task = TASKS[ready["task"]]
             self.info: Mapping[str, Any] = ready["info"]
         except BaseException:
             self.close()
@@ -139,8 +142,8 @@ class EngineProcess:
 
     def __iter__(self) -> Iterator[Outcome]:
         while "done" not in (message := self._receive()):
-            if message["detections"] is not None:
-                message["detections"] = Detections.from_dict(message["detections"], self._names)
+            if message["prediction"] is not None:
+                message["prediction"] = self._task.prediction.from_dict(message["prediction"], self._names)
             yield Outcome(**message)
 
     def __enter__(self) -> Self:
@@ -192,25 +195,25 @@ def _main() -> None:
 
 
 def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
-    from yolo_max.predict.detector import Detector
+    from yolo_max.predict.predictor import Predictor
 
     options = dict(job.options)
-    detector = Detector(
+    predictor = Predictor(
         job.weights, engine=job.engine, report=lambda sentence: send({"report": sentence}), **options
     )
-    detector.engine.run(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
+    predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is no measure of any
     facts = {
-        name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
+        name: getattr(predictor.engine, name, None) for name in ("threads", "kernels", "precision", "source")
     }
     info = {
-        "imgsz": detector.imgsz,
+        "imgsz": predictor.imgsz,
         **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
     }
-    send({"names": dict(detector.weights.meta.names), "info": info})
-    outcomes = _in_turn(detector, job) if job.heads else _streamed(detector, job)
+    send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})
+    outcomes = _in_turn(predictor, job) if job.heads else _streamed(predictor, job)
     for outcome in outcomes:
-        found = outcome.detections
-        send({**vars(outcome), "detections": None if found is None else found.to_dict()})
+        found = outcome.prediction
+        send({**vars(outcome), "prediction": None if found is None else found.to_dict()})
     send({"done": True})
 
 
@@ -241,7 +244,13 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     model = YOLO(str(weights.path))
     model.predict(np.zeros((*imgsz, 3), np.uint8), **options)
     names = dict(weights.meta.names)
-    send({"names": names, "info": {"imgsz": imgsz, "threads": torch.get_num_threads()}})
+    send(
+        {
+            "names": names,
+            "task": task_of(weights.meta).name,
+            "info": {"imgsz": imgsz, "threads": torch.get_num_threads()},
+        }
+    )
     for path in job.paths:
         try:
             (result,) = model.predict(path, **options)
@@ -253,7 +262,7 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
         xyxy, confidence = rows[:, :4].astype(np.float32), rows[:, 4].astype(np.float32)
         found = Detections(xyxy, confidence, rows[:, 5].astype(np.int32), names, result.orig_shape)
         times = {name: result.speed[key] for name, key in _STAGES.items()}
-        send({**vars(Outcome(path, None, found, times)), "detections": found.to_dict()})
+        send({**vars(Outcome(path, None, found, times)), "prediction": found.to_dict()})
     send({"done": True})
 
 
@@ -286,14 +295,14 @@ def _require_torchvision() -> None:
 _STAGES = {"letterbox": "preprocess", "infer": "inference", "postprocess": "postprocess"}
 
 
-def _streamed(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+def _streamed(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
     # One image after the other on all threads, since the engines' times are held against each other.
-    for result in detector.stream(job.paths, batch=1):
+    for result in predictor.stream(job.paths, batch=1):
         error = None if result.error is None else result.error.reason
         yield Outcome(str(result.source), error, result.prediction, result.times_ms)
 
 
-def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+def _in_turn(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
     """One stage of one image at a time, so that no stage takes time from another."""
     from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
@@ -302,19 +311,19 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
     for number, path in enumerate(job.paths):
         times = [perf_counter()]
         try:
-            image = read_image(path, max_pixels=detector.max_pixels)
+            image = read_image(path, max_pixels=predictor.max_pixels)
         except ImageError as error:
             yield Outcome(path, error.reason)
             continue
         times.append(perf_counter())
-        canvas, geometry = letterbox(image, detector.imgsz)
+        canvas, geometry = letterbox(image, predictor.imgsz)
         times.append(perf_counter())
-        outputs = detector.engine.run(canvas[None])[0]
+        outputs = predictor.engine.run(canvas[None])[0]
         times.append(perf_counter())
-        found = detector.decoder(outputs, geometry)
+        found = predictor.decoder(outputs, geometry)
         times.append(perf_counter())
-        if job.engine == "max":  # of which the detector asks for no boxes but the candidates'
-            found = detector.decoder(detector.run(canvas[None])[0], geometry)
+        if job.engine == "max":  # of which the predictor asks for no boxes but the candidates'
+            found = predictor.decoder(predictor.run(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )
