@@ -22,10 +22,10 @@ from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
-from yolo_max.support.errors import UsageError, WeightsError
+from yolo_max.support.errors import UsageError
 from yolo_max.support.options import parse_imgsz
 from yolo_max.tasks.contract import Outputs, Prediction
-from yolo_max.tasks.registry import task_of
+from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import Weights, load_weights
 
 Finished = TypeVar("Finished")
@@ -121,11 +121,7 @@ class Predictor:
         meta = self.weights.meta
         self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides, default=32))
         self.task = task_of(meta)
-        if not issubclass(self.task.prediction, self.predicts):
-            raise WeightsError(
-                f"{self.weights.path} is for the task {self.task.name}, which {type(self).__name__} does not "
-                "do; use Predictor."
-            )
+        require_task(meta, self.predicts, type(self).__name__)
         self.decoder = self.task.decoder(
             meta,
             {

@@ -20,6 +20,7 @@ from yolo_max.support.options import parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.tasks.registry import require_task
 from yolo_max.verify.compare.process import EngineProcess, Job, Outcome
 from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
@@ -59,12 +60,18 @@ class Settings:
             "ultralytics" for Ultralytics' own predictor from end to end.
         detector: More arguments of `yolo_max.Detector` for both engines.
         max_only: Arguments for MAX alone: device, precision, kernels.
+
+    Raises:
+        WeightsError: The weights are for another task than detection.
     """
 
     weights: Weights
     baseline: str = "torch"
     detector: Mapping[str, Any] = field(default_factory=dict)
     max_only: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_task(self.weights.meta, Detections, "a comparison")
 
     @property
     def canvas_size(self) -> tuple[int, int]:
