@@ -45,6 +45,9 @@ ROWS: dict[str, list[list[Any]]] = {
     "Concat": [
         [1, 1],
     ],
+    "Classify": [
+        [1, "nc"],
+    ],
     "Detect": [
         [1, "nc"],
     ],
@@ -72,7 +75,7 @@ def table(module: str, repeats: int, args: list[Any]) -> dict[str, Any]:
     row: list[Any] = [-1, repeats, module, args]
     first = [-1, 1, "Conv", [C_IN, 3, 2]]
     if isinstance(SPECS[module], HeadSpec):
-        return {"nc": 5, "backbone": [first], "head": [[[0], *row[1:]]]}
+        return {"nc": 5, "backbone": [first], "head": [[[0] if SPECS[module].joins else 0, *row[1:]]]}
     if SPECS[module].joins:
         row[0] = [-1, -1]
     return {"nc": 5, "backbone": [first, row], "head": [[[-1], 1, "Detect", ["nc"]]]}

@@ -13,7 +13,7 @@ from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Backend, Head
 from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
-from yolo_max.model.head import MaxDetect
+from yolo_max.model.head import MaxClassify, MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.specs import Layer
 
@@ -28,6 +28,7 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
+    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(
         b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
     ),
@@ -84,20 +85,21 @@ def build_graph(
     device: DeviceRef,
     every_layer: bool = False,
 ) -> Graph:
-    """Traces the network from pixels to raw head.
+    """Traces the network from pixels to raw outputs.
 
     Args:
         model: The network.
         batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next
             two.
-        height: Rows of the letterboxed images, a multiple of the largest stride.
-        width: Columns of the letterboxed images, likewise.
+        height: Rows of the images, a multiple of the architecture's stride.
+        width: Columns of the images, likewise.
         device: Where it runs.
-        every_layer: Whether what each row of the table gives, as float32, stands in place of the marks of
+        every_layer: Whether what each row of the table gives, as float32, stands in place of the masks of
             candidates: to find the first layer that diverges.
 
     Returns:
-        The graph; its outputs are the marks of each level, if the backend makes any, then the raw head.
+        The graph; its outputs are the masks of candidates, if there are any, then those that the architecture
+        names, in that order.
     """
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
@@ -105,6 +107,6 @@ def build_graph(
     inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
     with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
         maps, head = model(graph.inputs[0].tensor)
-        before = [model.backend.tensor(y) for y in maps] if every_layer else head.marks
-        graph.output(*before, head.logits)
+        before = [model.backend.tensor(y) for y in maps] if every_layer else head.candidates
+        graph.output(*before, *(head.outputs[name] for name in model.architecture.outputs))
     return graph

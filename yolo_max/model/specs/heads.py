@@ -1,4 +1,4 @@
-"""The specs of the heads: Detect."""
+"""The specs of the heads: Classify, Detect."""
 
 from __future__ import annotations
 
@@ -10,11 +10,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.model.specs.row import Argument, Row, whole
-from yolo_max.model.specs.spec import Convolution, HeadSpec, Layer, Resolved, SavedModule, block
+from yolo_max.model.specs.spec import Convolution, HeadSpec, Layer, Resolved, SavedModule, block, pairs
 from yolo_max.support.errors import WeightsError
 
+CLASSIFY_HIDDEN = 1280
 MAX_REG_MAX = 64
 MAX_LEVEL_STRIDE = 1024
+
+
+@block("Classify")
+class Classify(HeadSpec):
+    """A 1x1 convolution, the mean of its map, and a linear layer. ``args``: nc, hidden.
+
+    It has no cells, so nothing asks for inputs of any size.
+    """
+
+    signature = (
+        Argument("nc"),
+        Argument("kernel", 1, only=1),
+        Argument("stride", 1, only=1),
+        Argument("padding", None, only=None),
+        Argument("groups", 1, only=1),
+    )
+    task = "classify"
+    outputs = ("logits",)
+
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """The width is the same in every size of network."""
+        nc = self.classes(row, given["nc"])
+        return Resolved(nc, {"nc": nc, "hidden": CLASSIFY_HIDDEN})
+
+    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
+        """The convolution, and the linear layer as one."""
+        hidden = layer.args["hidden"]
+        yield Convolution("conv.conv", 1, layer.c_in[0], hidden)
+        yield Convolution("linear", 1, hidden, layer.args["nc"], kind="Linear")
+
+    def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
+        """The pool; there is a dropout behind it, which does nothing but in training."""
+        yield SavedModule("pool", "AdaptiveAvgPool2d", pairs(output_size=1))
+
+    def describe(self, layer: Layer) -> str:
+        """Width."""
+        return f"hidden {layer.args['hidden']}"
 
 
 @block("Detect")
