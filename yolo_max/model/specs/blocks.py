@@ -85,17 +85,9 @@ class Bottleneck(BlockSpec):
         return f"hidden {layer.args['hidden']}{_shortcut(layer)}"
 
 
-@block("C2f")
-class C2f(BlockSpec):
-    """Cross-stage partial bottlenecks, the fast form. ``args``: bottlenecks, hidden, shortcut."""
+class CrossStage(BlockSpec):
+    """Cross-stage partial bottlenecks. ``args``: bottlenecks, hidden, shortcut."""
 
-    signature = (
-        Argument("c_out"),
-        Argument("shortcut", False),
-        Argument("groups", 1, only=1),
-        Argument("expansion", 0.5),
-    )
-    last = "cv2.conv"
     repeats_inside = True
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
@@ -106,15 +98,6 @@ class C2f(BlockSpec):
             c_out, {"bottlenecks": row.repeats, "hidden": hidden, "shortcut": bool(given["shortcut"])}
         )
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """In and out, then those of the bottlenecks."""
-        hidden, n = layer.args["hidden"], layer.args["bottlenecks"]
-        yield Convolution("cv1.conv", 1, layer.c_in[0], 2 * hidden)
-        yield Convolution("cv2.conv", 1, (2 + n) * hidden, layer.c_out)
-        for i in range(n):
-            yield Convolution(f"m.{i}.cv1.conv", 3, hidden, hidden)
-            yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
-
     def saved(self, layer: Layer) -> Iterator[SavedModule]:
         """The shortcut of each bottleneck."""
         for i in range(layer.args["bottlenecks"]):
@@ -123,6 +106,28 @@ class C2f(BlockSpec):
     def describe(self, layer: Layer) -> str:
         """Number and width of the bottlenecks, and shortcut."""
         return f"{layer.args['bottlenecks']} x {layer.args['hidden']}{_shortcut(layer)}"
+
+
+@block("C2f")
+class C2f(CrossStage):
+    """The fast form, with two convolutions."""
+
+    signature = (
+        Argument("c_out"),
+        Argument("shortcut", False),
+        Argument("groups", 1, only=1),
+        Argument("expansion", 0.5),
+    )
+    last = "cv2.conv"
+
+    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
+        """In and out, then those of the bottlenecks."""
+        hidden, n = layer.args["hidden"], layer.args["bottlenecks"]
+        yield Convolution("cv1.conv", 1, layer.c_in[0], 2 * hidden)
+        yield Convolution("cv2.conv", 1, (2 + n) * hidden, layer.c_out)
+        for i in range(n):
+            yield Convolution(f"m.{i}.cv1.conv", 3, hidden, hidden)
+            yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
 
 
 @block("SPPF")
