@@ -53,7 +53,7 @@ def test_every_size_and_class_count_is_what_ultralytics_builds(size: str, nc: in
         "yolov8n-p2",  # four levels
         "yolov3",  # Bottleneck as a layer, repeated; factors in the older keys
         "yolov3-spp",  # not ported: SPP
-        "yolov5n",  # not ported: C3, and a 6 x 6 stem
+        "yolov5n",  # not ported: a 6 x 6 stem
         "yolo11n",  # not ported: C3k2, C2PSA
         "yolo26n",  # not ported: an end-to-end head and more
         "yolov8n-seg",  # not ported: its head

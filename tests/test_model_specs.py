@@ -35,6 +35,11 @@ ROWS: dict[str, list[list[Any]]] = {
         [3, 40, True],  # three bottlenecks
         [1, 40, False, 1, 0.25],  # narrow ones
     ],
+    "C3": [
+        [1, 40],
+        [3, 40, False],  # three bottlenecks, without shortcuts
+        [1, 40, True, 1, 0.25],  # narrow ones
+    ],
     "SPPF": [
         [1, 40],
         [1, 40, 3],  # smaller pools

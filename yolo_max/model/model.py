@@ -12,7 +12,7 @@ from yolo_max.kernels.algorithm import Algorithm
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Backend, Head
-from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
+from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxC3, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
 from yolo_max.model.head import MaxClassify, MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.specs import Layer
@@ -23,6 +23,9 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
         b, row.c_in[0], row.c_out, row.args["hidden"], bool(row.args["shortcut"])
     ),
     "C2f": lambda b, row: MaxC2f(
+        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
+    ),
+    "C3": lambda b, row: MaxC3(
         b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
     ),
     "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),

@@ -130,6 +130,29 @@ class C2f(CrossStage):
             yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
 
 
+@block("C3")
+class C3(CrossStage):
+    """The form of YOLOv5, with three convolutions; its bottlenecks begin with a 1x1."""
+
+    signature = (
+        Argument("c_out"),
+        Argument("shortcut", True),
+        Argument("groups", 1, only=1),
+        Argument("expansion", 0.5),
+    )
+    last = "cv3.conv"
+
+    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
+        """Into the bottlenecks, past them, and out; then those of the bottlenecks."""
+        hidden = layer.args["hidden"]
+        yield Convolution("cv1.conv", 1, layer.c_in[0], hidden)
+        yield Convolution("cv2.conv", 1, layer.c_in[0], hidden)
+        yield Convolution("cv3.conv", 1, 2 * hidden, layer.c_out)
+        for i in range(layer.args["bottlenecks"]):
+            yield Convolution(f"m.{i}.cv1.conv", 1, hidden, hidden)
+            yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
+
+
 @block("SPPF")
 class SPPF(BlockSpec):
     """Spatial pyramid pooling, the fast form. ``args``: kernel, hidden.
