@@ -17,6 +17,7 @@ from yolo_max.model.architecture import (
     expected_tensors,
     parse_architecture,
 )
+from yolo_max.model.specs import SPECS
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 
@@ -52,11 +53,12 @@ def test_every_size_and_class_count_is_what_ultralytics_builds(size: str, nc: in
         "yolov8n-p2",  # four levels
         "yolov3",  # Bottleneck as a layer, repeated; factors in the older keys
         "yolov3-spp",  # not ported: SPP
-        "yolov5n",  # not ported: C3, and a 6 x 6 stem
+        "yolov5n",  # not ported: a 6 x 6 stem
         "yolo11n",  # not ported: C3k2, C2PSA
         "yolo26n",  # not ported: an end-to-end head and more
-        "yolov8n-seg",  # not ported: another head
-        "yolov8n-cls",  # not ported: no detection at all
+        "yolov8n-seg",  # not ported: its head
+        "yolov8n-cls",  # another head
+        "yolov8x-cls",
         "yolov6n",  # not ported: ReLU, transposed convolutions
     ],
 )
@@ -64,13 +66,12 @@ def test_other_tables_are_built_alike_or_their_unported_parts_are_all_named(name
     table = official(name)
     architecture = parse_architecture(table)
     rows = [(i, row[2]) for i, row in enumerate(table["backbone"] + table["head"])]
-    ported = {"Conv", "Bottleneck", "C2f", "SPPF", "nn.Upsample", "Concat", "Detect"}
-    unported = [(i, module) for i, module in rows if module not in ported]
+    unported = [(i, module) for i, module in rows if module not in SPECS]
     problems = architecture.unsupported()
     for i, module in unported:
         (problem,) = (each for each in problems if each.startswith(f"{module} (layer"))
         assert str(i) in re.findall(r"\d+", problem.partition(" (")[2])
-    if name in ("yolov8n-p2", "yolov3"):
+    if name in ("yolov8n-p2", "yolov3", "yolov8n-cls", "yolov8x-cls"):
         assert_same(architecture, table)
     else:
         with pytest.raises(WeightsError) as caught:
@@ -87,6 +88,43 @@ def test_a_port_of_fewer_blocks_names_what_it_lacks() -> None:
     assert architecture.unsupported(without) == (
         "SPPF (layer 9)",
         "nn.Upsample (layers 10, 13)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "task", "outputs", "strides", "stride"),
+    [
+        ({}, "detect", ("head",), (8, 16, 32), 32),
+        # a head that reads the finest level alone, of which coarser ones are a part
+        (
+            {"head": [*checkpoints.table()["head"][:6], [[15], 1, "Detect", ["nc"]]]},
+            "detect",
+            ("head",),
+            (8,),
+            32,
+        ),
+        # no cells: any size
+        ({"head": [[-1, 1, "Classify", ["nc"]]]}, "classify", ("logits",), (), 1),
+        # a map of stride 32 that is enlarged to fit one of 16
+        (
+            {"head": [*checkpoints.table()["head"][:3], [-1, 1, "Classify", ["nc"]]]},
+            "classify",
+            ("logits",),
+            (),
+            32,
+        ),
+    ],
+)
+def test_the_head_says_what_the_network_is_for(
+    change: dict[str, Any], task: str, outputs: tuple[str, ...], strides: tuple[int, ...], stride: int
+) -> None:
+    network = parse_architecture(checkpoints.table(**change))
+    assert network.head is network.layers[-1]
+    assert (network.task, network.outputs, network.strides, network.stride) == (
+        task,
+        outputs,
+        strides,
+        stride,
     )
 
 
@@ -194,7 +232,11 @@ def endless() -> list[Any]:
         ("backbone", [], "does not end|has 13|earlier layer"),  # the head then reads layers that do not exist
         ("backbone", None, "no list of layers under 'backbone'"),
         ("head", {"a": 1}, "no list of layers under 'head'"),
-        ("head", [], "does not end in its one Detect layer"),
+        ("head", [], "does not end in its one head"),
+        ("head.11", [-1, 1, "Classify", ["nc"]], "does not end in its one head"),  # another before it
+        ("head.12", [[15, 18], 1, "Classify", ["nc"]], "reads 2 layers, but takes one"),
+        ("head.12", [-1, 1, "Classify", [5]], "is for 5 classes, but the table is for 3"),
+        ("head.12", [-1, 7, "Classify", ["nc"]], "its output cannot be its own input"),
         ("backbone", [[-1, 1, "Conv", [64, 3, 2]]] * (MAX_LAYERS + 1), "or more layers"),
         ("backbone.0", "Conv", "not \\[from, repeats, module, args\\]"),
         ("backbone.0", [-1, 1, "Conv"], "not \\[from, repeats, module, args\\]"),
@@ -287,6 +329,7 @@ def test_what_is_no_table_is_refused(table: Any) -> None:
         ("head.0.3", ["None", 3, "nearest"], "nn.Upsample with scale=3 (layer 10)"),
         ("head.0.3", ["None", 2, "bilinear"], "nn.Upsample with mode='bilinear' (layer 10)"),
         ("head.0.3", [[80, 80], None, "nearest"], "nn.Upsample with size=[80, 80], scale=None (layer 10)"),
+        ("head.12", [-1, 1, "Classify", ["nc", 3]], "Classify with kernel=3 (layer 22)"),
         ("activation", "nn.ReLU()", "activation 'nn.ReLU()'"),
         ("channels", 4, "4 input channels"),
         ("end2end", True, "an end-to-end head"),

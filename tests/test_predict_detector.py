@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -159,8 +158,7 @@ def test_rect_cuts_the_canvas_to_the_image(folder: list[Path]) -> None:
 
 
 def test_rect_cuts_to_multiples_of_the_networks_own_stride() -> None:
-    weights = fake_weights(imgsz=128)
-    weights = replace(weights, meta=replace(weights.meta, strides=(8, 16, 32, 64)))
+    weights = fake_weights(imgsz=128, strides=(8, 16, 32, 64))
     seen: list[tuple[int, ...]] = []
 
     def engine(batch: NDArray[np.uint8]) -> NDArray[np.float32]:

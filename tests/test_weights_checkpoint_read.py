@@ -116,8 +116,8 @@ def test_conversion_folds_in_float64_whatever_the_checkpoint_stores(model: Any, 
     stored = copy.deepcopy(model).to(getattr(torch, dtype))
     meta, tensors = read(checkpoints.saved({"model": stored}))
     assert_close(tensors, reference_tensors(stored))
-    assert list(tensors) == list(expected_tensors(meta.network()))
-    assert {name: tensor.shape for name, tensor in tensors.items()} == expected_tensors(meta.network())
+    assert list(tensors) == list(expected_tensors(meta.network))
+    assert {name: tensor.shape for name, tensor in tensors.items()} == expected_tensors(meta.network)
 
 
 def test_every_module_keeps_its_own_eps(model: Any) -> None:
@@ -238,7 +238,7 @@ def test_metadata(tiny: Any) -> None:
     assert (meta.nc, meta.reg_max, meta.strides, meta.imgsz) == (3, 16, (4, 8), 320)
     assert meta.source == "net.pt"
     assert len(meta.source_sha256) == 64
-    assert parse_architecture(meta.architecture) == meta.network()
+    assert parse_architecture(meta.architecture) == meta.network
 
 
 @pytest.mark.parametrize(
@@ -344,22 +344,22 @@ def looping(model: Any) -> None:
         (replaced("model.3.conv.stride", (1, 1)), r"stride \(1, 1\) in model.3.conv"),
         (replaced("model.3.conv.padding", (0, 0)), r"padding \(0, 0\) in model.3.conv"),
         (replaced("model.3.conv.dilation", (2, 2)), r"dilation \(2, 2\) in model.3.conv"),
-        (replaced("model.3.conv.padding_mode", "reflect"), "padding mode 'reflect'"),
+        (replaced("model.3.conv.padding_mode", "reflect"), "padding_mode 'reflect'"),
         (replaced("model.3.conv.groups", 2), "groups 2 in model.3.conv"),
-        (replaced("model.2.m.0.add", False), "shortcut False in model.2.m.0"),
-        (replaced("model.7.m.0.add", True), "shortcut True in model.7.m.0"),
-        (replaced("model.4.n", 4), "number of pools 4 in model.4"),
-        (replaced("model.4.add", True), "shortcut True in model.4"),
+        (replaced("model.2.m.0.add", False), "add False in model.2.m.0"),
+        (replaced("model.7.m.0.add", True), "add True in model.7.m.0"),
+        (replaced("model.4.n", 4), "n 4 in model.4"),
+        (replaced("model.4.add", True), "add True in model.4"),
         (replaced("model.4.m.kernel_size", 3), r"kernel_size \(3, 3\) in model.4.m"),
         (replaced("model.5.mode", "bilinear"), "mode 'bilinear' in model.5"),
         (replaced("model.5.scale_factor", 3.0), r"scale_factor \(3.0, 3.0\) in model.5"),
-        (replaced("model.6.d", 2), "axis 2 in model.6"),
+        (replaced("model.6.d", 2), "d 2 in model.6"),
         (replaced("model.6.f", [-1, 1]), r"from \(5, 1\) in model.6"),
         (replaced("model.8.nc", 4), "nc 4 in model.8"),
-        (module("model.3.act", lambda nn: nn.ReLU()), "activation 'ReLU' in model.3.conv"),
+        (module("model.3.act", lambda nn: nn.ReLU()), "holds ReLU as model.3.act, where .* SiLU"),
         (
             module("model.4.cv1.act", lambda nn: nn.Identity()),
-            "activation 'Identity' in model.4.cv1",
+            "holds Identity as model.4.cv1.act",
         ),  # YOLO26's
         (module("model.3", lambda nn: nn.Identity()), "from .* in model.3"),
         (module("model.3.conv", lambda nn: nn.Identity()), "holds Identity as model.3.conv"),
@@ -386,7 +386,10 @@ def looping(model: Any) -> None:
         (poisoned("model.8.cv3.1.2.bias", float("-inf")), "NaN or infinite numbers in model.8.cv3.1.2"),
         (extra("model.3"), "tensors that no layer .* model.3.scale"),
         (extra("model.8.dfl"), "tensors that no layer .* model.8.dfl.scale"),
-        (module("model.8.dfl.conv", lambda nn: nn.Conv2d(16, 1, 1, bias=False)), "other bins than 0 to 15"),
+        (
+            module("model.8.dfl.conv", lambda nn: nn.Conv2d(16, 1, 1, bias=False)),
+            "other numbers in model.8.dfl.conv.weight",
+        ),
         # metadata
         (without("yaml"), "no Ultralytics detection model|architecture table"),
         (replaced("yaml", "yolov8n.yaml"), "no Ultralytics detection model|architecture table"),
@@ -436,7 +439,7 @@ def laughs(levels: int = 18) -> Any:
         (lambda m: set_on(m, "names", {(0, 0): "a", 1: "b", 2: "c"}), "as the name of class 0"),
         (lambda m: set_on(m, "args", {"imgsz": laughs()}), None),
         (lambda m: set_on(m.model[3], "f", laughs()), "from .* in model.3"),
-        (lambda m: set_on(m.model[2].m[0], "add", laughs()), "shortcut .* in model.2.m.0"),
+        (lambda m: set_on(m.model[2].m[0], "add", laughs()), "add .* in model.2.m.0"),
         (lambda m: set_on(m.model[3].conv, "stride", laughs()), "stride .* in model.3.conv"),
     ],
 )
@@ -515,7 +518,7 @@ def test_all_unported_layers_are_named_at_once() -> None:
         read(checkpoints.saved({"model": DetectionModel("yolo11n.yaml", nc=2, verbose=False)}))
     assert str(caught.value) == (
         "holds a network with parts that are not ported: C3k2 (layers 2, 4, 6, 8, 13, 16, 19, 22), "
-        "C2PSA (layer 10); take a YOLOv8 detection model"
+        "C2PSA (layer 10); use a YOLOv8 model that detects or classifies"
     )
 
 
@@ -523,7 +526,7 @@ def test_classes_of_another_network_are_named_as_such() -> None:
     """They are no names of YOLOv8's, and no threat either."""
     from ultralytics.nn.tasks import DetectionModel
 
-    with pytest.raises(WeightsError, match=r"not ported: .*v10Detect \(layer 23\); take a YOLOv8"):
+    with pytest.raises(WeightsError, match=r"not ported: .*v10Detect \(layer 23\); use a YOLOv8"):
         read(checkpoints.saved({"model": DetectionModel("yolov10n.yaml", nc=2, verbose=False)}))
 
 

@@ -10,12 +10,13 @@ BLOCKS: dict[str, Any] = {
         [-1, 1, "Conv", [16, 3, 2]],  # 0
         [-1, 1, "C2f", [16, True]],  # 1
         [-1, 1, "Conv", [16, 3, 2]],  # 2
-        [-1, 1, "SPPF", [16, 5]],  # 3
+        [-1, 1, "C3", [16]],  # 3
+        [-1, 1, "SPPF", [16, 5]],  # 4
     ],
     "head": [
-        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],  # 4
-        [[-1, 1], 1, "Concat", [1]],  # 5
-        [[5], 1, "Detect", ["nc"]],  # 6
+        [-1, 1, "nn.Upsample", ["None", 2, "nearest"]],  # 5
+        [[-1, 1], 1, "Concat", [1]],  # 6
+        [[6], 1, "Detect", ["nc"]],  # 7
     ],
 }
 """Each kind of block once. MAX takes many seconds to compile each distinct convolution of its own; so there

@@ -93,16 +93,30 @@ def random_weights(
 
 
 def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
-    """An Ultralytics DetectionModel whose weights and BatchNorm statistics are random.
+    """An Ultralytics DetectionModel with random weights: see `randomised`."""
+    import_ultralytics()
+    from ultralytics.nn.tasks import DetectionModel
+
+    return randomised(DetectionModel, architecture, seed, "detect", 320)
+
+
+def classification_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
+    """An Ultralytics ClassificationModel with random weights: see `randomised`."""
+    import_ultralytics()
+    from ultralytics.nn.tasks import ClassificationModel
+
+    return randomised(ClassificationModel, architecture, seed, "classify", 224)
+
+
+def randomised(kind: Any, architecture: Mapping[str, Any], seed: int, task: str, imgsz: int) -> Any:
+    """A model of Ultralytics as training leaves it, its weights and BatchNorm statistics random.
 
     The variances go from 0.007 to 2.7, as they do in trained networks, so that a wrong eps shows.
     """
-    import_ultralytics()
     import torch
-    from ultralytics.nn.tasks import DetectionModel
 
     torch.manual_seed(seed)
-    model = DetectionModel(copy.deepcopy(dict(architecture)), verbose=False).eval()
+    model = kind(copy.deepcopy(dict(architecture)), verbose=False).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             low, high = math.log(0.007), math.log(2.7)
@@ -111,14 +125,18 @@ def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias)
     model.names = {i: f"thing {i}" for i in range(model.yaml["nc"])}
-    model.args = {"imgsz": 320, "task": "detect"}
+    model.args = {"imgsz": imgsz, "task": task}
     return model
 
 
 def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tuple[int, ...]]:
-    """Tensors and strides of the network that Ultralytics builds, on PyTorch's device without storage."""
+    """Tensors and strides of the network that Ultralytics builds, on PyTorch's device without storage.
+
+    A linear layer stands for a 1x1 convolution.
+    """
     import_ultralytics()
     import torch
+    from ultralytics.nn.modules import Detect
     from ultralytics.nn.tasks import parse_model
 
     with torch.device("meta"):
@@ -130,15 +148,16 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
             sources = [layer.f] if isinstance(layer.f, int) else layer.f
             inputs = [x if f == -1 else outputs[f] for f in sources]
             if layer is layers[-1]:
-                strides = tuple(1024 // each.shape[-1] for each in inputs)
+                cells = inputs if isinstance(layer, Detect) else []
+                strides = tuple(1024 // each.shape[-1] for each in cells)
             else:
                 x = layer(inputs if isinstance(layer.f, list) else inputs[0])
                 outputs.append(x)
     tensors: dict[str, tuple[int, ...]] = {}
     for name, module in layers.named_modules():
-        if isinstance(module, torch.nn.Conv2d) and not name.endswith("dfl.conv"):
-            c_out, c_in, height, width = module.weight.shape
-            tensors[f"model.{name}.weight"] = (height, width, c_in, c_out)
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and not name.endswith("dfl.conv"):
+            c_out, c_in, *size = module.weight.shape
+            tensors[f"model.{name}.weight"] = (*(size or (1, 1)), c_in, c_out)
             tensors[f"model.{name}.bias"] = (c_out,)
     return tensors, strides
 

@@ -6,8 +6,6 @@ import threading
 import time
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,15 +20,18 @@ NAMES = {0: "circle", 1: "square", 2: "star"}
 STRIDES = (8, 16, 32)
 
 
-def fake_weights(imgsz: int = 64, sha256: str = "0" * 64) -> Weights:
+def fake_weights(imgsz: int = 64, sha256: str = "0" * 64, strides: tuple[int, ...] = STRIDES) -> Weights:
     """Weights that only `FakeEngine` can run."""
-    meta = ModelMeta(
+    depths = [stride.bit_length() - 2 for stride in strides]  # each row halves the map
+    meta = ModelMeta.checked(
         names=NAMES,
         nc=len(NAMES),
-        reg_max=16,
-        strides=STRIDES,
         imgsz=imgsz,
-        architecture={},
+        architecture={
+            "nc": len(NAMES),
+            "backbone": [[-1, 1, "Conv", [8, 3, 2]]] * (depths[-1] + 1),
+            "head": [[depths, 1, "Detect", ["nc"]]],
+        },
         source="fake.pt",
         source_sha256=sha256,
     )
@@ -107,13 +108,17 @@ class SharedEngine(FakeEngine):
 
 def fake_classifier(imgsz: int = 32) -> Weights:
     """Weights for classification that only `brightness` can run."""
-    meta: Any = SimpleNamespace(
+    meta = ModelMeta.checked(
         names=NAMES,
         nc=len(NAMES),
-        strides=(),
         imgsz=imgsz,
-        task="classify",
-        network=SimpleNamespace(outputs=("logits",)),
+        architecture={
+            "nc": len(NAMES),
+            "backbone": [[-1, 1, "Conv", [8, 3, 2]]],
+            "head": [[-1, 1, "Classify", ["nc"]]],
+        },
+        source="fake-cls.pt",
+        source_sha256="1" * 64,
     )
     return Weights(tensors={}, meta=meta, path=Path("fake-cls.safetensors"), sha256="1" * 64, stored_dtype="")
 

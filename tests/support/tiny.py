@@ -30,11 +30,9 @@ def tiny_weights(seed: int = 0) -> Weights:
         name: (random.standard_normal(shape) / math.sqrt(math.prod(shape[:3]))).astype(np.float32)
         for name, shape in expected_tensors(parse_architecture(TABLE)).items()
     }
-    meta = ModelMeta(
+    meta = ModelMeta.checked(
         names={i: f"class {i}" for i in range(64)},
         nc=64,
-        reg_max=16,
-        strides=(8,),
         imgsz=32,
         architecture=TABLE,
         source="tiny.pt",

@@ -72,7 +72,7 @@ class Request:
         against = reference_point([spec.key for spec in specs], self.against)
         weights = load_weights(self.weights)
         require_task(weights.meta, Detections, "a benchmark")
-        stride = max(weights.meta.strides)
+        stride = weights.meta.network.stride
         plan = self._plan(parse_imgsz(weights.meta.imgsz if self.imgsz is None else self.imgsz, stride))
         with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
             inputs = Inputs(weights, self._images(Path(folder)), Path(folder))

@@ -17,7 +17,6 @@ from yolo_max.support.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from yolo_max.model.architecture import Layer
     from yolo_max.weights.load import Weights
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert, inspect or fetch weights.")
@@ -27,7 +26,7 @@ _EXIT_CODES = exit_codes("weights")
 @app.command(name="convert", cls=Command, epilog=_EXIT_CODES)
 def convert_command(
     checkpoint: Annotated[
-        str, typer.Argument(help="A YOLOv8 detection checkpoint, .pt.", metavar="IN.pt", show_default=False)
+        str, typer.Argument(help="A YOLOv8 checkpoint, .pt.", metavar="IN.pt", show_default=False)
     ],
     out: Annotated[
         Path | None,
@@ -123,10 +122,10 @@ def _summary(weights: Weights) -> dict[str, Any]:
         "library_version": meta.library_version,
         "stored_dtype": weights.stored_dtype,
         "parameters": weights.parameters,
+        "task": meta.task,
         "nc": meta.nc,
         "names": dict(meta.names),
-        "reg_max": meta.reg_max,
-        "strides": list(meta.strides),
+        **meta.network.facts,
         "imgsz": meta.imgsz,
         "layers": [
             {
@@ -139,7 +138,7 @@ def _summary(weights: Weights) -> dict[str, Any]:
                 "args": dict(layer.args),
                 "parameters": layer.parameters,
             }
-            for layer in meta.network().layers
+            for layer in meta.network.layers
         ],
     }
 
@@ -149,6 +148,7 @@ def _header(weights: Weights) -> Table:
     from rich.text import Text
 
     meta = weights.meta
+    facts = (f"{name} {value}" for name, value in meta.network.facts.items())
     table = Table.grid("key", "value", padding=(0, 2))
     for key, value in (
         ("file", str(weights.path)),
@@ -156,8 +156,9 @@ def _header(weights: Weights) -> Table:
         ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
         ("its sha256", meta.source_sha256),
         ("stored as", f"{weights.stored_dtype}, {weights.parameters:,} parameters"),
-        ("input", f"{meta.imgsz} x {meta.imgsz} pixels, strides {', '.join(map(str, meta.strides))}"),
-        ("head", f"{meta.nc} classes, {meta.reg_max} bins a side"),
+        ("task", meta.task),
+        ("input", f"{meta.imgsz} x {meta.imgsz} pixels"),
+        ("head", ", ".join([f"{meta.nc} classes", *facts])),
     ):
         table.add_row(Text(key, "bold"), Text(printable(value), overflow="fold"))
     return table
@@ -170,33 +171,13 @@ def _layers(weights: Weights) -> Table:
     for heading in ("layer", "from", "module", "channels", "parameters", ""):
         right = heading in ("layer", "channels", "parameters")
         table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "module")
-    for layer in weights.meta.network().layers:
+    for layer in weights.meta.network.layers:
         table.add_row(
             str(layer.index),
             ", ".join("image" if source < 0 else str(source) for source in layer.from_),
             layer.module + (f" x {layer.copies}" if layer.copies > 1 else ""),
             str(layer.c_out),
             f"{layer.parameters:,}" if layer.parameters else "",
-            _describe(layer),
+            layer.spec.describe(layer),
         )
     return table
-
-
-def _describe(layer: Layer) -> str:
-    """What the arguments of a layer come to, in a few words."""
-    a = layer.args
-    shortcut = ", shortcut" if a.get("shortcut") else ""
-    match layer.module:
-        case "Conv":
-            return f"{a['kernel']} x {a['kernel']}" + (f", stride {a['stride']}" if a["stride"] > 1 else "")
-        case "Bottleneck":
-            return f"hidden {a['hidden']}{shortcut}"
-        case "C2f":
-            return f"{a['bottlenecks']} x {a['hidden']}{shortcut}"
-        case "SPPF":
-            return f"hidden {a['hidden']}, pool {a['kernel']}"
-        case "nn.Upsample":
-            return f"x {a['scale']}"
-        case "Detect":
-            return f"hidden {a['box_hidden']} and {a['class_hidden']}"
-    return ""

@@ -89,11 +89,11 @@ class MaxEngine:
                 "rectangular input comes in many sizes, and MAX's stock operations are compiled for one; "
                 "leave rect out, or take the fused kernels."
             )
-        architecture = weights.meta.network()
+        architecture = weights.meta.network
         architecture.require()
-        self._outputs = ("head",)
+        self._outputs = architecture.outputs
         self._every_layer = every_layer
-        self._stride = max(architecture.strides)
+        self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)

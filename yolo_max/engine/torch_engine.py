@@ -100,7 +100,8 @@ class TorchEngine:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.module = module.to(self._dtype).eval().fuse(verbose=False).requires_grad_(False)
         self.module.to(memory_format=self._format)
-        self._stride = max(weights.meta.strides)
+        self._stride = weights.meta.network.stride
+        self._outputs = weights.meta.network.outputs
         self.layer_names = tuple(
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )
@@ -118,7 +119,8 @@ class TorchEngine:
             UsageError: The batch is of another type or shape than the network takes.
         """
         with _torch().inference_mode():
-            return {"head": _raw_head(self.module(self._pixels(batch)))}
+            output = self.module(self._pixels(batch))
+        return {name: _RAW[name](output) for name in self._outputs}
 
     def run(
         self,
@@ -264,6 +266,15 @@ def _raw_head(output: Any) -> NDArray[np.float32]:
     rows = _torch().cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2)
     head: NDArray[np.float32] = rows.contiguous().numpy()
     return head
+
+
+def _logits(output: Any) -> NDArray[np.float32]:
+    """The logits from what a classification module returns in eval mode, beside probabilities."""
+    logits: NDArray[np.float32] = output[1].numpy()
+    return logits
+
+
+_RAW = {"head": _raw_head, "logits": _logits}
 
 
 def _torch() -> Any:

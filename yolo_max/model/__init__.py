@@ -1,6 +1,6 @@
 """The hand port of the network onto MAX, and nothing else.
 
-architecture.py, layer_args.py  the checkpoint's table, judged and resolved
+architecture.py, specs/        the checkpoint's table, judged and resolved
 blocks.py, head.py              Conv, Bottleneck, C2f, SPPF; the detect head up to its logits
 model.py                        the registry of blocks, and the walk through the table
 backend.py                      what a block needs to be computed

@@ -11,73 +11,20 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
-from yolo_max.model.layer_args import (
-    KNOWN_MODULES,
-    MAX_CHANNELS,
-    MAX_REPEATS,
-    Row,
-    Scale,
-    convolutions,
-    resolve,
-)
+from yolo_max.model.specs import SPECS, HeadSpec, Layer
+from yolo_max.model.specs.row import MAX_CHANNELS, MAX_REPEATS, Row, Scale, whole
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, some
 
 MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
-MAX_REG_MAX = 64
 MAX_FACTOR = 16.0
 MAX_PARTS_NAMED = 8
-REMEDY = "take a YOLOv8 detection model"
+REMEDY = "use a YOLOv8 model that detects or classifies"
 MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One row of the table, resolved.
-
-    Attributes:
-        index: Position in the table; tensor names start with ``model.{index}.``.
-        from_: Absolute indices of the layers it reads; -1 is the network's input image (layer 0 only).
-        module: The block's name in the table: "Conv", "C2f", "SPPF", "nn.Upsample", "Concat", "Detect", ...
-        copies: How many of this block follow one another; above 1, copy k is named ``model.{index}.{k}.``.
-            (The repeats of a C2f are its own bottlenecks: see ``args``.)
-        c_in: Channels of each input, one per entry of ``from_``; 0 when an unported layer hides them.
-        c_out: Channels of the output (Detect: 4 * reg_max + nc).
-        args: Arguments by name. Conv: kernel, stride. Bottleneck: hidden, shortcut. C2f: bottlenecks, hidden,
-            shortcut. SPPF: kernel, hidden. nn.Upsample: scale. Concat: none. Detect: nc, reg_max, box_hidden,
-            class_hidden. Padding is kernel // 2, the activation SiLU. Empty for a module not known here.
-        unported: Arguments that Ultralytics allows and the port does not cover, e.g. ("groups=2",).
-    """
-
-    index: int
-    from_: tuple[int, ...]
-    module: str
-    copies: int
-    c_in: tuple[int, ...]
-    c_out: int
-    args: Mapping[str, int]
-    unported: tuple[str, ...] = ()
-
-    def prefixes(self) -> tuple[str, ...]:
-        """What the tensor names of each copy start with, without the last dot: ``("model.4",)``."""
-        if self.copies == 1:
-            return (f"model.{self.index}",)
-        return tuple(f"model.{self.index}.{k}" for k in range(self.copies))
-
-    def convolutions(self) -> Iterator[tuple[str, int, int, int]]:
-        """Its convolutions, every copy's, as (full name, kernel, input channels, output channels)."""
-        for prefix in self.prefixes():
-            for name, kernel, c_in, c_out in convolutions(self.module, self.args, self.c_in, self.c_out):
-                yield f"{prefix}.{name}", kernel, c_in, c_out
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases, once fused."""
-        return sum(k * k * c_in * c_out + c_out for _, k, c_in, c_out in self.convolutions())
 
 
 @dataclass(frozen=True)
@@ -85,20 +32,44 @@ class Architecture:
     """A whole network.
 
     Attributes:
-        layers: Every layer, in order; the last one is the Detect head.
+        layers: Every layer, in order; the last one is the head.
         nc: Number of classes.
-        reg_max: Bins of the box distribution (DFL) per side.
-        strides: Input pixels per cell at each level of the head, in the head's order.
+        strides: Input pixels per cell at each level of the head, in the head's order; () where it has none.
+        stride: What height and width of the input must be multiples of.
         unported: What the table as a whole asks for beyond the port, e.g. ("activation nn.ReLU()",).
     """
 
     layers: tuple[Layer, ...]
     nc: int
-    reg_max: int
     strides: tuple[int, ...]
+    stride: int
     unported: tuple[str, ...] = ()
 
-    def unsupported(self, supported: Collection[str] = KNOWN_MODULES) -> tuple[str, ...]:
+    @property
+    def head(self) -> Layer:
+        """The last layer; once `require` has passed, that of a block with a `HeadSpec`."""
+        return self.layers[-1]
+
+    @property
+    def task(self) -> str:
+        """What the network does: "detect", "classify"."""
+        return self._head_spec.task
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what the network gives."""
+        return self._head_spec.outputs
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a weights file's header repeats of the head."""
+        return self._head_spec.facts(self.head, self.strides)
+
+    @property
+    def _head_spec(self) -> HeadSpec:
+        return cast(HeadSpec, self.head.spec)
+
+    def unsupported(self, supported: Collection[str] = SPECS.keys()) -> tuple[str, ...]:
         """What a port of the modules ``supported`` cannot run: each kind of block once, with its layers."""
         layers: dict[str, list[str]] = {}
         for layer in self.layers:
@@ -111,7 +82,7 @@ class Architecture:
         kinds = (f"{kind} (layer{'s'[: len(at) - 1]} {', '.join(at)})" for kind, at in layers.items())
         return (*self.unported, *kinds)
 
-    def require(self, supported: Collection[str] = KNOWN_MODULES) -> None:
+    def require(self, supported: Collection[str] = SPECS.keys()) -> None:
         """Refuses a table that asks for more than a port of the modules ``supported`` covers.
 
         Raises:
@@ -138,17 +109,16 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
     """
     if not isinstance(table, Mapping):
         raise WeightsError(f"the architecture table is {shorten(table)}, not a mapping.")
-    nc = _whole(table.get("nc") if nc is None else nc, "class count", 1, MAX_CLASSES)
-    reg_max = _whole(table.get("reg_max", 16), "reg_max", 1, MAX_REG_MAX)
+    nc = whole(table.get("nc") if nc is None else nc, "class count", 1, MAX_CLASSES)
     scale = table_scale(table)
     layers: list[Layer] = []
     for index, row in enumerate(_rows(table)):
-        layers.append(_layer(index, row, layers, nc, reg_max, scale))
-    if all(layer.module in KNOWN_MODULES for layer in layers):
-        detect = [layer.index for layer in layers if layer.module == "Detect"]
-        if detect != [len(layers) - 1]:
-            raise WeightsError("the architecture table does not end in its one Detect layer.")
-    architecture = Architecture(tuple(layers), nc, reg_max, _strides(layers), tuple(_unported(table)))
+        layers.append(_layer(index, row, layers, table, nc, scale))
+    if all(layer.ported for layer in layers):
+        heads = [layer.index for layer in layers if isinstance(layer.spec, HeadSpec)]
+        if heads != [len(layers) - 1]:
+            raise WeightsError(f"the architecture table does not end in its one head ({_heads()}).")
+    architecture = Architecture(tuple(layers), nc, *_strides(layers), tuple(_unported(table)))
     count = sum(layer.parameters for layer in layers)
     if count > MAX_PARAMETERS:
         raise WeightsError(f"the architecture table asks for {count:,} parameters, over {MAX_PARAMETERS:,}.")
@@ -167,13 +137,15 @@ def expected_tensors(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     architecture.require()
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in architecture.layers:
-        for name, kernel, c_in, c_out in layer.convolutions():
-            shapes[f"{name}.weight"] = (kernel, kernel, c_in, c_out)
-            shapes[f"{name}.bias"] = (c_out,)
+        for each in layer.convolutions():
+            shapes[f"{each.name}.weight"] = each.shape
+            shapes[f"{each.name}.bias"] = (each.c_out,)
     return shapes
 
 
-def _layer(index: int, row: Any, layers: list[Layer], nc: int, reg_max: int, scale: Scale) -> Layer:
+def _layer(
+    index: int, row: Any, layers: list[Layer], table: Mapping[str, Any], nc: int, scale: Scale
+) -> Layer:
     where = f"layer {index} of the architecture table"
     if not isinstance(row, list | tuple) or len(row) != 4 or not isinstance(row[3], list | tuple):
         raise WeightsError(f"{where} is {shorten(row)}, not [from, repeats, module, args].")
@@ -181,15 +153,24 @@ def _layer(index: int, row: Any, layers: list[Layer], nc: int, reg_max: int, sca
     if not isinstance(module, str) or not 0 < len(module) <= 64 or not module.isprintable():
         raise WeightsError(f"{where} names the module {shorten(module)}, which is no module's name.")
     from_ = _sources(index, row[0], module)
-    repeats = scale.repeats(_whole(row[1], f"repeats in {where}", 1, MAX_REPEATS))
-    repeats = _whole(repeats, f"scaled repeats in {where}", 1, MAX_REPEATS)
+    repeats = scale.repeats(whole(row[1], f"repeats in {where}", 1, MAX_REPEATS))
+    repeats = whole(repeats, f"scaled repeats in {where}", 1, MAX_REPEATS)
     c_in = tuple(layers[f].c_out if f >= 0 else 3 for f in from_)
-    if module not in KNOWN_MODULES:
+    if module not in SPECS:
         return Layer(index, from_, module, 1, c_in, 0, {})
-    if len(from_) > 1 and module not in ("Concat", "Detect"):
+    spec = SPECS[module]
+    if len(from_) > 1 and not spec.joins:
         raise WeightsError(f"{where}, {module}, reads {len(from_)} layers, but takes one input.")
-    resolved = resolve(Row(index, module, repeats, row[3], c_in, nc, reg_max, scale))
-    return Layer(index, from_, module, c_in=c_in, **vars(resolved))
+    parsed = Row(index, module, repeats, row[3], c_in, scale, table, nc)
+    given = parsed.arguments(spec.signature)
+    c_out, args, others = spec.resolve(parsed, given)
+    copies = 1 if spec.repeats_inside else repeats
+    chained = not spec.joins and not isinstance(spec, HeadSpec) and c_in[0] in (0, c_out)
+    if copies > 1 and not chained:
+        raise parsed.error(f"is repeated {copies} times, but its output cannot be its own input")
+    names = [*(each.name for each in spec.signature if not each.covers(given[each.name])), *others]
+    unported = tuple(f"{name}={shorten(given[name])}" for name in names)
+    return Layer(index, from_, module, copies, c_in, c_out, args, unported)
 
 
 def _sources(index: int, from_: Any, module: str) -> tuple[int, ...]:
@@ -254,37 +235,33 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
     return Scale(depth, width, max_channels)
 
 
-def _strides(layers: list[Layer]) -> tuple[int, ...]:
-    """Input pixels per cell at each input of the Detect head; empty when unported layers hide them.
+def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
+    """Input pixels per cell at each level of the head, and what the input's sides must be multiples of.
 
-    A convolution of odd kernel k and padding k // 2 divides the size by its stride; upsampling doubles it.
+    Those are the strides of the levels, and of maps that are enlarged to fit others. Where unported layers
+    hide the levels, there are none.
     """
     stride: dict[int, Fraction | None] = {-1: Fraction(1)}
+    fits = 1
     for layer in layers:
         inputs = [stride[f] for f in layer.from_]
-        first = inputs[0]
-        if layer.module == "Detect":
-            if None in inputs:
-                return ()
-            for value in inputs:
-                if value is not None and (value.denominator != 1 or value > 1024):
-                    raise WeightsError(
-                        f"the head reads a level of stride {value}, not a whole one up to 1024."
-                    )
-            return tuple(int(value) for value in inputs if value is not None)
-        if layer.module not in KNOWN_MODULES or layer.unported:
-            first = None
-        elif len(set(inputs)) > 1 and None not in inputs:
+        known = [each for each in inputs if each is not None]
+        if isinstance(layer.spec, HeadSpec):
+            levels = layer.spec.levels(known) if len(known) == len(inputs) else ()
+            return levels, math.lcm(fits, *levels)
+        if not layer.ported or layer.unported or len(known) < len(inputs):
+            stride[layer.index] = None
+            continue
+        if len(set(known)) > 1:
             raise WeightsError(
                 f"layer {layer.index} ({layer.module}) of the architecture table joins levels of different "
-                f"strides: {', '.join(map(str, inputs))}."
+                f"strides: {', '.join(map(str, known))}."
             )
-        elif first is not None and layer.module == "Conv":
-            first *= layer.args["stride"] ** layer.copies
-        elif first is not None and layer.module == "nn.Upsample":
-            first /= 2**layer.copies
-        stride[layer.index] = first
-    return ()
+        effect = layer.spec.stride(layer) ** layer.copies
+        if effect < 1:
+            fits = math.lcm(fits, known[0].numerator)
+        stride[layer.index] = known[0] * effect
+    return (), fits
 
 
 def _unported(table: Mapping[str, Any]) -> Iterator[str]:
@@ -296,7 +273,5 @@ def _unported(table: Mapping[str, Any]) -> Iterator[str]:
         yield "an end-to-end head"
 
 
-def _whole(value: Any, what: str, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise WeightsError(f"the architecture table's {what} is {shorten(value)}, not from {low} to {high}.")
-    return value
+def _heads() -> str:
+    return ", ".join(sorted(module for module, spec in SPECS.items() if isinstance(spec, HeadSpec)))

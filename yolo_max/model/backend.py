@@ -59,12 +59,11 @@ class Prediction(NamedTuple):
 class Head(NamedTuple):
     """What the network gives."""
 
-    logits: TensorValue
-    """float32 ``[B, A, 4 * reg_max + nc]``: DFL logits, then class logits. A is the cells of the levels,
-    level after level, each row-major."""
-    marks: tuple[TensorValue, ...]
-    """``[B, H, W, 1]`` for each level, 0 where a cell is no candidate, whose logits may then be anything;
-    none where every cell has its logits."""
+    outputs: dict[str, TensorValue]
+    """float32, by the names that the head's spec gives them."""
+    candidates: tuple[TensorValue, ...] = ()
+    """Of a detect head, ``[B, H, W, 1]`` for each level: 0 where a cell is no candidate, whose logits may be
+    anything. None where every cell has its logits."""
 
 
 class Level(NamedTuple):
@@ -98,6 +97,10 @@ class Backend(Protocol):
         """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
         ...
 
+    def mean(self, x: FeatureMap) -> FeatureMap:
+        """Averages each channel over the map, in float32: ``[B, H, W, c] -> [B, 1, 1, c]``."""
+        ...
+
     def candidates(self, classes: Prediction) -> Candidates | None:
         """The cells of a level that its class logits make candidates; None where all are taken for one."""
         ...
@@ -106,10 +109,11 @@ class Backend(Protocol):
         """Predicts at every level and joins the results.
 
         Returns:
-            The logits of :class:`Head`.
+            float32 ``[B, A, 4 * reg_max + nc]``: DFL logits, then class logits. A is the cells of the levels,
+            level after level, each row-major.
         """
         ...
 
     def tensor(self, x: FeatureMap) -> TensorValue:
-        """The map as one float32 NHWC tensor; only to look at it, the blocks never need it."""
+        """The map as one float32 NHWC tensor, to be given out."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from yolo_max.kernels.feature_map import FeatureMap, concat
 from yolo_max.model.backend import Backend, Candidates
-from yolo_max.model.max_nn import LayerList, Module
+from yolo_max.model.max_nn import LayerList, Module, Sequential
 
 
 class MaxConv(Module):
@@ -27,11 +27,11 @@ class MaxConv(Module):
 
 
 class MaxBottleneck(Module):
-    """Two 3x3 convolutions, and the input added to what they give if ``shortcut`` and the widths allow."""
+    """Two convolutions, ``k`` x ``k`` and 3x3, and the input added if ``shortcut`` and the widths allow."""
 
-    def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, shortcut: bool) -> None:
+    def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, shortcut: bool, k: int = 3) -> None:
         super().__init__()
-        self.cv1 = MaxConv(backend, c1, hidden, 3)
+        self.cv1 = MaxConv(backend, c1, hidden, k)
         self.cv2 = MaxConv(backend, hidden, c2, 3)
         self.add = shortcut and c1 == c2
 
@@ -59,6 +59,25 @@ class MaxC2f(Module):
         for bottleneck in self.m:
             parts.append(bottleneck(parts[-1]))
         return self.cv2(concat(parts))
+
+
+class MaxC3(Module):
+    """Cross-stage partial bottleneck with three convolutions, which YOLOv5 is made of.
+
+    One 1x1 convolution leads into ``n`` bottlenecks, one past them, and one reads both. The bottlenecks are
+    narrower than those of `MaxC2f`: their first convolution is 1x1.
+    """
+
+    def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, n: int, shortcut: bool) -> None:
+        super().__init__()
+        self.cv1 = MaxConv(backend, c1, hidden)
+        self.cv2 = MaxConv(backend, c1, hidden)
+        self.cv3 = MaxConv(backend, 2 * hidden, c2)
+        self.m = Sequential([MaxBottleneck(backend, hidden, hidden, hidden, shortcut, k=1) for _ in range(n)])
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, H, W, c2]``."""
+        return self.cv3(concat([self.m(self.cv1(x)), self.cv2(x)]))
 
 
 class MaxSPPF(Module):

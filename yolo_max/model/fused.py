@@ -21,7 +21,7 @@ from yolo_max.kernels.packing import filled, packed_size
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import materialise
+from yolo_max.model.stock import materialise, mean
 
 _CPU = DeviceRef.CPU()
 RUN_INPUTS = (TensorType(DType.int64, [1], _CPU), TensorType(DType.float32, [1], _CPU))
@@ -168,6 +168,10 @@ class FusedBackend:
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`max_pool`."""
         return max_pool(x, k, self.precision)
+
+    def mean(self, x: FeatureMap) -> FeatureMap:
+        """MAX's own, once in a network and over a small map."""
+        return mean(x)
 
     def candidates(self, classes: Prediction) -> Candidates:
         """See :func:`candidates`."""

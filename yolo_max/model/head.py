@@ -1,11 +1,14 @@
-"""YOLOv8's detect head: at each stride, one branch for the box sides and one for the classes.
+"""YOLOv8's heads, up to their logits.
 
-The classes come first: detections above some confidence need boxes for the few cells that reach it.
+Detect: at each stride, one branch for the box sides and one for the classes. The classes come first:
+detections above some confidence need boxes for the few cells that reach it. Classify: the mean of a map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from max.graph import ops
 
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.backend import Backend, Candidates, Head, Level, Prediction
@@ -32,7 +35,7 @@ class MaxBranch(LayerList):
 
 
 class MaxDetect(Module):
-    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``postprocess/``)."""
+    """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``tasks/detect``)."""
 
     def __init__(
         self,
@@ -49,11 +52,26 @@ class MaxDetect(Module):
         self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
 
     def __call__(self, *maps: FeatureMap) -> Head:
-        """Maps of strides 8, 16 and 32 ``->`` logits, a row a cell, and the marks of rows that count."""
+        """Maps of strides 8, 16 and 32 ``->`` logits, one row per cell, and which rows count."""
         levels = []
         for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
             prediction = classes(x)
             candidates = self.backend.candidates(prediction)
             levels.append(Level(box(x, candidates), prediction, candidates))
-        marks = [level.candidates.marks for level in levels if level.candidates]
-        return Head(self.backend.raw_head(levels), tuple(each.slices[0].tensor for each in marks))
+        masks = [level.candidates.marks for level in levels if level.candidates]
+        return Head({"head": self.backend.raw_head(levels)}, tuple(each.slices[0].tensor for each in masks))
+
+
+class MaxClassify(Module):
+    """The classify head, up to its logits; the softmax is NumPy's (``tasks/classify``)."""
+
+    def __init__(self, backend: Backend, c1: int, nc: int, hidden: int) -> None:
+        super().__init__()
+        self.backend = backend
+        self.conv = MaxConv(backend, c1, hidden)
+        self.linear = backend.conv2d(hidden, nc, 1, 1, act=False)
+
+    def __call__(self, x: FeatureMap) -> Head:
+        """A map ``[B, H, W, c1] ->`` logits ``[B, nc]``."""
+        y = self.backend.tensor(self.linear(self.backend.mean(self.conv(x))))
+        return Head({"logits": ops.reshape(y, [y.shape[0], y.shape[3]])})

@@ -10,11 +10,12 @@ from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 
 from yolo_max.kernels.algorithm import Algorithm
 from yolo_max.kernels.feature_map import FeatureMap
-from yolo_max.model.architecture import Architecture, Layer
+from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Backend, Head
-from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
-from yolo_max.model.head import MaxDetect
+from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxC3, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
+from yolo_max.model.head import MaxClassify, MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
+from yolo_max.model.specs import Layer
 
 BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "Conv": lambda b, row: MaxConv(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
@@ -24,9 +25,13 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "C2f": lambda b, row: MaxC2f(
         b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
     ),
+    "C3": lambda b, row: MaxC3(
+        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
+    ),
     "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
+    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(
         b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
     ),
@@ -47,7 +52,7 @@ class MaxYolo(Module):
         architecture.require(BLOCKS)
         self.architecture = architecture
         self.backend = backend
-        self.model = LayerList([_block(backend, layer) for layer in architecture.layers])
+        self.model = LayerList([make_block(backend, layer) for layer in architecture.layers])
 
     def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
         """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` what each row of the table gives; the last, the head."""
@@ -68,7 +73,7 @@ class MaxYolo(Module):
         return found
 
 
-def _block(backend: Backend, layer: Layer) -> Module:
+def make_block(backend: Backend, layer: Layer) -> Module:
     """One row of the table; a row that is repeated becomes a sequence, as in Ultralytics' ``parse_model``."""
     copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
     return copies[0] if layer.copies == 1 else Sequential(copies)
@@ -83,20 +88,21 @@ def build_graph(
     device: DeviceRef,
     every_layer: bool = False,
 ) -> Graph:
-    """Traces the network from pixels to raw head.
+    """Traces the network from pixels to raw outputs.
 
     Args:
         model: The network.
         batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next
             two.
-        height: Rows of the letterboxed images, a multiple of the largest stride.
-        width: Columns of the letterboxed images, likewise.
+        height: Rows of the images, a multiple of the architecture's stride.
+        width: Columns of the images, likewise.
         device: Where it runs.
-        every_layer: Whether what each row of the table gives, as float32, stands in place of the marks of
+        every_layer: Whether what each row of the table gives, as float32, stands in place of the masks of
             candidates: to find the first layer that diverges.
 
     Returns:
-        The graph; its outputs are the marks of each level, if the backend makes any, then the raw head.
+        The graph; its outputs are the masks of candidates, if there are any, then those that the architecture
+        names, in that order.
     """
     # Names of weights must be their paths in the tree before anything is traced.
     for path, weight in model.raw_state_dict().items():
@@ -104,6 +110,6 @@ def build_graph(
     inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
     with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
         maps, head = model(graph.inputs[0].tensor)
-        before = [model.backend.tensor(y) for y in maps] if every_layer else head.marks
-        graph.output(*before, head.logits)
+        before = [model.backend.tensor(y) for y in maps] if every_layer else head.candidates
+        graph.output(*before, *(head.outputs[name] for name in model.architecture.outputs))
     return graph

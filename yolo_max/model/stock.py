@@ -42,6 +42,14 @@ def _double(x: TensorValue) -> TensorValue:
     return ops.reshape(spread, [batch, height * 2, width * 2, channels])
 
 
+def mean(x: FeatureMap) -> FeatureMap:
+    """Averages each channel over the map, in float32: ``[B, H, W, c] -> [B, 1, 1, c]``."""
+    tensor = materialise(x)
+    batch, height, width, channels = tensor.shape
+    pixels = ops.reshape(ops.cast(tensor, DType.float32), [batch, height * width, channels])
+    return FeatureMap.of(ops.reshape(ops.mean(pixels, 1), [batch, 1, 1, channels]))
+
+
 class StockConv2d(Module):
     """Convolution, bias, SiLU and residual as MAX operations; filters stay RSCF ``[k, k, c1, c2]``."""
 
@@ -95,6 +103,10 @@ class StockBackend:
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
         return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=1, padding=k // 2))
+
+    def mean(self, x: FeatureMap) -> FeatureMap:
+        """See :func:`mean`."""
+        return mean(x)
 
     def candidates(self, classes: Prediction) -> None:  # noqa: ARG002
         """MAX's operations compute whole maps."""

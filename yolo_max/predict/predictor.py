@@ -119,7 +119,7 @@ class Predictor:
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
-        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, max(meta.strides, default=32))
+        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, meta.network.stride)
         self.task = task_of(meta)
         require_task(meta, self.predicts, type(self).__name__)
         self.decoder = self.task.decoder(
@@ -135,9 +135,7 @@ class Predictor:
         )
         self.workers = available_threads() if workers is None else workers
         self.rect = rect
-        self._fit = fit_of(
-            self.task.fit, self.imgsz, rect_stride=max(meta.strides, default=32) if rect else None
-        )
+        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=meta.network.stride if rect else None)
         self.max_pixels = max_pixels
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
@@ -154,7 +152,7 @@ class Predictor:
                 rect=rect,
                 report=report,
             )
-        self.engine: Engine = as_engine(engine, getattr(meta.network, "outputs", ("head",)))
+        self.engine: Engine = as_engine(engine, meta.network.outputs)
         # For all streams together.
         self._runs = Semaphore(self.engine.callers)
         self.batch = batch

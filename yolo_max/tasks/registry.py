@@ -13,7 +13,7 @@ TASKS = {task.name: task for task in (DETECT, CLASSIFY)}
 
 def task_of(meta: ModelMeta) -> Task:
     """The task that a model was trained for."""
-    return TASKS[getattr(meta, "task", "detect")]
+    return TASKS[meta.task]
 
 
 def require_task(meta: ModelMeta, prediction: type, who: str) -> None:

@@ -193,7 +193,7 @@ def _serialise(meta: ModelMeta, tensors: Mapping[str, NDArray[np.float32]], half
 def _from_safetensors(path: Path, data: bytes) -> Weights:
     header, stored = container.parse(data)
     meta = ModelMeta.from_header(header)
-    expected = expected_tensors(meta.network())
+    expected = expected_tensors(meta.network)
     if missing := [name for name in expected if name not in stored]:
         raise WeightsError(f"lacks tensors of its architecture: {some(missing)}")
     if extra := [name for name in stored if name not in expected]:

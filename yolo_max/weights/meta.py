@@ -25,12 +25,9 @@ class ModelMeta:
 
     Attributes:
         names: Class names by class id, 0 to nc - 1.
-        nc: Number of classes.
-        reg_max: Bins of the box distribution (DFL) per side.
-        strides: Input pixels per cell at each level of the head.
-        imgsz: Side of the square input the model was trained for, in pixels of the letterboxed image.
-        architecture: The checkpoint's own table (its ``yaml``), for
-            `yolo_max.model.architecture.parse_architecture`.
+        imgsz: Side of the square input the model was trained for, in pixels.
+        architecture: The checkpoint's own table (its ``yaml``).
+        network: What that table comes to.
         source: File name of the checkpoint the weights were converted from.
         source_sha256: SHA-256 of that file, in hex.
         format_version: Version of this header's layout.
@@ -38,19 +35,33 @@ class ModelMeta:
     """
 
     names: Mapping[int, str]
-    nc: int
-    reg_max: int
-    strides: tuple[int, ...]
     imgsz: int
     architecture: Mapping[str, Any]
+    network: Architecture
     source: str
     source_sha256: str
     format_version: int = FORMAT_VERSION
     library_version: str = __version__
 
-    def network(self) -> Architecture:
-        """The architecture table, resolved."""
-        return parse_architecture(self.architecture, self.nc)
+    @property
+    def task(self) -> str:
+        """What the network does: "detect", "classify"."""
+        return self.network.task
+
+    @property
+    def nc(self) -> int:
+        """Number of classes."""
+        return self.network.nc
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Input pixels per cell at each level of the head."""
+        return self.network.strides
+
+    @property
+    def reg_max(self) -> int:
+        """Of a detect head: bins of the box distribution (DFL) per side."""
+        return self.network.head.args["reg_max"]
 
     def to_header(self) -> dict[str, str]:
         """The header as safetensors metadata: strings, JSON where the value is more than that."""
@@ -61,8 +72,7 @@ class ModelMeta:
             "source": self.source,
             "source_sha256": self.source_sha256,
             "nc": str(self.nc),
-            "reg_max": str(self.reg_max),
-            "strides": json.dumps(self.strides),
+            **{name: json.dumps(value) for name, value in self.network.facts.items()},
             "imgsz": str(self.imgsz),
             "names": json.dumps(self.names, ensure_ascii=False),
             "architecture": json.dumps(self.architecture, ensure_ascii=False),
@@ -88,18 +98,16 @@ class ModelMeta:
                 f"has format version {shorten(version)}, but this yolo_max {__version__} reads version "
                 f"{FORMAT_VERSION}; convert the checkpoint again or install the yolo_max that wrote it"
             )
-        values: dict[str, Any] = {"strides": None, "names": None, "architecture": None}
-        for key in ("nc", "reg_max", "imgsz", *values):
-            try:
-                values[key] = json.loads(header[key])
-            except (KeyError, ValueError, RecursionError) as error:
-                raise WeightsError(f"has no usable {key!r} in its header") from error
-        return cls.checked(
-            **values,
+        meta = cls.checked(
+            **{name: _json(header, name) for name in ("nc", "imgsz", "names", "architecture")},
             source=visible(header.get("source", "")),
             source_sha256=visible(header.get("source_sha256", "")),
             library_version=visible(header.get("library_version", "")),
         )
+        for name, fact in meta.network.facts.items():
+            if (value := _json(header, name)) != fact:
+                raise WeightsError(f"has {name} {shorten(value)}, but its architecture table comes to {fact}")
+        return meta
 
     @classmethod
     def checked(
@@ -111,11 +119,9 @@ class ModelMeta:
         architecture: Any,
         source: str,
         source_sha256: str,
-        reg_max: Any = None,
-        strides: Any = None,
         library_version: str = __version__,
     ) -> ModelMeta:
-        """Builds a header from untrusted values; where reg_max and strides are absent they are the table's.
+        """Builds a header from untrusted values.
 
         Raises:
             WeightsError: They make no sense or contradict the architecture table; the subject is left out,
@@ -128,27 +134,24 @@ class ModelMeta:
                 f"describes a network that cannot be built: {str(error).rstrip('.')}"
             ) from error
         network.require()
-        if reg_max not in (None, network.reg_max):
-            raise WeightsError(
-                f"has reg_max {shorten(reg_max)}, but its architecture table says {network.reg_max}"
-            )
-        if strides is not None and strides != list(network.strides):
-            raise WeightsError(
-                f"has strides {shorten(strides)}, but its architecture table comes to {list(network.strides)}"
-            )
         if isinstance(imgsz, bool) or not isinstance(imgsz, int) or not MIN_IMGSZ <= imgsz <= MAX_IMGSZ:
             raise WeightsError(f"has imgsz {shorten(imgsz)}, which is not from {MIN_IMGSZ} to {MAX_IMGSZ}")
         return cls(
             names=class_names(names, network.nc),
-            nc=network.nc,
-            reg_max=network.reg_max,
-            strides=network.strides,
             imgsz=imgsz,
             architecture=architecture,
+            network=network,
             source=source,
             source_sha256=source_sha256,
             library_version=library_version,
         )
+
+
+def _json(header: Mapping[str, str], name: str) -> Any:
+    try:
+        return json.loads(header[name])
+    except (KeyError, ValueError, RecursionError) as error:
+        raise WeightsError(f"has no usable {name!r} in its header") from error
 
 
 def class_names(names: Any, nc: int) -> dict[int, str]:

@@ -78,7 +78,7 @@ class Settings:
         """(height, width) of the letterboxed images."""
         meta = self.weights.meta
         asked = self.detector.get("imgsz")
-        return parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides))
+        return parse_imgsz(meta.imgsz if asked is None else asked, meta.network.stride)
 
     @property
     def postprocess(self) -> Postprocess:

@@ -239,7 +239,7 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     options = dict(job.options)
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
-    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, max(weights.meta.strides))
+    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, weights.meta.network.stride)
     options |= {"imgsz": list(imgsz), "rect": False, "device": "cpu", "verbose": False, "save": False}
     model = YOLO(str(weights.path))
     model.predict(np.zeros((*imgsz, 3), np.uint8), **options)

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_max.model.architecture import table_scale
-from yolo_max.model.layer_args import Scale
+from yolo_max.model.specs import SPECS
+from yolo_max.model.specs.row import Scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.safe_pickle import StandIn
 
-_LAST_CONVOLUTION = {"Conv": "conv", "Bottleneck": "cv2.conv", "C2f": "cv2.conv", "SPPF": "cv2.conv"}
+_LAST_CONVOLUTION = {module: spec.last for module, spec in SPECS.items() if spec.last}
 _SCALING = ("scales", "scale", "depth_multiple", "width_multiple")
 
 

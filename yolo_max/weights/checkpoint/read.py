@@ -65,7 +65,7 @@ def read_checkpoint(data: bytes, source: str) -> tuple[ModelMeta, dict[str, NDAr
         source=source,
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
-    network = meta.network()
+    network = meta.network
     for layer in network.layers:
         check_layer(layer, modules)
     tensors = dict(_fused(network, modules, len(data)))
@@ -150,14 +150,14 @@ def _fused(
 
 
 def _check_head(network: Architecture, modules: Mapping[str, StandIn], file_size: int) -> None:
-    """Refuses a head whose strides or DFL bins (0, 1, 2, ...) are not those that the port takes as given."""
-    prefix = f"model.{network.layers[-1].index}"
+    """Refuses a head whose strides or constants are not those that the port takes as given."""
+    prefix = f"model.{network.head.index}"
     strides = _numbers(getattr(modules[prefix], "stride", None))
     if strides != network.strides:
         raise WeightsError(f"has strides {strides} in {prefix}, where its table comes to {network.strides}")
-    bins = _array(modules, f"{prefix}.dfl.conv.weight", (1, network.reg_max, 1, 1), file_size)
-    if not np.array_equal(bins.ravel(), np.arange(network.reg_max)):
-        raise WeightsError(f"has other bins than 0 to {network.reg_max - 1} in {prefix}.dfl.conv.weight")
+    for name, values in network.head.spec.constants(network.head).items():
+        if not np.array_equal(_array(modules, f"{prefix}.{name}", values.shape, file_size), values):
+            raise WeightsError(f"has other numbers in {prefix}.{name} than its architecture table comes to")
 
 
 def _array(

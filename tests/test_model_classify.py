@@ -1,0 +1,129 @@
+"""Classification on MAX against PyTorch: the logits of yolov8n-cls, on maps of any size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import checkpoints
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from test_images_centre_crop import by_torchvision
+
+from yolo_max import Classification, cli
+from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.images.read import read_image
+from yolo_max.support.errors import ExitCode
+from yolo_max.support.ultralytics_import import import_ultralytics
+from yolo_max.verify.parity.rubric import TensorDifference, judge_probabilities
+from yolo_max.weights.load import Weights, save_weights
+from yolo_max.weights.meta import ModelMeta
+
+torch = pytest.importorskip("torch")
+
+SIZES = [
+    (224, 224, 2),  # what it is trained for: the last map is 7 x 7
+    (225, 131, 1),  # no multiples of anything: odd maps all the way down
+    (33, 64, 3),
+    (1, 1, 1),  # a single pixel
+]
+SMALL: dict[str, Any] = {
+    "nc": 16,
+    "backbone": [[-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [16, 3, 2]]],
+    "head": [[-1, 1, "Classify", ["nc"]]],
+}
+"""Few convolutions: MAX's own operations compile each of them for many seconds."""
+
+
+def fused(module: Any, table: dict[str, Any]) -> Weights:
+    """The weights of a module in float64 that PyTorch has fused."""
+    tensors = {}
+    for name, part in module.named_modules():
+        if isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
+            weight = part.weight.numpy()
+            weight = weight.reshape(*weight.shape, *[1] * (4 - weight.ndim))
+            tensors[f"{name}.weight"] = np.ascontiguousarray(weight.transpose(2, 3, 1, 0), np.float32)
+            tensors[f"{name}.bias"] = part.bias.numpy().astype(np.float32)
+    nc = table["nc"]
+    meta = ModelMeta.checked(
+        names=[f"thing {i}" for i in range(nc)],
+        nc=nc,
+        imgsz=224,
+        architecture=table,
+        source="cls.pt",
+        source_sha256="0" * 64,
+    )
+    return Weights(
+        tensors=tensors, meta=meta, path=Path("cls.safetensors"), sha256="", stored_dtype="float32"
+    )
+
+
+class Pair:
+    """A network on MAX, and PyTorch's in both precisions."""
+
+    def __init__(self, table: dict[str, Any], imgsz: tuple[int, int], batch: int, kernels: str) -> None:
+        model = checkpoints.classification_model(table).requires_grad_(False)
+        self.exact = model.double().fuse(verbose=False)
+        self.weights = fused(self.exact, table)
+        self.single = checkpoints.classification_model(table).fuse(verbose=False)
+        self.engine = MaxEngine(self.weights, imgsz=imgsz, batch=batch, kernels=kernels)
+
+    def difference(self, pixels: NDArray[np.uint8]) -> TensorDifference:
+        image = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            _, theirs = self.single(image.float() / 255)
+            _, exact = self.exact(image.double() / 255)
+        return TensorDifference.between(
+            "logits", self.engine(pixels)["logits"], theirs.numpy(), exact.numpy()
+        )
+
+
+def pixels(height: int, width: int, batch: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(height).integers(0, 256, (batch, height, width, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Pair:
+    import_ultralytics()
+    from ultralytics.nn.tasks import yaml_model_load
+
+    return Pair(yaml_model_load("yolov8n-cls.yaml"), (224, 224), 1, "fused")
+
+
+@pytest.mark.parametrize(("height", "width", "batch"), SIZES)
+def test_logits_on_the_fused_kernels(pair: Pair, height: int, width: int, batch: int) -> None:
+    pair.difference(pixels(height, width, batch)).verdict.require()
+
+
+def test_the_network_takes_any_size(pair: Pair) -> None:
+    network = pair.weights.meta.network
+    assert (network.task, network.outputs, network.strides, network.stride) == (
+        "classify",
+        ("logits",),
+        (),
+        1,
+    )
+
+
+def test_the_command_gives_pytorchs_probabilities(pair: Pair, scenes: list[Path], tmp_path: Path) -> None:
+    """From files to the manifest; the pixels are those of `test_images_centre_crop.by_torchvision`."""
+    save_weights(pair.weights, tmp_path / "cls.safetensors")
+    sources = [str(scene) for scene in scenes]
+    options = ["-w", str(tmp_path / "cls.safetensors"), "-o", str(tmp_path / "out"), "--save-txt", "--quiet"]
+    assert cli.run(["predict", *sources, *options]) == ExitCode.OK
+    records = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").open()]
+    assert [record["path"] for record in records] == sources
+    for scene, record in zip(scenes, records, strict=True):
+        found = Classification.from_dict(record, pair.weights.meta.names)
+        image = torch.from_numpy(by_torchvision(read_image(scene), (224, 224)).copy())
+        with torch.inference_mode():
+            expected, _ = pair.single(image.permute(2, 0, 1)[None].float() / 255)
+        judge_probabilities(found.probabilities, expected[0].numpy()).require()
+        assert found.class_id[0] == expected[0].argmax()
+
+
+def test_logits_on_stock_operations() -> None:
+    """An odd map at each layer."""
+    Pair(SMALL, (37, 51), 2, "stock").difference(pixels(37, 51, 2)).verdict.require()

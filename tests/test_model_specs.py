@@ -1,0 +1,163 @@
+"""Each block's spec, held against its class and against Ultralytics' module."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yolo_max.model.architecture import parse_architecture
+from yolo_max.model.max_nn import Module
+from yolo_max.model.model import BLOCKS, make_block
+from yolo_max.model.specs import SPECS, HeadSpec, Layer
+from yolo_max.support.ultralytics_import import import_ultralytics
+
+torch = pytest.importorskip("torch")
+
+C_IN = 24
+
+ROWS: dict[str, list[list[Any]]] = {
+    # module: [repeats, *args], for an input of 24 channels
+    "Conv": [
+        [1, 40],  # 1x1
+        [1, 40, 3, 2],  # halves the map
+        [3, C_IN, 5],  # copies in a row
+    ],
+    "Bottleneck": [
+        [1, C_IN],  # with a shortcut
+        [1, 40, True],  # of other widths: none
+        [2, C_IN, False, 1, [3, 3], 0.25],  # narrow copies
+    ],
+    "C2f": [
+        [1, 40],
+        [3, 40, True],  # three bottlenecks
+        [1, 40, False, 1, 0.25],  # narrow ones
+    ],
+    "C3": [
+        [1, 40],
+        [3, 40, False],  # three bottlenecks, without shortcuts
+        [1, 40, True, 1, 0.25],  # narrow ones
+    ],
+    "SPPF": [
+        [1, 40],
+        [1, 40, 3],  # smaller pools
+    ],
+    "nn.Upsample": [
+        [1, "None", 2, "nearest"],
+    ],
+    "Concat": [
+        [1, 1],
+    ],
+    "Classify": [
+        [1, "nc"],
+    ],
+    "Detect": [
+        [1, "nc"],
+    ],
+}
+
+
+class Recorder:
+    """A backend that computes nothing; its convolutions say what they are."""
+
+    def conv2d(self, c1: int, c2: int, k: int, s: int, **_: object) -> Module:
+        return _Recorded((k, c1, c2, s))
+
+
+class _Recorded(Module):  # type: ignore[misc]
+    def __init__(self, sizes: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.sizes = sizes
+
+    def __call__(self, *args: Any) -> Any:
+        raise AssertionError("a recorder computes nothing")
+
+
+def table(module: str, repeats: int, args: list[Any]) -> dict[str, Any]:
+    """A network with this row as its second, or as its head."""
+    row: list[Any] = [-1, repeats, module, args]
+    first = [-1, 1, "Conv", [C_IN, 3, 2]]
+    if isinstance(SPECS[module], HeadSpec):
+        return {"nc": 5, "backbone": [first], "head": [[[0] if SPECS[module].joins else 0, *row[1:]]]}
+    if SPECS[module].joins:
+        row[0] = [-1, -1]
+    return {"nc": 5, "backbone": [first, row], "head": [[[-1], 1, "Detect", ["nc"]]]}
+
+
+def ultralytics(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Ultralytics' modules for a table, by the checkpoint's names."""
+    import_ultralytics()
+    from ultralytics.nn.tasks import parse_model
+
+    layers, _ = parse_model(copy.deepcopy(architecture), ch=3, verbose=False)
+    return {f"model.{name}": module for name, module in layers.eval().named_modules(remove_duplicate=False)}
+
+
+Case = tuple[Layer, dict[str, Any]]
+"""A row, resolved, and the table it is in."""
+
+CASES = [(module, *row) for module, rows in ROWS.items() for row in rows]
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Case:
+    module, repeats, *args = request.param
+    architecture = table(module, repeats, args)
+    return parse_architecture(architecture).layers[1], architecture
+
+
+def test_every_block_has_a_spec_a_class_and_rows_here() -> None:
+    assert SPECS.keys() == BLOCKS.keys() == ROWS.keys()
+
+
+def test_the_row_is_covered(case: Case) -> None:
+    assert case[0].unported == ()
+
+
+def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
+    layer, _ = case
+    made: Any = make_block(Recorder(), layer)  # type: ignore[arg-type]
+    found = {
+        f"model.{layer.index}.{path}".rstrip("."): module.sizes
+        for path, module in made.named_modules()
+        if isinstance(module, _Recorded)
+    }
+    assert found == {
+        each.name: (each.kernel, each.c_in, each.c_out, each.stride) for each in layer.convolutions()
+    }
+
+
+def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
+    """Names and shapes of all parameters, and what a checkpoint says of the modules."""
+    layer, architecture = case
+    modules = ultralytics(architecture)
+    for path, kind, attributes, later in layer.saved():
+        module = modules[path]
+        assert type(module).__name__ == kind
+        for name, expected in {**attributes, **later}.items():
+            value = getattr(module, name)
+            assert value == expected or (value, value) == expected
+    found = {
+        f"{name}.weight": module.weight
+        for name, module in modules.items()
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name.startswith(f"model.{layer.index}.")
+    }
+    for name, value in layer.spec.constants(layer).items():
+        np.testing.assert_array_equal(found.pop(f"model.{layer.index}.{name}").detach().numpy(), value)
+    shapes = {name: tuple(weight.shape) for name, weight in found.items()}
+    assert shapes == {f"{each.name}.weight": each.saved_shape for each in layer.convolutions()}
+
+
+@pytest.mark.parametrize(
+    "case", [each for each in CASES if not isinstance(SPECS[each[0]], HeadSpec)], ids=str, indirect=True
+)
+def test_a_map_has_the_channels_and_the_size_that_the_spec_says(case: Case) -> None:
+    layer, architecture = case
+    block = ultralytics(architecture)[f"model.{layer.index}"]
+    x = torch.zeros(1, C_IN, 8, 16)
+    with torch.inference_mode():
+        y = block([x, x] if layer.spec.joins else x)
+    stride = layer.spec.stride(layer) ** layer.copies
+    assert tuple(y.shape) == (1, layer.c_out, 8 / stride, 16 / stride)
