@@ -16,7 +16,7 @@ HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet -
 .DEFAULT_GOAL := demo
 
 demo: setup
-	$(BIN)/yolo-max detect images --weights yolov8n-shapes --out runs/demo --overwrite
+	$(BIN)/yolo-max predict images --weights yolov8n-shapes --out runs/demo --overwrite
 	@echo "For yolo-max in this shell: . $(BIN)/activate"
 
 test: setup-dev

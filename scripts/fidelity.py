@@ -36,8 +36,9 @@ from yolo_max.images.read import read_image
 from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.dataset import load_dataset
-from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate
+from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
 from yolo_max.verify.val.validate import CONFIDENCE
 from yolo_max.weights.load import Weights, load_weights
 
@@ -186,8 +187,8 @@ def _evaluate(
     for example in dataset.examples:
         image = read_image(example.path)
         geometry = Letterbox.fit((image.shape[0], image.shape[1]), size)
-        head = engine(in_pixels(geometry.render(image), geometry)[None])[0]
-        detections = postprocess(in_head(head, CONFIDENCE), in_geometry(geometry))
+        (outputs,) = engine.run(in_pixels(geometry.render(image), geometry)[None])
+        detections = postprocess({"head": in_head(outputs["head"], CONFIDENCE)}, in_geometry(geometry))
         found.append(Found(example, detections))
     return evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
 

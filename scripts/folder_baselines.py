@@ -1,17 +1,17 @@
-"""A folder of photographs to annotated ones: `yolo-max detect` and what it has to beat.
+"""A folder of photographs to annotated ones: `yolo-max predict` and what it has to beat.
 
     python scripts/folder_baselines.py PHOTOGRAPHS --weights yolov8n.pt --out runs/folder.json
 
 Each contender is a process of its own and works on the same files, in rounds of random order:
 
-- ``yolo-max detect``, as it comes, with ``--rect``, and where the processor has it in bf16 as well;
+- ``yolo-max predict``, as it comes, with ``--rect``, and where the processor has it in bf16 as well;
 - a plain loop around OpenVINO in f32, as one would write it by hand: decode, letterbox, infer, NMS, draw,
   write, one after the other, the network on all CPUs;
 - Ultralytics' ``predict(save=True)``, given all CPUs, and left alone, when it takes one less. It cuts its
   input to the shape of each photograph, so it has less to compute than all others but ``--rect``.
 
 Images a second are taken over the images alone: every contender is loaded and compiled by then, and all but
-``yolo-max detect``, whose clock begins with its first image, have done an image before. The seconds of the
+``yolo-max predict``, whose clock begins with its first image, have done an image before. The seconds of the
 whole process stand beside them. Objects found are counted, to show that all do the same job.
 """
 
@@ -43,7 +43,7 @@ from yolo_max.bench.stats import Spread
 from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.runtime import cpu, host
 
-OURS, RECT = "yolo-max detect", "yolo-max detect --rect"
+OURS, RECT = "yolo-max predict", "yolo-max predict --rect"
 RECT_BF16 = f"{RECT} --precision bf16"
 LOOP = "OpenVINO f32, plain loop"
 PREDICT, PREDICT_ALONE = "Ultralytics predict, all CPUs", "Ultralytics predict, left alone"
@@ -172,9 +172,9 @@ def nms_stand_in() -> None:
 # --- yolo-max -------------------------------------------------------------------------------------
 
 
-def yolo_max_detect(task: Task) -> dict[str, float]:
+def yolo_max_predict(task: Task) -> dict[str, float]:
     """The command, with its own clock around the images."""
-    command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "detect", task.images]
+    command = [sys.executable, "-c", "from yolo_max.cli import main; main()", "predict", task.images]
     command += ["--weights", task.weights, "--imgsz", str(task.imgsz), "--out", f"{task.out}/out", "--json"]
     command += task.contender.split()[2:]
     start = perf_counter()
@@ -194,9 +194,9 @@ def yolo_max_detect(task: Task) -> dict[str, float]:
 # --- the comparison -------------------------------------------------------------------------------
 
 CONTENDERS: dict[str, Callable[[Task], dict[str, float]]] = {
-    OURS: yolo_max_detect,
-    RECT: yolo_max_detect,
-    RECT_BF16: yolo_max_detect,
+    OURS: yolo_max_predict,
+    RECT: yolo_max_predict,
+    RECT_BF16: yolo_max_predict,
     LOOP: plain_loop,
     PREDICT: ultralytics_predict,
     PREDICT_ALONE: ultralytics_predict,
@@ -249,7 +249,7 @@ def table(found: dict[str, list[dict[str, Any]]], images: int, imgsz: int) -> Ta
                 str(last["objects"]),
             ]
         )
-    faster = ("detect is × as fast", "detect --rect is")
+    faster = ("ours is × as fast", "ours with --rect is")
     headers = ["", "images/s", "quartiles", *faster, "process s", "threads", "objects"]
     title = f"A folder of {images} photographs to annotated ones, {imgsz} pixels, medians of the rounds"
     return Table("folder", title, headers, rows)

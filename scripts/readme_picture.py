@@ -32,7 +32,7 @@ def row(images: Sequence[NDArray[np.uint8]], height: int = HEIGHT) -> NDArray[np
 def main() -> None:
     """Parse the command line and write the picture."""
     parser = argparse.ArgumentParser(description="Put annotated images side by side.")
-    parser.add_argument("annotated", type=Path, help="where `yolo-max detect images` wrote its results")
+    parser.add_argument("annotated", type=Path, help="where `yolo-max predict images` wrote its results")
     parser.add_argument("--out", type=Path, default=Path("docs/images/demo.jpg"))
     arguments = parser.parse_args()
     images = []

@@ -2,7 +2,7 @@
 
     python scripts/soak.py IMAGES --weights yolov8n --count 20000
 
-Makes a folder of links to a few images, runs the pipeline of `yolo-max detect` over it, and prints, for each
+Makes a folder of links to a few images, runs the pipeline of `yolo-max predict` over it, and prints, for each
 tenth of the run, the resident memory, the open files, the threads, the images per second, and the CPU time
 that an image took, which other work on the machine blurs less.
 """

@@ -522,7 +522,9 @@ def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) ->
     for shape in ((1, 64, 64, 3), (3, 96, 64, 3)):
         batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runtime.prepare(*shape[:3])
-        np.testing.assert_allclose(runtime.head(runtime.infer(batch)), engine(batch), rtol=0, atol=1e-3)
+        np.testing.assert_allclose(
+            runtime.head(runtime.infer(batch)), engine(batch)["head"], rtol=0, atol=1e-3
+        )
 
 
 def test_openvino_is_imported_without_a_look_at_the_network() -> None:

@@ -27,7 +27,7 @@ def test_a_package_that_is_not_installed(
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(commands, "app", app)
-    assert cli.run(["detect", "images"]) == code
+    assert cli.run(["predict", "images"]) == code
     said = capfd.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1

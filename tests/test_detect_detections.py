@@ -5,16 +5,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-from fakes import write_image
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from yolo_max.support.errors import UsageError
-from yolo_max.tasks.detect.detections import Box, Detections, shortest_float
+from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.detect.detections import Box, Detections
 
 NAMES = {0: "person", 1: "bicycle", 2: "vélo à 3 roues", 3: "person"}
 
@@ -136,31 +133,34 @@ def test_it_prints_as_a_line(detections: Detections, text: str) -> None:
     assert repr(detections) == f"<Detections: {text}>"
 
 
-def test_saving_writes_what_plot_draws(tmp_path: Path) -> None:
-    source = cv2.imread(str(write_image(tmp_path / "a.png", 1, (480, 640))))
-    assert source is not None
-    pixels: NDArray[np.uint8] = source.astype(np.uint8)
-    for image in (tmp_path / "a.png", pixels):
-        some().save(tmp_path / "out" / "b.png", image, line_width=5)
-        assert np.array_equal(
-            cv2.imread(str(tmp_path / "out" / "b.png")),  # type: ignore[arg-type]
-            some().plot(pixels, line_width=5),
-        )
-    assert not np.array_equal(some().plot(pixels), pixels)
+def drawn() -> Detections:
+    return Detections(
+        np.array([[10, 20, 110, 60], [0, 0, 200, 100], [33.25, 7.5, 34.75, 9]], np.float32),
+        np.array([0.875, 0.5, 0.1], np.float32),
+        np.array([0, 1, 2], np.int32),
+        NAMES,
+        (100, 200),
+    )
 
 
-@pytest.mark.parametrize(
-    ("name", "size", "message"),
-    [
-        ("b.png", (640, 480), "has 480 x 640 pixels, but these boxes were found in one of 640 x 480"),
-        ("b.gif", (480, 640), r"cannot be written as \.gif; take \.jpg, "),
-        ("b", (480, 640), "cannot be written as files without a suffix"),
-    ],
-)
-def test_what_cannot_be_saved(tmp_path: Path, name: str, size: tuple[int, int], message: str) -> None:
-    with pytest.raises(UsageError, match=message):
-        some().save(tmp_path / name, np.zeros((*size, 3), np.uint8))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("confidence", [False, True])
+def test_labels_are_those_that_ultralytics_writes(tmp_path: Path, confidence: bool) -> None:
+    import torch
+    from ultralytics.engine.results import Results
+
+    found = drawn()
+    rows = np.column_stack([found.xyxy, found.confidence, found.class_id]).astype(np.float32)
+    results = Results(
+        np.zeros((100, 200, 3), np.uint8), path="a.jpg", names=NAMES, boxes=torch.from_numpy(rows)
+    )
+    results.save_txt(tmp_path / "a.txt", save_conf=confidence)
+    assert found.labels(confidence=confidence) == (tmp_path / "a.txt").read_text()
+
+
+def test_labels_by_hand() -> None:
+    assert drawn().labels().splitlines()[:2] == ["0 0.3 0.4 0.5 0.4", "1 0.5 0.5 1 1"]
+    assert drawn().labels(confidence=True).splitlines()[0] == "0 0.3 0.4 0.5 0.4 0.875"
+    assert Detections.empty(NAMES, (1, 1)).labels() == ""
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -16,9 +16,9 @@ from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 from ultralytics.utils.tal import dist2bbox, make_anchors
 
-from yolo_max.engine.contract import CellLogits
 from yolo_max.images.letterbox import Letterbox, letterbox
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.tasks.contract import Outputs
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
@@ -88,7 +88,7 @@ def assert_same(detections: Detections, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_it_finds_what_ultralytics_finds(ours: dict[str, Any], theirs: dict[str, Any], seed: int) -> None:
     head = random_head(seed)
-    assert_same(Postprocess(NAMES, **ours)(head, IMAGE), by_pytorch(head, IMAGE, **theirs))
+    assert_same(Postprocess(NAMES, **ours)({"head": head}, IMAGE), by_pytorch(head, IMAGE, **theirs))
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_it_finds_what_ultralytics_finds(ours: dict[str, Any], theirs: dict[str,
 def test_some_rows_of_the_head_give_what_the_whole_head_gives(more: int, options: dict[str, Any]) -> None:
     head = random_head(3)
     postprocess = Postprocess(NAMES, **options)
-    wanted, _ = np.nonzero(head[:, 64:] > postprocess.least_logit)
+    wanted, _ = np.nonzero(head[:, 64:] > postprocess.min_logit)
     cells = np.union1d(wanted, np.random.default_rng(0).integers(0, len(head), more))
-    found = postprocess(CellLogits(cells, head[cells]), IMAGE)
-    assert found == postprocess(head, IMAGE)
+    found = postprocess({"cells": cells, "head": head[cells]}, IMAGE)
+    assert found == postprocess({"head": head}, IMAGE)
     with pytest.raises(ValueError, match="The head must be float32"):
-        postprocess(CellLogits(cells[:-1], head[cells]), IMAGE)
+        postprocess({"cells": cells[:-1], "head": head[cells]}, IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +124,14 @@ def test_a_box_in_the_padding_is_kept_without_area_as_by_ultralytics(
     head[cell, [0, 16, 32, 48]] = 20  # a distance of next to nothing to each side
     head[cell, [1, 17, 33, 49]] = 18.5  # ... but not quite
     head[cell, 64] = 2
-    found = Postprocess(NAMES)(head, where)
+    found = Postprocess(NAMES)({"head": head}, where)
     assert_same(found, by_pytorch(head, where, conf_thres=0.25, iou_thres=0.7))
     ((x1, y1, x2, y2),) = found.xyxy.tolist()
     assert (x1 == x2, y1 == y2) == flat
 
 
 def test_no_rows_give_nothing() -> None:
-    none = CellLogits(np.empty(0, np.intp), np.empty((0, 64 + len(NAMES)), np.float32))
+    none: Outputs = {"cells": np.empty(0, np.intp), "head": np.empty((0, 64 + len(NAMES)), np.float32)}
     assert len(Postprocess(NAMES)(none, IMAGE)) == 0
 
 
@@ -140,7 +140,7 @@ def test_any_number_of_classes(classes: int) -> None:
     head = random_head(1, classes)
     names = {i: str(i) for i in range(classes)}
     for multi_label in (False, True):
-        found = Postprocess(names, conf=0.05, multi_label=multi_label)(head, IMAGE)
+        found = Postprocess(names, conf=0.05, multi_label=multi_label)({"head": head}, IMAGE)
         assert len(found) > 5
         assert_same(found, by_pytorch(head, IMAGE, conf_thres=0.05, iou_thres=0.7, multi_label=multi_label))
 
@@ -160,7 +160,7 @@ def test_photographs_give_what_ultralytics_gives(coco_weights: Path, photographs
         (expected,) = non_max_suppression(decoded, conf_thres=0.25, iou_thres=0.7)
         scale_boxes(where.canvas_size, expected[:, :4], image.shape)
         head = torch.cat([raw["boxes"], raw["scores"]], dim=1)[0].T.contiguous().numpy()
-        assert_same(Postprocess(yolo.names)(head, where), expected.numpy())
+        assert_same(Postprocess(yolo.names)({"head": head}, where), expected.numpy())
         total += len(expected)
     assert total > 20
 
@@ -246,16 +246,16 @@ def test_ties_go_by_anchor_then_class() -> None:
     head[:, 0:64:16] = 50  # boxes of no size, which overlap nothing
     for anchor, class_id in [(9, 6), (9, 2), (4, 3), (200, 0)]:
         head[anchor, 64 + class_id] = 1
-    found = Postprocess(NAMES, multi_label=True)(head, IMAGE)
+    found = Postprocess(NAMES, multi_label=True)({"head": head}, IMAGE)
     assert found.class_id.tolist() == [3, 2, 6, 0]
-    assert Postprocess(NAMES, multi_label=True, max_nms=2)(head, IMAGE).class_id.tolist() == [3, 2]
-    assert Postprocess(NAMES)(head, IMAGE).class_id.tolist() == [3, 2, 0]
+    assert Postprocess(NAMES, multi_label=True, max_nms=2)({"head": head}, IMAGE).class_id.tolist() == [3, 2]
+    assert Postprocess(NAMES)({"head": head}, IMAGE).class_id.tolist() == [3, 2, 0]
 
 
 def test_it_is_deterministic() -> None:
     head = random_head(3).round(0)  # many ties
     run = Postprocess(NAMES, conf=0.001, multi_label=True)
-    assert run(head, IMAGE) == run(head.copy(), IMAGE)
+    assert run({"head": head}, IMAGE) == run({"head": head.copy()}, IMAGE)
 
 
 def test_classes_do_not_meet_on_a_canvas_wider_than_their_offset() -> None:
@@ -267,7 +267,7 @@ def test_classes_do_not_meet_on_a_canvas_wider_than_their_offset() -> None:
     head[:, :64] = 0
     left, right = (int(np.flatnonzero((points == (column + 0.5, 1.5)).all(1))[0]) for column in (10, 970))
     head[left, 65], head[right, 64] = 3, 2
-    assert len(Postprocess({0: "a", 1: "b"})(head, where)) == 2
+    assert len(Postprocess({0: "a", 1: "b"})({"head": head}, where)) == 2
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 )
 def test_a_head_that_does_not_fit_is_refused(head: np.ndarray) -> None:
     with pytest.raises(ValueError, match="head must be"):
-        Postprocess(NAMES)(head, IMAGE)
+        Postprocess(NAMES)({"head": head}, IMAGE)
 
 
 @pytest.mark.parametrize("where", [(3, 65), (slice(None), slice(64, None))])  # beside a hit; everywhere
@@ -308,7 +308,7 @@ def test_class_logits_that_are_no_numbers_are_an_error_and_not_an_empty_image(wh
     head[3, 64] = 3
     head[where] = np.nan
     with pytest.raises(EngineError, match="class logits that are no numbers"):
-        Postprocess(NAMES)(head, IMAGE)
+        Postprocess(NAMES)({"head": head}, IMAGE)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -316,7 +316,7 @@ def test_a_broken_network_is_an_error_and_not_an_empty_image(value: float) -> No
     head = random_head(0)
     head[:, :64] = value
     with pytest.raises(EngineError, match="not finite"):
-        Postprocess(NAMES)(head, IMAGE)
+        Postprocess(NAMES)({"head": head}, IMAGE)
 
 
 @settings(max_examples=30)
@@ -324,9 +324,9 @@ def test_a_broken_network_is_an_error_and_not_an_empty_image(value: float) -> No
 def test_only_boxes_of_one_class_suppress_each_other(seed: int, iou: float) -> None:
     head = random_head(seed, classes=3)
     names = {0: "a", 1: "b", 2: "c"}
-    found = Postprocess(names, conf=0.1, iou=iou, max_det=5000)(head, IMAGE)
+    found = Postprocess(names, conf=0.1, iou=iou, max_det=5000)({"head": head}, IMAGE)
     for class_id in names:
-        alone = Postprocess(names, conf=0.1, iou=iou, max_det=5000, classes=[class_id])(head, IMAGE)
+        alone = Postprocess(names, conf=0.1, iou=iou, max_det=5000, classes=[class_id])({"head": head}, IMAGE)
         assert alone == found[np.flatnonzero(found.class_id == class_id)]
         uncut = (alone.xyxy > 0).all(axis=1) & (alone.xyxy < (100, 90, 100, 90)).all(axis=1)
         left, top, right, bottom = alone.xyxy[uncut].T

@@ -16,7 +16,7 @@ from max.dtype import DType
 from numpy.typing import NDArray
 from tiny import tiny_weights
 
-from yolo_max import Detector
+from yolo_max import Detections, Detector
 from yolo_max.engine import max_engine
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.letterbox import Letterbox
@@ -53,10 +53,11 @@ class Static(MaxEngine):
 
     def __init__(self) -> None:
         self._static = (2, 32, 32)
+        self._outputs = ("head",)
         self._stride = 8
 
     def _execute(
-        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -np.inf
+        self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -np.inf
     ) -> list[NDArray[np.float32]]:
         assert batch.shape == (2, 32, 32, 3)
         head: NDArray[np.float32] = batch.reshape(2, 1, -1).sum(2, keepdims=True, dtype=np.float32)
@@ -84,11 +85,11 @@ def images(batch: int, height: int, width: int) -> NDArray[np.uint8]:
 )
 def test_one_graph_serves_every_batch_and_size(fused: MaxEngine, batch: int, height: int, width: int) -> None:
     pixels = images(batch, height, width)
-    head = fused(pixels)
+    head = fused(pixels)["head"]
     assert head.shape == (batch, height // 8 * (width // 8), 4 * 16 + 64)
     assert head.dtype == np.float32
     for i in range(batch):
-        np.testing.assert_array_equal(head[i], fused(pixels[i : i + 1])[0])
+        np.testing.assert_array_equal(head[i], fused(pixels[i : i + 1])["head"][0])
 
 
 @pytest.mark.parametrize(
@@ -102,10 +103,10 @@ def test_one_graph_serves_every_batch_and_size(fused: MaxEngine, batch: int, hei
 def test_a_static_graph_cuts_and_fills_batches(batch: int) -> None:
     pixels = images(batch, 32, 32)
     expected = pixels.reshape(batch, 1, -1).sum(2, keepdims=True, dtype=np.float32)
-    np.testing.assert_array_equal(Static()(pixels), expected)
-    for found, of_image in zip(Static().candidates(pixels, 0.0), expected, strict=True):
-        np.testing.assert_array_equal(found.cells, [0])  # every cell, since all are computed
-        np.testing.assert_array_equal(found.logits, of_image)
+    np.testing.assert_array_equal(Static()(pixels)["head"], expected)
+    for found, of_image in zip(Static().run(pixels, 0.0), expected, strict=True):
+        assert found.keys() == {"head"}  # every cell, since all are computed
+        np.testing.assert_array_equal(found["head"], of_image)
 
 
 def test_outputs_in_bfloat16_come_as_their_bits() -> None:
@@ -136,11 +137,12 @@ def test_what_does_not_fit_is_refused(fused: MaxEngine, batch: NDArray[Any], com
 
 def test_memory_that_is_not_contiguous_is_taken(fused: MaxEngine) -> None:
     pixels = images(1, 32, 64)
-    np.testing.assert_array_equal(fused(pixels[:, :, ::-1]), fused(np.ascontiguousarray(pixels[:, :, ::-1])))
+    mirrored = pixels[:, :, ::-1]
+    np.testing.assert_array_equal(fused(mirrored)["head"], fused(np.ascontiguousarray(mirrored))["head"])
 
 
 def test_results_outlive_the_next_execution(fused: MaxEngine) -> None:
-    head = fused(images(1, 32, 32))
+    head = fused(images(1, 32, 32))["head"]
     before = head.copy()
     fused(images(2, 32, 32))
     np.testing.assert_array_equal(head, before)
@@ -148,15 +150,15 @@ def test_results_outlive_the_next_execution(fused: MaxEngine) -> None:
 
 def test_calls_at_the_same_time_do_not_disturb_each_other(fused: MaxEngine) -> None:
     batches = [images(batch, height, 64) for batch in (1, 2, 3) for height in (8, 64, 200)]
-    expected = [fused(pixels) for pixels in batches]
+    expected = [fused(pixels)["head"] for pixels in batches]
     with ThreadPoolExecutor(6) as callers:
         # Some of them share the threads, some take all of them.
         calls = [
-            callers.submit(fused.candidates, pixels, -np.inf, shared=i % 3 > 0)
+            callers.submit(fused.run, pixels, -np.inf, shared=i % 3 > 0)
             for i, pixels in enumerate(batches * 20)
         ]
         for i, call in enumerate(calls):
-            logits = [found.logits for found in call.result(timeout=60)]
+            logits = [found["head"] for found in call.result(timeout=60)]
             np.testing.assert_array_equal(logits, expected[i % len(batches)])
 
 
@@ -196,14 +198,15 @@ def test_what_candidates_get_does_not_depend_on_others(
     of_precision: MaxEngine, weights: Weights, batch: int, height: int, width: int, share: float
 ) -> None:
     engine, pixels = of_precision, images(batch, height, width)
-    head = engine(pixels)
+    head = engine(pixels)["head"]
     sides = 4 * weights.meta.reg_max
     best = head[..., sides:].max(axis=2)
     least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.float32(np.quantile(best, 1 - share)))
     engine(255 - pixels)  # so that memory holds other numbers
-    for found, of_image, exact in zip(engine.candidates(pixels, least), best > least, head, strict=True):
-        np.testing.assert_array_equal(found.cells, np.flatnonzero(of_image))
-        np.testing.assert_array_equal(found.logits, exact[of_image])
+    for found, of_image, exact in zip(engine.run(pixels, least), best > least, head, strict=True):
+        cells = found.get("cells", np.arange(len(exact)))  # absent where it is all of them
+        np.testing.assert_array_equal(cells, np.flatnonzero(of_image))
+        np.testing.assert_array_equal(found["head"], exact[of_image])
 
 
 @pytest.mark.parametrize("conf", [0.001, 0.25, 0.9])
@@ -215,9 +218,11 @@ def test_detections_are_those_of_the_whole_head(
     for scene, result in zip(scenes, detector.stream(scenes), strict=True):
         image = read_image(scene)
         letterbox = Letterbox.fit((image.shape[0], image.shape[1]), detector.imgsz)
-        expected = detector.postprocess(demo_engine(letterbox.render(image)[None])[0], letterbox)
-        for detections in (detector(scene), result.detections):
-            assert detections is not None
+        head = demo_engine(letterbox.render(image)[None])["head"][0]
+        expected = detector.decoder({"head": head}, letterbox)
+        assert isinstance(expected, Detections)
+        for detections in (detector(scene), result.prediction):
+            assert isinstance(detections, Detections)
             for name in ("xyxy", "confidence", "class_id"):
                 np.testing.assert_array_equal(getattr(detections, name), getattr(expected, name))
         found += len(expected)
@@ -242,10 +247,10 @@ def test_callers_share_all_threads(threads: int, callers: int, each: int) -> Non
 
 def test_a_thread_is_the_least_that_works_on_a_run(fused: MaxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = images(1, 64, 96)
-    expected = fused(pixels)
+    expected = fused(pixels)["head"]
     for threads in (0, -1, 1000):
         monkeypatch.setattr(fused, "threads", threads)
-        np.testing.assert_array_equal(fused(pixels), expected)
+        np.testing.assert_array_equal(fused(pixels)["head"], expected)
 
 
 def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weights) -> None:
@@ -254,13 +259,13 @@ def test_the_second_engine_comes_from_the_cache(fused: MaxEngine, weights: Weigh
     assert again.from_cache
     assert said == []
     pixels = images(1, 64, 96)
-    np.testing.assert_array_equal(again(pixels), fused(pixels))
+    np.testing.assert_array_equal(again(pixels)["head"], fused(pixels)["head"])
 
 
 def test_other_weights_need_no_other_graph(fused: MaxEngine) -> None:
     other = MaxEngine(tiny_weights(seed=1), imgsz=(32, 32), kernels="fused")
     assert other.from_cache
-    assert not np.allclose(other(images(1, 32, 32)), fused(images(1, 32, 32)))
+    assert not np.allclose(other(images(1, 32, 32))["head"], fused(images(1, 32, 32))["head"])
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_is_the_network_of_the_checkpoint(model: Any, weights: Weights, batch: n
     expected = _unfused(model, batch)
     engine = TorchEngine(weights)
     assert engine.source == "checkpoint"
-    head = engine(batch)
+    head = engine(batch)["head"]
     assert head.dtype == np.float32
     assert head.shape == (2, ANCHORS, 64 + NC)
     np.testing.assert_allclose(head, expected, atol=1e-5 * np.abs(expected).max())
@@ -77,7 +77,7 @@ def test_is_the_network_of_the_checkpoint(model: Any, weights: Weights, batch: n
 
 def test_float64_is_exact(model: Any, weights: Weights, batch: np.ndarray) -> None:
     expected = _unfused(model, batch)
-    head = TorchEngine(weights, precision="f64")(batch)
+    head = TorchEngine(weights, precision="f64")(batch)["head"]
     assert head.dtype == np.float64
     np.testing.assert_allclose(head, expected, atol=1e-12 * np.abs(expected).max())
 
@@ -85,35 +85,35 @@ def test_float64_is_exact(model: Any, weights: Weights, batch: np.ndarray) -> No
 def test_does_not_take_over_a_mistake_in_conversion(weights: Weights, batch: np.ndarray) -> None:
     """The engine reads the checkpoint, not the converted tensors that it is to judge."""
     wrong = replace(weights, tensors={name: 2 * tensor for name, tensor in weights.tensors.items()})
-    np.testing.assert_array_equal(TorchEngine(wrong)(batch), TorchEngine(weights)(batch))
+    np.testing.assert_array_equal(TorchEngine(wrong)(batch)["head"], TorchEngine(weights)(batch)["head"])
 
 
 def test_rebuilds_the_module_from_a_header(weights: Weights, safetensors: Weights, batch: np.ndarray) -> None:
     engine = TorchEngine(safetensors)
     assert engine.source == "safetensors"
-    expected = TorchEngine(weights)(batch)
-    np.testing.assert_allclose(engine(batch), expected, atol=1e-5 * np.abs(expected).max())
+    expected = TorchEngine(weights)(batch)["head"]
+    np.testing.assert_allclose(engine(batch)["head"], expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_memory_format_changes_nothing_but_rounding(
     weights: Weights, batch: np.ndarray, channels_last: bool
 ) -> None:
-    expected = TorchEngine(weights, precision="f64")(batch)
-    head = TorchEngine(weights, channels_last=channels_last)(batch)
+    expected = TorchEngine(weights, precision="f64")(batch)["head"]
+    head = TorchEngine(weights, channels_last=channels_last)(batch)["head"]
     np.testing.assert_allclose(head, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_batch_is_its_images(weights: Weights, batch: np.ndarray) -> None:
     engine = TorchEngine(weights)
-    head = engine(batch)
-    np.testing.assert_allclose(head[1:], engine(batch[1:]), atol=1e-5 * np.abs(head).max())
+    head = engine(batch)["head"]
+    np.testing.assert_allclose(head[1:], engine(batch[1:])["head"], atol=1e-5 * np.abs(head).max())
 
 
 def test_a_view_of_pixels(weights: Weights, batch: np.ndarray) -> None:
     engine = TorchEngine(weights)
     mirrored = batch[:, :, ::-1]
-    np.testing.assert_array_equal(engine(mirrored), engine(np.ascontiguousarray(mirrored)))
+    np.testing.assert_array_equal(engine(mirrored)["head"], engine(np.ascontiguousarray(mirrored))["head"])
 
 
 def test_layers(weights: Weights, batch: np.ndarray) -> None:
@@ -123,7 +123,7 @@ def test_layers(weights: Weights, batch: np.ndarray) -> None:
     assert engine.layer_names[:3] == ("model.0 Conv", "model.1 Conv", "model.2 C2f")
     assert layers[0].shape == (2, 32, 48, 8)
     assert all(layer.flags.c_contiguous for layer in layers)
-    np.testing.assert_array_equal(layers[-1], engine(batch))
+    np.testing.assert_array_equal(layers[-1], engine(batch)["head"])
     # NHWC: the concatenation of layer 5 and layer 2 along the last axis
     np.testing.assert_array_equal(layers[6], np.concatenate([layers[5], layers[2]], axis=3))
 
@@ -150,7 +150,7 @@ def test_options_it_does_not_have(weights: Weights, option: str, value: str) -> 
 )
 def test_batches_it_does_not_take(weights: Weights, shape: tuple[int, ...], dtype: type) -> None:
     with pytest.raises(UsageError, match=r"engine takes uint8|do not fit the network"):
-        TorchEngine(weights)(np.zeros(shape, dtype))
+        TorchEngine(weights)(np.zeros(shape, dtype))["head"]
 
 
 def test_threads(weights: Weights) -> None:
@@ -179,7 +179,7 @@ def test_checkpoints_from_before_torch_1_11(model: Any, tmp_path: Path, batch: n
     path = tmp_path / "old.pt"
     path.write_bytes(checkpoints.checkpoint(old))
     expected = _unfused(model, batch)
-    np.testing.assert_allclose(TorchEngine(path)(batch), expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(TorchEngine(path)(batch)["head"], expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_tensors_that_ultralytics_has_no_place_for(safetensors: Weights) -> None:
@@ -228,7 +228,7 @@ def test_a_table_with_everything_the_port_covers(tmp_path: Path, batch: np.ndarr
     path = tmp_path / "odd.pt"
     path.write_bytes(checkpoints.checkpoint(model))
     expected = _unfused(model, batch)
-    head = TorchEngine(path, precision="f64")(batch)
+    head = TorchEngine(path, precision="f64")(batch)["head"]
     np.testing.assert_allclose(head, expected, atol=1e-12 * np.abs(expected).max())
 
 
@@ -263,7 +263,7 @@ sys.meta_path.insert(0, NoTorchvision())
 import numpy as np
 from yolo_max.engine.torch_engine import TorchEngine
 
-shapes = [TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8)).shape for path in sys.argv[1:]]
+shapes = [TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8))["head"].shape for path in sys.argv[1:]]
 print(json.dumps({"seen": seen, "shapes": shapes}))
 """
 
@@ -293,5 +293,5 @@ def test_real_weights(coco_weights: Path) -> None:
     """On the COCO checkpoint, the module fused and rounded is PyTorch's to the last bits."""
     weights = load_weights(coco_weights)
     batch = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    difference = TorchEngine(weights)(batch) - TorchEngine(weights, precision="f64")(batch)
+    difference = TorchEngine(weights)(batch)["head"] - TorchEngine(weights, precision="f64")(batch)["head"]
     assert np.abs(difference).max() < 1e-4

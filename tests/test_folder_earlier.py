@@ -115,12 +115,12 @@ def test_overwriting_leaves_the_files_of_others(photos: Path, other: Path, tmp_p
     assert files(out) == {
         *mine,
         *("b.png", "x.jpg", "labels/b.txt", "labels/x.txt"),
-        *("detections.csv", "detections.jsonl", "run.json"),
+        *("predictions.csv", "predictions.jsonl", "run.json"),
     }
     assert all((out / name).read_bytes() == content for name, content in mine.items())
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "labels/x.txt", "detections.csv"])
+@pytest.mark.parametrize("name", ["x.jpg", "labels/x.txt", "predictions.csv"])
 @pytest.mark.parametrize("begun", [False, True])
 def test_overwriting_does_not_write_over_the_files_of_others(
     photos: Path, other: Path, tmp_path: Path, name: str, begun: bool
@@ -138,10 +138,10 @@ def test_overwriting_does_not_write_over_the_files_of_others(
 
 def test_a_manifest_of_somebody_else_is_not_overwritten(other: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "detections.jsonl").write_text("mine")
-    with pytest.raises(OutputError, match=r"detections\.jsonl is no result"):
+    (tmp_path / "out" / "predictions.jsonl").write_text("mine")
+    with pytest.raises(OutputError, match=r"predictions\.jsonl is no result"):
         detect(other, tmp_path / "out", overwrite=True)
-    assert (tmp_path / "out" / "detections.jsonl").read_text() == "mine"
+    assert (tmp_path / "out" / "predictions.jsonl").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -161,24 +161,24 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, listed: Callable
     out.mkdir()
     (out / "away").symlink_to(tmp_path)
     (out / "run.json").write_text('{"settings": {}, "finished": true}')
-    (out / "detections.jsonl").write_text(json.dumps({"path": "x", "annotated": listed(tmp_path)}) + "\n")
+    (out / "predictions.jsonl").write_text(json.dumps({"path": "x", "annotated": listed(tmp_path)}) + "\n")
     remove_results(out)
     assert (tmp_path / "mine.jpg").read_text() == "mine"
 
 
 def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
-    base = tmp_path / "runs" / "detect"
+    base = tmp_path / "runs" / "predict"
     assert next_free(base) == latest(base) == base
     base.mkdir(parents=True)
     assert next_free(base) == base  # nothing is in it
-    for name, expected in (("detect", "detect2"), ("detect2", "detect3"), ("detect3", "detect4")):
+    for name, expected in (("predict", "predict2"), ("predict2", "predict3"), ("predict3", "predict4")):
         (base.with_name(name)).mkdir(exist_ok=True)
         (base.with_name(name) / "run.json").touch()
         assert next_free(base) == base.with_name(expected)
         assert latest(base) == base.with_name(name)
-    base.with_name("detect4").mkdir()
-    (base.with_name("detect4") / "mine.txt").touch()
-    assert next_free(base) == base.with_name("detect5")  # no run lies there, and yet it is not free
-    assert latest(base) == base.with_name("detect3")
-    base.with_name("detect5").touch()
-    assert next_free(base) == base.with_name("detect6")
+    base.with_name("predict4").mkdir()
+    (base.with_name("predict4") / "mine.txt").touch()
+    assert next_free(base) == base.with_name("predict5")  # no run lies there, and yet it is not free
+    assert latest(base) == base.with_name("predict3")
+    base.with_name("predict5").touch()
+    assert next_free(base) == base.with_name("predict6")

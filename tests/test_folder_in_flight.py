@@ -14,9 +14,9 @@ import pytest
 from fakes import read_tree, write_image
 from test_images_trial import CRASHING_DECODER, crashing
 
-from yolo_max.output.records import IN_FLIGHT_FILE
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.support.errors import OutputError
+from yolo_max.support.result_names import IN_FLIGHT_FILE
 
 HERE = Path(__file__).parent / "support"
 REASON = "decoding it crashes the process (Segmentation fault)"
@@ -35,7 +35,7 @@ def run(source: Path, out: Path, *options: str) -> int:
 
 def records(out: Path) -> dict[str, dict[str, Any]]:
     """The manifest, by the names of the images."""
-    lines = (out / "detections.jsonl").read_text().splitlines()
+    lines = (out / "predictions.jsonl").read_text().splitlines()
     return {Path(each["path"]).name: each for each in map(json.loads, lines)}
 
 

@@ -72,7 +72,7 @@ def fresh(place: Path) -> Path:
 @given(data=st.lists(st.tuples(paths, found() | words, times), max_size=4))
 def test_every_record_comes_back_from_one_line(place: Path, data: list[Any]) -> None:
     records = [
-        record(path, times_ms=times_ms, **{"error" if isinstance(outcome, str) else "detections": outcome})
+        record(path, times_ms=times_ms, **{"error" if isinstance(outcome, str) else "prediction": outcome})
         for path, outcome, times_ms in data
     ]
     folder = fresh(place)
@@ -147,7 +147,7 @@ def test_a_full_disk_is_said_as_such(tmp_path: Path) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, manifest._file)
     os.close(full)
-    with pytest.raises(OutputError, match=r"detections\.jsonl cannot be written: No space left") as caught:
+    with pytest.raises(OutputError, match=r"predictions\.jsonl cannot be written: No space left") as caught:
         manifest.append(record("1.jpg", error="it is empty"))
     assert caught.value.exit_code == ExitCode.OUTPUT
     manifest.close()

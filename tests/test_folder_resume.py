@@ -117,11 +117,13 @@ def test_resume_where_nothing_is_begins(photos: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda out: (out / "detections.jsonl").open("ab").write(b'{"path": "half a li'),  # cut off by a crash
-        lambda out: (out / "detections.jsonl").open("ab").write(b"\0" * 4096),  # a block never written
-        lambda out: (out / "detections.jsonl").open("ab").write(b"[" * 100_000 + b"\n"),  # not ours at all
-        lambda out: (out / "detections.jsonl").open("ab").write(b'{"boxes": []}\n'),  # of no image
-        lambda out: os.truncate(out / "detections.jsonl", (out / "detections.jsonl").stat().st_size - 1),
+        lambda out: (
+            (out / "predictions.jsonl").open("ab").write(b'{"path": "half a li')
+        ),  # cut off by a crash
+        lambda out: (out / "predictions.jsonl").open("ab").write(b"\0" * 4096),  # a block never written
+        lambda out: (out / "predictions.jsonl").open("ab").write(b"[" * 100_000 + b"\n"),  # not ours at all
+        lambda out: (out / "predictions.jsonl").open("ab").write(b'{"boxes": []}\n'),  # of no image
+        lambda out: os.truncate(out / "predictions.jsonl", (out / "predictions.jsonl").stat().st_size - 1),
         lambda out: (out / "21.png").unlink(),  # a result that was deleted
         lambda out: (out / "sub" / "20.png").write_bytes(b""),  # or did not survive a power cut
         lambda out: (out / "labels" / "21.txt").unlink(),
@@ -169,9 +171,9 @@ def test_what_results_do_not_depend_on_may_change(photos: Path, tmp_path: Path) 
     interrupt(photos, tmp_path / "out", 20, batch=1)
     saving = Saving(save_txt=True, save_csv=False, times=False)
     assert finish(start(photos, tmp_path / "out", resume=True, batch=4, saving=saving)).resumed == 20
-    rows = (tmp_path / "out" / "detections.csv").read_text().splitlines()
+    rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     boxes = sum(
-        len(json.loads(line).get("boxes", ())) for line in (tmp_path / "out" / "detections.jsonl").open()
+        len(json.loads(line).get("boxes", ())) for line in (tmp_path / "out" / "predictions.jsonl").open()
     )
     assert len(rows) == 1 + boxes  # begun with a table, so it has all of the run
 

@@ -38,7 +38,7 @@ def run_folder(
     overwrite: bool = False,
     **options: Any,
 ) -> FolderRun:
-    """What `yolo-max detect -r SOURCE --out OUT` does, with a network that costs nothing."""
+    """What `yolo-max predict -r SOURCE --out OUT` does, with a network that costs nothing."""
     detector = Detector(fake_weights(), **{"engine": SharedEngine(), "workers": 2, **options})
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=overwrite)
@@ -49,7 +49,7 @@ def run_folder(
 
 
 def records(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "detections.jsonl").read_bytes().splitlines()]
+    return [json.loads(line) for line in (out / "predictions.jsonl").read_bytes().splitlines()]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_the_tree_is_mirrored_in_the_same_formats(photos: Path, tmp_path: Path) 
         *("a.jpg", "a.png", "b.jpg", "deep/d.bmp", "deep/e.tif", "deep/er/c.webp"),
         *("labels/a.txt", "labels/a.png.txt", "labels/b.txt"),  # one label file each, though two are called a
         *("labels/deep/d.txt", "labels/deep/e.txt", "labels/deep/er/c.txt"),
-        *("detections.jsonl", "detections.csv", "run.json"),
+        *("predictions.jsonl", "predictions.csv", "run.json"),
     }
     for record in records(out):
         source, annotated = cv2.imread(record["path"]), cv2.imread(str(out / record["annotated"]))
@@ -78,7 +78,7 @@ def test_the_tree_is_mirrored_in_the_same_formats(photos: Path, tmp_path: Path) 
         assert annotated.shape == source.shape
         found = Detections.from_dict(record)
         assert len((out / record["labels"]).read_text().splitlines()) == len(found) > 0
-    table = (out / "detections.csv").read_text().splitlines()
+    table = (out / "predictions.csv").read_text().splitlines()
     assert len(table) == 1 + run.tally.objects
 
 
@@ -109,7 +109,7 @@ def test_stage_times_are_the_only_difference_that_times_make(photos: Path, tmp_p
 
 def test_nothing_is_drawn_or_kept_that_nobody_asked_for(photos: Path, tmp_path: Path) -> None:
     run_folder(photos, tmp_path / "out", Saving(save=False))
-    assert {str(path) for path in read_tree(tmp_path / "out")} == {"detections.jsonl", "run.json"}
+    assert {str(path) for path in read_tree(tmp_path / "out")} == {"predictions.jsonl", "run.json"}
     assert all(record["times_ms"].keys() >= {"decode", "infer"} for record in records(tmp_path / "out"))
     assert not any("draw" in record["times_ms"] for record in records(tmp_path / "out"))
 

@@ -83,7 +83,7 @@ def test_what_is_found(folder: Path, sources: list[str], recursive: bool, expect
 @pytest.mark.parametrize(
     ("files", "passed_over"),
     [
-        (["run.json", "detections.jsonl"], True),  # a run
+        (["run.json", "predictions.jsonl"], True),  # a run
         (["compare.json", "report.html"], True),  # a comparison
         (["run.json", "report.html"], False),  # somebody's own
     ],

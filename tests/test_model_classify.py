@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import checkpoints
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from test_images_centre_crop import by_torchvision
 
+from yolo_max import Classification, cli
 from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.images.read import read_image
+from yolo_max.support.errors import ExitCode
 from yolo_max.support.ultralytics_import import import_ultralytics
-from yolo_max.verify.parity.rubric import TensorDifference
-from yolo_max.weights.load import Weights
+from yolo_max.verify.parity.rubric import TensorDifference, judge_probabilities
+from yolo_max.weights.load import Weights, save_weights
 from yolo_max.weights.meta import ModelMeta
 
 torch = pytest.importorskip("torch")
@@ -75,7 +80,9 @@ class Pair:
         with torch.inference_mode():
             _, theirs = self.single(image.float() / 255)
             _, exact = self.exact(image.double() / 255)
-        return TensorDifference.between("logits", self.engine(pixels), theirs.numpy(), exact.numpy())
+        return TensorDifference.between(
+            "logits", self.engine(pixels)["logits"], theirs.numpy(), exact.numpy()
+        )
 
 
 def pixels(height: int, width: int, batch: int) -> NDArray[np.uint8]:
@@ -103,6 +110,23 @@ def test_the_network_takes_any_size(pair: Pair) -> None:
         (),
         1,
     )
+
+
+def test_the_command_gives_pytorchs_probabilities(pair: Pair, scenes: list[Path], tmp_path: Path) -> None:
+    """From files to the manifest; the pixels are those of `test_images_centre_crop.by_torchvision`."""
+    save_weights(pair.weights, tmp_path / "cls.safetensors")
+    sources = [str(scene) for scene in scenes]
+    options = ["-w", str(tmp_path / "cls.safetensors"), "-o", str(tmp_path / "out"), "--save-txt", "--quiet"]
+    assert cli.run(["predict", *sources, *options]) == ExitCode.OK
+    records = [json.loads(line) for line in (tmp_path / "out" / "predictions.jsonl").open()]
+    assert [record["path"] for record in records] == sources
+    for scene, record in zip(scenes, records, strict=True):
+        found = Classification.from_dict(record, pair.weights.meta.names)
+        image = torch.from_numpy(by_torchvision(read_image(scene), (224, 224)).copy())
+        with torch.inference_mode():
+            expected, _ = pair.single(image.permute(2, 0, 1)[None].float() / 255)
+        judge_probabilities(found.probabilities, expected[0].numpy()).require()
+        assert found.class_id[0] == expected[0].argmax()
 
 
 def test_logits_on_stock_operations() -> None:

@@ -22,7 +22,7 @@ from yolo_max.model.specs import SPECS
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.parity.fates import Fates
-from yolo_max.verify.parity.layers import MaxLayers, layer_differences
+from yolo_max.verify.parity.layers import layer_differences
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -56,8 +56,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Weights:
 
 
 @pytest.fixture(scope="module", params=["fused", "stock"])
-def tiny_layers(tiny: Weights, request: pytest.FixtureRequest) -> MaxLayers:
-    return MaxLayers(tiny, imgsz=(64, 96), batch=2, kernels=request.param)
+def tiny_layers(tiny: Weights, request: pytest.FixtureRequest) -> MaxEngine:
+    return MaxEngine(tiny, imgsz=(64, 96), batch=2, kernels=request.param, every_layer=True)
 
 
 def test_every_kind_of_block_is_there(tiny: Weights) -> None:
@@ -65,7 +65,7 @@ def test_every_kind_of_block_is_there(tiny: Weights) -> None:
     assert kinds == SPECS.keys() - {"Bottleneck", "Classify"}  # inside of C2f; the head of other networks
 
 
-def test_block_by_block(tiny: Weights, tiny_layers: MaxLayers) -> None:
+def test_block_by_block(tiny: Weights, tiny_layers: MaxEngine) -> None:
     """Each of MAX's blocks against PyTorch's, on the input that MAX's had: no error is handed on."""
     pixels = _pixels(64, 96, batch=2)
     ours = tiny_layers.layers(pixels)
@@ -88,7 +88,7 @@ def test_block_by_block(tiny: Weights, tiny_layers: MaxLayers) -> None:
         TensorDifference.between(name, ours[layer.index], expected).verdict.require()
 
 
-def test_blocks_in_a_row(tiny: Weights, tiny_layers: MaxLayers) -> None:
+def test_blocks_in_a_row(tiny: Weights, tiny_layers: MaxEngine) -> None:
     pixels = _pixels(64, 96, batch=2)
     ours, names = tiny_layers.layers(pixels), TorchEngine(tiny).layer_names
     theirs, exact = (TorchEngine(tiny, precision=precision).layers(pixels) for precision in ("f32", "f64"))
@@ -131,7 +131,8 @@ def test_raw_head_of_the_demo_network(
     demo_weights: Path, demo_engine: MaxEngine, scenes: list[Path], height: int, width: int, batch: int
 ) -> None:
     pixels = np.concatenate([_canvas(scene, (height, width)) for scene in scenes[:batch]])
-    ours, theirs = demo_engine(pixels), TorchEngine(load_weights(demo_weights))(pixels)
+    ours = demo_engine(pixels)["head"]
+    theirs = TorchEngine(load_weights(demo_weights))(pixels)["head"]
     for a, b in zip(ours, theirs, strict=True):
         HeadDifference.between(a, b, (height, width)).verdict.require()
 
@@ -143,7 +144,9 @@ def test_raw_head_on_coco_weights(
     verdicts = []
     for photograph in photographs[:8]:
         pixels = _canvas(photograph, (640, 640))
-        difference = HeadDifference.between(coco_engine(pixels)[0], reference(pixels)[0], (640, 640))
+        difference = HeadDifference.between(
+            coco_engine(pixels)["head"][0], reference(pixels)["head"][0], (640, 640)
+        )
         verdicts.append(difference.verdict.about(photograph.name))
     judge(verdicts).require()
 
@@ -153,7 +156,8 @@ def test_another_size_and_class_count(tmp_path: Path) -> None:
     weights = _checkpoint(tmp_path / "small.pt", checkpoints.table(2, width=0.5))
     assert weights.parameters > 11_000_000
     pixels = _pixels(96, 128)
-    ours, theirs = MaxEngine(weights, imgsz=(96, 128), kernels="fused")(pixels), TorchEngine(weights)(pixels)
+    ours = MaxEngine(weights, imgsz=(96, 128), kernels="fused")(pixels)["head"]
+    theirs = TorchEngine(weights)(pixels)["head"]
     assert ours.shape == (1, 12 * 16 + 6 * 8 + 3 * 4, 64 + 2)
     TensorDifference.between("head", ours, theirs).verdict.require()
 
@@ -177,9 +181,9 @@ def test_detections_are_those_of_pytorch_with_ultralytics_own_nms(
     verdicts, count = [], 0
     for scene in scenes:
         pixels, geometry = letterbox(read_image(scene), (320, 320))
-        ours = postprocess(demo_engine(pixels[None])[0], geometry)
+        ours = postprocess(demo_engine.run(pixels[None])[0], geometry)
         theirs = _ultralytics(reference, pixels[None], geometry.image_size, weights.meta.names)
-        fates = Fates.of(reference(pixels[None])[0], geometry, postprocess)
+        fates = Fates.of(reference(pixels[None])["head"][0], geometry, postprocess)
         verdicts.append(DetectionDifference.between(ours, theirs, fates).verdict.about(scene.name))
         count += len(theirs)
     assert count > 20

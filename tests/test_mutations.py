@@ -18,7 +18,6 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.parity.fates import Fates
-from yolo_max.verify.parity.layers import MaxLayers
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -59,7 +58,7 @@ def _before_nms(
     for picture in pictures:
         geometry = Letterbox.fit((picture.shape[0], picture.shape[1]), CANVAS)
         canvas = geometry.render(picture)
-        ours, theirs = engine(mistake(canvas, geometry)[None])[0], reference(canvas[None])[0]
+        ours, theirs = engine(mistake(canvas, geometry)[None])["head"][0], reference(canvas[None])["head"][0]
         verdicts.append(HeadDifference.between(ours, theirs, CANVAS).verdict)
     return judge(verdicts)
 
@@ -78,9 +77,9 @@ def _after_nms(
     for picture in pictures:
         geometry = Letterbox.fit((picture.shape[0], picture.shape[1]), CANVAS)
         canvas = geometry.render(picture)[None]
-        ours, theirs = engine(canvas)[0], reference(canvas)[0]
-        found = postprocess(in_head(ours, postprocess.conf), in_geometry(geometry))
-        expected, fates = postprocess(theirs, geometry), Fates.of(theirs, geometry, postprocess)
+        ours, theirs = engine(canvas)["head"][0], reference(canvas)["head"][0]
+        found = postprocess({"head": in_head(ours, postprocess.conf)}, in_geometry(geometry))
+        expected, fates = postprocess({"head": theirs}, geometry), Fates.of(theirs, geometry, postprocess)
         assert len(expected)
         verdicts.append(DetectionDifference.between(found, expected, fates).verdict)
     return judge(verdicts)
@@ -103,7 +102,9 @@ def test_batchnorm_folded_with_another_eps(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), dtype=np.uint8)
     expected = TorchEngine(tmp_path / "right.pt").layers(pixels)
     for name, holds in (("right.pt", True), ("wrong.pt", False)):
-        engine = MaxLayers(load_weights(tmp_path / name), imgsz=(64, 96), batch=2, kernels="fused")
+        engine = MaxEngine(
+            load_weights(tmp_path / name), imgsz=(64, 96), batch=2, kernels="fused", every_layer=True
+        )
         layers = engine.layers(pixels)
         # In the very first layer, and at the end of it all.
         for index in (0, -1):

@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style, draw
+import yolo_max
+from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style
+from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.palette import class_color
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.marks import LineMark, Marks
 
 NAMES = {
     0: "person",
@@ -35,6 +38,10 @@ def found(boxes: list[Any], size: tuple[int, int], class_ids: list[int] | None =
         NAMES,
         size,
     )
+
+
+def draw(image: np.ndarray, detections: Detections, line_width: int | None = None) -> np.ndarray:
+    return draw_marks(image, detections.marks(), line_width=line_width)
 
 
 def gray(height: int, width: int) -> np.ndarray:
@@ -57,6 +64,24 @@ def test_the_image_is_left_alone() -> None:
     image = gray(200, 300)
     draw(image, found([[10, 50, 200, 150]], (200, 300)))
     assert (image == 128).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (20, 30), (200, 300), (1500, 2000)])
+def test_lines_stand_one_below_the_other_in_the_upper_left_corner(size: tuple[int, int]) -> None:
+    lines = tuple(LineMark(text, i) for i, text in enumerate(["tabby 0.81", "lynx 0.09", "tiger 0.01"]))
+    annotated = draw_marks(gray(*size), Marks(lines=lines))
+    assert annotated.shape == (*size, 3)
+    if min(size) < 200:
+        return  # as much as fits
+    tops = [np.flatnonzero(has(annotated, class_color(i)).any(axis=1))[[0, -1]] for i in range(3)]
+    assert np.ravel(tops).tolist() == sorted(set(np.ravel(tops).tolist()))
+    lefts = [np.flatnonzero(has(annotated, class_color(i)).any(axis=0))[0] for i in range(3)]
+    assert len(set(lefts)) == 1
+    for line in lines:
+        label = _label(line.text, _Style.of(*size).font_size, class_color(line.class_id))
+        top = tops[line.class_id][0]
+        shown = annotated[top : top + label.shape[0], lefts[0] : lefts[0] + label.shape[1]]
+        np.testing.assert_array_equal(shown, label)
 
 
 def test_a_box_has_the_color_of_its_class_on_all_four_sides() -> None:
@@ -249,9 +274,9 @@ def test_threads_draw_the_same() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_plot_is_draw() -> None:
+def test_what_users_draw_is_the_same() -> None:
     image, detections = gray(100, 100), found([[10, 30, 60, 90]], (100, 100))
-    np.testing.assert_array_equal(detections.plot(image), draw(image, detections))
+    np.testing.assert_array_equal(yolo_max.draw(image, detections), draw(image, detections))
 
 
 def test_a_forked_process_renders_on_a_thread_of_its_own() -> None:

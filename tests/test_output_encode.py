@@ -10,8 +10,9 @@ import pytest
 from image_files import scene
 
 from yolo_max.images.read import decode, read_image
-from yolo_max.output.encode import annotated_name, encode_image, write_image
+from yolo_max.output.encode import encode_image, write_image
 from yolo_max.support.errors import ImageError
+from yolo_max.support.result_names import annotated_name
 
 
 @pytest.mark.parametrize(

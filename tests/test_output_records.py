@@ -1,11 +1,10 @@
-"""Records, labels and CSV say what was found, and give it back."""
+"""Records and CSV say what was found, and give it back."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_max.output.records import CSV_COLUMNS, csv_header, csv_rows, record, yolo_labels
+from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.task import DETECT
 
 NAMES = {0: "person", 1: 'a "quoted", name', 2: "two\nlines"}
 
@@ -30,7 +30,7 @@ def detections() -> Detections:
 
 
 def test_a_record_of_detections() -> None:
-    result = record("in/a.jpg", detections=detections(), times_ms={"decode": 1.23456, "infer": 20})
+    result = record("in/a.jpg", prediction=detections(), times_ms={"decode": 1.23456, "infer": 20})
     assert list(result) == ["path", "image_size", "boxes", "times_ms"]
     assert result["times_ms"] == {"decode": 1.235, "infer": 20}
     assert Detections.from_dict(json.loads(json.dumps(result)), NAMES) == detections()
@@ -44,37 +44,17 @@ def test_a_record_of_a_failure() -> None:
     }
 
 
-@pytest.mark.parametrize("options", [{}, {"detections": detections(), "error": "both"}])
+@pytest.mark.parametrize("options", [{}, {"prediction": detections(), "error": "both"}])
 def test_a_record_says_one_thing(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either"):
         record("a.jpg", **options)
 
 
-@pytest.mark.parametrize("confidence", [False, True])
-def test_labels_are_those_that_ultralytics_writes(tmp_path: Path, confidence: bool) -> None:
-    import torch
-    from ultralytics.engine.results import Results
-
-    found = detections()
-    rows = np.column_stack([found.xyxy, found.confidence, found.class_id]).astype(np.float32)
-    results = Results(
-        np.zeros((100, 200, 3), np.uint8), path="a.jpg", names=NAMES, boxes=torch.from_numpy(rows)
-    )
-    results.save_txt(tmp_path / "a.txt", save_conf=confidence)
-    assert yolo_labels(found, confidence=confidence) == (tmp_path / "a.txt").read_text()
-
-
-def test_labels_by_hand() -> None:
-    assert yolo_labels(detections()).splitlines()[:2] == ["0 0.3 0.4 0.5 0.4", "1 0.5 0.5 1 1"]
-    assert yolo_labels(detections(), confidence=True).splitlines()[0] == "0 0.3 0.4 0.5 0.4 0.875"
-    assert yolo_labels(Detections.empty(NAMES, (1, 1))) == ""
-
-
 @given(st.text(st.characters(blacklist_characters="\0"), min_size=1))
 def test_csv_gives_every_path_and_name_back(path: str) -> None:
-    text = csv_header() + csv_rows(record(path, detections=detections()))
+    text = csv_header(DETECT) + csv_rows(DETECT, record(path, prediction=detections()))
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert tuple(header) == CSV_COLUMNS
+    assert tuple(header) == ("path", "class_id", "class_name", "confidence", "x1", "y1", "x2", "y2")
     assert [row[:4] for row in rows] == [
         [path, "0", "person", "0.875"],
         [path, "1", 'a "quoted", name', "0.5"],
@@ -85,5 +65,5 @@ def test_csv_gives_every_path_and_name_back(path: str) -> None:
 
 
 def test_csv_of_nothing_and_of_a_failure() -> None:
-    assert csv_rows(record("a.jpg", detections=Detections.empty(NAMES, (1, 1)))) == ""
-    assert csv_rows(record("a.jpg", error="it is empty")) == ""
+    assert csv_rows(DETECT, record("a.jpg", prediction=Detections.empty(NAMES, (1, 1)))) == ""
+    assert csv_rows(DETECT, record("a.jpg", error="it is empty")) == ""

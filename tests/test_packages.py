@@ -40,17 +40,6 @@ APART = {
 }
 """Places on one floor, or on two, that know nothing of each other all the same."""
 
-KNOWN = {
-    ("images.sources", "output.encode"),
-    ("images.sources", "output.records"),
-    ("tasks.detect.detections", "images.read"),
-    ("tasks.detect.detections", "output.draw"),
-    ("tasks.detect.detections", "output.encode"),
-    ("tasks.detect.postprocess", "engine.contract"),
-    ("tasks.detect.postprocess", "images.letterbox"),
-}
-"""Imports that still run the wrong way."""
-
 MODULES = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("*.py"))
 
 
@@ -103,7 +92,7 @@ def test_every_module_is_in_a_room() -> None:
 def test_imports_run_down(module: str) -> None:
     others = {other for other in imported(module) if "." in other}
     wrong = {(module, other) for other in others if not runs_down(module, other)}
-    assert wrong == {pair for pair in KNOWN if pair[0] == module}
+    assert wrong == set()
 
 
 def test_the_imports_are_seen() -> None:
@@ -113,6 +102,4 @@ def test_the_imports_are_seen() -> None:
 
 def test_no_two_modules_need_each_other() -> None:
     graph = {module: set(imported(module)) - {module} for module in IN_ROOMS}
-    for module, other in KNOWN:
-        graph[module].discard(other)
     tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle

@@ -170,7 +170,7 @@ def test_no_rounding_overturns_a_sure_call(
     # A step of MARGIN / 5 in a logit moves a score by at most MARGIN / 20.
     for scale in (0.0, MARGIN / 100, MARGIN / 5):
         nudged = head + rng.uniform(-scale, scale, head.shape).astype(np.float32)
-        found = post(nudged, LETTERBOX)
+        found = post({"head": nudged}, LETTERBOX)
         assert list(fates.missing(found, "it", MATCH_IOU, CONFIDENCE_BOUND)) == []
 
 
@@ -179,14 +179,14 @@ def test_no_rounding_overturns_a_sure_call(
 def test_without_a_margin_nothing_but_ties_is_open(drawn: tuple[np.ndarray, np.random.Generator]) -> None:
     head, _ = drawn
     fates = Fates.of(head, LETTERBOX, POST, margin=1e-9)
-    found = POST(head, LETTERBOX)
+    found = POST({"head": head}, LETTERBOX)
     assert fates.must.sum() <= len(found) <= fates.may.sum()
     assert fates.open.sum() <= 0.2 * len(fates.may)
 
 
 def test_sees_what_is_missing_and_what_is_too_many() -> None:
     head = _head([(0, 0.9, 0, 0), (63, 0, 0.8, 0)])
-    fates, found = Fates.of(head, LETTERBOX, POST), POST(head, LETTERBOX)
+    fates, found = Fates.of(head, LETTERBOX, POST), POST({"head": head}, LETTERBOX)
     assert list(fates.missing(found[:1], "MAX", MATCH_IOU, CONFIDENCE_BOUND)) == [
         "MAX lacks 1 of 2 detections that no rounding removes"
     ]

@@ -15,7 +15,7 @@ from yolo_max.verify.parity.rubric import (
     Verdict,
     judge,
     judge_layers,
-    judge_map,
+    judge_metric,
 )
 
 CANVAS = (64, 64)
@@ -131,7 +131,7 @@ def _scene(*scores: float) -> np.ndarray:
 
 def _compare(ours: Detections, theirs: np.ndarray) -> Verdict:
     return DetectionDifference.between(
-        ours, POST(theirs, LETTERBOX), Fates.of(theirs, LETTERBOX, POST)
+        ours, POST({"head": theirs}, LETTERBOX), Fates.of(theirs, LETTERBOX, POST)
     ).verdict
 
 
@@ -173,12 +173,12 @@ def _compare(ours: Detections, theirs: np.ndarray) -> Verdict:
     ],
 )
 def test_detections(ours: tuple[float, ...], theirs: tuple[float, ...], failures: tuple[str, ...]) -> None:
-    assert _compare(POST(_scene(*ours), LETTERBOX), _scene(*theirs)).failures == failures
+    assert _compare(POST({"head": _scene(*ours)}, LETTERBOX), _scene(*theirs)).failures == failures
 
 
 def test_a_moved_box_is_a_failure() -> None:
     head = _scene(0.9)
-    found = POST(head, LETTERBOX)
+    found = POST({"head": head}, LETTERBOX)
     moved = Detections(found.xyxy + np.float32(1), found.confidence, found.class_id, NAMES, (640, 640))
     assert not _compare(moved, head).holds
 
@@ -186,7 +186,7 @@ def test_a_moved_box_is_a_failure() -> None:
 def test_a_mistake_that_both_sides_share_is_a_failure() -> None:
     """Shared post-processing cannot vouch for itself: the fates are worked out without it."""
     head = _scene(0.9, 0.8)
-    both = POST(head, LETTERBOX)[:1]
+    both = POST({"head": head}, LETTERBOX)[:1]
     verdict = DetectionDifference.between(both, both, Fates.of(head, LETTERBOX, POST)).verdict
     assert verdict.failures == (
         "MAX lacks 1 of 2 detections that no rounding removes",
@@ -199,7 +199,7 @@ def test_a_mistake_that_both_sides_share_is_a_failure() -> None:
     [(0.4310, 0.4314, True), (0.4310, 0.4316, False), (0.4316, 0.4310, False), (np.nan, 0.4, False)],
 )
 def test_map(ours: float, reference: float, holds: bool) -> None:
-    assert judge_map(ours, reference).holds is holds
+    assert judge_metric("mAP50-95", ours, reference).holds is holds
 
 
 def test_verdicts_add_up() -> None:

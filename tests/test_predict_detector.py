@@ -69,10 +69,10 @@ def test_an_unreadable_image_is_an_error_that_names_it(folder: list[Path]) -> No
 
 def test_boxes_lie_inside_the_image(folder: list[Path]) -> None:
     for result in detector(conf=0.01).stream(folder):
-        if result.detections is not None:
-            height, width = result.detections.image_size
-            assert (result.detections.xyxy >= 0).all()
-            assert (result.detections.xyxy <= [width, height, width, height]).all()
+        if isinstance(result.prediction, Detections):
+            height, width = result.prediction.image_size
+            assert (result.prediction.xyxy >= 0).all()
+            assert (result.prediction.xyxy <= [width, height, width, height]).all()
 
 
 @pytest.mark.parametrize("rect", [False, True])
@@ -86,11 +86,11 @@ def test_a_stream_gives_what_single_calls_give(
     assert [result.source for result in results] == folder
     for path, result in zip(folder, results, strict=True):
         if path.name == "broken.png":
-            assert result.detections is None
+            assert result.prediction is None
             assert isinstance(result.error, ImageError)
         else:
             assert result.error is None
-            assert result.detections == detect(path)
+            assert result.prediction == detect(path)
             assert result.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
 
 
@@ -128,8 +128,8 @@ def test_how_many_call_an_engine_at_once(
     assert engine.most == most
     assert (threading.current_thread().name in engine.threads) == (most == 1)
     assert [result.source for result in found] == folder * 4
-    assert [result.detections for result in found] == [
-        result.detections for result in detector().stream(folder * 4)
+    assert [result.prediction for result in found] == [
+        result.prediction for result in detector().stream(folder * 4)
     ]
 
 
@@ -224,7 +224,7 @@ def test_a_stream_reads_ahead_within_bounds(
 def test_leaving_a_stream_early_stops_its_threads(callers: int, folder: list[Path]) -> None:
     before = threading.active_count()
     for result in detector(engine=SharedEngine(callers, nap=0.01)).stream(folder):
-        assert result.detections is not None
+        assert result.prediction is not None
         break
     else:
         pytest.fail("nothing came")

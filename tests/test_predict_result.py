@@ -25,9 +25,9 @@ def detector() -> Detector:
 def test_a_result_prints_as_a_line_that_names_its_image_once(tmp_path: Path, detector: Detector) -> None:
     image, missing = write_image(tmp_path / "a.png", 1), tmp_path / "nope.jpg"
     good, bad, pixels = detector.stream([str(image), missing, image.read_bytes()])
-    assert str(good) == f"{image}: {good.detections}"
+    assert str(good) == f"{image}: {good.prediction}"
     assert str(bad) == f"{missing}: it cannot be opened (No such file or directory)"
-    assert str(pixels) == f"<bytes>: {good.detections}"
+    assert str(pixels) == f"<bytes>: {good.prediction}"
     assert repr(bad) == f"<Result: {bad}>"
 
 
@@ -51,5 +51,5 @@ def test_a_result_without_a_picture(tmp_path: Path, detector: Detector) -> None:
     (bad,) = detector.stream([tmp_path / "nope.jpg"])
     with pytest.raises(ImageError, match=r"nope\.jpg: it cannot be opened"):
         bad.save(tmp_path / "b.jpg")
-    with pytest.raises(UsageError, match="no detections yet"):
+    with pytest.raises(UsageError, match="no prediction yet"):
         Result("a.jpg").save(tmp_path / "b.jpg")

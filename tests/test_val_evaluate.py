@@ -16,8 +16,9 @@ import torch
 from yolo_max.support.errors import UsageError
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.parity.matching import box_iou
+from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.dataset import Dataset, Example
-from yolo_max.verify.val.evaluate import Found, class_map, evaluate, ground_truth, predictions
+from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, predictions
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 NAMES = {0: "disc", 1: "square", 2: "star"}

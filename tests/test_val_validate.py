@@ -64,6 +64,7 @@ def _validate(
 def test_what_is_labelled_is_found(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     validation = _validate(monkeypatch, data, ("torch", "max"), max=comparisons.rounding())
     for each in validation.engines:
+        assert isinstance(each.accuracy, Accuracy)
         assert each.accuracy.mean.map50_95 == pytest.approx(1)
         assert each.accuracy.images == 6
         assert len(each.predictions) >= each.accuracy.objects
@@ -94,10 +95,10 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
         dataset, fake_weights(), ("torch", "max"), options=options, max_only={"kernels": "stock"}, max_det=7
     )
     assert [job.options for job in process.jobs] == [
-        {"conf": 0.001, "iou": 0.7, "max_det": 7},
-        {"conf": 0.001, "iou": 0.7, "max_det": 7, "kernels": "stock"},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True, "kernels": "stock"},
     ]
-    assert all(job.multi_label and job.heads is None for job in process.jobs)
+    assert all(job.heads is None for job in process.jobs)
 
 
 def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
@@ -105,7 +106,7 @@ def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatc
     broken.write_bytes(b"no image")
     validation = _validate(monkeypatch, data, ("torch", "max"))
     assert [each.accuracy.images for each in validation.engines] == [5, 5]
-    assert validation.engines[0].accuracy.mean.map50_95 == pytest.approx(1)
+    assert validation.engines[0].accuracy.total().figures["mAP50-95"] == pytest.approx(1)
     assert list(validation.unreadable) == [str(broken)]
 
 

@@ -50,24 +50,25 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
         outcomes = list(process)
     assert [outcome.path for outcome in outcomes] == images
     assert outcomes[1].error is not None
-    assert outcomes[1].detections is None
+    assert outcomes[1].prediction is None
     for outcome in (outcomes[0], outcomes[2]):
         assert outcome.error is None
-        assert outcome.detections == detector(outcome.path)
+        assert outcome.prediction == detector(outcome.path)
         assert outcome.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
         canvas, _ = letterbox(read_image(outcome.path), (64, 64))
-        np.testing.assert_allclose(outcome.take_head(), detector.engine(canvas[None])[0], atol=1e-4)
+        np.testing.assert_allclose(
+            outcome.take_head(), detector.engine.run(canvas[None])[0]["head"], atol=1e-4
+        )
     assert outcomes[0].pixels_sha256 != outcomes[2].pixels_sha256
     assert not list(tmp_path.glob("*.npy"))
 
 
 def test_without_heads(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
-    with EngineRun(Job("torch", checkpoint, images, OPTIONS, multi_label=True)) as process:
+    with EngineRun(Job("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
         outcomes = list(process)
-    detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
-    detector.postprocess = replace(detector.postprocess, multi_label=True)
-    assert outcomes[0].detections == detector(images[0])
+    detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)  # type: ignore[arg-type]
+    assert outcomes[0].prediction == detector(images[0])
     assert outcomes[1].error is not None
     assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)
 
@@ -78,8 +79,8 @@ def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) ->
         first, broken, _ = process
     nothing = Detector(checkpoint, engine="torch", **options)(images[0])
     assert len(nothing) == 0
-    assert first.detections == nothing
-    assert broken.detections is None
+    assert first.prediction == nothing
+    assert broken.prediction is None
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""yolo_max: YOLOv8 detection ported by hand onto Modular MAX.
+"""yolo_max: YOLO ported by hand onto Modular MAX.
 
-Data flows one way, and the packages follow it:
+Data flows one way, and the rooms follow it:
 
-    images ──► letterbox ──► engine (MAX | PyTorch) ──► decode + NMS ──► Detections ──► draw, write, compare
-    ╰───── images/ ────╯     engine/ nn/ kernels/      postprocess/   detections.py  output/ folder/ compare/
+    images ──► transform ──► engine (MAX | PyTorch) ──► task: decode ──► prediction ──► draw, write, compare
+    ╰────── images/ ─────╯   engine/ model/ kernels/       tasks/        output/ predict/ verify/
 
-`Detector` in ``detector.py`` puts the stages together; `load_weights` in ``weights/`` brings the network.
+`Predictor` in ``predict/`` puts the stages together; `load_weights` in ``weights/`` brings the network.
 """
 
 from __future__ import annotations
@@ -15,22 +15,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from yolo_max.predict.detector import Detector
+    from yolo_max.predict.picture import draw, save
+    from yolo_max.predict.predictor import Predictor
     from yolo_max.predict.result import Result
     from yolo_max.support.errors import YoloMaxError
+    from yolo_max.tasks.classify.classification import Classification
     from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.weights.load import load_weights
 
     __version__: str
 
-__all__ = ["Box", "Detections", "Detector", "Result", "YoloMaxError", "__version__", "load_weights"]
+__all__ = [
+    "Box",
+    "Classification",
+    "Detections",
+    "Detector",
+    "Predictor",
+    "Result",
+    "YoloMaxError",
+    "__version__",
+    "draw",
+    "load_weights",
+    "save",
+]
 
 _HOMES = {
     "Box": "yolo_max.tasks.detect.detections",
+    "Classification": "yolo_max.tasks.classify.classification",
     "Detections": "yolo_max.tasks.detect.detections",
     "Detector": "yolo_max.predict.detector",
+    "Predictor": "yolo_max.predict.predictor",
     "Result": "yolo_max.predict.result",
     "YoloMaxError": "yolo_max.support.errors",
+    "draw": "yolo_max.predict.picture",
     "load_weights": "yolo_max.weights.load",
+    "save": "yolo_max.predict.picture",
 }
 
 

@@ -51,8 +51,8 @@ class FakeProcess:
 
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
-        options = {k: v for k, v in self.job.options.items() if k in ("conf", "iou", "max_det")}
-        postprocess = Postprocess(meta.names, multi_label=self.job.multi_label, **options)
+        known = ("conf", "iou", "max_det", "multi_label")
+        postprocess = Postprocess(meta.names, **{k: v for k, v in self.job.options.items() if k in known})
         nudge = self.nudges.get(self.job.engine, rounding(0))
         for number, path in enumerate(self.job.paths):
             try:
@@ -67,7 +67,7 @@ class FakeProcess:
                 file = str(Path(self.job.heads) / f"{self.job.engine}-{number}.npy")
                 np.save(file, head)
                 digest = str(zlib.crc32(canvas.data))
-            yield Outcome(path, None, postprocess(head, geometry), times, digest, file)
+            yield Outcome(path, None, postprocess({"head": head}, geometry), times, digest, file)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, weights: Weights, **nudges: Nudge) -> type[FakeProcess]:

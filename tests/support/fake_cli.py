@@ -1,4 +1,4 @@
-"""The command line with a fake network: ``fake_cli.py detect ...``; an image takes it FAKE_NAP seconds."""
+"""The command line with a fake network: ``fake_cli.py predict ...``; an image takes it FAKE_NAP seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from fakes import SharedEngine, fake_weights
 
-import yolo_max.predict.detector
+import yolo_max.predict.predictor
 from yolo_max.cli import main
 
 
@@ -21,9 +21,9 @@ def make_engine(*_: object, report: Any = None, **__: object) -> SharedEngine:
 
 
 if __name__ == "__main__":
-    setattr(yolo_max.predict.detector, "make_engine", make_engine)  # noqa: B010
-    setattr(yolo_max.predict.detector, "load_weights", lambda _: fake_weights())  # noqa: B010
-    setattr(yolo_max.predict.detector, "precompile_on_first_start", lambda: None)  # noqa: B010
+    setattr(yolo_max.predict.predictor, "make_engine", make_engine)  # noqa: B010
+    setattr(yolo_max.predict.predictor, "load_weights", lambda _: fake_weights())  # noqa: B010
+    setattr(yolo_max.predict.predictor, "precompile_on_first_start", lambda: None)  # noqa: B010
     if "FAKE_MODULES" in os.environ:
         import atexit
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import CellLogits
+from yolo_max.tasks.contract import Outputs
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
@@ -46,7 +46,7 @@ def fake_weights(imgsz: int = 64, sha256: str = "0" * 64, strides: tuple[int, ..
 
 
 class FakeEngine:
-    """An `yolo_max.engine.contract.Engine` that finds a few sure boxes, placed by a checksum of the pixels.
+    """A plain callable that finds a few sure boxes, placed by a checksum of the pixels.
 
     OpenCV resizes to other last bits on other processors, and then the boxes are others: a test may count on
     nothing but what all of them have in common. Each lies around a cell in the middle half of the canvas,
@@ -85,7 +85,7 @@ class FakeEngine:
 
 
 class SharedEngine(FakeEngine):
-    """A `FakeEngine` for several callers at once, as `MaxEngine` is.
+    """A `FakeEngine` that keeps the whole contract, for several callers at once, as `MaxEngine` does.
 
     Attributes:
         callers: How many.
@@ -100,21 +100,51 @@ class SharedEngine(FakeEngine):
         self.least: set[float] = set()
         self.lock = threading.Lock()
 
-    def candidates(
-        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
-    ) -> list[CellLogits]:
+    def run(
+        self, batch: NDArray[np.uint8], min_logit: float = -np.inf, *, shared: bool = False
+    ) -> list[Outputs]:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
-            self.least.add(least_logit)
+            self.least.add(min_logit)
         try:
             assert shared or self.running == 1  # who runs alone takes all threads
             heads = self(batch)
         finally:
             with self.lock:
                 self.running -= 1
-        found = [np.flatnonzero((head[:, 64:] > least_logit).any(axis=1)) for head in heads]
-        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
+        found = [np.flatnonzero((head[:, 64:] > min_logit).any(axis=1)) for head in heads]
+        return [{"head": head[cells], "cells": cells} for cells, head in zip(found, heads, strict=True)]
+
+
+def fake_classifier(imgsz: int = 32) -> Weights:
+    """Weights for classification that only `brightness` can run."""
+    meta = ModelMeta.checked(
+        names=NAMES,
+        nc=len(NAMES),
+        imgsz=imgsz,
+        architecture={
+            "nc": len(NAMES),
+            "backbone": [[-1, 1, "Conv", [8, 3, 2]]],
+            "head": [[-1, 1, "Classify", ["nc"]]],
+        },
+        source="fake-cls.pt",
+        source_sha256="1" * 64,
+    )
+    return Weights(
+        tensors={},
+        meta=meta,
+        path=Path("fake-cls.safetensors"),
+        is_checkpoint=False,
+        sha256="1" * 64,
+        stored_dtype="",
+    )
+
+
+def brightness(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A network with logits that depend on the mean of each channel, float32 [B, 3]."""
+    means: NDArray[np.float32] = (batch.mean(axis=(1, 2), dtype=np.float64) / 16).astype(np.float32)
+    return means
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (40, 60)) -> Path:

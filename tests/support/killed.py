@@ -39,7 +39,7 @@ def run(source: Path, out: Path) -> None:
 def manifest_lines(out: Path) -> int:
     """How many images are done."""
     try:
-        return (out / "detections.jsonl").read_bytes().count(b"\n")
+        return (out / "predictions.jsonl").read_bytes().count(b"\n")
     except FileNotFoundError:
         return 0
 
@@ -47,7 +47,7 @@ def manifest_lines(out: Path) -> int:
 def recorded(out: Path) -> list[Path]:
     """The annotated images that the manifest names; a torn line at its end aside."""
     try:
-        lines = (out / "detections.jsonl").read_bytes().split(b"\n")[:-1]
+        lines = (out / "predictions.jsonl").read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
         return []
     return [out / json.loads(line).get("annotated", "none") for line in lines]

@@ -19,7 +19,7 @@ from yolo_max.bench.worker import WorkerProcess
 from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import host
 
-COMMAND = "yolo-max detect"
+COMMAND = "yolo-max predict"
 """Stands for the whole command on one image, beside the engines."""
 WARM_STARTS = 3
 CACHE_VARIABLES = ("MODULAR_CACHE_DIR", "YOLO_MAX_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
@@ -91,7 +91,7 @@ class ColdStarts:
             return ColdStart(spec.key, state, phases, worker.call("memory", limit=60)["peak"])
 
     def _command(self, image: Path, state: str) -> ColdStart:
-        command = [sys.executable, "-P", "-c", "from yolo_max.cli import main; main()", "detect", str(image)]
+        command = [sys.executable, "-P", "-c", "from yolo_max.cli import main; main()", "predict", str(image)]
         height, width = self._plan.imgsz
         out = self._work / "command"
         options = ["--weights", self._setup.weights, "--imgsz", f"{height},{width}", "--out", str(out)]

@@ -154,7 +154,7 @@ def _not_x86() -> str | None:
 
 
 OURS = "max"
-"""The key of the engine that `yolo-max detect` and `Detector` use."""
+"""The key of the engine that `yolo-max predict` and `Predictor` use."""
 RUNTIMES = "yolo_max.bench.runtimes"
 ENGINES: tuple[EngineSpec, ...] = (
     EngineSpec(OURS, "MAX fused f32", f"{RUNTIMES}:MaxRuntime", packages=("max",), needs=_no_kernels),

@@ -13,7 +13,7 @@ from yolo_max.bench.engines import NotMeasuredError, Setup
 
 
 class MaxRuntime:
-    """MAX: `MaxEngine` as `yolo-max detect` uses it."""
+    """MAX: `MaxEngine` as `yolo-max predict` uses it."""
 
     def __init__(self, setup: Setup, kernels: str = "fused", precision: str = "f32") -> None:
         self.setup = setup
@@ -50,7 +50,7 @@ class MaxRuntime:
 
     def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The raw head, in the contract's layout."""
-        return self.engine(batch)
+        return self.engine(batch)["head"]
 
     def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
         """As it is."""

@@ -17,8 +17,9 @@ from yolo_max.bench.plan import STAGES
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.output.draw import draw
-from yolo_max.output.encode import annotated_name, write_image
+from yolo_max.output.encode import write_image
 from yolo_max.predict.detector import Detector
+from yolo_max.support.result_names import annotated_name
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.weights.load import load_weights
 
@@ -43,7 +44,7 @@ def run(
         Milliseconds by stage, for each image.
     """
     meta = load_weights(weights).meta
-    postprocess = Postprocess(meta.names, strides=meta.strides, reg_max=meta.reg_max)
+    postprocess = Postprocess.for_model(meta)
     out.mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> dict[str, float]:
@@ -60,9 +61,9 @@ def run(
         lap()
         head = network(canvas[None])[0]
         lap()
-        detections = postprocess(head, geometry)
+        detections = postprocess({"head": head}, geometry)
         lap()
-        annotated = draw(image, detections)
+        annotated = draw(image, detections.marks())
         lap()
         write_image(target, annotated)
         lap()

@@ -137,7 +137,7 @@ class Worker:
         heads = {}
         for precision in ("f64", "f32"):
             engine = TorchEngine(weights, precision=precision)
-            heads[precision] = np.concatenate([engine(canvas[None]) for canvas in canvases])
+            heads[precision] = np.concatenate([engine(canvas[None])["head"] for canvas in canvases])
         if onnx is not None:
             export_onnx(engine.module, Path(onnx))
         return heads

@@ -5,7 +5,7 @@ commands.py   what all commands look like in their help
 hints.py      what users of `yolo` type, and what to type here
 options.py    options that several commands share
 console.py, progress.py, summary.py, interrupt.py               the terminal
-detect.py, compare.py, val.py, bench.py, weights.py, cache.py   the commands
+predict.py, compare.py, val.py, bench.py, weights.py, cache.py   the commands
 
 Importing what a command needs takes some tenths of a second, and Ctrl-C is to end it then as well; so this
 module imports nothing that takes long.

@@ -14,13 +14,13 @@ from yolo_max.cli.bench import bench
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.compare import compare
 from yolo_max.cli.console import Debug, debugging, say, say_error
-from yolo_max.cli.detect import detect
 from yolo_max.cli.options import TERMINAL, flag
+from yolo_max.cli.predict import predict
 from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError
 
 OPTIONAL = ("torch", "ultralytics")
-"""What detection from a safetensors file does without, so that an environment may lack them."""
+"""What prediction from a safetensors file does without, so that an environment may lack them."""
 
 app = typer.Typer(
     name="yolo-max",
@@ -28,9 +28,10 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
-    help="YOLOv8 object detection on Modular MAX.",
+    help="YOLO on Modular MAX.",
 )
-app.command(cls=Command, epilog=exit_codes("detect"))(detect)
+app.command(cls=Command, epilog=exit_codes("predict"))(predict)
+app.command("detect", cls=Command, epilog=exit_codes("predict"), hidden=True)(predict)
 app.command(cls=Command, epilog=exit_codes("compare"))(compare)
 app.command(cls=Command, epilog=exit_codes("val"))(val)
 app.command(cls=Command, epilog=exit_codes("bench"))(bench)

@@ -27,7 +27,7 @@ _CODES = {
 _CODES_OF: dict[
     str, dict[ExitCode, str | None]
 ] = {  # where a command differs; None where it has no such code
-    "detect": {ExitCode.SOME_IMAGES_FAILED: "some images could not be read; the rest is done"},
+    "predict": {ExitCode.SOME_IMAGES_FAILED: "some images could not be read; the rest is done"},
     "compare": {
         ExitCode.OK: "parity holds",
         ExitCode.SOME_IMAGES_FAILED: "parity holds, but some images could not be read",
@@ -36,7 +36,7 @@ _CODES_OF: dict[
     "val": {
         ExitCode.SOURCE: "the dataset does not exist or makes no sense",
         ExitCode.SOME_IMAGES_FAILED: "some images or labels could not be read",
-        ExitCode.PARITY: "the engines differ by more than 0.0005 mAP",
+        ExitCode.PARITY: "the engines' accuracies differ by more than 0.0005",
     },
     "bench": {},
     "weights": {ExitCode.SOURCE: None, ExitCode.ENGINE: None},

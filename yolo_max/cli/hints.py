@@ -8,15 +8,14 @@ import shlex
 from collections.abc import Sequence
 
 _COMMANDS = {
-    "predict": "`predict` is `detect` here: yolo-max detect SOURCE",
     "benchmark": "`benchmark` is `bench` here: yolo-max bench",
-    "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max detect with -w",
-    "track": "nothing is tracked here; yolo-max detect finds the objects of each image by itself",
-    "export": "nothing needs to be exported here; yolo-max detect takes a .pt with -w",
+    "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max predict with -w",
+    "track": "nothing is tracked here; yolo-max predict takes each image by itself",
+    "export": "nothing needs to be exported here; yolo-max predict takes a .pt with -w",
 }
 _OPTIONS = {
     "--half": "numbers of 16 bits are --precision bf16 here, on a CPU that has them",
-    "--source": "the source is an argument here: yolo-max detect SOURCE",
+    "--source": "the source is an argument here: yolo-max predict SOURCE",
     "--data": "the dataset is an argument here: yolo-max val DATA",
     "--project": "the folder for the results is --out here",
     "--name": "the folder for the results is --out here",
@@ -24,6 +23,8 @@ _OPTIONS = {
     "--exist_ok": "to replace the results of an earlier run is --overwrite here",
 }
 _SOURCES = {"source", "data"}
+_VERBS = {"detect", "classify", "predict"}
+"""What `yolo` has before its settings."""
 _SETTING = re.compile(r"([a-z][a-z_]*)=(.*)")
 
 
@@ -33,7 +34,7 @@ def for_command(arguments: Sequence[str]) -> str | None:
     if name in _COMMANDS:
         return f"{_COMMANDS[name]}."
     if os.path.lexists(name):
-        return f"{name} is no command; to find objects in it: yolo-max detect {shlex.quote(name)}."
+        return f"{name} is not a command; to find out what is in it: yolo-max predict {shlex.quote(name)}."
     return None
 
 
@@ -56,7 +57,7 @@ def for_settings(command: str, sources: Sequence[str]) -> str | None:
         return None
     words = []
     for source in sources:
-        if source in ("detect", "predict") and not os.path.lexists(source):
+        if source in _VERBS and not os.path.lexists(source):
             continue  # `yolo detect predict source=...`
         name, value = found[source].groups() if source in found else ("source", source)
         switch = "--" + name.replace("_", "-")

@@ -92,7 +92,7 @@ def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
 
     asked = sides(text)
     with warnings_as_lines(quiet):
-        return list(parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides)))
+        return list(parse_imgsz(meta.imgsz if asked is None else asked, meta.network.stride))
 
 
 def words(lists: list[str] | None) -> list[str] | None:

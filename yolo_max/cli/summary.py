@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from yolo_max.cli.console import printable, say, stderr, stdout
+from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
         if shown <= MOST_FAILURES_SHOWN:
             say(f"{printable(record['path'])}: {record['error']}", "yellow")
         elif shown == MOST_FAILURES_SHOWN + 1:
-            say("More images cannot be read; detections.jsonl lists them all.", "yellow")
+            say(f"More images cannot be read; {MANIFEST_FILE} lists them all.", "yellow")
 
     if not bar or not stderr().is_terminal:
         yield show_failure
@@ -72,18 +73,23 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     from rich.text import Text
 
     tally, console = run.tally, stdout()
+    thing = tally.task.counted
     if tally.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        for heading in ("class", "objects", "images", "best"):
-            table.add_column(heading, justify="left" if heading == "class" else "right")
+        table.add_column("class")
+        for heading in ([f"{thing}s"] if thing else []) + ["images", "best"]:
+            table.add_column(heading, justify="right")
         ranked = tally.by_frequency()
         for name, count in ranked[:MOST_CLASSES_SHOWN]:
-            table.add_row(Text(printable(name)), str(count.objects), str(count.images), f"{count.best:.2f}")
+            objects = [str(count.objects)] if thing else []
+            table.add_row(Text(printable(name)), *objects, str(count.images), f"{count.best:.2f}")
         if len(ranked) > MOST_CLASSES_SHOWN:
             rest = ranked[MOST_CLASSES_SHOWN:]
-            table.add_row(f"[dim]{len(rest)} more[/]", str(sum(count.objects for _, count in rest)), "", "")
+            objects = [str(sum(count.objects for _, count in rest))] if thing else []
+            table.add_row(f"[dim]{len(rest)} more[/]", *objects, "", "")
         console.print(table)
-    parts = [f"{counted(tally.objects, 'object')} in {counted(tally.read, 'image')}"]
+    images = counted(tally.read, "image")
+    parts = [f"{counted(tally.objects, thing)} in {images}" if thing else images]
     if tally.failures:
         parts.append(f"{len(tally.failures)} could not be read")
     if run.resumed:
@@ -104,15 +110,20 @@ def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, A
     """The summary as one line of JSON, in ASCII, whatever the file names."""
     tally = run.tally
     read = tally.read - run.read_before
+    things = f"{tally.task.counted}s" if tally.task.counted else None
     return json.dumps(
         {
             "finished": run.finished,
             "images": tally.images,
             "failed": len(tally.failures),
             "resumed": run.resumed,
-            "objects": tally.objects,
+            **({things: tally.objects} if things else {}),
             "classes": {
-                name: {"objects": count.objects, "images": count.images, "best": count.best}
+                name: {
+                    **({things: count.objects} if things else {}),
+                    "images": count.images,
+                    "best": count.best,
+                }
                 for name, count in tally.by_frequency()
             },
             "failures": [{"path": path, "error": reason} for path, reason in tally.failures],

@@ -1,4 +1,4 @@
-"""``yolo-max val``: how accurate the detections are on a labelled dataset."""
+"""``yolo-max val``: how accurate predictions are on a labelled dataset."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from yolo_max.support.text import counted, visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from yolo_max.verify.val.figures import Row
     from yolo_max.verify.val.validate import Validation
 
 MOST_CLASSES = 20
@@ -43,11 +44,14 @@ ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 
 def val(
     data: Annotated[
-        Path, typer.Argument(help="A dataset's YAML, or COCO's json.", metavar="DATA", show_default=False)
+        Path,
+        typer.Argument(
+            help="A dataset's YAML, COCO's json, or a folder of classes.", metavar="DATA", show_default=False
+        ),
     ],
     weights: Weights = "yolov8n",
     engine: Annotated[str, option(RUN, "max, torch, or both to compare them.", metavar="NAME")] = "max",
-    split: Annotated[str, option(RUN, "Which split of a YAML: val, test or train.", metavar="NAME")] = "val",
+    split: Annotated[str, option(RUN, "Which split: val, test or train.", metavar="NAME")] = "val",
     images: Annotated[
         Path | None,
         option(
@@ -67,7 +71,7 @@ def val(
     max_det: MaxDet = 300,
     save_json: Annotated[
         Path | None,
-        option(OUTPUT, "Write the predictions as COCO's json.", metavar="FILE", show_default=False),
+        option(OUTPUT, "Write the predictions as json, boxes as COCO's.", metavar="FILE", show_default=False),
     ] = None,
     all_classes: Annotated[
         bool, flag(OUTPUT, f"Show every class, not the {MOST_CLASSES} with most objects.", "--all-classes")
@@ -76,22 +80,23 @@ def val(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
-    """Measure mean average precision on a labelled dataset.
+    """Measure accuracy on a labelled dataset.
 
-    Takes an Ultralytics dataset (a YAML, images and YOLO labels) or annotations in COCO's json. The input is
-    square, and the settings are those of Ultralytics' validator.
+    Of detection, mean average precision: takes an Ultralytics dataset (a YAML, images and YOLO labels) or
+    annotations in COCO's json. Of classification, top-1 and top-5: takes a folder with val/CLASS/IMAGE in it.
+    The input is square, and the settings are those of Ultralytics' validator.
     """
     from yolo_max.support.atomic import write_atomically
-    from yolo_max.verify.val.dataset import load_dataset
-    from yolo_max.verify.val.evaluate import require_evaluator
+    from yolo_max.tasks.registry import task_of
+    from yolo_max.verify.val.metrics import METRICS, require
     from yolo_max.verify.val.validate import validate
     from yolo_max.weights.load import load_weights
 
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}; take {', '.join(ENGINES)}.")
-    require_evaluator()
+    require(data)
     loaded = load_weights(weights)
-    dataset = load_dataset(data, split=split, images=images)
+    dataset = METRICS[task_of(loaded.meta).metric].load(data, split, images)
     engines = ENGINES[engine]
     size = canvas(imgsz, loaded.meta, quiet or as_json)
     with counting(len(engines) * len(dataset.examples), quiet or as_json) as counter:
@@ -153,18 +158,6 @@ def to_record(validation: Validation) -> dict[str, Any]:
     }
 
 
-COLUMNS = {
-    "mAP50-95": "map50_95",
-    "mAP50": "map50",
-    "mAP75": "map75",
-    "small": "small",
-    "medium": "medium",
-    "large": "large",
-}
-COMPARED = ("mAP50-95", "mAP50")
-"""What is shown of two engines, next to each other."""
-
-
 def show(validation: Validation, console: Console, *, all_classes: bool = False) -> None:
     """Prints the figures: a row a class, then all of them, and what there is to compare.
 
@@ -195,7 +188,9 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
     console.print(f"In the network, mean an image: {times}; no benchmark, see yolo-max bench.", style="dim")
     if validation.difference is not None:
-        console.print(f"MAX's mAP50-95 less PyTorch's: {validation.difference:+.5f}.", style="bold")
+        console.print(
+            f"MAX's {validation.metric} less PyTorch's: {validation.difference:+.5f}.", style="bold"
+        )
 
 
 def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:
@@ -203,28 +198,35 @@ def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[l
     from yolo_max.verify.engine_run import NAMES
 
     engines = validation.engines
-    accuracy = engines[0].accuracy  # the objects are the same for all
+    totals = [each.accuracy.total() for each in engines]
+    rows = [each.accuracy.rows() for each in engines]
+    first = totals[0]  # what there is to find is the same for all
     if len(engines) == 1:
-        shown = [(name, engines[0].accuracy) for name in COLUMNS]
-        figures = list(COLUMNS)
+        shown = [(name, 0) for name in first.figures]
+        figures = list(first.figures)
     else:
-        shown = [(name, each.accuracy) for name in COMPARED for each in engines]
-        figures = [f"{name}\n{NAMES[each.engine]}" for name in COMPARED for each in engines]
-    order: Sequence[int] = range(len(accuracy.classes))
+        compared = engines[0].accuracy.compared
+        shown = [(name, i) for name in compared for i in range(len(engines))]
+        figures = [f"{name}\n{NAMES[each.engine]}" for name in compared for each in engines]
+    with_objects = first.objects is not None
+    order: Sequence[int] = range(len(rows[0]))
     if not all_classes:
-        order = sorted(order, key=lambda i: -accuracy.classes[i].objects)[:MOST_CLASSES]
-    rows = []
-    for i in order:
-        row = accuracy.classes[i]
-        cells = [_figure(getattr(each.classes[i].precision, COLUMNS[name])) for name, each in shown]
-        rows.append([visible(row.name), str(row.objects), *cells, str(row.images)])
-    more = len(accuracy.classes) - len(rows)
-    if more:
-        left = sum(row.objects for row in accuracy.classes) - sum(int(row[1]) for row in rows)
-        rows.append([f"{more} more", str(left), *[""] * (len(figures) + 1)])
-    cells = [_figure(getattr(each.mean, COLUMNS[name])) for name, each in shown]
-    rows.append(["all", str(accuracy.objects), *cells, str(accuracy.images)])
-    return ["class", "objects", *figures, "images"], rows, more
+        order = sorted(order, key=lambda i: -rows[0][i].count)[:MOST_CLASSES]
+
+    def cells(row: Sequence[Row]) -> list[str]:
+        objects = [str(row[0].objects)] if with_objects else []
+        values = [_figure(row[i].figures[name]) for name, i in shown]
+        return [visible(row[0].name), *objects, *values, str(row[0].images)]
+
+    table = [cells([each[i] for each in rows]) for i in order]
+    if more := len(rows[0]) - len(table):
+        left = sum(row.count for row in rows[0]) - sum(rows[0][i].count for i in order)
+        blank = [""] * len(shown)
+        table.append(
+            [f"{more} more", str(left), *blank, ""] if with_objects else [f"{more} more", *blank, ""]
+        )
+    table.append(cells(totals))
+    return ["class", *(["objects"] if with_objects else []), *figures, "images"], table, more
 
 
 def _figure(value: float | None) -> str:

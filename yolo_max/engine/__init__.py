@@ -1,6 +1,6 @@
-"""Pixels to the raw head: two engines, one contract.
+"""Pixels to named raw outputs: two engines, one contract.
 
-contract.py        uint8 [B, H, W, 3] RGB in, float32 [B, A, 4 * reg_max + nc] out
+contract.py        uint8 [B, H, W, 3] RGB in, raw outputs by name out
 choose.py          the engine that a name stands for
 max_engine.py      MAX: the graph of ``nn`` with its weights, executed
 compiled.py        compiled graphs, kept under all that they depend on

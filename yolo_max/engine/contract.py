@@ -1,40 +1,24 @@
-"""The contract that both engines keep, so that all around them is shared."""
+"""The contract of all engines: pixels in, named raw outputs out."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support.errors import UsageError
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.tasks.contract import Outputs
+
+Network = Callable[[NDArray[np.uint8]], NDArray[Any] | Mapping[str, NDArray[Any]]]
+"""uint8 ``[B, H, W, 3]`` RGB ``->`` the raw output ``[B, ...]``, or several by name."""
 
 
+@runtime_checkable
 class Engine(Protocol):
-    """Anything that turns pixels into the raw head: `MaxEngine`, `TorchEngine`, or one of your own.
-
-    The head holds the DFL logits of the four sides of the box, then the class logits, for each of the A cells
-    of strides 8, 16 and 32, each level row-major.
-
-    One that wants to know what a call is for is a `DetectionEngine`.
-    """
-
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` float32 ``[B, A, 4 * reg_max + nc]``."""
-        ...
-
-
-class CellLogits(NamedTuple):
-    """The rows of one image's raw head that can be of interest."""
-
-    cells: NDArray[np.intp]
-    """``[N]``, which of the A cells they are, ascending."""
-    logits: NDArray[np.float32]
-    """``[N, 4 * reg_max + nc]``."""
-
-
-class DetectionEngine(Engine, Protocol):
-    """An engine that has less to do if it is told what a call is for, as `MaxEngine`.
+    """Anything that runs the network: `MaxEngine`, `TorchEngine`, or one of your own.
 
     Attributes:
         callers: How many threads should call it at once, for it to do most.
@@ -42,29 +26,68 @@ class DetectionEngine(Engine, Protocol):
 
     callers: int
 
-    def candidates(
-        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
-    ) -> list[CellLogits]:
-        """The cells that can be detections.
+    def run(
+        self, batch: NDArray[np.uint8], min_logit: float = -math.inf, *, shared: bool = False
+    ) -> list[Outputs]:
+        """Runs the network.
 
         Args:
-            batch: As for `Engine`.
-            least_logit: All cells with a class logit above this, as float32, are wanted, and those with one
-                that is no number; others may come with them.
+            batch: uint8 ``[B, H, W, 3]`` RGB, as the task's transform makes it.
+            min_logit: Of a detection head all cells with a class logit above this, as float32, are wanted,
+                and those with one that is not a number; others may come with them.
             shared: Whether others call the engine beside this call.
 
         Returns:
-            One for each image.
+            The raw outputs of each image, by name.
         """
         ...
 
 
+def as_engine(network: Engine | Network, outputs: Sequence[str]) -> Engine:
+    """An engine as it is; a plain callable made into one.
+
+    Args:
+        network: An engine, or a function from pixels to whole raw outputs.
+        outputs: The names of the network's raw outputs; an array is the only one.
+    """
+    return network if isinstance(network, Engine) else _Wrapped(network, outputs)
+
+
+class _Wrapped:
+    """A plain callable as an engine, for one caller."""
+
+    callers = 1
+
+    def __init__(self, network: Network, outputs: Sequence[str]) -> None:
+        self._network = network
+        self._outputs = outputs
+
+    def run(
+        self,
+        batch: NDArray[np.uint8],
+        min_logit: float = -math.inf,  # noqa: ARG002
+        *,
+        shared: bool = False,  # noqa: ARG002
+    ) -> list[Outputs]:
+        given = self._network(batch)
+        whole = given if isinstance(given, Mapping) else {self._outputs[0]: given}
+        if missing := set(self._outputs) - whole.keys():
+            raise EngineError(f"the engine does not give {', '.join(sorted(missing))}; return all by name.")
+        return by_image(whole)
+
+
+def by_image(whole: Mapping[str, NDArray[Any]]) -> list[Outputs]:
+    """The raw outputs of each image of a batch, from arrays ``[B, ...]``."""
+    batch = len(next(iter(whole.values())))
+    return [{name: values[i] for name, values in whole.items()} for i in range(batch)]
+
+
 def require_pixels(batch: NDArray[np.uint8], stride: int) -> None:
-    """Refuses what is no batch of letterboxed images.
+    """Refuses anything that is not a batch of images of a size that fits.
 
     Args:
         batch: What an engine was given.
-        stride: The network's largest, of which height and width must be multiples.
+        stride: The network's; height and width must be multiples of it.
 
     Raises:
         UsageError: It is not uint8 ``[B, H, W, 3]``, is empty, or does not fit the network.

@@ -13,7 +13,7 @@ from max.engine import InferenceSession, Model
 from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import CellLogits, require_pixels
+from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.kernels.algorithm import Algorithm
 from yolo_max.kernels.packing import pack_weights
 from yolo_max.kernels.precision import Precision
@@ -24,6 +24,7 @@ from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.options import parse_device
+from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights
 
 KERNELS = ("auto", "fused", "stock")
@@ -45,8 +46,6 @@ class MaxEngine:
         callers: How many calls at once, which share the threads, get most out of the machine.
     """
 
-    _every_layer = False  # parity/layers.py has the graph give every layer
-
     def __init__(
         self,
         weights: Weights,
@@ -58,6 +57,7 @@ class MaxEngine:
         kernels: str = "auto",
         threads: int | None = None,
         rect: bool = False,
+        every_layer: bool = False,
         report: Callable[[str], None] | None = None,
     ) -> None:
         """Compiles the graph, or takes it from the cache, and binds the weights to it.
@@ -71,6 +71,7 @@ class MaxEngine:
             kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
             threads: Defaults to the CPUs this process may run on.
             rect: Whether images of other sizes than ``imgsz`` will come.
+            every_layer: Whether the graph also gives what `layers` returns.
             report: Called with a sentence when something happens that takes long or that the user should
                 know.
 
@@ -90,6 +91,8 @@ class MaxEngine:
             )
         architecture = weights.meta.network
         architecture.require()
+        self._outputs = architecture.outputs
+        self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
         host, self.threads = runtime.start(threads)
@@ -100,7 +103,7 @@ class MaxEngine:
             session,
             graph_key(
                 architecture=architecture,
-                every_layer=self._every_layer,
+                every_layer=every_layer,
                 kernels=self.kernels,
                 precision=self.precision,
                 device=self._device.architecture_name if self.device == "gpu" else "cpu",
@@ -119,62 +122,77 @@ class MaxEngine:
             self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Runs the network.
+    def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Runs the network and gives its whole raw outputs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            The raw head, float32 ``[B, A, 4 * reg_max + nc]``: DFL logits of the four sides of the box, then
-            class logits, for the cells of strides 8, 16 and 32, each level row-major.
+            float32 ``[B, ...]`` by name, each as `yolo_max.tasks.contract.Outputs` has it.
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
-            return self._execute(batch)[-1]
+            return self._named(self._execute(batch))
         size, height, width = self._static
         if batch.shape[1:3] != (height, width):
             raise UsageError(
                 f"this engine was compiled for images of {height} x {width} pixels, not {batch.shape[1]} x "
                 f"{batch.shape[2]}; make one with imgsz={batch.shape[1:3]}."
             )
-        heads = []
+        parts = []
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
             filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
-            heads.append(self._execute(filled)[-1][: len(part)])
-        return np.concatenate(heads)
+            parts.append([output[: len(part)] for output in self._execute(filled)])
+        return self._named([np.concatenate(outputs) for outputs in zip(*parts, strict=True)])
 
-    def candidates(
-        self, batch: NDArray[np.uint8], least_logit: float, *, shared: bool = False
-    ) -> list[CellLogits]:
-        """Runs the network for the cells that can be detections.
+    def run(
+        self, batch: NDArray[np.uint8], min_logit: float = -math.inf, *, shared: bool = False
+    ) -> list[Outputs]:
+        """Runs the network, of a detection head for the cells that can be detections.
 
         On the fused kernels no boxes are computed for others, which is most of the box branch. What a
         candidate gets is what it has in the raw head, bit for bit.
 
         Args:
             batch: As for a call of the engine.
-            least_logit: The class logit that a candidate exceeds, taken as float32. One that is no number
+            min_logit: The class logit that a candidate exceeds, taken as float32. One that is not a number
                 makes a candidate as well.
             shared: Whether other calls run beside this one, so that it takes its share of the threads only.
 
         Returns:
-            One for each image; without marks, as on stock operations, with all cells.
+            The raw outputs of each image; those of a detection head for its candidates, if these are not all.
 
         Raises:
             UsageError: As for a call of the engine.
         """
-        if self._static is not None or self._every_layer:  # no marks
-            return [CellLogits(np.arange(len(head)), head) for head in self(batch)]
+        if self._static is not None or self._every_layer:  # no masks
+            return by_image(self(batch))
         require_pixels(batch, self._stride)
-        *marks, heads = self._execute(batch, shared, least_logit)
-        marked = np.concatenate([level.reshape(len(batch), -1) for level in marks], axis=1)
-        found = [np.flatnonzero(cells) for cells in marked]
-        return [CellLogits(cells, head[cells]) for cells, head in zip(found, heads, strict=True)]
+        found = self._execute(batch, shared, min_logit)
+        outputs = by_image(self._named(found))
+        levels = [level.reshape(len(batch), -1) for level in found[: -len(self._outputs)]]
+        if not levels:
+            return outputs
+        return [
+            _chosen(image, mask) for image, mask in zip(outputs, np.concatenate(levels, axis=1), strict=True)
+        ]
+
+    def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Runs the network and gives what each row of the architecture table gives.
+
+        Args:
+            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the size and length the engine was made for.
+
+        Returns:
+            float32 ``[B, h, w, c]`` for every layer, the last one the raw head. Only an engine that was made
+            with ``every_layer`` has more than that.
+        """
+        return self._execute(batch)
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
         # Imported here, since a start from the cache needs none of it.
@@ -195,16 +213,20 @@ class MaxEngine:
         return graph, network.algorithms()
 
     def _execute(
-        self, batch: NDArray[np.uint8], shared: bool = False, least_logit: float = -math.inf
+        self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
     ) -> list[NDArray[Any]]:
-        """All outputs of the graph, the raw head last; those in bfloat16 as their bits."""
+        """All outputs of the graph, the raw ones last; those in bfloat16 as their bits."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
             threads = self._share if shared else self.threads
-            given = (np.array([threads], np.int64), np.array([least_logit], np.float32))
+            given = (np.array([threads], np.int64), np.array([min_logit], np.float32))
             inputs += [driver.Buffer.from_numpy(each) for each in given]
         return [_array(output) for output in self._model.execute(*inputs)]
+
+    def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The raw outputs, which are the last of the graph's, by name."""
+        return dict(zip(self._outputs, outputs[-len(self._outputs) :], strict=True))
 
 
 _MOST_CALLERS = 8
@@ -219,6 +241,14 @@ def _array(output: driver.Buffer) -> NDArray[Any]:
     narrow = output.dtype == DType.bfloat16  # which NumPy does not have
     array: NDArray[Any] = (output.view(DType.uint16) if narrow else output).to_numpy()
     return array
+
+
+def _chosen(outputs: Outputs, mask: NDArray[Any]) -> Outputs:
+    """The rows of the candidates, and which they are; everything where all are."""
+    cells = np.flatnonzero(mask)
+    if len(cells) == len(mask):
+        return outputs
+    return {**{name: rows[cells] for name, rows in outputs.items()}, "cells": cells}
 
 
 def shares(threads: int) -> tuple[int, int]:

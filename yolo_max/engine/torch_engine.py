@@ -7,6 +7,7 @@ mistake there shows. The weights of a `.safetensors` are folded already, and go 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import require_pixels
+from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.engine.torch_module import build_module, import_torch
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights, load_weights
 
 PRECISIONS = ("f32", "f64")
@@ -30,7 +32,10 @@ class TorchEngine:
         source: "checkpoint" when PyTorch did the fusing, "safetensors" when the weights were folded already.
         layer_names: "model.0 Conv" and so on, one a row of the architecture table.
         threads: How many threads PyTorch runs on.
+        callers: One, which takes all threads.
     """
+
+    callers = 1
 
     def __init__(
         self,
@@ -90,29 +95,51 @@ class TorchEngine:
         self.module = module.to(self._dtype).eval().fuse(verbose=False).requires_grad_(False)
         self.module.to(memory_format=self._format)
         self._stride = weights.meta.network.stride
+        self._outputs = weights.meta.network.outputs
         self.layer_names = tuple(
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )
 
-    def __call__(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Runs the network.
+    def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """Runs the network and gives its whole raw outputs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            The raw head ``[B, A, 4 * reg_max + nc]``, float32 (float64 at precision "f64"): DFL logits of the
-            four sides of the box, then class logits, for the cells of strides 8, 16 and 32, each level
-            row-major.
+            By name, float32 (float64 at precision "f64"), as `MaxEngine` gives them.
 
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
         """
         with import_torch().inference_mode():
-            return _raw_head(self.module(self._pixels(batch)))
+            output = self.module(self._pixels(batch))
+        return {name: _RAW[name](output) for name in self._outputs}
+
+    def run(
+        self,
+        batch: NDArray[np.uint8],
+        min_logit: float = -math.inf,  # noqa: ARG002
+        *,
+        shared: bool = False,  # noqa: ARG002
+    ) -> list[Outputs]:
+        """Runs the network; gives all cells, whatever is of interest.
+
+        Args:
+            batch: As for a call of the engine.
+            min_logit: Taken so that either engine is run in one way.
+            shared: Likewise.
+
+        Returns:
+            The raw outputs of each image.
+
+        Raises:
+            UsageError: As for a call of the engine.
+        """
+        return by_image(self(batch))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as `yolo_max.verify.parity.layers.MaxLayers` has it.
+        """What each row of the architecture table gives, as `MaxEngine.layers` does.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
@@ -156,3 +183,12 @@ def _raw_head(output: Any) -> NDArray[np.float32]:
     rows = import_torch().cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2)
     head: NDArray[np.float32] = rows.contiguous().numpy()
     return head
+
+
+def _logits(output: Any) -> NDArray[np.float32]:
+    """The logits from what a classification module returns in eval mode, beside probabilities."""
+    logits: NDArray[np.float32] = output[1].numpy()
+    return logits
+
+
+_RAW = {"head": _raw_head, "logits": _logits}

@@ -7,4 +7,6 @@ still.py      the picture in a file, without the frames behind it
 read.py       a path, bytes, PIL or NumPy to BGR pixels as displayed
 trial.py      which files crash the process that decodes them
 letterbox.py  pixels to the canvas, and boxes back out of it
+letterbox.py  pixels to the canvas, and boxes back out of it; centre_crop.py another way there
+transforms.py these ways by name
 """

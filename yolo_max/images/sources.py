@@ -16,9 +16,14 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
-from yolo_max.output.encode import annotated_name
-from yolo_max.output.records import COMPARISON_FILE, MANIFEST_FILE, REPORT_FILE, RUN_FILE
 from yolo_max.support.errors import SourceError
+from yolo_max.support.result_names import (
+    COMPARISON_FILE,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    RUN_FILE,
+    annotated_name,
+)
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -83,9 +88,9 @@ def find_images(
 
     Of a folder the images right in it are taken, by name; then, if asked for, those of its subfolders, links
     to folders included. Hidden files and folders are passed over, unless they are named, and so are the
-    results of earlier runs (a ``run.json`` beside a ``detections.jsonl``) and comparisons (a ``compare.json``
-    beside a ``report.html``). Of a glob (``*``, ``?``, ``[abc]``, and ``**`` for any folders but links) the
-    images are taken that it matches, and the folders as if they were named.
+    results of earlier runs (a ``run.json`` beside a ``predictions.jsonl``) and comparisons (a
+    ``compare.json`` beside a ``report.html``). Of a glob (``*``, ``?``, ``[abc]``, and ``**`` for any folders
+    but links) the images are taken that it matches, and the folders as if they were named.
 
     Args:
         sources: Paths or globs. What exists under a name is never taken for a glob.

@@ -1,4 +1,4 @@
-"""Annotated images: boxes and labels in the color of their class, in a size that suits the image.
+"""Annotated images: boxes, labels and lines in the color of their class, in a size that suits the image.
 
 Boxes are drawn and labels blitted with NumPy slices. The text of a label is rendered once, by OpenCV's
 built-in font (which has the letters of most languages), and kept.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.output.palette import Color, class_color, text_color
-from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.marks import LineMark, Marks
 
 WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
 MOST_LABELS_KEPT = 2048
@@ -34,17 +34,17 @@ def load_font() -> None:
 
 def draw(
     image_bgr: NDArray[np.uint8],
-    detections: Detections,
+    marks: Marks,
     *,
     colors: Sequence[Color] | None = None,
     line_width: int | None = None,
 ) -> NDArray[np.uint8]:
-    """Draws boxes and labels on a copy of an image, the most confident on top.
+    """Draws marks on a copy of an image, the most important on top.
 
     Args:
-        image_bgr: uint8 [H, W, 3] BGR, the image that the boxes were found in.
-        detections: Its detections.
-        colors: BGR, one a detection; those of the classes when absent.
+        image_bgr: uint8 [H, W, 3] BGR.
+        marks: What to draw on it.
+        colors: BGR, one per box; those of the classes when absent.
         line_width: In pixels; chosen by the size of the image when absent.
 
     Returns:
@@ -56,26 +56,38 @@ def draw(
     # A line as wide as the image covers it; a wider one would begin outside.
     line_width = min(line_width or style.line_width, height, width)
 
-    boxes = [
-        _outline(xyxy, line_width, height, width) for xyxy in np.rint(detections.xyxy).astype(int).tolist()
-    ]
+    boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
     if colors is None:
-        colors = [class_color(class_id) for class_id in detections.class_id.tolist()]
+        colors = [class_color(mark.class_id) for mark in marks.boxes]
     for box, color in zip(reversed(boxes), reversed(colors), strict=True):
         _draw_box(canvas, box, line_width, color)
 
-    texts = [f"{found.class_name} {found.confidence:.2f}" for found in detections]
+    texts = [mark.label for mark in marks.boxes]
     placed: list[tuple[Rectangle, NDArray[np.uint8]]] = []
     obstacles = _Obstacles(boxes)
     rendered = _labels(texts, style.font_size, colors)
-    for box, color, found, label in zip(boxes, colors, detections, rendered, strict=True):
-        if not _fits(label, height, width):  # without the confidence it might
-            (label,) = _labels([found.class_name], style.font_size, [color])
+    for box, color, mark, label in zip(boxes, colors, marks.boxes, rendered, strict=True):
+        if not _fits(label, height, width):
+            (label,) = _labels([mark.short_label], style.font_size, [color])
         if _fits(label, height, width):
             placed.append((obstacles.place(label.shape, box, height, width), label))
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
+    _write_lines(canvas, marks.lines, style.font_size)
     return canvas
+
+
+def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[LineMark], font_size: int) -> None:
+    """Writes lines into the upper left corner, as many and as much of each as fit."""
+    colors = [class_color(line.class_id) for line in lines]
+    gap = max(1, font_size // 6)
+    top = gap
+    for label in _labels([line.text for line in lines], font_size, colors):
+        if top + len(label) > canvas.shape[0]:
+            return
+        fitting = label[:, : max(canvas.shape[1] - gap, 0)]
+        canvas[top : top + len(label), gap : gap + fitting.shape[1]] = fitting
+        top += len(label) + gap
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Images as files: in which format an annotated image is written, and writing it."""
+"""Annotated images as files."""
 
 from __future__ import annotations
 
@@ -10,33 +10,17 @@ from numpy.typing import NDArray
 
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.result_names import FORMATS
 
 QUALITY = 95
-_ENCODINGS: dict[str, tuple[str, list[int]]] = {
-    ".jpg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]),
-    ".jpeg": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]),
-    ".jpe": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]),
-    ".jfif": (".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]),
-    ".png": (".png", []),
-    ".webp": (".webp", [cv2.IMWRITE_WEBP_QUALITY, QUALITY]),
-    ".bmp": (".bmp", []),
-    ".tif": (".tiff", []),
-    ".tiff": (".tiff", []),
-    ".jp2": (".jp2", []),
+_PARAMETERS = {
+    ".jpg": [cv2.IMWRITE_JPEG_QUALITY, QUALITY],
+    ".webp": [cv2.IMWRITE_WEBP_QUALITY, QUALITY],
 }
 
 
-def annotated_name(name: str) -> str:
-    """The file name of an annotated image: its own, in the format that its suffix says.
-
-    What OpenCV cannot write (GIF, AVIF, MPO, no suffix or an unknown one) becomes a PNG, and says so by a
-    second suffix: ``a.gif`` becomes ``a.gif.png``.
-    """
-    return name if Path(name).suffix.lower() in _ENCODINGS else f"{name}.png"
-
-
 def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
-    """Encodes an image in the format of a suffix of `annotated_name`; JPEG and WebP at quality 95.
+    """Encodes an image in the format of a suffix of `FORMATS`; JPEG and WebP at quality 95.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR.
@@ -46,13 +30,13 @@ def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
         ImageError: The format cannot hold an image of this size (WebP ends at 16383 pixels a side).
         UsageError: There is no format of that suffix, or none that can be written.
     """
-    if suffix.lower() not in _ENCODINGS:
+    if suffix.lower() not in FORMATS:
         raise UsageError(
-            f"images cannot be written as {suffix or 'files without a suffix'}; take {', '.join(_ENCODINGS)}."
+            f"images cannot be written as {suffix or 'files without a suffix'}; take {', '.join(FORMATS)}."
         )
-    format_suffix, parameters = _ENCODINGS[suffix.lower()]
+    format_suffix = FORMATS[suffix.lower()]
     try:
-        encoded, data = cv2.imencode(format_suffix, image_bgr, parameters)
+        encoded, data = cv2.imencode(format_suffix, image_bgr, _PARAMETERS.get(format_suffix, []))
     except cv2.error:
         encoded = False
     if not encoded:
@@ -62,7 +46,7 @@ def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
 
 
 def write_image(path: Path, image_bgr: NDArray[np.uint8]) -> None:
-    """Writes an image in the format of the path's suffix (see `annotated_name`), atomically.
+    """Writes an image in the format of the path's suffix (see `FORMATS`), atomically.
 
     Raises:
         ImageError: The format cannot hold the image.

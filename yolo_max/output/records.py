@@ -1,4 +1,4 @@
-"""What was found in an image, as text: a record for JSON lines, YOLO labels, CSV."""
+"""What was found in an image, as text: a record for JSON lines, and rows of a CSV table."""
 
 from __future__ import annotations
 
@@ -7,88 +7,45 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from yolo_max.tasks.detect.detections import Detections
-
-MANIFEST_FILE = "detections.jsonl"
-"""A `record` a line, for every image of a run."""
-RUN_FILE = "run.json"
-"""What a run is, beside its manifest."""
-IN_FLIGHT_FILE = "in-flight.jsonl"
-"""The images that a run has begun with, as long as it runs."""
-CSV_FILE = "detections.csv"
-COMPARISON_FILE = "compare.json"
-REPORT_FILE = "report.html"
-"""What a comparison is, and that to be read."""
+from yolo_max.tasks.contract import Prediction, Task
 
 
 def record(
     path: str,
     *,
-    detections: Detections | None = None,
+    prediction: Prediction | None = None,
     error: str | None = None,
     times_ms: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """What became of one image, in plain JSON types: a line of ``detections.jsonl``.
+    """What became of one image, in plain JSON types: a line of the manifest.
 
     Args:
         path: The image as it was named.
-        detections: What was found in it.
+        prediction: What was found in it.
         error: Why it could not be read; exactly one of the two is given.
         times_ms: Milliseconds by stage.
 
     Returns:
-        ``{"path", "image_size": [height, width], "boxes": [{"class_id", "class_name", "confidence",
-        "xyxy"}, ...], "times_ms"}``, or ``{"path", "error", "times_ms"}`` for an image that failed.
-        ``Detections.from_dict`` reads the former back, bit for bit.
+        ``{"path", "times_ms"}`` and what the prediction's ``to_dict`` gives; or ``{"path", "error",
+        "times_ms"}`` for an image that failed. Its ``from_dict`` reads the former back, bit for bit.
     """
-    if (detections is None) == (error is None):
-        raise ValueError("A record has either detections or an error.")
-    outcome: dict[str, Any] = {"error": error} if detections is None else detections.to_dict()
+    if (prediction is None) == (error is None):
+        raise ValueError("A record has either a prediction or an error.")
+    outcome: dict[str, Any] = {"error": error} if prediction is None else prediction.to_dict()
     times = {stage: round(value, 3) for stage, value in (times_ms or {}).items()}
     return {"path": path, **outcome, "times_ms": times}
 
 
-def yolo_labels(detections: Detections, *, confidence: bool = False) -> str:
-    """The detections in the label format of YOLO data sets, as Ultralytics' ``save_txt`` writes it.
-
-    Args:
-        detections: Of one image.
-        confidence: Whether to end each line with it (``save_conf``).
-
-    Returns:
-        A line ``class x y width height [confidence]`` a box: centre and size, as fractions of the image's.
-    """
-    height, width = detections.image_size
-    x1, y1, x2, y2 = detections.xyxy.T
-    size = np.float32(width), np.float32(height)
-    columns = [
-        detections.class_id,
-        (x1 + x2) / 2 / size[0],
-        (y1 + y2) / 2 / size[1],
-        (x2 - x1) / size[0],
-        (y2 - y1) / size[1],
-    ]
-    if confidence:
-        columns.append(detections.confidence)
-    return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))
+def csv_header(task: Task) -> str:
+    """The first line of a CSV file of predictions (RFC 4180)."""
+    return _csv_line(("path", *task.csv_columns))
 
 
-CSV_COLUMNS = ("path", "class_id", "class_name", "confidence", "x1", "y1", "x2", "y2")
-
-
-def csv_header() -> str:
-    """The first line of a CSV file of detections (RFC 4180)."""
-    return _csv_line(CSV_COLUMNS)
-
-
-def csv_rows(result: Mapping[str, Any]) -> str:
-    """The CSV lines of a `record`, one a box in image pixels; none for an image that failed."""
-    return "".join(
-        _csv_line((result["path"], box["class_id"], box["class_name"], box["confidence"], *box["xyxy"]))
-        for box in result.get("boxes", ())
-    )
+def csv_rows(task: Task, result: Mapping[str, Any]) -> str:
+    """The CSV lines of a `record`; none for an image that failed."""
+    if "error" in result:
+        return ""
+    return "".join(_csv_line((result["path"], *row)) for row in task.csv_rows(result))
 
 
 def _csv_line(values: tuple[object, ...]) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource
+from yolo_max.predict.picture import draw, save
 from yolo_max.support.errors import ImageError, UsageError
-from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.contract import Prediction
 
 
 @dataclass(repr=False)
@@ -24,7 +25,7 @@ class Result:
 
     Attributes:
         source: The image as it was given.
-        detections: What was found; None when the image could not be read.
+        prediction: What was found; None when the image could not be read.
         error: Why the image could not be read; None when it was.
         image: uint8 [H, W, 3] BGR, the image as displayed, when the stream was asked to keep it.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time over
@@ -33,7 +34,7 @@ class Result:
     """
 
     source: ImageSource
-    detections: Detections | None = None
+    prediction: Prediction | None = None
     error: ImageError | None = None
     image: NDArray[np.uint8] | None = None
     times_ms: dict[str, float] = field(default_factory=dict)
@@ -41,30 +42,47 @@ class Result:
     def __str__(self) -> str:
         path = self.source if isinstance(self.source, str | os.PathLike) else None
         name = f"<{type(self.source).__name__}>" if path is None else os.fspath(path)
-        return f"{name}: {self.error.reason if self.error else self.detections}"
+        return f"{name}: {self.error.reason if self.error else self.prediction}"
 
     def __repr__(self) -> str:
         return f"<Result: {self}>"
 
-    def save(self, path: str | os.PathLike[str], *, line_width: int | None = None) -> None:
-        """Writes the image with the boxes and labels drawn on it, as ``yolo-max detect`` does.
+    def plot(self, *, line_width: int | None = None) -> NDArray[np.uint8]:
+        """The image with what was found drawn on a copy.
 
         An image that the stream did not keep is read once more.
 
         Args:
-            path: Where to; the suffix says in which format. Missing folders are made.
-            line_width: Of the boxes, in pixels; by the size of the image when absent.
+            line_width: Of boxes, in pixels; by the size of the image when absent.
+
+        Returns:
+            uint8 [H, W, 3] BGR.
 
         Raises:
             ImageError: The image could not be read, or cannot be read any more.
+        """
+        return draw(*self._pair(), line_width=line_width)
+
+    def save(self, path: str | os.PathLike[str], *, line_width: int | None = None) -> None:
+        """Writes the image with what was found drawn on it, as ``yolo-max predict`` does.
+
+        Args:
+            path: Where to; the suffix says in which format. Missing folders are made.
+            line_width: As for `plot`.
+
+        Raises:
+            ImageError: As for `plot`.
             UsageError: The suffix is of no format that can be written.
             OutputError: The file cannot be written.
         """
+        save(path, *self._pair(), line_width=line_width)
+
+    def _pair(self) -> tuple[ImageSource, Prediction]:
         if self.error:
             raise self.error
-        if self.detections is None:
-            raise UsageError("the result has no detections yet; take it from a stream.")
-        self.detections.save(path, self.source if self.image is None else self.image, line_width=line_width)
+        if self.prediction is None:
+            raise UsageError("the result has no prediction yet; take it from a stream.")
+        return self.source if self.image is None else self.image, self.prediction
 
 
 @contextmanager

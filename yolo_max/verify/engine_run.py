@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 
 from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
+from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.registry import TASKS, task_of
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """What the engines are called in front of people."""
@@ -34,10 +36,9 @@ class Job:
 
     Attributes:
         engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw heads.
-        weights: As `yolo_max.Detector` takes them.
+        weights: As `yolo_max.Predictor` takes them.
         paths: The images.
-        options: More of `yolo_max.Detector`'s arguments, plain JSON types.
-        multi_label: Whether an anchor gives a box for each class, as in validation.
+        options: More of `yolo_max.Predictor`'s arguments, plain JSON types.
         heads: Folder for raw heads; where none is given, none are kept, and images are decoded ahead.
     """
 
@@ -45,7 +46,6 @@ class Job:
     weights: str
     paths: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
-    multi_label: bool = False
     heads: str | None = None
 
 
@@ -56,7 +56,7 @@ class Outcome:
     Attributes:
         path: As it was given.
         error: Why it could not be read; None when it was.
-        detections: What was found; None when it could not be read.
+        prediction: What was found; None when it could not be read.
         times_ms: Milliseconds by stage: decode, letterbox, infer, postprocess.
         pixels_sha256: Of the letterboxed pixels that the engine saw, where heads are kept.
         head_file: The raw head, where heads are kept.
@@ -64,7 +64,7 @@ class Outcome:
 
     path: str
     error: str | None = None
-    detections: Detections | None = None
+    prediction: Prediction | None = None
     times_ms: Mapping[str, float] = field(default_factory=dict)
     pixels_sha256: str | None = None
     head_file: str | None = None
@@ -105,16 +105,17 @@ class EngineRun:
         try:
             self._process.send(job)
             ready = self._receive()
+            self._names: Mapping[int, str] = ready["names"]
+            self._task = TASKS[ready["task"]]
+            self.info: Mapping[str, Any] = ready["info"]
         except BaseException:
             self.close()
             raise
-        self._names: Mapping[int, str] = ready["names"]
-        self.info: Mapping[str, Any] = ready["info"]
 
     def __iter__(self) -> Iterator[Outcome]:
         while "done" not in (message := self._receive()):
-            if message["detections"] is not None:
-                message["detections"] = Detections.from_dict(message["detections"], self._names)
+            if message["prediction"] is not None:
+                message["prediction"] = self._task.prediction.from_dict(message["prediction"], self._names)
             yield Outcome(**message)
 
     def __enter__(self) -> Self:
@@ -159,27 +160,25 @@ def _serve(connection: Connection) -> None:
 
 
 def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
-    from yolo_max.predict.detector import Detector
+    from yolo_max.predict.predictor import Predictor
 
     options = dict(job.options)
-    detector = Detector(
+    predictor = Predictor(
         job.weights, engine=job.engine, report=lambda sentence: send({"report": sentence}), **options
     )
-    if job.multi_label:
-        detector.postprocess = replace(detector.postprocess, multi_label=True)
-    detector.engine(np.zeros((1, *detector.imgsz, 3), np.uint8))  # the first run is no measure of any
+    predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is no measure of any
     facts = {
-        name: getattr(detector.engine, name, None) for name in ("threads", "kernels", "precision", "source")
+        name: getattr(predictor.engine, name, None) for name in ("threads", "kernels", "precision", "source")
     }
     info = {
-        "imgsz": list(detector.imgsz),
+        "imgsz": list(predictor.imgsz),
         **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
     }
-    send({"names": dict(detector.weights.meta.names), "info": info})
-    outcomes = _in_turn(detector, job) if job.heads else _streamed(detector, job)
+    send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})
+    outcomes = _in_turn(predictor, job) if job.heads else _streamed(predictor, job)
     for outcome in outcomes:
-        found = outcome.detections
-        send({**vars(outcome), "detections": None if found is None else found.to_dict()})
+        found = outcome.prediction
+        send({**vars(outcome), "prediction": None if found is None else found.to_dict()})
     send({"done": True})
 
 
@@ -200,13 +199,19 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     options = dict(job.options)
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
-    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, max(weights.meta.strides))
+    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, weights.meta.network.stride)
     options |= {"imgsz": list(imgsz), "rect": False, "device": "cpu", "verbose": False, "save": False}
     predictor = DetectionPredictor(overrides={"mode": "predict", "task": "detect", "batch": 1, **options})
     predictor.setup_model(build_module(weights), verbose=False)  # its own loading would unpickle the file
     predictor(np.zeros((*imgsz, 3), np.uint8))
     names = dict(weights.meta.names)
-    send({"names": names, "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()}})
+    send(
+        {
+            "names": names,
+            "task": task_of(weights.meta).name,
+            "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()},
+        }
+    )
     for path in job.paths:
         try:
             (result,) = predictor(path)
@@ -218,7 +223,7 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
         xyxy, confidence = rows[:, :4].astype(np.float32), rows[:, 4].astype(np.float32)
         found = Detections(xyxy, confidence, rows[:, 5].astype(np.int32), names, result.orig_shape)
         times = {name: result.speed[key] for name, key in _STAGES.items()}
-        send({**vars(Outcome(path, None, found, times)), "detections": found.to_dict()})
+        send({**vars(Outcome(path, None, found, times)), "prediction": found.to_dict()})
     send({"done": True})
 
 
@@ -251,14 +256,14 @@ def _require_torchvision() -> None:
 _STAGES = {"letterbox": "preprocess", "infer": "inference", "postprocess": "postprocess"}
 
 
-def _streamed(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+def _streamed(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
     # One image after the other on all threads, since the engines' times are held against each other.
-    for result in detector.stream(job.paths, batch=1):
+    for result in predictor.stream(job.paths, batch=1):
         error = None if result.error is None else result.error.reason
-        yield Outcome(str(result.source), error, result.detections, result.times_ms)
+        yield Outcome(str(result.source), error, result.prediction, result.times_ms)
 
 
-def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
+def _in_turn(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
     """One stage of one image at a time, so that no stage takes time from another."""
     from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
@@ -267,24 +272,23 @@ def _in_turn(detector: Any, job: Job) -> Generator[Outcome, None, None]:
     for number, path in enumerate(job.paths):
         times = [perf_counter()]
         try:
-            image = read_image(path, max_pixels=detector.max_pixels)
+            image = read_image(path, max_pixels=predictor.max_pixels)
         except ImageError as error:
             yield Outcome(path, error.reason)
             continue
         times.append(perf_counter())
-        canvas, geometry = letterbox(image, detector.imgsz)
+        canvas, geometry = letterbox(image, predictor.imgsz)
         times.append(perf_counter())
-        head = detector.engine(canvas[None])[0]
+        outputs = predictor.engine.run(canvas[None])[0]
         times.append(perf_counter())
-        found = detector.postprocess(head, geometry)
+        found = predictor.decoder(outputs, geometry)
         times.append(perf_counter())
-        network = detector.network()
-        if network is not detector.engine:  # what `detect` asks of it: no boxes but the candidates'
-            found = detector.postprocess(network(canvas[None])[0], geometry)
+        if job.engine == "max":  # of which the predictor asks for no boxes but the candidates'
+            found = predictor.decoder(predictor.run(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )
         file = Path(job.heads) / f"{job.engine}-{number}.npy"
-        np.save(file, head)
+        np.save(file, outputs["head"])
         digest = hashlib.sha256(canvas.data).hexdigest()
         yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))

@@ -14,9 +14,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
 from yolo_max.support.atomic import cannot_write
 from yolo_max.support.errors import OutputError
+from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
 
 Record = Mapping[str, Any]
 

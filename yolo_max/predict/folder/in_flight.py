@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from yolo_max.output.records import IN_FLIGHT_FILE
 from yolo_max.support.atomic import cannot_write
+from yolo_max.support.result_names import IN_FLIGHT_FILE
 
 
 class InFlight:

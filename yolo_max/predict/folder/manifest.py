@@ -1,7 +1,7 @@
 """The output folder of a run over many images: what the run is, and which of its images are done.
 
 ``run.json`` says what the run is: the weights, and every option that a result depends on.
-``detections.jsonl`` is the manifest: one line of JSON an image, appended after everything else that belongs
+``predictions.jsonl`` is the manifest: one line of JSON per image, appended after everything else that belongs
 to the image is in its place, so a line says that its image is done. A killed process loses no line; lines are
 flushed to the disk in batches, so a power cut costs the last seconds, which a resumed run does again.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from yolo_max.output.records import MANIFEST_FILE, RUN_FILE
 from yolo_max.predict.folder.earlier import Record, read_lines, read_run, remove_results, require_no_results
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
 
 SYNC_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class Manifest:
     """The manifest of one run, held by this process alone until it is closed.
 
     Attributes:
-        path: ``detections.jsonl`` in the output folder.
+        path: ``predictions.jsonl`` in the output folder.
         tables: The files of the run that belong to no single image, relative to that folder; those of a run
             that is taken up are among them.
     """

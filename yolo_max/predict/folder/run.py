@@ -18,24 +18,25 @@ from typing import Any, Self
 
 from yolo_max.images.sources import SourceFailure, SourceImage
 from yolo_max.images.trial import find_crashes
-from yolo_max.output.records import CSV_FILE, MANIFEST_FILE, csv_header, csv_rows, record
-from yolo_max.predict.detector import Detector
+from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.saving import LABELS_FOLDER, Saving, is_there
 from yolo_max.predict.folder.tally import Tally
+from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 
 
 class FolderRun:
     """A run over images into an output folder, which it holds for itself; a context manager.
 
-        with FolderRun(detector, found, out, Saving()) as run:
+        with FolderRun(predictor, found, out, Saving()) as run:
             for record in run.images():
-                print(record["path"], len(record.get("boxes", ())))
+                print(record["path"], record.get("boxes"))
 
     Attributes:
         total: How many images the whole run has.
@@ -47,7 +48,7 @@ class FolderRun:
 
     def __init__(
         self,
-        detector: Detector,
+        predictor: Predictor,
         found: Iterable[SourceImage | SourceFailure],
         out: Path,
         saving: Saving,
@@ -59,11 +60,11 @@ class FolderRun:
         """Begins the run, or takes it up where an earlier process left it.
 
         Args:
-            detector: Finds the objects.
+            predictor: Says what is in the images.
             found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
             out: The output folder, made where it does not exist.
             saving: What is written into it.
-            settings: What the results depend on, besides the detector's options and ``saving``.
+            settings: What the results depend on, besides the predictor's options and ``saving``.
             resume: Whether to go on with the run that the folder holds, which takes the same settings.
             overwrite: Whether to remove the results of the run that the folder holds, and no other files.
 
@@ -82,19 +83,19 @@ class FolderRun:
         tables = [CSV_FILE] if saving.save_csv else []
         if overwrite and not resume:
             _require_no_target_is_foreign([*planned, *tables], out)
-        self._detector = detector
+        self._predictor = predictor
         self._out = out
         self._saving = saving
         self._done: set[str] = set()
         self.total = len(found)
-        self.tally = Tally()
+        self.tally = Tally(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
         written = asdict(saving)
         del written["save_csv"]  # made from the manifest in the end
         self._manifest = Manifest(
             out,
-            {**detector.settings(), **written, **(settings or {})},
+            {**predictor.settings(), **written, **(settings or {})},
             tables=tables,
             planned=planned,
             resume=resume,
@@ -132,18 +133,19 @@ class FolderRun:
         left = dict.fromkeys(path for path in self._images if path not in self._done)
         # An earlier process may have died of one of them.
         suspects = [path for path in self._in_flight.suspects if path in left]
-        for path, reason in find_crashes(suspects, max_pixels=self._detector.max_pixels).items():
+        for path, reason in find_crashes(suspects, max_pixels=self._predictor.max_pixels).items():
             del left[path]
             yield self._note(record(path, error=reason))
         pending = len(left)
-        stream = self._detector.map(self._write, self._begun(left, stop), keep_images=self._saving.save)
+        stream = self._predictor.map(self._write, self._begun(left, stop), keep_images=self._saving.save)
         with closing(stream) as records:
             for each in records:
                 pending -= 1
                 yield self._note(each)
         self._manifest.flush()
         if CSV_FILE in self._manifest.tables:  # or else that of an earlier process would lack these images
-            table = csv_header() + "".join(csv_rows(each) for each in self._manifest.records())
+            task = self._predictor.task
+            table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
             write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
         if not pending:
             self._manifest.finish()

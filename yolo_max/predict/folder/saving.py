@@ -10,7 +10,7 @@ from typing import Any
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
-from yolo_max.output.records import record, yolo_labels
+from yolo_max.output.records import record
 from yolo_max.predict.result import Result, timed
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import ImageError, UsageError
@@ -24,9 +24,9 @@ class Saving:
 
     Attributes:
         save: Annotated images, in the tree of the sources.
-        save_txt: YOLO labels, a file an image (empty where nothing was found), in a tree of their own.
+        save_txt: Labels as text, one file per image (empty where nothing was found), in a tree of their own.
         save_conf: The confidence on each line of the labels.
-        save_csv: One table of all boxes, when the run ends.
+        save_csv: One table of all that was found, when the run ends.
         times: The stage times of each image in its record; without them, equal runs give equal bytes.
         line_width: Of the boxes, in pixels; by the size of the image when absent.
 
@@ -49,7 +49,7 @@ class Saving:
         """Writes what belongs to one image.
 
         Args:
-            result: Of the detector; with its image, if images are to be written.
+            result: Of the predictor; with its image, if images are to be written.
             source: Where the image comes from, and its places in the output tree.
             out: The root of the output tree.
 
@@ -60,14 +60,14 @@ class Saving:
         Raises:
             OutputError: A file cannot be written.
         """
-        path, detections = str(source.path), result.detections
-        if detections is None:
+        path, prediction = str(source.path), result.prediction
+        if prediction is None:
             return record(path, error=result.error.reason if result.error else "it was not read")
         files: dict[str, str] = {}
         if self.save and result.image is not None:
             try:
                 with timed(result, "draw"):
-                    annotated = draw(result.image, detections, line_width=self.line_width)
+                    annotated = draw(result.image, prediction.marks(), line_width=self.line_width)
                 with timed(result, "encode"):
                     data = encode_image(annotated, source.annotated.suffix)
             except ImageError as error:
@@ -77,9 +77,9 @@ class Saving:
             files["annotated"] = str(source.annotated)
         if self.save_txt:
             labels = Path(LABELS_FOLDER) / source.labels
-            write_atomically(out / labels, yolo_labels(detections, confidence=self.save_conf).encode())
+            write_atomically(out / labels, prediction.labels(confidence=self.save_conf).encode())
             files["labels"] = str(labels)
-        return record(path, detections=detections, times_ms=result.times_ms if self.times else None) | files
+        return record(path, prediction=prediction, times_ms=result.times_ms if self.times else None) | files
 
 
 def is_there(record: Mapping[str, Any], out: Path) -> bool:

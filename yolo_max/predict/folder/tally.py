@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from yolo_max.tasks.contract import Task
+
 
 @dataclass
 class ClassTally:
@@ -27,15 +29,15 @@ class Tally:
     """All records of a run.
 
     Attributes:
+        task: What they are records of.
         images: How many there are, failed ones included.
-        objects: How many boxes.
         classes: By class name.
         failures: (path, reason) of what could not be read.
         times_ms: Milliseconds by stage, summed over the images.
     """
 
+    task: Task
     images: int = 0
-    objects: int = 0
     classes: dict[str, ClassTally] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     times_ms: dict[str, float] = field(default_factory=dict)
@@ -48,14 +50,19 @@ class Tally:
         if "error" in record:
             self.failures.append((record["path"], record["error"]))
             return
-        boxes = record["boxes"]
-        self.objects += len(boxes)
-        for box in boxes:
-            tally = self.classes.setdefault(box["class_name"], ClassTally())
+        names = set()
+        for name, confidence in self.task.found(record):
+            tally = self.classes.setdefault(name, ClassTally())
             tally.objects += 1
-            tally.best = max(tally.best, box["confidence"])
-        for name in {box["class_name"] for box in boxes}:
+            tally.best = max(tally.best, confidence)
+            names.add(name)
+        for name in names:
             self.classes[name].images += 1
+
+    @property
+    def objects(self) -> int:
+        """How many things were found."""
+        return sum(each.objects for each in self.classes.values())
 
     @property
     def read(self) -> int:

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, overload
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support.errors import UsageError
-
-if TYPE_CHECKING:
-    import os
-
-    from yolo_max.images.read import ImageSource
+from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.marks import BoxMark, Marks
 
 
 class Box(NamedTuple):
@@ -195,52 +190,35 @@ class Detections:
         except (KeyError, TypeError) as error:
             raise ValueError(f"The record does not describe detections ({error!r}).") from error
 
-    def plot(self, image: ImageSource, *, line_width: int | None = None) -> NDArray[np.uint8]:
-        """The image with the boxes and labels drawn on a copy.
+    def marks(self) -> Marks:
+        """A box for each, labelled with class and confidence."""
+        return Marks(
+            boxes=tuple(
+                BoxMark(box.xyxy, box.class_id, f"{box.class_name} {box.confidence:.2f}", box.class_name)
+                for box in self
+            )
+        )
+
+    def labels(self, *, confidence: bool = False) -> str:
+        """The detections in the label format of YOLO data sets, as Ultralytics' ``save_txt`` writes it.
 
         Args:
-            image: The image these boxes were found in, as the detector took it.
-            line_width: Of the boxes, in pixels; by the size of the image when absent.
+            confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            uint8 [H, W, 3] BGR.
-
-        Raises:
-            UsageError: The image has another size than the one that these boxes were found in.
-            ImageError: The image cannot be read.
+            One line ``class x y width height [confidence]`` per box: centre and size, as fractions of the
+            image's.
         """
-        from yolo_max.images.read import read_image
-        from yolo_max.output.draw import draw
-
-        image_bgr = read_image(image)
-        if image_bgr.shape[:2] != self.image_size:
-            (height, width), (its_height, its_width) = self.image_size, image_bgr.shape[:2]
-            raise UsageError(
-                f"the image has {its_width} x {its_height} pixels, but these boxes were found in one of "
-                f"{width} x {height}; give that image."
-            )
-        return draw(image_bgr, self, line_width=line_width)
-
-    def save(
-        self, path: str | os.PathLike[str], image: ImageSource, *, line_width: int | None = None
-    ) -> None:
-        """Writes the image with the boxes and labels drawn on it, as ``yolo-max detect`` does.
-
-        Args:
-            path: Where to; the suffix says in which format. Missing folders are made.
-            image: The image these boxes were found in, as the detector took it.
-            line_width: Of the boxes, in pixels; by the size of the image when absent.
-
-        Raises:
-            UsageError: The image has another size, or the suffix is of no format that can be written.
-            ImageError: The image cannot be read.
-            OutputError: The file cannot be written.
-        """
-        from yolo_max.output.encode import write_image
-
-        write_image(Path(path), self.plot(image, line_width=line_width))
-
-
-def shortest_float(value: np.float32) -> float:
-    """The double with the fewest digits that rounds to this float32: 0.1, not 0.10000000149011612."""
-    return float(str(value))
+        height, width = self.image_size
+        x1, y1, x2, y2 = self.xyxy.T
+        size = np.float32(width), np.float32(height)
+        columns = [
+            self.class_id,
+            (x1 + x2) / 2 / size[0],
+            (y1 + y2) / 2 / size[1],
+            (x2 - x1) / size[0],
+            (y2 - y1) / size[1],
+        ]
+        if confidence:
+            columns.append(self.confidence)
+        return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))

@@ -8,19 +8,21 @@ what survives is ever decoded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import CellLogits
-from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.options import parse_classes
+from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.nms import nms
+from yolo_max.weights.meta import ModelMeta
 
 CLASS_OFFSET = 7680
 """Ultralytics' ``max_wh``: classes are moved this many pixels apart, so that one NMS serves them all."""
@@ -58,6 +60,32 @@ class Postprocess:
     max_det: int = 300
     max_nms: int = 30000
 
+    @classmethod
+    def for_model(
+        cls,
+        meta: ModelMeta,
+        *,
+        classes: int | str | Iterable[int | str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """The postprocessing of a model's raw head.
+
+        Args:
+            meta: The model's.
+            classes: Only these classes, by id or name; all when absent.
+            options: The other options of this class.
+
+        Raises:
+            UsageError: An option is outside its range, or there is no such class.
+        """
+        return cls(
+            meta.names,
+            strides=meta.strides,
+            reg_max=meta.reg_max,
+            classes=parse_classes(classes, meta.names),
+            **options,
+        )
+
     def __post_init__(self) -> None:
         for option in ("conf", "iou"):
             value = getattr(self, option)
@@ -74,17 +102,22 @@ class Postprocess:
             )
 
     @property
-    def least_logit(self) -> np.float32:
-        """Cells without a class logit above this give no detection."""
-        return logit_threshold(self.conf)
+    def min_logit(self) -> float:
+        """Cells without a class logit above this give no detection; a float32."""
+        return float(logit_threshold(self.conf))
 
-    def __call__(self, head: NDArray[np.float32] | CellLogits, letterbox: Letterbox) -> Detections:
+    def settings(self) -> dict[str, Any]:
+        """The options that detections depend on, in plain JSON types."""
+        names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label")
+        return {name: getattr(self, name) for name in names}
+
+    def __call__(self, outputs: Outputs, placement: Placement) -> Detections:
         """Decodes one image.
 
         Args:
-            head: float32 [A, 4 * reg_max + nc]: DFL logits, then class logits, of every anchor; or those rows
-                with a class logit above `least_logit`, and any others.
-            letterbox: Where the image lies in the canvas that the network saw.
+            outputs: ``head`` and ``cells``, as `yolo_max.tasks.contract.Outputs` has them: all cells, or at
+                least those with a class logit above `min_logit`.
+            placement: Where the image lies in the canvas that the network saw.
 
         Returns:
             The detections in image pixels, most confident first; ties go by anchor, then by class.
@@ -93,28 +126,29 @@ class Postprocess:
             ValueError: The head's shape or dtype does not fit the canvas and the classes.
             EngineError: The network gave class logits that are no numbers, or boxes that are not finite.
         """
-        points, stride = anchor_points(letterbox.canvas_size, self.strides)
+        points, stride = anchor_points(placement.canvas_size, self.strides)
         box_channels = 4 * self.reg_max
-        cells, logits = head if isinstance(head, CellLogits) else (np.arange(len(points)), head)
+        logits = outputs["head"]
+        cells = outputs.get("cells", np.arange(len(points)))
         shape = (len(cells), box_channels + len(self.names))
         if logits.dtype != np.float32 or logits.shape != shape:
             raise ValueError(f"The head must be float32 {shape}, not {logits.dtype} {logits.shape}.")
 
         row, class_id, confidence = self._candidates(logits[:, box_channels:])
         if not len(row):
-            return Detections.empty(self.names, letterbox.image_size)
+            return Detections.empty(self.names, placement.image_size)
         anchor = cells[row]
         xyxy = decode_boxes(logits[row, :box_channels], points[anchor], stride[anchor])
         if not np.isfinite(xyxy).all():
             raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
 
-        kept = nms(self._apart(xyxy, class_id, letterbox), confidence, self.iou, self.max_det)
+        kept = nms(self._apart(xyxy, class_id, placement), confidence, self.iou, self.max_det)
         return Detections(
-            letterbox.to_image(xyxy[kept]),
+            placement.to_image(xyxy[kept]),
             confidence[kept],
             class_id[kept],
             self.names,
-            letterbox.image_size,
+            placement.image_size,
         )
 
     def _candidates(
@@ -122,7 +156,7 @@ class Postprocess:
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
         """(row, class id, confidence) of what is above ``conf``, by row, then class."""
         # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
-        hits = np.flatnonzero(~(class_logits <= self.least_logit))
+        hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
         row, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
             row = np.unique(row)
@@ -141,7 +175,7 @@ class Postprocess:
         return row, class_id.astype(np.int32), confidence
 
     def _apart(
-        self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], letterbox: Letterbox
+        self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], placement: Placement
     ) -> NDArray[np.float32]:
         """The boxes with every class moved to a place of its own.
 
@@ -150,5 +184,5 @@ class Postprocess:
         """
         if self.agnostic_nms:
             return xyxy
-        reach = max(letterbox.canvas_size) + 2 * self.reg_max * max(self.strides)
+        reach = max(placement.canvas_size) + 2 * self.reg_max * max(self.strides)
         return xyxy + (class_id * np.float32(max(CLASS_OFFSET, reach))).astype(np.float32)[:, None]

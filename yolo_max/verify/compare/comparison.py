@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.support.options import parse_classes, parse_imgsz
+from yolo_max.support.options import parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.tasks.registry import require_task
 from yolo_max.verify.engine_run import EngineRun, Job, Outcome
 from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
@@ -59,6 +60,9 @@ class Settings:
             "ultralytics" for Ultralytics' own predictor from end to end.
         detector: More arguments of `yolo_max.Detector` for both engines.
         max_only: Arguments for MAX alone: device, precision, kernels.
+
+    Raises:
+        WeightsError: The weights are for another task than detection.
     """
 
     weights: Weights
@@ -66,27 +70,22 @@ class Settings:
     detector: Mapping[str, Any] = field(default_factory=dict)
     max_only: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        require_task(self.weights.meta, Detections, "a comparison")
+
     @property
     def canvas_size(self) -> tuple[int, int]:
         """(height, width) of the letterboxed images."""
         meta = self.weights.meta
         asked = self.detector.get("imgsz")
-        return parse_imgsz(meta.imgsz if asked is None else asked, max(meta.strides))
+        return parse_imgsz(meta.imgsz if asked is None else asked, meta.network.stride)
 
     @property
     def postprocess(self) -> Postprocess:
         """How raw heads become detections."""
-        meta, options = self.weights.meta, self.detector
-        known = {
-            name: options[name] for name in ("conf", "iou", "max_det", "agnostic_nms") if name in options
-        }
-        return Postprocess(
-            meta.names,
-            strides=meta.strides,
-            reg_max=meta.reg_max,
-            classes=parse_classes(options.get("classes"), meta.names),
-            **known,
-        )
+        names = ("conf", "iou", "classes", "max_det", "agnostic_nms")
+        options = {name: self.detector[name] for name in names if name in self.detector}
+        return Postprocess.for_model(self.weights.meta, **options)
 
     def job(self, engine: str, paths: Sequence[str], heads: str) -> Job:
         """What one engine is to do with some of the images."""
@@ -263,9 +262,10 @@ def compare(
 
 def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> ImageComparison:
     postprocess = settings.postprocess
-    assert ours.detections is not None
-    assert reference.detections is not None
-    geometry = Letterbox.fit(ours.detections.image_size, settings.canvas_size)
+    found, expected = ours.prediction, reference.prediction
+    assert isinstance(found, Detections)
+    assert isinstance(expected, Detections)
+    geometry = Letterbox.fit(found.image_size, settings.canvas_size)
     head = ours.take_head()
     difference = None
     if reference.head_file is not None:
@@ -276,11 +276,9 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
         head = judged
     return ImageComparison(
         ours.path,
-        ours.detections,
-        reference.detections,
-        DetectionDifference.between(
-            ours.detections, reference.detections, Fates.of(head, geometry, postprocess)
-        ),
+        found,
+        expected,
+        DetectionDifference.between(found, expected, Fates.of(head, geometry, postprocess)),
         difference,
         reference.pixels_sha256 in (None, ours.pixels_sha256),
         {"max": ours.times_ms, settings.baseline: reference.times_ms},

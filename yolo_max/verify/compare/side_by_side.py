@@ -41,7 +41,7 @@ def side_by_side(image_bgr: NDArray[np.uint8], comparison: ImageComparison) -> N
     ):
         lonely = set(alone.tolist())
         colors = [ALONE_COLOR if i in lonely else color for i in range(len(detections))]
-        halves.append(draw(image_bgr, detections, colors=colors))
+        halves.append(draw(image_bgr, detections.marks(), colors=colors))
     gap = np.full((image_bgr.shape[0], GAP, 3), 255, np.uint8)
     return np.hstack([halves[0], gap, halves[1]])
 

@@ -13,23 +13,6 @@ from yolo_max.verify.parity.rubric import TensorDifference
 from yolo_max.weights.load import Weights
 
 
-class MaxLayers(MaxEngine):
-    """A `MaxEngine` whose graph also gives what each row of the architecture table gives."""
-
-    _every_layer = True
-
-    def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Runs the network.
-
-        Args:
-            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the size and length the engine was made for.
-
-        Returns:
-            float32 ``[B, h, w, c]`` for every layer, the last one the raw head.
-        """
-        return self._execute(batch)
-
-
 def layer_differences(
     weights: Weights,
     batch: NDArray[np.uint8],
@@ -54,8 +37,15 @@ def layer_differences(
         YoloMaxError: An engine could not be made.
     """
     size = (batch.shape[1], batch.shape[2])
-    engine = MaxLayers(
-        weights, imgsz=size, batch=len(batch), device="cpu", kernels=kernels, threads=threads, report=report
+    engine = MaxEngine(
+        weights,
+        imgsz=size,
+        batch=len(batch),
+        device="cpu",
+        kernels=kernels,
+        threads=threads,
+        every_layer=True,
+        report=report,
     )
     ours = engine.layers(batch)
     reference = TorchEngine(weights, threads=threads)

@@ -31,13 +31,13 @@ FLOAT64_RATIO = 3.0
 BOX_BOUND = 0.05
 """Largest difference of a box side before NMS, in canvas pixels."""
 SCORE_BOUND = 1e-4
-"""Largest difference of a class score before NMS."""
+"""Largest difference of a class score before NMS, and of a class probability of a whole image."""
 MATCH_IOU = 0.99
 """Least IoU of two detections that count as the same."""
 CONFIDENCE_BOUND = 1e-3
 """Largest difference of their confidences."""
-MAP_BOUND = 5e-4
-"""Largest difference of mAP50-95 over a dataset."""
+METRIC_BOUND = 5e-4
+"""Largest difference of mAP50-95, or of accuracy, over a dataset."""
 
 
 @dataclass(frozen=True)
@@ -280,11 +280,19 @@ def judge_layers(layers: Sequence[TensorDifference]) -> Verdict:
     return judge([*(layer.verdict for layer in layers), *(layer.precision_verdict for layer in layers[-1:])])
 
 
-def judge_map(ours: float, reference: float) -> Verdict:
-    """The rubric on mAP50-95 over a dataset, both in [0, 1]; NaN fails."""
-    if abs(ours - reference) <= MAP_BOUND:
+def judge_metric(name: str, ours: float, reference: float) -> Verdict:
+    """The rubric on a metric over a dataset, both figures in [0, 1]; NaN fails."""
+    if abs(ours - reference) <= METRIC_BOUND:
         return Verdict()
-    return Verdict((f"mAP50-95 differs by {abs(ours - reference):.2g}, more than {MAP_BOUND:g}",))
+    return Verdict((f"{name} differs by {abs(ours - reference):.2g}, more than {METRIC_BOUND:g}",))
+
+
+def judge_probabilities(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> Verdict:
+    """The rubric on the class probabilities of an image, both float32 [nc]; NaN fails."""
+    difference = _largest_difference(ours, reference)
+    if difference <= SCORE_BOUND:
+        return Verdict()
+    return Verdict((f"a class probability differs by {difference:.2g}, more than {SCORE_BOUND:g}",))
 
 
 def judge(verdicts: Iterable[Verdict]) -> Verdict:

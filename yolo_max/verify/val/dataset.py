@@ -75,7 +75,7 @@ class Dataset:
     unlabelled: int = 0
 
 
-def load_dataset(path: Path, *, split: str = "val", images: Path | None = None) -> Dataset:
+def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> Dataset:
     """Loads a dataset.
 
     Args:

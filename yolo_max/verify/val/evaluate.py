@@ -10,13 +10,15 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from yolo_max.support.errors import EngineError, UsageError
-from yolo_max.tasks.detect.detections import Detections, shortest_float
+from yolo_max.support.errors import EngineError
+from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.val.dataset import Dataset, Example
+from yolo_max.verify.val.figures import Row
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class AveragePrecision:
     small: float | None
     medium: float | None
     large: float | None
+
+    def named(self) -> dict[str, float | None]:
+        """The figures by their names for people."""
+        return {name.replace("map", "mAP").replace("_", "-"): figure for name, figure in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,15 @@ class Accuracy:
     objects: int
     mean: AveragePrecision
     classes: tuple[ClassAccuracy, ...]
+    compared: ClassVar[tuple[str, ...]] = ("mAP50-95", "mAP50")
+
+    def rows(self) -> list[Row]:
+        """A row for each class."""
+        return [Row(each.name, each.images, each.objects, each.precision.named()) for each in self.classes]
+
+    def total(self) -> Row:
+        """The mean over the classes."""
+        return Row("all", self.images, self.objects, self.mean.named())
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON types, unrounded."""
@@ -93,40 +108,12 @@ class Found:
     detections: Detections
 
 
-def class_map(model: Mapping[int, str], dataset: Mapping[int, str]) -> dict[int, int]:
-    """The dataset's class id for each of the model's that it has.
-
-    Ids are the same where all the dataset's names are (or where it has none of its own, "class_0" and so on);
-    else classes are the same if their names are, upper or lower case.
-
-    Args:
-        model: The model's class names by id.
-        dataset: The dataset's.
-
-    Raises:
-        UsageError: The dataset has a class that the model does not know.
-    """
-    same = (
-        model.get(i, "").casefold() == name.casefold() or name == f"class_{i}" for i, name in dataset.items()
-    )
-    if dataset.keys() <= model.keys() and all(same):
-        return {class_id: class_id for class_id in dataset}
-    by_name = {name.casefold(): class_id for class_id, name in model.items()}
-    if strangers := [name for name in dataset.values() if name.casefold() not in by_name]:
-        listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
-        raise UsageError(
-            f"the model does not know {len(strangers)} of the dataset's {len(dataset)} classes ({listed}); "
-            "measure a model that was trained for them."
-        )
-    return {by_name[name.casefold()]: class_id for class_id, name in dataset.items()}
-
-
 def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict[str, Any]]:
     """Detections as COCO has them: a row a box, ``bbox`` left, top, width, height in pixels.
 
     Args:
         found: What was found.
-        classes: From `class_map`; detections of other classes are left out.
+        classes: From `yolo_max.verify.val.classes.class_map`; detections of other classes are left out.
     """
     return [
         {
@@ -195,7 +182,7 @@ def evaluate(
     Args:
         dataset: Whose classes they are.
         found: What was found in each of its examples that is to count.
-        classes: From `class_map`.
+        classes: From `yolo_max.verify.val.classes.class_map`.
         max_det: How many detections of a class in an image count.
 
     Raises:

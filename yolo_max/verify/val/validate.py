@@ -1,4 +1,4 @@
-"""``yolo-max val``: engines over a labelled dataset, and how well each finds what is there."""
+"""``yolo-max val``: engines over a labelled dataset, and how well each knows what is there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_max.support.errors import SourceError
+from yolo_max.tasks.registry import task_of
 from yolo_max.verify.engine_run import EngineRun, Job, Outcome
-from yolo_max.verify.parity.rubric import Verdict, judge_map
-from yolo_max.verify.val.dataset import Dataset
-from yolo_max.verify.val.evaluate import Accuracy, Found, class_map, evaluate, predictions, require_evaluator
-from yolo_max.verify.val.ultralytics_map import mean_average_precision
+from yolo_max.verify.parity.rubric import Verdict, judge_metric
+from yolo_max.verify.val.figures import Figures
+from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
 from yolo_max.weights.load import Weights
 
 CONFIDENCE = 0.001
@@ -24,15 +24,15 @@ class EngineAccuracy:
 
     Attributes:
         engine: "max" or "torch".
-        accuracy: By COCO's definition.
-        ultralytics: mAP50-95 and mAP50 as ``yolo val`` adds them up; None where there is no object to find.
-        predictions: Every detection, as COCO's json has them.
+        accuracy: Its figures.
+        ultralytics: mAP50-95 and mAP50 as ``yolo val`` adds them up, where it does so differently.
+        predictions: Every prediction, as a json for evaluators has them.
         info: What the engine says of itself: threads, kernels and so on.
         infer_ms: Mean time in the network, milliseconds an image.
     """
 
     engine: str
-    accuracy: Accuracy
+    accuracy: Figures
     ultralytics: tuple[float, float] | None
     predictions: list[dict[str, Any]] = field(repr=False)
     info: Mapping[str, Any]
@@ -49,25 +49,30 @@ class Validation:
         unreadable: Reason by path of the images that could not be read, which count for no engine.
     """
 
-    dataset: Dataset
+    dataset: AnyDataset
     engines: tuple[EngineAccuracy, ...]
     unreadable: Mapping[str, str]
 
     @property
+    def metric(self) -> str:
+        """The figure that decides."""
+        return self.engines[0].accuracy.compared[0]
+
+    @property
     def difference(self) -> float | None:
-        """MAX's mAP50-95 less PyTorch's; None unless both were measured and there is an object to find."""
-        figures = {each.engine: each.accuracy.mean.map50_95 for each in self.engines}
+        """MAX's `metric` less PyTorch's; None unless both were measured and there is something to find."""
+        figures = {each.engine: each.accuracy.total().figures[self.metric] for each in self.engines}
         ours, reference = figures.get("max"), figures.get("torch")
         return None if ours is None or reference is None else ours - reference
 
     @property
     def verdict(self) -> Verdict:
-        """The parity rubric on mAP; it holds where there is nothing to compare."""
-        return Verdict() if self.difference is None else judge_map(self.difference, 0.0)
+        """The parity rubric on that; it holds where there is nothing to compare."""
+        return Verdict() if self.difference is None else judge_metric(self.metric, self.difference, 0.0)
 
 
 def validate(
-    dataset: Dataset,
+    dataset: AnyDataset,
     weights: Weights,
     engines: Sequence[str],
     *,
@@ -80,7 +85,7 @@ def validate(
     """Measures engines on a dataset, one after the other, each in a process of its own.
 
     Args:
-        dataset: What to find.
+        dataset: What to find, as the weights' metric reads it.
         weights: Loaded weights; the engines are given ``weights.path``.
         engines: Of "max" and "torch".
         options: Arguments of `yolo_max.Detector`: conf, iou, imgsz and so on.
@@ -95,16 +100,22 @@ def validate(
         EngineError: faster-coco-eval is not installed.
         YoloMaxError: An engine could not be made, or died.
     """
-    require_evaluator()
-    classes = class_map(weights.meta.names, dataset.names)
+    require(dataset.path)
+    metric = METRICS[task_of(weights.meta).metric]
+    classes = metric.classes(weights.meta.names, dataset.names)
     if not dataset.examples:
         raise SourceError(f"no image of {dataset.path} has labels that can be used: {dataset.problems[0]}.")
     paths = [str(example.path) for example in dataset.examples]
     outcomes: list[list[Outcome]] = []
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
-        arguments = {**options, "max_det": max_det, **(max_only if engine == "max" else {})}
-        job = Job(engine, str(weights.path), paths, arguments, multi_label=True)
+        arguments = {
+            **options,
+            "max_det": max_det,
+            "multi_label": True,
+            **(max_only if engine == "max" else {}),
+        }
+        job = Job(engine, str(weights.path), paths, arguments)
         outcomes.append([])
         with EngineRun(job, report) as process:
             infos.append(process.info)
@@ -119,13 +130,14 @@ def validate(
     for engine, run, info in zip(engines, outcomes, infos, strict=True):
         pairs = zip(dataset.examples, run, strict=True)
         read = [(each, done) for each, done in pairs if done.path not in unreadable]
-        found = [Found(each, done.detections) for each, done in read if done.detections is not None]
+        found = [(each, done.prediction) for each, done in read if done.prediction is not None]
+        measured = metric.measure(dataset, found, classes, max_det)
         results.append(
             EngineAccuracy(
                 engine,
-                evaluate(dataset, found, classes, max_det),
-                mean_average_precision(found, classes),
-                predictions(found, classes),
+                measured.accuracy,
+                measured.ultralytics,
+                measured.predictions,
                 info,
                 sum(done.times_ms["infer"] for _, done in read) / len(read),
             )

@@ -1,4 +1,4 @@
-"""``yolo-max detect``: options in, a run over the images, and what was found on the terminal."""
+"""``yolo-max predict``: options in, a run over the images, and what was found on the terminal."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from yolo_max.cli.options import (
 from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.support.errors import ExitCode
 
-DEFAULT_OUT = Path("runs/detect")
+DEFAULT_OUT = Path("runs/predict")
 
 
-def detect(
+def predict(
     sources: Sources,
     weights: Weights = "yolov8n",
     imgsz: Imgsz = None,
@@ -58,15 +58,15 @@ def detect(
             "Folder for the results.",
             *("--out", "-o"),
             metavar="FOLDER",
-            show_default="runs/detect, or the first free of runs/detect2, runs/detect3, ...",
+            show_default="runs/predict, or the first free of runs/predict2, runs/predict3, ...",
         ),
     ] = None,
     save: Annotated[bool, flag(OUTPUT, "Write annotated images.", "--save/--no-save")] = True,
-    save_txt: Annotated[bool, flag(OUTPUT, "Write YOLO labels, a .txt an image.", "--save-txt")] = False,
+    save_txt: Annotated[bool, flag(OUTPUT, "Write labels, one .txt per image.", "--save-txt")] = False,
     save_conf: Annotated[bool, flag(OUTPUT, "The same, with confidences.", "--save-conf")] = False,
-    save_csv: Annotated[bool, flag(OUTPUT, "Write all boxes to detections.csv.", "--save-csv")] = False,
+    save_csv: Annotated[bool, flag(OUTPUT, "Write them to predictions.csv as well.", "--save-csv")] = False,
     times: Annotated[
-        bool, flag(OUTPUT, "Put stage times into detections.jsonl.", "--times/--no-times")
+        bool, flag(OUTPUT, "Put stage times into predictions.jsonl.", "--times/--no-times")
     ] = True,
     line_width: Annotated[
         int | None,
@@ -103,9 +103,9 @@ def detect(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
-    """Find objects in images.
+    """Find out what is in images: objects, or what the weights are for.
 
-    Writes annotated images, and a line for each image to [cyan]detections.jsonl[/].
+    Writes annotated images, and one line per image to [cyan]predictions.jsonl[/].
     """
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet):
@@ -114,10 +114,10 @@ def detect(
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.draw import load_font
-        from yolo_max.predict.detector import Detector
         from yolo_max.predict.folder.earlier import latest, next_free, require_harmless
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.folder.saving import Saving
+        from yolo_max.predict.predictor import Predictor
 
         silence_opencv()
         # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
@@ -130,7 +130,7 @@ def detect(
         if save:
             load_font()
         with busy(quiet) as report:
-            detector = Detector(
+            predictor = Predictor(
                 weights,
                 engine=engine,
                 imgsz=sides(imgsz),
@@ -154,7 +154,7 @@ def detect(
             asked["working_folder"] = str(Path.cwd())
         start = monotonic()
         with FolderRun(
-            detector, found, out, saving, settings=asked, resume=resume, overwrite=overwrite
+            predictor, found, out, saving, settings=asked, resume=resume, overwrite=overwrite
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (
@@ -167,7 +167,7 @@ def detect(
                         break
         seconds = monotonic() - start
     if as_json:
-        typer.echo(json_summary(run, seconds, str(out), detector.settings()))
+        typer.echo(json_summary(run, seconds, str(out), predictor.settings()))
     elif not quiet:
         print_summary(run, seconds, str(out))
     if interrupt.came:

@@ -1,4 +1,4 @@
-"""`yolo-max detect` as its users meet it: what it writes, says, and returns."""
+"""`yolo-max predict` as its users meet it: what it writes, says, and returns."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FAKE_CLI = [sys.executable, str(Path(__file__).parent / "support" / "fake_cli.py
 
 @pytest.fixture(autouse=True)
 def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolo_max.predict.detector.make_engine", make_engine)
-    monkeypatch.setattr("yolo_max.predict.detector.load_weights", lambda _: fake_weights())
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
     monkeypatch.chdir(tmp_path)
 
 
@@ -54,33 +54,42 @@ def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return summary
 
 
+def test_detect_is_predict(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("predict", "detect"):
+        assert run([verb, "photos", "--no-times", "--save-txt", "-o", verb]) == 0
+    assert read_tree(Path("detect")) == read_tree(Path("predict"))
+    capsys.readouterr()
+    assert run(["--help"]) == 0
+    assert " detect " not in capsys.readouterr().out  # one verb is enough to learn
+
+
 def test_a_folder(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "photos"]) == 0
+    assert run(["predict", "photos"]) == 0
     out = capsys.readouterr().out
     assert "objects in 2 images" in out
-    assert "Results are in runs/detect." in out
-    assert {str(path) for path in read_tree(Path("runs/detect"))} == {
-        *("a.jpg", "b.png", "detections.jsonl", "run.json")
+    assert "Results are in runs/predict." in out
+    assert {str(path) for path in read_tree(Path("runs/predict"))} == {
+        *("a.jpg", "b.png", "predictions.jsonl", "run.json")
     }
 
 
 def test_every_output(photos: Path) -> None:
-    assert run(["detect", "photos", "-r", "-o", "out", "--save-txt", "--save-conf", "--save-csv"]) == 0
+    assert run(["predict", "photos", "-r", "-o", "out", "--save-txt", "--save-conf", "--save-csv"]) == 0
     assert {str(path) for path in read_tree(Path("out"))} == {
-        *("a.jpg", "b.png", "sub/c.jpg", "detections.jsonl", "detections.csv", "run.json"),
+        *("a.jpg", "b.png", "sub/c.jpg", "predictions.jsonl", "predictions.csv", "run.json"),
         *("labels/a.txt", "labels/b.txt", "labels/sub/c.txt"),
     }
     assert all(len(line.split()) == 6 for line in Path("out/labels/a.txt").read_text().splitlines())
 
 
 def test_files_and_globs(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "photos/a.jpg", "photos/*/*.jpg", "--json"]) == 0
+    assert run(["predict", "photos/a.jpg", "photos/*/*.jpg", "--json"]) == 0
     assert read_json(capsys)["images"] == 2
 
 
 def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "broken.jpg").touch()
-    assert run(["detect", "photos", "--json", "--no-save"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos", "--json", "--no-save"]) == ExitCode.SOME_IMAGES_FAILED
     summary = read_json(capsys)
     assert summary["images"] == 3
     assert summary["failed"] == 1
@@ -93,23 +102,23 @@ def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixt
 
 def test_what_failed_is_not_part_of_the_rate(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "sub/broken.jpg").touch()
-    assert run(["detect", "photos/sub/broken.jpg"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos/sub/broken.jpg"]) == ExitCode.SOME_IMAGES_FAILED
     assert "0 objects in 0 images · 1 could not be read\n" in capsys.readouterr().out
-    assert run(["detect", "photos/sub", "--json"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos/sub", "--json"]) == ExitCode.SOME_IMAGES_FAILED
     summary = read_json(capsys)
     # One image; about so, since it takes but a few of the milliseconds that seconds are rounded to.
     assert 0.5 < summary["images_per_second"] * summary["seconds"] < 1.5
-    assert run(["detect", "photos/sub", "--json", "--resume"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos/sub", "--json", "--resume"]) == ExitCode.SOME_IMAGES_FAILED
     assert read_json(capsys)["images_per_second"] == 0
 
 
 def test_confidences_are_put_into_labels_even_if_only_they_are_asked_for(photos: Path) -> None:
-    assert run(["detect", "photos", "--save-conf"]) == 0
-    assert all(len(line.split()) == 6 for line in Path("runs/detect/labels/a.txt").read_text().splitlines())
+    assert run(["predict", "photos", "--save-conf"]) == 0
+    assert all(len(line.split()) == 6 for line in Path("runs/predict/labels/a.txt").read_text().splitlines())
 
 
 def test_an_output_that_cannot_take_every_sign_loses_nothing_else(photos: Path) -> None:
-    command = [*FAKE_CLI, "detect", str(photos), "--no-save"]
+    command = [*FAKE_CLI, "predict", str(photos), "--no-save"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert (done.returncode, done.stderr) == (ExitCode.OK, "Compiling the network.\n")
@@ -128,32 +137,32 @@ def test_quiet_says_nothing_but_errors(
 ) -> None:
     if broken:
         (photos / "broken.jpg").touch()
-    assert run(["detect", "photos", "--quiet"]) == code
+    assert run(["predict", "photos", "--quiet"]) == code
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", said)
 
 
 def test_a_failure_is_a_line_and_the_rest_is_done(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "aa\n\x1b[31m.jpg").touch()
-    assert run(["detect", "photos"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos"]) == ExitCode.SOME_IMAGES_FAILED
     captured = capsys.readouterr()
     assert "photos/aa\\n\\x1b[31m.jpg: it is empty" in captured.err.splitlines()
     assert "1 could not be read" in captured.out
-    assert Path("runs/detect/b.png").exists()
+    assert Path("runs/predict/b.png").exists()
 
 
 def test_strict_stops_at_the_first_failure(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "aa.jpg").touch()
-    assert run(["detect", "photos", "--strict", "--json"]) == ExitCode.SOME_IMAGES_FAILED
+    assert run(["predict", "photos", "--strict", "--json"]) == ExitCode.SOME_IMAGES_FAILED
     summary = read_json(capsys)
     assert (summary["images"], summary["finished"]) == (2, False)
-    lines = Path("runs/detect/detections.jsonl").read_text().splitlines()
+    lines = Path("runs/predict/predictions.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in lines] == ["photos/a.jpg", "photos/aa.jpg"]
 
 
 def test_large_images_are_refused_on_request(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(photos / "large.png", 1, (200, 300))
-    arguments = ["detect", "photos", "--json", "--max-pixels", "59999"]
+    arguments = ["predict", "photos", "--json", "--max-pixels", "59999"]
     assert run(arguments) == ExitCode.SOME_IMAGES_FAILED
     (failure,) = read_json(capsys)["failures"]
     assert failure["path"] == "photos/large.png"
@@ -179,13 +188,23 @@ def test_hundreds_of_damaged_files_are_hundreds_of_records(tmp_path: Path) -> No
             readable[str(path)] = list(decode(data, max_pixels=4_000_000).shape[:2])
         except ImageError:
             readable[str(path)] = None
-    command = [*FAKE_CLI, "detect", "mutants", "-o", "out", "--no-times", "--max-pixels", "4000000", "--json"]
+    command = [
+        *FAKE_CLI,
+        "predict",
+        "mutants",
+        "-o",
+        "out",
+        "--no-times",
+        "--max-pixels",
+        "4000000",
+        "--json",
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=300, check=False, preexec_fn=limit_memory
     )
     assert done.returncode == ExitCode.SOME_IMAGES_FAILED
     assert "Traceback" not in done.stderr  # libjpeg has its own words there
-    records = [json.loads(line) for line in Path("out/detections.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
     assert {record["path"]: record.get("image_size") for record in records} == readable
     assert len(records) == 600
     assert all(record["error"] for record in records if readable[record["path"]] is None)
@@ -196,54 +215,54 @@ def test_hundreds_of_damaged_files_are_hundreds_of_records(tmp_path: Path) -> No
 def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["detect", "photos", "--json"]) == 0
-    first = read_tree(Path("runs/detect"))
-    assert run(["detect", "photos", "--json", "--conf", "0.5"]) == 0
-    assert run(["detect", "missing.jpg", "--json"]) == ExitCode.SOURCE
+    assert run(["predict", "photos", "--json"]) == 0
+    first = read_tree(Path("runs/predict"))
+    assert run(["predict", "photos", "--json", "--conf", "0.5"]) == 0
+    assert run(["predict", "missing.jpg", "--json"]) == ExitCode.SOURCE
     write_image(photos / "d.jpg", 4)
-    assert run(["detect", "photos", "--json", "--conf", "0.5", "--resume"]) == 0
+    assert run(["predict", "photos", "--json", "--conf", "0.5", "--resume"]) == 0
     summaries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["resumed"], each["images"], each["out"]) for each in summaries] == [
-        (0, 2, "runs/detect"),
-        (0, 2, "runs/detect2"),
-        (2, 3, "runs/detect2"),
+        (0, 2, "runs/predict"),
+        (0, 2, "runs/predict2"),
+        (2, 3, "runs/predict2"),
     ]
-    assert read_tree(Path("runs/detect")) == first
-    assert {path.name for path in Path("runs").iterdir()} == {"detect", "detect2"}
+    assert read_tree(Path("runs/predict")) == first
+    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict2"}
 
 
 def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "photos"]) == 0
-    assert run(["detect", ".", "-r", "--no-save"]) == 0
-    assert run(["detect", "**/*.jpg", "--no-save", "--json"]) == 0
+    assert run(["predict", "photos"]) == 0
+    assert run(["predict", ".", "-r", "--no-save"]) == 0
+    assert run(["predict", "**/*.jpg", "--no-save", "--json"]) == 0
     assert "objects in 3 images" in capsys.readouterr().out
-    records = Path("runs/detect3/detections.jsonl").read_text().splitlines()
+    records = Path("runs/predict3/predictions.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]
-    assert run(["detect", "runs", "-r"]) == ExitCode.SOURCE
+    assert run(["predict", "runs", "-r"]) == ExitCode.SOURCE
     assert (
         "the results of earlier runs are no sources, unless their folder is named" in capsys.readouterr().err
     )
-    assert run(["detect", "runs/detect", "--no-save"]) == 0
+    assert run(["predict", "runs/predict", "--no-save"]) == 0
 
 
 def test_a_run_in_a_named_folder_is_replaced_on_request(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["detect", "photos", "-r", "-o", "out", "--save-txt", "--save-csv"]) == 0
+    assert run(["predict", "photos", "-r", "-o", "out", "--save-txt", "--save-csv"]) == 0
     before = read_tree(Path("out"))
-    assert run(["detect", "photos/b.png", "-o", "out"]) == ExitCode.OUTPUT
+    assert run(["predict", "photos/b.png", "-o", "out"]) == ExitCode.OUTPUT
     assert "out holds the results of a finished run" in capsys.readouterr().err
-    assert run(["detect", "photos/b.png", "-o", "out", "--overwrite", "--conf", "2"]) == ExitCode.USAGE
+    assert run(["predict", "photos/b.png", "-o", "out", "--overwrite", "--conf", "2"]) == ExitCode.USAGE
     assert read_tree(Path("out")) == before
-    assert run(["detect", "photos/b.png", "-o", "out", "--overwrite"]) == 0
-    assert {str(path) for path in read_tree(Path("out"))} == {"b.png", "detections.jsonl", "run.json"}
+    assert run(["predict", "photos/b.png", "-o", "out", "--overwrite"]) == 0
+    assert {str(path) for path in read_tree(Path("out"))} == {"b.png", "predictions.jsonl", "run.json"}
 
 
 def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    assert run(["detect", "photos", "-o", str(tmp_path / "out")]) == 0
+    assert run(["predict", "photos", "-o", str(tmp_path / "out")]) == 0
     write_image(tmp_path / "elsewhere" / "photos" / "a.jpg", 9)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert run(["detect", "photos", "-o", str(tmp_path / "out"), "--resume"]) == ExitCode.USAGE
+    assert run(["predict", "photos", "-o", str(tmp_path / "out"), "--resume"]) == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(
@@ -277,16 +296,16 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["photos", "--max-det", "many"], 2, "max_det is 'many', but it must be a whole number"),
         (["photos", "--threads", "1.5"], 2, "threads is '1.5', but it must be a whole number"),
         # what users of `yolo` type
-        (["--source", "photos"], 2, "the source is an argument here: yolo-max detect SOURCE"),
+        (["--source", "photos"], 2, "the source is an argument here: yolo-max predict SOURCE"),
         (["photos", "--project", "runs"], 2, "the folder for the results is --out here"),
         (["photos", "--half"], 2, "numbers of 16 bits are --precision bf16 here"),
         (["photos", "--conff", "1"], 2, "no such option: --conff (Possible options: --conf"),
-        (["photos", "--conff", "1"], 2, "; see yolo-max detect --help."),
+        (["photos", "--conff", "1"], 2, "; see yolo-max predict --help."),
         (
             ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
-            *(2, "yolo-max detect 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
+            *(2, "yolo-max predict 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
         ),
-        (["predict", "source=0"], 2, "options are written as --name value here: yolo-max detect 0."),
+        (["predict", "source=0"], 2, "options are written as --name value here: yolo-max predict 0."),
         (["0"], 4, "0 would be a webcam, and only images are read"),
         (["rtsp://camera/1"], 4, "rtsp://camera/1 is a stream, and only images are read"),
         (["my street.MP4"], 4, "is a video, and only images are read; cut it into images first"),
@@ -307,7 +326,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
     Path("others/file").touch()
     os.mkfifo("pipe")
     before = read_tree(Path())
-    assert run(["detect", *arguments]) == code
+    assert run(["predict", *arguments]) == code
     captured = capsys.readouterr()
     (line,) = (line for line in captured.err.splitlines() if line != "Compiling the network.")
     assert line.startswith("Error: ")
@@ -318,13 +337,13 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 
 
 def test_a_warning_is_a_line(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["detect", "photos", "--imgsz", "100,200"]) == 0
+    assert run(["predict", "photos", "--imgsz", "100,200"]) == 0
     assert "Warning: imgsz 100x200 is not a multiple of 32; 128x224 is used." in capsys.readouterr().err
 
 
 def test_debug_shows_where_an_error_came_from(photos: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setenv("YOLO_MAX_DEBUG", "")
-    assert run(["detect", "photos", "--conf", "2", "--debug"]) == ExitCode.USAGE
+    assert run(["predict", "photos", "--conf", "2", "--debug"]) == ExitCode.USAGE
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
@@ -332,8 +351,8 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on\ntwo lines")
 
-    monkeypatch.setattr("yolo_max.predict.detector.make_engine", fail)
-    assert run(["detect", "photos"]) == ExitCode.UNEXPECTED
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", fail)
+    assert run(["predict", "photos"]) == ExitCode.UNEXPECTED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")
 
@@ -342,7 +361,7 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
 def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", columns)
-    assert run(["detect", "--help"]) == 0
+    assert run(["predict", "--help"]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= columns
     for code in ExitCode:
@@ -350,7 +369,7 @@ def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> 
             assert f" {int(code)} " in text.replace("\n", " ")
 
 
-COMMANDS = ["", "detect", "compare", "val", "bench", "weights", "cache"]
+COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "weights", "cache"]
 COMMANDS += ["weights convert", "weights info", "weights fetch", "cache info", "cache clear"]
 
 
@@ -383,10 +402,9 @@ def test_paragraphs_of_help_are_broken_by_the_terminal_only(monkeypatch: Any, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "source=photos"], "`predict` is `detect` here: yolo-max detect SOURCE."),
         (["train"], "nothing is trained here; train with Ultralytics"),
-        (["photos"], "photos is no command; to find objects in it: yolo-max detect photos."),
-        (["detct"], "detect"),  # typer's own guess
+        (["photos"], "photos is not a command; to find out what is in it: yolo-max predict photos."),
+        (["predct"], "predict"),  # typer's own guess
         (["val", "--data", "coco8.yaml"], "the dataset is an argument here: yolo-max val DATA."),
         (["compare", "source=photos"], "yolo-max compare photos."),
     ],
@@ -409,7 +427,7 @@ def test_a_group_without_a_command_prints_its_help(command: str, capsys: Any) ->
 def test_a_file_with_the_name_of_a_setting_is_a_file(photos: Path) -> None:
     write_image(Path("source=0.jpg"), 1)
     write_image(Path("0/a.jpg"), 2)
-    assert run(["detect", "source=0.jpg", "0"]) == 0
+    assert run(["predict", "source=0.jpg", "0"]) == 0
 
 
 WAITS_IN_AN_IMPORT = """
@@ -428,14 +446,14 @@ main()
 
 
 @pytest.mark.parametrize(
-    "module", ["typer", "yolo_max.cli.detect", "yolo_max.predict.detector", "numpy", "cv2"]
+    "module", ["typer", "yolo_max.cli.predict", "yolo_max.predict.predictor", "numpy", "cv2"]
 )
 def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
     command = [
         sys.executable,
         "-c",
         WAITS_IN_AN_IMPORT.replace("sys.argv[1]", repr(module)),
-        "detect",
+        "predict",
         "photos",
     ]
     process = subprocess.Popen(
@@ -455,7 +473,7 @@ def test_ctrl_c_while_starting_is_one_line(photos: Path, module: str) -> None:
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*FAKE_CLI, "detect", *arguments],
+        [*FAKE_CLI, "predict", *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -484,17 +502,17 @@ def many(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_finishes_what_has_begun(many: Path, number: int) -> None:
     process = start("many", "-o", "out", "--no-times", FAKE_NAP="0.05")
-    wait_for(lambda: lines_of(Path("out/detections.jsonl")) >= 5)
+    wait_for(lambda: lines_of(Path("out/predictions.jsonl")) >= 5)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED
     assert "Finishing the images that have been begun" in err
     assert "--resume" in out
-    done = [json.loads(line) for line in Path("out/detections.jsonl").read_text().splitlines()]
+    done = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
     assert 5 <= len(done) < 60
     assert {path.name for path in Path("out").glob("*.png")} == {record["annotated"] for record in done}
-    assert run(["detect", "many", "-o", "out", "--no-times", "--resume"]) == 0
-    assert run(["detect", "many", "-o", "whole", "--no-times"]) == 0
+    assert run(["predict", "many", "-o", "out", "--no-times", "--resume"]) == 0
+    assert run(["predict", "many", "-o", "whole", "--no-times"]) == 0
     assert read_tree(Path("out")) == read_tree(Path("whole"))
 
 
@@ -534,7 +552,7 @@ def test_a_reader_who_leaves_is_no_accident(photos: Path) -> None:
 def test_a_report_that_finds_no_room_is_one_line(photos: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [*FAKE_CLI, "detect", "photos", "--json"],
+            [*FAKE_CLI, "predict", "photos", "--json"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -542,7 +560,9 @@ def test_a_report_that_finds_no_room_is_one_line(photos: Path) -> None:
         )
     assert done.returncode == ExitCode.OUTPUT
     assert done.stderr == "Error: what is printed cannot be written: No space left on device.\n"
-    assert run(["detect", "photos", "-o", "runs/detect", "--resume", "--json"]) == 0  # the results are there
+    assert (
+        run(["predict", "photos", "-o", "runs/predict", "--resume", "--json"]) == 0
+    )  # the results are there
 
 
 def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
@@ -556,7 +576,7 @@ def test_nothing_is_imported_that_detecting_does_not_use(photos: Path) -> None:
 def test_on_a_terminal_a_bar_moves_and_the_cursor_comes_back(photos: Path) -> None:
     terminal, stderr = os.openpty()
     process = subprocess.Popen(
-        [*FAKE_CLI, "detect", "photos", "-r"],
+        [*FAKE_CLI, "predict", "photos", "-r"],
         env={
             **os.environ,
             "FAKE_NAP": "0.3",
@@ -596,7 +616,7 @@ def installed(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 def test_the_installed_command(photos: Path, tmp_path: Path, demo_weights: Path) -> None:
     assert installed("--version").stdout.startswith("yolo-max ")
-    assert "detect" in installed("--help").stdout
+    assert "predict" in installed("--help").stdout
     for arguments, code, message in (
         (["missing.jpg"], ExitCode.SOURCE, "missing.jpg does not exist"),
         (["photos"], ExitCode.WEIGHTS, "yolo-max weights fetch yolov8n"),  # what a newcomer meets
@@ -604,7 +624,7 @@ def test_the_installed_command(photos: Path, tmp_path: Path, demo_weights: Path)
         (["photos", "-w", str(demo_weights), "--kernels", "slow"], ExitCode.USAGE, "'slow'"),
         (["photos", "-w", str(demo_weights), "--engine", "onnx"], ExitCode.USAGE, "'onnx'"),
     ):
-        done = installed("detect", *arguments, YOLO_MAX_CACHE_DIR=str(tmp_path / "cache"))
+        done = installed("predict", *arguments, YOLO_MAX_CACHE_DIR=str(tmp_path / "cache"))
         assert (done.returncode, done.stdout) == (code, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith("Error: ")
@@ -631,7 +651,7 @@ def test_code_that_lies_among_the_images_is_not_run(
             (folder / f"{module}.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')")
     (photos / ".env").write_text("PYTHONPATH=.\n")
     options = ["-w", str(demo_weights), "--engine", engine, "--imgsz", "320", "-o", "out"]
-    done = installed("detect", "photos", *options)
+    done = installed("predict", "photos", *options)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "executed").exists()
 
@@ -648,7 +668,7 @@ def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path])
     ):
         arguments = [*map(str, scenes), "--weights", str(demo_weights), "--no-times", "--json", "-o", out]
         done = subprocess.run(
-            [sys.executable, "-c", code, "detect", *arguments, *parallel],
+            [sys.executable, "-c", code, "predict", *arguments, *parallel],
             capture_output=True,
             text=True,
             check=False,

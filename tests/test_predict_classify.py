@@ -1,0 +1,127 @@
+"""Classification from end to end, through the very same predictor, folder run and commands as detection."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes import NAMES, brightness, fake_classifier, read_tree, write_image
+
+import yolo_max
+from yolo_max import Classification, Detector, Predictor, cli
+from yolo_max.images.centre_crop import CentreCrop
+from yolo_max.images.read import read_image
+from yolo_max.support.errors import ExitCode, WeightsError
+from yolo_max.tasks.classify.decoder import softmax
+
+
+@pytest.fixture(autouse=True)
+def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", lambda *_, **__: brightness)
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_classifier())
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    paths = [write_image(tmp_path / "photos" / f"{i}.png", i, (40 + 10 * i, 60)) for i in range(4)]
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no image")
+    return paths
+
+
+def expected(path: Path) -> Classification:
+    """By hand: the crop, the network, a softmax."""
+    image = read_image(path)
+    size = (image.shape[0], image.shape[1])
+    logits = brightness(CentreCrop.fit(size, (32, 32)).render(image)[None])[0]
+    return Classification(softmax(logits), NAMES, size)
+
+
+def test_an_image_and_a_stream(photos: list[Path]) -> None:
+    predictor = Predictor("cls.pt")
+    for path, result in zip(photos, predictor.stream(photos), strict=True):
+        assert predictor(path) == result.prediction == expected(path)
+    assert "conf" not in predictor.settings()  # which do not concern it
+    with pytest.raises(
+        WeightsError, match="the weights are for the task classify, which Detector does not do"
+    ):
+        Detector("cls.pt")
+
+
+def test_options_of_detection_do_not_concern_it(photos: list[Path]) -> None:
+    predictor = Predictor("cls.pt", conf=0.9, iou=0.1, max_det=1, agnostic_nms=True, rect=True, imgsz=32)
+    assert predictor(photos[0]) == expected(photos[0])
+
+
+def test_a_folder(photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("-w", "cls.pt", "--save-txt", "--save-csv")
+    assert cli.run(["predict", "photos", *options]) == ExitCode.SOME_IMAGES_FAILED
+    out = " ".join(capsys.readouterr().out.split())
+    assert "class images best" in out
+    assert "4 images · 1 could not be read" in out
+    assert "object" not in out
+    folder = Path("runs/predict")
+    names = [path.stem for path in photos]
+    assert {str(path) for path in read_tree(folder)} == {
+        *(f"{name}.png" for name in names),
+        *(f"labels/{name}.txt" for name in names),
+        *("predictions.jsonl", "predictions.csv", "run.json"),
+    }
+    broken, *records = (
+        json.loads(line) for line in sorted((folder / "predictions.jsonl").open(), reverse=True)
+    )
+    assert "error" in broken
+    for path, record in zip(photos, reversed(records), strict=True):
+        found = expected(path)
+        assert Classification.from_dict(record, NAMES) == found
+        assert (folder / record["labels"]).read_text() == found.labels()
+        np.testing.assert_array_equal(read_image(folder / record["annotated"]), yolo_max.draw(path, found))
+    header, *rows = csv.reader((folder / "predictions.csv").open(newline=""))
+    assert header == ["path", "rank", "class_id", "class_name", "confidence"]
+    assert [row[:4] for row in rows[:3]] == [
+        ["photos/0.png", str(rank), str(each.class_id), each.class_name]
+        for rank, each in enumerate(expected(photos[0]).top5, 1)
+    ]
+    assert np.float32(rows[0][4]) == expected(photos[0]).confidence[0]
+
+
+def test_json_says_how_many_images_of_each_class(photos: list[Path], capsys: Any) -> None:
+    assert cli.run(["predict", "photos", "-w", "cls.pt", "--json"]) == ExitCode.SOME_IMAGES_FAILED
+    summary = json.loads(capsys.readouterr().out)
+    assert "objects" not in summary
+    assert sum(each["images"] for each in summary["classes"].values()) == 4
+    assert all(each.keys() == {"images", "best"} for each in summary["classes"].values())
+
+
+def test_a_run_can_be_resumed(photos: list[Path], capsys: Any) -> None:
+    command = ["predict", "photos", "-w", "cls.pt", "--no-times", "-o", "out"]
+    assert cli.run([*command, "--strict"]) == ExitCode.SOME_IMAGES_FAILED
+    lines = Path("out/predictions.jsonl").read_bytes().splitlines(keepends=True)
+    Path("out/predictions.jsonl").write_bytes(b"".join(lines[:2]))
+    run = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**run, "finished": False}))
+    assert cli.run([*command, "--resume"]) == ExitCode.SOME_IMAGES_FAILED
+    assert cli.run([*command[:-1], "whole"]) == ExitCode.SOME_IMAGES_FAILED
+    whole = {path: data for path, data in read_tree(Path("whole")).items() if path.name != "run.json"}
+    assert {path: read_tree(Path("out"))[path] for path in whole} == whole
+
+
+@pytest.mark.parametrize(
+    ("command", "who"),
+    [
+        (["compare", "photos"], "a comparison"),
+        (["bench", "--quick"], "a benchmark"),
+    ],
+)
+def test_what_is_not_done_for_it_is_refused_in_a_sentence(
+    photos: list[Path], command: list[str], who: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for place in ("weights.load", "bench.request"):
+        monkeypatch.setattr(f"yolo_max.{place}.load_weights", lambda _: fake_classifier())
+    assert cli.run([*command, "-w", "cls.pt"]) == ExitCode.WEIGHTS
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"Error: the weights are for the task classify, which {who} does not do."

@@ -1,0 +1,76 @@
+"""The seam: what knows one task from another lies in the rooms of the tasks, and nowhere else."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import yolo_max
+from yolo_max.images.transforms import fit_of
+from yolo_max.tasks.registry import TASKS
+from yolo_max.verify.val.metrics import METRICS
+
+ROOT = Path(yolo_max.__file__).parent
+OUTSIDE = sorted(path for path in ROOT.rglob("*.py") if not path.is_relative_to(ROOT / "tasks"))
+
+
+def decides_by_task(source: str) -> Iterator[int]:
+    """The lines that compare with a task's name, or with something called a task; or look one up by name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+        elif isinstance(node, ast.Match):
+            sides = [
+                node.subject,
+                *(each.value for each in ast.walk(node) if isinstance(each, ast.MatchValue)),
+            ]
+        elif isinstance(node, ast.Subscript):
+            sides = [node.slice] if _is_task_name(node.slice) else []
+        elif isinstance(node, ast.Dict):
+            sides = [key for key in node.keys if key is not None and _is_task_name(key)]
+        else:
+            continue
+        if any(_is_task_name(part) or _is_called_task(part) for side in sides for part in ast.walk(side)):
+            yield node.lineno
+
+
+def _is_task_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value in TASKS
+
+
+def _is_called_task(node: ast.AST) -> bool:
+    name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+    return name == "task"
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_outside_the_tasks_knows_one_from_another(path: Path) -> None:
+    assert list(decides_by_task(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'if meta.task == "detect": ...',
+        "if task is DETECT: ...",
+        'x = 1 if name in ("classify", "pose") else 2',
+        'match name:\n    case "classify": ...',
+        "match predictor.task:\n    case _: ...",
+        'transform = {"detect": 1}[name]',
+        'metric = METRICS["classify"]',
+        "if self.task.name != other: ...",
+    ],
+)
+def test_the_seam_is_seen(source: str) -> None:
+    assert list(decides_by_task(source))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_names_what_there_is(name: str) -> None:
+    task = TASKS[name]
+    assert task.name == name
+    assert fit_of(task.fit, (64, 64))((30, 40)).canvas_size == (64, 64)
+    assert task.metric in METRICS

@@ -1,0 +1,63 @@
+"""The ways in which an image becomes the network's input, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.images.centre_crop import CentreCrop
+from yolo_max.images.letterbox import Letterbox, Size
+
+
+class Transform(Protocol):
+    """Where one image lies in its canvas."""
+
+    @property
+    def canvas_size(self) -> Size:
+        """(height, width) of the canvas in pixels."""
+        ...
+
+    @property
+    def image_size(self) -> Size:
+        """(height, width) of the image as displayed, in pixels."""
+        ...
+
+    def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Boxes, float32 ``[N, 4]``, from canvas pixels to image pixels, clipped to the image."""
+        ...
+
+    def render(self, image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The canvas, uint8 ``[*canvas_size, 3]`` **RGB**, of a uint8 BGR image of ``image_size``."""
+        ...
+
+
+Fit = Callable[[Size], Transform]
+"""The transform of an image, from its (height, width)."""
+
+
+def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None) -> Fit:
+    """The transform of that name.
+
+    Args:
+        name: Of a transform.
+        canvas_size: (height, width) in pixels.
+        rect_stride: To cut the canvas to the image's shape, down to a multiple of this many pixels, where the
+            transform knows how to; None for canvases of one size.
+    """
+    return _FITS[name](canvas_size, rect_stride)
+
+
+def _letterbox(canvas_size: Size, rect_stride: int | None) -> Fit:
+    if rect_stride is None:
+        return lambda image_size: Letterbox.fit(image_size, canvas_size)
+    return lambda image_size: Letterbox.fit_rect(image_size, canvas_size, rect_stride)
+
+
+def _centre_crop(canvas_size: Size, rect_stride: int | None) -> Fit:  # noqa: ARG001  (it fills every canvas)
+    return lambda image_size: CentreCrop.fit(image_size, canvas_size)
+
+
+_FITS = {"letterbox": _letterbox, "centre crop": _centre_crop}

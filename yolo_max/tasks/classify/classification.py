@@ -1,0 +1,179 @@
+"""Classification: how probable each class is for an image as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.marks import LineMark, Marks
+
+TOP = 5
+"""How many classes are shown, drawn and written, as in Ultralytics."""
+
+
+class ClassScore(NamedTuple):
+    """One class.
+
+    Attributes:
+        class_id: Key into the model's class names.
+        class_name: The name of that class.
+        confidence: Its probability, in [0, 1].
+    """
+
+    class_id: int
+    class_name: str
+    confidence: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Classification:
+    """How probable each class is for one image; iterating gives each `ClassScore`, the most probable first.
+
+    The array is copied on the way in and read-only. As a string it is a line with the `TOP` classes, such as
+    "tabby 0.81, lynx 0.09 (480x640)": then height and width.
+
+    Attributes:
+        probabilities: float32 [nc] in [0, 1], by class id.
+        names: The model's class names by id, 0 to nc - 1.
+        image_size: (height, width) of the displayed image in pixels.
+
+    Raises:
+        ValueError: A shape, dtype or value is not as described.
+    """
+
+    probabilities: NDArray[np.float32]
+    names: Mapping[int, str]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        array = self.probabilities
+        if array.dtype != np.float32 or array.shape != (count,) or not count:
+            raise ValueError(
+                f"A classification needs float32 ({count},) probabilities, not {array.dtype} {array.shape}."
+            )
+        if not ((array >= 0) & (array <= 1)).all():  # also refuses NaN
+            raise ValueError("A classification needs probabilities in [0, 1].")
+        if self.names.keys() != set(range(count)):
+            raise ValueError("A classification needs a name for each class id from 0 on.")
+        array = array.copy()
+        array.flags.writeable = False
+        object.__setattr__(self, "probabilities", array)
+
+    @cached_property
+    def class_id(self) -> NDArray[np.int32]:
+        """int32 [nc], the most probable class first; equal ones by id."""
+        return np.argsort(-self.probabilities, kind="stable").astype(np.int32)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """float32 [nc], the probabilities of `class_id`, descending."""
+        return self.probabilities[self.class_id]
+
+    @property
+    def top1(self) -> ClassScore:
+        """The most probable class."""
+        return self.top5[0]
+
+    @property
+    def top5(self) -> tuple[ClassScore, ...]:
+        """The five most probable classes, or as many as there are."""
+        return tuple(self._score(class_id) for class_id in self.class_id[:TOP].tolist())
+
+    def _score(self, class_id: int) -> ClassScore:
+        return ClassScore(class_id, self.names[class_id], float(self.probabilities[class_id]))
+
+    def __iter__(self) -> Iterator[ClassScore]:
+        return map(self._score, self.class_id.tolist())
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __str__(self) -> str:
+        height, width = self.image_size
+        return f"{', '.join(line.text for line in self.marks().lines)} ({height}x{width})"
+
+    def __repr__(self) -> str:
+        return f"<Classification: {self}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Classification):
+            return NotImplemented
+        return (
+            self.image_size == other.image_size
+            and self.names == other.names
+            and np.array_equal(self.probabilities, other.probabilities)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def counts(self) -> dict[str, int]:
+        """The most probable class, once."""
+        return {self.top1.class_name: 1}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The classification as plain JSON types; `from_dict` gives the same float32 values back.
+
+        Returns:
+            ``{"image_size": [height, width], "top5": [{"class_id", "class_name", "confidence"}, ...],
+            "probabilities": [...]}``, the last by class id.
+        """
+        return {
+            "image_size": list(self.image_size),
+            "top5": [
+                {
+                    "class_id": class_id,
+                    "class_name": self.names[class_id],
+                    "confidence": shortest_float(self.probabilities[class_id]),
+                }
+                for class_id in self.class_id[:TOP].tolist()
+            ],
+            "probabilities": [shortest_float(each) for each in self.probabilities],
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
+        """Reads what `to_dict` wrote.
+
+        Args:
+            record: A mapping with at least the keys that `to_dict` gives.
+            names: The model's class names by id; when absent, those of the first five, and "class 7" for
+                others.
+
+        Raises:
+            ValueError: The record lacks a key, or its values are not a classification.
+        """
+        try:
+            probabilities = np.array(record["probabilities"], np.float32)
+            height, width = record["image_size"]
+            if names is None:
+                known = {each["class_id"]: each["class_name"] for each in record["top5"]}
+                names = {i: known.get(i, f"class {i}") for i in range(len(probabilities))}
+            return cls(probabilities, names, (height, width))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"The record does not describe a classification ({error!r}).") from error
+
+    def marks(self) -> Marks:
+        """A line for each of the first five."""
+        return Marks(
+            lines=tuple(
+                LineMark(f"{each.class_name} {each.confidence:.2f}", each.class_id) for each in self.top5
+            )
+        )
+
+    def labels(self, *, confidence: bool = False) -> str:  # noqa: ARG002  (it is always there)
+        """The first five as Ultralytics' ``save_txt`` writes them.
+
+        Args:
+            confidence: Taken as by other predictions.
+
+        Returns:
+            One line ``confidence name`` per class.
+        """
+        return "".join(f"{each.confidence:.2f} {each.class_name}\n" for each in self.top5)

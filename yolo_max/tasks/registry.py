@@ -1,0 +1,32 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from yolo_max.support.errors import WeightsError
+from yolo_max.tasks.classify.task import CLASSIFY
+from yolo_max.tasks.contract import Task
+from yolo_max.tasks.detect.task import DETECT
+from yolo_max.weights.meta import ModelMeta
+
+TASKS = {task.name: task for task in (DETECT, CLASSIFY)}
+
+
+def task_of(meta: ModelMeta) -> Task:
+    """The task that a model was trained for."""
+    return TASKS[meta.task]
+
+
+def require_task(meta: ModelMeta, prediction: type, who: str) -> None:
+    """Refuses weights for another task.
+
+    Args:
+        meta: Of the weights.
+        prediction: What they must give.
+        who: Is in need of that.
+
+    Raises:
+        WeightsError: They are for something else.
+    """
+    task = task_of(meta)
+    if not issubclass(task.prediction, prediction):
+        raise WeightsError(f"the weights are for the task {task.name}, which {who} does not do.")

@@ -1,0 +1,91 @@
+"""Images sorted into a folder for each class: ``DATASET/val/tabby/1.jpg``, as Ultralytics has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolo_max.images.sources import IMAGE_SUFFIXES
+from yolo_max.support.errors import SourceError, UsageError
+
+_SPLITS = {
+    "train": ("train",),
+    "val": ("val", "validation", "valid"),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class ClassExample:
+    """One image and its class.
+
+    Attributes:
+        path: The image.
+        class_id: The dataset's id of its class.
+    """
+
+    path: Path
+    class_id: int
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Images of known classes.
+
+    Attributes:
+        path: The dataset's folder.
+        names: Class names by id: those of the folders, in alphabetical order.
+        examples: The images.
+    """
+
+    path: Path
+    names: Mapping[int, str]
+    examples: tuple[ClassExample, ...]
+    problems: tuple[str, ...] = ()
+    unlabelled: int = 0
+
+
+def load_image_folder(path: Path, split: str = "val", images: Path | None = None) -> ImageFolder:
+    """Finds the images of a split.
+
+    Args:
+        path: The folder that holds the folders of the splits.
+        split: "val" (or a folder named validation or valid), "test" or "train".
+        images: Taken as other datasets take it; here it must be absent.
+
+    Raises:
+        SourceError: It is not such a folder, or holds no image.
+        UsageError: It has no such split.
+    """
+    if images is not None:
+        raise UsageError("a folder of images can only be given for annotations in json.")
+    if not path.is_dir():
+        raise SourceError(
+            f"{path} is not a folder; to measure a classifier, give one with {split}/CLASS/IMAGE in it."
+        )
+    there = {name: path / folder for name in _SPLITS if (folder := _folder(path, name))}
+    if split not in there:
+        raise UsageError(f"{path} has no split {split!r}; it has {', '.join(there) or 'none'}.")
+    try:
+        # A class may be absent from a split, and counts all the same.
+        names = sorted({each.name for place in there.values() for each in _visible(place) if each.is_dir()})
+        examples = [
+            ClassExample(file, class_id)
+            for class_id, name in enumerate(names)
+            for file in sorted((there[split] / name).rglob("*"))
+            if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        ]
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if not examples:
+        raise SourceError(f"{there[split]} holds no folder of a class with an image in it.")
+    return ImageFolder(path, dict(enumerate(names)), tuple(examples))
+
+
+def _folder(path: Path, split: str) -> str | None:
+    return next((name for name in _SPLITS[split] if (path / name).is_dir()), None)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [each for each in folder.iterdir() if not each.name.startswith(".")]

@@ -1,0 +1,120 @@
+"""What accuracy means: how its datasets are read, what is measured on them, and how that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from yolo_max.tasks.contract import Prediction
+from yolo_max.verify.val import accuracy, evaluate
+from yolo_max.verify.val.classes import class_map, class_map_by_order
+from yolo_max.verify.val.dataset import load_dataset
+from yolo_max.verify.val.figures import Figures
+from yolo_max.verify.val.image_folder import load_image_folder
+from yolo_max.verify.val.ultralytics_map import mean_average_precision
+
+
+class Labelled(Protocol):
+    """One image of a dataset, and what is in it."""
+
+    @property
+    def path(self) -> Path:
+        """The image."""
+        ...
+
+
+class AnyDataset(Protocol):
+    """Labelled images."""
+
+    @property
+    def path(self) -> Path:
+        """What describes them."""
+        ...
+
+    @property
+    def names(self) -> Mapping[int, str]:
+        """Class names by the dataset's own class ids."""
+        ...
+
+    @property
+    def examples(self) -> Sequence[Labelled]:
+        """The images that can be used."""
+        ...
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """A sentence for each image that cannot."""
+        ...
+
+    @property
+    def unlabelled(self) -> int:
+        """How many images have no label, and count as background."""
+        ...
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How well one engine does on a dataset.
+
+    Attributes:
+        accuracy: The figures.
+        predictions: Every prediction, as a json for evaluators has them.
+        ultralytics: mAP50-95 and mAP50 as ``yolo val`` adds them up, where it does so differently.
+    """
+
+    accuracy: Figures
+    predictions: list[dict[str, Any]] = field(repr=False)
+    ultralytics: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One notion of accuracy.
+
+    Attributes:
+        load: Reads a dataset, given its path, a split and the folder of its images.
+        classes: The dataset's class id for each of the model's, from the names of both.
+        measure: Measures what was found in each example, given that map and how many detections count.
+    """
+
+    load: Callable[[Path, str, Path | None], AnyDataset]
+    classes: Callable[[Mapping[int, str], Mapping[int, str]], dict[int, int]]
+    measure: Callable[
+        [Any, Sequence[tuple[Any, Prediction]], Mapping[int, int], int],
+        Measurement,
+    ]
+
+
+def require(path: Path) -> None:
+    """Makes sure that there is something to measure a dataset with; takes no time, so that it can come first.
+
+    Raises:
+        EngineError: A package is not installed.
+    """
+    if not path.is_dir():
+        evaluate.require_evaluator()
+
+
+def _measure_map(
+    dataset: Any, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], max_det: int
+) -> Measurement:
+    found = [evaluate.Found(example, detections) for example, detections in pairs]
+    return Measurement(
+        evaluate.evaluate(dataset, found, classes, max_det),
+        evaluate.predictions(found, classes),
+        mean_average_precision(found, classes),
+    )
+
+
+def _measure_accuracy(
+    dataset: Any, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], _: int
+) -> Measurement:
+    return Measurement(accuracy.evaluate(dataset, pairs, classes), accuracy.predictions(pairs))
+
+
+METRICS = {
+    "map": Metric(load_dataset, class_map, _measure_map),
+    "accuracy": Metric(load_image_folder, class_map_by_order, _measure_accuracy),
+}
