@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from kernel_harness import Kernels, Map, build, loaded, stored
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.precision import Precision
 
 PRODUCTS = {Algorithm.WINOGRAD: 36 / 144, Algorithm.POLYPHASE: 81 / 144}

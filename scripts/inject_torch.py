@@ -29,7 +29,7 @@ from kernel_harness import Kernels, Map, build
 
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.precision import Precision
 from yolo_max.verify.parity.rubric import TensorDifference
 

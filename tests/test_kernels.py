@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_harness import KERNELS, Guarded, Kernels, Map, build, loaded, mojo, stored, survives
+from kernel_harness import REPOSITORY, Guarded, Kernels, Map, build, loaded, mojo, stored, survives
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
 
@@ -731,7 +731,7 @@ def test_processors_get_their_own_instructions(
 ) -> None:
     source = Path(__file__).parent / "support" / "kernel_assembly.mojo"
     assembly = tmp_path / "kernels.s"
-    mojo("build", "--emit", "asm", *options, "-I", KERNELS.parent, source, "-o", assembly)
+    mojo("build", "--emit", "asm", *options, "-I", REPOSITORY, source, "-o", assembly)
     text = assembly.read_text()
     assert needed in text
     assert forbidden is None or forbidden not in text

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.packing import POLYPHASE, WINOGRAD
 from yolo_max.kernels.precision import Precision
 

@@ -15,7 +15,7 @@ from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.runtime import compiled
 from yolo_max.runtime.compiled import GRAPH_SOURCES, compile_or_load, graph_key, sources_digest
 from yolo_max.support.cache import cache_folder, write_checked

@@ -1,7 +1,7 @@
 """Both inner loops and nothing else, to look at what a processor gets: see test_kernels.py."""
 
-from kernels.lanes import BF16, F32, Ptr, Words, words
-from kernels.tile import Filters, Output, Taps, tile_panels
+from yolo_max.kernels.lanes import BF16, F32, Ptr, Words, words
+from yolo_max.kernels.microkernel import Filters, Output, Taps, tile_panels
 
 
 def run[T: DType](address: Int, n: Int):

@@ -1,6 +1,6 @@
 """The kernels behind a C interface, so that tests can call them on memory of their own making.
 
-Built by kernel_harness.py with `mojo build --emit object -I yolo_max`, for this processor or another one.
+Built by kernel_harness.py with `mojo build --emit object -I .` in the repository, for this processor or another one.
 """
 
 from std.benchmark import keep
@@ -8,10 +8,10 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from kernels import table
-from kernels.arguments import Call, Geometry, Tensor
-from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
-from kernels.tasks import Crew
+from yolo_max.kernels import table
+from yolo_max.kernels.arguments import Call, Geometry, Tensor
+from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
+from yolo_max.kernels.parallel import Crew
 
 comptime Numbers = Ptr[DType.int64]
 

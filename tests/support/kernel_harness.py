@@ -26,7 +26,7 @@ from yolo_max.kernels import packing
 from yolo_max.kernels.precision import Precision
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KERNELS = REPOSITORY / "yolo_max" / "kernels"
+PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
 OPERATIONS = {
     "direct": 0,
@@ -90,14 +90,14 @@ def link(compiled: Path, library: Path) -> None:
 def digest(*sources: Path) -> str:
     """Of the kernels, the harness, and some sources more."""
     hashed = hashlib.sha256()
-    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo")), *sources]:
+    for source in [SOURCE, *sorted(PACKAGE.rglob("*.mojo")), *sources]:
         hashed.update(source.read_bytes())
     return hashed.hexdigest()[:16]
 
 
 def compile_object(compiled: Path, *options: str) -> None:
     """Compiles the harness."""
-    mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+    mojo("build", "--emit", "object", *options, "-I", REPOSITORY, SOURCE, "-o", compiled)
 
 
 def build(folder: Path, target: str | None) -> Path:

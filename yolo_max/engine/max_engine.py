@@ -14,7 +14,7 @@ from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import CellLogits, require_pixels
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.packing import pack_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import Architecture

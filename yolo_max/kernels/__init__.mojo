@@ -5,17 +5,16 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
 
     lanes.mojo      vectors of channels; what the processor offers
     view.mojo       views, and gathering from them
-    tile.mojo       the register tile, which does nearly all of the arithmetic
+    microkernel.mojo  the register tile, which does nearly all of the arithmetic
     direct.mojo     convolutions of any kernel size and stride
     stem.mojo       the first convolution, from the image
     grid.mojo       output maps in squares, and which of these are computed
-    squares.mojo    convolutions by transformed squares, with the passes of transform.mojo:
+    tiles.mojo      convolutions by transformed squares, with the passes of transform.mojo:
     winograd.mojo       3x3, stride 1
     polyphase.mojo      3x3, stride 2
     pool.mojo       max-pooling
-    head.mojo       which cells can be detections; the head's last convolutions, into one tensor
     arguments.mojo  what a kernel is given, checked and taken apart
-    tasks.mojo      how work is dealt out to threads
+    parallel.mojo   how work is dealt out to threads
     table.mojo      the kernels, to be called by their addresses
 
 This file registers the operations; `fused.py` issues them, and `packing.py` packs the weights.
@@ -32,7 +31,7 @@ from max.gpu.host import DeviceContext
 from . import table
 from .arguments import Call, Geometry, Tensor
 from .lanes import BF16, F32
-from .tasks import Crew
+from .parallel import Crew
 
 
 @extensibility.register("yolo_kernels")

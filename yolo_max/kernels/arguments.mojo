@@ -13,8 +13,8 @@ that, the kernel's place in the table, only `yolo_run` sees.)
 from .direct import Window
 from .grid import Marks
 from .lanes import F32, Ptr
-from .tasks import Crew
-from .tile import Filters, Output
+from .parallel import Crew
+from .microkernel import Filters, Output
 from .view import Slice, View
 
 comptime Geometry = Ptr[DType.int32]

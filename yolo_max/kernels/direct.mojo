@@ -20,8 +20,8 @@ the sums of the four pixels go on from there: three quarters of these products a
 from std.math import ceildiv
 
 from .lanes import BLOCK, F32, Ptr, Scratch, TILE_PIXELS, words
-from .tasks import Crew, deal_out
-from .tile import Filters, Output, Taps, tile_panels
+from .parallel import Crew, deal_out
+from .microkernel import Filters, Output, Taps, tile_panels
 from .view import View, gather_pixels, gather_row
 
 

@@ -3,7 +3,7 @@
 from std.utils.numerics import min_or_neg_inf
 
 from .lanes import BLOCK, F32, Ptr, Scratch, V, Words, load, load_some, store, store_some
-from .tasks import Crew, deal_out
+from .parallel import Crew, deal_out
 from .view import Slice
 
 comptime LEAST = V(min_or_neg_inf[F32]())

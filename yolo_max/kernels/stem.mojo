@@ -14,8 +14,8 @@ from std.math import ceildiv
 
 from .direct import Ring, Window
 from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
-from .tasks import Crew, deal_out
-from .tile import Filters, Output, Taps, tile_panels
+from .parallel import Crew, deal_out
+from .microkernel import Filters, Output, Taps, tile_panels
 
 comptime COLORS = 3
 comptime WINDOW = Window(3, 2)

@@ -6,9 +6,9 @@ makes a table of their addresses, and all others call through it: they are thin,
 once.
 """
 
-from . import direct, squares
+from . import direct, tiles
 from .arguments import Call, Convolution, slice_of
-from .head import mark_candidates, predict_all
+from ..model.detect.head import mark_candidates, predict_all
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
@@ -36,7 +36,7 @@ def run_direct[T: DType](call: Call) raises:
 
 def run_squares[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.marks, call.crew)
+    tiles.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.marks, call.crew)
 
 
 def run_stem[Pixel: DType, T: DType](call: Call) raises:

@@ -1,4 +1,4 @@
-"""Transforms of squares, in two directions one after the other: B' d B and A' m A (squares.mojo).
+"""Transforms of squares, in two directions one after the other: B' d B and A' m A (tiles.mojo).
 
 What an algorithm gives are B' and A' for one direction, as `to_points` and `from_points`. One pass applies them
 to all columns, a second one to all rows of what the first gave:

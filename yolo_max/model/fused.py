@@ -15,7 +15,7 @@ import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap
 from yolo_max.kernels.packing import filled, packed_size
 from yolo_max.kernels.precision import Precision

@@ -8,7 +8,7 @@ from typing import Any
 from max.dtype import DType
 from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture, Layer
 from yolo_max.model.backend import Backend, Head

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from max.engine import CompiledModel, InferenceSession, read
 from max.graph import Graph
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import Algorithm
 from yolo_max.runtime import cpu
 from yolo_max.support.cache import cache_folder, read_checked, write_checked
 from yolo_max.support.errors import EngineError, OutputError

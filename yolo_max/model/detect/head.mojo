@@ -15,12 +15,12 @@ The rows of cells that are no candidates are left as they are.
 
 from std.utils.numerics import neg_inf
 
-from .arguments import Call, SLICE_FACTS, require_marks, require_size, view_of
-from .direct import POINTWISE_PIXELS, pointwise
-from .lanes import BLOCK, F32, Ptr, Scratch, V, words
-from .tasks import Crew, deal_out
-from .tile import Filters, Output
-from .view import View
+from ...kernels.arguments import Call, SLICE_FACTS, require_marks, require_size, view_of
+from ...kernels.direct import POINTWISE_PIXELS, pointwise
+from ...kernels.lanes import BLOCK, F32, Ptr, Scratch, V, words
+from ...kernels.parallel import Crew, deal_out
+from ...kernels.microkernel import Filters, Output
+from ...kernels.view import View
 
 
 def mark_candidates[T: DType](call: Call) raises:

@@ -20,8 +20,8 @@ from std.math import ceildiv
 
 from .grid import Chosen, Grid, Marks, SIDE, Square
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, TILE_PIXELS, V, Words, fetch, fetch_to_write, line, silu
-from .tasks import Crew, deal_out
-from .tile import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
+from .parallel import Crew, deal_out
+from .microkernel import Filters, Output, PANEL, TILE_SIZES, accumulate, tile_size
 from .transform import L, LANES, Transform, forward, inverse
 from .view import View, gather_square
 

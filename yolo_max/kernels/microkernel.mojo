@@ -11,7 +11,7 @@
 
 The words that a pixel is multiplied with need not lie together: `Taps` lists where each run of them begins,
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
-in each plane. The transforming convolutions (squares.mojo) use `accumulate`, the inner loop, alone.
+in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the inner loop, alone.
 
 The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
 words are done. Then they are left on the stack, which the first cache holds, and `finish`, which is compiled once for
