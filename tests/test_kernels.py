@@ -679,8 +679,8 @@ def test_tensors_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 8, 4, 1), "the map of marks is 1 x 8 x 4"),
-        ((1, 8, 8, 2), "a map of marks has one channel, not 2"),
+        ((1, 8, 4, 1), "the mask is 1 x 8 x 4"),
+        ((1, 8, 8, 2), "a mask has one channel, not 2"),
     ],
 )
 def test_marks_that_do_not_fit_are_refused(kernels: Kernels, shape: tuple[int, ...], message: str) -> None:

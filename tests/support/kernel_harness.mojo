@@ -9,9 +9,9 @@ from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
 from yolo_max.kernels import table
-from yolo_max.kernels.arguments import Call, Geometry, Tensor
-from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
-from yolo_max.kernels.parallel import Crew
+from yolo_max.kernels.arguments import Call, Params, Tensor
+from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, MR, V
+from yolo_max.kernels.parallel import Workers
 
 comptime Numbers = Ptr[DType.int64]
 
@@ -28,7 +28,7 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
 def run[
     T: DType
 ](
-    place: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, least: Float32, workers: Int
+    place: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, least: Float32, workers: Int
 ) raises:
     """Runs the kernel at a place of the table, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
@@ -36,7 +36,7 @@ def run[
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
     var processor = DeviceContext(api="cpu")
-    var call = Call(geometry, first, count, weight, bias, least, Crew(workers, Int(Pointer(to=processor))))
+    var call = Call(params, first, count, weight, bias, least, Workers(workers, Int(Pointer(to=processor))))
     var found = False
     comptime for candidate in range(table.COUNT):
         if candidate == place:
@@ -63,7 +63,7 @@ def harness_target() abi("C") -> Int:
 @export
 def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
     """Multiplies and adds in registers, as fast as that goes, on every worker; returns operations done."""
-    comptime SUMS = TILE_PIXELS * (2 if AVX512 else 1)
+    comptime SUMS = MR * (2 if AVX512 else 1)
 
     def task(task: Int) {imm}:
         var sums = Array[V, SUMS](fill=V(Float32(task)))
@@ -86,12 +86,12 @@ def harness_run(
 ) abi("C") -> Int:
     """Runs a kernel; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
     try:
-        var facts = Geometry(unsafe_from_address=geometry)
+        var params = Params(unsafe_from_address=geometry)
         var tensors = Numbers(unsafe_from_address=numbers)
         if bf16 != 0:
-            run[BF16](place, facts, tensors, count, weight, bias, Float32(least), workers)
+            run[BF16](place, params, tensors, count, weight, bias, Float32(least), workers)
         else:
-            run[F32](place, facts, tensors, count, weight, bias, Float32(least), workers)
+            run[F32](place, params, tensors, count, weight, bias, Float32(least), workers)
         return 0
     except error:
         var text = String(error)

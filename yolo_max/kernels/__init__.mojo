@@ -8,8 +8,8 @@ bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsamp
     microkernel.mojo  the register tile, which does nearly all of the arithmetic
     direct.mojo     convolutions of any kernel size and stride
     stem.mojo       the first convolution, from the image
-    grid.mojo       output maps in squares, and which of these are computed
-    tiles.mojo      convolutions by transformed squares, with the passes of transform.mojo:
+    grid.mojo       output maps in tiles, and which of these are computed
+    tiles.mojo      convolutions by transformed tiles, with the passes of transform.mojo:
     winograd.mojo       3x3, stride 1
     polyphase.mojo      3x3, stride 2
     pool.mojo       max-pooling
@@ -29,9 +29,9 @@ from extensibility import InputTensor, InputVariadicTensors, OutputTensor
 from max.gpu.host import DeviceContext
 
 from . import table
-from .arguments import Call, Geometry, Tensor
+from .arguments import Call, Params, Tensor
 from .lanes import BF16, F32
-from .parallel import Crew
+from .parallel import Workers
 
 
 @extensibility.register("yolo_kernels")
@@ -59,7 +59,7 @@ struct Kernels[bf16: Int]:
 
 @extensibility.register("yolo_run")
 struct Run:
-    """Runs the kernel whose place in the table is the first number of the geometry."""
+    """Runs the kernel whose place in the table is the first number of the params."""
 
     @staticmethod
     def execute[
@@ -67,7 +67,7 @@ struct Run:
     ](
         result: OutputTensor[rank=rank, ...],
         kernels: InputTensor[dtype=DType.int64, rank=1, ...],
-        geometry: InputTensor[dtype=DType.int32, rank=1, ...],
+        numbers: InputTensor[dtype=DType.int32, rank=1, ...],
         weight: InputTensor[rank=1, ...],
         bias: InputTensor[dtype=F32, rank=1, ...],
         maps: InputVariadicTensors[dtype=T, rank=4, size=size, ...],
@@ -83,19 +83,19 @@ struct Run:
         tensors[size].height = result.dim_size(1) if rank == 4 else 1
         tensors[size].width = result.dim_size(rank - 2)
         tensors[size].channels = result.dim_size(rank - 1)
-        var facts = Geometry(unsafe_from_address=Int(geometry.unsafe_ptr()))
-        var place = Int(facts[unsafe_offset=0])
+        var params = Params(unsafe_from_address=Int(numbers.unsafe_ptr()))
+        var place = Int(params[unsafe_offset=0])
         var threads = Int(kernels.unsafe_ptr()[unsafe_offset=table.COUNT])
         var least = bitcast[F32, 1](Int32(kernels.unsafe_ptr()[unsafe_offset=table.COUNT + 1]))
         table.kernel_at(Int(kernels.unsafe_ptr()[unsafe_offset=place]))(
             Call(
-                facts.unsafe_offset(1),
+                params.unsafe_offset(1),
                 Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(Pointer(to=tensors))),
                 size,
                 Int(weight.unsafe_ptr()),
                 Int(bias.unsafe_ptr()),
                 least,
-                Crew(threads, Int(Pointer(to=processor))),
+                Workers(threads, Int(Pointer(to=processor))),
             )
         )
         _ = tensors^

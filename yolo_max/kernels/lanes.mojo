@@ -2,7 +2,7 @@
 
 Channels are handled sixteen at a time: a *block*. A block of float32 is one register with AVX-512, two with
 AVX2, four with NEON; the compiler splits `V` accordingly, so that no code here depends on the width of a
-register. What does depend on it is how many blocks fit into the register file at once, the *tile*:
+register. What does depend on it is how many blocks fit into the register file at once, the *register tile*:
 
     AVX-512   32 registers   14 pixels x 2 blocks   28 sums + 2 weights (+ 1 broadcast pixel)
     AVX2      16 registers    6 pixels x 1 block    12 sums + 2 weights + 1 broadcast pixel
@@ -17,14 +17,15 @@ from std.memory import bitcast
 from std.memory.alloc import unsafe_alloc
 from std.sys import llvm_intrinsic
 from std.sys.info import CompilationTarget, size_of
-from std.sys.intrinsics import PrefetchOptions, masked_load, masked_store, prefetch
+from std.sys.intrinsics import PrefetchOptions, masked_load, masked_store, prefetch as intrinsics_prefetch
 
 comptime BLOCK = 16
 comptime AVX512 = CompilationTarget.has_avx512f()
 comptime BF16_PRODUCTS = CompilationTarget._has_feature["avx512bf16"]()
 comptime DIVIDES_FAST = CompilationTarget._has_feature["sse4a"]()
 """AMD's, which take half as long for a division as Intel's with AVX-512 do."""
-comptime TILE_PIXELS = 14 if AVX512 else 6
+comptime MR = 14 if AVX512 else 6
+"""Pixels of the register tile; BLIS has the same name for its rows."""
 
 comptime F32 = DType.float32
 comptime BF16 = DType.bfloat16
@@ -70,20 +71,20 @@ def line[T: DType]() -> Int:
 
 
 @always_inline
-def fetch[T: DType](p: Ptr[T]):
-    """Has the line of the cache at `p` brought near, to be read soon; `p` may point anywhere."""
-    prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](p)
+def prefetch[T: DType](p: Ptr[T]):
+    """Brings the cache line at `p` near, to be read soon; `p` may point anywhere."""
+    intrinsics_prefetch[PrefetchOptions().for_read().high_locality().to_data_cache()](p)
 
 
 @always_inline
-def fetch_to_write[T: DType](p: Ptr[T]):
-    """The same for a line that will be written soon, which the processor reads before that as well."""
-    prefetch[PrefetchOptions().for_write().high_locality().to_data_cache()](p)
+def prefetch_to_write[T: DType](p: Ptr[T]):
+    """The same for a line to be written soon, which the CPU reads first as well."""
+    intrinsics_prefetch[PrefetchOptions().for_write().high_locality().to_data_cache()](p)
 
 
 @always_inline
 def multiply_add[T: DType](a: Float32, b: V, c: V) -> V:
-    """c + a * b, where `a` is one word of a pixel and `b` that word's weights for sixteen outputs.
+    """Gives c + a * b, where `a` is one word of a pixel and `b` that word's weights for sixteen outputs.
 
     For bfloat16, c + a.low * b.low + a.high * b.high, in float32.
     """

@@ -12,10 +12,10 @@ Images of bytes become 0 .. 1 as rows are loaded.
 
 from std.math import ceildiv
 
-from .direct import Ring, Window
-from .lanes import BF16, BLOCK, F32, Ptr, TILE_PIXELS, words
-from .parallel import Crew, deal_out
-from .microkernel import Filters, Output, Taps, tile_panels
+from .direct import RowBuffer, Window
+from .lanes import BF16, BLOCK, F32, MR, Ptr, words
+from .microkernel import Filters, Output, Taps, microkernel_panels
+from .parallel import Workers, parallel_for
 
 comptime COLORS = 3
 comptime WINDOW = Window(3, 2)
@@ -25,7 +25,7 @@ comptime STRIDE = WINDOW.stride * COLORS
 def convolve_image[
     Pixel: DType, T: DType
 ](
-    image: Ptr[Pixel], batch: Int, height: Int, width: Int, filters: Filters, output: Output[T], crew: Crew
+    image: Ptr[Pixel], batch: Int, height: Int, width: Int, filters: Filters, output: Output[T], workers: Workers
 ):
     """Convolves images [batch, height, width, 3] of uint8, float32 or bfloat16.
 
@@ -35,7 +35,7 @@ def convolve_image[
     def some_rows(first: Int, last: Int) {imm}:
         rowwise(image, height, width, first, last, filters, output)
 
-    deal_out(some_rows, batch * WINDOW.outputs(height), 2 * WINDOW.kernel, crew)
+    parallel_for(some_rows, batch * WINDOW.outputs(height), 2 * WINDOW.kernel, workers)
 
 
 @no_inline
@@ -49,26 +49,26 @@ def rowwise[
     var out_height = WINDOW.outputs(height)
     var out_width = WINDOW.outputs(width)
     # The last tile reads past the last output; a multiple of the block keeps rows aligned.
-    var row_size = ceildiv((out_width + TILE_PIXELS) * STRIDE + 2 * BLOCK, BLOCK) * BLOCK
-    var ring = Ring[T](WINDOW.kernel, row_size)
+    var row_size = ceildiv((out_width + MR) * STRIDE + 2 * BLOCK, BLOCK) * BLOCK
+    var buffer = RowBuffer[T](WINDOW.kernel, row_size)
     var taps = Taps(WINDOW.kernel, RUN)
-    var tiles = ceildiv(out_width, TILE_PIXELS)
+    var tiles = ceildiv(out_width, MR)
     for row in range(first, last):
         var index = row // out_height
         var top = row % out_height * WINDOW.stride - WINDOW.padding()
-        for y in range(ring.advance(index, top), top + WINDOW.kernel):
+        for y in range(buffer.advance(index, top), top + WINDOW.kernel):
             if y < 0 or y >= height:
-                ring.clear(y)
+                buffer.clear(y)
             else:
                 var source = image.unsafe_offset((index * height + y) * width * COLORS)
-                load_row(source, width * COLORS, ring.row(y).unsafe_offset(WINDOW.padding() * COLORS))
+                load_row(source, width * COLORS, buffer.row(y).unsafe_offset(WINDOW.padding() * COLORS))
         for ky in range(WINDOW.kernel):
-            taps.begin(ky, words[T](ring.slot(top + ky)))
+            taps.begin(ky, words[T](buffer.slot(top + ky)))
         for i in range(tiles):
             var x = out_width * i // tiles
             var m = out_width * (i + 1) // tiles - x
-            var pixels = ring.rows.data.unsafe_offset(x * STRIDE).unsafe_bitcast[Float32]()
-            tile_panels[T, words[T](STRIDE)](m, pixels, taps, filters, output, row * out_width + x)
+            var pixels = buffer.rows.data.unsafe_offset(x * STRIDE).unsafe_bitcast[Float32]()
+            microkernel_panels[T, words[T](STRIDE)](m, pixels, taps, filters, output, row * out_width + x)
 
 
 @always_inline

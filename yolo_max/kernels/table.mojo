@@ -8,7 +8,7 @@ once.
 
 from . import direct, tiles
 from .arguments import Call, Convolution, slice_of
-from ..model.detect.head import mark_candidates, predict_all
+from ..model.detect.head import mask_candidates, predict_all
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
@@ -31,31 +31,31 @@ comptime COUNT = 8
 
 def run_direct[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.crew)
+    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
 
 
-def run_squares[Algorithm: Transform, T: DType](call: Call) raises:
+def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    tiles.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.marks, call.crew)
+    tiles.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.mask, call.workers)
 
 
 def run_stem[Pixel: DType, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     var image = call.input(0)
     convolve_image(
-        image.data[Pixel](), image.batch, image.height, image.width, conv.filters, conv.output, call.crew
+        image.data[Pixel](), image.batch, image.height, image.width, conv.filters, conv.output, call.workers
     )
 
 
 def run_max_pool[T: DType](call: Call) raises:
-    """The geometry is the window's side, then the facts of the one slice."""
+    """The params is the window's side, then the params of the one slice."""
     var map = call.input(0)
-    var slice = slice_of[T](call.geometry.unsafe_offset(1), map, 0)
-    max_pool(slice, map.batch, Int(call.geometry[unsafe_offset=0]), call.result().data[T](), call.crew)
+    var slice = slice_of[T](call.params.unsafe_offset(1), map, 0)
+    max_pool(slice, map.batch, Int(call.params[unsafe_offset=0]), call.result().data[T](), call.workers)
 
 
 def run_candidates[T: DType](call: Call) raises:
-    mark_candidates[T](call)
+    mask_candidates[T](call)
 
 
 def run_head[T: DType](call: Call) raises:
@@ -67,9 +67,9 @@ def kernel[T: DType, place: Int]() -> Kernel:
     comptime if place == DIRECT:
         return run_direct[T]
     elif place == WINOGRAD:
-        return run_squares[F4x4, T]
+        return run_tiles[F4x4, T]
     elif place == POLYPHASE:
-        return run_squares[Phases, T]
+        return run_tiles[Phases, T]
     elif place == STEM:
         return run_stem[DType.uint8, T]
     elif place == STEM_OF_FLOATS:
