@@ -10,8 +10,9 @@ from max.gpu.host import DeviceContext
 
 from yolo_max.kernels import table
 from yolo_max.kernels.arguments import Call, Params, Tensor
-from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, MR, V
+from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V
 from yolo_max.kernels.parallel import Workers
+from yolo_max.model import detect
 
 comptime Numbers = Ptr[DType.int64]
 
@@ -25,27 +26,32 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
     )
 
 
-def run[
+def run_kernel[
     T: DType
 ](
-    place: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, least: Float32, workers: Int
+    is_detect: Bool, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32]
 ) raises:
-    """Runs the kernel at a place of the table, on `count` tensors and the result, the last one at `numbers`."""
+    """Runs a kernel of one of the tables, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
     for i in range(count + 1):
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
-    var processor = DeviceContext(api="cpu")
-    var call = Call(params, first, count, weight, bias, least, Workers(workers, Int(Pointer(to=processor))))
+    var context = DeviceContext(api="cpu")
+    var workers = Workers(Int(run[unsafe_offset=0]), Int(Pointer(to=context)))
+    var call = Call(params, first, count, weight, bias, run, workers)
     var found = False
     comptime for candidate in range(table.COUNT):
-        if candidate == place:
+        if candidate == id and not is_detect:
             table.kernel[T, candidate]()(call)
             found = True
+    comptime for candidate in range(detect.COUNT):
+        if candidate == id and is_detect:
+            detect.kernel[T, candidate]()(call)
+            found = True
     _ = tensors^
-    _ = processor^
+    _ = context^
     if not found:
-        raise Error("there is no kernel ", place)
+        raise Error("there is no kernel ", id)
 
 
 @export
@@ -81,17 +87,21 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 @export
 def harness_run(
-    place: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, least: Float64,
-    workers: Int, message: Int, size: Int,
+    is_detect: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
+    message: Int, size: Int,
 ) abi("C") -> Int:
-    """Runs a kernel; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
+    """Runs a kernel on the numbers of a run.
+
+    If it raises, returns 1 and leaves the text, ended by a zero, in `message`.
+    """
     try:
-        var params = Params(unsafe_from_address=geometry)
+        var ours = Params(unsafe_from_address=params)
         var tensors = Numbers(unsafe_from_address=numbers)
+        var of_run = Ptr[F32](unsafe_from_address=run)
         if bf16 != 0:
-            run[BF16](place, params, tensors, count, weight, bias, Float32(least), workers)
+            run_kernel[BF16](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
         else:
-            run[F32](place, params, tensors, count, weight, bias, Float32(least), workers)
+            run_kernel[F32](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
         return 0
     except error:
         var text = String(error)

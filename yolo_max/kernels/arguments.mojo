@@ -1,24 +1,25 @@
 """What a kernel is given, checked and taken apart.
 
-A kernel gets tensors and one list of numbers, the *params*, that says how they are meant. For a convolution:
+A kernel gets tensors and one list of numbers, its *params*, that says how they are meant. For a convolution:
 
-    kernel, stride, activate, residual, mask, then for each tensor it reads: first channel, channels, doubled
+    side, stride, activation, residual, mask, divisor, then for each tensor it reads: first channel, channels, doubled
 
-If `mask` is not 0 the last tensor is not part of the view but masks the outputs that will be read (grid.mojo);
-`mask` is one more than the halo. Kernels that do not work in tiles compute everything all the same. If
-`residual` is not 0 the last tensor, or the one before the mask, is added behind the activation. (What comes before
-that, the kernel's place in the table, only `yolo_run` sees.)
+If `mask` is not 0 the last tensor is not part of the view but says which outputs will be read (grid.mojo); `mask` is
+one more than the halo. Kernels that do not work in tiles compute everything all the same. If `residual` is not 0 the
+last tensor, or the one before the mask, is added behind the activation. `divisor` is what bytes are divided by, or 0
+where the input is none. (What comes first of all, the kernel's id, only the operation sees.)
 """
 
-from .direct import Window
+from .activation import Activation
 from .grid import Mask
 from .lanes import F32, Ptr
-from .parallel import Workers
 from .microkernel import Filters, Output
+from .parallel import Workers
 from .view import Slice, View
+from .window import Window
 
 comptime Params = Ptr[DType.int32]
-comptime CONV_PARAMS = 5
+comptime CONV_PARAMS = 6
 comptime SLICE_PARAMS = 3
 
 
@@ -51,8 +52,8 @@ struct Call(Copyable, ImplicitlyCopyable, Movable):
     """Address of the packed weights."""
     var bias: Int
     """Address of the biases."""
-    var least: Float32
-    """The class logit that a candidate exceeds; with minus infinity every cell is one."""
+    var run: Ptr[F32]
+    """Numbers of this run: its threads, then what kernels of other packages ask for."""
     var workers: Workers
 
     @always_inline
@@ -72,9 +73,11 @@ struct Convolution[T: DType](Movable):
     var filters: Filters
     var output: Output[Self.T]
     var mask: Mask[Self.T]
+    var divisor: Int
+    """What bytes are divided by; 0 if the input is of T."""
 
     def __init__(out self, call: Call) raises:
-        """Reads the params.
+        """Takes a call apart.
 
         Raises:
             Error: The tensors do not fit each other.
@@ -82,16 +85,17 @@ struct Convolution[T: DType](Movable):
         var params = call.params
         var result = call.result()
         self.window = Window(Int(params[unsafe_offset=0]), Int(params[unsafe_offset=1]))
-        var activate = params[unsafe_offset=2] != 0
+        var activation = Activation(Int(params[unsafe_offset=2]))
         var has_residual = params[unsafe_offset=3] != 0
         var has_mask = params[unsafe_offset=4] != 0
+        self.divisor = Int(params[unsafe_offset=5])
         var count = call.inputs - Int(has_residual) - Int(has_mask)
         self.view = view_of[Self.T](params.unsafe_offset(CONV_PARAMS), call, 0, count)
         var height = self.window.outputs(self.view.height)
         var width = self.window.outputs(self.view.width)
         require_size("the result", result, self.view.batch, height, width)
         var data = result.data[Self.T]()
-        self.output = Output[Self.T](data, result.channels, data, 0, False, activate, False)
+        self.output = Output[Self.T](data, result.channels, data, 0, False, activation, False)
         if has_residual:
             var tensor = call.input(count)
             var added = slice_of[Self.T](params.unsafe_offset(CONV_PARAMS + count * SLICE_PARAMS), tensor, count)
@@ -116,7 +120,7 @@ struct Convolution[T: DType](Movable):
 def view_of[
     T: DType
 ](params: Params, call: Call, first: Int, count: Int) raises -> View[T]:
-    """The view made of `count` inputs from `first` on; `params` is at the first one's params."""
+    """The view made of `count` inputs from `first` on; `params` begins with the first one's."""
     if count < 1:
         raise Error("a view needs at least one tensor")
     var start = slice_of[T](params, call.input(first), first)
@@ -134,7 +138,7 @@ def view_of[
 
 
 def slice_of[T: DType](params: Params, map: Tensor, index: Int) raises -> Slice[T]:
-    """The channels of a tensor that the three params at `params` name."""
+    """The channels of a tensor that the first three `params` name."""
     var start = Int(params[unsafe_offset=0])
     var channels = Int(params[unsafe_offset=1])
     if start < 0 or channels < 1 or start + channels > map.channels:
@@ -149,7 +153,7 @@ def slice_of[T: DType](params: Params, map: Tensor, index: Int) raises -> Slice[
 
 
 def require_mask(map: Tensor, batch: Int, height: Int, width: Int) raises:
-    """Raises unless a tensor can mark the outputs of maps of this size."""
+    """Raises unless a tensor can be the mask of maps of this size."""
     require_size("the mask", map, batch, height, width)
     if map.channels != 1:
         raise Error("a mask has one channel, not ", map.channels)

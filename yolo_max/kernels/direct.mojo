@@ -19,73 +19,16 @@ the sums of the four pixels go on from there: three quarters of these products a
 
 from std.math import ceildiv
 
+from .activation import Activation
 from .lanes import BLOCK, F32, MR, Ptr, Scratch, words
 from .microkernel import Filters, Output, Taps, microkernel_panels
 from .parallel import Workers, parallel_for
+from .row_buffer import RowBuffer
 from .view import View, gather_pixels, gather_row
-
+from .window import Window
 
 comptime POINTWISE_PIXELS = 16 * MR
 """Of a 1x1 convolution, that are worth a chunk of their own."""
-
-
-@fieldwise_init
-struct Window(Copyable, ImplicitlyCopyable, Movable):
-    """The geometry of a convolution: square kernel, padding kernel // 2."""
-
-    var kernel: Int
-    var stride: Int
-
-    @always_inline
-    def padding(self) -> Int:
-        return self.kernel // 2
-
-    @always_inline
-    def outputs(self, size: Int) -> Int:
-        """How many outputs a row or column of `size` inputs has."""
-        return (size + 2 * self.padding() - self.kernel) // self.stride + 1
-
-
-struct RowBuffer[T: DType](Movable):
-    """The input rows around the current output row: row y is in slot y modulo the kernel's height."""
-
-    var rows: Scratch[Self.T]
-    var slot_size: Int
-    var kernel: Int
-    var image: Int
-    var next: Int
-
-    def __init__(out self, kernel: Int, slot_size: Int):
-        """Makes room for `kernel` rows of `slot_size` elements each, all zero."""
-        self.rows = Scratch[Self.T](kernel * slot_size)
-        self.rows.clear()
-        self.slot_size = slot_size
-        self.kernel = kernel
-        self.image = -1
-        self.next = 0
-
-    def slot(self, y: Int) -> Int:
-        """Where input row y (not less than -kernel) begins, in elements."""
-        return (y + self.kernel) % self.kernel * self.slot_size
-
-    def row(self, y: Int) -> Ptr[Self.T]:
-        """The place of input row y."""
-        return self.rows.data.unsafe_offset(self.slot(y))
-
-    def advance(mut self, image: Int, top: Int) -> Int:
-        """Moves on to the rows from `top` on; the rows from the result on are to be filled in."""
-        if image != self.image:
-            self.image = image
-            self.next = top
-        var first = max(top, self.next)
-        self.next = top + self.kernel
-        return first
-
-    def clear(mut self, y: Int):
-        """Makes row y a row of zeros."""
-        var row = self.row(y)
-        for i in range(self.slot_size):
-            row[unsafe_offset=i] = 0
 
 
 def convolve[
@@ -123,7 +66,7 @@ def pointwise_of_doubled[
     var stride = filters.padded()
     var begun = Scratch[F32](coarse.pixels() * stride)
     var data = begun.data.unsafe_bitcast[Scalar[T]]()
-    var sums = Output[T](data, stride, data, 0, False, False, True)
+    var sums = Output[T](data, stride, data, 0, False, Activation.NONE, True)
     var first_rows = filters
     first_rows.behind = words[T](fine.blocks() * BLOCK)
 

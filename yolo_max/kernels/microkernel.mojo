@@ -15,7 +15,7 @@ in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the 
 
 The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
 words are done. Then they are left on the stack, which the first cache holds, and `epilogue`, which is compiled once for
-all sizes of tile, applies SiLU, adds the residual and stores.
+all sizes of tile, applies the activation, adds the residual and stores.
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -23,6 +23,7 @@ one block wide, a panel is done as two halves.
 
 from std.math import ceildiv
 
+from .activation import Activation
 from .lanes import (
     AVX512,
     BF16_PRODUCTS,
@@ -37,7 +38,6 @@ from .lanes import (
     load,
     load_some,
     multiply_add,
-    silu,
     store,
     store_some,
 )
@@ -119,10 +119,9 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     """Added behind the activation, if `has_residual`."""
     var residual_stride: Int
     var has_residual: Bool
-    var activate: Bool
-    """Whether SiLU is applied."""
+    var activation: Activation
     var wide: Bool
-    """Whether `data` holds float32 although T does not: the head's logits, sums that others go on with."""
+    """Whether `data` holds float32 although T does not: final results, sums that others go on with."""
 
     @always_inline
     def at(self, pixel: Int, channel: Int) -> Self:
@@ -258,9 +257,7 @@ def microkernel[
 def epilogue[T: DType](sums: Words, sum_stride: Int, m: Int, output: Output[T], channels: Int):
     """Activates and stores up to a block of channels of m pixels, whose sums are `sum_stride` words apart."""
     for i in range(m):
-        var sum = sums.unsafe_load[width=BLOCK](i * sum_stride)
-        if output.activate:
-            sum = silu[T](sum)
+        var sum = output.activation.apply[T](sums.unsafe_load[width=BLOCK](i * sum_stride))
         if channels == BLOCK:
             output.put(i, sum)
         else:

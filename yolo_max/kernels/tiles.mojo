@@ -10,7 +10,7 @@ x output channels, and that is where nearly all the time goes. G g G' is done wh
 
     strip of tiles --forward--> V [point][plane][tile][16]
                                     | for each point a 1x1 convolution: `multiply`
-    output <--inverse, SiLU, ... -- M [point][tile][panel]
+    output <--inverse, epilogue-- M [point][tile][panel]
 
 A thread takes its chunk of the batch's tiles one strip at a time, so that V and M stay in the cache. What is
 particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo and polyphase.mojo.
@@ -19,7 +19,7 @@ particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo 
 from std.math import ceildiv
 
 from .grid import ActiveTiles, Grid, Mask, SIDE, Tile
-from .lanes import AVX512, BLOCK, F32, MR, Ptr, Scratch, V, Words, line, prefetch, prefetch_to_write, silu
+from .lanes import AVX512, BLOCK, F32, MR, Ptr, Scratch, V, Words, line, prefetch, prefetch_to_write
 from .microkernel import Filters, MR_SIZES, Output, PANEL, accumulate, mr_size
 from .parallel import Workers, parallel_for
 from .transform import L, LANES, Transform, forward, inverse
@@ -36,7 +36,7 @@ def convolve[
 ](view: View[T], filters: Filters, output: Output[T], mask: Mask[T], workers: Workers):
     """Convolves a view where the mask says so; other outputs are left as they are.
 
-    Filters are packed panel after panel, point after point, as rows of input channels, which are filled up to
+    Filters are packed panel after panel, point after point, as rows of input channels, which are padded to
     whole blocks. The arithmetic is float32 whatever the activations are.
 
     Threads share the tiles as long as each has enough of them to use a filter well; beyond that they share the
@@ -251,9 +251,7 @@ def inverse_tile[
     for y in range(min(SIDE, grid.height - tile.y)):
         var row = output.at(pixel + y * grid.width, channel)
         for x in range(min(SIDE, grid.width - tile.x)):
-            var v = outputs.unsafe_load[width=LANES]((y * SIDE + x) * LANES)
-            if output.activate:
-                v = silu[T](v)
+            var v = output.activation.apply[T](outputs.unsafe_load[width=LANES]((y * SIDE + x) * LANES))
             if channels == LANES:
                 row.put(x, v)
             else:

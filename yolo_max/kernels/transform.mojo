@@ -6,9 +6,9 @@ to all columns, a second one to all rows of what the first gave:
     patch  |d|d|d|d|d|d|  --B' on columns-->  on the stack  --B' on rows-->  points, each to a place of its own
 """
 
-from .direct import Window
 from .grid import SIDE
 from .lanes import AVX512, BLOCK, F32, Ptr, Words, load
+from .window import Window
 
 comptime LANES = BLOCK if AVX512 else 8
 """Channels transformed at a time: one register of AVX-512 or AVX2, for a pass holds up to a dozen of them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.backend import Backend, Candidates, Head, Level, Prediction
 from yolo_max.model.blocks import MaxConv
@@ -21,7 +22,7 @@ class MaxBranch(LayerList):
             [
                 MaxConv(backend, c1, hidden, 3),
                 MaxConv(backend, hidden, hidden, 3),
-                backend.conv2d(hidden, c2, 1, 1, act=False),
+                backend.conv2d(hidden, c2, 1, 1, activation=Activation.NONE),
             ]
         )
 
@@ -55,5 +56,5 @@ class MaxDetect(Module):
             prediction = classes(x)
             candidates = self.backend.candidates(prediction)
             levels.append(Level(box(x, candidates), prediction, candidates))
-        marks = [level.candidates.marks for level in levels if level.candidates]
+        marks = [level.candidates.mask for level in levels if level.candidates]
         return Head(self.backend.raw_head(levels), tuple(each.slices[0].tensor for each in marks))

@@ -19,6 +19,7 @@ from yolo_max.support.cache import cache_folder, cache_root
 from yolo_max.support.errors import OutputError
 
 SOURCES = Path(__file__).resolve().parent.parent
+"""Mojo's packages lie beside those of Python: ``kernels``, and what networks add to them."""
 
 _RUN_MOJO = """
 import ctypes, os, signal, sys

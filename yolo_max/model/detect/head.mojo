@@ -1,7 +1,7 @@
 """The end of the detect head: which cells can be detections, and its last 1x1 convolutions.
 
 A cell is a *candidate* if one of its class logits exceeds what the caller asks for. Only candidates need a box,
-so they are marked before the box branch is computed, and its convolutions keep to them (grid.mojo).
+so they are found before the box branch is computed, and its convolutions keep to them (grid.mojo).
 
 The last convolutions each write their columns of the one result:
 
@@ -15,19 +15,21 @@ The rows of cells that are no candidates are left as they are.
 
 from std.utils.numerics import neg_inf
 
+from ...kernels.activation import Activation
 from ...kernels.arguments import Call, SLICE_PARAMS, require_mask, require_size, view_of
 from ...kernels.direct import POINTWISE_PIXELS, pointwise
 from ...kernels.lanes import BLOCK, F32, Ptr, Scratch, V, words
-from ...kernels.parallel import Workers, parallel_for
 from ...kernels.microkernel import Filters, Output
+from ...kernels.parallel import Workers, parallel_for
 from ...kernels.view import View
 
 
 def mask_candidates[T: DType](call: Call) raises:
     """Masks the cells of a level: 1 for candidates, 0 for others.
 
-    The params is the number of classes, then the params of the one slice, which the class convolution reads.
-    A cell with a logit that is no number is a candidate as well: whoever reads it shall find out.
+    Its params are the number of classes, then those of the one slice, which the class convolution reads. A
+    candidate exceeds the second number of the run; with minus infinity every cell is one. So is a cell with a
+    logit that is no number: whoever reads it shall find out.
 
     Raises:
         Error: The tensors do not fit each other.
@@ -35,13 +37,13 @@ def mask_candidates[T: DType](call: Call) raises:
     var view = view_of[T](call.params.unsafe_offset(1), call, 0, 1)
     require_mask(call.result(), view.batch, view.height, view.width)
     var mask = call.result().data[T]()
-    if call.least == neg_inf[F32]():
+    var threshold = call.run[unsafe_offset=1]
+    if threshold == neg_inf[F32]():
         for cell in range(view.pixels()):
             mask[unsafe_offset=cell] = 1
         return
     var nc = Int(call.params[unsafe_offset=0])
     var filters = Filters(Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), nc)
-    var least = call.least
 
     def some_cells(first: Int, last: Int) {imm}:
         # Whole blocks a cell; behind the last class stays what is never above anything.
@@ -50,14 +52,14 @@ def mask_candidates[T: DType](call: Call) raises:
         for i in range(0, logits.size, BLOCK):
             logits.data.unsafe_store(i, V(neg_inf[F32]()))
         var data = logits.data.unsafe_bitcast[Scalar[T]]()
-        var output = Output[T](data, stride, data, 0, False, False, True)
+        var output = Output[T](data, stride, data, 0, False, Activation.NONE, True)
         for cell in range(first, last, POINTWISE_PIXELS):
             var count = min(POINTWISE_PIXELS, last - cell)
             pointwise(view, cell, count, filters, output, 0)
             for i in range(count):
                 var all_below = True
                 for c in range(0, stride, BLOCK):
-                    var below = logits.data.unsafe_load[width=BLOCK](i * stride + c).le(V(least))
+                    var below = logits.data.unsafe_load[width=BLOCK](i * stride + c).le(V(threshold))
                     all_below = all_below and below.reduce_and()
                 mask[unsafe_offset=cell + i] = 0 if all_below else 1
 
@@ -67,9 +69,9 @@ def mask_candidates[T: DType](call: Call) raises:
 def predict_all[T: DType](call: Call) raises:
     """All convolutions of the head, without activation: two a level, boxes then classes.
 
-    It reads three maps a level: what either convolution reads, and the mask of its candidates. The params is
-    the output channels of both convolutions for every level, then three params for every map. Weights and biases
-    are all convolutions', one after the other; the result is [batch, 1, cells, columns], of float32.
+    It reads three maps a level: what either convolution reads, and the mask of its candidates. Its params are
+    the output channels of both convolutions for every level, then three for every map. Weights and biases
+    are those of all convolutions in a row; the result is [batch, 1, cells, columns], of float32.
 
     Raises:
         Error: The tensors do not fit each other.
@@ -93,7 +95,7 @@ def predict_all[T: DType](call: Call) raises:
             var view = view_of[T](params.unsafe_offset((3 * level + i) * SLICE_PARAMS), call, 3 * level + i, 1)
             var filters = Filters(weight, bias, Int(call.params[unsafe_offset=2 * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
-            var output = Output[T](data, columns, data, 0, False, False, True)
+            var output = Output[T](data, columns, data, 0, False, Activation.NONE, True)
             predict(view, filters, output, mask, cells, cell, call.workers)
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filters.padded())
             bias = bias.unsafe_offset(filters.padded())
@@ -110,7 +112,7 @@ def predict[
 ](
     view: View[T], filters: Filters, output: Output[T], mask: Ptr[T], cells: Int, cell: Int, workers: Workers
 ):
-    """One convolution of the head, for the marked cells of the level that begins at `cell` of an image's `cells`."""
+    """One convolution of the head, for the candidates of the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
 
     def some_pixels(first: Int, last: Int) {imm}:
