@@ -4,159 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kernel_harness import REPOSITORY, Guarded, Kernels, Map, build, loaded, mojo, stored, survives
+from kernel_cases import (
+    BF16,
+    F32,
+    NONE,
+    SILU,
+    Case,
+    check,
+    convolution,
+    poisoned,
+    problem,
+    run_and_check,
+    single,
+    solve,
+)
+from kernel_harness import REPOSITORY, Guarded, Kernels, Map, loaded, mojo, stored, survives
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel
+from yolo_max.kernels.conv_kernel import DIRECT, STEM, WINOGRAD
 from yolo_max.kernels.precision import Precision
-from yolo_max.runtime import cpu
 
 torch = pytest.importorskip("torch")
-
-F32, BF16 = Precision
-NONE, SILU = Activation
-TARGETS = {"native": None, "avx512": "skylake-avx512", "avx2": "haswell"}
-NEEDED = {"native": set(), "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
-
-UNIT = 2.0**-24
-"""Half of the distance between neighbouring float32 around 1."""
-
-
-@pytest.fixture(scope="session", params=TARGETS)
-def kernels(request: pytest.FixtureRequest) -> Kernels:
-    """The kernels built for this processor, for Intel's first with AVX-512, and for one with AVX2 at most."""
-    target = TARGETS[request.param]
-    if not NEEDED[request.param] <= cpu.features():
-        pytest.skip(f"a build for {target} does not run on {cpu.model_name()}")
-    assert request.config.cache is not None
-    return Kernels(build(request.config.cache.mkdir("kernels"), target))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One convolution."""
-
-    c1: int
-    c2: int
-    k: int
-    s: int
-    height: int
-    width: int
-    batch: int = 1
-    activation: Activation = SILU
-    residual: bool = False
-
-    def __str__(self) -> str:
-        return (
-            f"{self.c1}-{self.c2}-k{self.k}s{self.s}-{self.batch}x{self.height}x{self.width}"
-            + ("" if self.activation else "-plain")
-            + ("-residual" if self.residual else "")
-        )
-
-    def kernels(self) -> list[ConvKernel]:
-        """All that can compute it."""
-        found = [DIRECT]
-        found += [STEM] * ((self.c1, self.k, self.s) == (3, 3, 2))
-        found += [WINOGRAD] * ((self.k, self.s) == (3, 1))
-        found += [POLYPHASE] * ((self.k, self.s) == (3, 2))
-        return found
-
-
-@dataclass
-class Problem:
-    """A case with numbers, and what it should give."""
-
-    case: Case
-    x: NDArray[np.float32]
-    filters: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    residual: NDArray[np.float32] | None
-    exact: NDArray[np.float64]
-
-
-def convolution(
-    x: NDArray[Any],
-    filters: NDArray[Any],
-    bias: NDArray[Any],
-    s: int,
-    activation: Activation,
-    residual: NDArray[Any] | None,
-) -> Any:
-    """PyTorch's, of NHWC and RSCF, in float64."""
-    nchw = torch.from_numpy(x).double().permute(0, 3, 1, 2).contiguous()
-    oihw = torch.from_numpy(filters).double().permute(3, 2, 0, 1).contiguous()
-    y = torch.nn.functional.conv2d(nchw, oihw, torch.from_numpy(bias).double(), s, len(filters) // 2)
-    if activation is SILU:
-        y = torch.nn.functional.silu(y)
-    y = y.permute(0, 2, 3, 1).numpy()
-    return y if residual is None else y + residual
-
-
-@cache
-def problem(case: Case, precision: Precision, weights_rounded: bool) -> Problem:
-    """Random numbers of a natural size: unit inputs, outputs of about one."""
-    rng = np.random.default_rng(abs(hash((case.c1, case.c2, case.k, case.height))))
-
-    def activations(*shape: int) -> NDArray[np.float32]:
-        return loaded(stored(rng.standard_normal(shape).astype(np.float32), precision))
-
-    x = activations(case.batch, case.height, case.width, case.c1)
-    scale = 1 / np.sqrt(case.c1 * case.k**2)
-    filters = (rng.standard_normal((case.k, case.k, case.c1, case.c2)) * scale).astype(np.float32)
-    if weights_rounded:
-        filters = loaded(packing.to_bf16(filters))
-    bias = rng.standard_normal(case.c2).astype(np.float32)
-    height, width = ((size + 2 * (case.k // 2) - case.k) // case.s + 1 for size in (case.height, case.width))
-    residual = activations(case.batch, height, width, case.c2) if case.residual else None
-    exact = convolution(x, filters, bias, case.s, case.activation, residual)
-    return Problem(case, x, filters, bias, residual, exact)
-
-
-def poisoned(shape: Sequence[int], precision: Precision) -> NDArray[Any]:
-    """An output buffer full of NaN."""
-    return stored(np.full(shape, np.nan, np.float32), precision)
-
-
-def solve(kernels: Kernels, p: Problem, kernel: ConvKernel, precision: Precision) -> NDArray[np.float32]:
-    result = poisoned(p.exact.shape, precision)
-    kernels.convolve(
-        kernel,
-        [Map(stored(p.x, precision))],
-        kernel.pack(p.filters, precision),
-        packing.pack_bias(p.bias),
-        result,
-        k=p.case.k,
-        s=p.case.s,
-        activation=p.case.activation,
-        residual=None if p.residual is None else Map(stored(p.residual, precision)),
-    )
-    return loaded(result)
-
-
-def check(got: NDArray[np.float32], p: Problem, precision: Precision) -> None:
-    """Fails unless the result is as exact as the kernel promises."""
-    assert np.isfinite(got).all(), "an output was not written, or something unwritten was read"
-    error = np.abs(got - p.exact)
-    if precision is F32:
-        assert error.max() <= 5e-4 * max(1, np.abs(p.exact).max() / 10)
-        # A sum of n terms in float32 is expected to be off by about sqrt(n) / 2 units (measured: 0.3 to 0.6
-        # by the direct kernels). Winograd's transforms cost accuracy, up to 0.9, which fewer terms give back.
-        terms = p.case.c1 * p.case.k**2
-        assert np.sqrt(np.mean(error**2)) <= UNIT * (np.sqrt(terms) + 2)
-    else:
-        # Sums are float32, so the only error of any size is that of rounding the result: half a unit in the
-        # last of eight bits.
-        assert (error <= np.abs(p.exact) * 2.0**-8 + 1e-4).all()
 
 
 def official_shapes() -> list[tuple[int, int, int, int, Activation]]:
@@ -323,11 +201,12 @@ def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, precision: Precision) -> None:
+@pytest.mark.parametrize("divisor", [255, 256, 127, 3, 1])
+def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, divisor: int, precision: Precision) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (2, 33, 40, 3), np.uint8)
     image.reshape(-1)[:256] = np.arange(256)
-    unit = (torch.from_numpy(image).float() / 255).numpy()
+    unit = (torch.from_numpy(image).float() / divisor).numpy()
     # A filter of a single one in the middle passes the pixel itself on, so that the division can be seen.
     filters = np.zeros((3, 3, 3, 16), np.float32)
     filters[1, 1, range(3), range(3)] = 1
@@ -341,6 +220,7 @@ def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, precision: Pre
         k=3,
         s=2,
         activation=NONE,
+        divisor=divisor,
     )
     expected = loaded(stored(np.ascontiguousarray(unit[:, ::2, ::2]), precision))
     np.testing.assert_array_equal(loaded(result)[..., :3], expected)
@@ -404,84 +284,6 @@ def test_max_pool(
     nchw = torch.from_numpy(loaded(stored(taken, precision))).permute(0, 3, 1, 2)
     expected = torch.nn.functional.max_pool2d(nchw, k, 1, k // 2).permute(0, 2, 3, 1).numpy()
     np.testing.assert_array_equal(loaded(result), expected)
-
-
-@pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("share", [1, 0.3, 0])  # of cells that are marked
-@pytest.mark.parametrize(
-    ("batch", "sizes", "hidden", "nc"),
-    [
-        (1, [(12, 8), (6, 4), (3, 2)], (64, 80), 80),
-        (3, [(4, 4), (2, 2), (1, 1)], (64, 64), 1),  # a single class, down to a map of one pixel
-        (2, [(5, 3), (3, 2)], (24, 16), 6),  # other numbers of levels and channels
-    ],
-)
-def test_the_head_writes_candidates_and_no_others(
-    kernels: Kernels,
-    batch: int,
-    sizes: list[tuple[int, int]],
-    hidden: tuple[int, int],
-    nc: int,
-    share: float,
-    precision: Precision,
-) -> None:
-    rng = np.random.default_rng(1)
-    maps, weights, biases, rows, found = [], [], [], [], []
-    for height, width in sizes:
-        columns = []
-        for c1, c2 in zip(hidden, (64, nc), strict=True):
-            p = problem(
-                Case(c1, c2, 1, 1, height, width, batch, activation=NONE), precision, precision is BF16
-            )
-            x = loaded(stored(rng.standard_normal(p.x.shape).astype(np.float32), precision))
-            columns.append(convolution(x, p.filters, p.bias, 1, NONE, None))
-            maps.append(Map(stored(x, precision)))
-            weights.append(packing.pack_direct(p.filters, precision))
-            biases.append(packing.pack_bias(p.bias))
-        mask = rng.random((batch, height, width, 1)) < share
-        found.append(mask.reshape(batch, height * width))
-        maps.append(Map(stored(mask.astype(np.float32), precision)))
-        rows.append(np.concatenate(columns, axis=3).reshape(batch, height * width, 64 + nc))
-    expected = np.concatenate(rows, axis=1)
-    expected[~np.concatenate(found, axis=1)] = np.nan  # not touched
-    result = poisoned(expected.shape, F32)
-    kernels.head(maps, np.concatenate(weights), np.concatenate(biases), [64, nc] * len(sizes), result)
-    # float32 in either precision: the logits are not rounded to bfloat16.
-    np.testing.assert_allclose(result, expected, atol=2e-5)
-
-
-@pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize(
-    ("batch", "height", "width", "c1", "nc"),
-    [
-        (1, 20, 30, 80, 80),  # YOLOv8n's own, of several shares
-        (3, 5, 7, 24, 1),  # a single class; half a block of input
-        (2, 1, 1, 64, 17),  # one class more than a block
-    ],
-)
-def test_candidates(
-    kernels: Kernels, batch: int, height: int, width: int, c1: int, nc: int, precision: Precision
-) -> None:
-    p = problem(Case(c1, nc, 1, 1, height, width, batch, activation=NONE), precision, precision is BF16)
-    best = p.exact.max(axis=3, keepdims=True)
-    x, weight = Map(stored(p.x, precision)), packing.pack_direct(p.filters, precision)
-    for threshold in (-np.inf, -100.0, float(np.median(best)), 100.0, np.inf):
-        mask = poisoned(best.shape, precision)
-        kernels.candidates(x, weight, packing.pack_bias(p.bias), nc, threshold, mask)
-        clear = np.abs(best - threshold) > 1e-4  # the rest may fall on either side
-        assert set(np.unique(loaded(mask))) <= {0, 1}
-        np.testing.assert_array_equal(loaded(mask)[clear], (best > threshold)[clear])
-
-
-@pytest.mark.parametrize("precision", Precision)
-def test_a_logit_that_is_no_number_makes_a_candidate(kernels: Kernels, precision: Precision) -> None:
-    p = problem(Case(16, 20, 1, 1, 1, 30, activation=NONE), precision, False)
-    x = stored(p.x, precision)
-    x[0, 0, 7] = stored(np.full(16, np.nan, np.float32), precision)
-    weight, bias = packing.pack_direct(p.filters, precision), packing.pack_bias(p.bias)
-    mask = poisoned((1, 1, 30, 1), precision)
-    kernels.candidates(Map(x), weight, bias, 20, 100.0, mask)
-    assert np.flatnonzero(loaded(mask)).tolist() == [7]
 
 
 MASKED = [
@@ -598,21 +400,10 @@ def test_doubled_channels_are_not_read_beyond_either(
     assert survives(partial(run_and_check, convolve, result, memory))
 
 
-def run_and_check(convolve: Callable[[], None], result: NDArray[Any], memory: Guarded) -> None:
-    convolve()
-    assert np.isfinite(loaded(result)).all()
-    assert memory.intact()
-
-
-def single(kernels: Kernels) -> Kernels:
-    """The same kernels on one thread, for a process that has just been forked."""
-    return Kernels(kernels.path, workers=1)
-
-
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("at_end", [True, False])
 @pytest.mark.parametrize("channels", [16, 24, 5])
-def test_pool_and_head_touch_nothing_else(
+def test_pool_and_masked_tiles_touch_nothing_else(
     kernels: Kernels, channels: int, at_end: bool, precision: Precision
 ) -> None:
     alone = single(kernels)
@@ -620,31 +411,20 @@ def test_pool_and_head_touch_nothing_else(
     p = problem(Case(channels, 7, 1, 1, 4, 3, activation=NONE), precision, False)
     x = Map(memory.copy(stored(p.x, precision)))
     pooled = memory.copy(poisoned(p.x.shape, precision))
-    some = (
-        np.arange(12, dtype=np.float32).reshape(1, 4, 3, 1) % 3 > 0
-    )  # of the last square's columns, all rows
+    some = np.arange(12, dtype=np.float32).reshape(1, 4, 3, 1) % 3 > 0  # of the last tile's columns, all rows
     mask = Map(memory.copy(stored(some.astype(np.float32), precision)))
-    found = [memory.copy(poisoned((1, 4, 3, 1), precision)) for _ in range(3)]
     filters = memory.copy(packing.pack_tiles(np.ones((3, 3, channels, 7), np.float32), packing.WINOGRAD_G))
+    bias = memory.copy(packing.pack_bias(p.bias))
     tiles = memory.copy(poisoned((1, 4, 3, 7), precision))
-    weight = packing.pack_direct(p.filters, precision)
-    weights, bias = (memory.copy(np.tile(w, 2)) for w in (weight, packing.pack_bias(p.bias)))
-    logits = memory.copy(poisoned((1, 12, 14), F32))
 
     def run() -> None:
         alone.max_pool(x, 5, pooled)
-        for each, threshold in zip(found, (-np.inf, 0.0, np.inf), strict=True):
-            alone.candidates(x, weights, bias, 7, threshold, each)
-            assert np.isfinite(loaded(each)).all()
         alone.convolve(WINOGRAD, [x], filters, bias, tiles, k=3, s=1, mask=mask, halo=1)
         assert np.isfinite(loaded(tiles)).all()
-        alone.head([x, x, mask], weights, bias, [7, 7], logits)
         assert np.isfinite(loaded(pooled)).all()
-        assert np.isfinite(logits[:, some.ravel()]).all()
-        assert np.isnan(logits[:, ~some.ravel()]).all()
         assert memory.intact()
 
-    assert survives(run), "max_pool or head read or write outside of their tensors"
+    assert survives(run), "max_pool or winograd read or write outside of their tensors"
 
 
 def test_the_guards_hold() -> None:
@@ -717,17 +497,6 @@ def test_any_number_of_tasks_gives_the_same(kernels: Kernels, workers: int) -> N
             np.testing.assert_array_equal(
                 solve(several, p, kernel, F32), solve(kernels, p, kernel, F32), err_msg=kernel
             )
-    p = problem(Case(24, 20, 1, 1, 19, 31, 2, activation=NONE), F32, False)
-    weight, bias = packing.pack_direct(p.filters, F32), packing.pack_bias(p.bias)
-    mask, heads = [], []
-    for each in (several, kernels):
-        mask.append(poisoned((2, 19, 31, 1), F32))
-        each.candidates(Map(p.x), weight, bias, 20, 1.5, mask[-1])
-        heads.append(poisoned((2, 19 * 31, 40), F32))
-        found = [Map(p.x), Map(p.x), Map(mask[-1])]
-        each.head(found, np.tile(weight, 2), np.tile(bias, 2), [20, 20], heads[-1])
-    for first, second in (mask, heads):
-        np.testing.assert_array_equal(first, second)
 
 
 TARGETED = [
