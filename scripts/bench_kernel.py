@@ -1,7 +1,7 @@
 """Check and time the convolution kernels on one shape, or on all of a network.
 
     python scripts/bench_kernel.py --shape 64,64,3,1 --size 80
-    python scripts/bench_kernel.py --shape 64,64,3,1 --size 80 --algorithm winograd direct --threads 1
+    python scripts/bench_kernel.py --shape 64,64,3,1 --size 80 --kernel winograd direct --threads 1
     python scripts/bench_kernel.py --network yolov8n --size 640 --precision bf16
     python scripts/bench_kernel.py --shape 32,64,1,1 --size 160 --target haswell
 
@@ -30,10 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "suppo
 from kernel_harness import Kernels, Map, build, loaded, stored
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, STEM, WINOGRAD, ConvKernel
 from yolo_max.kernels.precision import Precision
 
-PRODUCTS = {Algorithm.WINOGRAD: 36 / 144, Algorithm.POLYPHASE: 81 / 144}
+PRODUCTS = {WINOGRAD: 36 / 144, POLYPHASE: 81 / 144}
 """Multiplications left of a direct convolution's."""
 PEAK_ROUNDS = 200_000
 
@@ -46,7 +47,7 @@ class Shape:
     c2: int
     k: int
     s: int
-    act: bool
+    activation: Activation
     height: int
     width: int
 
@@ -70,23 +71,23 @@ class Run:
     """One convolution, ready to be called again and again."""
 
     def __init__(
-        self, kernels: Kernels, shape: Shape, algorithm: Algorithm, precision: Precision, batch: int
+        self, library: Kernels, shape: Shape, kernel: ConvKernel, precision: Precision, batch: int
     ) -> None:
         rng = np.random.default_rng(0)
-        self.kernels, self.shape, self.algorithm, self.batch = kernels, shape, algorithm, batch
+        self.library, self.shape, self.kernel, self.batch = library, shape, kernel, batch
         size = (batch, shape.height, shape.width, shape.c1)
         self.precision = precision
         filters = rng.standard_normal((shape.k, shape.k, shape.c1, shape.c2))
         self.filters = (filters / np.sqrt(shape.c1 * shape.k**2)).astype(np.float32)
         self.bias = rng.standard_normal(shape.c2).astype(np.float32)
-        if algorithm is Algorithm.STEM:
+        if kernel is STEM:
             pixels = rng.integers(0, 256, size, np.uint8)
             self.x: NDArray[np.float32] = (pixels / 255).astype(np.float32)
             self.map = Map(packing.align(pixels))
         else:
             self.x = loaded(stored(rng.standard_normal(size).astype(np.float32), precision))
             self.map = Map(packing.align(stored(self.x, precision)))
-        self.weight = packing.pack_filters(self.filters, algorithm, precision)
+        self.weight = kernel.pack(self.filters, precision)
         self.packed_bias = packing.pack_bias(self.bias)
         result = np.full((batch, *shape.outputs(), shape.c2), np.nan, np.float32)
         self.result = packing.align(stored(result, precision))
@@ -94,15 +95,15 @@ class Run:
 
     def __call__(self) -> None:
         """Computes it once more."""
-        self.kernels.convolve(
-            self.algorithm,
+        self.library.convolve(
+            self.kernel,
             [self.map],
             self.weight,
             self.packed_bias,
             self.result,
             k=self.shape.k,
             s=self.shape.s,
-            act=self.shape.act,
+            activation=self.shape.activation,
         )
 
     def check(self) -> str:
@@ -114,7 +115,7 @@ class Run:
             filters = torch.from_numpy(self.filters).to(dtype).permute(3, 2, 0, 1)
             bias = torch.from_numpy(self.bias).to(dtype)
             y = torch.nn.functional.conv2d(x, filters, bias, self.shape.s, self.shape.k // 2)
-            y = torch.nn.functional.silu(y) if self.shape.act else y
+            y = torch.nn.functional.silu(y) if self.shape.activation is Activation.SILU else y
             return y.permute(0, 2, 3, 1).double().numpy()
 
         self()
@@ -133,7 +134,7 @@ def timed(call: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def interleave(kernels: Kernels, runs: Iterable[Run], rounds: int) -> float:
+def interleave(library: Kernels, runs: Iterable[Run], rounds: int) -> float:
     """Times every run `rounds` times, in turn.
 
     Returns:
@@ -147,7 +148,7 @@ def interleave(kernels: Kernels, runs: Iterable[Run], rounds: int) -> float:
         for run in runs:
             run.times.append(timed(run))
         start = time.perf_counter()
-        operations = kernels.peak(PEAK_ROUNDS)
+        operations = library.peak(PEAK_ROUNDS)
         peaks.append(operations / (time.perf_counter() - start))
     return max(peaks)
 
@@ -156,9 +157,9 @@ def line(run: Run, peak: float) -> str:
     """One line of the table."""
     seconds = float(np.median(run.times))
     rate = run.shape.operations(run.batch) / min(run.times)
-    done = rate * PRODUCTS.get(run.algorithm, 1)
+    done = rate * PRODUCTS.get(run.kernel, 1)
     return (
-        f"{run.shape}  {run.algorithm:9} {seconds * 1e3:7.3f} ms"
+        f"{run.shape}  {run.kernel.name:9} {seconds * 1e3:7.3f} ms"
         f"  (best {min(run.times) * 1e3:7.3f})  {rate / 1e9:6.0f} GFLOP/s  {done / peak:4.0%} of peak"
     )
 
@@ -175,7 +176,8 @@ def network_shapes(name: str, size: int) -> Counter[Shape]:
         if c2 == 1 and c1 == 16:
             return  # the fixed convolution of DFL, which is not the network's
         height, width = inputs[0].shape[2:]
-        found[Shape(c1, c2, module.kernel_size[0], module.stride[0], module.bias is None, height, width)] += 1
+        activation = Activation.SILU if module.bias is None else Activation.NONE
+        found[Shape(c1, c2, module.kernel_size[0], module.stride[0], activation, height, width)] += 1
 
     model = DetectionModel(f"{name}.yaml", verbose=False).eval()
     for module in model.modules():
@@ -196,9 +198,7 @@ def main() -> None:
     what.add_argument("--network", help="every convolution of this one: yolov8n")
     parser.add_argument("--size", default="80", help="of the input, or of the network's: 80 or 80x60")
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument(
-        "--algorithm", nargs="+", help="stem, direct, winograd, polyphase; by default the fastest"
-    )
+    parser.add_argument("--kernel", nargs="+", help=f"{', '.join(map(str, KERNELS))}; by default the fastest")
     parser.add_argument("--precision", default="f32", choices=list(Precision))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=30)
@@ -211,30 +211,29 @@ def main() -> None:
     precision = Precision(arguments.precision)
     folder = Path(tempfile.gettempdir()) / "yolo_max_kernels"
     folder.mkdir(exist_ok=True)
-    libraries = arguments.library or [build(folder, arguments.target)]
-    kernels = [Kernels(library, arguments.threads) for library in libraries]
+    paths = arguments.library or [build(folder, arguments.target)]
+    libraries = [Kernels(path, arguments.threads) for path in paths]
     if arguments.network:
         shapes = network_shapes(arguments.network, int(arguments.size))
     else:
         c1, c2, k, s = map(int, arguments.shape.split(","))
         height, _, width = arguments.size.partition("x")
-        shapes = Counter([Shape(c1, c2, k, s, True, int(height), int(width or height))])
+        shapes = Counter([Shape(c1, c2, k, s, Activation.SILU, int(height), int(width or height))])
 
-    totals = np.zeros(len(kernels))
+    totals = np.zeros(len(libraries))
     for shape, count in shapes.items():
-        names = arguments.algorithm or [Algorithm.choose(shape.c1, shape.k, shape.s, precision)]
-        algorithms = [Algorithm(name) for name in names]
+        named = [ConvKernel.named(name) for name in arguments.kernel or ()]
         runs = [
-            Run(library, shape, algorithm, precision, arguments.batch)
-            for algorithm in algorithms
-            for library in kernels
+            Run(library, shape, kernel, precision, arguments.batch)
+            for kernel in named or [ConvKernel.choose(shape.c1, shape.k, shape.s, precision)]
+            for library in libraries
         ]
-        peak = interleave(kernels[0], runs, arguments.rounds)
+        peak = interleave(libraries[0], runs, arguments.rounds)
         for run in runs:
             print(f"{count} x " if arguments.network else "", line(run, peak), sep="", flush=True)
             if not arguments.network:
                 print("    ", run.check())
-        totals += [count * float(np.median(run.times)) for run in runs[: len(kernels)]]
+        totals += [count * float(np.median(run.times)) for run in runs[: len(libraries)]]
     if arguments.network:
         print("all of it:", ", ".join(f"{total * 1e3:.2f} ms" for total in totals))
 

@@ -29,7 +29,8 @@ from kernel_harness import Kernels, Map, build
 
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.precision import Precision
 from yolo_max.verify.parity.rubric import TensorDifference
 
@@ -39,13 +40,12 @@ class FusedConv(torch.nn.Module):  # type: ignore[misc]
 
     def __init__(self, conv: Any, act: bool, kernels: Kernels) -> None:
         super().__init__()
-        self.kernels, self.act = kernels, act
+        self.kernels = kernels
+        self.activation = Activation.SILU if act else Activation.NONE
         self.k, self.s = conv.kernel_size[0], conv.stride[0]
-        algorithm = Algorithm.choose(conv.in_channels, self.k, self.s, Precision.F32)
-        # PyTorch's pixels are divided by 255 already, so the stem reads floats here.
-        self.operation = "stem_float" if algorithm is Algorithm.STEM else algorithm
+        self.kernel = ConvKernel.choose(conv.in_channels, self.k, self.s, Precision.F32)
         filters = conv.weight.detach().permute(2, 3, 1, 0).contiguous().numpy()
-        self.weight = packing.pack_filters(filters, algorithm, Precision.F32)
+        self.weight = self.kernel.pack(filters, Precision.F32)
         self.bias = packing.pack_bias(conv.bias.detach().numpy())
         self.channels = conv.out_channels
 
@@ -55,7 +55,14 @@ class FusedConv(torch.nn.Module):  # type: ignore[misc]
         height, width = ((size + 2 * (self.k // 2) - self.k) // self.s + 1 for size in nhwc.shape[1:3])
         y = np.empty((len(nhwc), height, width, self.channels), np.float32)
         self.kernels.convolve(
-            self.operation, [Map(nhwc)], self.weight, self.bias, y, k=self.k, s=self.s, act=self.act
+            self.kernel,
+            [Map(nhwc)],
+            self.weight,
+            self.bias,
+            y,
+            k=self.k,
+            s=self.s,
+            activation=self.activation,
         )
         return torch.from_numpy(y).permute(0, 3, 1, 2)
 

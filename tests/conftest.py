@@ -13,6 +13,8 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from kernel_harness import Kernels
+
     from yolo_max.engine.max_engine import MaxEngine
 
 SHARED_VARIABLE = "YOLO_MAX_SHARED"
@@ -91,3 +93,25 @@ def coco_engine(coco_weights: Path) -> MaxEngine:
     from yolo_max.weights.load import load_weights
 
     return MaxEngine(load_weights(coco_weights), imgsz=(640, 640), kernels="fused")
+
+
+TARGETS = {
+    # LLVM's name of a processor (None: this one), and what it takes to run a build for it
+    "native": (None, set()),
+    "avx512": ("skylake-avx512", {"avx512f", "avx512bw", "avx512dq", "avx512vl"}),
+    "avx2": ("haswell", {"avx2", "fma"}),
+}
+
+
+@pytest.fixture(scope="session", params=TARGETS)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    """The kernels built for this processor, for Intel's first with AVX-512, and for one with AVX2 at most."""
+    from kernel_harness import Kernels, build
+
+    from yolo_max.runtime import cpu
+
+    target, needed = TARGETS[request.param]
+    if not needed <= cpu.features():
+        pytest.skip(f"a build for {target} does not run on {cpu.model_name()}")
+    assert request.config.cache is not None
+    return Kernels(build(request.config.cache.mkdir("kernels"), target))

@@ -4,165 +4,40 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from kernel_harness import KERNELS, Guarded, Kernels, Map, build, loaded, mojo, stored, survives
+from kernel_cases import (
+    BF16,
+    F32,
+    NONE,
+    SILU,
+    Case,
+    check,
+    convolution,
+    poisoned,
+    problem,
+    run_and_check,
+    single,
+    solve,
+)
+from kernel_harness import REPOSITORY, Guarded, Kernels, Map, loaded, mojo, stored, survives
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import DIRECT, STEM, WINOGRAD
 from yolo_max.kernels.precision import Precision
-from yolo_max.runtime import cpu
 
 torch = pytest.importorskip("torch")
 
-F32, BF16 = Precision
-TARGETS = {"native": None, "avx512": "skylake-avx512", "avx2": "haswell"}
-NEEDED = {"native": set(), "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"}, "avx2": {"avx2", "fma"}}
 
-UNIT = 2.0**-24
-"""Half of the distance between neighbouring float32 around 1."""
-
-
-@pytest.fixture(scope="session", params=TARGETS)
-def kernels(request: pytest.FixtureRequest) -> Kernels:
-    """The kernels built for this processor, for Intel's first with AVX-512, and for one with AVX2 at most."""
-    target = TARGETS[request.param]
-    if not NEEDED[request.param] <= cpu.features():
-        pytest.skip(f"a build for {target} does not run on {cpu.model_name()}")
-    assert request.config.cache is not None
-    return Kernels(build(request.config.cache.mkdir("kernels"), target))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One convolution."""
-
-    c1: int
-    c2: int
-    k: int
-    s: int
-    height: int
-    width: int
-    batch: int = 1
-    act: bool = True
-    residual: bool = False
-
-    def __str__(self) -> str:
-        return (
-            f"{self.c1}-{self.c2}-k{self.k}s{self.s}-{self.batch}x{self.height}x{self.width}"
-            + ("" if self.act else "-plain")
-            + ("-residual" if self.residual else "")
-        )
-
-    def algorithms(self) -> list[Algorithm]:
-        """All that can compute it."""
-        found = [Algorithm.DIRECT]
-        found += [Algorithm.STEM] * ((self.c1, self.k, self.s) == (3, 3, 2))
-        found += [Algorithm.WINOGRAD] * ((self.k, self.s) == (3, 1))
-        found += [Algorithm.POLYPHASE] * ((self.k, self.s) == (3, 2))
-        return found
-
-
-@dataclass
-class Problem:
-    """A case with numbers, and what it should give."""
-
-    case: Case
-    x: NDArray[np.float32]
-    filters: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    residual: NDArray[np.float32] | None
-    exact: NDArray[np.float64]
-
-
-def convolution(
-    x: NDArray[Any],
-    filters: NDArray[Any],
-    bias: NDArray[Any],
-    s: int,
-    act: bool,
-    residual: NDArray[Any] | None,
-) -> Any:
-    """PyTorch's, of NHWC and RSCF, in float64."""
-    nchw = torch.from_numpy(x).double().permute(0, 3, 1, 2).contiguous()
-    oihw = torch.from_numpy(filters).double().permute(3, 2, 0, 1).contiguous()
-    y = torch.nn.functional.conv2d(nchw, oihw, torch.from_numpy(bias).double(), s, len(filters) // 2)
-    if act:
-        y = torch.nn.functional.silu(y)
-    y = y.permute(0, 2, 3, 1).numpy()
-    return y if residual is None else y + residual
-
-
-@cache
-def problem(case: Case, precision: Precision, weights_rounded: bool) -> Problem:
-    """Random numbers of a natural size: unit inputs, outputs of about one."""
-    rng = np.random.default_rng(abs(hash((case.c1, case.c2, case.k, case.height))))
-
-    def activations(*shape: int) -> NDArray[np.float32]:
-        return loaded(stored(rng.standard_normal(shape).astype(np.float32), precision))
-
-    x = activations(case.batch, case.height, case.width, case.c1)
-    scale = 1 / np.sqrt(case.c1 * case.k**2)
-    filters = (rng.standard_normal((case.k, case.k, case.c1, case.c2)) * scale).astype(np.float32)
-    if weights_rounded:
-        filters = loaded(packing.to_bf16(filters))
-    bias = rng.standard_normal(case.c2).astype(np.float32)
-    height, width = ((size + 2 * (case.k // 2) - case.k) // case.s + 1 for size in (case.height, case.width))
-    residual = activations(case.batch, height, width, case.c2) if case.residual else None
-    exact = convolution(x, filters, bias, case.s, case.act, residual)
-    return Problem(case, x, filters, bias, residual, exact)
-
-
-def poisoned(shape: Sequence[int], precision: Precision) -> NDArray[Any]:
-    """An output buffer full of NaN."""
-    return stored(np.full(shape, np.nan, np.float32), precision)
-
-
-def operation(algorithm: Algorithm) -> str:
-    """What the harness calls it; the stem reads activations there, not bytes."""
-    return "stem_float" if algorithm is Algorithm.STEM else algorithm
-
-
-def solve(kernels: Kernels, p: Problem, algorithm: Algorithm, precision: Precision) -> NDArray[np.float32]:
-    result = poisoned(p.exact.shape, precision)
-    kernels.convolve(
-        operation(algorithm),
-        [Map(stored(p.x, precision))],
-        packing.pack_filters(p.filters, algorithm, precision),
-        packing.pack_bias(p.bias),
-        result,
-        k=p.case.k,
-        s=p.case.s,
-        act=p.case.act,
-        residual=None if p.residual is None else Map(stored(p.residual, precision)),
-    )
-    return loaded(result)
-
-
-def check(got: NDArray[np.float32], p: Problem, precision: Precision) -> None:
-    """Fails unless the result is as exact as the kernel promises."""
-    assert np.isfinite(got).all(), "an output was not written, or something unwritten was read"
-    error = np.abs(got - p.exact)
-    if precision is F32:
-        assert error.max() <= 5e-4 * max(1, np.abs(p.exact).max() / 10)
-        # A sum of n terms in float32 is expected to be off by about sqrt(n) / 2 units (measured: 0.3 to 0.6
-        # by the direct kernels). Winograd's transforms cost accuracy, up to 0.9, which fewer terms give back.
-        terms = p.case.c1 * p.case.k**2
-        assert np.sqrt(np.mean(error**2)) <= UNIT * (np.sqrt(terms) + 2)
-    else:
-        # Sums are float32, so the only error of any size is that of rounding the result: half a unit in the
-        # last of eight bits.
-        assert (error <= np.abs(p.exact) * 2.0**-8 + 1e-4).all()
-
-
-def official_shapes() -> list[tuple[int, int, int, int, bool]]:
+def official_shapes() -> list[tuple[int, int, int, int, Activation]]:
     """Every distinct convolution of YOLOv8 n, s, m, l and x: c1, c2, k, s, activated."""
     from ultralytics.nn.tasks import yaml_model_load
 
@@ -177,8 +52,8 @@ def official_shapes() -> list[tuple[int, int, int, int, bool]]:
     shapes = set()
 
     class Recorder:
-        def conv2d(self, c1: int, c2: int, k: int, s: int, *, act: bool) -> Any:
-            shapes.add((c1, c2, k, s, act))
+        def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Any:
+            shapes.add((c1, c2, k, s, activation))
             return Nothing()
 
     recorder: Any = Recorder()
@@ -189,12 +64,12 @@ def official_shapes() -> list[tuple[int, int, int, int, bool]]:
 
 def official_cases() -> Iterator[Case]:
     """At sizes that end in the middle of a tile, of a square and of a row of squares."""
-    for index, (c1, c2, k, s, act) in enumerate(official_shapes()):
+    for index, (c1, c2, k, s, activation) in enumerate(official_shapes()):
         height, width = [(9, 7), (6, 11), (13, 5)][index % 3]
         if c1 < 128:
             height, width = height * 2, width * 3
-        residual = act and c1 == c2 and k == 3 and s == 1
-        yield Case(c1, c2, k, s, height, width, act=act, residual=residual)
+        residual = bool(activation) and c1 == c2 and k == 3 and s == 1
+        yield Case(c1, c2, k, s, height, width, activation=activation, residual=residual)
 
 
 ODD = [
@@ -209,8 +84,8 @@ ODD = [
     Case(32, 32, 3, 2, 1, 20),  # height 1
     Case(64, 64, 3, 1, 1, 1, batch=5),  # a map of one pixel, as images of 32 x 32 have it at stride 32
     Case(64, 64, 3, 2, 2, 2),  # down to one pixel
-    Case(64, 80, 1, 1, 1, 1, batch=3, act=False),  # the head on such a map
-    Case(48, 1, 1, 1, 10, 10, act=False),  # a single class
+    Case(64, 80, 1, 1, 1, 1, batch=3, activation=NONE),  # the head on such a map
+    Case(48, 1, 1, 1, 10, 10, activation=NONE),  # a single class
     Case(16, 48, 3, 1, 4, 113),  # more squares than a strip holds, in one row
     Case(16, 16, 3, 1, 33, 2, batch=2),
     Case(16, 16, 5, 1, 9, 8),  # other kernels
@@ -226,10 +101,10 @@ ODD = [
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("case", [*official_cases(), *ODD], ids=str)
 def test_convolutions(kernels: Kernels, case: Case, precision: Precision) -> None:
-    for algorithm in case.algorithms():
-        rounded = precision is BF16 and algorithm in (Algorithm.DIRECT, Algorithm.STEM)
+    for kernel in case.kernels():
+        rounded = precision is BF16 and kernel in (DIRECT, STEM)
         p = problem(case, precision, rounded)
-        check(solve(kernels, p, algorithm, precision), p, precision)
+        check(solve(kernels, p, kernel, precision), p, precision)
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -262,18 +137,18 @@ def test_views_are_read_as_if_they_were_one_tensor(
         maps.append(Map(stored(tensor, precision), start, channels, doubled))
     whole = np.concatenate([loaded(m.values()) for m in maps], axis=3)
     case = Case(whole.shape[3], 40, k, s, height, width, batch)
-    for algorithm in case.algorithms():
-        rounded = precision is BF16 and algorithm is Algorithm.DIRECT
+    for kernel in case.kernels():
+        rounded = precision is BF16 and kernel is DIRECT
         p = problem(case, precision, rounded)
         added = rng.standard_normal((*p.exact.shape[:3], 50)).astype(np.float32)
         added[..., :6] = added[..., 46:] = np.nan
         residual = Map(stored(added, precision), 6, 40)
-        p = replace(p, exact=convolution(whole, p.filters, p.bias, s, True, loaded(residual.values())))
+        p = replace(p, exact=convolution(whole, p.filters, p.bias, s, SILU, loaded(residual.values())))
         result = poisoned(p.exact.shape, precision)
         kernels.convolve(
-            operation(algorithm),
+            kernel,
             maps,
-            packing.pack_filters(p.filters, algorithm, precision),
+            kernel.pack(p.filters, precision),
             packing.pack_bias(p.bias),
             result,
             k=k,
@@ -284,7 +159,7 @@ def test_views_are_read_as_if_they_were_one_tensor(
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("act", [True, False])
+@pytest.mark.parametrize("activation", Activation)
 @pytest.mark.parametrize(
     ("doubled", "fine", "c2"),
     [
@@ -296,7 +171,12 @@ def test_views_are_read_as_if_they_were_one_tensor(
     ],
 )
 def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
-    kernels: Kernels, doubled: list[int], fine: list[int], c2: int, act: bool, precision: Precision
+    kernels: Kernels,
+    doubled: list[int],
+    fine: list[int],
+    c2: int,
+    activation: Activation,
+    precision: Precision,
 ) -> None:
     rng = np.random.default_rng(11)
     batch, height, width = 3, 14, 18
@@ -307,53 +187,64 @@ def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
         for channels in group
     ]
     filters = rng.standard_normal((1, 1, sum(doubled) + sum(fine), c2)).astype(np.float32)
-    weight = packing.pack_filters(filters, Algorithm.DIRECT, precision)
+    weight = DIRECT.pack(filters, precision)
     bias = packing.pack_bias(rng.standard_normal(c2).astype(np.float32))
     residual = Map(stored(rng.standard_normal((*size, c2)).astype(np.float32), precision))
     whole = Map(np.concatenate([m.values() for m in maps], axis=3))
     results = []
     for view in (maps, [whole]):
         results.append(poisoned((*size, c2), precision))
-        kernels.convolve("direct", view, weight, bias, results[-1], k=1, s=1, act=act, residual=residual)
+        kernels.convolve(
+            DIRECT, view, weight, bias, results[-1], k=1, s=1, activation=activation, residual=residual
+        )
     np.testing.assert_array_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize("precision", Precision)
-def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, precision: Precision) -> None:
+@pytest.mark.parametrize("divisor", [255, 256, 127, 3, 1])
+def test_the_stem_divides_bytes_as_pytorch_does(kernels: Kernels, divisor: int, precision: Precision) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (2, 33, 40, 3), np.uint8)
     image.reshape(-1)[:256] = np.arange(256)
-    unit = (torch.from_numpy(image).float() / 255).numpy()
+    unit = (torch.from_numpy(image).float() / divisor).numpy()
     # A filter of a single one in the middle passes the pixel itself on, so that the division can be seen.
     filters = np.zeros((3, 3, 3, 16), np.float32)
     filters[1, 1, range(3), range(3)] = 1
     result = poisoned((2, 17, 20, 16), precision)
     kernels.convolve(
-        "stem",
+        STEM,
         [Map(image)],
         packing.pack_stem(filters, precision),
         packing.pack_bias(np.zeros(16, np.float32)),
         result,
         k=3,
         s=2,
-        act=False,
+        activation=NONE,
+        divisor=divisor,
     )
     expected = loaded(stored(np.ascontiguousarray(unit[:, ::2, ::2]), precision))
     np.testing.assert_array_equal(loaded(result)[..., :3], expected)
     assert not loaded(result)[..., 3:].any()
 
 
-@pytest.mark.parametrize("act", [True, False])
-def test_silu_over_its_whole_range(kernels: Kernels, act: bool) -> None:
+@pytest.mark.parametrize("activation", Activation)
+def test_silu_over_its_whole_range(kernels: Kernels, activation: Activation) -> None:
     x = np.concatenate([np.linspace(-120, 120, 4000), [0, -0.0, 1e-30, -1e-30, 1e4, -1e4]])
     x = np.resize(x, (1, 1, -(-x.size // 16), 16)).astype(np.float32)
     one = packing.pack_direct(np.eye(16, dtype=np.float32)[None, None], F32)
     result = poisoned(x.shape, F32)
     kernels.convolve(
-        "direct", [Map(x)], one, packing.pack_bias(np.zeros(16, np.float32)), result, k=1, s=1, act=act
+        DIRECT,
+        [Map(x)],
+        one,
+        packing.pack_bias(np.zeros(16, np.float32)),
+        result,
+        k=1,
+        s=1,
+        activation=activation,
     )
     wide = x.astype(np.float64)
-    expected = wide / (1 + np.exp(-np.maximum(wide, -700))) if act else wide
+    expected = wide / (1 + np.exp(-np.maximum(wide, -700))) if activation is SILU else wide
     # The exponent of exp(-x) is rounded once, so the relative error grows with x.
     bound = np.abs(expected) * 2.0**-23 * (2 + np.minimum(np.abs(wide), 100)) + 1e-30
     assert (np.abs(result - expected) <= bound).all()
@@ -395,84 +286,8 @@ def test_max_pool(
     np.testing.assert_array_equal(loaded(result), expected)
 
 
-@pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("share", [1, 0.3, 0])  # of cells that are marked
-@pytest.mark.parametrize(
-    ("batch", "sizes", "hidden", "nc"),
-    [
-        (1, [(12, 8), (6, 4), (3, 2)], (64, 80), 80),
-        (3, [(4, 4), (2, 2), (1, 1)], (64, 64), 1),  # a single class, down to a map of one pixel
-        (2, [(5, 3), (3, 2)], (24, 16), 6),  # other numbers of levels and channels
-    ],
-)
-def test_the_head_writes_marked_cells_and_no_others(
-    kernels: Kernels,
-    batch: int,
-    sizes: list[tuple[int, int]],
-    hidden: tuple[int, int],
-    nc: int,
-    share: float,
-    precision: Precision,
-) -> None:
-    rng = np.random.default_rng(1)
-    maps, weights, biases, rows, found = [], [], [], [], []
-    for height, width in sizes:
-        columns = []
-        for c1, c2 in zip(hidden, (64, nc), strict=True):
-            p = problem(Case(c1, c2, 1, 1, height, width, batch, act=False), precision, precision is BF16)
-            x = loaded(stored(rng.standard_normal(p.x.shape).astype(np.float32), precision))
-            columns.append(convolution(x, p.filters, p.bias, 1, False, None))
-            maps.append(Map(stored(x, precision)))
-            weights.append(packing.pack_direct(p.filters, precision))
-            biases.append(packing.pack_bias(p.bias))
-        marks = rng.random((batch, height, width, 1)) < share
-        found.append(marks.reshape(batch, height * width))
-        maps.append(Map(stored(marks.astype(np.float32), precision)))
-        rows.append(np.concatenate(columns, axis=3).reshape(batch, height * width, 64 + nc))
-    expected = np.concatenate(rows, axis=1)
-    expected[~np.concatenate(found, axis=1)] = np.nan  # not touched
-    result = poisoned(expected.shape, F32)
-    kernels.head(maps, np.concatenate(weights), np.concatenate(biases), [64, nc] * len(sizes), result)
-    # float32 in either precision: the logits are not rounded to bfloat16.
-    np.testing.assert_allclose(result, expected, atol=2e-5)
-
-
-@pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize(
-    ("batch", "height", "width", "c1", "nc"),
-    [
-        (1, 20, 30, 80, 80),  # YOLOv8n's own, of several shares
-        (3, 5, 7, 24, 1),  # a single class; half a block of input
-        (2, 1, 1, 64, 17),  # one class more than a block
-    ],
-)
-def test_candidates(
-    kernels: Kernels, batch: int, height: int, width: int, c1: int, nc: int, precision: Precision
-) -> None:
-    p = problem(Case(c1, nc, 1, 1, height, width, batch, act=False), precision, precision is BF16)
-    best = p.exact.max(axis=3, keepdims=True)
-    x, weight = Map(stored(p.x, precision)), packing.pack_direct(p.filters, precision)
-    for least in (-np.inf, -100.0, float(np.median(best)), 100.0, np.inf):
-        marks = poisoned(best.shape, precision)
-        kernels.candidates(x, weight, packing.pack_bias(p.bias), nc, least, marks)
-        clear = np.abs(best - least) > 1e-4  # the rest may fall on either side
-        assert set(np.unique(loaded(marks))) <= {0, 1}
-        np.testing.assert_array_equal(loaded(marks)[clear], (best > least)[clear])
-
-
-@pytest.mark.parametrize("precision", Precision)
-def test_a_logit_that_is_no_number_makes_a_candidate(kernels: Kernels, precision: Precision) -> None:
-    p = problem(Case(16, 20, 1, 1, 1, 30, act=False), precision, False)
-    x = stored(p.x, precision)
-    x[0, 0, 7] = stored(np.full(16, np.nan, np.float32), precision)
-    weight, bias = packing.pack_direct(p.filters, precision), packing.pack_bias(p.bias)
-    marks = poisoned((1, 1, 30, 1), precision)
-    kernels.candidates(Map(x), weight, bias, 20, 100.0, marks)
-    assert np.flatnonzero(loaded(marks)).tolist() == [7]
-
-
-MARKED = [
-    # batch, height, width, marked places (image, y, x), rings: the squares of 4 x 4 that are computed
+MASKED = [
+    # batch, height, width, outputs in the mask (image, y, x), halo: the tiles of 4 x 4 that are computed
     (1, 12, 12, [(0, 5, 6)], 0, {(0, 1, 1)}),
     (1, 12, 20, [(0, 0, 0)], 1, {(0, y, x) for y in (0, 1) for x in (0, 1)}),  # in a corner
     (1, 9, 22, [(0, 8, 21)], 1, {(0, y, x) for y in (1, 2) for x in (4, 5)}),  # in the last, partial square
@@ -485,43 +300,43 @@ MARKED = [
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize(("batch", "height", "width", "places", "rings", "squares"), MARKED)
-def test_squares_without_a_mark_are_left_alone(
+@pytest.mark.parametrize(("batch", "height", "width", "outputs", "halo", "tiles"), MASKED)
+def test_tiles_outside_of_the_mask_are_left_alone(
     kernels: Kernels,
     batch: int,
     height: int,
     width: int,
-    places: list[tuple[int, int, int]],
-    rings: int,
-    squares: set[tuple[int, int, int]],
+    outputs: list[tuple[int, int, int]],
+    halo: int,
+    tiles: set[tuple[int, int, int]],
     precision: Precision,
 ) -> None:
     p = problem(Case(32, 48, 3, 1, height, width, batch), precision, False)
-    marks = np.zeros((batch, height, width, 1), np.float32)
-    for place in places:
-        marks[place] = 1
+    mask = np.zeros((batch, height, width, 1), np.float32)
+    for output in outputs:
+        mask[output] = 1
     expected = np.full(p.exact.shape, np.nan, np.float32)
-    whole = solve(kernels, p, Algorithm.WINOGRAD, precision)
-    for image, y, x in squares:
+    whole = solve(kernels, p, WINOGRAD, precision)
+    for image, y, x in tiles:
         here = image, slice(4 * y, 4 * y + 4), slice(4 * x, 4 * x + 4)
         expected[here] = whole[here]
     result = poisoned(p.exact.shape, precision)
     kernels.convolve(
-        "winograd",
+        WINOGRAD,
         [Map(stored(p.x, precision))],
-        packing.pack_filters(p.filters, Algorithm.WINOGRAD, precision),
+        WINOGRAD.pack(p.filters, precision),
         packing.pack_bias(p.bias),
         result,
         k=3,
         s=1,
-        marks=Map(stored(marks, precision)),
-        rings=rings,
+        mask=Map(stored(mask, precision)),
+        halo=halo,
     )
     np.testing.assert_array_equal(loaded(result), expected)
 
 
 GUARDED = [
-    *[Case(c1, c2, k, s, 5, 6, act=False, residual=True) for c1, c2, k, s in
+    *[Case(c1, c2, k, s, 5, 6, activation=NONE, residual=True) for c1, c2, k, s in
       itertools.product((16, 24, 5), (16, 40, 7), (1, 3), (1, 2))],
     Case(3, 16, 3, 2, 7, 6, residual=True),
     Case(3, 7, 3, 2, 4, 4),
@@ -534,33 +349,33 @@ GUARDED = [
 def test_nothing_is_touched_outside_of_the_tensors(
     kernels: Kernels, case: Case, at_end: bool, precision: Precision
 ) -> None:
-    for algorithm in case.algorithms():
+    for kernel in case.kernels():
         p = problem(case, precision, False)
         memory = Guarded(at_end=at_end)
         x = Map(memory.copy(stored(p.x, precision)))
-        if algorithm is not Algorithm.STEM:
+        if kernel is not STEM:
             # The view's last channels, or its first ones, lie next to what must not be touched.
             tensor = np.zeros((*p.x.shape[:3], case.c1 + 3), np.float32)
             start = 3 if at_end else 0
             tensor[..., start : start + case.c1] = p.x
             x = Map(memory.copy(stored(tensor, precision)), start, case.c1)
-        weight = memory.copy(packing.pack_filters(p.filters, algorithm, precision))
+        weight = memory.copy(kernel.pack(p.filters, precision))
         bias = memory.copy(packing.pack_bias(p.bias))
         residual = None if p.residual is None else Map(memory.copy(stored(p.residual, precision)))
         result = memory.copy(poisoned(p.exact.shape, precision))
         convolve = partial(
             single(kernels).convolve,
-            operation(algorithm),
+            kernel,
             [x],
             weight,
             bias,
             result,
             k=case.k,
             s=case.s,
-            act=case.act,
+            activation=case.activation,
             residual=residual,
         )
-        assert survives(partial(run_and_check, convolve, result, memory)), f"{algorithm} strays"
+        assert survives(partial(run_and_check, convolve, result, memory)), f"{kernel} strays"
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -576,60 +391,40 @@ def test_doubled_channels_are_not_read_beyond_either(
         for i, shape in enumerate(shapes)
     ]
     filters = np.ones((1, 1, doubled + fine, 40), np.float32)
-    weight = memory.copy(packing.pack_filters(filters, Algorithm.DIRECT, precision))
+    weight = memory.copy(DIRECT.pack(filters, precision))
     bias = memory.copy(packing.pack_bias(np.ones(40, np.float32)))
     result = memory.copy(poisoned((1, 6, 4, 40), precision))
-    convolve = partial(single(kernels).convolve, "direct", maps, weight, bias, result, k=1, s=1, act=False)
+    convolve = partial(
+        single(kernels).convolve, DIRECT, maps, weight, bias, result, k=1, s=1, activation=NONE
+    )
     assert survives(partial(run_and_check, convolve, result, memory))
-
-
-def run_and_check(convolve: Callable[[], None], result: NDArray[Any], memory: Guarded) -> None:
-    convolve()
-    assert np.isfinite(loaded(result)).all()
-    assert memory.intact()
-
-
-def single(kernels: Kernels) -> Kernels:
-    """The same kernels on one thread, for a process that has just been forked."""
-    return Kernels(kernels.path, workers=1)
 
 
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("at_end", [True, False])
 @pytest.mark.parametrize("channels", [16, 24, 5])
-def test_pool_and_head_touch_nothing_else(
+def test_pool_and_masked_tiles_touch_nothing_else(
     kernels: Kernels, channels: int, at_end: bool, precision: Precision
 ) -> None:
     alone = single(kernels)
     memory = Guarded(at_end=at_end)
-    p = problem(Case(channels, 7, 1, 1, 4, 3, act=False), precision, False)
+    p = problem(Case(channels, 7, 1, 1, 4, 3, activation=NONE), precision, False)
     x = Map(memory.copy(stored(p.x, precision)))
     pooled = memory.copy(poisoned(p.x.shape, precision))
-    some = (
-        np.arange(12, dtype=np.float32).reshape(1, 4, 3, 1) % 3 > 0
-    )  # of the last square's columns, all rows
-    marks = Map(memory.copy(stored(some.astype(np.float32), precision)))
-    found = [memory.copy(poisoned((1, 4, 3, 1), precision)) for _ in range(3)]
-    filters = memory.copy(packing.pack_squares(np.ones((3, 3, channels, 7), np.float32), packing.WINOGRAD))
-    squares = memory.copy(poisoned((1, 4, 3, 7), precision))
-    weight = packing.pack_direct(p.filters, precision)
-    weights, bias = (memory.copy(np.tile(w, 2)) for w in (weight, packing.pack_bias(p.bias)))
-    logits = memory.copy(poisoned((1, 12, 14), F32))
+    some = np.arange(12, dtype=np.float32).reshape(1, 4, 3, 1) % 3 > 0  # of the last tile's columns, all rows
+    mask = Map(memory.copy(stored(some.astype(np.float32), precision)))
+    filters = memory.copy(packing.pack_tiles(np.ones((3, 3, channels, 7), np.float32), packing.WINOGRAD_G))
+    bias = memory.copy(packing.pack_bias(p.bias))
+    tiles = memory.copy(poisoned((1, 4, 3, 7), precision))
 
     def run() -> None:
         alone.max_pool(x, 5, pooled)
-        for each, least in zip(found, (-np.inf, 0.0, np.inf), strict=True):
-            alone.candidates(x, weights, bias, 7, least, each)
-            assert np.isfinite(loaded(each)).all()
-        alone.convolve("winograd", [x], filters, bias, squares, k=3, s=1, marks=marks, rings=1)
-        assert np.isfinite(loaded(squares)).all()
-        alone.head([x, x, marks], weights, bias, [7, 7], logits)
+        alone.convolve(WINOGRAD, [x], filters, bias, tiles, k=3, s=1, mask=mask, halo=1)
+        assert np.isfinite(loaded(tiles)).all()
         assert np.isfinite(loaded(pooled)).all()
-        assert np.isfinite(logits[:, some.ravel()]).all()
-        assert np.isnan(logits[:, ~some.ravel()]).all()
         assert memory.intact()
 
-    assert survives(run), "max_pool or head read or write outside of their tensors"
+    assert survives(run), "max_pool or winograd read or write outside of their tensors"
 
 
 def test_the_guards_hold() -> None:
@@ -665,7 +460,7 @@ def test_tensors_that_do_not_fit_are_refused(
     filters = np.zeros((1, 1, sum(m.channels for m in maps), shape[3]), np.float32)
     with pytest.raises(ValueError, match=message):
         kernels.convolve(
-            "direct",
+            DIRECT,
             maps,
             packing.pack_direct(filters, F32),
             packing.pack_bias(np.zeros(shape[3], np.float32)),
@@ -679,16 +474,16 @@ def test_tensors_that_do_not_fit_are_refused(
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 8, 4, 1), "the map of marks is 1 x 8 x 4"),
-        ((1, 8, 8, 2), "a map of marks has one channel, not 2"),
+        ((1, 8, 4, 1), "the mask is 1 x 8 x 4"),
+        ((1, 8, 8, 2), "a mask has one channel, not 2"),
     ],
 )
-def test_marks_that_do_not_fit_are_refused(kernels: Kernels, shape: tuple[int, ...], message: str) -> None:
-    weight = packing.pack_squares(np.zeros((3, 3, 16, 16), np.float32), packing.WINOGRAD)
+def test_masks_that_do_not_fit_are_refused(kernels: Kernels, shape: tuple[int, ...], message: str) -> None:
+    weight = packing.pack_tiles(np.zeros((3, 3, 16, 16), np.float32), packing.WINOGRAD_G)
     bias = packing.pack_bias(np.zeros(16, np.float32))
     with pytest.raises(ValueError, match=message):
         kernels.convolve(
-            "winograd", [WHOLE], weight, bias, empty(1, 8, 8, 16), k=3, s=1, marks=Map(empty(*shape))
+            WINOGRAD, [WHOLE], weight, bias, empty(1, 8, 8, 16), k=3, s=1, mask=Map(empty(*shape))
         )
 
 
@@ -698,21 +493,10 @@ def test_any_number_of_tasks_gives_the_same(kernels: Kernels, workers: int) -> N
     several = Kernels(kernels.path, workers)
     for case in (Case(32, 48, 1, 1, 3, 5, 2), Case(32, 48, 3, 1, 9, 5, 2), Case(32, 48, 3, 2, 9, 5, 2)):
         p = problem(case, F32, False)
-        for algorithm in case.algorithms():
+        for kernel in case.kernels():
             np.testing.assert_array_equal(
-                solve(several, p, algorithm, F32), solve(kernels, p, algorithm, F32), err_msg=algorithm
+                solve(several, p, kernel, F32), solve(kernels, p, kernel, F32), err_msg=kernel
             )
-    p = problem(Case(24, 20, 1, 1, 19, 31, 2, act=False), F32, False)
-    weight, bias = packing.pack_direct(p.filters, F32), packing.pack_bias(p.bias)
-    marks, heads = [], []
-    for each in (several, kernels):
-        marks.append(poisoned((2, 19, 31, 1), F32))
-        each.candidates(Map(p.x), weight, bias, 20, 1.5, marks[-1])
-        heads.append(poisoned((2, 19 * 31, 40), F32))
-        found = [Map(p.x), Map(p.x), Map(marks[-1])]
-        each.head(found, np.tile(weight, 2), np.tile(bias, 2), [20, 20], heads[-1])
-    for first, second in (marks, heads):
-        np.testing.assert_array_equal(first, second)
 
 
 TARGETED = [
@@ -731,7 +515,7 @@ def test_processors_get_their_own_instructions(
 ) -> None:
     source = Path(__file__).parent / "support" / "kernel_assembly.mojo"
     assembly = tmp_path / "kernels.s"
-    mojo("build", "--emit", "asm", *options, "-I", KERNELS.parent, source, "-o", assembly)
+    mojo("build", "--emit", "asm", *options, "-I", REPOSITORY, source, "-o", assembly)
     text = assembly.read_text()
     assert needed in text
     assert forbidden is None or forbidden not in text

@@ -1,4 +1,4 @@
-"""The kernels on 64-bit Arm, in an emulator: those tests of ``test_kernels`` that need not share its memory.
+"""The kernels on 64-bit Arm, in an emulator: those of their tests that need not share its memory.
 
 Strays are found here too: every array ends at a page that must not be touched.
 """
@@ -9,39 +9,41 @@ import kernel_emulated
 import pytest
 from kernel_emulated import EmulatedKernels
 from test_kernels import (
-    test_a_logit_that_is_no_number_makes_a_candidate,
-    test_candidates,
     test_convolutions,
-    test_marks_that_do_not_fit_are_refused,
+    test_masks_that_do_not_fit_are_refused,
     test_max_pool,
     test_silu_over_its_whole_range,
-    test_squares_without_a_mark_are_left_alone,
     test_sums_over_doubled_channels_are_not_changed_by_a_bit,
     test_tensors_that_do_not_fit_are_refused,
-    test_the_head_writes_marked_cells_and_no_others,
     test_the_stem_divides_bytes_as_pytorch_does,
+    test_tiles_outside_of_the_mask_are_left_alone,
     test_views_are_read_as_if_they_were_one_tensor,
+)
+from test_model_detect import (
+    test_a_logit_that_is_no_number_makes_a_candidate,
+    test_candidates,
+    test_the_head_writes_candidates_and_no_others,
 )
 
 __all__ = [
     "test_a_logit_that_is_no_number_makes_a_candidate",
     "test_candidates",
     "test_convolutions",
-    "test_marks_that_do_not_fit_are_refused",
+    "test_masks_that_do_not_fit_are_refused",
     "test_max_pool",
     "test_silu_over_its_whole_range",
-    "test_squares_without_a_mark_are_left_alone",
     "test_sums_over_doubled_channels_are_not_changed_by_a_bit",
     "test_tensors_that_do_not_fit_are_refused",
-    "test_the_head_writes_marked_cells_and_no_others",
+    "test_the_head_writes_candidates_and_no_others",
     "test_the_stem_divides_bytes_as_pytorch_does",
+    "test_tiles_outside_of_the_mask_are_left_alone",
     "test_views_are_read_as_if_they_were_one_tensor",
 ]
 
 
 @pytest.fixture(scope="module")
 def kernels(request: pytest.FixtureRequest) -> EmulatedKernels:
-    """Takes the place of the fixture of ``test_kernels`` in its tests."""
+    """Takes the place of the fixture of ``conftest`` in these tests."""
     if missing := kernel_emulated.missing():
         pytest.skip(f"{' and '.join(missing)} not installed (Debian: qemu-user, gcc-aarch64-linux-gnu)")
     assert request.config.cache is not None

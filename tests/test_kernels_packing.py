@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
-from yolo_max.kernels.packing import POLYPHASE, WINOGRAD
+from yolo_max.kernels.conv_kernel import DIRECT, KERNELS, ConvKernel, pack_weights
+from yolo_max.kernels.packing import POLYPHASE_G, WINOGRAD_G
 from yolo_max.kernels.precision import Precision
 
 rng = np.random.default_rng(7)
@@ -26,10 +26,10 @@ def as_float(halves: NDArray[Any]) -> NDArray[np.float32]:
 def unpacked(words: NDArray[Any], matrices: int, rows: int, c2: int, paired: bool) -> NDArray[np.float32]:
     """What the kernels read: ``[m, row, output channel]``, gone through word by word."""
     step = 2 if paired else 1
-    out = np.zeros((matrices, rows, packing.filled(c2)), np.float32)
+    out = np.zeros((matrices, rows, packing.padded(c2)), np.float32)
     position = 0
-    for first in range(0, packing.filled(c2), 32):
-        width = min(32, packing.filled(c2) - first)
+    for first in range(0, packing.padded(c2), 32):
+        width = min(32, packing.padded(c2) - first)
         for m, row, column in itertools.product(range(matrices), range(0, rows, step), range(width)):
             word = words[position]
             position += 1
@@ -64,7 +64,7 @@ def test_direct_rows_are_kernel_row_block_kernel_column_channel(
 ) -> None:
     paired = precision is Precision.BF16
     f = representable(filters(k, c1, c2)) if paired else filters(k, c1, c2)
-    blocks = packing.filled(c1) // 16
+    blocks = packing.padded(c1) // 16
     got = unpacked(packing.pack_direct(f, precision), 1, k * k * blocks * 16, c2, paired)[0]
     for row, (ky, block, kx, lane) in enumerate(
         itertools.product(range(k), range(blocks), range(k), range(16))
@@ -87,7 +87,7 @@ def test_stem_rows_are_the_numbers_under_a_kernel_row(c2: int, precision: Precis
     assert not got[:, :, c2:].any()
 
 
-# The other two matrices of each algorithm, as kernels/winograd.mojo and kernels/polyphase.mojo state them.
+# The other two matrices of each kernel, as kernels/winograd.mojo and kernels/polyphase.mojo state them.
 WINOGRAD_INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -112,16 +112,16 @@ POLYPHASE_INPUT[5:, 1::2] = np.eye(4)
 POLYPHASE_OUTPUT = np.hstack([EVEN_OUTPUT, np.eye(4)])
 
 ALGORITHMS = [
-    pytest.param(WINOGRAD, range(6), WINOGRAD_INPUT, WINOGRAD_OUTPUT, 1, id="winograd"),
+    pytest.param(WINOGRAD_G, range(6), WINOGRAD_INPUT, WINOGRAD_OUTPUT, 1, id="winograd"),
     pytest.param(
-        POLYPHASE, [0, 1, 2, 3, 4, 5, 5, 5, 5], POLYPHASE_INPUT, POLYPHASE_OUTPUT, 2, id="polyphase"
+        POLYPHASE_G, [0, 1, 2, 3, 4, 5, 5, 5, 5], POLYPHASE_INPUT, POLYPHASE_OUTPUT, 2, id="polyphase"
     ),
 ]
 
 
 @pytest.mark.parametrize(("matrix", "used", "to_points", "from_points", "stride"), ALGORITHMS)
 @pytest.mark.parametrize(("c1", "c2"), [(16, 16), (24, 80), (3, 5)])
-def test_squares_compute_a_convolution(
+def test_tiles_compute_a_convolution(
     matrix: NDArray[np.float64],
     used: Any,
     to_points: NDArray[np.float64],
@@ -131,34 +131,35 @@ def test_squares_compute_a_convolution(
     c2: int,
 ) -> None:
     f = filters(3, c1, c2)
-    packed = unpacked(packing.pack_squares(f, matrix), 36, packing.filled(c1), c2, False)
+    packed = unpacked(packing.pack_tiles(f, matrix), 36, packing.padded(c1), c2, False)
     points = packed.reshape(6, 6, -1, packed.shape[2])[np.ix_(list(used), list(used))][:, :, :c1, :c2]
     side = to_points.shape[1]
     patch = rng.standard_normal((side, side, c1))
     transformed = np.einsum("pr,rsc,qs->pqc", to_points, patch, to_points)
     products = np.einsum("pqc,pqcd->pqd", transformed, points)
-    square = np.einsum("ip,pqd,jq->ijd", from_points, products, from_points)
+    tile = np.einsum("ip,pqd,jq->ijd", from_points, products, from_points)
     expected = np.zeros((4, 4, c2))
     for i, j in itertools.product(range(4), range(4)):
         window = patch[i * stride : i * stride + 3, j * stride : j * stride + 3]
         expected[i, j] = np.einsum("rsc,rscd->d", window, f)
     # The transformed weights were rounded to float32, which the transform back enlarges; the rest is float64.
-    np.testing.assert_allclose(square, expected, atol=1e-4)
+    np.testing.assert_allclose(tile, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("algorithm", Algorithm)
+@pytest.mark.parametrize("kernel", KERNELS, ids=str)
 @pytest.mark.parametrize(("c1", "c2"), [(3, 16), (16, 16), (24, 40), (1, 1), (128, 80)])
-def test_sizes_are_known_without_packing(
-    c1: int, c2: int, algorithm: Algorithm, precision: Precision
+def test_sizes_and_types_are_known_without_packing(
+    c1: int, c2: int, kernel: ConvKernel, precision: Precision
 ) -> None:
-    for k in (1, 3, 5) if algorithm is Algorithm.DIRECT else (3,):
-        packed = packing.pack_filters(filters(k, c1, c2), algorithm, precision)
-        assert packed.shape == (packing.packed_size(c1, c2, k, algorithm, precision),)
+    for k in (1, 3, 5) if kernel is DIRECT else (3,):
+        packed = kernel.pack(filters(k, c1, c2), precision)
+        assert packed.shape == (kernel.packed_size(c1, c2, k, precision),)
+        assert packed.dtype == kernel.weight_dtype(precision)
         assert packed.ctypes.data % 64 == 0
 
 
-def test_biases_are_filled_up_with_zeros() -> None:
+def test_biases_are_padded_with_zeros() -> None:
     packed = packing.pack_bias(np.arange(1, 21, dtype=np.float32))
     assert packed.ctypes.data % 64 == 0
     np.testing.assert_array_equal(packed, [*range(1, 21), *[0] * 12])
@@ -171,7 +172,7 @@ def test_a_network_is_packed_under_its_own_names() -> None:
         "model.1.conv.weight": filters(1, 16, 8),
         "model.1.conv.bias": np.ones(8, np.float32),
     }
-    packed = packing.pack_weights(tensors, {"model.1.conv": Algorithm.DIRECT}, Precision.F32)
+    packed = pack_weights(tensors, {"model.1.conv": DIRECT}, Precision.F32)
     assert packed.keys() == tensors.keys()
     assert packed["model.0.conv.weight"] is tensors["model.0.conv.weight"], "left to MAX's own operations"
     np.testing.assert_array_equal(

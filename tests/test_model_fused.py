@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from yolo_max.kernels import packing
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, ConvKernel, pack_weights
 from yolo_max.kernels.precision import Precision
 
 if TYPE_CHECKING:
@@ -113,12 +113,13 @@ class MaxOps:
         from yolo_max.runtime.kernel_package import precompile
 
         self.backend = FusedBackend(precision, precompile().result())
-        self.algorithms: dict[str, Algorithm] = {}
+        self.kernels: dict[str, ConvKernel] = {}
 
     def _conv(self, name: str, c1: int, c2: int, k: int, s: int, act: bool) -> Any:
-        conv: Any = self.backend.conv2d(c1, c2, k, s, act=act)
+        activation = Activation.SILU if act else Activation.NONE
+        conv: Any = self.backend.conv2d(c1, c2, k, s, activation=activation)
         conv.weight.name, conv.bias.name = f"{name}.weight", f"{name}.bias"
-        self.algorithms[name] = conv.algorithm
+        self.kernels[name] = conv.kernel
         return conv
 
     def conv(
@@ -174,10 +175,10 @@ class Compiled:
         # The reference makes the numbers; both sides use the same.
         network(TorchOps(self.numbers), torch.zeros((1, 3, 32, 32), dtype=torch.uint8))
         self.session = InferenceSession(devices=[driver.CPU()])
-        self.registry = packing.pack_weights(self.numbers.tensors, ops.algorithms, precision)
+        self.registry = pack_weights(self.numbers.tensors, ops.kernels, precision)
         self.compiled = self.session.compile(graph)
         self.model = self.init(self.registry)
-        self.algorithms = ops.algorithms
+        self.kernels = ops.kernels
 
     def init(self, registry: dict[str, NDArray[Any]]) -> Model:
         """The compiled graph with these weights."""
@@ -186,7 +187,7 @@ class Compiled:
     def run(self, model: Model, image: NDArray[np.uint8], threads: int = 2) -> list[NDArray[np.float32]]:
         from max.driver import Buffer
 
-        inputs = image, np.array([threads], np.int64), np.array([-np.inf], np.float32)
+        inputs = image, np.array([threads, -np.inf], np.float32)
         return [y.to_numpy() for y in model.execute(*map(Buffer.from_numpy, inputs))]
 
     def __call__(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -227,11 +228,11 @@ def test_a_graph_of_everything_is_what_pytorch_computes(
             assert np.sqrt(np.mean(error**2)) <= 0.02 * np.sqrt(np.mean(exact**2))
 
 
-def test_every_algorithm_takes_part(compiled: Compiled) -> None:
-    expected = set(Algorithm)
+def test_every_kernel_takes_part(compiled: Compiled) -> None:
+    expected = set(KERNELS)
     if compiled.precision is Precision.BF16:
-        expected.remove(Algorithm.POLYPHASE)
-    assert set(compiled.algorithms.values()) == expected
+        expected.remove(POLYPHASE)
+    assert set(compiled.kernels.values()) == expected
 
 
 def test_results_do_not_depend_on_the_neighbours_in_a_batch(compiled: Compiled) -> None:

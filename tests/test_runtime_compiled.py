@@ -15,7 +15,7 @@ from max.dtype import DType
 from max.engine import CompiledModel, InferenceSession
 from max.graph import DeviceRef, Graph, TensorType
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import STEM, ConvKernel
 from yolo_max.runtime import compiled
 from yolo_max.runtime.compiled import GRAPH_SOURCES, compile_or_load, graph_key, sources_digest
 from yolo_max.support.cache import cache_folder, write_checked
@@ -46,18 +46,18 @@ def session() -> OneCompile:
     return OneCompile()
 
 
-def increment() -> tuple[Graph, dict[str, Algorithm]]:
+def increment() -> tuple[Graph, dict[str, ConvKernel]]:
     """The smallest graph there is: x + 1."""
     with Graph("increment", input_types=[TensorType(DType.float32, ["n"], DeviceRef.CPU())]) as graph:
         graph.output(graph.inputs[0].tensor + 1.0)
-    return graph, {"model.0.conv": Algorithm.STEM}
+    return graph, {"model.0.conv": STEM}
 
 
 def obtain(session: Any, key: str = "k") -> tuple[float, bool, int]:
     """What 1 + 1 is according to the graph, whether it was cached, and how many compiles were announced."""
     announced: list[None] = []
     graph = compile_or_load(session, key, increment, lambda: announced.append(None))
-    assert graph.algorithms == {"model.0.conv": Algorithm.STEM}
+    assert graph.kernels == {"model.0.conv": STEM}
     (y,) = session.init(graph.model).execute(Buffer.from_numpy(np.ones(1, np.float32)))
     return float(y.to_numpy()[0]), graph.from_cache, len(announced)
 

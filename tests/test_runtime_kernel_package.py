@@ -35,7 +35,7 @@ def run(script: str, tmp_path: Path) -> str:
 
 def test_the_package_is_made_once_and_goes_with_the_process(tmp_path: Path) -> None:
     package = Path(run("assert precompile() is precompile(); print(precompile().result())", tmp_path))
-    assert package.name == "yolo_max_kernels.mojoc"
+    assert package.name == "yolo_max.mojoc"
     assert package.is_relative_to(tmp_path / "cache")
     assert not package.parent.exists()
 

@@ -1,13 +1,15 @@
 """Both inner loops and nothing else, to look at what a processor gets: see test_kernels.py."""
 
-from kernels.lanes import BF16, F32, Ptr, Words, words
-from kernels.tile import Filters, Output, Taps, tile_panels
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.lanes import BF16, BLOCK, F32, Ptr, Words, words
+from yolo_max.kernels.microkernel import Filters, Output, Taps, microkernel_panels
 
 
 def run[T: DType](address: Int, n: Int):
     var p = Ptr[T](unsafe_from_address=address)
     var w = Words(unsafe_from_address=address)
-    tile_panels[T, words[T](16)](n, w, Taps(n, n), Filters(w, w, n), Output[T](p, n, p, n, True, True, False), n)
+    var output = Output[T](p, n, p, n, True, Activation.SILU, False)
+    microkernel_panels[T, words[T](BLOCK)](n, w, Taps(n, n), Filters(w, w, n), output, n)
 
 
 @export

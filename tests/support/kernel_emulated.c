@@ -12,8 +12,8 @@
 
 enum { PAGE = 4096, MOST = 16 };
 
-int64_t harness_run(int64_t place, int64_t bf16, int64_t geometry, int64_t numbers, int64_t count, int64_t weight,
-                    int64_t bias, double least, int64_t workers, int64_t message, int64_t size);
+int64_t harness_run(int64_t is_detect, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
+                    int64_t weight, int64_t bias, int64_t run, int64_t message, int64_t size);
 
 void *KGEN_CompilerRT_AlignedAlloc(size_t alignment, size_t size) {
   return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
@@ -61,12 +61,6 @@ static int64_t number(void) {
   return value;
 }
 
-static double real(void) {
-  double value;
-  require(fread(&value, sizeof value, 1, stdin) == 1, "the job ends early");
-  return value;
-}
-
 /* The next `size` bytes of the job, in memory of their own. */
 static char *array(int64_t size) {
   size_t pages = ((size_t)size + PAGE - 1) / PAGE * PAGE;
@@ -78,20 +72,19 @@ static char *array(int64_t size) {
 }
 
 int main(void) {
-  double least = real();
-  int64_t place = number(), bf16 = number(), count = number(), sizes[MOST], numbers[5 * MOST];
+  int64_t is_detect = number(), id = number(), bf16 = number(), count = number(), sizes[MOST], numbers[5 * MOST];
   require(count < MOST, "too many tensors");
   for (int64_t i = 0; i <= count; i++) { /* the last one is the result */
     sizes[i] = number();
     for (int j = 1; j < 5; j++) numbers[5 * i + j] = number();
   }
-  int64_t facts = number(), weights = number(), biases = number();
-  char *geometry = array(facts), *weight = array(weights), *bias = array(biases);
+  int64_t of_params = number(), of_run = number(), of_weight = number(), of_bias = number();
+  char *params = array(of_params), *run = array(of_run), *weight = array(of_weight), *bias = array(of_bias);
   for (int64_t i = 0; i <= count; i++) numbers[5 * i] = (int64_t)array(sizes[i]);
 
   char message[400];
-  int64_t failed = harness_run(place, bf16, (int64_t)geometry, (int64_t)numbers, count, (int64_t)weight, (int64_t)bias,
-                               least, 1, (int64_t)message, sizeof message);
+  int64_t failed = harness_run(is_detect, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
+                               (int64_t)bias, (int64_t)run, (int64_t)message, sizeof message);
   fwrite(&failed, sizeof failed, 1, stdout);
   if (failed)
     fwrite(message, 1, strlen(message), stdout);

@@ -41,6 +41,7 @@ class EmulatedKernels(Kernels):
 
     def __init__(self, program: Path) -> None:
         self.path = program
+        self.workers = 1
 
     @property
     def bf16_instructions(self) -> bool:
@@ -49,19 +50,19 @@ class EmulatedKernels(Kernels):
 
     def _call(
         self,
-        place: int,
+        is_detect: bool,
+        kernel: int,
         bf16: bool,
-        geometry: NDArray[np.int32],
+        params: NDArray[np.int32],
         tensors: Sequence[NDArray[Any]],
         weight: NDArray[Any],
         bias: NDArray[Any],
-        least: float,
+        run: NDArray[np.float32],
     ) -> str:
-        others: tuple[NDArray[Any], ...] = (geometry, weight, bias)
+        others: tuple[NDArray[Any], ...] = (params, run, weight, bias)
         shapes = [number for t in tensors for number in (t.nbytes, *t.shape)]
-        numbers = [place, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
-        head = (np.array([least], np.float64), np.array(numbers, np.int64))
-        job = b"".join(array.tobytes() for array in (*head, *others, *tensors))
+        numbers = [is_detect, kernel, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
+        job = b"".join(array.tobytes() for array in (np.array(numbers, np.int64), *others, *tensors))
         done = subprocess.run([EMULATOR, self.path], input=job, capture_output=True, check=False)
         assert done.returncode == 0, f"{EMULATOR} ended with {done.returncode}: {done.stderr.decode()}"
         failed, answer = np.frombuffer(done.stdout[:8], np.int64)[0], done.stdout[8:]

@@ -1,6 +1,6 @@
 """The kernels behind a C interface, so that tests can call them on memory of their own making.
 
-Built by kernel_harness.py with `mojo build --emit object -I yolo_max`, for this processor or another one.
+Built by kernel_harness.py with `mojo build --emit object -I .` in the repository, for this processor or another one.
 """
 
 from std.benchmark import keep
@@ -8,10 +8,11 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from kernels import table
-from kernels.arguments import Call, Geometry, Tensor
-from kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, Ptr, TILE_PIXELS, V
-from kernels.tasks import Crew
+from yolo_max.kernels import table
+from yolo_max.kernels.arguments import Call, Params, Tensor
+from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V
+from yolo_max.kernels.parallel import Workers
+from yolo_max.model import detect
 
 comptime Numbers = Ptr[DType.int64]
 
@@ -25,27 +26,32 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
     )
 
 
-def run[
+def run_kernel[
     T: DType
 ](
-    place: Int, geometry: Geometry, numbers: Numbers, count: Int, weight: Int, bias: Int, least: Float32, workers: Int
+    is_detect: Bool, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32]
 ) raises:
-    """Runs the kernel at a place of the table, on `count` tensors and the result, the last one at `numbers`."""
+    """Runs a kernel of one of the tables, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
     for i in range(count + 1):
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
-    var processor = DeviceContext(api="cpu")
-    var call = Call(geometry, first, count, weight, bias, least, Crew(workers, Int(Pointer(to=processor))))
+    var context = DeviceContext(api="cpu")
+    var workers = Workers(Int(run[unsafe_offset=0]), Int(Pointer(to=context)))
+    var call = Call(params, first, count, weight, bias, run, workers)
     var found = False
     comptime for candidate in range(table.COUNT):
-        if candidate == place:
+        if candidate == id and not is_detect:
             table.kernel[T, candidate]()(call)
             found = True
+    comptime for candidate in range(detect.COUNT):
+        if candidate == id and is_detect:
+            detect.kernel[T, candidate]()(call)
+            found = True
     _ = tensors^
-    _ = processor^
+    _ = context^
     if not found:
-        raise Error("there is no kernel ", place)
+        raise Error("there is no kernel ", id)
 
 
 @export
@@ -63,7 +69,7 @@ def harness_target() abi("C") -> Int:
 @export
 def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
     """Multiplies and adds in registers, as fast as that goes, on every worker; returns operations done."""
-    comptime SUMS = TILE_PIXELS * (2 if AVX512 else 1)
+    comptime SUMS = MR * (2 if AVX512 else 1)
 
     def task(task: Int) {imm}:
         var sums = Array[V, SUMS](fill=V(Float32(task)))
@@ -81,17 +87,21 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 @export
 def harness_run(
-    place: Int, bf16: Int, geometry: Int, numbers: Int, count: Int, weight: Int, bias: Int, least: Float64,
-    workers: Int, message: Int, size: Int,
+    is_detect: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
+    message: Int, size: Int,
 ) abi("C") -> Int:
-    """Runs a kernel; if it raises, returns 1 and leaves the text, ended by a zero, in `message`."""
+    """Runs a kernel on the numbers of a run.
+
+    If it raises, returns 1 and leaves the text, ended by a zero, in `message`.
+    """
     try:
-        var facts = Geometry(unsafe_from_address=geometry)
+        var ours = Params(unsafe_from_address=params)
         var tensors = Numbers(unsafe_from_address=numbers)
+        var of_run = Ptr[F32](unsafe_from_address=run)
         if bf16 != 0:
-            run[BF16](place, facts, tensors, count, weight, bias, Float32(least), workers)
+            run_kernel[BF16](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
         else:
-            run[F32](place, facts, tensors, count, weight, bias, Float32(least), workers)
+            run_kernel[F32](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
         return 0
     except error:
         var text = String(error)

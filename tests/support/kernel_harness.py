@@ -22,23 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.kernels import packing
+from yolo_max.kernels import ops, packing
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.precision import Precision
+from yolo_max.model import fused
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-KERNELS = REPOSITORY / "yolo_max" / "kernels"
+PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
-OPERATIONS = {
-    "direct": 0,
-    "winograd": 1,
-    "polyphase": 2,
-    "stem": 3,
-    "stem_float": 4,
-    "max_pool": 5,
-    "candidates": 6,
-    "head": 7,
-}
-"""Places in the table of kernels: ``kernels/table.mojo``."""
 PAGE = mmap.PAGESIZE
 
 
@@ -90,14 +82,14 @@ def link(compiled: Path, library: Path) -> None:
 def digest(*sources: Path) -> str:
     """Of the kernels, the harness, and some sources more."""
     hashed = hashlib.sha256()
-    for source in [SOURCE, *sorted(KERNELS.glob("*.mojo")), *sources]:
+    for source in [SOURCE, *sorted(PACKAGE.rglob("*.mojo")), *sources]:
         hashed.update(source.read_bytes())
     return hashed.hexdigest()[:16]
 
 
 def compile_object(compiled: Path, *options: str) -> None:
     """Compiles the harness."""
-    mojo("build", "--emit", "object", *options, "-I", KERNELS.parent, SOURCE, "-o", compiled)
+    mojo("build", "--emit", "object", *options, "-I", REPOSITORY, SOURCE, "-o", compiled)
 
 
 def build(folder: Path, target: str | None) -> Path:
@@ -142,11 +134,7 @@ class Kernels:
         for function in (self.library.harness_run, self.library.harness_target, self.library.harness_peak):
             function.restype = ctypes.c_int64
         self.library.harness_peak.argtypes = [ctypes.c_int64] * 2
-        self.library.harness_run.argtypes = [
-            *[ctypes.c_int64] * 7,
-            ctypes.c_double,
-            *[ctypes.c_int64] * 3,
-        ]
+        self.library.harness_run.argtypes = [ctypes.c_int64] * 11
         if workers > 1:
             self.library.harness_start()
 
@@ -161,7 +149,7 @@ class Kernels:
 
     def convolve(
         self,
-        operation: str,
+        kernel: ConvKernel,
         maps: Sequence[Map],
         weight: NDArray[Any],
         bias: NDArray[np.float32],
@@ -169,20 +157,22 @@ class Kernels:
         *,
         k: int,
         s: int,
-        act: bool = True,
+        activation: Activation = Activation.SILU,
         residual: Map | None = None,
-        marks: Map | None = None,
-        rings: int = 0,
+        mask: Map | None = None,
+        halo: int = 0,
+        divisor: int = 255,
     ) -> None:
-        """One convolution, into ``result``; where ``marks`` say so, and in the rings of squares around it."""
+        """One convolution, into ``result``; where ``mask`` says so, and in the halo of tiles around it."""
         added = [residual] if residual is not None else []
-        chosen = [marks] if marks is not None else []
-        facts = [k, s, int(act), len(added), rings + 1 if chosen else 0]
-        self._run(operation, facts, [*maps, *added, *chosen], weight, bias, result)
+        masks = [mask] if mask is not None else []
+        divided = divisor if maps[0].tensor.dtype == np.uint8 else 0
+        params = [k, s, activation, len(added), halo + 1 if masks else 0, divided]
+        self._run(kernel.id, params, [*maps, *added, *masks], weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools one slice into ``result``."""
-        self._run("max_pool", [k], [x], None, None, result)
+        self._run(ops.MAX_POOL, [k], [x], None, None, result)
 
     def candidates(
         self,
@@ -190,11 +180,11 @@ class Kernels:
         weight: NDArray[Any],
         bias: NDArray[np.float32],
         nc: int,
-        least: float,
+        threshold: float,
         result: NDArray[Any],
     ) -> None:
-        """Marks cells with a class logit above ``least`` in ``result``, [batch, height, width, 1]."""
-        self._run("candidates", [nc], [x], weight, bias, result, least)
+        """Masks cells with a class logit above ``threshold`` in ``result``, [batch, height, width, 1]."""
+        self._run(fused.CANDIDATES, [nc], [x], weight, bias, result, threshold)
 
     def head(
         self,
@@ -206,57 +196,60 @@ class Kernels:
     ) -> None:
         """The head's convolutions into ``result``, [batch, cells, columns].
 
-        Three maps a level: for the boxes, for the classes, the marks.
+        Three maps per level: for the boxes, for the classes, the mask.
         """
-        self._run("head", channels, maps, weight, bias, result[:, None])
+        self._run(fused.HEAD, channels, maps, weight, bias, result[:, None], 0)
 
     def _run(
         self,
-        operation: str,
-        facts: Sequence[int],
+        kernel: int,
+        params: Sequence[int],
         maps: Sequence[Map],
         weight: NDArray[Any] | None,
         bias: NDArray[Any] | None,
         result: NDArray[Any],
-        least: float = 0,
+        threshold: float | None = None,
     ) -> None:
-        geometry = np.array([*facts, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
+        """Runs a kernel; one of the detection head where there is a ``threshold``."""
+        numbers = np.array([*params, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
         tensors = [m.tensor for m in maps] + [result]
         assert all(t.flags.c_contiguous for t in tensors)
         if complaint := self._call(
-            OPERATIONS[operation],
+            threshold is not None,
+            kernel,
             any(t.dtype == np.uint16 for t in tensors),
-            geometry,
+            numbers,
             tensors,
             np.zeros(0, np.float32) if weight is None else weight,
             np.zeros(0, np.float32) if bias is None else bias,
-            least,
+            np.array([self.workers, threshold or 0], np.float32),
         ):
             raise ValueError(complaint)
 
     def _call(
         self,
-        place: int,
+        is_detect: bool,
+        kernel: int,
         bf16: bool,
-        geometry: NDArray[np.int32],
+        params: NDArray[np.int32],
         tensors: Sequence[NDArray[Any]],
         weight: NDArray[Any],
         bias: NDArray[Any],
-        least: float,
+        run: NDArray[np.float32],
     ) -> str:
         """Calls the kernel; what it complains of, or nothing."""
         numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
         message = ctypes.create_string_buffer(400)
         self.library.harness_run(
-            place,
+            is_detect,
+            kernel,
             bf16,
-            geometry.ctypes.data,
+            params.ctypes.data,
             numbers.ctypes.data,
             len(tensors) - 1,
             weight.ctypes.data,
             bias.ctypes.data,
-            least,
-            self.workers,
+            run.ctypes.data,
             ctypes.addressof(message),
             len(message),
         )

@@ -14,8 +14,7 @@ from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import by_image, require_pixels
-from yolo_max.kernels.algorithm import Algorithm
-from yolo_max.kernels.packing import pack_weights
+from yolo_max.kernels.conv_kernel import ConvKernel, pack_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import Architecture
 from yolo_max.runtime import cpu
@@ -113,7 +112,7 @@ class MaxEngine:
             lambda: report(_COMPILING[self.kernels]),
         )
         self.from_cache = compiled.from_cache
-        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.algorithms, self.precision)
+        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
         if self.device == "gpu":
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
         # MAX reads most of the arrays in place, for as long as the model lives.
@@ -194,7 +193,7 @@ class MaxEngine:
         """
         return self._execute(batch)
 
-    def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, Algorithm]]:
+    def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, ConvKernel]]:
         # Imported here, since a start from the cache needs none of it.
         from yolo_max.model.backend import Backend
         from yolo_max.model.fused import FusedBackend
@@ -210,7 +209,7 @@ class MaxEngine:
         network = MaxYolo(architecture, backend)
         sizes = self._static or ("batch", "height", "width")
         graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
-        return graph, network.algorithms()
+        return graph, network.kernels()
 
     def _execute(
         self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
@@ -220,8 +219,7 @@ class MaxEngine:
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
             threads = self._share if shared else self.threads
-            given = (np.array([threads], np.int64), np.array([min_logit], np.float32))
-            inputs += [driver.Buffer.from_numpy(each) for each in given]
+            inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
         return [_array(output) for output in self._model.execute(*inputs)]
 
     def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:

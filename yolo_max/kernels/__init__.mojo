@@ -1,78 +1,70 @@
-"""Fused convolutions for YOLOv8 on CPUs, as operations of MAX graphs.
+"""Fused convolutions and pools on CPUs, as operations of MAX graphs.
 
 Everything is NHWC. A convolution reads a view (channel slices of tensors, some doubled by nearest), adds the
-bias, applies SiLU, adds a residual and writes one tensor; split, concat, upsample and add cost nothing.
+bias, applies an activation, adds a residual and writes one tensor; split, concat, upsample and add cost nothing.
 
-    lanes.mojo      vectors of channels; what the processor offers
-    view.mojo       views, and gathering from them
-    tile.mojo       the register tile, which does nearly all of the arithmetic
-    direct.mojo     convolutions of any kernel size and stride
-    stem.mojo       the first convolution, from the image
-    grid.mojo       output maps in squares, and which of these are computed
-    squares.mojo    convolutions by transformed squares, with the passes of transform.mojo:
-    winograd.mojo       3x3, stride 1
-    polyphase.mojo      3x3, stride 2
-    pool.mojo       max-pooling
-    head.mojo       which cells can be detections; the head's last convolutions, into one tensor
-    arguments.mojo  what a kernel is given, checked and taken apart
-    tasks.mojo      how work is dealt out to threads
-    table.mojo      the kernels, to be called by their addresses
+    lanes.mojo        vectors of channels; what the processor offers
+    activation.mojo   what is applied to sums
+    view.mojo         views, and gathering from them
+    microkernel.mojo  the register tile, which does nearly all of the arithmetic
+    window.mojo       the geometry of a convolution
+    row_buffer.mojo   the input rows that one output row needs
+    direct.mojo       convolutions of any kernel size and stride
+    stem.mojo         3x3, stride 2, of images
+    grid.mojo         output maps in tiles, and which of these are computed
+    tiles.mojo        convolutions by transformed tiles, with the passes of transform.mojo:
+    winograd.mojo         3x3, stride 1
+    polyphase.mojo        3x3, stride 2
+    pool.mojo         max-pooling
+    arguments.mojo    what a kernel is given, checked and taken apart
+    parallel.mojo     the parallel loop
+    table.mojo        the kernels, to be called by their addresses
 
-This file registers the operations; `fused.py` issues them, and `packing.py` packs the weights.
+This file registers the operations; `ops.py` issues them, and `packing.py` packs the weights.
 
 Sizes and channels are known at run time only: one compiled graph serves every batch, height and width.
 """
-
-from std.memory import bitcast
 
 import extensibility
 from extensibility import InputTensor, InputVariadicTensors, OutputTensor
 from max.gpu.host import DeviceContext
 
 from . import table
-from .arguments import Call, Geometry, Tensor
-from .lanes import BF16, F32
-from .tasks import Crew
+from .arguments import Call, Params, Tensor
+from .lanes import BF16, F32, Ptr
+from .parallel import Workers
 
 
-@extensibility.register("yolo_kernels")
+@extensibility.register("kernels_table")
 struct Kernels[bf16: Int]:
-    """The table of kernels, for activations of float32 or of bfloat16; behind it, what this run is given.
-
-    That is the threads, and the bits of the least class logit.
-    """
+    """The addresses of the kernels, for activations of float32 or of bfloat16."""
 
     @staticmethod
-    def execute[
-        target: StaticString
-    ](
-        addresses: OutputTensor[dtype=DType.int64, rank=1, ...],
-        threads: InputTensor[dtype=DType.int64, rank=1, ...],
-        least: InputTensor[dtype=F32, rank=1, ...],
-    ) raises:
+    def execute[target: StaticString](addresses: OutputTensor[dtype=DType.int64, rank=1, ...]) raises:
         comptime T = BF16 if Self.bf16 == 1 else F32
-        comptime for place in range(table.COUNT):
-            addresses.unsafe_ptr()[unsafe_offset=place] = Int64(table.address_of(table.kernel[T, place]()))
-        addresses.unsafe_ptr()[unsafe_offset=table.COUNT] = max(Int64(1), threads.unsafe_ptr()[unsafe_offset=0])
-        var bits = bitcast[DType.int32, 1](least.unsafe_ptr()[unsafe_offset=0])
-        addresses.unsafe_ptr()[unsafe_offset=table.COUNT + 1] = Int64(bits)
+        comptime for id in range(table.COUNT):
+            addresses.unsafe_ptr()[unsafe_offset=id] = Int64(table.address_of(table.kernel[T, id]()))
 
 
-@extensibility.register("yolo_run")
+@extensibility.register("kernels_run")
 struct Run:
-    """Runs the kernel whose place in the table is the first number of the geometry."""
+    """Runs the kernel of a table whose id is the first of the params.
+
+    The first number of the run is how many threads may take part.
+    """
 
     @staticmethod
     def execute[
         T: DType, rank: Int, size: Int, target: StaticString
     ](
         result: OutputTensor[rank=rank, ...],
-        kernels: InputTensor[dtype=DType.int64, rank=1, ...],
-        geometry: InputTensor[dtype=DType.int32, rank=1, ...],
+        addresses: InputTensor[dtype=DType.int64, rank=1, ...],
+        params: InputTensor[dtype=DType.int32, rank=1, ...],
+        run: InputTensor[dtype=F32, rank=1, ...],
         weight: InputTensor[rank=1, ...],
         bias: InputTensor[dtype=F32, rank=1, ...],
         maps: InputVariadicTensors[dtype=T, rank=4, size=size, ...],
-        processor: DeviceContext,
+        context: DeviceContext,
     ) raises:
         var tensors = Array[Tensor, size + 1](fill=Tensor(Int(result.unsafe_ptr()), 0, 0, 0, 0))
         comptime for i in range(size):
@@ -84,25 +76,23 @@ struct Run:
         tensors[size].height = result.dim_size(1) if rank == 4 else 1
         tensors[size].width = result.dim_size(rank - 2)
         tensors[size].channels = result.dim_size(rank - 1)
-        var facts = Geometry(unsafe_from_address=Int(geometry.unsafe_ptr()))
-        var place = Int(facts[unsafe_offset=0])
-        var threads = Int(kernels.unsafe_ptr()[unsafe_offset=table.COUNT])
-        var least = bitcast[F32, 1](Int32(kernels.unsafe_ptr()[unsafe_offset=table.COUNT + 1]))
-        table.kernel_at(Int(kernels.unsafe_ptr()[unsafe_offset=place]))(
+        var numbers = Ptr[F32](unsafe_from_address=Int(run.unsafe_ptr()))
+        var id = Int(params.unsafe_ptr()[unsafe_offset=0])
+        table.kernel_at(Int(addresses.unsafe_ptr()[unsafe_offset=id]))(
             Call(
-                facts.unsafe_offset(1),
+                Params(unsafe_from_address=Int(params.unsafe_ptr())).unsafe_offset(1),
                 Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(Pointer(to=tensors))),
                 size,
                 Int(weight.unsafe_ptr()),
                 Int(bias.unsafe_ptr()),
-                least,
-                Crew(threads, Int(Pointer(to=processor))),
+                numbers,
+                Workers(max(1, Int(numbers[unsafe_offset=0])), Int(Pointer(to=context))),
             )
         )
         _ = tensors^
 
 
-@extensibility.register("yolo_join")
+@extensibility.register("kernels_join")
 struct Join:
     """Copies tensors into one, one behind the other: an operation takes only one list of any length."""
 

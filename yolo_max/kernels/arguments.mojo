@@ -1,25 +1,26 @@
 """What a kernel is given, checked and taken apart.
 
-A kernel gets tensors and one list of numbers, the *geometry*, that says how they are meant. For a convolution:
+A kernel gets tensors and one list of numbers, its *params*, that says how they are meant. For a convolution:
 
-    kernel, stride, activate, residual, marks, then for each tensor it reads: first channel, channels, doubled
+    side, stride, activation, residual, mask, divisor, then for each tensor it reads: first channel, channels, doubled
 
-If `marks` is not 0 the last tensor is not part of the view but marks the outputs that will be read (grid.mojo);
-`marks` is one more than the rings. Kernels that do not work in squares compute everything all the same. If
-`residual` is not 0 the last tensor, or the one before the marks, is added behind the activation. (What comes before
-that, the kernel's place in the table, only `yolo_run` sees.)
+If `mask` is not 0 the last tensor is not part of the view but says which outputs will be read (grid.mojo); `mask` is
+one more than the halo. Kernels that do not work in tiles compute everything all the same. If `residual` is not 0 the
+last tensor, or the one before the mask, is added behind the activation. `divisor` is what bytes are divided by, or 0
+where the input is none. (What comes first of all, the kernel's id, only the operation sees.)
 """
 
-from .direct import Window
-from .grid import Marks
+from .activation import Activation
+from .grid import Mask
 from .lanes import F32, Ptr
-from .tasks import Crew
-from .tile import Filters, Output
+from .microkernel import Filters, Output
+from .parallel import Workers
 from .view import Slice, View
+from .window import Window
 
-comptime Geometry = Ptr[DType.int32]
-comptime FACTS = 5
-comptime SLICE_FACTS = 3
+comptime Params = Ptr[DType.int32]
+comptime CONV_PARAMS = 6
+comptime SLICE_PARAMS = 3
 
 
 @fieldwise_init
@@ -42,7 +43,7 @@ struct Tensor(Copyable, ImplicitlyCopyable, Movable):
 struct Call(Copyable, ImplicitlyCopyable, Movable):
     """Everything that a kernel is given, in a form that does not depend on anything known at compile time."""
 
-    var geometry: Geometry
+    var params: Params
     var tensors: Pointer[Tensor, MutUntrackedOrigin]
     """The tensors it reads, then the one it writes."""
     var inputs: Int
@@ -51,9 +52,9 @@ struct Call(Copyable, ImplicitlyCopyable, Movable):
     """Address of the packed weights."""
     var bias: Int
     """Address of the biases."""
-    var least: Float32
-    """The class logit that a candidate exceeds; with minus infinity every cell is one."""
-    var crew: Crew
+    var run: Ptr[F32]
+    """Numbers of this run: its threads, then what kernels of other packages ask for."""
+    var workers: Workers
 
     @always_inline
     def input(self, index: Int) -> Tensor:
@@ -71,30 +72,33 @@ struct Convolution[T: DType](Movable):
     var window: Window
     var filters: Filters
     var output: Output[Self.T]
-    var marks: Marks[Self.T]
+    var mask: Mask[Self.T]
+    var divisor: Int
+    """What bytes are divided by; 0 if the input is of T."""
 
     def __init__(out self, call: Call) raises:
-        """Reads the geometry.
+        """Takes a call apart.
 
         Raises:
             Error: The tensors do not fit each other.
         """
-        var facts = call.geometry
+        var params = call.params
         var result = call.result()
-        self.window = Window(Int(facts[unsafe_offset=0]), Int(facts[unsafe_offset=1]))
-        var activate = facts[unsafe_offset=2] != 0
-        var has_residual = facts[unsafe_offset=3] != 0
-        var has_marks = facts[unsafe_offset=4] != 0
-        var count = call.inputs - Int(has_residual) - Int(has_marks)
-        self.view = view_of[Self.T](facts.unsafe_offset(FACTS), call, 0, count)
+        self.window = Window(Int(params[unsafe_offset=0]), Int(params[unsafe_offset=1]))
+        var activation = Activation(Int(params[unsafe_offset=2]))
+        var has_residual = params[unsafe_offset=3] != 0
+        var has_mask = params[unsafe_offset=4] != 0
+        self.divisor = Int(params[unsafe_offset=5])
+        var count = call.inputs - Int(has_residual) - Int(has_mask)
+        self.view = view_of[Self.T](params.unsafe_offset(CONV_PARAMS), call, 0, count)
         var height = self.window.outputs(self.view.height)
         var width = self.window.outputs(self.view.width)
         require_size("the result", result, self.view.batch, height, width)
         var data = result.data[Self.T]()
-        self.output = Output[Self.T](data, result.channels, data, 0, False, activate, False)
+        self.output = Output[Self.T](data, result.channels, data, 0, False, activation, False)
         if has_residual:
             var tensor = call.input(count)
-            var added = slice_of[Self.T](facts.unsafe_offset(FACTS + count * SLICE_FACTS), tensor, count)
+            var added = slice_of[Self.T](params.unsafe_offset(CONV_PARAMS + count * SLICE_PARAMS), tensor, count)
             require_size("the residual", tensor, self.view.batch, height, width)
             if added.doubled or added.channels != result.channels:
                 raise Error(
@@ -103,11 +107,11 @@ struct Convolution[T: DType](Movable):
             self.output.residual = added.data
             self.output.residual_stride = added.stride
             self.output.has_residual = True
-        self.marks = Marks[Self.T](data, has_marks, Int(facts[unsafe_offset=4]) - 1)
-        if has_marks:
+        self.mask = Mask[Self.T](data, has_mask, Int(params[unsafe_offset=4]) - 1)
+        if has_mask:
             var tensor = call.input(call.inputs - 1)
-            require_marks(tensor, self.view.batch, height, width)
-            self.marks.data = tensor.data[Self.T]()
+            require_mask(tensor, self.view.batch, height, width)
+            self.mask.data = tensor.data[Self.T]()
         self.filters = Filters(
             Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), result.channels
         )
@@ -115,16 +119,16 @@ struct Convolution[T: DType](Movable):
 
 def view_of[
     T: DType
-](geometry: Geometry, call: Call, first: Int, count: Int) raises -> View[T]:
-    """The view made of `count` inputs from `first` on; `geometry` is at the first one's facts."""
+](params: Params, call: Call, first: Int, count: Int) raises -> View[T]:
+    """The view made of `count` inputs from `first` on; `params` begins with the first one's."""
     if count < 1:
         raise Error("a view needs at least one tensor")
-    var start = slice_of[T](geometry, call.input(first), first)
+    var start = slice_of[T](params, call.input(first), first)
     var scale = 2 if start.doubled else 1
     var view = View[T](call.input(first).batch, start.height * scale, start.width * scale)
     for i in range(count):
         var map = call.input(first + i)
-        var slice = slice_of[T](geometry.unsafe_offset(i * SLICE_FACTS), map, first + i)
+        var slice = slice_of[T](params.unsafe_offset(i * SLICE_PARAMS), map, first + i)
         if slice.doubled:
             require_size("a doubled slice", map, view.batch, view.height // 2, view.width // 2)
         else:
@@ -133,10 +137,10 @@ def view_of[
     return view^
 
 
-def slice_of[T: DType](geometry: Geometry, map: Tensor, index: Int) raises -> Slice[T]:
-    """The channels of a tensor that the three facts at `geometry` name."""
-    var start = Int(geometry[unsafe_offset=0])
-    var channels = Int(geometry[unsafe_offset=1])
+def slice_of[T: DType](params: Params, map: Tensor, index: Int) raises -> Slice[T]:
+    """The channels of a tensor that the first three `params` name."""
+    var start = Int(params[unsafe_offset=0])
+    var channels = Int(params[unsafe_offset=1])
     if start < 0 or channels < 1 or start + channels > map.channels:
         raise Error(
             "slice ", index, " takes channels ", start, " to ", start + channels, " of a tensor that has ",
@@ -144,15 +148,15 @@ def slice_of[T: DType](geometry: Geometry, map: Tensor, index: Int) raises -> Sl
         )
     var data = Ptr[T](unsafe_from_address=map.address).unsafe_offset(start)
     return Slice[T](
-        data, map.channels, channels, geometry[unsafe_offset=2] != 0, map.height, map.width
+        data, map.channels, channels, params[unsafe_offset=2] != 0, map.height, map.width
     )
 
 
-def require_marks(map: Tensor, batch: Int, height: Int, width: Int) raises:
-    """Raises unless a tensor can mark the outputs of maps of this size."""
-    require_size("the map of marks", map, batch, height, width)
+def require_mask(map: Tensor, batch: Int, height: Int, width: Int) raises:
+    """Raises unless a tensor can be the mask of maps of this size."""
+    require_size("the mask", map, batch, height, width)
     if map.channels != 1:
-        raise Error("a map of marks has one channel, not ", map.channels)
+        raise Error("a mask has one channel, not ", map.channels)
 
 
 def require_size(name: StaticString, map: Tensor, batch: Int, height: Int, width: Int) raises:

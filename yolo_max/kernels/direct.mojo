@@ -1,96 +1,39 @@
 """Direct convolution of any kernel size and stride.
 
-The batch's output rows are dealt out in shares. A thread keeps the `kernel` input rows that its current output
-row needs in a *ring*, gathered into planes, zeros left and right and for rows outside of the map:
+The batch's output rows are shared out in chunks. A thread keeps the `kernel` input rows that its current output
+row needs in a *row buffer*, gathered into planes, zeros left and right and for rows outside of the map:
 
-    ring, kernel = 3     slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
+    buffer, kernel = 3   slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
                          slot 1: input row 4     planes of phase 1: | x0 | x2 | x4 | ...
                          slot 2: input row 2     (stride 2: columns -1, 1, 3, ... and 0, 2, 4, ...)
 
 Columns are sorted by phase, their remainder by the stride, so that neighbouring outputs always read
 neighbouring pixels of a plane and one tile serves every stride: tap `kx` is phase `kx % stride`, and
-`kx // stride` pixels further on. The next output row shifts the ring by `stride` rows; nothing is copied
+`kx // stride` pixels further on. The next output row shifts the buffer by `stride` rows; nothing is copied
 twice.
 
-A 1x1 convolution needs neither ring nor rows: the pixels of the batch are one long row, gathered a tile at a
+A 1x1 convolution needs neither buffer nor rows: the pixels of the batch are one long row, gathered a tile at a
 time. What it sums up over doubled channels is the same for four pixels, so that is done once, before doubling, and
 the sums of the four pixels go on from there: three quarters of these products are saved, and not a bit changes.
 """
 
 from std.math import ceildiv
 
-from .lanes import BLOCK, F32, Ptr, Scratch, TILE_PIXELS, words
-from .tasks import Crew, deal_out
-from .tile import Filters, Output, Taps, tile_panels
+from .activation import Activation
+from .lanes import BLOCK, F32, MR, Ptr, Scratch, words
+from .microkernel import Filters, Output, Taps, microkernel_panels
+from .parallel import Workers, parallel_for
+from .row_buffer import RowBuffer
 from .view import View, gather_pixels, gather_row
+from .window import Window
 
-
-comptime POINTWISE_PIXELS = 16 * TILE_PIXELS
-"""Of a 1x1 convolution, that are worth a share of their own."""
-
-
-@fieldwise_init
-struct Window(Copyable, ImplicitlyCopyable, Movable):
-    """The geometry of a convolution: square kernel, padding kernel // 2."""
-
-    var kernel: Int
-    var stride: Int
-
-    @always_inline
-    def padding(self) -> Int:
-        return self.kernel // 2
-
-    @always_inline
-    def outputs(self, size: Int) -> Int:
-        """How many outputs a row or column of `size` inputs has."""
-        return (size + 2 * self.padding() - self.kernel) // self.stride + 1
-
-
-struct Ring[T: DType](Movable):
-    """The input rows around the current output row: row y is in slot y modulo the kernel's height."""
-
-    var rows: Scratch[Self.T]
-    var slot_size: Int
-    var kernel: Int
-    var image: Int
-    var next: Int
-
-    def __init__(out self, kernel: Int, slot_size: Int):
-        """Makes room for `kernel` rows of `slot_size` elements each, all zero."""
-        self.rows = Scratch[Self.T](kernel * slot_size)
-        self.rows.clear()
-        self.slot_size = slot_size
-        self.kernel = kernel
-        self.image = -1
-        self.next = 0
-
-    def slot(self, y: Int) -> Int:
-        """Where input row y (not less than -kernel) begins, in elements."""
-        return (y + self.kernel) % self.kernel * self.slot_size
-
-    def row(self, y: Int) -> Ptr[Self.T]:
-        """The place of input row y."""
-        return self.rows.data.unsafe_offset(self.slot(y))
-
-    def advance(mut self, image: Int, top: Int) -> Int:
-        """Moves on to the rows from `top` on; the rows from the result on are to be filled in."""
-        if image != self.image:
-            self.image = image
-            self.next = top
-        var first = max(top, self.next)
-        self.next = top + self.kernel
-        return first
-
-    def clear(mut self, y: Int):
-        """Makes row y a row of zeros."""
-        var row = self.row(y)
-        for i in range(self.slot_size):
-            row[unsafe_offset=i] = 0
+comptime POINTWISE_PIXELS = 16 * MR
+"""Of a 1x1 convolution, that are worth a chunk of their own."""
 
 
 def convolve[
     T: DType
-](view: View[T], window: Window, filters: Filters, output: Output[T], crew: Crew):
+](view: View[T], window: Window, filters: Filters, output: Output[T], workers: Workers):
     """Convolves a view.
 
     Filters are packed with the rows of a panel in the order kernel row, plane, kernel column, channel.
@@ -99,38 +42,38 @@ def convolve[
 
         var doubled = view.doubled_channels()
         if doubled > 0:
-            pointwise_of_doubled(view, doubled, filters, output, crew)
+            pointwise_of_doubled(view, doubled, filters, output, workers)
             return
 
         def some_pixels(first: Int, last: Int) {imm}:
             pointwise(view, first, last - first, filters, output, first)
 
-        deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)
+        parallel_for(some_pixels, view.pixels(), POINTWISE_PIXELS, workers)
     else:
 
         def some_rows(first: Int, last: Int) {imm}:
             rowwise(view, window, first, last, filters, output)
 
-        deal_out(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, crew)
+        parallel_for(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, workers)
 
 
 def pointwise_of_doubled[
     T: DType
-](view: View[T], doubled: Int, filters: Filters, output: Output[T], crew: Crew):
+](view: View[T], doubled: Int, filters: Filters, output: Output[T], workers: Workers):
     """A 1x1 convolution of a view whose first `doubled` channels, whole blocks, are doubled."""
     var coarse = view.before_doubling(doubled)
     var fine = view.behind(doubled)
-    var stride = filters.filled()
+    var stride = filters.padded()
     var begun = Scratch[F32](coarse.pixels() * stride)
     var data = begun.data.unsafe_bitcast[Scalar[T]]()
-    var sums = Output[T](data, stride, data, 0, False, False, True)
+    var sums = Output[T](data, stride, data, 0, False, Activation.NONE, True)
     var first_rows = filters
     first_rows.behind = words[T](fine.blocks() * BLOCK)
 
     def some_of_coarse(first: Int, last: Int) {imm}:
         pointwise(coarse, first, last - first, first_rows, sums, first)
 
-    deal_out(some_of_coarse, coarse.pixels(), POINTWISE_PIXELS, crew)
+    parallel_for(some_of_coarse, coarse.pixels(), POINTWISE_PIXELS, workers)
     var other_rows = filters
     other_rows.before = words[T](doubled)
     other_rows.begin = begun.data
@@ -138,7 +81,7 @@ def pointwise_of_doubled[
     def some_pixels(first: Int, last: Int) {imm}:
         pointwise[begun=True](fine, first, last - first, other_rows, output, first)
 
-    deal_out(some_pixels, fine.pixels(), POINTWISE_PIXELS, crew)
+    parallel_for(some_pixels, fine.pixels(), POINTWISE_PIXELS, workers)
     _ = begun^
 
 
@@ -154,25 +97,25 @@ def pointwise[
     """
     comptime STEP = words[T](BLOCK)
     var blocks = view.blocks()
-    var apart = TILE_PIXELS * BLOCK
-    var planes = Scratch[T](blocks * apart)
+    var plane_stride = MR * BLOCK
+    var planes = Scratch[T](blocks * plane_stride)
     planes.clear()
     var taps = Taps(blocks, STEP)
     for i in range(blocks):
-        taps.begin(i, i * words[T](apart))
-    var tiles = ceildiv(count, TILE_PIXELS)
+        taps.begin(i, i * words[T](plane_stride))
+    var tiles = ceildiv(count, MR)
     for t in range(tiles):
         var p = count * t // tiles
         var m = count * (t + 1) // tiles - p
-        gather_pixels(view, first + p, m, planes.data, apart)
+        gather_pixels(view, first + p, m, planes.data, plane_stride)
         comptime if begun:
-            var stride = filters.filled()
+            var stride = filters.padded()
             for i in range(m):
                 var row, x = divmod(first + p + i, view.width)
                 var image, y = divmod(row, view.height)
                 var pixel = (image * (view.height // 2) + y // 2) * (view.width // 2) + x // 2
                 taps.sums.data[unsafe_offset=i] = Int64(pixel * stride)
-        tile_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
+        microkernel_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
 
 
 @no_inline
@@ -188,32 +131,32 @@ def rowwise[
     var blocks = view.blocks()
     # Room for the last tile's pixels that are read and not stored. An odd number of pixels keeps planes from
     # falling on the same cache sets.
-    var apart = ((width + TILE_PIXELS + kernel // stride) | 1) * BLOCK
-    var ring = Ring[T](kernel, stride * blocks * apart)
+    var plane_stride = ((width + MR + kernel // stride) | 1) * BLOCK
+    var buffer = RowBuffer[T](kernel, stride * blocks * plane_stride)
     var taps = Taps(kernel * blocks * kernel, STEP)
-    var tiles = ceildiv(width, TILE_PIXELS)
+    var tiles = ceildiv(width, MR)
     for row in range(first, last):
         var image = row // height
         var top = row % height * stride - window.padding()
-        for y in range(ring.advance(image, top), top + kernel):
+        for y in range(buffer.advance(image, top), top + kernel):
             if y < 0 or y >= view.height:
-                ring.clear(y)
+                buffer.clear(y)
                 continue
             for phase in range(stride):
                 # The first column of this phase that is on the map, and its place among the phase's pixels.
                 var index = max(0, ceildiv(window.padding() - phase, stride))
                 var x = index * stride + phase - window.padding()
-                var planes = ring.row(y).unsafe_offset(phase * blocks * apart + index * BLOCK)
-                gather_row(view, image, y, x, stride, planes, apart)
+                var planes = buffer.row(y).unsafe_offset(phase * blocks * plane_stride + index * BLOCK)
+                gather_row(view, image, y, x, stride, planes, plane_stride)
         var t = 0
         for ky in range(kernel):
             for block in range(blocks):
                 for kx in range(kernel):
-                    var plane = ring.slot(top + ky) + (kx % stride * blocks + block) * apart
+                    var plane = buffer.slot(top + ky) + (kx % stride * blocks + block) * plane_stride
                     taps.begin(t, words[T](plane + kx // stride * BLOCK))
                     t += 1
         for i in range(tiles):
             var x = width * i // tiles
             var m = width * (i + 1) // tiles - x
-            var pixels = ring.rows.data.unsafe_offset(x * BLOCK).unsafe_bitcast[Float32]()
-            tile_panels[T, STEP](m, pixels, taps, filters, output, row * width + x)
+            var pixels = buffer.rows.data.unsafe_offset(x * BLOCK).unsafe_bitcast[Float32]()
+            microkernel_panels[T, STEP](m, pixels, taps, filters, output, row * width + x)

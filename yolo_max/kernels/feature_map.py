@@ -1,9 +1,9 @@
-"""What flows between the blocks of the network: a feature map, held as a view.
+"""What flows between convolutions: a feature map, held as a view.
 
-YOLOv8 splits channels in two, concatenates what its bottlenecks return and doubles maps by nearest
-neighbour. None of that computes anything, so none of it is an operation here: ``split``, ``concat`` and
-``upsample`` only write down which channels of which tensors make up the map. A convolution reads the view
-and is the first thing to touch the pixels again.
+Networks split channels, concatenate maps and double them by nearest neighbour. None of that computes
+anything, so none of it is an operation here: ``split``, ``concat`` and ``upsample`` only write down which
+channels of which tensors make up the map. A convolution reads the view and is the first thing to touch the
+pixels again.
 
 Every tensor is NHWC.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from max.dtype import DType
-from max.graph import Dim, TensorValue
+from max.graph import Dim, TensorValue, ops
 
 
 @dataclass(frozen=True)
@@ -111,3 +111,28 @@ def concat(maps: Iterable[FeatureMap]) -> FeatureMap:
         else:
             joined.append(part)
     return FeatureMap(tuple(joined))
+
+
+def materialise(x: FeatureMap) -> TensorValue:
+    """Copies the slices of a view into one NHWC tensor of the view's own type."""
+    parts = [_materialise_slice(part) for part in x.slices]
+    if len(parts) == 1:
+        return parts[0]
+    # Symbolic sizes that are equal need not look it: (h // 2) * 2 beside h.
+    return ops.concat([part.rebind([*x.size, part.shape[3]]) for part in parts], axis=3)
+
+
+def _materialise_slice(part: ChannelSlice) -> TensorValue:
+    if part.whole:
+        return part.tensor
+    tensor = part.tensor[:, :, :, part.start : part.start + part.channels]
+    return _double(tensor) if part.doubled else tensor
+
+
+def _double(x: TensorValue) -> TensorValue:
+    """Repeats every pixel as a square of 2 x 2."""
+    batch, height, width, channels = x.shape
+    spread = ops.broadcast_to(
+        ops.reshape(x, [batch, height, 1, width, 1, channels]), [batch, height, 2, width, 2, channels]
+    )
+    return ops.reshape(spread, [batch, height * 2, width * 2, channels])

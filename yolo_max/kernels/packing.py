@@ -1,27 +1,25 @@
-"""Weights as the kernels read them: panels of output channels, transformed where the algorithm asks for it.
+"""Weights as the kernels read them: panels of output channels, transformed where the kernel asks for it.
 
 A *panel* is 32 output channels (the last one 16, if so few are left): one row of 32 weights for each input
-that these channels share. Output channels are filled up to a multiple of 16 with zeros, and so are input
-channels, whose activations the kernels fill up likewise. Arrays begin at a multiple of 64 bytes, a cache
+that these channels share. Output channels are padded to a multiple of 16 with zeros, and so are input
+channels, whose activations the kernels pad likewise. Arrays begin at a multiple of 64 bytes, a cache
 line and the widest register there is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.kernels.algorithm import Algorithm
 from yolo_max.kernels.precision import Precision
 
 BLOCK = 16
 PANEL = 2 * BLOCK
 ALIGNMENT = 64
 
-WINOGRAD = np.array(
+WINOGRAD_G = np.array(
     [
         [1 / 4, 0, 0],
         [-1 / 6, -1 / 6, -1 / 6],
@@ -33,7 +31,7 @@ WINOGRAD = np.array(
 )
 """G of F(4, 3) at the points 0, 1, -1, 2, -2, infinity: ``kernels/winograd.mojo``."""
 
-POLYPHASE = np.array(
+POLYPHASE_G = np.array(
     [
         [1 / 2, 0, 0],
         [-1 / 2, 0, -1 / 2],
@@ -46,48 +44,9 @@ POLYPHASE = np.array(
 """G of F(4, 2) for the outer taps of a filter, and its middle tap as it is: ``kernels/polyphase.mojo``."""
 
 
-def pack_weights(
-    tensors: Mapping[str, NDArray[np.float32]], algorithms: Mapping[str, Algorithm], precision: Precision
-) -> dict[str, NDArray[Any]]:
-    """Lays a network's tensors out as its graph wants them.
-
-    Args:
-        tensors: Filters RSCF and biases, by the checkpoint's names.
-        algorithms: What each convolution runs on, by its name ("model.0.conv"); one that is not there runs on
-            MAX's own operations, which take tensors as they are stored.
-        precision: Of the activations.
-
-    Returns:
-        Arrays by the same names.
-    """
-    packed: dict[str, NDArray[Any]] = dict(tensors)
-    for name, algorithm in algorithms.items():
-        packed[f"{name}.weight"] = pack_filters(tensors[f"{name}.weight"], algorithm, precision)
-        packed[f"{name}.bias"] = pack_bias(tensors[f"{name}.bias"])
-    return packed
-
-
-def pack_filters(filters: NDArray[np.float32], algorithm: Algorithm, precision: Precision) -> NDArray[Any]:
-    """Packs filters, RSCF ``[k, k, c1, c2]``, for an algorithm; one-dimensional."""
-    match algorithm:
-        case Algorithm.STEM:
-            return pack_stem(filters, precision)
-        case Algorithm.DIRECT:
-            return pack_direct(filters, precision)
-        case Algorithm.WINOGRAD:
-            return pack_squares(filters, WINOGRAD)
-        case Algorithm.POLYPHASE:
-            return pack_squares(filters, POLYPHASE)
-
-
-def packed_size(c1: int, c2: int, k: int, algorithm: Algorithm, precision: Precision) -> int:
-    """Elements that :func:`pack_filters` gives for filters of this shape."""
-    if algorithm in (Algorithm.WINOGRAD, Algorithm.POLYPHASE):
-        return len(WINOGRAD) ** 2 * filled(c1) * filled(c2)
-    rows = k * k * filled(c1)
-    if algorithm is Algorithm.STEM:
-        rows = k * (k * c1 + (k * c1 % 2 if precision is Precision.BF16 else 0))
-    return rows * filled(c2) // (2 if precision is Precision.BF16 else 1)
+def word_dtype(precision: Precision) -> type[np.generic]:
+    """Type of the words that :func:`pack_direct` and :func:`pack_stem` give: pairs of bfloat16 for bf16."""
+    return np.uint32 if precision is Precision.BF16 else np.float32
 
 
 def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
@@ -100,10 +59,15 @@ def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[A
     Returns:
         float32 for f32, uint32 for bf16, one-dimensional.
     """
-    padded = _fill(_fill(filters, 3), 2)
-    k, _, c1, c2 = padded.shape
-    rows = padded.reshape(k, k, c1 // BLOCK, BLOCK, c2).transpose(0, 2, 1, 3, 4).reshape(-1, c2)
+    whole = _pad(_pad(filters, 3), 2)
+    k, _, c1, c2 = whole.shape
+    rows = whole.reshape(k, k, c1 // BLOCK, BLOCK, c2).transpose(0, 2, 1, 3, 4).reshape(-1, c2)
     return _join_panels(rows[None], precision)
+
+
+def direct_size(c1: int, c2: int, k: int, precision: Precision) -> int:
+    """Elements that :func:`pack_direct` gives."""
+    return k * k * padded(c1) * padded(c2) // _channels_per_word(precision)
 
 
 def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
@@ -115,31 +79,42 @@ def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any
     rows = filters.reshape(k, k * c1, c2)
     if precision is Precision.BF16 and k * c1 % 2:
         rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))
-    return _join_panels(_fill(rows.reshape(-1, c2), 1)[None], precision)
+    return _join_panels(_pad(rows.reshape(-1, c2), 1)[None], precision)
 
 
-def pack_squares(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Packs for the algorithms that transform squares: ``G g G'`` for each pair of channels.
+def stem_size(c1: int, c2: int, k: int, precision: Precision) -> int:
+    """Elements that :func:`pack_stem` gives."""
+    per_word = _channels_per_word(precision)
+    return k * -(-k * c1 // per_word) * padded(c2)
+
+
+def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Packs for the kernels that transform tiles: ``G g G'`` for each pair of channels.
 
     Transformed in float64, rounded once; float32 whatever the activations are.
 
     Args:
         filters: RSCF, ``[3, 3, c1, c2]``.
-        matrix: G, ``[points, 3]``: :data:`WINOGRAD` or :data:`POLYPHASE`.
+        matrix: G, ``[points, 3]``: :data:`WINOGRAD_G` or :data:`POLYPHASE_G`.
     """
-    padded = _fill(_fill(filters, 3), 2).astype(np.float64)
+    whole = _pad(_pad(filters, 3), 2).astype(np.float64)
     # The Kronecker product applies the matrix along both axes at once.
-    points = np.kron(matrix, matrix) @ padded.reshape(9, -1)
-    return _join_panels(points.astype(np.float32).reshape(-1, *padded.shape[2:]), Precision.F32)
+    points = np.kron(matrix, matrix) @ whole.reshape(9, -1)
+    return _join_panels(points.astype(np.float32).reshape(-1, *whole.shape[2:]), Precision.F32)
+
+
+def tiles_size(c1: int, c2: int, k: int, precision: Precision) -> int:  # noqa: ARG001
+    """Elements that :func:`pack_tiles` gives."""
+    return len(WINOGRAD_G) ** 2 * padded(c1) * padded(c2)
 
 
 def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fills the biases up to whole blocks."""
-    return align(_fill(bias, 0).astype(np.float32))
+    """Pads the biases to whole blocks."""
+    return align(_pad(bias, 0).astype(np.float32))
 
 
-def filled(channels: int) -> int:
-    """Channels, filled up to whole blocks."""
+def padded(channels: int) -> int:
+    """Channels, padded to whole blocks."""
     return -(-channels // BLOCK) * BLOCK
 
 
@@ -163,7 +138,7 @@ def round_filters(rows: NDArray[np.float32]) -> NDArray[np.uint16]:
 
     What one weight loses is given to the next. If all are rounded to the nearest, the errors of a filter add
     up to something, which inputs that share a mean, as those behind a SiLU do, turn into a shift of the
-    output: on YOLOv8n that is a good part of what bfloat16 costs (docs/performance.md).
+    output: a good part of what bfloat16 costs (docs/performance.md).
 
     Args:
         rows: float32 ``[inputs, outputs]``, finite.
@@ -177,7 +152,7 @@ def round_filters(rows: NDArray[np.float32]) -> NDArray[np.uint16]:
     lost = np.zeros(rows.shape[1:], np.float32)
     rounded = np.zeros(rows.shape, np.uint16)
     for row, bits in zip(ordered, rounded, strict=True):
-        # What fills up a filter may be multiplied with another pixel, and stays 0.
+        # Padding of a filter may be multiplied with another pixel, and stays 0.
         wanted = np.where(row == 0, 0, row + lost)
         bits[...] = to_bf16(wanted)
         lost = wanted - (bits.astype(np.uint32) << 16).view(np.float32)
@@ -186,8 +161,12 @@ def round_filters(rows: NDArray[np.float32]) -> NDArray[np.uint16]:
     return result
 
 
-def _fill(values: NDArray[Any], axis: int) -> NDArray[Any]:
-    missing = filled(values.shape[axis]) - values.shape[axis]
+def _channels_per_word(precision: Precision) -> int:
+    return 2 if precision is Precision.BF16 else 1
+
+
+def _pad(values: NDArray[Any], axis: int) -> NDArray[Any]:
+    missing = padded(values.shape[axis]) - values.shape[axis]
     return np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)])
 
 

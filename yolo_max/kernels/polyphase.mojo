@@ -18,9 +18,9 @@ In two directions it is nested with itself, as winograd.mojo has it. All four od
 same filter g[1], so that 81 points share 36 transformed filters.
 """
 
-from .direct import Window
 from .grid import SIDE
 from .transform import L, Transform
+from .window import Window
 
 
 struct Phases(Transform):

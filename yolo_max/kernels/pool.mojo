@@ -3,15 +3,15 @@
 from std.utils.numerics import min_or_neg_inf
 
 from .lanes import BLOCK, F32, Ptr, Scratch, V, Words, load, load_some, store, store_some
-from .tasks import Crew, deal_out
+from .parallel import Workers, parallel_for
 from .view import Slice
 
-comptime LEAST = V(min_or_neg_inf[F32]())
+comptime MIN = V(min_or_neg_inf[F32]())
 
 
 def max_pool[
     T: DType
-](source: Slice[T], batch: Int, side: Int, target: Ptr[T], crew: Crew):
+](source: Slice[T], batch: Int, side: Int, target: Ptr[T], workers: Workers):
     """Pools side x side pixels (an odd number) around each pixel of a slice, into a tensor of its own."""
 
     def some_rows(first: Int, last: Int) {imm}:
@@ -19,7 +19,7 @@ def max_pool[
         for row in range(first, last):
             pool_row(source, row // source.height, row % source.height, side, columns.data, target)
 
-    deal_out(some_rows, batch * source.height, 8, crew)
+    parallel_for(some_rows, batch * source.height, 8, workers)
 
 
 @no_inline
@@ -35,18 +35,18 @@ def pool_row[
         var count = min(BLOCK, source.channels - channel)
         for x in range(source.width):
             var p = source.pixel(image, top, x).unsafe_offset(channel)
-            var largest = LEAST
+            var largest = MIN
             for _ in range(top, bottom):
                 var pixel = load[T, BLOCK](p, 0) if count == BLOCK else load_some[T, BLOCK](p, 0, count)
                 largest = max(largest, pixel)
                 p = p.unsafe_offset(source.width * source.stride)
             columns.unsafe_store(x * BLOCK, largest)
         for x in range(source.width):
-            var largest = LEAST
+            var largest = MIN
             for column in range(max(x - reach, 0), min(x + reach + 1, source.width)):
                 largest = max(largest, columns.unsafe_load[width=BLOCK](column * BLOCK))
-            var place = (first + x) * source.channels + channel
+            var index = (first + x) * source.channels + channel
             if count == BLOCK:
-                store(target, place, largest)
+                store(target, index, largest)
             else:
-                store_some(target, place, largest, count)
+                store_some(target, index, largest, count)

@@ -8,7 +8,7 @@ from yolo_max.support.errors import UsageError
 
 
 class Precision(StrEnum):
-    """Type of activations and weights on the fused kernels; sums and the head are float32 in either case."""
+    """Type of activations and weights on the kernels; sums are float32 in either case."""
 
     F32 = "f32"
     BF16 = "bf16"

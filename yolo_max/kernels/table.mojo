@@ -3,12 +3,13 @@
 MAX compiles an operation anew for every combination of static shapes it meets in a graph, and with it all that
 can be reached from it; half of a first compile would go into the same kernels again and again. So one operation
 makes a table of their addresses, and all others call through it: they are thin, and the kernels are compiled
-once.
+once. Other packages can make tables of their own.
+
+A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `ops.py`).
 """
 
-from . import direct, squares
+from . import direct, tiles
 from .arguments import Call, Convolution, slice_of
-from .head import mark_candidates, predict_all
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
@@ -21,65 +22,57 @@ comptime DIRECT = 0
 comptime WINOGRAD = 1
 comptime POLYPHASE = 2
 comptime STEM = 3
-comptime STEM_OF_FLOATS = 4
-comptime MAX_POOL = 5
-comptime CANDIDATES = 6
-comptime HEAD = 7
-comptime COUNT = 8
-"""Places in the table, as in `fused.py`."""
+comptime MAX_POOL = 4
+comptime COUNT = 5
+
+
+def kernel[T: DType, id: Int]() -> Kernel:
+    """The kernel with this id, for activations of type T."""
+    comptime if id == DIRECT:
+        return run_direct[T]
+    elif id == WINOGRAD:
+        return run_tiles[F4x4, T]
+    elif id == POLYPHASE:
+        return run_tiles[Phases, T]
+    elif id == STEM:
+        return run_stem[T]
+    else:
+        return run_max_pool[T]
 
 
 def run_direct[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.crew)
+    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
 
 
-def run_squares[Algorithm: Transform, T: DType](call: Call) raises:
+def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    squares.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.marks, call.crew)
+    tiles.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.mask, call.workers)
 
 
-def run_stem[Pixel: DType, T: DType](call: Call) raises:
+def run_stem[T: DType](call: Call) raises:
+    """Of bytes, or of T."""
     var conv = Convolution[T](call)
     var image = call.input(0)
-    convolve_image(
-        image.data[Pixel](), image.batch, image.height, image.width, conv.filters, conv.output, call.crew
-    )
+
+    @always_inline
+    def run[Pixel: DType]() {imm}:
+        convolve_image(
+            image.data[Pixel](), image.batch, image.height, image.width, conv.divisor, conv.filters, conv.output,
+            call.workers,
+        )
+
+    if conv.divisor > 0:
+        run[DType.uint8]()
+    else:
+        run[T]()
 
 
 def run_max_pool[T: DType](call: Call) raises:
-    """The geometry is the window's side, then the facts of the one slice."""
+    """Its params are the window's side, then the one slice's."""
     var map = call.input(0)
-    var slice = slice_of[T](call.geometry.unsafe_offset(1), map, 0)
-    max_pool(slice, map.batch, Int(call.geometry[unsafe_offset=0]), call.result().data[T](), call.crew)
-
-
-def run_candidates[T: DType](call: Call) raises:
-    mark_candidates[T](call)
-
-
-def run_head[T: DType](call: Call) raises:
-    predict_all[T](call)
-
-
-def kernel[T: DType, place: Int]() -> Kernel:
-    """The kernel at a place of the table, for activations of type T."""
-    comptime if place == DIRECT:
-        return run_direct[T]
-    elif place == WINOGRAD:
-        return run_squares[F4x4, T]
-    elif place == POLYPHASE:
-        return run_squares[Phases, T]
-    elif place == STEM:
-        return run_stem[DType.uint8, T]
-    elif place == STEM_OF_FLOATS:
-        return run_stem[T, T]
-    elif place == MAX_POOL:
-        return run_max_pool[T]
-    elif place == CANDIDATES:
-        return run_candidates[T]
-    else:
-        return run_head[T]
+    var slice = slice_of[T](call.params.unsafe_offset(1), map, 0)
+    max_pool(slice, map.batch, Int(call.params[unsafe_offset=0]), call.result().data[T](), call.workers)
 
 
 def address_of(kernel: Kernel) -> Int:
@@ -90,5 +83,5 @@ def address_of(kernel: Kernel) -> Int:
 
 def kernel_at(address: Int) -> Kernel:
     """The kernel whose code is there."""
-    var place = address
-    return Pointer(to=place).unsafe_bitcast[Kernel]()[]
+    var code = address
+    return Pointer(to=code).unsafe_bitcast[Kernel]()[]

@@ -1,4 +1,4 @@
-"""Transforms of squares, in two directions one after the other: B' d B and A' m A (squares.mojo).
+"""Transforms of tiles, in two directions one after the other: B' d B and A' m A (tiles.mojo).
 
 What an algorithm gives are B' and A' for one direction, as `to_points` and `from_points`. One pass applies them
 to all columns, a second one to all rows of what the first gave:
@@ -6,9 +6,9 @@ to all columns, a second one to all rows of what the first gave:
     patch  |d|d|d|d|d|d|  --B' on columns-->  on the stack  --B' on rows-->  points, each to a place of its own
 """
 
-from .direct import Window
 from .grid import SIDE
 from .lanes import AVX512, BLOCK, F32, Ptr, Words, load
+from .window import Window
 
 comptime LANES = BLOCK if AVX512 else 8
 """Channels transformed at a time: one register of AVX-512 or AVX2, for a pass holds up to a dozen of them."""
@@ -20,7 +20,7 @@ trait Transform:
 
     comptime WINDOW: Window
     comptime PATCH: Int
-    """Input pixels of a patch in one direction, and its points; patches of neighbouring squares overlap."""
+    """Input pixels of a patch in one direction, and its points; patches of neighbouring tiles overlap."""
     comptime FILTERS: Int
     """Transformed filters for each pair of channels; several points may share one."""
 
@@ -43,7 +43,7 @@ trait Transform:
 @always_inline
 def forward[
     Algorithm: Transform, T: DType
-](patch: Ptr[T], column: Int, row: Int, points: Words, apart: Int):
+](patch: Ptr[T], column: Int, row: Int, points: Words, point_stride: Int):
     """Transforms LANES channels of a patch, B' d B.
 
     Args:
@@ -51,7 +51,7 @@ def forward[
         column: Elements from one pixel to the next.
         row: Elements from one row to the next.
         points: The first point of the result.
-        apart: Words from one point to the next.
+        point_stride: Words from one point to the next.
     """
     comptime N = Algorithm.PATCH
     # What lies between the two passes does not fit the registers; the stack is in the first cache.
@@ -69,16 +69,16 @@ def forward[
             d[c] = columns[i * N + c]
         var t = Algorithm.to_points(d)
         comptime for j in range(N):
-            points.unsafe_store((i * N + j) * apart, t[j])
+            points.unsafe_store((i * N + j) * point_stride, t[j])
 
 
 @always_inline
-def inverse[Algorithm: Transform](products: Words, apart: Int, bias: L, outputs: Words):
-    """Transforms LANES channels of products back to a square of outputs, A' m A, and adds the bias.
+def inverse[Algorithm: Transform](products: Words, point_stride: Int, bias: L, outputs: Words):
+    """Transforms LANES channels of products back to a tile of outputs, A' m A, and adds the bias.
 
     Args:
         products: The first point.
-        apart: Words from one point to the next.
+        point_stride: Words from one point to the next.
         bias: Of these channels.
         outputs: The result, [SIDE, SIDE, LANES].
     """
@@ -87,7 +87,7 @@ def inverse[Algorithm: Transform](products: Words, apart: Int, bias: L, outputs:
     comptime for c in range(N):
         var m = Array[L, N](fill=L(0))
         comptime for r in range(N):
-            m[r] = products.unsafe_load[width=LANES]((r * N + c) * apart)
+            m[r] = products.unsafe_load[width=LANES]((r * N + c) * point_stride)
         # The point that every output takes once, in both directions.
         comptime if c == 1:
             m[1] += bias

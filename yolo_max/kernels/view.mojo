@@ -8,10 +8,10 @@ layout every inner loop works on:
 
     plane 0: channels 0..15 of one pixel, of the next pixel, ...     plane 1: channels 16..31 of ...
 
-Channels that fill up the last plane are the reader's to zero, once: gathering leaves them alone.
+Channels that pad the last plane are the reader's to zero, once: gathering leaves them alone.
 """
 
-from .lanes import BLOCK, Ptr, fetch, line
+from .lanes import BLOCK, Ptr, line, prefetch
 
 
 @fieldwise_init
@@ -102,43 +102,45 @@ struct View[T: DType](Movable):
 
 
 @always_inline
-def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count: Int, apart: Int):
-    """Copies one pixel's `count` channels to channel `position` and on, in planes that are `apart`."""
+def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count: Int, plane_stride: Int):
+    """Copies one pixel's `count` channels to channel `position` and on of planes that lie `plane_stride` apart."""
     if (position | count) % BLOCK == 0:
-        var q = planes.unsafe_offset(position // BLOCK * apart)
+        var q = planes.unsafe_offset(position // BLOCK * plane_stride)
         for i in range(0, count, BLOCK):
             q.unsafe_store(0, source.unsafe_load[width=BLOCK](i))
-            q = q.unsafe_offset(apart)
+            q = q.unsafe_offset(plane_stride)
         return
     var done = 0
     while done < count:
         var at = position + done
         var lane = at % BLOCK
         var n = min(BLOCK - lane, count - done)
-        var q = planes.unsafe_offset(at // BLOCK * apart + lane)
+        var q = planes.unsafe_offset(at // BLOCK * plane_stride + lane)
         for i in range(n):
             q[unsafe_offset=i] = source[unsafe_offset=done + i]
         done += n
 
 
 @no_inline
-def gather_row[T: DType](view: View[T], image: Int, y: Int, first: Int, step: Int, planes: Ptr[T], apart: Int):
+def gather_row[
+    T: DType
+](view: View[T], image: Int, y: Int, first: Int, step: Int, planes: Ptr[T], plane_stride: Int):
     """Gathers the pixels first, first + step, ... of row y, each one behind the other in the planes."""
     var position = 0
     for i in range(len(view.slices)):
         var slice = view.slices[i]
         var q = planes
         for x in range(first, view.width, step):
-            copy_channels(slice.pixel(image, y, x), q, position, slice.channels, apart)
+            copy_channels(slice.pixel(image, y, x), q, position, slice.channels, plane_stride)
             q = q.unsafe_offset(BLOCK)
         position += slice.channels
 
 
 @no_inline
-def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T], apart: Int):
+def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T], plane_stride: Int):
     """Gathers `count` pixels of the batch, taken as one long row, from pixel `first` on.
 
-    As many behind them are fetched: the next call's, which comes when these have been computed with.
+    As many behind them are prefetched: the next call reads those, once these have been used.
     """
     var position = 0
     for i in range(len(view.slices)):
@@ -148,25 +150,25 @@ def gather_pixels[T: DType](view: View[T], first: Int, count: Int, planes: Ptr[T
                 var row = (first + j) // view.width
                 var x = (first + j) % view.width
                 var p = slice.pixel(row // view.height, row % view.height, x)
-                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
+                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, plane_stride)
         else:
             var p = slice.data.unsafe_offset(first * slice.stride)
             for j in range(count):
                 for channel in range(0, slice.channels, line[T]()):
-                    fetch(p.unsafe_offset(count * slice.stride + channel))
-                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, apart)
+                    prefetch(p.unsafe_offset(count * slice.stride + channel))
+                copy_channels(p, planes.unsafe_offset(j * BLOCK), position, slice.channels, plane_stride)
                 p = p.unsafe_offset(slice.stride)
         position += slice.channels
 
 
 @no_inline
-def gather_square[T: DType](view: View[T], image: Int, top: Int, left: Int, side: Int, square: Ptr[T]):
+def gather_patch[T: DType](view: View[T], image: Int, top: Int, left: Int, side: Int, patch: Ptr[T]):
     """Gathers side x side pixels as one NHWC tensor of whole blocks, zeros outside of the map."""
     var channels = view.blocks() * BLOCK
     var first = max(0, -left)
     var last = min(side, view.width - left)
     for r in range(side):
-        var row = square.unsafe_offset(r * side * channels)
+        var row = patch.unsafe_offset(r * side * channels)
         var y = top + r
         if y < 0 or y >= view.height:
             clear_blocks(row, side * channels)

@@ -13,9 +13,9 @@ the points 0, 1, -1, 2, -2 and infinity (Lavin & Gray 2015, section 4.3):
 In two directions it is nested with itself: Y = A' [(G g G') * (B' d B)] A.
 """
 
-from .direct import Window
 from .grid import SIDE
 from .transform import L, Transform
+from .window import Window
 
 
 struct F4x4(Transform):

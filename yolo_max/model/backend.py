@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from max.graph import TensorType, TensorValue
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
 
 
@@ -22,15 +23,15 @@ class Candidates(NamedTuple):
     Whoever is given them may leave out what only other cells would need.
     """
 
-    marks: FeatureMap
+    mask: FeatureMap
     """``[B, H, W, 1]``, 0 where a cell is none."""
-    rings: int = 0
+    halo: int = 0
     """3x3 convolutions between here and the cells. Each reads a pixel around what it gives, and is allowed
-    a ring of the squares of 4 x 4 that the kernels compute, which is more."""
+    a ring of the tiles of 4 x 4 that the kernels compute, which is more."""
 
     def before(self) -> Candidates:
         """The same for the 3x3 convolution before the one that is given these."""
-        return self._replace(rings=self.rings + 1)
+        return self._replace(halo=self.halo + 1)
 
 
 class Conv2d(Protocol):
@@ -42,7 +43,7 @@ class Conv2d(Protocol):
     def __call__(
         self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
     ) -> FeatureMap:
-        """Convolves, adds the bias, applies SiLU if this convolution has one, then adds ``residual``.
+        """Convolves, adds the bias, applies the activation, then adds ``residual``.
 
         What ``only`` leaves out may be anything in the result.
         """
@@ -89,8 +90,8 @@ class Backend(Protocol):
         """Turns pixels, uint8 ``[B, H, W, 3]`` RGB, into a map with values from 0 to 1."""
         ...
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, *, act: bool) -> Conv2d:
-        """A ``k`` x ``k`` convolution of stride ``s`` and padding ``k // 2``, SiLU behind it if ``act``."""
+    def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
+        """A ``k`` x ``k`` convolution of stride ``s`` and padding ``k // 2``."""
         ...
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:

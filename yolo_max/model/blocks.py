@@ -7,6 +7,7 @@ tree is its key in the checkpoint. BatchNorm is folded into the convolution when
 
 from __future__ import annotations
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap, concat
 from yolo_max.model.backend import Backend, Candidates
 from yolo_max.model.max_nn import LayerList, Module, Sequential
@@ -17,7 +18,7 @@ class MaxConv(Module):
 
     def __init__(self, backend: Backend, c1: int, c2: int, k: int = 1, s: int = 1) -> None:
         super().__init__()
-        self.conv = backend.conv2d(c1, c2, k, s, act=True)
+        self.conv = backend.conv2d(c1, c2, k, s, activation=Activation.SILU)
 
     def __call__(
         self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from max.graph import ops
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.backend import Backend, Candidates, Head, Level, Prediction
 from yolo_max.model.blocks import MaxConv
@@ -24,7 +25,7 @@ class MaxBranch(LayerList):
             [
                 MaxConv(backend, c1, hidden, 3),
                 MaxConv(backend, hidden, hidden, 3),
-                backend.conv2d(hidden, c2, 1, 1, act=False),
+                backend.conv2d(hidden, c2, 1, 1, activation=Activation.NONE),
             ]
         )
 
@@ -58,7 +59,7 @@ class MaxDetect(Module):
             prediction = classes(x)
             candidates = self.backend.candidates(prediction)
             levels.append(Level(box(x, candidates), prediction, candidates))
-        masks = [level.candidates.marks for level in levels if level.candidates]
+        masks = [level.candidates.mask for level in levels if level.candidates]
         return Head({"head": self.backend.raw_head(levels)}, tuple(each.slices[0].tensor for each in masks))
 
 
@@ -69,7 +70,7 @@ class MaxClassify(Module):
         super().__init__()
         self.backend = backend
         self.conv = MaxConv(backend, c1, hidden)
-        self.linear = backend.conv2d(hidden, nc, 1, 1, act=False)
+        self.linear = backend.conv2d(hidden, nc, 1, 1, activation=Activation.NONE)
 
     def __call__(self, x: FeatureMap) -> Head:
         """A map ``[B, H, W, c1] ->`` logits ``[B, nc]``."""

@@ -8,7 +8,7 @@ from typing import Any
 from max.dtype import DType
 from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Backend, Head
@@ -63,13 +63,13 @@ class MaxYolo(Module):
         *maps, head = outputs
         return maps, head
 
-    def algorithms(self) -> dict[str, Algorithm]:
+    def kernels(self) -> dict[str, ConvKernel]:
         """What each convolution on the fused kernels runs on, by its name in the checkpoint."""
         found = {}
         for prefix, module in self.named_modules():
-            algorithm = getattr(module, "algorithm", None)
-            if isinstance(algorithm, Algorithm):
-                found[prefix.removesuffix(".")] = algorithm
+            kernel = getattr(module, "kernel", None)
+            if isinstance(kernel, ConvKernel):
+                found[prefix.removesuffix(".")] = kernel
         return found
 
 

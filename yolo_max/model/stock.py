@@ -6,40 +6,21 @@ It is slower than ``fused.py``, and it is what that one is checked against: ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from max.dtype import DType
 from max.graph import DeviceRef, TensorType, TensorValue, Weight, ops
 
-from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
 
-
-def materialise(x: FeatureMap) -> TensorValue:
-    """Copies the slices of a view into one NHWC tensor of the view's own type."""
-    parts = [_materialise_slice(part) for part in x.slices]
-    if len(parts) == 1:
-        return parts[0]
-    # Symbolic sizes that are equal need not look it: (h // 2) * 2 beside h.
-    return ops.concat([part.rebind([*x.size, part.shape[3]]) for part in parts], axis=3)
-
-
-def _materialise_slice(part: ChannelSlice) -> TensorValue:
-    if part.whole:
-        return part.tensor
-    tensor = part.tensor[:, :, :, part.start : part.start + part.channels]
-    return _double(tensor) if part.doubled else tensor
-
-
-def _double(x: TensorValue) -> TensorValue:
-    """Repeats every pixel as a square of 2 x 2: YOLOv8's nearest-neighbour upsampling."""
-    batch, height, width, channels = x.shape
-    spread = ops.broadcast_to(
-        ops.reshape(x, [batch, height, 1, width, 1, channels]), [batch, height, 2, width, 2, channels]
-    )
-    return ops.reshape(spread, [batch, height * 2, width * 2, channels])
+_ACTIVATIONS: dict[Activation, Callable[[TensorValue], TensorValue]] = {
+    Activation.NONE: lambda x: x,
+    Activation.SILU: ops.silu,
+}
 
 
 def mean(x: FeatureMap) -> FeatureMap:
@@ -51,13 +32,15 @@ def mean(x: FeatureMap) -> FeatureMap:
 
 
 class StockConv2d(Module):
-    """Convolution, bias, SiLU and residual as MAX operations; filters stay RSCF ``[k, k, c1, c2]``."""
+    """Convolution, bias, activation and residual as MAX operations; filters stay RSCF ``[k, k, c1, c2]``."""
 
-    def __init__(self, c1: int, c2: int, k: int, s: int, *, act: bool, device: DeviceRef) -> None:
+    def __init__(
+        self, c1: int, c2: int, k: int, s: int, *, activation: Activation, device: DeviceRef
+    ) -> None:
         super().__init__()
         self.stride = s
         self.padding = k // 2
-        self.act = act
+        self.activate = _ACTIVATIONS[activation]
         # A Weight rather than a constant: MAX does not compile a convolution with constant filters.
         self.weight = Weight("weight", DType.float32, [k, k, c1, c2], device)
         self.bias = Weight("bias", DType.float32, [c2], device)
@@ -76,8 +59,7 @@ class StockConv2d(Module):
             padding=(self.padding,) * 4,
             bias=self.bias,
         )
-        if self.act:
-            y = ops.silu(y)
+        y = self.activate(y)
         if residual is not None:
             y = y + materialise(residual)
         return FeatureMap.of(y)
@@ -96,9 +78,9 @@ class StockBackend:
         """Casts and scales the pixels as PyTorch's side does: ``float(x) / 255``."""
         return FeatureMap.of(ops.cast(pixels, DType.float32) / 255.0)
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, *, act: bool) -> Conv2d:
+    def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
         """A convolution on this device."""
-        return StockConv2d(c1, c2, k, s, act=act, device=self.device)
+        return StockConv2d(c1, c2, k, s, activation=activation, device=self.device)
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
@@ -113,7 +95,7 @@ class StockBackend:
         return
 
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
-        """One row a cell: box logits, then class logits."""
+        """One row per cell: box logits, then class logits."""
         rows = []
         for level in levels:
             parts = (level.box, level.classes)

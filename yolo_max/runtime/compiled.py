@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from max.engine import CompiledModel, InferenceSession, read
 from max.graph import Graph
 
-from yolo_max.kernels.algorithm import Algorithm
+from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.runtime import cpu
 from yolo_max.support.cache import cache_folder, read_checked, write_checked
 from yolo_max.support.errors import EngineError, OutputError
@@ -78,19 +78,19 @@ class CompiledGraph(NamedTuple):
 
     Attributes:
         model: For ``InferenceSession.init``.
-        algorithms: How its weights are laid out: see `yolo_max.kernels.packing.pack_weights`.
+        kernels: What each convolution runs on: see `yolo_max.kernels.conv_kernel.pack_weights`.
         from_cache: Whether it was found in the cache.
     """
 
     model: CompiledModel
-    algorithms: dict[str, Algorithm]
+    kernels: dict[str, ConvKernel]
     from_cache: bool
 
 
 def compile_or_load(
     session: InferenceSession,
     key: str,
-    trace: Callable[[], tuple[Graph, dict[str, Algorithm]]],
+    trace: Callable[[], tuple[Graph, dict[str, ConvKernel]]],
     on_compile: Callable[[], None],
 ) -> CompiledGraph:
     """Takes a graph from the cache, or traces and compiles it and puts it there.
@@ -98,7 +98,7 @@ def compile_or_load(
     Args:
         session: The session the graph is for.
         key: From :func:`graph_key`.
-        trace: Gives the graph and its algorithms; called only when it has to be compiled.
+        trace: Gives the graph and its kernels; called only when it has to be compiled.
         on_compile: Called before a compile, which takes from half a minute to several minutes.
 
     Raises:
@@ -111,12 +111,12 @@ def compile_or_load(
     if path is not None and (cached := _load(path)) is not None:
         return cached
     on_compile()
-    graph, algorithms = trace()
+    graph, kernels = trace()
     try:
         model = session.compile(graph)
     except RuntimeError as error:
         raise EngineError(f"MAX could not compile the graph: {error}") from error
-    compiled = CompiledGraph(model, algorithms, from_cache=False)
+    compiled = CompiledGraph(model, kernels, from_cache=False)
     if path is not None:
         _store(compiled, path)
     return compiled
@@ -130,8 +130,8 @@ def _load(path: Path) -> CompiledGraph | None:
     # One line of JSON, then MAX's own format.
     head, _, artifact = data.partition(b"\n")
     try:
-        algorithms = {name: Algorithm(value) for name, value in json.loads(head).items()}
-        return CompiledGraph(read(io.BytesIO(artifact)), algorithms, from_cache=True)
+        kernels = {name: ConvKernel.named(value) for name, value in json.loads(head).items()}
+        return CompiledGraph(read(io.BytesIO(artifact)), kernels, from_cache=True)
     except (RuntimeError, ValueError, AttributeError):
         with suppress(OSError):
             path.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ def _load(path: Path) -> CompiledGraph | None:
 
 def _store(compiled: CompiledGraph, path: Path) -> None:
     """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
-    head = json.dumps(compiled.algorithms).encode()
+    head = json.dumps({name: kernel.name for name, kernel in compiled.kernels.items()}).encode()
     with suppress(OSError, OutputError), tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
         exported = Path(folder) / "graph.mef"
         compiled.model.export_mef(exported)

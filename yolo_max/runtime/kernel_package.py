@@ -18,7 +18,8 @@ from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.cache import cache_folder, cache_root
 from yolo_max.support.errors import OutputError
 
-SOURCES = Path(__file__).resolve().parent.parent / "kernels"
+SOURCES = Path(__file__).resolve().parent.parent
+"""Mojo's packages lie beside those of Python: ``kernels``, and what networks add to them."""
 
 _RUN_MOJO = """
 import ctypes, os, signal, sys
@@ -56,7 +57,7 @@ class Precompilation:
         try:
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             # The file's name becomes the module's.
-            self._package = folder / "yolo_max_kernels.mojoc"
+            self._package = folder / "yolo_max.mojoc"
             # -P: nothing is imported from the working directory.
             mojo = [sys.executable, "-P", "-c", _RUN_MOJO, str(os.getpid())]
             self._process = subprocess.Popen(

@@ -1,7 +1,7 @@
 """The end of the detect head: which cells can be detections, and its last 1x1 convolutions.
 
 A cell is a *candidate* if one of its class logits exceeds what the caller asks for. Only candidates need a box,
-so they are marked before the box branch is computed, and its convolutions keep to them (grid.mojo).
+so they are found before the box branch is computed, and its convolutions keep to them (grid.mojo).
 
 The last convolutions each write their columns of the one result:
 
@@ -15,61 +15,63 @@ The rows of cells that are no candidates are left as they are.
 
 from std.utils.numerics import neg_inf
 
-from .arguments import Call, SLICE_FACTS, require_marks, require_size, view_of
-from .direct import POINTWISE_PIXELS, pointwise
-from .lanes import BLOCK, F32, Ptr, Scratch, V, words
-from .tasks import Crew, deal_out
-from .tile import Filters, Output
-from .view import View
+from ...kernels.activation import Activation
+from ...kernels.arguments import Call, SLICE_PARAMS, require_mask, require_size, view_of
+from ...kernels.direct import POINTWISE_PIXELS, pointwise
+from ...kernels.lanes import BLOCK, F32, Ptr, Scratch, V, words
+from ...kernels.microkernel import Filters, Output
+from ...kernels.parallel import Workers, parallel_for
+from ...kernels.view import View
 
 
-def mark_candidates[T: DType](call: Call) raises:
-    """Marks the cells of a level with 1 that are candidates, and others with 0.
+def mask_candidates[T: DType](call: Call) raises:
+    """Masks the cells of a level: 1 for candidates, 0 for others.
 
-    The geometry is the number of classes, then the facts of the one slice, which the class convolution reads.
-    A cell with a logit that is no number is a candidate as well: whoever reads it shall find out.
+    Its params are the number of classes, then those of the one slice, which the class convolution reads. A
+    candidate exceeds the second number of the run; with minus infinity every cell is one. So is a cell with a
+    logit that is no number: whoever reads it shall find out.
 
     Raises:
         Error: The tensors do not fit each other.
     """
-    var view = view_of[T](call.geometry.unsafe_offset(1), call, 0, 1)
-    require_marks(call.result(), view.batch, view.height, view.width)
-    var marks = call.result().data[T]()
-    if call.least == neg_inf[F32]():
+    var view = view_of[T](call.params.unsafe_offset(1), call, 0, 1)
+    require_mask(call.result(), view.batch, view.height, view.width)
+    var mask = call.result().data[T]()
+    var threshold = call.run[unsafe_offset=1]
+    if threshold == neg_inf[F32]():
         for cell in range(view.pixels()):
-            marks[unsafe_offset=cell] = 1
+            mask[unsafe_offset=cell] = 1
         return
-    var nc = Int(call.geometry[unsafe_offset=0])
+    var nc = Int(call.params[unsafe_offset=0])
     var filters = Filters(Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), nc)
-    var least = call.least
 
     def some_cells(first: Int, last: Int) {imm}:
         # Whole blocks a cell; behind the last class stays what is never above anything.
-        var stride = filters.filled()
+        var stride = filters.padded()
         var logits = Scratch[F32](POINTWISE_PIXELS * stride)
         for i in range(0, logits.size, BLOCK):
             logits.data.unsafe_store(i, V(neg_inf[F32]()))
         var data = logits.data.unsafe_bitcast[Scalar[T]]()
-        var output = Output[T](data, stride, data, 0, False, False, True)
+        var output = Output[T](data, stride, data, 0, False, Activation.NONE, True)
         for cell in range(first, last, POINTWISE_PIXELS):
             var count = min(POINTWISE_PIXELS, last - cell)
             pointwise(view, cell, count, filters, output, 0)
             for i in range(count):
                 var all_below = True
                 for c in range(0, stride, BLOCK):
-                    var below = logits.data.unsafe_load[width=BLOCK](i * stride + c).le(V(least))
+                    var below = logits.data.unsafe_load[width=BLOCK](i * stride + c).le(V(threshold))
                     all_below = all_below and below.reduce_and()
-                marks[unsafe_offset=cell + i] = 0 if all_below else 1
+                mask[unsafe_offset=cell + i] = 0 if all_below else 1
 
-    deal_out(some_cells, view.pixels(), POINTWISE_PIXELS, call.crew)
+    parallel_for(some_cells, view.pixels(), POINTWISE_PIXELS, call.workers)
 
 
 def predict_all[T: DType](call: Call) raises:
     """All convolutions of the head, without activation: two a level, boxes then classes.
 
-    It reads three maps a level: what either convolution reads, and the marks of its candidates. The geometry is
-    the output channels of both convolutions for every level, then three facts for every map. Weights and biases
-    are all convolutions', one after the other; the result is [batch, 1, cells, columns], of float32.
+    It reads three maps a level: what either convolution reads, and the mask of its candidates. Its params are
+    the output channels of both convolutions for every level, then three for every map. Weights and biases
+    are those of all convolutions in a row; the result is [batch, 1, cells, columns], of float32.
 
     Raises:
         Error: The tensors do not fit each other.
@@ -77,7 +79,7 @@ def predict_all[T: DType](call: Call) raises:
     var levels, left = divmod(call.inputs, 3)
     if left != 0:
         raise Error("the head reads three maps a level, not ", call.inputs, " in all")
-    var facts = call.geometry.unsafe_offset(2 * levels)
+    var params = call.params.unsafe_offset(2 * levels)
     var cells = call.result().width
     var columns = call.result().channels
     var weight = Ptr[F32](unsafe_from_address=call.weight)
@@ -86,17 +88,17 @@ def predict_all[T: DType](call: Call) raises:
     for level in range(levels):
         var map = call.input(3 * level)
         require_size("a level's second map", call.input(3 * level + 1), map.batch, map.height, map.width)
-        require_marks(call.input(3 * level + 2), map.batch, map.height, map.width)
-        var marks = call.input(3 * level + 2).data[T]()
+        require_mask(call.input(3 * level + 2), map.batch, map.height, map.width)
+        var mask = call.input(3 * level + 2).data[T]()
         var column = 0
         for i in range(2):
-            var view = view_of[T](facts.unsafe_offset((3 * level + i) * SLICE_FACTS), call, 3 * level + i, 1)
-            var filters = Filters(weight, bias, Int(call.geometry[unsafe_offset=2 * level + i]))
+            var view = view_of[T](params.unsafe_offset((3 * level + i) * SLICE_PARAMS), call, 3 * level + i, 1)
+            var filters = Filters(weight, bias, Int(call.params[unsafe_offset=2 * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
-            var output = Output[T](data, columns, data, 0, False, False, True)
-            predict(view, filters, output, marks, cells, cell, call.crew)
-            weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filters.filled())
-            bias = bias.unsafe_offset(filters.filled())
+            var output = Output[T](data, columns, data, 0, False, Activation.NONE, True)
+            predict(view, filters, output, mask, cells, cell, call.workers)
+            weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filters.padded())
+            bias = bias.unsafe_offset(filters.padded())
             column += filters.channels
         if column != columns:
             raise Error("the convolutions of a level give ", column, " logits where the head has ", columns)
@@ -108,9 +110,9 @@ def predict_all[T: DType](call: Call) raises:
 def predict[
     T: DType
 ](
-    view: View[T], filters: Filters, output: Output[T], marks: Ptr[T], cells: Int, cell: Int, crew: Crew
+    view: View[T], filters: Filters, output: Output[T], mask: Ptr[T], cells: Int, cell: Int, workers: Workers
 ):
-    """One convolution of the head, for the marked cells of the level that begins at `cell` of an image's `cells`."""
+    """One convolution of the head, for the candidates of the level that begins at `cell` of an image's `cells`."""
     var size = view.height * view.width
 
     def some_pixels(first: Int, last: Int) {imm}:
@@ -121,10 +123,10 @@ def predict[
             var end = min(last, (image + 1) * size)
             var target = image * cells + cell + next % size
             var count = 1
-            while next + count < end and marks[unsafe_offset=next + count] == marks[unsafe_offset=next]:
+            while next + count < end and mask[unsafe_offset=next + count] == mask[unsafe_offset=next]:
                 count += 1
-            if marks[unsafe_offset=next] != 0:
+            if mask[unsafe_offset=next] != 0:
                 pointwise(view, next, count, filters, output, target)
             next += count
 
-    deal_out(some_pixels, view.pixels(), POINTWISE_PIXELS, crew)
+    parallel_for(some_pixels, view.pixels(), POINTWISE_PIXELS, workers)

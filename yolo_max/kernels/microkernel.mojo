@@ -1,4 +1,4 @@
-"""The register tile: a few pixels times a panel of output channels, and what happens to its sums.
+"""The microkernel: a tile of a few pixels by a panel of output channels in registers, and its epilogue.
 
     weights, one *panel* of 32 channels (the last may be 16), one row a word of input
                               | w[0][0..31]  |
@@ -11,11 +11,11 @@
 
 The words that a pixel is multiplied with need not lie together: `Taps` lists where each run of them begins,
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
-in each plane. The transforming convolutions (squares.mojo) use `accumulate`, the inner loop, alone.
+in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the inner loop, alone.
 
 The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
-words are done. Then they are left on the stack, which the first cache holds, and `finish`, which is compiled once for
-all sizes of tile, applies SiLU, adds the residual and stores.
+words are done. Then they are left on the stack, which the first cache holds, and `epilogue`, which is compiled once for
+all sizes of tile, applies the activation, adds the residual and stores.
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -23,6 +23,7 @@ one block wide, a panel is done as two halves.
 
 from std.math import ceildiv
 
+from .activation import Activation
 from .lanes import (
     AVX512,
     BF16_PRODUCTS,
@@ -30,32 +31,31 @@ from .lanes import (
     F32,
     Ptr,
     Scratch,
-    TILE_PIXELS,
+    MR,
     V,
     Words,
-    fetch,
+    prefetch,
     load,
     load_some,
     multiply_add,
-    silu,
     store,
     store_some,
 )
 
 comptime PANEL = 2 * BLOCK
 comptime AHEAD = 32
-"""Rows of weights that are fetched before they are needed: those of a large layer come from main memory."""
-comptime TILE_SIZES = [4, 7, 10, 13, 14] if AVX512 else [2, 3, 4, 5, 6]
-"""Pixels of the tiles that are compiled; one between two sizes is done by the larger one."""
+"""Rows of weights between the one in use and the one prefetched: those of a large layer come from main memory."""
+comptime MR_SIZES = [4, 7, 10, 13, 14] if AVX512 else [2, 3, 4, 5, 6]
+"""Pixels that the microkernel is compiled for; a number between two is done by the larger one."""
 
 
-def tile_size(pixels: Int) -> Int:
-    """The size of the tile that does so many pixels."""
-    comptime for i in range(len(TILE_SIZES)):
-        comptime size = TILE_SIZES[i]
+def mr_size(pixels: Int) -> Int:
+    """The size that does this many pixels."""
+    comptime for i in range(len(MR_SIZES)):
+        comptime size = MR_SIZES[i]
         if pixels <= size:
             return size
-    return TILE_PIXELS
+    return MR
 
 
 struct Taps(Movable):
@@ -73,7 +73,7 @@ struct Taps(Movable):
         self.offsets = Scratch[DType.int32](count)
         self.count = count
         self.run = run
-        self.sums = Scratch[DType.int64](TILE_PIXELS)
+        self.sums = Scratch[DType.int64](MR)
         self.sums.clear()
 
     def begin(mut self, tap: Int, offset: Int):
@@ -86,9 +86,9 @@ struct Filters(Copyable, ImplicitlyCopyable, Movable):
 
     var panels: Words
     var begin: Words
-    """The biases, filled up with zeros to whole blocks; or sums that have been begun (direct.mojo)."""
+    """The biases, padded with zeros to whole blocks; or sums that have been begun (direct.mojo)."""
     var channels: Int
-    """Output channels, before filling up."""
+    """Output channels, without padding."""
     var before: Int
     """Rows of each panel that belong to words before those at hand."""
     var behind: Int
@@ -102,8 +102,8 @@ struct Filters(Copyable, ImplicitlyCopyable, Movable):
         self.before = 0
         self.behind = 0
 
-    def filled(self) -> Int:
-        """Output channels in whole blocks: as many biases there are, and sums that have been begun for a pixel."""
+    def padded(self) -> Int:
+        """Output channels in whole blocks: so many biases there are, and sums begun for a pixel."""
         return ceildiv(self.channels, BLOCK) * BLOCK
 
 
@@ -119,10 +119,9 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     """Added behind the activation, if `has_residual`."""
     var residual_stride: Int
     var has_residual: Bool
-    var activate: Bool
-    """Whether SiLU is applied."""
+    var activation: Activation
     var wide: Bool
-    """Whether `data` holds float32 although T does not: the head's logits, sums that others go on with."""
+    """Whether `data` holds float32 although T does not: final results, sums that others go on with."""
 
     @always_inline
     def at(self, pixel: Int, channel: Int) -> Self:
@@ -187,7 +186,7 @@ def accumulate[
             var row = Array[V, N](fill=V(0))
             comptime for j in range(N):
                 row[j] = w.unsafe_load[width=BLOCK](u * ROW + j * BLOCK)
-                fetch(w.unsafe_offset((u + AHEAD) * ROW + j * BLOCK))
+                prefetch(w.unsafe_offset((u + AHEAD) * ROW + j * BLOCK))
             comptime for i in range(M):
                 var word = x[unsafe_offset=i * STEP + u]
                 comptime for j in range(N):
@@ -197,13 +196,13 @@ def accumulate[
 
 
 @no_inline
-def tile[
+def microkernel[
     T: DType, N: Int, STEP: Int
 ](
     m: Int, pixels: Words, taps: Taps, panel: Words, begin: Words, output: Output[T], pixel: Int, channel: Int,
     channels: Int,
 ):
-    """M pixels, at most TILE_PIXELS, by one panel of N blocks.
+    """M pixels, at most MR, by one panel of N blocks.
 
     Parameters:
         T: Type of the activations.
@@ -223,7 +222,7 @@ def tile[
     """
     # What is kept in registers is indexed at compile time only, for it is kept in memory otherwise; and what follows
     # the sums is compiled once, not for every size of tile.
-    var stored = Array[V, TILE_PIXELS * N](uninitialized=True)
+    var stored = Array[V, MR * N](uninitialized=True)
     var first = Words(unsafe_from_address=Int(Pointer(to=stored)))
 
     @always_inline
@@ -244,33 +243,31 @@ def tile[
                 comptime for b in range(BLOCKS):
                     first.unsafe_store((i * N + j + b) * BLOCK, sums[i * BLOCKS + b])
 
-    comptime for i in range(len(TILE_SIZES)):
-        comptime size = TILE_SIZES[i]
+    comptime for i in range(len(MR_SIZES)):
+        comptime size = MR_SIZES[i]
         if m <= size:
             run[size]()
             break
     for j in range(0, min(N * BLOCK, channels), BLOCK):
-        finish(first.unsafe_offset(j), N * BLOCK, m, output.at(pixel, channel + j), min(BLOCK, channels - j))
+        epilogue(first.unsafe_offset(j), N * BLOCK, m, output.at(pixel, channel + j), min(BLOCK, channels - j))
     _ = stored^
 
 
 @no_inline
-def finish[T: DType](sums: Words, apart: Int, m: Int, output: Output[T], channels: Int):
-    """Activates and stores up to a block of channels of m pixels, whose sums are `apart`."""
+def epilogue[T: DType](sums: Words, sum_stride: Int, m: Int, output: Output[T], channels: Int):
+    """Activates and stores up to a block of channels of m pixels, whose sums are `sum_stride` words apart."""
     for i in range(m):
-        var sum = sums.unsafe_load[width=BLOCK](i * apart)
-        if output.activate:
-            sum = silu[T](sum)
+        var sum = output.activation.apply[T](sums.unsafe_load[width=BLOCK](i * sum_stride))
         if channels == BLOCK:
             output.put(i, sum)
         else:
             output.put_some(i, sum, channels)
 
 
-def tile_panels[
+def microkernel_panels[
     T: DType, STEP: Int
 ](m: Int, pixels: Words, taps: Taps, filters: Filters, output: Output[T], pixel: Int):
-    """All output channels of a tile of m pixels, panel after panel."""
+    """All output channels of m pixels, panel after panel."""
     var depth = filters.before + taps.count * taps.run + filters.behind
     for channel in range(0, filters.channels, PANEL):
         var panel = filters.panels.unsafe_offset(channel * depth)
@@ -278,7 +275,7 @@ def tile_panels[
         var left = filters.channels - channel
         if left > BLOCK:
             var rows = panel.unsafe_offset(filters.before * PANEL)
-            tile[T, 2, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
+            microkernel[T, 2, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
         else:
             var rows = panel.unsafe_offset(filters.before * BLOCK)
-            tile[T, 1, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
+            microkernel[T, 1, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)

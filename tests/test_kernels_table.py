@@ -1,0 +1,53 @@
+"""What stands once in Python and once in Mojo is the same; and the kernels know no network."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from kernel_harness import PACKAGE
+
+from yolo_max.kernels import ops, packing
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.model import fused
+
+KERNEL_SOURCES = sorted(path for path in (PACKAGE / "kernels").iterdir() if path.suffix in (".mojo", ".py"))
+
+
+def constants(source: str) -> dict[str, int]:
+    """Whole numbers that a Mojo file gives a name."""
+    text = (PACKAGE / source).read_text(encoding="utf-8")
+    found = re.findall(r"^ *comptime (\w+) = (?:Self\()?(\d+)\)?$", text, re.MULTILINE)
+    return {name: int(value) for name, value in found}
+
+
+def test_kernels_have_one_id() -> None:
+    assert constants("kernels/table.mojo") == {
+        **{kernel.name.upper(): kernel.id for kernel in KERNELS},
+        "MAX_POOL": ops.MAX_POOL,
+        "COUNT": ops.CONVOLUTIONS_AND_POOLS.size,
+    }
+
+
+def test_kernels_of_the_head_have_one_id() -> None:
+    assert constants("model/detect/__init__.mojo") == {
+        "CANDIDATES": fused.CANDIDATES,
+        "HEAD": fused.HEAD,
+        "COUNT": fused.DETECT.size,
+    }
+
+
+def test_activations_have_one_number() -> None:
+    assert constants("kernels/activation.mojo") == {each.name: each.value for each in Activation}
+
+
+def test_a_block_has_one_size() -> None:
+    assert constants("kernels/lanes.mojo")["BLOCK"] == packing.BLOCK
+
+
+@pytest.mark.parametrize("source", KERNEL_SOURCES, ids=lambda path: path.name)
+def test_kernels_know_no_network(source: Path) -> None:
+    text = re.sub(r"\byolo_max\.", "", source.read_text(encoding="utf-8"))
+    assert not re.findall(r"yolo|detect|candidate|logit|anchor", text, re.IGNORECASE)

@@ -1,0 +1,1 @@
+"""What a network computes that the kernels know nothing of."""
