@@ -17,7 +17,7 @@ from yolo_max.bench.samples import draw_samples
 from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.runtime import cpu
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import parse_imgsz
+from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.registry import require_task
 from yolo_max.weights.load import load_weights

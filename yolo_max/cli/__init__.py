@@ -3,7 +3,7 @@
 app.py        the commands put together, and how an error becomes one line and an exit code
 commands.py   what all commands look like in their help
 hints.py      what users of `yolo` type, and what to type here
-options.py    options that several commands share
+parameters.py options that several commands share
 console.py, progress.py, summary.py, interrupt.py               the terminal
 predict.py, compare.py, val.py, bench.py, weights.py, cache.py   the commands
 

@@ -14,7 +14,7 @@ from yolo_max.cli.bench import bench
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.compare import compare
 from yolo_max.cli.console import Debug, debugging, say, say_error
-from yolo_max.cli.options import TERMINAL, flag
+from yolo_max.cli.parameters import TERMINAL, flag
 from yolo_max.cli.predict import predict
 from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolo_max.cli.console import Debug, say, stderr, stdout
-from yolo_max.cli.options import NETWORK, OUTPUT, AsJson, Imgsz, Weights, flag, option, sides, words
+from yolo_max.cli.parameters import NETWORK, OUTPUT, AsJson, Imgsz, Weights, flag, option, sides, words
 from yolo_max.cli.progress import counting
 
 if TYPE_CHECKING:

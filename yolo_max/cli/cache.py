@@ -9,7 +9,7 @@ import typer
 
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug
-from yolo_max.cli.options import AsJson
+from yolo_max.cli.parameters import AsJson
 from yolo_max.support.cache import KINDS, REMADE, cache_root, clear, entries
 from yolo_max.support.errors import UsageError
 from yolo_max.support.text import counted

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from yolo_max.cli import hints, leave_at_once
-from yolo_max.cli.options import TERMINAL
+from yolo_max.cli.parameters import TERMINAL
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
 

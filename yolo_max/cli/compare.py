@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolo_max.cli.console import Debug, printable, say, stdout
-from yolo_max.cli.options import (
+from yolo_max.cli.parameters import (
     OUTPUT,
     RUN,
     AgnosticNms,
@@ -95,7 +95,7 @@ def compare(
     """
     from yolo_max.images.sources import SourceFailure, SourceImage, find_images
     from yolo_max.predict.folder.earlier import next_free
-    from yolo_max.support.options import parse_classes
+    from yolo_max.support.parse import parse_classes
     from yolo_max.verify.compare.comparison import Settings
     from yolo_max.verify.compare.comparison import compare as run
     from yolo_max.verify.compare.folder import ComparisonFolder, require_empty_or_allowed

@@ -11,7 +11,7 @@ import typer
 
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
-from yolo_max.cli.options import (
+from yolo_max.cli.parameters import (
     NETWORK,
     OUTPUT,
     RUN,

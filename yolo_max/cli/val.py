@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from yolo_max.cli.console import Debug, printable, say, stdout
-from yolo_max.cli.options import (
+from yolo_max.cli.parameters import (
     OUTPUT,
     RUN,
     AsJson,

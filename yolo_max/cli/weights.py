@@ -10,7 +10,7 @@ import typer
 
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
-from yolo_max.cli.options import OUTPUT, AsJson, Quiet, flag, option
+from yolo_max.cli.parameters import OUTPUT, AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import UsageError
 

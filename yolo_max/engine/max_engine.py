@@ -22,7 +22,7 @@ from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.support.errors import EngineError, UsageError
-from yolo_max.support.options import parse_device
+from yolo_max.support.parse import parse_device
 from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights
 

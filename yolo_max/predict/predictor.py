@@ -23,7 +23,7 @@ from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import parse_imgsz
+from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.contract import Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import Weights, load_weights

@@ -185,7 +185,7 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
 def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
     """Ultralytics' own predictor from end to end, on square input."""
     from yolo_max.engine.torch_module import build_module
-    from yolo_max.support.options import parse_imgsz
+    from yolo_max.support.parse import parse_imgsz
     from yolo_max.support.ultralytics_import import import_ultralytics
     from yolo_max.weights.load import load_weights
 

@@ -10,7 +10,7 @@ from typing import Any
 from yolo_max import __version__
 from yolo_max.model.architecture import Architecture, parse_architecture
 from yolo_max.support.errors import WeightsError
-from yolo_max.support.options import MAX_IMGSZ
+from yolo_max.support.parse import MAX_IMGSZ
 from yolo_max.support.text import shorten, visible
 
 FORMAT = "yolo_max"

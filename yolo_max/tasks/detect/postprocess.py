@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError, UsageError
-from yolo_max.support.options import parse_classes
+from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
 from yolo_max.tasks.detect.detections import Detections

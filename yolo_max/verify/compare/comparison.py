@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.support.options import parse_imgsz
+from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess

@@ -6,7 +6,7 @@ from typing import Any
 
 from yolo_max.model.architecture import MAX_CLASSES
 from yolo_max.support.errors import WeightsError
-from yolo_max.support.options import MAX_IMGSZ
+from yolo_max.support.parse import MAX_IMGSZ
 from yolo_max.support.text import shorten
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.tensors import Tensor

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import parse_classes, parse_device, parse_imgsz
+from yolo_max.support.parse import parse_classes, parse_device, parse_imgsz
 
 NAMES = {0: "person", 1: "bicycle", 2: "car", 3: "traffic light", 4: "7"}
 

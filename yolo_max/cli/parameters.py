@@ -88,7 +88,7 @@ def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
     Raises:
         UsageError: It is no size, or out of range.
     """
-    from yolo_max.support.options import parse_imgsz
+    from yolo_max.support.parse import parse_imgsz
 
     asked = sides(text)
     with warnings_as_lines(quiet):
