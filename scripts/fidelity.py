@@ -35,11 +35,11 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
+from yolo_max.support.options import VAL_CONF
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.dataset import load_dataset
 from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
-from yolo_max.verify.val.validate import CONFIDENCE
 from yolo_max.weights.load import Weights, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -182,13 +182,13 @@ def _evaluate(
     print(type(engine).__name__, "on", subject.name, "...", file=sys.stderr)
     dataset = load_dataset(subject.data)
     size = (weights.meta.imgsz, weights.meta.imgsz)
-    postprocess = Postprocess(weights.meta.names, conf=CONFIDENCE, multi_label=True)
+    postprocess = Postprocess(weights.meta.names, conf=VAL_CONF, multi_label=True)
     found = []
     for example in dataset.examples:
         image = read_image(example.path)
         geometry = Letterbox.fit((image.shape[0], image.shape[1]), size)
         (outputs,) = engine.run(in_pixels(geometry.render(image), geometry)[None])
-        detections = postprocess({"head": in_head(outputs["head"], CONFIDENCE)}, in_geometry(geometry))
+        detections = postprocess({"head": in_head(outputs["head"], VAL_CONF)}, in_geometry(geometry))
         found.append(Found(example, detections))
     return evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
 

@@ -23,7 +23,7 @@ import cv2
 from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
+from yolo_max.support.options import SaveOptions
 
 PARTS = 10
 
@@ -44,7 +44,7 @@ def main() -> None:
     detector = Detector(options.weights, imgsz=options.imgsz, report=print)
     with tempfile.TemporaryDirectory() as folder:
         links = make_links(options.images, Path(folder) / "links", options.count)
-        soak(detector, links, Path(folder) / "out", Saving(save=not options.no_save))
+        soak(detector, links, Path(folder) / "out", SaveOptions(save=not options.no_save))
 
 
 def make_links(images: Path, folder: Path, count: int) -> Path:
@@ -56,7 +56,7 @@ def make_links(images: Path, folder: Path, count: int) -> Path:
     return folder
 
 
-def soak(detector: Detector, links: Path, out: Path, saving: Saving) -> None:
+def soak(detector: Detector, links: Path, out: Path, saving: SaveOptions) -> None:
     """Runs over the links and prints a line for each tenth of them."""
     found = list(find_images([links]))
     part = max(len(found) // PARTS, 1)

@@ -15,10 +15,10 @@ from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import latest, next_free, remove_results, require_harmless
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
 from yolo_max.support.errors import OutputError
+from yolo_max.support.options import SaveOptions
 
-EVERYTHING = Saving(save_txt=True, save_csv=True, times=False)
+EVERYTHING = SaveOptions(save_txt=True, save_csv=True, times=False)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def other(tmp_path: Path) -> Path:
 
 
 def detect(
-    source: Path, out: Path, saving: Saving = EVERYTHING, *, after: int | None = None, **options: Any
+    source: Path, out: Path, saving: SaveOptions = EVERYTHING, *, after: int | None = None, **options: Any
 ) -> None:
     """A run; one that is stopped when ``after`` images are done."""
     detector = Detector(fake_weights(), engine=FakeEngine())
@@ -80,9 +80,9 @@ def test_a_file_is_no_folder(overwrite: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [None, 2])
-@pytest.mark.parametrize("saving", [EVERYTHING, Saving(save=False, times=False)])
+@pytest.mark.parametrize("saving", [EVERYTHING, SaveOptions(save=False, times=False)])
 def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(
-    photos: Path, other: Path, tmp_path: Path, after: int | None, saving: Saving
+    photos: Path, other: Path, tmp_path: Path, after: int | None, saving: SaveOptions
 ) -> None:
     """No picture, label or table of the earlier run stays behind, whatever options were dropped."""
     detect(photos, tmp_path / "out", after=after)
@@ -127,7 +127,7 @@ def test_overwriting_does_not_write_over_the_files_of_others(
 ) -> None:
     out = tmp_path / "out"
     if begun:
-        detect(photos, out, Saving(times=False))
+        detect(photos, out, SaveOptions(times=False))
     (out / name).parent.mkdir(parents=True, exist_ok=True)
     (out / name).write_bytes(b"mine")
     before = read_tree(out)

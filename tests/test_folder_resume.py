@@ -18,8 +18,8 @@ from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import require_harmless
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
 from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.options import SaveOptions
 
 KILLS, STORIES = 10, 6
 
@@ -34,14 +34,14 @@ def photos(tmp_path: Path) -> Path:
 
 
 def start(
-    source: Path, out: Path, *, resume: bool = False, saving: Saving | None = None, **options: Any
+    source: Path, out: Path, *, resume: bool = False, saving: SaveOptions | None = None, **options: Any
 ) -> FolderRun:
     detector = Detector(
         options.pop("weights", None) or fake_weights(), **{"engine": SharedEngine(), **options}
     )
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=False)
-    saving = saving or Saving(save_txt=True, save_csv=True, times=False)
+    saving = saving or SaveOptions(save_txt=True, save_csv=True, times=False)
     return FolderRun(detector, found, out, saving, resume=resume)
 
 
@@ -153,7 +153,7 @@ def test_what_did_not_survive_is_done_again(photos: Path, tmp_path: Path, damage
         ({"rect": True}, "rect was false and is true"),
         ({"agnostic_nms": True}, "agnostic_nms"),
         ({"weights": fake_weights(sha256="1" * 64)}, "weights was"),
-        ({"saving": Saving(save_txt=False, times=False)}, "save_txt was true and is false"),
+        ({"saving": SaveOptions(save_txt=False, times=False)}, "save_txt was true and is false"),
         ({"conf": 0.5, "iou": 0.5}, "conf .*, iou "),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_changed_option_is_named_and_refused(
 
 def test_what_results_do_not_depend_on_may_change(photos: Path, tmp_path: Path) -> None:
     interrupt(photos, tmp_path / "out", 20, batch=1)
-    saving = Saving(save_txt=True, save_csv=False, times=False)
+    saving = SaveOptions(save_txt=True, save_csv=False, times=False)
     assert finish(start(photos, tmp_path / "out", resume=True, batch=4, saving=saving)).resumed == 20
     rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     boxes = sum(

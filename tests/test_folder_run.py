@@ -22,17 +22,17 @@ from yolo_max.images.sources import SourceFailure, find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.earlier import require_harmless
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
 from yolo_max.support.errors import OutputError, SourceError, UsageError
+from yolo_max.support.options import SaveOptions
 from yolo_max.tasks.detect.detections import Detections
 
-EVERYTHING = Saving(save_txt=True, save_conf=True, save_csv=True, times=False)
+EVERYTHING = SaveOptions(save_txt=True, save_conf=True, save_csv=True, times=False)
 
 
 def run_folder(
     source: Path,
     out: Path,
-    saving: Saving = EVERYTHING,
+    saving: SaveOptions = EVERYTHING,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -97,8 +97,8 @@ def test_every_run_gives_the_same_bytes_however_many_threads(photos: Path, tmp_p
 
 
 def test_stage_times_are_the_only_difference_that_times_make(photos: Path, tmp_path: Path) -> None:
-    run_folder(photos, tmp_path / "timed", Saving())
-    run_folder(photos, tmp_path / "plain", Saving(times=False))
+    run_folder(photos, tmp_path / "timed", SaveOptions())
+    run_folder(photos, tmp_path / "plain", SaveOptions(times=False))
     timed, plain = records(tmp_path / "timed"), records(tmp_path / "plain")
     assert [record.pop("times_ms").keys() for record in timed] == 6 * [
         {"decode", "letterbox", "infer", "postprocess", "draw", "encode", "write"}
@@ -108,7 +108,7 @@ def test_stage_times_are_the_only_difference_that_times_make(photos: Path, tmp_p
 
 
 def test_nothing_is_drawn_or_kept_that_nobody_asked_for(photos: Path, tmp_path: Path) -> None:
-    run_folder(photos, tmp_path / "out", Saving(save=False))
+    run_folder(photos, tmp_path / "out", SaveOptions(save=False))
     assert {str(path) for path in read_tree(tmp_path / "out")} == {"predictions.jsonl", "run.json"}
     assert all(record["times_ms"].keys() >= {"decode", "infer"} for record in records(tmp_path / "out"))
     assert not any("draw" in record["times_ms"] for record in records(tmp_path / "out"))
@@ -158,7 +158,11 @@ def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) 
     found = [SourceFailure(photos / "locked", "it cannot be read"), *find_images([photos])]
     for resume, resumed in ((False, 0), (True, 4)):
         with FolderRun(
-            Detector(fake_weights(), engine=SharedEngine()), found, tmp_path / "out", Saving(), resume=resume
+            Detector(fake_weights(), engine=SharedEngine()),
+            found,
+            tmp_path / "out",
+            SaveOptions(),
+            resume=resume,
         ) as run:
             assert run.total == 4
             assert run.resumed == resumed
@@ -232,7 +236,7 @@ def test_a_source_is_not_overwritten_through_another_name_of_its_folder(photos: 
     (out / "deep").symlink_to(photos / "deep")
     detector = Detector(fake_weights(), engine=SharedEngine())
     with pytest.raises(UsageError, match="is a source, and would be overwritten"):
-        FolderRun(detector, find_images([photos], recursive=True, exclude=out), out, Saving())
+        FolderRun(detector, find_images([photos], recursive=True, exclude=out), out, SaveOptions())
     assert read_tree(photos) == before
 
 
@@ -265,10 +269,10 @@ def test_a_file_in_the_place_of_the_output_folder(photos: Path, tmp_path: Path) 
 def test_two_runs_cannot_share_an_output_folder(photos: Path, tmp_path: Path) -> None:
     detector = Detector(fake_weights(), engine=SharedEngine())
     with (
-        FolderRun(detector, find_images([photos]), tmp_path / "out", Saving()),
+        FolderRun(detector, find_images([photos]), tmp_path / "out", SaveOptions()),
         pytest.raises(OutputError, match="another yolo-max is writing"),
     ):
-        FolderRun(detector, find_images([photos]), tmp_path / "out", Saving())
+        FolderRun(detector, find_images([photos]), tmp_path / "out", SaveOptions())
     assert run_folder(photos, tmp_path / "out").finished
 
 
@@ -365,7 +369,7 @@ def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> 
     detector = Detector(fake_weights(), engine=SharedEngine())
     found = find_images([tmp_path / "many"])
     peaks, descriptors = [], []
-    with FolderRun(detector, found, tmp_path / "out", Saving()) as run:
+    with FolderRun(detector, found, tmp_path / "out", SaveOptions()) as run:
         for done, _ in enumerate(run.images()):
             if done % 200 == 199:
                 peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

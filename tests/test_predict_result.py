@@ -12,9 +12,9 @@ from fakes import FakeEngine, fake_weights, write_image
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
 from yolo_max.predict.result import Result
 from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.options import SaveOptions
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_saved_result_is_the_picture_that_detect_writes(
     tmp_path: Path, detector: Detector, keep_images: bool
 ) -> None:
     image = write_image(tmp_path / "in" / "a.jpg", 1)
-    with FolderRun(detector, find_images([image]), tmp_path / "out", Saving()) as run:
+    with FolderRun(detector, find_images([image]), tmp_path / "out", SaveOptions()) as run:
         list(run.images())
     (result,) = detector.stream([image], keep_images=keep_images)
     result.save(tmp_path / "saved" / "b.jpg")

@@ -92,7 +92,11 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
     options = {"conf": 0.001, "iou": 0.7}
     dataset = load_dataset(data)
     validate(
-        dataset, fake_weights(), ("torch", "max"), options=options, max_only={"kernels": "stock"}, max_det=7
+        dataset,
+        fake_weights(),
+        ("torch", "max"),
+        options={**options, "max_det": 7},
+        max_only={"kernels": "stock"},
     )
     assert [job.options for job in process.jobs] == [
         {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},

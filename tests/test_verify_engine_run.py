@@ -43,7 +43,7 @@ OPTIONS = {"imgsz": 64, "conf": 0.01, "threads": 1}
 
 
 def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:
-    detector = Detector(checkpoint, engine="torch", **OPTIONS)  # type: ignore[arg-type]
+    detector = Detector(checkpoint, engine="torch", **OPTIONS)
     with EngineRun(Job("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
         assert process.name == "PyTorch"
         assert process.info == {"imgsz": [64, 64], "threads": 1, "source": "checkpoint"}
@@ -67,7 +67,7 @@ def test_without_heads(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
     with EngineRun(Job("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
         outcomes = list(process)
-    detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)  # type: ignore[arg-type]
+    detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)
     assert outcomes[0].prediction == detector(images[0])
     assert outcomes[1].error is not None
     assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)

@@ -10,7 +10,7 @@ from fakes import SharedEngine, fake_weights
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
+from yolo_max.support.options import SaveOptions
 
 if __name__ == "__main__":
     source, out, *batch = sys.argv[1:]
@@ -18,6 +18,6 @@ if __name__ == "__main__":
         fake_weights(), engine=SharedEngine(), workers=3, batch=int(batch[0]) if batch else None
     )
     found = find_images([source], recursive=True, exclude=Path(out))
-    with FolderRun(detector, found, Path(out), Saving(times=False), resume=True) as run:
+    with FolderRun(detector, found, Path(out), SaveOptions(times=False), resume=True) as run:
         for _ in run.images():
             pass

@@ -20,7 +20,7 @@ from fakes import SharedEngine, fake_weights
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
-from yolo_max.predict.folder.saving import Saving
+from yolo_max.support.options import SaveOptions
 
 WITHOUT_WAITING = os.WNOHANG | os.WNOWAIT
 
@@ -30,7 +30,7 @@ def run(source: Path, out: Path) -> None:
     detector = Detector(fake_weights(), engine=SharedEngine(nap=0.004), workers=3)
     found = find_images([source], recursive=True, exclude=out)
     with FolderRun(
-        detector, found, out, Saving(save_txt=True, save_csv=True, times=False), resume=True
+        detector, found, out, SaveOptions(save_txt=True, save_csv=True, times=False), resume=True
     ) as run:
         for _ in run.images():
             pass

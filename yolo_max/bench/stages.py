@@ -19,6 +19,7 @@ from yolo_max.images.read import read_image
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import write_image
 from yolo_max.predict.detector import Detector
+from yolo_max.support.options import PredictOptions
 from yolo_max.support.result_names import annotated_name
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.weights.load import load_weights
@@ -44,7 +45,7 @@ def run(
         Milliseconds by stage, for each image.
     """
     meta = load_weights(weights).meta
-    postprocess = Postprocess.for_model(meta)
+    postprocess = Postprocess.for_model(meta, PredictOptions())
     out.mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> dict[str, float]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from yolo_max.cli.console import Debug, say, stderr, stdout
-from yolo_max.cli.parameters import NETWORK, OUTPUT, AsJson, Imgsz, Weights, flag, option, sides, words
+from yolo_max.cli.parameters import AsJson, Some, Weights, flag, option, takes
 from yolo_max.cli.progress import counting
+from yolo_max.support.options import NETWORK, OUTPUT, PredictOptions
+from yolo_max.support.parse import words_of
 
 if TYPE_CHECKING:
     from yolo_max.bench.engine_pool import Tick
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
 WHAT, HOW = "What is measured", "How it is measured"
 
 
+@takes(options=Some(PredictOptions, "imgsz"))
 def bench(
     weights: Weights = "yolov8n",
-    imgsz: Imgsz = None,
+    *,
+    options: PredictOptions,
     images: Annotated[
         Path | None,
         option(
@@ -125,9 +129,9 @@ def bench(
         results = Request(
             weights=weights,
             images=images,
-            engines=words(engines),
-            scenarios=words(scenarios),
-            imgsz=sides(imgsz),
+            engines=engines and words_of(engines),
+            scenarios=scenarios and words_of(scenarios),
+            imgsz=options.imgsz,
             quick=quick,
             rounds=rounds,
             seconds=seconds,

@@ -12,30 +12,23 @@ import typer
 
 from yolo_max.cli.console import Debug, printable, say, stdout
 from yolo_max.cli.parameters import (
-    OUTPUT,
-    RUN,
-    AgnosticNms,
+    BOTH_ENGINES,
+    MAX_ONLY,
+    TWO_ENGINES,
     AsJson,
-    Classes,
-    Conf,
-    Device,
-    Imgsz,
-    Iou,
-    Kernels,
-    MaxDet,
-    Precision,
     Quiet,
     Recursive,
+    Some,
     Sources,
-    Threads,
     Weights,
     canvas,
     flag,
     option,
-    words,
+    takes,
 )
 from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
+from yolo_max.support.options import OUTPUT, RUN, PredictOptions
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
@@ -50,6 +43,7 @@ LAYER_IMAGES = 4
 """So many images are looked at layer by layer."""
 
 
+@takes(options=Some(PredictOptions, *BOTH_ENGINES, *MAX_ONLY, helps=TWO_ENGINES))
 def compare(
     sources: Sources,
     weights: Weights = "yolov8n",
@@ -58,16 +52,8 @@ def compare(
     ] = "torch",
     layers: Annotated[bool, flag(RUN, "Show the error of each layer, on four images.", "--layers")] = False,
     recursive: Recursive = False,
-    imgsz: Imgsz = None,
-    device: Device = "auto",
-    precision: Precision = "f32",
-    kernels: Kernels = "auto",
-    threads: Threads = None,
-    conf: Conf = 0.25,
-    iou: Iou = 0.7,
-    classes: Classes = None,
-    max_det: MaxDet = 300,
-    agnostic_nms: AgnosticNms = False,
+    *,
+    options: PredictOptions,
     out: Annotated[
         Path | None,
         option(
@@ -107,21 +93,11 @@ def compare(
         out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
     require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
-    chosen = parse_classes(words(classes), loaded.meta.names)
-    settings = Settings(
-        loaded,
-        baseline,
-        {
-            "imgsz": canvas(imgsz, loaded.meta, quiet or as_json),
-            "conf": conf,
-            "iou": iou,
-            "classes": None if chosen is None else list(chosen),
-            "max_det": max_det,
-            "agnostic_nms": agnostic_nms,
-            "threads": threads,
-        },
-        {"device": device, "precision": precision, "kernels": kernels},
-    )
+    classes = parse_classes(options.classes, loaded.meta.names)
+    both = {name: getattr(options, name) for name in BOTH_ENGINES}
+    both["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
+    both["classes"] = None if classes is None else list(classes)
+    settings = Settings(loaded, baseline, both, {name: getattr(options, name) for name in MAX_ONLY})
     found = list(find_images(sources, recursive=recursive, exclude=out))
     images = [each for each in found if isinstance(each, SourceImage)]
     folder = ComparisonFolder(out, images, save_images=save)

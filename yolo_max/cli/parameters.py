@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, fields
+from functools import wraps
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from yolo_max.cli.console import warnings_as_lines
-from yolo_max.support.errors import UsageError
+from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, Options, about
 
 if TYPE_CHECKING:
     from yolo_max.weights.meta import ModelMeta
 
-NETWORK, DETECTIONS, OUTPUT, RUN, TERMINAL = "Network", "Detections", "Output", "Run", "Terminal"
+TERMINAL = "Terminal"
 
 
 def option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -37,66 +41,123 @@ Weights = Annotated[
         metavar="FILE",
     ),
 ]
-Imgsz = Annotated[
-    str | None,
-    option(
-        NETWORK, "Input size in pixels: side, or HEIGHT,WIDTH.", metavar="N", show_default="the weights' own"
-    ),
-]
-Device = Annotated[str, option(NETWORK, "auto, cpu or gpu, for MAX.", metavar="NAME")]
-Precision = Annotated[str, option(NETWORK, "f32, or bf16 where the CPU has it, for MAX.", metavar="NAME")]
-Kernels = Annotated[str, option(NETWORK, "auto, fused or stock, for MAX.", metavar="NAME")]
-Threads = Annotated[int | None, option(RUN, "Threads of each engine.", metavar="N", show_default="all CPUs")]
 Recursive = Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")]
-Conf = Annotated[float, option(DETECTIONS, "Least confidence of a box, 0 to 1.", metavar="X")]
-Iou = Annotated[float, option(DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", metavar="X")]
-Classes = Annotated[
-    list[str] | None,
-    option(
-        DETECTIONS,
-        "Only these, by name or id: person,car. May be repeated.",
-        metavar="LIST",
-        show_default="all",
-    ),
-]
-MaxDet = Annotated[int, option(DETECTIONS, "Most boxes in an image.", metavar="N")]
-AgnosticNms = Annotated[
-    bool, flag(DETECTIONS, "Let boxes of different classes suppress each other.", "--agnostic-nms")
-]
 Quiet = Annotated[bool, flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")]
 AsJson = Annotated[bool, flag(TERMINAL, "Print the result as JSON, and nothing else.", "--json")]
 
 
-def sides(text: str | None) -> int | list[int] | None:
-    """What ``--imgsz`` says: one side, or height and width.
-
-    Raises:
-        UsageError: It is something else.
-    """
-    if text is None:
-        return None
-    try:
-        numbers = [int(word) for word in text.replace("x", ",").split(",")]
-    except ValueError:
-        raise UsageError(f"imgsz is {text!r}, but it must be one side in pixels, or HEIGHT,WIDTH.") from None
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
-def canvas(text: str | None, meta: ModelMeta, quiet: bool) -> list[int]:
-    """The size that ``--imgsz`` comes to for a model, (height, width); says so where it is rounded.
+def canvas(imgsz: int | Sequence[int] | None, meta: ModelMeta, quiet: bool) -> list[int]:
+    """The size that ``imgsz`` comes to for a model, (height, width); says so where it is rounded.
 
     Raises:
         UsageError: It is no size, or out of range.
     """
     from yolo_max.support.parse import parse_imgsz
 
-    asked = sides(text)
     with warnings_as_lines(quiet):
-        return list(parse_imgsz(meta.imgsz if asked is None else asked, meta.network.stride))
+        return list(parse_imgsz(meta.imgsz if imgsz is None else imgsz, meta.network.stride))
 
 
-def words(lists: list[str] | None) -> list[str] | None:
-    """The entries of comma-separated lists, which may be given several times."""
-    if lists is None:
-        return None
-    return [word.strip() for text in lists for word in text.split(",") if word.strip()]
+BOTH_ENGINES = ("imgsz", "conf", "iou", "classes", "max_det", "agnostic_nms", "threads")
+"""Options that mean the same to both engines, where these are compared."""
+MAX_ONLY = ("device", "precision", "kernels")
+TWO_ENGINES = {
+    "device": "auto, cpu or gpu, for MAX.",
+    "precision": "f32, or bf16 where the CPU has it, for MAX.",
+    "kernels": "auto, fused or stock, for MAX.",
+    "threads": "Threads of each engine.",
+}
+"""What some options are where there may be two engines."""
+
+
+PANELS = {NETWORK: 1, DETECTIONS: 2, OUTPUT: 4, RUN: 5, TERMINAL: 6}
+"""The order of panels in the help: behind arguments, and with a command's own panels before its output."""
+
+
+class Some:
+    """The options of a class that a command takes, with its own defaults and words for some."""
+
+    def __init__(
+        self, kind: type[Options], *names: str, helps: Mapping[str, str] | None = None, **defaults: Any
+    ) -> None:
+        """Picks them.
+
+        Args:
+            kind: The class.
+            names: Which; all that the command line has when there is none.
+            helps: Help in place of the class's own, by name.
+            defaults: Values in place of the class's own.
+        """
+        self.kind = kind
+        self.fields = [
+            each for each in fields(kind) if about(each).group and (not names or each.name in names)
+        ]
+        self.defaults = defaults
+        self._helps = helps or {}
+
+    def parameters(self) -> list[Parameter]:
+        """One keyword parameter per option, as typer reads it."""
+        return [self._parameter(each) for each in self.fields]
+
+    def collect(self, given: dict[str, Any]) -> Options:
+        """The value that the keywords come to, which are taken out of ``given``.
+
+        Raises:
+            UsageError: One makes no sense.
+        """
+        values = {}
+        for each in self.fields:
+            value, parse = given.pop(each.name), about(each).parse
+            values[each.name] = value if parse is None or value is None else parse(value)
+        return self.kind(**{**self.defaults, **values})
+
+    def _parameter(self, each: Field[Any]) -> Parameter:
+        known = about(each)
+        hint = known.written_as or get_type_hints(self.kind)[each.name]
+        switches = known.switches or (f"--{each.name.replace('_', '-')}",)
+        written = typer.Option(
+            *switches,
+            help=self._helps.get(each.name, known.help),
+            rich_help_panel=known.group,
+            metavar=known.metavar,
+            show_default=known.default_text or True,
+        )
+        default = self.defaults.get(each.name, each.default)
+        return Parameter(
+            each.name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, written]
+        )
+
+
+def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Gives a command all options of a class as one argument; the terminal shows each by itself.
+
+    @takes(options=Some(PredictOptions))
+    def predict(sources: Sources, options: PredictOptions) -> int: ...
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        plain = signature(command, eval_str=True)
+        parameters: list[Parameter] = []
+        for name, parameter in plain.parameters.items():
+            if name in kinds:
+                parameters += kinds[name].parameters()
+            else:
+                parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+        parameters.sort(key=_panel)  # the help shows panels as they come
+
+        @wraps(command)
+        def run(**given: Any) -> Any:
+            collected = {name: some.collect(given) for name, some in kinds.items()}
+            return command(**given, **collected)
+
+        vars(run)["__signature__"] = plain.replace(parameters=parameters)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _panel(parameter: Parameter) -> int:
+    """Where in the help a parameter stands."""
+    panel = parameter.annotation.__metadata__[0].rich_help_panel
+    return 0 if panel is None else PANELS.get(panel, 3)

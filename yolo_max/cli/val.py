@@ -11,25 +11,20 @@ import typer
 
 from yolo_max.cli.console import Debug, printable, say, stdout
 from yolo_max.cli.parameters import (
-    OUTPUT,
-    RUN,
+    MAX_ONLY,
+    TWO_ENGINES,
     AsJson,
-    Conf,
-    Device,
-    Imgsz,
-    Iou,
-    Kernels,
-    MaxDet,
-    Precision,
     Quiet,
-    Threads,
+    Some,
     Weights,
     canvas,
     flag,
     option,
+    takes,
 )
 from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, UsageError
+from yolo_max.support.options import OUTPUT, RUN, VAL_CONF, PredictOptions
 from yolo_max.support.text import counted, visible
 
 if TYPE_CHECKING:
@@ -39,9 +34,12 @@ if TYPE_CHECKING:
     from yolo_max.verify.val.validate import Validation
 
 MOST_CLASSES = 20
+MEASURED = ("imgsz", "conf", "iou", "max_det", "threads")
+"""Options of a measurement, the same for both engines."""
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 
 
+@takes(options=Some(PredictOptions, *MEASURED, *MAX_ONLY, helps=TWO_ENGINES, conf=VAL_CONF))
 def val(
     data: Annotated[
         Path,
@@ -61,14 +59,8 @@ def val(
             show_default="in the usual places around it",
         ),
     ] = None,
-    imgsz: Imgsz = None,
-    device: Device = "auto",
-    precision: Precision = "f32",
-    kernels: Kernels = "auto",
-    threads: Threads = None,
-    conf: Conf = 0.001,
-    iou: Iou = 0.7,
-    max_det: MaxDet = 300,
+    *,
+    options: PredictOptions,
     save_json: Annotated[
         Path | None,
         option(OUTPUT, "Write the predictions as json, boxes as COCO's.", metavar="FILE", show_default=False),
@@ -98,15 +90,15 @@ def val(
     loaded = load_weights(weights)
     dataset = METRICS[task_of(loaded.meta).metric].load(data, split, images)
     engines = ENGINES[engine]
-    size = canvas(imgsz, loaded.meta, quiet or as_json)
+    measured = {name: getattr(options, name) for name in MEASURED}
+    measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
     with counting(len(engines) * len(dataset.examples), quiet or as_json) as counter:
         validation = validate(
             dataset,
             loaded,
             engines,
-            options={"imgsz": size, "conf": conf, "iou": iou, "threads": threads},
-            max_only={"device": device, "precision": precision, "kernels": kernels},
-            max_det=max_det,
+            options=measured,
+            max_only={name: getattr(options, name) for name in MAX_ONLY},
             on_progress=counter.advance,
             report=counter.report,
         )

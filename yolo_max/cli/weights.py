@@ -10,9 +10,10 @@ import typer
 
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
-from yolo_max.cli.parameters import OUTPUT, AsJson, Quiet, flag, option
+from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import OUTPUT
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -24,15 +24,15 @@ from PIL.GifImagePlugin import GifImageFile
 from yolo_max.images.header import ImageHeader, read_header
 from yolo_max.images.still import still
 from yolo_max.support.errors import ImageError
+from yolo_max.support.options import PredictOptions
 
-DEFAULT_MAX_PIXELS = 200_000_000
 MAX_FILE_BYTES = 2**30
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 """A path, the bytes of an image file, a PIL image, or BGR pixels."""
 
 
-def read_image(source: ImageSource, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:
     """Reads an image from wherever it is.
 
     Args:
@@ -87,7 +87,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         raise ImageError(f"it cannot be opened ({error})") from error
 
 
-def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:
     """Decodes the bytes of an image file.
 
     Args:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
-from numbers import Integral
+from collections.abc import Callable, Generator, Iterable
 from threading import Semaphore
 from typing import Any, ClassVar, TypeVar
 
@@ -15,7 +14,7 @@ from PIL import Image
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
-from yolo_max.images.read import DEFAULT_MAX_PIXELS, ImageSource
+from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
 from yolo_max.predict.job import Job, infer
 from yolo_max.predict.pipeline import in_stages, side_by_side
@@ -23,6 +22,7 @@ from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import PredictOptions, at_least, with_keywords
 from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.contract import Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
@@ -39,6 +39,7 @@ class Predictor:
 
     Attributes:
         weights: The weights in use.
+        options: What was chosen.
         task: What they are for.
         imgsz: (height, width) in pixels of the canvas that images are brought into.
         engine: The network, see `yolo_max.engine.contract.Engine`.
@@ -48,95 +49,47 @@ class Predictor:
 
     predicts: ClassVar[type] = object
 
+    @with_keywords(PredictOptions)
     def __init__(
         self,
         weights: str | os.PathLike[str] | Weights,
+        options: PredictOptions | None = None,
         *,
-        engine: str | Engine | Network = "max",
-        imgsz: int | Sequence[int] | None = None,
-        conf: float = 0.25,
-        iou: float = 0.7,
-        classes: int | str | Iterable[int | str] | None = None,
-        max_det: int = 300,
-        agnostic_nms: bool = False,
-        multi_label: bool = False,
-        device: str = "auto",
-        precision: str = "f32",
-        kernels: str = "auto",
-        threads: int | None = None,
-        batch: int | None = None,
-        workers: int | None = None,
-        rect: bool = False,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
+        engine: str | Engine | Network | None = None,
         report: Callable[[str], None] | None = None,
+        **changes: Any,
     ) -> None:
         """Loads the weights and compiles the network, or takes it from the cache.
 
-        Names and defaults are Ultralytics' where it has them. Options of other tasks than the weights' are
-        passed over.
-
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
-            engine: "max", "torch", an `yolo_max.engine.contract.Engine` of your own, or a plain callable from
-                uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or several by name.
-            imgsz: Side of the square canvas in pixels, or (height, width); the checkpoint's own when absent.
-                Rounded up to a multiple of the largest stride, with a warning.
-            conf: Boxes of a confidence above this are kept; in [0, 1].
-            iou: Boxes that overlap a better one of their class by more than this are dropped; in [0, 1].
-            classes: Only these classes, by id or name; all when absent.
-            max_det: At most so many boxes per image.
-            agnostic_nms: Whether boxes of different classes suppress each other.
-            multi_label: Whether a cell gives a box for each class above ``conf``, as in validation.
-            device: "cpu"; "gpu", "cuda:0" or "0"; or "auto" for a GPU where there is one.
-            precision: "f32" or "bf16".
-            kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
-            threads: Threads of the engine; the CPUs this process may run on when absent.
-            batch: Images in one execution of the network when a stream is read, which takes all CPUs: 1 for
-                the least time from an image to its result. When absent, one, but several executions at a
-                time where the engine serves several callers best: the most images a second.
-            workers: Images that are decoded ahead, or finished, while the network runs on others, when a
-                stream is read; the CPUs this process may run on when absent.
-            rect: Whether the canvas is cut to each image's aspect ratio, as Ultralytics' predict does: less
-                to compute, and slightly other boxes.
-            max_pixels: Images of more pixels are refused by their header, before any decoding.
+            options: The options of the prediction; the defaults when absent. Those that only concern another
+                task than the weights' are passed over.
+            engine: "max" or "torch", as in the options; or an `yolo_max.engine.contract.Engine` of your own,
+                or a plain callable from uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or several
+                by name.
             report: Called with a sentence when something begins that takes long.
+            changes: Options by keyword: ``Predictor("yolov8n", conf=0.4)``; see `PredictOptions`.
 
         Raises:
-            UsageError: An option has a value that makes no sense.
+            UsageError: There is no such option, or one has a value that makes no sense.
             WeightsError: The weights are missing, damaged, or of a network that is not ported.
-            EngineError: The device, the kernels or the precision are not to be had on this machine.
+            EngineError: The device, the kernels or the precision are not available on this machine.
         """
-        counts: dict[str, Any] = {
-            "batch": batch,
-            "workers": workers,
-            "max_pixels": max_pixels,
-            "threads": threads,
-        }
-        for name, value in counts.items():
-            if value is not None and (not isinstance(value, Integral) or int(value) < 1):
-                raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least 1.")
-        if engine == "max" and kernels != "stock" and device != "gpu" and runs_kernels():
+        options = (options or PredictOptions()).with_changes(changes)
+        engine = options.engine if engine is None else engine
+        if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
-        self.imgsz = parse_imgsz(meta.imgsz if imgsz is None else imgsz, meta.network.stride)
+        self.options = options
+        self.imgsz = parse_imgsz(meta.imgsz if options.imgsz is None else options.imgsz, meta.network.stride)
         self.task = task_of(meta)
         require_task(meta, self.predicts, type(self).__name__)
-        self.decoder = self.task.decoder(
-            meta,
-            {
-                "conf": conf,
-                "iou": iou,
-                "classes": classes,
-                "max_det": max_det,
-                "agnostic_nms": agnostic_nms,
-                "multi_label": multi_label,
-            },
-        )
-        self.workers = available_threads() if workers is None else workers
-        self.rect = rect
-        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=meta.network.stride if rect else None)
-        self.max_pixels = max_pixels
+        self.decoder = self.task.decoder(meta, options)
+        self.workers = options.workers or available_threads()
+        rect_stride = meta.network.stride if options.rect else None
+        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=rect_stride)
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # What costs seconds comes last, after everything that can be refused in no time.
         if isinstance(engine, str):
@@ -144,18 +97,17 @@ class Predictor:
                 engine,
                 self.weights,
                 imgsz=self.imgsz,
-                batch=batch or 1,
-                device=device,
-                precision=precision,
-                kernels=kernels,
-                threads=threads,
-                rect=rect,
+                batch=options.batch or 1,
+                device=options.device,
+                precision=options.precision,
+                kernels=options.kernels,
+                threads=options.threads,
+                rect=options.rect,
                 report=report,
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
         # For all streams together.
         self._runs = Semaphore(self.engine.callers)
-        self.batch = batch
 
     def __call__(self, image: ImageSource) -> Prediction:
         """Says what is in one image.
@@ -197,9 +149,9 @@ class Predictor:
             "engine": self._engine_name,
             **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
             "imgsz": list(self.imgsz),
-            "rect": self.rect,
+            "rect": self.options.rect,
             **self.decoder.settings(),
-            "max_pixels": self.max_pixels,
+            "max_pixels": self.options.max_pixels,
         }
 
     def stream(
@@ -258,9 +210,8 @@ class Predictor:
                 f"a stream takes several images, and {one} is one source; give a list, or for a folder "
                 "Path(folder).iterdir()."
             )
-        batch = self.batch if batch is None else batch
-        if batch is not None and batch < 1:
-            raise UsageError(f"batch is {batch}, but it must be at least 1.")
+        at_least(1)("batch", batch)
+        batch = self.options.batch if batch is None else batch
 
         def prepare(source: ImageSource) -> Job:
             return self._prepare(source, keep_images)
@@ -285,7 +236,7 @@ class Predictor:
         )
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
-        return Job.prepare(source, self._fit, max_pixels=self.max_pixels, keep_image=keep_image)
+        return Job.prepare(source, self._fit, max_pixels=self.options.max_pixels, keep_image=keep_image)
 
 
 def _canvas_shape(job: Job) -> tuple[int, ...] | None:

@@ -66,6 +66,24 @@ def parse_device(device: str) -> str:
     )
 
 
+def sides_of(text: str) -> int | list[int]:
+    """An image size as the command line has it: one side, or HEIGHT,WIDTH.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    try:
+        numbers = [int(word) for word in text.replace("x", ",").split(",")]
+    except ValueError:
+        raise UsageError(f"imgsz is {text!r}, but it must be one side in pixels, or HEIGHT,WIDTH.") from None
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def words_of(lists: Sequence[str]) -> list[str]:
+    """The entries of comma-separated lists."""
+    return [word.strip() for text in lists for word in text.split(",") if word.strip()]
+
+
 def _size(height: int, width: int) -> str:
     return str(height) if height == width else f"{height}x{width}"
 

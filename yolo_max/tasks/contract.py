@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.marks import Marks
 from yolo_max.weights.meta import ModelMeta
 
@@ -127,7 +128,7 @@ class Task:
 
     name: str
     fit: str
-    decoder: Callable[[ModelMeta, Mapping[str, Any]], Decoder]
+    decoder: Callable[[ModelMeta, PredictOptions], Decoder]
     prediction: type[Prediction]
     counted: str | None
     found: Callable[[Mapping[str, Any]], Iterable[tuple[str, float]]]

@@ -272,7 +272,7 @@ def _in_turn(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
     for number, path in enumerate(job.paths):
         times = [perf_counter()]
         try:
-            image = read_image(path, max_pixels=predictor.max_pixels)
+            image = read_image(path, max_pixels=predictor.options.max_pixels)
         except ImageError as error:
             yield Outcome(path, error.reason)
             continue

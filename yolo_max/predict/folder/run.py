@@ -22,19 +22,20 @@ from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
-from yolo_max.predict.folder.saving import LABELS_FOLDER, Saving, is_there
+from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
 from yolo_max.predict.folder.tally import Tally
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 
 
 class FolderRun:
     """A run over images into an output folder, which it holds for itself; a context manager.
 
-        with FolderRun(predictor, found, out, Saving()) as run:
+        with FolderRun(predictor, found, out, SaveOptions()) as run:
             for record in run.images():
                 print(record["path"], record.get("boxes"))
 
@@ -51,7 +52,7 @@ class FolderRun:
         predictor: Predictor,
         found: Iterable[SourceImage | SourceFailure],
         out: Path,
-        saving: Saving,
+        saving: SaveOptions,
         *,
         settings: Mapping[str, Any] | None = None,
         resume: bool = False,
@@ -133,7 +134,7 @@ class FolderRun:
         left = dict.fromkeys(path for path in self._images if path not in self._done)
         # An earlier process may have died of one of them.
         suspects = [path for path in self._in_flight.suspects if path in left]
-        for path, reason in find_crashes(suspects, max_pixels=self._predictor.max_pixels).items():
+        for path, reason in find_crashes(suspects, max_pixels=self._predictor.options.max_pixels).items():
             del left[path]
             yield self._note(record(path, error=reason))
         pending = len(left)
@@ -176,7 +177,7 @@ class FolderRun:
         return True
 
     def _write(self, result: Result) -> Record:
-        return self._saving.write(result, self._images[str(result.source)], self._out)
+        return save_result(result, self._images[str(result.source)], self._out, self._saving)
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)
@@ -202,12 +203,12 @@ def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
         raise cannot_write(out, error) from error
 
 
-def _targets(images: Iterable[SourceImage], saving: Saving) -> Iterator[Path]:
+def _targets(images: Iterable[SourceImage], saving: SaveOptions) -> Iterator[Path]:
     """The places of all that is written for the images, relative to the output folder."""
     for image in images:
         if saving.save:
             yield image.annotated
-        if saving.save_txt:
+        if saving.labels:
             yield LABELS_FOLDER / image.labels
 
 

@@ -8,15 +8,15 @@ what survives is ever decoded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.options import PredictOptions, a_fraction, at_least
 from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
@@ -52,49 +52,42 @@ class Postprocess:
     names: Mapping[int, str]
     strides: tuple[int, ...] = (8, 16, 32)
     reg_max: int = 16
-    conf: float = 0.25
-    iou: float = 0.7
+    conf: float = PredictOptions.conf
+    iou: float = PredictOptions.iou
     classes: Sequence[int] | None = None
-    agnostic_nms: bool = False
-    multi_label: bool = False
-    max_det: int = 300
+    agnostic_nms: bool = PredictOptions.agnostic_nms
+    multi_label: bool = PredictOptions.multi_label
+    max_det: int = PredictOptions.max_det
     max_nms: int = 30000
 
     @classmethod
-    def for_model(
-        cls,
-        meta: ModelMeta,
-        *,
-        classes: int | str | Iterable[int | str] | None = None,
-        **options: Any,
-    ) -> Self:
+    def for_model(cls, meta: ModelMeta, options: PredictOptions) -> Self:
         """The postprocessing of a model's raw head.
 
         Args:
             meta: The model's.
-            classes: Only these classes, by id or name; all when absent.
-            options: The other options of this class.
+            options: What a user chose; ``classes`` by id or name.
 
         Raises:
-            UsageError: An option is outside its range, or there is no such class.
+            UsageError: There is no such class.
         """
         return cls(
             meta.names,
             strides=meta.strides,
             reg_max=meta.reg_max,
-            classes=parse_classes(classes, meta.names),
-            **options,
+            conf=options.conf,
+            iou=options.iou,
+            classes=parse_classes(options.classes, meta.names),
+            agnostic_nms=options.agnostic_nms,
+            multi_label=options.multi_label,
+            max_det=options.max_det,
         )
 
     def __post_init__(self) -> None:
         for option in ("conf", "iou"):
-            value = getattr(self, option)
-            if not isinstance(value, Real) or not 0 <= float(value) <= 1:  # also refuses NaN
-                raise UsageError(f"{option} is {value!r}, but it must lie between 0 and 1.")
+            a_fraction(option, getattr(self, option))
         for option in ("max_det", "max_nms"):
-            value = getattr(self, option)
-            if not isinstance(value, Integral) or int(value) < 1:
-                raise UsageError(f"{option} is {value!r}, but it must be a whole number of at least 1.")
+            at_least(1)(option, getattr(self, option))
         unknown = sorted(set(self.classes or ()) - self.names.keys())
         if unknown:
             raise UsageError(

@@ -22,7 +22,7 @@ def _csv_rows(record: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
 DETECT = Task(
     name="detect",
     fit="letterbox",
-    decoder=lambda meta, options: Postprocess.for_model(meta, **options),
+    decoder=Postprocess.for_model,
     prediction=Detections,
     counted="object",
     found=_found,

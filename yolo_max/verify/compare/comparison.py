@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from yolo_max.images.letterbox import Letterbox
+from yolo_max.support.options import PredictOptions
 from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
@@ -83,9 +84,7 @@ class Settings:
     @property
     def postprocess(self) -> Postprocess:
         """How raw heads become detections."""
-        names = ("conf", "iou", "classes", "max_det", "agnostic_nms")
-        options = {name: self.detector[name] for name in names if name in self.detector}
-        return Postprocess.for_model(self.weights.meta, **options)
+        return Postprocess.for_model(self.weights.meta, PredictOptions().with_changes(self.detector))
 
     def job(self, engine: str, paths: Sequence[str], heads: str) -> Job:
         """What one engine is to do with some of the images."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from yolo_max.support.errors import EngineError
 from yolo_max.support.numbers import shortest_float
+from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.val.dataset import Dataset, Example
 from yolo_max.verify.val.figures import Row
@@ -175,7 +176,10 @@ def require_evaluator() -> None:
 
 
 def evaluate(
-    dataset: Dataset, found: Sequence[Found], classes: Mapping[int, int], max_det: int = 300
+    dataset: Dataset,
+    found: Sequence[Found],
+    classes: Mapping[int, int],
+    max_det: int = PredictOptions.max_det,
 ) -> Accuracy:
     """Measures detections against the objects of a dataset.
 

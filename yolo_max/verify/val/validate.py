@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yolo_max.support.errors import SourceError
+from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.registry import task_of
 from yolo_max.verify.engine_run import EngineRun, Job, Outcome
 from yolo_max.verify.parity.rubric import Verdict, judge_metric
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
 from yolo_max.weights.load import Weights
-
-CONFIDENCE = 0.001
-"""Least confidence in validation, as in Ultralytics."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,6 @@ def validate(
     *,
     options: Mapping[str, Any],
     max_only: Mapping[str, Any],
-    max_det: int = 300,
     on_progress: Callable[[str], None] = lambda _: None,
     report: Callable[[str], None] | None = None,
 ) -> Validation:
@@ -90,7 +87,6 @@ def validate(
         engines: Of "max" and "torch".
         options: Arguments of `yolo_max.Detector`: conf, iou, imgsz and so on.
         max_only: More of them for MAX alone: device, precision, kernels.
-        max_det: At most so many detections an image.
         on_progress: Called with "PyTorch" or "MAX" when that engine is done with one image.
         report: Called with a sentence when something begins that takes long.
 
@@ -109,12 +105,7 @@ def validate(
     outcomes: list[list[Outcome]] = []
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
-        arguments = {
-            **options,
-            "max_det": max_det,
-            "multi_label": True,
-            **(max_only if engine == "max" else {}),
-        }
+        arguments = {**options, "multi_label": True, **(max_only if engine == "max" else {})}
         job = Job(engine, str(weights.path), paths, arguments)
         outcomes.append([])
         with EngineRun(job, report) as process:
@@ -131,7 +122,7 @@ def validate(
         pairs = zip(dataset.examples, run, strict=True)
         read = [(each, done) for each, done in pairs if done.path not in unreadable]
         found = [(each, done.prediction) for each, done in read if done.prediction is not None]
-        measured = metric.measure(dataset, found, classes, max_det)
+        measured = metric.measure(dataset, found, classes, options.get("max_det", PredictOptions.max_det))
         results.append(
             EngineAccuracy(
                 engine,

@@ -1,0 +1,235 @@
+"""The options of a prediction, each in one place: its name, type, default, limits and help.
+
+The command line's options and Python's keywords both follow from these classes, so neither knows one that the
+other does not. Names and defaults are Ultralytics' where it has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from difflib import get_close_matches
+from inspect import Parameter, signature
+from numbers import Integral, Real
+from typing import Any, Self
+
+from yolo_max.support.errors import UsageError
+from yolo_max.support.parse import sides_of, words_of
+
+NETWORK, DETECTIONS, OUTPUT, RUN = "Network", "Detections", "Output", "Run"
+"""Groups of options, in the order that the help shows them."""
+VAL_CONF = 0.001
+"""Least confidence where accuracy is measured, as in Ultralytics' validator."""
+
+Check = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of an option besides its name, type and default.
+
+    Attributes:
+        group: The panel of the help that it stands in; empty for an option of Python alone.
+        help: One sentence.
+        metavar: What stands for its value in the help; empty for a switch.
+        check: Called with its name and a value; raises UsageError for one that makes no sense.
+        default_text: What the help says in place of a default that says nothing by itself.
+        switches: How the command line writes it, where not as ``--name``.
+        written_as: The type that the command line gives, where not the option's own.
+        parse: Brings that into the option's type.
+    """
+
+    group: str
+    help: str
+    metavar: str
+    check: Check
+    default_text: str | None
+    switches: tuple[str, ...]
+    written_as: Any
+    parse: Callable[[Any], Any] | None
+
+
+def at_least(low: int) -> Check:
+    """A check for a whole number of at least ``low``; None leaves the choice to us."""
+
+    def check(name: str, value: Any) -> None:
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if value is not None and (not whole or value < low):
+            raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least {low}.")
+
+    return check
+
+
+def a_fraction(name: str, value: Any) -> None:
+    """Checks a number from 0 to 1."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) <= 1:  # also refuses NaN
+        raise UsageError(f"{name} is {value!r}, but it must lie between 0 and 1.")
+
+
+def a_switch(name: str, value: Any) -> None:
+    """Checks a truth value."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}, but it must be True or False.")
+
+
+def a_word(name: str, value: Any) -> None:
+    """Checks a string; which words there are is known where they mean something."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {value!r}, but it must be a word.")
+
+
+def anything(_name: str, _value: Any) -> None:
+    """No check: what the value means depends on the weights, and so do its limits."""
+
+
+def option(
+    default: Any,
+    group: str,
+    help: str,
+    metavar: str = "",
+    check: Check = a_switch,
+    *,
+    default_text: str | None = None,
+    switches: tuple[str, ...] = (),
+    written_as: Any = None,
+    parse: Callable[[Any], Any] | None = None,
+) -> Any:
+    """A field of a class of options; see `About`."""
+    about = About(group, help, metavar, check, default_text, switches, written_as, parse)
+    return field(default=default, metadata={About: about})
+
+
+def about(each: Field[Any]) -> About:
+    """What is known of an option."""
+    found: About = each.metadata[About]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options with values, all of them checked."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            about(each).check(each.name, getattr(self, each.name))
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """These options with other values for some.
+
+        Raises:
+            UsageError: There is no such option, or a value makes no sense.
+        """
+        known = [each.name for each in fields(self)]
+        for name in changes:
+            if name not in known:
+                close = get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
+                raise UsageError(f"there is no option {name!r}; {hint}")
+        return replace(self, **changes)
+
+
+def with_keywords(kind: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Has a constructor that takes ``**changes`` to some options show each of them in its signature."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        plain = signature(function)
+        own = [each for each in plain.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        taken = {each.name for each in own}
+        options = [
+            Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
+            for each in fields(kind)
+            if each.name not in taken
+        ]
+        vars(function)["__signature__"] = plain.replace(parameters=[*own, *options])
+        return function
+
+    return decorate
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Options):
+    """Everything that a prediction depends on besides its weights; see the help of each.
+
+    ``imgsz`` is a side or (height, width) in pixels; ``classes`` one or several ids or names; ``conf`` and
+    ``iou`` lie in [0, 1]. None stands for the default that the help names.
+
+    Raises:
+        UsageError: A value is of the wrong type or out of range.
+    """
+
+    imgsz: int | Sequence[int] | None = option(
+        None,
+        NETWORK,
+        "Input size in pixels: side, or HEIGHT,WIDTH.",
+        "N",
+        anything,
+        default_text="the weights' own",
+        written_as=str | None,
+        parse=sides_of,
+    )
+    rect: bool = option(False, NETWORK, "Cut the input to each image's shape: faster.")
+    engine: str = option("max", NETWORK, "max, or torch to compare with.", "NAME", a_word)
+    device: str = option("auto", NETWORK, "auto, cpu or gpu.", "NAME", a_word)
+    precision: str = option("f32", NETWORK, "f32, or bf16 where the CPU has it.", "NAME", a_word)
+    kernels: str = option("auto", NETWORK, "auto, fused or stock.", "NAME", a_word)
+    conf: float = option(0.25, DETECTIONS, "Least confidence of a box, 0 to 1.", "X", a_fraction)
+    iou: float = option(0.7, DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)
+    classes: int | str | Iterable[int | str] | None = option(
+        None,
+        DETECTIONS,
+        "Only these, by name or id: person,car. May be repeated.",
+        "LIST",
+        anything,
+        default_text="all",
+        written_as=list[str] | None,
+        parse=words_of,
+    )
+    max_det: int = option(300, DETECTIONS, "Most boxes in an image.", "N", at_least(1))
+    agnostic_nms: bool = option(False, DETECTIONS, "Let boxes of different classes suppress each other.")
+    multi_label: bool = option(False, "", "Let a cell give a box for each class, as in validation.")
+    max_pixels: int = option(200_000_000, RUN, "Refuse larger images, before decoding.", "N", at_least(1))
+    batch: int | None = option(
+        None,
+        RUN,
+        "Images in one execution of the network.",
+        "N",
+        at_least(1),
+        default_text="1, several at a time on the fused kernels",
+    )
+    threads: int | None = option(
+        None, RUN, "Threads of the network.", "N", at_least(1), default_text="all CPUs"
+    )
+    workers: int | None = option(
+        None,
+        RUN,
+        "Images read and written while the network runs.",
+        "N",
+        at_least(1),
+        default_text="all CPUs",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveOptions(Options):
+    """What is written for each image of a run, besides its line in the manifest; see the help of each.
+
+    Raises:
+        UsageError: A value is of the wrong type or out of range.
+    """
+
+    save: bool = option(True, OUTPUT, "Write annotated images.", switches=("--save/--no-save",))
+    save_txt: bool = option(False, OUTPUT, "Write labels, one .txt per image.")
+    save_conf: bool = option(False, OUTPUT, "The same, with confidences.")
+    save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
+    times: bool = option(
+        True, OUTPUT, "Put stage times into predictions.jsonl.", switches=("--times/--no-times",)
+    )
+    line_width: int | None = option(
+        None, OUTPUT, "Of the boxes, in pixels.", "N", at_least(1), default_text="by image size"
+    )
+
+    @property
+    def labels(self) -> bool:
+        """Whether labels are written, with confidences or without."""
+        return self.save_txt or self.save_conf
