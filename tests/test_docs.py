@@ -1,0 +1,52 @@
+"""What the pages under docs/ name is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "yolo_max"
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs").glob("*.md")}
+OTHERS_FILES = {"ultralytics/nn/modules/block.py"}
+
+
+def named_files(text: str) -> set[str]:
+    """The sources, pages and folders that a page names, by paths in backticks or at the start of them."""
+    return set(re.findall(r"`((?:\w+/)+(?:\w+\.(?:py|mojo|md))?)`", text)) - OTHERS_FILES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_files_exist(page: str) -> None:
+    missing = [
+        name
+        for name in sorted(named_files(PAGES[page]))
+        if not any((place / name).exists() for place in (REPOSITORY, PACKAGE))
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_named_tests_exist(page: str) -> None:
+    source = ""
+    for file, test in re.findall(r"`(?:tests/)?(test_\w+\.py)?::(test_\w+)`", PAGES[page]):
+        source = (REPOSITORY / "tests" / file).read_text(encoding="utf-8") if file else source
+        assert f"def {test}(" in source, test
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    prose = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)
+    links = [link for link in re.findall(r"\]\(([^)#]+)", prose) if "://" not in link]
+    assert [link for link in links if not (REPOSITORY / "docs" / link).exists()] == []
+
+
+def test_the_map_has_the_rooms_in_the_order_of_imports() -> None:
+    from test_packages import FLOORS
+
+    rooms = re.findall(r"^\| `(\w+)/` \| \w", PAGES["architecture.md"], re.MULTILINE)
+    assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    floors = [next(i for i, floor in enumerate(FLOORS) if room in floor) for room in rooms]
+    assert floors == sorted(floors)
