@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from kernel_cases import (
-    BF16,
     F32,
     NONE,
     SILU,
@@ -102,7 +101,7 @@ ODD = [
 @pytest.mark.parametrize("case", [*official_cases(), *ODD], ids=str)
 def test_convolutions(kernels: Kernels, case: Case, precision: Precision) -> None:
     for kernel in case.kernels():
-        rounded = precision is BF16 and kernel in (DIRECT, STEM)
+        rounded = kernel.weight_dtype(precision) is not np.float32
         p = problem(case, precision, rounded)
         check(solve(kernels, p, kernel, precision), p, precision)
 
@@ -138,7 +137,7 @@ def test_views_are_read_as_if_they_were_one_tensor(
     whole = np.concatenate([loaded(m.values()) for m in maps], axis=3)
     case = Case(whole.shape[3], 40, k, s, height, width, batch)
     for kernel in case.kernels():
-        rounded = precision is BF16 and kernel is DIRECT
+        rounded = kernel.weight_dtype(precision) is not np.float32
         p = problem(case, precision, rounded)
         added = rng.standard_normal((*p.exact.shape[:3], 50)).astype(np.float32)
         added[..., :6] = added[..., 46:] = np.nan

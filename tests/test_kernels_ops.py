@@ -15,7 +15,7 @@ from yolo_max.kernels.precision import Precision
 
 torch = pytest.importorskip("torch")
 
-NONE, SILU = Activation
+NONE, SILU = Activation.NONE, Activation.SILU
 F32, BF16 = Precision
 
 CONVOLUTIONS = {

@@ -20,7 +20,7 @@ from yolo_max.kernels.precision import Precision
 torch = pytest.importorskip("torch")
 
 F32, BF16 = Precision
-NONE, SILU = Activation
+NONE, SILU = Activation.NONE, Activation.SILU
 UNIT = 2.0**-24
 """Half of the distance between neighbouring float32 around 1."""
 
