@@ -172,6 +172,37 @@ def test_folders_are_walked_once_however_links_run(folder: Path) -> None:
     assert found("**/*.jpg") == ["a/1.jpg", "b/2.jpg"]
 
 
+@pytest.mark.parametrize("source", [".", "*", "**/*.jpg"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "x" * 300,  # longer than a name may be
+        "/".join(["y" * 200] * 20),  # nearly as long as a path may be, and too long behind the folder's own
+        "link.jpg",  # itself
+        "b.jpg/c",  # below a file
+    ],
+)
+def test_a_link_with_an_impossible_target_hides_nothing_else(folder: Path, source: str, target: str) -> None:
+    touch("a.jpg", "b.jpg", "sub/c.jpg")
+    Path("link.jpg").symlink_to(target)
+    Path("link").symlink_to(target)
+    assert found(source, recursive=True) == ["a.jpg", "b.jpg", "link.jpg", "sub/c.jpg"]
+    assert found("link.jpg", "sub") == ["link.jpg", "sub/c.jpg"]
+
+
+def test_a_link_into_a_closed_folder_hides_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, nobody: Path
+) -> None:
+    monkeypatch.chdir(nobody)
+    touch("in/a.jpg", "closed/b.jpg")
+    Path("in/link.jpg").symlink_to("../closed/b.jpg")
+    Path("closed").chmod(0)
+    try:
+        assert found("in") == ["in/a.jpg", "in/link.jpg"]
+    finally:
+        Path("closed").chmod(0o755)
+
+
 def test_a_linked_folder_may_be_named(folder: Path) -> None:
     touch("real/1.jpg")
     Path("link").symlink_to("real")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -86,7 +87,7 @@ def find_images(
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
     walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None)
     # Several named folders keep their names in the output tree; a single one is its root.
-    several = sum(Path(source).is_dir() for source in named) > 1
+    several = sum(_is_folder(Path(source)) for source in named) > 1
     return _never_empty(chain.from_iterable(walk.source(source, several) for source in named), named, walk)
 
 
@@ -125,7 +126,7 @@ class _Walk:
 
     def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceFailure]:
         path = Path(source)
-        if path.is_dir():
+        if _is_folder(path):
             yield from self.folder(path, Path(Path(os.path.realpath(path)).name if several else ""))
         elif os.path.lexists(path):
             yield from self.file(path, Path())
@@ -162,7 +163,7 @@ class _Walk:
                 subfolders = {
                     path: os.path.realpath(path) if path.is_symlink() else str(Path(true_folder, path.name))
                     for path in visible
-                    if path.is_dir()
+                    if _is_listed_folder(path)
                 }
             except OSError as error:
                 yield _failure(folder, error)
@@ -226,7 +227,7 @@ class _Walk:
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
     """The entries of a folder with matching names; hidden ones if the pattern begins with a dot."""
-    if not folder.is_dir():
+    if not _is_folder(folder):
         return
     try:
         entries = _sorted(folder)
@@ -243,9 +244,21 @@ def _sorted(folder: Path) -> list[Path]:
 
 
 def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # its folder may be listed, but not entered
+        return _is_listed_folder(path)
+    return False
+
+
+def _is_listed_folder(path: Path) -> bool:
+    """Whether an entry of a folder is a folder; a link whose target is impossible is not.
+
+    Raises:
+        OSError: The entry itself cannot be reached.
+    """
     try:
         return path.is_dir()
-    except OSError:  # its folder may be listed, but not entered
+    except OSError:
+        path.lstat()
         return False
 
 

@@ -17,14 +17,14 @@ def unsupported(source: str) -> str | None:
     Returns:
         What it is and what to do, to be put behind its name; None for a source that may be images.
     """
-    if Path(source).suffix.lower() in VIDEO_SUFFIXES and "://" not in source and not Path(source).is_dir():
+    is_folder = os.path.isdir(source)  # noqa: PTH112  (Path raises for some strings that are not paths)
+    if Path(source).suffix.lower() in VIDEO_SUFFIXES and "://" not in source and not is_folder:
         return (
             "is a video, and only images are read; cut it into images first, for instance with "
             f"ffmpeg -i {shlex.quote(source)} %06d.png"
         )
-    if os.path.exists(source):  # noqa: PTH110  (Path raises for some strings that are not paths)
-        regular = os.path.isfile(source) or os.path.isdir(source)  # noqa: PTH112, PTH113
-        if not regular:
+    if os.path.exists(source):  # noqa: PTH110
+        if not is_folder and not os.path.isfile(source):  # noqa: PTH113
             return "is a pipe or a device; images are read from files, so name a file"
         if _is_list(source):
             return f"is a list of images; name them as sources, as in $(cat {shlex.quote(source)})"
