@@ -6,6 +6,7 @@ unsupported.py  sources that cannot be images, and what to do instead
 places.py       where the results of each image go
 header.py       format and size from the first bytes, before anything is decoded
 chunks.py       the chunks of a PNG or WebP
+jpeg.py         the markers of a JPEG
 still.py        the first picture of a file, without the frames behind it
 read.py         a path, bytes, PIL or NumPy to BGR pixels as displayed
 trial.py        which files crash the process that decodes them

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.chunks import TRUNCATED, png_chunks
+from yolo_max.images.jpeg import read_jpeg
 from yolo_max.support.errors import ImageError
 
 _MAX_SEGMENTS = 10_000
@@ -31,12 +32,14 @@ class ImageHeader:
         width: In pixels, as stored (before any EXIF rotation).
         height: In pixels, as stored.
         bytes_per_pixel: Of the decoded image; more than 4 for deep TIFF only.
+        ended: False for a JPEG without its end marker, whose pixels may all be there.
     """
 
     format: str
     width: int
     height: int
     bytes_per_pixel: int = 4
+    ended: bool = True
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -49,7 +52,7 @@ def read_header(data: bytes) -> ImageHeader:
         Its format and size, both sides at least 1.
 
     Raises:
-        ImageError: The data is not an image of a supported format, or its end is missing.
+        ImageError: The data is not an image of a supported format, is damaged, or lacks its end.
     """
     if not data:
         raise ImageError("it is empty")
@@ -66,29 +69,8 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def _jpeg(data: bytes) -> ImageHeader:
-    size: tuple[int, ...] | None = None
-    at = 2
-    for _ in range(_MAX_SEGMENTS):
-        if data[at] != 0xFF:
-            break
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a segment
-            at += 2
-        elif marker == 0xDA:  # the scan begins
-            if size is None:
-                break
-            # Inside a scan 0xFF is followed by 0, so these bytes can only be the end marker. Without it,
-            # decoders fill the rest with gray.
-            if data.rfind(b"\xff\xd9", at) < 0:
-                raise ImageError(TRUNCATED)
-            return ImageHeader("JPEG", size[1], size[0])
-        else:
-            if size is None and 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOFn
-                size = struct.unpack_from(">HH", data, at + 5)
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ImageError("its JPEG markers are damaged")
+    jpeg = read_jpeg(data)
+    return ImageHeader("JPEG", jpeg.width, jpeg.height, ended=jpeg.ended)
 
 
 def _png(data: bytes) -> ImageHeader:
@@ -116,8 +98,10 @@ def _webp(data: bytes) -> ImageHeader:
     elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:
+    elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:  # without a chunk header, decoders read the size from other bytes
+        raise ImageError("its WebP chunks are damaged")
     return ImageHeader("WebP", width, height)
 
 
@@ -163,6 +147,8 @@ class _TiffTags:
         if count > _MAX_SEGMENTS or first + count * entry > len(data):
             raise ImageError(TRUNCATED)
         self._entries = {self._read("H", i): i for i in range(first, first + count * entry, entry)}
+        if len(self._entries) < count:  # of a tag that is there twice, readers use one or the other
+            raise ImageError("its TIFF tags are damaged")
 
     def values(self, tag: int) -> NDArray[np.unsignedinteger]:
         """All values of a tag; empty if it is missing."""

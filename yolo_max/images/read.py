@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
+from yolo_max.images.chunks import TRUNCATED
 from yolo_max.images.header import ImageHeader, read_header
+from yolo_max.images.jpeg import endings
 from yolo_max.images.still import still
 from yolo_max.support.errors import ImageError
 from yolo_max.support.options import PredictOptions
@@ -105,6 +108,8 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:
                 return _from_pil(image, max_pixels)
+        if not header.ended:
+            data = _with_end(data)
         # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
         flags = cv2.IMREAD_UNCHANGED if header.format == "TIFF" else cv2.IMREAD_COLOR
         pixels = cv2.imdecode(np.frombuffer(still(data, header.format), np.uint8), flags)
@@ -115,6 +120,16 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
     if pixels is None:
         raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
     return _from_array(pixels)
+
+
+def _with_end(data: bytes) -> bytes:
+    """Adds the end marker to a JPEG without one; a JPEG whose last pixels are missing is refused."""
+    ended = endings(data)
+    # Pillow, since libjpeg prints warnings in OpenCV.
+    first, *others = (np.asarray(JpegImageFile(io.BytesIO(each))) for each in ended)
+    if not all(np.array_equal(first, other) for other in others):
+        raise ImageError(TRUNCATED)
+    return ended[0]
 
 
 # The classes themselves: `Image.open` warns of sizes that are checked here, and Ultralytics replaces it.
