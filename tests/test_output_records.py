@@ -1,4 +1,4 @@
-"""Records and CSV say what was found, and give it back."""
+"""Records and CSV hold a prediction, and give it back."""
 
 from __future__ import annotations
 

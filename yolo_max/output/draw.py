@@ -1,4 +1,4 @@
-"""Annotated images: boxes, labels and lines in the color of their class, in a size that suits the image.
+"""Annotated images: boxes, labels and lines of text in the color of their class, sized to suit the image.
 
 Boxes are drawn and labels blitted with NumPy slices. The text of a label is rendered once, by OpenCV's
 built-in font (which has the letters of most languages), and kept.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from yolo_max.output.palette import Color, class_color, text_color
 from yolo_max.tasks.marks import LineMark, Marks
 
-WEIGHT = 450  # a little bolder than regular (400), to hold its own on a colored ground
+WEIGHT = 450  # slightly bolder than regular (400), to be legible on color
 MOST_LABELS_KEPT = 2048
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ Rectangle = tuple[int, int, int, int]
 
 
 def load_font() -> None:
-    """Has the font read in the background, so that the first labels need not wait for it."""
+    """Loads the font in the background, so that the first labels need not wait for it."""
     _renderer.submit(_label, "a", 10, (0, 0, 0))
 
 
@@ -53,7 +53,7 @@ def draw(
     canvas = np.ascontiguousarray(image_bgr).copy()
     height, width = canvas.shape[:2]
     style = _Style.of(height, width)
-    # A line as wide as the image covers it; a wider one would begin outside.
+    # A line as wide as the image covers it; a wider one would start outside.
     line_width = min(line_width or style.line_width, height, width)
 
     boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
@@ -98,9 +98,9 @@ class _Style:
     @classmethod
     def of(cls, height: int, width: int) -> _Style:
         """In proportion to large images; on small ones as thin and small as can still be read."""
-        mean, least = (height + width) / 2, min(height, width)
-        line_width = max(1 + (least >= 200), round(0.0025 * mean))
-        font_size = max(10, min(13, round(least / 20)), round(0.017 * mean))
+        mean, shorter = (height + width) / 2, min(height, width)
+        line_width = max(1 + (shorter >= 200), round(0.0025 * mean))
+        font_size = max(10, min(13, round(shorter / 20)), round(0.017 * mean))
         return cls(line_width, font_size)
 
 
@@ -117,7 +117,7 @@ def _outline(xyxy: list[int], line_width: int, height: int, width: int) -> Recta
 
 def _draw_box(canvas: NDArray[np.uint8], box: Rectangle, line_width: int, color: Color) -> None:
     left, top, right, bottom = box
-    # A dark rim keeps the line apart from a ground of its own color.
+    # A dark rim sets the line off from a background of its own color.
     rim = max(1, line_width // 4)
     for rows, columns in (
         (slice(max(top - rim, 0), top), slice(max(left - rim, 0), right + rim)),
@@ -133,19 +133,19 @@ def _draw_box(canvas: NDArray[np.uint8], box: Rectangle, line_width: int, color:
 
 
 class _Obstacles:
-    """What a label should not cover: the labels before it, and boxes so small that it would hide them."""
+    """What a label should not cover: earlier labels, and boxes small enough to be hidden by it."""
 
     def __init__(self, boxes: list[Rectangle]) -> None:
         count = len(boxes)
         self.areas = np.zeros((2 * count, 4), int)  # the boxes, then the labels, empty until they are placed
         self.areas[:count] = np.reshape(boxes, (count, 4))
         self.sizes = (self.areas[:count, 2:] - self.areas[:count, :2]).prod(axis=1)
-        # To hide a part of another label is worse than a part of a small object.
+        # Covering another label is worse than covering a small object.
         self.weights = np.full(2 * count, 4)
         self.next = count
 
     def place(self, shape: tuple[int, ...], box: Rectangle, height: int, width: int) -> Rectangle:
-        """Where a label goes: above its box, else inside, below or at the right; what covers least wins."""
+        """The place above, inside or below its box where a label covers the least."""
         label_height, label_width = shape[:2]
         left, top, right, bottom = box
         aligned = min(left, width - label_width), max(right - label_width, 0)
@@ -164,7 +164,7 @@ class _Obstacles:
 
 
 def _common(a: NDArray[np.int_], b: NDArray[np.int_]) -> NDArray[np.int_]:
-    """The area that each rectangle of a [N, 4] shares with each of b [M, 4], as [N, M]."""
+    """The area of intersection of each rectangle of a [N, 4] with each of b [M, 4], as [N, M]."""
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     areas: NDArray[np.int_] = sides.clip(0).prod(axis=2)
     return areas
@@ -175,11 +175,11 @@ def _fits(label: NDArray[np.uint8], height: int, width: int) -> bool:
 
 
 def _labels(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> list[NDArray[np.uint8]]:
-    """Labels ready to be blitted, each uint8 [h, w, 3] BGR."""
+    """Rendered labels, each uint8 [h, w, 3] BGR."""
     keys = [(" ".join(text.split()), font_size, color) for text, color in zip(texts, colors, strict=True)]
     known = {key: _rendered.get(key) for key in keys}
     missing = [key for key, label in known.items() if label is None]
-    # All of an image at once, and only what is new: the thread may have to wait for a CPU.
+    # One call per image, for new labels only: the thread may have to wait for a CPU.
     fresh = _on_renderer(lambda: {key: _label(*key) for key in missing}) if missing else {}
     if len(_rendered) + len(fresh) > MOST_LABELS_KEPT:
         _rendered.clear()
@@ -199,13 +199,13 @@ def _on_renderer(function: Callable[[], T]) -> T:
 
 
 def _new_renderer() -> ThreadPoolExecutor:
-    """The one thread that renders text: OpenCV reads its font anew on every thread, which takes 20 ms."""
+    """The only thread that renders text: OpenCV loads its font once per thread, which takes 20 ms."""
     return ThreadPoolExecutor(1, "yolo-max-text")
 
 
 def _after_fork() -> None:
     global _renderer
-    _renderer = _new_renderer()  # threads stay behind
+    _renderer = _new_renderer()  # a fork does not copy threads
 
 
 _renderer = _new_renderer()
