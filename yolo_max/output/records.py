@@ -9,6 +9,9 @@ from typing import Any
 
 from yolo_max.tasks.contract import Prediction, Task
 
+ESCAPED = tuple("=+-@\t\r\n＝＋－＠'")
+"""How formulas begin (OWASP, "CSV Injection"), and the apostrophe that escapes them."""
+
 
 def record(
     path: str,
@@ -42,7 +45,11 @@ def csv_header(task: Task) -> str:
 
 
 def csv_rows(task: Task, result: Mapping[str, Any]) -> str:
-    """The CSV lines of a `record`; none for an image that failed."""
+    """The CSV lines of a `record`; none for an image that failed.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front, as does text that begins with
+    one: without its first apostrophe, every text is as it was.
+    """
     if "error" in result:
         return ""
     return "".join(_csv_line((result["path"], *row)) for row in task.csv_rows(result))
@@ -50,5 +57,9 @@ def csv_rows(task: Task, result: Mapping[str, Any]) -> str:
 
 def _csv_line(values: tuple[object, ...]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(values)
+    csv.writer(line).writerow([_escaped(value) for value in values])
     return line.getvalue()
+
+
+def _escaped(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(ESCAPED) else value
