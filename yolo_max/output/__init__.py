@@ -1,5 +1,9 @@
 """Predictions as pictures and as text.
 
-draw.py    marks on an image                 palette.py  a color for each class
-encode.py  the image as a file               records.py  JSON lines, CSV
+draw.py            marks on an image
+label_layout.py    where labels go
+text_rendering.py  text as pixels
+palette.py         a color for each class
+encode.py          the image as a file
+records.py         JSON lines, CSV
 """
