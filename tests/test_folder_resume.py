@@ -15,8 +15,8 @@ from fakes import SharedEngine, fake_weights, read_tree, write_image
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import require_harmless
 from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.previous_run import require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions

@@ -20,7 +20,7 @@ from image_files import scene, with_orientation
 
 from yolo_max.images.sources import SourceFailure, find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import require_harmless
+from yolo_max.predict.folder.previous_run import require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError, SourceError, UsageError
 from yolo_max.support.options import SaveOptions

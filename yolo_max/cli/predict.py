@@ -59,7 +59,7 @@ def predict(
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.draw import load_font
-        from yolo_max.predict.folder.earlier import latest, next_free, require_harmless
+        from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 

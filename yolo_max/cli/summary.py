@@ -13,7 +13,7 @@ from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
-    from yolo_max.predict.folder.earlier import Record
+    from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20

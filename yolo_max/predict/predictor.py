@@ -16,7 +16,7 @@ from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
-from yolo_max.predict.job import Job, infer
+from yolo_max.predict.pending import Job, infer
 from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels

@@ -17,7 +17,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from yolo_max.predict.folder.earlier import Record, read_lines, read_run, remove_results, require_no_results
+from yolo_max.predict.folder.previous_run import (
+    Record,
+    read_lines,
+    read_run,
+    remove_results,
+    require_no_results,
+)
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE

@@ -19,11 +19,11 @@ from typing import Any, Self
 from yolo_max.images.sources import SourceFailure, SourceImage
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import csv_header, csv_rows, record
-from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.previous_run import Record, read_run, results_of
 from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
-from yolo_max.predict.folder.tally import Tally
+from yolo_max.predict.folder.totals import Tally
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically

@@ -13,7 +13,7 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import latest, next_free, remove_results, require_harmless
+from yolo_max.predict.folder.previous_run import latest, next_free, remove_results, require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError
 from yolo_max.support.options import SaveOptions
