@@ -97,7 +97,7 @@ def predict(
         print_summary(run, seconds, str(out))
     if interrupt.came:
         return ExitCode.INTERRUPTED
-    return ExitCode.SOME_IMAGES_FAILED if run.tally.failures else ExitCode.OK
+    return ExitCode.SOME_IMAGES_FAILED if run.totals.failures else ExitCode.OK
 
 
 _DRAINING = "Finishing the images that have been begun; Ctrl-C again stops at once."

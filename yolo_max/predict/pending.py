@@ -1,4 +1,4 @@
-"""Job: one image on its way from its source to its prediction.
+"""PendingImage: one image between its source and its prediction.
 
 source ──prepare──► canvas ──infer──► raw outputs ──decode──► prediction
 """
@@ -22,14 +22,14 @@ Network = Callable[[NDArray[np.uint8]], Sequence[Outputs]]
 
 
 @dataclass
-class Job:
-    """One image and what has become of it so far.
+class PendingImage:
+    """One image and how far it has come.
 
     Attributes:
-        result: Is told what each step took, and what came out of it.
-        canvas: uint8 [H, W, 3] RGB; None if the image cannot be read, or once it was inferred.
+        result: Collects stage times, and in the end the prediction or the error.
+        canvas: uint8 [H, W, 3] RGB; None if the image cannot be read, and after inference.
         transform: Where the image lies in the canvas.
-        outputs: What the network gave for it, until that is decoded.
+        outputs: The network's raw outputs, until they are decoded.
     """
 
     result: Result
@@ -45,30 +45,30 @@ class Job:
         *,
         max_pixels: int,
         keep_image: bool = False,
-    ) -> Job:
-        """Reads an image and makes its canvas; one that cannot be read is a result with an error.
+    ) -> PendingImage:
+        """Reads an image and renders its canvas; if it cannot be read, its result holds the error.
 
         Args:
             source: The image.
-            fit: How.
+            fit: Gives the transform for the image's size.
             max_pixels: Larger images are refused.
             keep_image: Whether the result carries the decoded image.
         """
-        job = cls(Result(source))
+        pending = cls(Result(source))
         try:
-            with timed(job.result, "decode"):
+            with timed(pending.result, "decode"):
                 image = read_image(source, max_pixels=max_pixels)
-            with timed(job.result, "letterbox"):
-                job.transform = fit((image.shape[0], image.shape[1]))
-                job.canvas = job.transform.render(image)
+            with timed(pending.result, "letterbox"):
+                pending.transform = fit((image.shape[0], image.shape[1]))
+                pending.canvas = pending.transform.render(image)
         except ImageError as error:
-            job.result.error = error
+            pending.result.error = error
         else:
-            job.result.image = image if keep_image else None
-        return job
+            pending.result.image = image if keep_image else None
+        return pending
 
     def decode(self, decoder: Decoder) -> None:
-        """Turns the raw outputs, if there are any, into a prediction."""
+        """Decodes the raw outputs, if there are any, into the result's prediction."""
         if self.outputs is None or self.transform is None:
             return
         with timed(self.result, "postprocess"):
@@ -76,20 +76,20 @@ class Job:
         self.outputs = None
 
 
-def infer(jobs: Sequence[Job], network: Network) -> None:
-    """Runs the network once on all jobs that have a canvas; their canvases are of one shape.
+def infer(batch: Sequence[PendingImage], network: Network) -> None:
+    """Runs the network once on all images of a batch that have a canvas; their canvases share one shape.
 
     Args:
-        jobs: Each gets its outputs, and lets its canvas go.
+        batch: Each image gets its outputs and drops its canvas.
         network: Gives the raw outputs of each image of a batch.
     """
-    jobs = [job for job in jobs if job.canvas is not None]
-    if not jobs:
+    batch = [pending for pending in batch if pending.canvas is not None]
+    if not batch:
         return
     start = perf_counter()
-    canvases = [job.canvas for job in jobs if job.canvas is not None]
-    found = network(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
-    each = (perf_counter() - start) * 1000 / len(jobs)
-    for job, outputs in zip(jobs, found, strict=True):
-        job.outputs, job.canvas = outputs, None
-        job.result.times_ms["infer"] = each
+    canvases = [pending.canvas for pending in batch if pending.canvas is not None]
+    outputs = network(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
+    each = (perf_counter() - start) * 1000 / len(batch)
+    for pending, its_outputs in zip(batch, outputs, strict=True):
+        pending.outputs, pending.canvas = its_outputs, None
+        pending.result.times_ms["infer"] = each

@@ -19,17 +19,17 @@ LABELS_FOLDER = "labels"
 
 
 def save_result(result: Result, source: SourceImage, out: Path, options: SaveOptions) -> dict[str, Any]:
-    """Writes what belongs to one image.
+    """Writes the files of one image.
 
     Args:
-        result: Of the predictor; with its image, if images are to be written.
-        source: Where the image comes from, and its places in the output tree.
+        result: The predictor's; with its image, if images are to be written.
+        source: Where the image comes from, and its paths in the output tree.
         out: The root of the output tree.
         options: What to write.
 
     Returns:
-        The record of the image (`yolo_max.output.records.record`), which also names what was written,
-        relative to ``out``: "annotated", "labels".
+        The record of the image (`yolo_max.output.records.record`), with the files written, relative to
+        ``out``: "annotated", "labels".
 
     Raises:
         OutputError: A file cannot be written.
@@ -57,7 +57,7 @@ def save_result(result: Result, source: SourceImage, out: Path, options: SaveOpt
 
 
 def is_there(record: Mapping[str, Any], out: Path) -> bool:
-    """Whether all that a record names is there, and has survived (a power cut leaves empty images)."""
+    """Whether the files that a record names exist, and no image is empty (as a power cut leaves them)."""
     try:
         return ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0) and (
             "labels" not in record or (out / record["labels"]).is_file()
