@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
+import re
 import resource
 import shutil
 import subprocess
@@ -355,14 +357,93 @@ def test_a_read_only_disk(photos: Path, small_disk: Path) -> None:
         run_folder(photos, small_disk / "out")
 
 
-def test_a_part_of_the_output_tree_that_is_a_file(photos: Path, tmp_path: Path) -> None:
-    run_folder(photos, tmp_path / "out")
-    shutil.rmtree(tmp_path / "out" / "deep")
-    (tmp_path / "out" / "deep").touch()
-    threads = threading.active_count()
-    with pytest.raises(OutputError, match="deep"):
-        run_folder(photos, tmp_path / "out", overwrite=True)
-    assert threading.active_count() == threads
+def broken_pixels(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
+    """Has one step raise for c.png, an image of 7 x 7 pixels, and for no other."""
+    step = pkgutil.resolve_name(place)
+
+    def surprised(first: Any, *arguments: Any, **more: Any) -> Any:
+        if Path(first).name == "c.png" if isinstance(first, str) else first.shape[:2] == (7, 7):
+            raise error
+        return step(first, *arguments, **more)
+
+    monkeypatch.setattr(place, surprised)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "yolo_max.predict.pending.read_image",  # decoding
+        "yolo_max.images.letterbox.cv2.resize",  # the letterbox
+        "yolo_max.predict.folder.saving.draw",  # drawing
+        "yolo_max.predict.folder.saving.encode_image",  # encoding
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "there is not enough memory for it"),
+        (ZeroDivisionError("a surprise\nin two lines"), "a surprise"),
+        (RecursionError(), "RecursionError"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (cv2.error("Insufficient memory"), "Insufficient memory"),
+    ],
+)
+def test_a_surprise_costs_one_record(
+    photos: Path, tmp_path: Path, place: str, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(photos / "c.png", 9, (7, 7))
+    broken_pixels(monkeypatch, place, error)
+    run = run_folder(photos, tmp_path / "out")
+    assert run.finished
+    ((path, said),) = run.totals.failures
+    assert Path(path).name == "c.png"
+    assert reason in said
+    assert "\n" not in said
+    assert len(records(tmp_path / "out")) == 7
+    assert run_folder(photos, tmp_path / "out", resume=True).resumed == 7
+
+
+LONG = "n" * 248
+
+
+@pytest.mark.parametrize(
+    ("names", "failing", "in_the_way", "reason"),
+    [
+        # the annotated image of a GIF has a longer name than the GIF
+        ([f"{LONG}.gif"], [f"{LONG}.gif"], None, "too long"),
+        # as do the labels of one of two images that differ in their suffix alone
+        ([f"{LONG}.jpg", f"{LONG}.png"], [f"{LONG}.png"], None, "too long"),
+        # a file in place of a folder
+        (["x/a.png", "x/b.png"], ["x/a.png", "x/b.png"], lambda out: (out / "x").touch(), "Not a directory"),
+        # a folder in place of a file
+        (["c.png"], ["c.png"], lambda out: (out / "c.png").mkdir(), "Is a directory"),
+        # a link that leads to itself
+        (["ring/a.png"], ["ring/a.png"], lambda out: (out / "ring").symlink_to("ring"), "link|directory"),
+    ],
+)
+def test_a_result_that_cannot_have_its_name_costs_one_record(
+    tmp_path: Path, names: list[str], failing: list[str], in_the_way: Any, reason: str
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    image = write_image(photos / "0.png", 0)
+    run_folder(photos, out)
+    for name in names:
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(image.read_bytes())
+    if in_the_way:
+        in_the_way(out)
+    run = run_folder(photos, out, resume=True)
+    assert run.finished
+    assert run.totals.images == 1 + len(names)
+    failures = dict(run.totals.failures)
+    assert failures.keys() == {str(photos / name) for name in failing}
+    assert all(re.search(reason, said) for said in failures.values())
+    named = {each[key] for each in records(out) for key in ("annotated", "labels") if key in each}
+    tables = {"predictions.jsonl", "predictions.csv", "run.json"}
+    assert {str(path) for path in read_tree(out)} - {"x"} == named | tables  # nothing half done is left
+    assert run_folder(photos, out, resume=True).resumed == 1 + len(names)
+    again = run_folder(photos, out, overwrite=True)
+    assert dict(again.totals.failures) == failures
 
 
 def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> None:

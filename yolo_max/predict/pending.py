@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.images.transforms import Fit, Transform
-from yolo_max.predict.result import Result, timed
+from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError
 from yolo_max.tasks.contract import Decoder, Outputs
 
@@ -56,9 +56,9 @@ class PendingImage:
         """
         pending = cls(Result(source))
         try:
-            with timed(pending.result, "decode"):
+            with contained(pending.result, "decode"):
                 image = read_image(source, max_pixels=max_pixels)
-            with timed(pending.result, "letterbox"):
+            with contained(pending.result, "letterbox"):
                 pending.transform = fit((image.shape[0], image.shape[1]))
                 pending.canvas = pending.transform.render(image)
         except ImageError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource
 from yolo_max.predict.picture import draw, save
-from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.tasks.contract import Prediction
 
 
@@ -91,3 +91,22 @@ def timed(result: Result, stage: str) -> Iterator[None]:
     start = perf_counter()
     yield
     result.times_ms[stage] = (perf_counter() - start) * 1000
+
+
+@contextmanager
+def contained(result: Result, stage: str) -> Iterator[None]:
+    """As `timed`, for a stage in which an image can harm nothing but itself.
+
+    Raises:
+        ImageError: Something unexpected went wrong in the ``with`` block, be it that memory ran out.
+    """
+    try:
+        with timed(result, stage):
+            yield
+    except YoloMaxError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"there is not enough memory for it ({stage})") from error
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ImageError(f"it cannot be processed ({stage}: {reason})") from error

@@ -7,6 +7,7 @@ never removed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,9 +179,15 @@ def results_of(folder: Path) -> set[Path]:
     listed = {*run.tables, *run.planned}
     for record, _ in read_lines(folder):
         listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
-    root = folder.resolve()
+    root = os.path.realpath(folder)
     named = (folder / name for name in listed if "\0" not in name)
-    return {path for path in named if path.parent.resolve().is_relative_to(root)}
+    return {path for path in named if Path(os.path.realpath(path.parent)).is_relative_to(root)}
+
+
+def holds_file(path: Path) -> bool:
+    """Whether there is something at a path that a file would replace: anything but a folder."""
+    # Not by methods of the path, which raise for one that is too long.
+    return os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path))  # noqa: PTH112, PTH114
 
 
 def remove_results(folder: Path) -> None:
@@ -191,10 +198,10 @@ def remove_results(folder: Path) -> None:
     """
     parents = set()
     for path in results_of(folder):
+        if not holds_file(path):
+            continue
         try:
             path.unlink(missing_ok=True)
-        except NotADirectoryError:
-            continue  # its folder is a file now
         except OSError as error:
             raise OutputError(f"{path} cannot be removed: {error.strerror or error}.") from error
         parents |= {each for each in path.parents if each.is_relative_to(folder) and each != folder}

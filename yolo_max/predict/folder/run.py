@@ -6,9 +6,8 @@ place, so records are in order and the files that they name exist.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import cache
 from itertools import takewhile
@@ -21,12 +20,12 @@ from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
-from yolo_max.predict.folder.previous_run import Record, read_run, results_of
+from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
 from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
 from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
-from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
+from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
@@ -195,13 +194,10 @@ def _folders(images: Iterable[SourceImage], out: Path) -> set[Path]:
 
 def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
     """Removes the partial files that a killed process left."""
-    try:
-        for folder in _folders(images, out):
-            if folder.is_dir():
-                for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                    remnant.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    for folder in _folders(images, out):
+        with suppress(OSError):  # there may be no such folder, nor any of so long a name
+            for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                remnant.unlink(missing_ok=True)
 
 
 def _targets(images: Iterable[SourceImage], saving: SaveOptions) -> Iterator[Path]:
@@ -221,7 +217,7 @@ def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
     """
     own = results_of(out) | ({out / MANIFEST_FILE} if read_run(out) else set())
     for target in (out / name for name in (*targets, MANIFEST_FILE)):
-        if target not in own and os.path.lexists(target):
+        if target not in own and holds_file(target):
             raise OutputError(
                 f"{target} is not a result of an earlier run, and would be overwritten; choose another "
                 "folder with --out."
