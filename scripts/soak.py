@@ -70,8 +70,8 @@ def soak(detector: Detector, links: Path, out: Path, saving: SaveOptions) -> Non
                 usage = f"{memory_mib():10.0f}  {open_files():5}  {threading.active_count():7}"
                 print(f"{done:8}  {usage}  {rate:8.1f}  {cpu:12.1f}", flush=True)
                 start, cpu_start = time.perf_counter(), time.process_time()
-    tally = run.tally
-    print(json.dumps({"images": tally.images, "failed": len(tally.failures), "objects": tally.objects}))
+    totals = run.totals
+    print(json.dumps({"images": totals.images, "failed": len(totals.failures), "objects": totals.objects}))
 
 
 def memory_mib() -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.encode import write_image
-from yolo_max.predict.folder.earlier import is_free, require_no_file
+from yolo_max.predict.folder.previous_run import is_free, require_no_file
 from yolo_max.runtime import host
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import ImageError, OutputError
