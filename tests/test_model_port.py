@@ -21,7 +21,6 @@ from yolo_max.images.read import read_image
 from yolo_max.model.specs import SPECS
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.layers import layer_differences
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
@@ -30,6 +29,7 @@ from yolo_max.verify.parity.rubric import (
     judge,
     judge_layers,
 )
+from yolo_max.verify.parity.tolerant_nms import Fates
 from yolo_max.weights.load import Weights, load_weights
 
 

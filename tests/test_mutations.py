@@ -17,7 +17,6 @@ from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -25,6 +24,7 @@ from yolo_max.verify.parity.rubric import (
     Verdict,
     judge,
 )
+from yolo_max.verify.parity.tolerant_nms import Fates
 from yolo_max.weights.load import Weights, load_weights
 
 CANVAS = (320, 320)

@@ -7,7 +7,6 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import ExitCode, ParityError
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -17,6 +16,7 @@ from yolo_max.verify.parity.rubric import (
     judge_layers,
     judge_metric,
 )
+from yolo_max.verify.parity.tolerant_nms import Fates
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((640, 640), CANVAS)

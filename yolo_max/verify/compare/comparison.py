@@ -23,7 +23,6 @@ from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.registry import require_task
 from yolo_max.verify.engine_run import EngineRun, Job, Outcome
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     BOX_BOUND,
     CONFIDENCE_BOUND,
@@ -36,6 +35,7 @@ from yolo_max.verify.parity.rubric import (
     judge,
     judge_layers,
 )
+from yolo_max.verify.parity.tolerant_nms import Fates
 from yolo_max.weights.load import Weights
 
 HEAD_BYTES = 1024**3

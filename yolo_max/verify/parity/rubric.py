@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from yolo_max.support.errors import ParityError
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.matching import Matching, match
+from yolo_max.verify.parity.tolerant_nms import Fates
 
 LAYER_BOUND = 5e-4
 """Largest difference from PyTorch in a tensor whose values stay within +-`LAYER_SCALE`."""
