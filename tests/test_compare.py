@@ -297,7 +297,7 @@ def test_quiet(command: Any, images: list[str], capfd: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--baseline", "tensorflow"], "there is no baseline 'tensorflow'; take torch or ultralytics."),
+        (["--baseline", "tensorflow"], "there is no baseline 'tensorflow'; use torch or ultralytics."),
         (["--conf", "2"], "conf is 2.0, but it must lie between 0 and 1."),
         (["--classes", "cat"], "no class 'cat'"),
         (["--imgsz", "wide"], "imgsz is 'wide'"),

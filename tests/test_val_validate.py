@@ -166,7 +166,7 @@ def test_prints_both_engines_in_one_table(command: Any, capfd: Any) -> None:
     objects = [int(lines[i][1]) for i in (2, 3, 4)]
     assert objects == sorted(objects, reverse=True)
     assert lines[5] == ["all", str(sum(objects)), *["1.0000"] * 4, "6"]
-    assert "no benchmark, see yolo-max bench" in " ".join(out.split())
+    assert "for a benchmark, use yolo-max bench" in " ".join(out.split())
     assert ["MAX's", "mAP50-95", "less", "PyTorch's:", "+0.00000."] in lines
 
 
@@ -237,7 +237,7 @@ def test_exit_codes(command: Any, data: Path, capfd: Any) -> None:
     assert "Left out:" in (said := capfd.readouterr().err)
     assert "2.txt has class 9 in line 1" in said
     assert command("--engine", "jax") == ExitCode.USAGE
-    assert "there is no engine 'jax'; take max, torch, both." in capfd.readouterr().err
+    assert "there is no engine 'jax'; use max, torch or both." in capfd.readouterr().err
     assert command("--split", "test") == ExitCode.USAGE
 
 

@@ -182,7 +182,7 @@ class Runner:
     def _verify(
         self, pool: EnginePool, canvases: NDArray[np.uint8], reference: dict[str, NDArray[Any]]
     ) -> None:
-        meta = self.inputs.weights.meta
+        network = self.inputs.weights.meta.network
         for key in pool.keys:
             engine = self.results.engine(key)
             self._tick(f"{engine.label}: parity")
@@ -194,8 +194,8 @@ class Runner:
                     reference["f32"],
                     reference["f64"],
                     self.plan.imgsz,
-                    meta.strides,
-                    meta.reg_max,
+                    network.strides,
+                    network.head.args["reg_max"],
                 )
 
     def _stages(self, pool: EnginePool) -> None:

@@ -1,4 +1,4 @@
-"""A run on the terminal: its progress, and its summary as text or JSON."""
+"""A run over images on the terminal: its progress, and what it found as a table or JSON."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
 
     Args:
         run: The run.
-        bar: Whether to show a bar, if stderr is a terminal.
-        failures: Whether to print one line per failed image.
+        bar: Whether to show a bar, on a terminal.
+        failures: Whether to show one line per failed image.
 
     Yields:
-        A function to be called with each record.
+        A function to call with each record.
     """
     shown = 0
 
@@ -68,7 +68,7 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
 
 
 def print_summary(run: FolderRun, seconds: float, out: str) -> None:
-    """Prints a table of what was found, and one line about the run."""
+    """Prints what was found as a table, and the run in one line."""
     from rich.table import Table
     from rich.text import Text
 

@@ -287,7 +287,7 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
 
 
 def _runs(paths: Sequence[str], settings: Settings) -> Iterator[Sequence[str]]:
-    meta = settings.weights.meta
-    anchors = len(anchor_points(settings.canvas_size, meta.strides)[0])
-    length = max(1, HEAD_BYTES // (2 * 4 * anchors * (4 * meta.reg_max + meta.nc)))
+    network = settings.weights.meta.network
+    anchors = len(anchor_points(settings.canvas_size, network.strides)[0])
+    length = max(1, HEAD_BYTES // (2 * 4 * anchors * (4 * network.head.args["reg_max"] + network.nc)))
     return (paths[start : start + length] for start in range(0, len(paths), length))
