@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def test_the_map_has_the_rooms_in_the_order_of_imports() -> None:
     assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     floors = [next(i for i, floor in enumerate(FLOORS) if room in floor) for room in rooms]
     assert floors == sorted(floors)
+
+
+@pytest.mark.parametrize(
+    "package",
+    [each for each in PACKAGE.rglob("__init__.py") if each.parent != PACKAGE],
+    ids=lambda p: p.parent.name,
+)
+def test_a_package_lists_its_modules(package: Path) -> None:
+    listed = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+    modules = {path.name for path in package.parent.glob("*.py")} - {"__init__.py"}
+    assert {name for name in modules if name not in listed} == set()

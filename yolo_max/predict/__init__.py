@@ -1,1 +1,9 @@
-"""The stages put together: for one image, a stream, a folder."""
+"""The stages put together: for one image, a stream, a folder.
+
+predictor.py  weights, engine, transform and decoder as one object
+detector.py   a predictor for weights that detect
+pipeline.py   ordered, bounded, threaded stages
+pending.py    one image between its source and its prediction
+result.py     what became of it    picture.py  its prediction drawn on it
+folder/       a run over a folder, which can be killed and resumed
+"""

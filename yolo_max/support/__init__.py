@@ -1,1 +1,10 @@
-"""Errors, options, text, tables, the cache, atomic writes: what every package may use."""
+"""Errors, options, text, tables, the cache, atomic writes: what every package may use.
+
+errors.py                 the errors that yolo_max raises, and their exit codes
+options.py, parse.py      options and their defaults, and values as users write them
+text.py, numbers.py       values as text for messages
+terminal_table.py         tables for terminals     html.py  HTML pages from templates
+cache.py, atomic.py       the user's private cache, and files that are whole or not there
+result_names.py           names of result files
+ultralytics_import.py     Ultralytics without its side effects
+"""
