@@ -22,7 +22,7 @@ from yolo_max.output.shaping import shaped
 from yolo_max.output.transliteration import transliterate
 
 WEIGHT = 450  # slightly bolder than regular (400), to be legible on color
-MAX_FONT_SIZE = 256
+LARGEST = 256
 MAX_CHARACTERS = 100
 CACHE_BYTES = 32 << 20
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def render(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> lis
 
     Args:
         texts: Cut to `MAX_CHARACTERS`.
-        font_size: In pixels, at most `MAX_FONT_SIZE`.
+        font_size: In pixels, at most `LARGEST`.
         colors: BGR, the background of each label.
     """
     keys = [(_one_line(text), font_size, color) for text, color in zip(texts, colors, strict=True)]

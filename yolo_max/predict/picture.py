@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +13,25 @@ from yolo_max.images.read import ImageSource, read_image
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import write_image
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.tasks.contract import Prediction
 
 
-def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None = None) -> NDArray[np.uint8]:
+@with_keywords(DrawOptions)
+def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[np.uint8]:
     """Draws a prediction on a copy of its image.
 
     Args:
         image: The image that the prediction was made of, as the predictor took it.
         prediction: What was found in it.
-        line_width: Of boxes, in pixels; by the size of the image when absent.
+        **options: See `yolo_max.support.options.DrawOptions`.
 
     Returns:
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image has another size than the one that the prediction was made of.
+        UsageError: The image has another size than the one that the prediction was made of, or an option
+            makes no sense.
         ImageError: The image cannot be read.
     """
     image_bgr = read_image(image)
@@ -37,27 +41,22 @@ def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None =
             f"the image has {its_width} x {its_height} pixels, but the prediction was made of one of "
             f"{width} x {height}; give that image."
         )
-    return draw_marks(image_bgr, prediction.marks(), line_width=line_width)
+    return draw_marks(image_bgr, prediction.marks(), DrawOptions(**options))
 
 
-def save(
-    path: str | os.PathLike[str],
-    image: ImageSource,
-    prediction: Prediction,
-    *,
-    line_width: int | None = None,
-) -> None:
+@with_keywords(DrawOptions)
+def save(path: str | os.PathLike[str], image: ImageSource, prediction: Prediction, **options: Any) -> None:
     """Writes an image with its prediction drawn on it, as ``yolo-max predict`` does.
 
     Args:
         path: Where to; the suffix says in which format. Missing folders are made.
         image: As for `draw`.
         prediction: Likewise.
-        line_width: Likewise.
+        **options: Likewise.
 
     Raises:
         UsageError: The image has another size, or the suffix is of no format that can be written.
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """
-    write_image(Path(path), draw(image, prediction, line_width=line_width))
+    write_image(Path(path), draw(image, prediction, **options))

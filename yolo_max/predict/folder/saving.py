@@ -41,7 +41,7 @@ def save_result(result: Result, source: SourceImage, out: Path, options: SaveOpt
     if options.save and result.image is not None:
         try:
             with timed(result, "draw"):
-                annotated = draw(result.image, prediction.marks(), line_width=options.line_width)
+                annotated = draw(result.image, prediction.marks(), options)
             with timed(result, "encode"):
                 data = encode_image(annotated, source.annotated.suffix)
         except ImageError as error:
