@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import yolo_max
 from yolo_max.output.draw import _outline, _Style
 from yolo_max.output.draw import draw as draw_marks
-from yolo_max.output.label_layout import Obstacles
+from yolo_max.output.label_layout import Obstacles, leader
 from yolo_max.output.palette import class_color
 from yolo_max.output.text_rendering import _rendered, render_one
 from yolo_max.support.options import DrawOptions
@@ -261,6 +261,52 @@ def test_labels_make_room_for_each_other() -> None:
     for left, top, right, bottom in labels:
         pixels[top:bottom, left:right] += 1
     assert pixels.max() == 1
+
+
+def test_a_label_moves_away_rather_than_hide_others() -> None:
+    box = (140, 90, 160, 110)
+    obstacles = Obstacles([box] * 12)
+    labels = [obstacles.place(SHAPE, box, HIGH, WIDE) for _ in range(12)]
+    for i, (left, top, right, bottom) in enumerate(labels):
+        for other in labels[:i]:
+            common = max(min(right, other[2]) - max(left, other[0]), 0) * max(
+                min(bottom, other[3]) - max(top, other[1]), 0
+            )
+            assert common <= SHAPE[0] * SHAPE[1] / 3
+    assert leader(labels[0], box) is None
+    assert any(leader(label, box) for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ((50, 40, 130, 57), None),  # above the box
+        ((60, 80, 140, 97), None),  # inside
+        ((50, 20, 130, 37), ((90, 37), (90, 60))),  # further up
+        ((10, 180, 60, 197), ((55, 180), (55, 160))),  # further down, in the middle of what they share
+        ((260, 100, 290, 117), ((260, 108), (250, 108))),  # at the right
+        ((0, 10, 30, 27), ((30, 27), (50, 60))),  # from corner to corner
+    ],
+)
+def test_a_label_that_moved_has_a_leader(label: Any, expected: Any) -> None:
+    assert leader(label, (50, 57 if expected is None else 60, 250, 160)) == expected
+
+
+def test_leaders_are_drawn_in_the_color_of_the_box() -> None:
+    boxes = [[140, 90, 160, 110]] * 12
+    annotated = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12))
+    bare = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12), hide_labels=True)
+    box = (139, 89, 161, 111)
+    obstacles = Obstacles([box] * 12)
+    label = render_one("vélo 0.90", _Style.of(200, 300).font_size, class_color(1))
+    lines = [
+        leader(obstacles.place(label.shape, (139, 89, 161, 111), 200, 300), (139, 89, 161, 111))
+        for _ in boxes
+    ]
+    assert any(lines)
+    changed = (annotated != bare).any(axis=2)
+    for (x, y), (box_x, box_y) in filter(None, lines):
+        assert changed[(y + box_y) // 2, (x + box_x) // 2]
 
 
 def test_a_label_does_not_hide_a_small_object_next_to_its_box() -> None:

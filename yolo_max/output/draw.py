@@ -9,10 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.output.label_layout import Obstacles, Rectangle
+from yolo_max.output.label_layout import Obstacles, Rectangle, leader
 from yolo_max.output.palette import Color, class_color
 from yolo_max.output.text_rendering import LARGEST, render
 from yolo_max.support.options import DrawOptions
@@ -69,6 +70,8 @@ def draw(
         if _fits(label, height, width) and (label[..., 0].size <= room or not placed):
             room -= label[..., 0].size
             placed.append((obstacles.place(label.shape, box, height, width), label))
+            if line := leader(placed[-1][0], box):
+                cv2.line(canvas, *line, color, max(1, line_width // 2), cv2.LINE_AA)
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
     lines = [(line.short_text if options.hide_conf else line.text, line.class_id) for line in marks.lines]
