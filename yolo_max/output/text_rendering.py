@@ -94,10 +94,10 @@ def render_one(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
     """A label of one line, uint8 [h, w, 3] BGR, read-only."""
     height = round(font_size * 1.3)
     margin = round(font_size * 0.3)
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "ignore").decode())
     mask = None
-    if not all(map(_is_built_in, text)):
-        mask = shaped(text, font_size, height, margin)
+    if foreign := "".join(c for c in text if not _is_built_in(c)):
+        mask = shaped(text, foreign, font_size, height, margin)
         text = transliterate(text, _is_built_in)
     if mask is None:
         font = cv2.FontFace("sans")
