@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource, read_image
+from yolo_max.output.draw import AUTOMATIC
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import write_image
 from yolo_max.support.errors import UsageError
@@ -41,7 +42,7 @@ def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[
             f"the image has {its_width} x {its_height} pixels, but the prediction was made of one of "
             f"{width} x {height}; give that image."
         )
-    return draw_marks(image_bgr, prediction.marks(), DrawOptions(**options))
+    return draw_marks(image_bgr, prediction.marks(), AUTOMATIC.with_changes(options))
 
 
 @with_keywords(DrawOptions)

@@ -223,13 +223,13 @@ class DrawOptions(Options):
     line_width: int | None = option(
         None,
         OUTPUT,
-        "Of the boxes, in pixels; scales the font.",
+        "Width of the boxes' lines in pixels; scales the font.",
         "N",
         at_least(1),
         default_text="by image size",
     )
     font_size: int | None = option(
-        None, OUTPUT, "Of the labels, in pixels.", "N", at_least(1), default_text="by image size and labels"
+        None, OUTPUT, "Font size of the labels in pixels.", "N", at_least(1), default_text="by image size"
     )
     hide_labels: bool = option(False, OUTPUT, "Draw no labels.")
     hide_conf: bool = option(False, OUTPUT, "Draw labels without confidences.")
