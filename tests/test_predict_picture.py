@@ -52,7 +52,7 @@ def test_each_option_of_drawing_changes_the_picture(tmp_path: Path, changes: dic
     np.testing.assert_array_equal(yolo_max.draw(pixels, some(), **changes), expected)
     np.testing.assert_array_equal(result.plot(**changes), expected)
     result.save(tmp_path / "a.png", **changes)
-    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png")), expected)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png")), expected)
 
 
 @pytest.mark.parametrize(
