@@ -71,8 +71,8 @@ def test_an_option_of_drawing_that_makes_no_sense(changes: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("b.png", (640, 480), "has 480 x 640 pixels, but the prediction was made of one of 640 x 480"),
         ("b.gif", (480, 640), r"cannot be written as \.gif; use \.jpg, "),
+        ("b.png", (640, 480), "has 480 x 640 pixels, but the prediction is for one of 640 x 480"),
         ("b", (480, 640), "cannot be written as files without a suffix"),
     ],
 )

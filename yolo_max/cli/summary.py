@@ -1,4 +1,4 @@
-"""How a run over images looks on the terminal: its progress, what it found, and the same as JSON."""
+"""A run over images on the terminal: its progress, and what it found as a table or JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
-    from yolo_max.predict.folder.earlier import Record
+    from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20
@@ -22,15 +22,15 @@ MOST_CLASSES_SHOWN = 20
 
 @contextmanager
 def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[[Record], None]]:
-    """Shows how far a run has come.
+    """Shows the progress of a run.
 
     Args:
         run: The run.
         bar: Whether to show a bar, on a terminal.
-        failures: Whether to show a line for each image that failed.
+        failures: Whether to show one line per failed image.
 
     Yields:
-        What is to be called with each record.
+        A function to call with each record.
     """
     shown = 0
 
@@ -61,18 +61,18 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
 
         def advance(record: Record) -> None:
             show_failure(record)
-            done = run.tally.images - run.resumed
+            done = run.totals.images - run.resumed
             display.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
 
         yield advance
 
 
 def print_summary(run: FolderRun, seconds: float, out: str) -> None:
-    """Prints what was found as a table, and the run in a line."""
+    """Prints what was found as a table, and the run in one line."""
     from rich.table import Table
     from rich.text import Text
 
-    tally, console = run.tally, stdout()
+    tally, console = run.totals, stdout()
     thing = tally.task.counted
     if tally.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
@@ -108,7 +108,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
 
 def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, Any]) -> str:
     """The summary as one line of JSON, in ASCII, whatever the file names."""
-    tally = run.tally
+    tally = run.totals
     read = tally.read - run.read_before
     things = f"{tally.task.counted}s" if tally.task.counted else None
     return json.dumps(

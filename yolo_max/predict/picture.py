@@ -1,4 +1,4 @@
-"""Predictions on the images that they were made of."""
+"""Predictions drawn on their images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[
     """Draws a prediction on a copy of its image.
 
     Args:
-        image: The image that the prediction was made of, as the predictor took it.
+        image: The image that was given to the predictor.
         prediction: What was found in it.
         **options: See `yolo_max.support.options.DrawOptions`.
 
@@ -31,15 +31,14 @@ def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image has another size than the one that the prediction was made of, or an option
-            makes no sense.
+        UsageError: The image's size is not the prediction's, or an option makes no sense.
         ImageError: The image cannot be read.
     """
     image_bgr = read_image(image)
     if image_bgr.shape[:2] != prediction.image_size:
         (height, width), (its_height, its_width) = prediction.image_size, image_bgr.shape[:2]
         raise UsageError(
-            f"the image has {its_width} x {its_height} pixels, but the prediction was made of one of "
+            f"the image has {its_width} x {its_height} pixels, but the prediction is for one of "
             f"{width} x {height}; give that image."
         )
     return draw_marks(image_bgr, prediction.marks(), AUTOMATIC.with_changes(options))
@@ -50,13 +49,14 @@ def save(path: str | os.PathLike[str], image: ImageSource, prediction: Predictio
     """Writes an image with its prediction drawn on it, as ``yolo-max predict`` does.
 
     Args:
-        path: Where to; the suffix says in which format. Missing folders are made.
+        path: Where to; its suffix decides the format. Missing folders are made.
         image: As for `draw`.
-        prediction: Likewise.
-        **options: Likewise.
+        prediction: As for `draw`.
+        **options: As for `draw`.
 
     Raises:
-        UsageError: The image has another size, or the suffix is of no format that can be written.
+        UsageError: The image's size is not the prediction's, or the suffix is not of a format that can be
+            written.
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """

@@ -73,8 +73,8 @@ class Postprocess:
         """
         return cls(
             meta.names,
-            strides=meta.strides,
-            reg_max=meta.reg_max,
+            strides=meta.network.strides,
+            reg_max=meta.network.head.args["reg_max"],
             conf=options.conf,
             iou=options.iou,
             classes=parse_classes(options.classes, meta.names),
