@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 import yolo_max
 from yolo_max.output.draw import _outline, _Style
 from yolo_max.output.draw import draw as draw_marks
-from yolo_max.output.label_layout import Obstacles
+from yolo_max.output.label_layout import Obstacles, leader
 from yolo_max.output.palette import class_color
 from yolo_max.output.text_rendering import _rendered, render_one
+from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import LineMark, Marks
 
@@ -42,8 +43,8 @@ def found(boxes: list[Any], size: tuple[int, int], class_ids: list[int] | None =
     )
 
 
-def draw(image: np.ndarray, detections: Detections, line_width: int | None = None) -> np.ndarray:
-    return draw_marks(image, detections.marks(), line_width=line_width)
+def draw(image: np.ndarray, detections: Detections, **options: Any) -> np.ndarray:
+    return draw_marks(image, detections.marks(), DrawOptions(**options))
 
 
 def gray(height: int, width: int) -> np.ndarray:
@@ -70,7 +71,9 @@ def test_the_image_is_left_alone() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (20, 30), (200, 300), (1500, 2000)])
 def test_lines_stand_one_below_the_other_in_the_upper_left_corner(size: tuple[int, int]) -> None:
-    lines = tuple(LineMark(text, i) for i, text in enumerate(["tabby 0.81", "lynx 0.09", "tiger 0.01"]))
+    lines = tuple(
+        LineMark(text, text.split()[0], i) for i, text in enumerate(["tabby 0.81", "lynx 0.09", "tiger 0.01"])
+    )
     annotated = draw_marks(gray(*size), Marks(lines=lines))
     assert annotated.shape == (*size, 3)
     if min(size) < 200:
@@ -150,7 +153,26 @@ def test_sizes_grow_with_the_image_and_stay_legible() -> None:
     assert [s.font_size for s in styles] == sorted(s.font_size for s in styles)
     assert styles[0] == _Style(1, 10)
     assert styles[3] == _Style(2, 13)
-    assert styles[-1] == _Style(18, 119)
+    assert styles[-1] == _Style(18, 60)
+
+
+@pytest.mark.parametrize("count", [30, 100, 300])
+@pytest.mark.parametrize("size", [(480, 640), (1080, 1920), (4000, 6000)])
+def test_labels_do_not_bury_a_crowded_picture(size: tuple[int, int], count: int) -> None:
+    height, width = size
+    rng = np.random.default_rng(count)
+    corners = rng.uniform(0, 0.95, (count, 2))
+    boxes = np.hstack([corners, corners + 0.04]) * (width, height, width, height)
+    labelled = draw(gray(*size), found(boxes.tolist(), size))
+    plain = draw(gray(*size), found(boxes.tolist(), size), hide_labels=True)
+    smallest = _Style.of(*size, 11 * count).font_size == 10  # it has to be legible
+    assert 0.02 < (labelled != plain).any(axis=2).mean() < (1 / 3 if smallest else 0.2)
+
+
+@pytest.mark.parametrize("size", [(190, 1_000_000), (1_000_000, 190), (300, 40_000)])
+def test_a_long_strip_has_the_font_of_its_shorter_side(size: tuple[int, int]) -> None:
+    assert _Style.of(*size).font_size <= 13
+    assert _Style.of(*size).line_width <= 2
 
 
 def test_the_width_of_lines_may_be_chosen() -> None:
@@ -158,6 +180,38 @@ def test_the_width_of_lines_may_be_chosen() -> None:
     thick = has(draw(gray(200, 300), detections, line_width=9), class_color(0)).sum()
     thin = has(draw(gray(200, 300), detections, line_width=1), class_color(0)).sum()
     assert thick > thin
+
+
+def test_the_width_of_lines_scales_the_font() -> None:
+    style = _Style.of(480, 640)
+    assert style.changed(DrawOptions()) == style
+    assert style.changed(DrawOptions(line_width=4)) == _Style(4, 2 * style.font_size)
+    assert style.changed(DrawOptions(line_width=1)).font_size == 10  # it has to be legible
+    assert style.changed(DrawOptions(line_width=4, font_size=9)) == _Style(4, 9)
+    assert style.changed(DrawOptions(line_width=10**6)).font_size == 256  # a letter takes memory
+    assert style.changed(DrawOptions(font_size=10**6)).font_size == 256
+
+
+def test_labels_or_their_confidences_may_be_hidden() -> None:
+    image, detections = gray(200, 300), found([[50, 60, 250, 160]], (200, 300))
+    bare = draw(image, detections, hide_labels=True)
+    assert (bare[:58] == 128).all()  # nothing above the box
+    np.testing.assert_array_equal(bare[70:150, 60:240], image[70:150, 60:240])
+    label = render_one("person", _Style.of(200, 300).font_size, class_color(0))
+    height, width = label.shape[:2]
+    shown = draw(image, detections, hide_conf=True)
+    np.testing.assert_array_equal(shown[59 - height : 59, 49 : 49 + width], label)
+    assert (shown[40:58, 49 + width :] == 128).all()
+
+
+def test_lines_are_labels() -> None:
+    marks = Marks(lines=(LineMark("tabby 0.81", "tabby", 0),))
+    image = gray(200, 300)
+    np.testing.assert_array_equal(draw_marks(image, marks, DrawOptions(hide_labels=True)), image)
+    short = Marks(lines=(LineMark("tabby", "tabby", 0),))
+    np.testing.assert_array_equal(
+        draw_marks(image, marks, DrawOptions(hide_conf=True)), draw_marks(image, short)
+    )
 
 
 def test_a_line_wider_than_the_image_covers_it() -> None:
@@ -207,6 +261,52 @@ def test_labels_make_room_for_each_other() -> None:
     for left, top, right, bottom in labels:
         pixels[top:bottom, left:right] += 1
     assert pixels.max() == 1
+
+
+def test_a_label_moves_away_rather_than_hide_others() -> None:
+    box = (140, 90, 160, 110)
+    obstacles = Obstacles([box] * 12)
+    labels = [obstacles.place(SHAPE, box, HIGH, WIDE) for _ in range(12)]
+    for i, (left, top, right, bottom) in enumerate(labels):
+        for other in labels[:i]:
+            common = max(min(right, other[2]) - max(left, other[0]), 0) * max(
+                min(bottom, other[3]) - max(top, other[1]), 0
+            )
+            assert common <= SHAPE[0] * SHAPE[1] / 3
+    assert leader(labels[0], box) is None
+    assert any(leader(label, box) for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ((50, 40, 130, 57), None),  # above the box
+        ((60, 80, 140, 97), None),  # inside
+        ((50, 20, 130, 37), ((90, 37), (90, 60))),  # further up
+        ((10, 180, 60, 197), ((55, 180), (55, 160))),  # further down, in the middle of what they share
+        ((260, 100, 290, 117), ((260, 108), (250, 108))),  # at the right
+        ((0, 10, 30, 27), ((30, 27), (50, 60))),  # from corner to corner
+    ],
+)
+def test_a_label_that_moved_has_a_leader(label: Any, expected: Any) -> None:
+    assert leader(label, (50, 57 if expected is None else 60, 250, 160)) == expected
+
+
+def test_leaders_are_drawn_in_the_color_of_the_box() -> None:
+    boxes = [[140, 90, 160, 110]] * 12
+    annotated = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12))
+    bare = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12), hide_labels=True)
+    box = (139, 89, 161, 111)
+    obstacles = Obstacles([box] * 12)
+    label = render_one("vélo 0.90", _Style.of(200, 300).font_size, class_color(1))
+    lines = [
+        leader(obstacles.place(label.shape, (139, 89, 161, 111), 200, 300), (139, 89, 161, 111))
+        for _ in boxes
+    ]
+    assert any(lines)
+    changed = (annotated != bare).any(axis=2)
+    for (x, y), (box_x, box_y) in filter(None, lines):
+        assert changed[(y + box_y) // 2, (x + box_x) // 2]
 
 
 def test_a_label_does_not_hide_a_small_object_next_to_its_box() -> None:

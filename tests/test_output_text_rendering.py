@@ -115,7 +115,7 @@ def test_no_text_becomes_question_marks(text: str) -> None:
 
 def ink(text: str) -> np.ndarray:
     """The inked columns of a text in a font of the system."""
-    mask = shaped(text, 40, 52, 12)
+    mask = shaped(text, text[-1], 40, 52, 12)
     if mask is None:
         pytest.skip("no font of this system has the script")
     columns = np.flatnonzero(mask.any(axis=0))
@@ -126,6 +126,13 @@ def ink(text: str) -> np.ndarray:
 def test_hebrew_runs_from_right_to_left() -> None:
     alef, both = ink("א"), ink("אל")
     np.testing.assert_array_equal(both[:, -alef.shape[1] :] > 128, alef > 128)
+    after_latin, lamed = ink("ab אל"), ink("ל")
+
+    def differs(letter: np.ndarray) -> float:
+        end = after_latin[:, -letter.shape[1] :].astype(int)
+        return float(np.abs(end - letter).mean())
+
+    assert differs(alef) < differs(lamed) / 2  # at a fraction of a pixel it is not the same
 
 
 def test_arabic_letters_are_joined() -> None:
@@ -136,8 +143,10 @@ def test_arabic_letters_are_joined() -> None:
     assert parts(ink("دد")) == 2  # these never are
 
 
-@pytest.mark.parametrize("name", ["سيارة", "רכב", "မြန်မာ", "អ្នក", "ที่นั่ง", "हिन्दी"])
-@pytest.mark.parametrize("size", [10, 13, 60])
+@pytest.mark.parametrize(
+    "name", ["سيارة", "רכב", "မြန်မာ", "អ្នក", "ที่นั่ง", "हिन्दी", "רכב\ud800", "a" + "\u0301" * 80]
+)
+@pytest.mark.parametrize("size", [4, 10, 13, 60])
 def test_shaped_text_stays_within_its_label(name: str, size: int) -> None:
     label = render_one(f"{name} 0.90", size, WHITE)
     assert label.shape[0] == round(1.3 * size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,9 @@ from fakes import write_image
 from numpy.typing import NDArray
 
 import yolo_max
+from yolo_max.output.draw import draw as draw_marks
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.detect.detections import Detections
 
 
@@ -36,6 +39,33 @@ def test_what_is_saved_is_what_is_drawn(tmp_path: Path) -> None:
             yolo_max.draw(pixels, some(), line_width=5),
         )
     assert not np.array_equal(yolo_max.draw(pixels, some()), pixels)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"line_width": 7}, {"font_size": 30}, {"hide_labels": True}, {"hide_conf": True}]
+)
+def test_each_option_of_drawing_changes_the_picture(tmp_path: Path, changes: dict[str, Any]) -> None:
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    expected = draw_marks(pixels, some().marks(), DrawOptions(**changes))
+    assert not np.array_equal(expected, yolo_max.draw(pixels, some()))
+    result = yolo_max.Result("a.png", some(), image=pixels)
+    np.testing.assert_array_equal(yolo_max.draw(pixels, some(), **changes), expected)
+    np.testing.assert_array_equal(result.plot(**changes), expected)
+    result.save(tmp_path / "a.png", **changes)
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "a.png")), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"line_width": 0}, "line_width is 0, but it must be a whole number"),
+        ({"font_size": 2.5}, "font_size is 2.5"),
+        ({"hide_label": True}, "there is no option 'hide_label'; did you mean hide_labels"),
+    ],
+)
+def test_an_option_of_drawing_that_makes_no_sense(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        yolo_max.draw(np.zeros((480, 640, 3), np.uint8), some(), **changes)
 
 
 @pytest.mark.parametrize(

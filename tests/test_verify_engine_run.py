@@ -39,7 +39,7 @@ def images(tmp_path: Path) -> list[str]:
     return paths
 
 
-OPTIONS = {"imgsz": 64, "conf": 0.01, "threads": 1}
+OPTIONS: dict[str, Any] = {"imgsz": 64, "conf": 0.01, "threads": 1}
 
 
 def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:

@@ -5,41 +5,52 @@ Boxes are drawn and labels blitted with NumPy slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.output.label_layout import Obstacles, Rectangle
+from yolo_max.output.label_layout import Obstacles, Rectangle, leader
 from yolo_max.output.palette import Color, class_color
-from yolo_max.output.text_rendering import render
-from yolo_max.tasks.marks import LineMark, Marks
+from yolo_max.output.text_rendering import LARGEST, render
+from yolo_max.support.options import DrawOptions
+from yolo_max.tasks.marks import Marks
+
+AUTOMATIC = DrawOptions()
+MIN_FONT_SIZE, MAX_FONT_SIZE = 10, 60  # unless asked for
+CHARACTER_AREA = 1.3 * 0.6
+"""What a character takes of a label, about, in squares of the font size."""
+MOST_COVERED = 0.15
+"""The part of an image that its labels may cover without a smaller font."""
 
 
 def draw(
     image_bgr: NDArray[np.uint8],
     marks: Marks,
+    options: DrawOptions = AUTOMATIC,
     *,
     colors: Sequence[Color] | None = None,
-    line_width: int | None = None,
 ) -> NDArray[np.uint8]:
     """Draws marks on a copy of an image, the most important on top.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR.
         marks: What to draw on it.
-        colors: BGR, one per box; those of the classes when absent.
-        line_width: In pixels; chosen by the size of the image when absent.
+        options: How.
+        colors: BGR, one per box; by default those of the classes.
 
     Returns:
         uint8 [H, W, 3] BGR.
     """
     canvas = np.ascontiguousarray(image_bgr).copy()
     height, width = canvas.shape[:2]
-    style = _Style.of(height, width)
+    texts = [mark.short_label if options.hide_conf else mark.label for mark in marks.boxes]
+    style = _Style.of(height, width, sum(map(len, texts)) + len(texts)).changed(options)
     # A line as wide as the image covers it; a wider one would start outside.
-    line_width = min(line_width or style.line_width, height, width)
+    line_width = min(style.line_width, height, width)
 
     boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
     if colors is None:
@@ -47,27 +58,33 @@ def draw(
     for box, color in zip(reversed(boxes), reversed(colors), strict=True):
         _draw_box(canvas, box, line_width, color)
 
-    texts = [mark.label for mark in marks.boxes]
+    if options.hide_labels:
+        return canvas
     placed: list[tuple[Rectangle, NDArray[np.uint8]]] = []
     obstacles = Obstacles(boxes)
     rendered = render(texts, style.font_size, colors)
+    room = height * width // 3  # the rest is left to the picture
     for box, color, mark, label in zip(boxes, colors, marks.boxes, rendered, strict=True):
         if not _fits(label, height, width):
             (label,) = render([mark.short_label], style.font_size, [color])
-        if _fits(label, height, width):
+        if _fits(label, height, width) and (label[..., 0].size <= room or not placed):
+            room -= label[..., 0].size
             placed.append((obstacles.place(label.shape, box, height, width), label))
+            if line := leader(placed[-1][0], box):
+                cv2.line(canvas, *line, color, max(1, line_width // 2), cv2.LINE_AA)
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
-    _write_lines(canvas, marks.lines, style.font_size)
+    lines = [(line.short_text if options.hide_conf else line.text, line.class_id) for line in marks.lines]
+    _write_lines(canvas, lines, style.font_size)
     return canvas
 
 
-def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[LineMark], font_size: int) -> None:
-    """Writes lines into the upper left corner, as many and as much of each as fit."""
-    colors = [class_color(line.class_id) for line in lines]
+def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[tuple[str, int]], font_size: int) -> None:
+    """Writes lines, each a text and a class id, into the upper left corner, as far as they fit."""
+    colors = [class_color(class_id) for _, class_id in lines]
     gap = max(1, font_size // 6)
     top = gap
-    for label in render([line.text for line in lines], font_size, colors):
+    for label in render([text for text, _ in lines], font_size, colors):
         if top + len(label) > canvas.shape[0]:
             return
         fitting = label[:, : max(canvas.shape[1] - gap, 0)]
@@ -81,12 +98,26 @@ class _Style:
     font_size: int
 
     @classmethod
-    def of(cls, height: int, width: int) -> _Style:
-        """In proportion to large images; on small ones as thin and small as can still be read."""
-        mean, shorter = (height + width) / 2, min(height, width)
+    def of(cls, height: int, width: int, characters: int = 0) -> _Style:
+        """In proportion to large images; on small ones as thin and small as can still be read.
+
+        Args:
+            height: Of the image in pixels.
+            width: Likewise.
+            characters: Of all labels together; many make the font smaller.
+        """
+        shorter = min(height, width)
+        mean = min((height + width) / 2, 2 * shorter)  # a long strip is as small as it is narrow
         line_width = max(1 + (shorter >= 200), round(0.0025 * mean))
-        font_size = max(10, min(13, round(shorter / 20)), round(0.017 * mean))
-        return cls(line_width, font_size)
+        font_size = max(MIN_FONT_SIZE, min(13, round(shorter / 20)), min(round(0.017 * mean), MAX_FONT_SIZE))
+        without_burying = math.sqrt(MOST_COVERED * height * width / max(characters * CHARACTER_AREA, 1))
+        return cls(line_width, max(MIN_FONT_SIZE, min(font_size, int(without_burying))))
+
+    def changed(self, options: DrawOptions) -> _Style:
+        """The style as asked for; a line width without a font size scales the font."""
+        line_width = options.line_width or self.line_width
+        scaled = max(MIN_FONT_SIZE, round(self.font_size * line_width / self.line_width))
+        return _Style(line_width, min(options.font_size or scaled, LARGEST))
 
 
 def _outline(xyxy: list[int], line_width: int, height: int, width: int) -> Rectangle:

@@ -25,11 +25,12 @@ BLOCK = 128
 """The code points that a search for a font goes by."""
 
 
-def shaped(text: str, font_size: int, height: int, margin: int) -> NDArray[np.uint8] | None:
+def shaped(text: str, foreign: str, font_size: int, height: int, margin: int) -> NDArray[np.uint8] | None:
     """The ink of a line of text.
 
     Args:
         text: In any script.
+        foreign: Those of its characters that ask for another font.
         font_size: In pixels; smaller where the script's marks would not fit.
         height: Of the line in pixels.
         margin: To the left and the right of the text, in pixels.
@@ -37,7 +38,7 @@ def shaped(text: str, font_size: int, height: int, margin: int) -> NDArray[np.ui
     Returns:
         uint8 [height, w], 255 for full ink; None if no font of the system has all its characters.
     """
-    path = next(filter(None, (_font_with(ord(character) // BLOCK) for character in text)), None)
+    path = next(filter(None, (_font_with(ord(character) // BLOCK) for character in foreign)), None)
     if path is None:
         return None
     font = ImageFont.truetype(path, font_size, layout_engine=ImageFont.Layout.RAQM)

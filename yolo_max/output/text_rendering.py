@@ -22,7 +22,7 @@ from yolo_max.output.shaping import shaped
 from yolo_max.output.transliteration import transliterate
 
 WEIGHT = 450  # slightly bolder than regular (400), to be legible on color
-MAX_FONT_SIZE = 256
+LARGEST = 256
 MAX_CHARACTERS = 100
 CACHE_BYTES = 32 << 20
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def render(texts: Sequence[str], font_size: int, colors: Sequence[Color]) -> lis
 
     Args:
         texts: Cut to `MAX_CHARACTERS`.
-        font_size: In pixels, at most `MAX_FONT_SIZE`.
+        font_size: In pixels, at most `LARGEST`.
         colors: BGR, the background of each label.
     """
     keys = [(_one_line(text), font_size, color) for text, color in zip(texts, colors, strict=True)]
@@ -94,10 +94,10 @@ def render_one(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
     """A label of one line, uint8 [h, w, 3] BGR, read-only."""
     height = round(font_size * 1.3)
     margin = round(font_size * 0.3)
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", text.encode("utf-8", "ignore").decode())
     mask = None
-    if not all(map(_is_built_in, text)):
-        mask = shaped(text, font_size, height, margin)
+    if foreign := "".join(c for c in text if not _is_built_in(c)):
+        mask = shaped(text, foreign, font_size, height, margin)
         text = transliterate(text, _is_built_in)
     if mask is None:
         font = cv2.FontFace("sans")

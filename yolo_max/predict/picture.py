@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource, read_image
+from yolo_max.output.draw import AUTOMATIC
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import write_image
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.tasks.contract import Prediction
 
 
-def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None = None) -> NDArray[np.uint8]:
+@with_keywords(DrawOptions)
+def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[np.uint8]:
     """Draws a prediction on a copy of its image.
 
     Args:
         image: The image that was given to the predictor.
         prediction: What was found in it.
-        line_width: Width of the lines of boxes, in pixels; depends on the image's size when absent.
+        **options: See `yolo_max.support.options.DrawOptions`.
 
     Returns:
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image's size is not the prediction's.
+        UsageError: The image's size is not the prediction's, or an option makes no sense.
         ImageError: The image cannot be read.
     """
     image_bgr = read_image(image)
@@ -37,23 +41,18 @@ def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None =
             f"the image has {its_width} x {its_height} pixels, but the prediction is for one of "
             f"{width} x {height}; give that image."
         )
-    return draw_marks(image_bgr, prediction.marks(), line_width=line_width)
+    return draw_marks(image_bgr, prediction.marks(), AUTOMATIC.with_changes(options))
 
 
-def save(
-    path: str | os.PathLike[str],
-    image: ImageSource,
-    prediction: Prediction,
-    *,
-    line_width: int | None = None,
-) -> None:
+@with_keywords(DrawOptions)
+def save(path: str | os.PathLike[str], image: ImageSource, prediction: Prediction, **options: Any) -> None:
     """Writes an image with its prediction drawn on it, as ``yolo-max predict`` does.
 
     Args:
         path: Where to; its suffix decides the format. Missing folders are made.
         image: As for `draw`.
         prediction: As for `draw`.
-        line_width: As for `draw`.
+        **options: As for `draw`.
 
     Raises:
         UsageError: The image's size is not the prediction's, or the suffix is not of a format that can be
@@ -61,4 +60,4 @@ def save(
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """
-    write_image(Path(path), draw(image, prediction, line_width=line_width))
+    write_image(Path(path), draw(image, prediction, **options))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from yolo_max.images.read import ImageSource
 from yolo_max.predict.picture import draw, save
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
+from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.tasks.contract import Prediction
 
 
@@ -47,13 +49,14 @@ class Result:
     def __repr__(self) -> str:
         return f"<Result: {self}>"
 
-    def plot(self, *, line_width: int | None = None) -> NDArray[np.uint8]:
+    @with_keywords(DrawOptions)
+    def plot(self, **options: Any) -> NDArray[np.uint8]:
         """Draws what was found on a copy of the image.
 
         An image that the stream did not keep is read again.
 
         Args:
-            line_width: Width of the lines of boxes, in pixels; depends on the image's size when absent.
+            **options: See `yolo_max.support.options.DrawOptions`.
 
         Returns:
             uint8 [H, W, 3] BGR.
@@ -61,21 +64,22 @@ class Result:
         Raises:
             ImageError: The image could not be read, or no longer can.
         """
-        return draw(*self._pair(), line_width=line_width)
+        return draw(*self._pair(), **options)
 
-    def save(self, path: str | os.PathLike[str], *, line_width: int | None = None) -> None:
+    @with_keywords(DrawOptions)
+    def save(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Writes the image with what was found drawn on it, as ``yolo-max predict`` does.
 
         Args:
             path: Where to; its suffix decides the format. Missing folders are made.
-            line_width: As for `plot`.
+            **options: As for `plot`.
 
         Raises:
             ImageError: As for `plot`.
             UsageError: The suffix is not of a format that can be written.
             OutputError: The file cannot be written.
         """
-        save(path, *self._pair(), line_width=line_width)
+        save(path, *self._pair(), **options)
 
     def _pair(self) -> tuple[ImageSource, Prediction]:
         if self.error:

@@ -11,7 +11,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from inspect import Parameter, signature
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
@@ -22,6 +22,8 @@ VAL_CONF = 0.001
 """Minimum confidence for measuring accuracy, as in Ultralytics' validator."""
 
 Check = Callable[[str, Any], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,10 @@ class Options:
         return replace(self, **changes)
 
 
-def with_keywords(kind: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Has a constructor that takes ``**changes`` to some options show each of them in its signature."""
+def with_keywords(kind: type[Options]) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Has a function that takes some options as ``**keywords`` show each of them in its signature."""
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
         plain = signature(function)
         own = [each for each in plain.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
         taken = {each.name for each in own}
@@ -211,7 +213,30 @@ class PredictOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaveOptions(Options):
+class DrawOptions(Options):
+    """How a prediction is drawn on its image; see the help texts.
+
+    Raises:
+        UsageError: A value is of the wrong type or out of range.
+    """
+
+    line_width: int | None = option(
+        None,
+        OUTPUT,
+        "Width of the boxes' lines in pixels; scales the font.",
+        "N",
+        at_least(1),
+        default_text="by image size",
+    )
+    font_size: int | None = option(
+        None, OUTPUT, "Font size of the labels in pixels.", "N", at_least(1), default_text="by image size"
+    )
+    hide_labels: bool = option(False, OUTPUT, "Draw no labels.")
+    hide_conf: bool = option(False, OUTPUT, "Draw labels without confidences.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveOptions(DrawOptions):
     """What is written for each image of a run, besides its line in the manifest; see the help texts.
 
     Raises:
@@ -224,9 +249,6 @@ class SaveOptions(Options):
     save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
     times: bool = option(
         True, OUTPUT, "Put stage times into predictions.jsonl.", switches=("--times/--no-times",)
-    )
-    line_width: int | None = option(
-        None, OUTPUT, "Of the boxes, in pixels.", "N", at_least(1), default_text="by image size"
     )
 
     @property

@@ -13,7 +13,7 @@ class BoxMark(NamedTuple):
         xyxy: (left, top, right, bottom) in pixels of the image.
         class_id: Chooses the color.
         label: The text beside it.
-        short_label: The text where ``label`` does not fit into the image.
+        short_label: The same without the confidence.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -27,10 +27,12 @@ class LineMark(NamedTuple):
 
     Attributes:
         text: The text.
+        short_text: The same without the confidence.
         class_id: Chooses the color.
     """
 
     text: str
+    short_text: str
     class_id: int
 
 

@@ -82,7 +82,7 @@ def is_there(record: Mapping[str, Any], out: Path) -> bool:
 def _annotated(result: Result, prediction: Prediction, source: SourceImage, options: SaveOptions) -> bytes:
     assert result.image is not None
     with contained(result, "draw"):
-        image = draw(result.image, prediction.marks(), line_width=options.line_width)
+        image = draw(result.image, prediction.marks(), options)
     with contained(result, "encode"):
         return encode_image(image, source.annotated.suffix)
 

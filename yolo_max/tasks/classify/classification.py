@@ -163,7 +163,8 @@ class Classification:
         """One line per class of the top five."""
         return Marks(
             lines=tuple(
-                LineMark(f"{each.class_name} {each.confidence:.2f}", each.class_id) for each in self.top5
+                LineMark(f"{each.class_name} {each.confidence:.2f}", each.class_name, each.class_id)
+                for each in self.top5
             )
         )
 
