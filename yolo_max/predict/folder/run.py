@@ -25,7 +25,7 @@ from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
 from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
-from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
+from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
@@ -147,7 +147,7 @@ class FolderRun:
         if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
             task = self._predictor.task
             table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
-            write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
+            self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
         if not pending:
             self._manifest.finish()
             self.finished = True
@@ -177,7 +177,7 @@ class FolderRun:
         return True
 
     def _write(self, result: Result) -> Record:
-        return save_result(result, self._images[str(result.source)], self._out, self._saving)
+        return save_result(result, self._images[str(result.source)], self._manifest.tree, self._saving)
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)

@@ -11,8 +11,8 @@ from yolo_max.images.sources import SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
+from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.result import Result, contained, timed
-from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
 from yolo_max.tasks.contract import Prediction
@@ -32,13 +32,13 @@ _OF_ONE_PATH = {
 """Errors of one path in the output folder; any other would meet the next image too."""
 
 
-def save_result(result: Result, source: SourceImage, out: Path, options: SaveOptions) -> dict[str, Any]:
+def save_result(result: Result, source: SourceImage, out: OutputTree, options: SaveOptions) -> dict[str, Any]:
     """Writes the files of one image: all, or none where one cannot be written.
 
     Args:
         result: The predictor's; with its image, if images are to be written.
         source: Where the image comes from, and its paths in the output tree.
-        out: The root of the output tree.
+        out: The output folder.
         options: What to write.
 
     Returns:
@@ -64,7 +64,7 @@ def save_result(result: Result, source: SourceImage, out: Path, options: SaveOpt
             files["labels"] = str(labels)
     except ImageError as error:
         for name in files.values():
-            (out / name).unlink(missing_ok=True)
+            out.remove(Path(name))
         return record(path, error=error.reason)
     return record(path, prediction=prediction, times_ms=result.times_ms if options.times else None) | files
 
@@ -87,7 +87,7 @@ def _annotated(result: Result, prediction: Prediction, source: SourceImage, opti
         return encode_image(image, source.annotated.suffix)
 
 
-def _write(out: Path, place: Path, data: bytes) -> None:
+def _write(out: OutputTree, place: Path, data: bytes) -> None:
     """Writes a file of one image.
 
     Raises:
@@ -95,7 +95,7 @@ def _write(out: Path, place: Path, data: bytes) -> None:
         OutputError: It cannot be written, for another reason.
     """
     try:
-        write_atomically(out / place, data)
+        out.write(place, data)
     except OutputError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in _OF_ONE_PATH:
