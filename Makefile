@@ -1,5 +1,5 @@
-# make demo   everything from nothing: an environment in .venv, then detection on images/
-# make test   the same, then the tests
+# make demo   sets up .venv and runs the demo weights on images/
+# make test   sets up .venv and runs the tests
 # make lint   ruff and mypy
 # make clean  removes the environment and what was produced
 
@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
-# OpenCV's desktop build does not import where libGL is missing, as on servers; the headless one has the same API.
+# OpenCV's desktop build needs libGL, which servers lack; the headless build has the same API.
 HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
   opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
 
@@ -36,17 +36,17 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 
-# torch first and alone: its pinned version keeps pip from looking at any other one.
+# torch first and alone, so that pip considers its pinned version only.
 $(VENV)/installed: $(SOURCES) | $(VENV)/bin/python
-	@echo "Installing PyTorch into $(VENV) (1 of 2); all of it takes minutes, and 2.3 GB or more."
+	@echo "Installing PyTorch into $(VENV) (1 of 2); everything takes minutes, and 2.3 GB or more."
 	@$(PIP) install --quiet --constraint constraints.txt torch
-	@echo "Installing MAX, Ultralytics and what they need (2 of 2)."
+	@echo "Installing MAX, Ultralytics and their dependencies (2 of 2)."
 	@$(PIP) install --quiet --constraint constraints.txt --editable .
 	@$(HEADLESS)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "Installing what the tests need."
+	@echo "Installing test dependencies."
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
 	@$(HEADLESS)
 	@touch $@

@@ -1,10 +1,10 @@
-"""A long run over many images with a watch on what it takes: memory, files, speed.
+"""A long run over many images that watches memory, files and speed.
 
     python scripts/soak.py IMAGES --weights yolov8n --count 20000
 
 Makes a folder of links to a few images, runs the pipeline of `yolo-max predict` over it, and prints, for each
 tenth of the run, the resident memory, the open files, the threads, the images per second, and the CPU time
-that an image took, which other work on the machine blurs less.
+per image, which other work on the machine affects less.
 """
 
 from __future__ import annotations

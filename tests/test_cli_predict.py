@@ -240,7 +240,7 @@ def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.Cap
     assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]
     assert run(["predict", "runs", "-r"]) == ExitCode.SOURCE
     assert (
-        "the results of earlier runs are no sources, unless their folder is named" in capsys.readouterr().err
+        "the results of earlier runs are not sources unless their folder is named" in capsys.readouterr().err
     )
     assert run(["predict", "runs/predict", "--no-save"]) == 0
 
@@ -506,7 +506,7 @@ def test_ctrl_c_finishes_what_has_begun(many: Path, number: int) -> None:
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == ExitCode.INTERRUPTED
-    assert "Finishing the images that have been begun" in err
+    assert "Finishing the images that have begun" in err
     assert "--resume" in out
     done = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
     assert 5 <= len(done) < 60
@@ -559,7 +559,7 @@ def test_a_report_that_finds_no_room_is_one_line(photos: Path) -> None:
             check=False,
         )
     assert done.returncode == ExitCode.OUTPUT
-    assert done.stderr == "Error: what is printed cannot be written: No space left on device.\n"
+    assert done.stderr == "Error: standard output cannot be written: No space left on device.\n"
     assert (
         run(["predict", "photos", "-o", "runs/predict", "--resume", "--json"]) == 0
     )  # the results are there

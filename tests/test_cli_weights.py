@@ -112,7 +112,7 @@ def test_info_as_json(run: Run, work: Path) -> None:
         (["convert", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
         (["convert", "net.pt", "-o", "/proc/net.safetensors"], 6, "/proc/net.safetensors"),
         (["fetch", "yolov8"], 2, "did you mean yolov8"),
-        (["convert", "net.pt", "-o", "photo.jpg"], 2, "photo.jpg would hold safetensors"),
+        (["convert", "net.pt", "-o", "photo.jpg"], 2, "photo.jpg must end in .safetensors"),
         (["convert", "named.safetensors", "-o", "named.safetensors"], 2, "is the checkpoint itself"),
         (["convert"], 2, "IN.pt"),
         (["convert", "net.pt", "--double"], 2, "--double"),

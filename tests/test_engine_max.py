@@ -199,7 +199,7 @@ def test_what_candidates_get_does_not_depend_on_others(
 ) -> None:
     engine, pixels = of_precision, images(batch, height, width)
     head = engine(pixels)["head"]
-    sides = 4 * weights.meta.reg_max
+    sides = 4 * weights.meta.network.head.args["reg_max"]
     best = head[..., sides:].max(axis=2)
     least = {0.0: np.inf, 1.0: -np.inf}.get(share) or float(np.float32(np.quantile(best, 1 - share)))
     engine(255 - pixels)  # so that memory holds other numbers

@@ -312,8 +312,8 @@ def test_streams_at_the_same_time_share_the_engine(folder: list[Path]) -> None:
         ({"imgsz": "640"}, "imgsz is '640', but it must be a whole number"),
         ({"classes": ["sqare"]}, "did you mean 'square'"),
         ({"classes": [3]}, "no class 3"),
-        ({"engine": "onnx"}, "no engine 'onnx'; take one of max, torch"),
-        ({"engine": "torch", "precision": "f64"}, "PyTorch detects in f32, not f64"),
+        ({"engine": "onnx"}, "no engine 'onnx'; use one of max, torch"),
+        ({"engine": "torch", "precision": "f64"}, "PyTorch runs in f32, not f64"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:

@@ -207,4 +207,4 @@ def test_the_commands(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["cache", "clear", "--kind", "checkpoints"]) == ExitCode.OK
     assert not (full / "weights" / "yolov8n.pt").exists()
     assert cli.run(["cache", "clear", "--kind", "graph"]) == ExitCode.USAGE
-    assert "there is no kind 'graph'; take graphs, weights or checkpoints" in capsys.readouterr().err
+    assert "there is no kind 'graph'; use graphs, weights or checkpoints" in capsys.readouterr().err

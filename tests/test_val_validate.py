@@ -98,11 +98,11 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
         options={**options, "max_det": 7},
         max_only={"kernels": "stock"},
     )
-    assert [job.options for job in process.jobs] == [
+    assert [workload.options for workload in process.jobs] == [
         {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},
         {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True, "kernels": "stock"},
     ]
-    assert all(job.heads is None for job in process.jobs)
+    assert all(workload.heads is None for workload in process.jobs)
 
 
 def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
@@ -166,7 +166,7 @@ def test_prints_both_engines_in_one_table(command: Any, capfd: Any) -> None:
     objects = [int(lines[i][1]) for i in (2, 3, 4)]
     assert objects == sorted(objects, reverse=True)
     assert lines[5] == ["all", str(sum(objects)), *["1.0000"] * 4, "6"]
-    assert "no benchmark, see yolo-max bench" in " ".join(out.split())
+    assert "for a benchmark, use yolo-max bench" in " ".join(out.split())
     assert ["MAX's", "mAP50-95", "less", "PyTorch's:", "+0.00000."] in lines
 
 
@@ -237,7 +237,7 @@ def test_exit_codes(command: Any, data: Path, capfd: Any) -> None:
     assert "Left out:" in (said := capfd.readouterr().err)
     assert "2.txt has class 9 in line 1" in said
     assert command("--engine", "jax") == ExitCode.USAGE
-    assert "there is no engine 'jax'; take max, torch, both." in capfd.readouterr().err
+    assert "there is no engine 'jax'; use max, torch or both." in capfd.readouterr().err
     assert command("--split", "test") == ExitCode.USAGE
 
 

@@ -161,7 +161,8 @@ def test_the_coco_checkpoint(coco_weights: Path) -> None:
 
     data = coco_weights.read_bytes()
     meta, tensors = read(data)
-    assert (meta.nc, meta.strides, meta.imgsz, meta.reg_max) == (80, (8, 16, 32), 640, 16)
+    assert (meta.nc, meta.network.strides, meta.imgsz) == (80, (8, 16, 32), 640)
+    assert meta.network.head.args["reg_max"] == 16
     assert (meta.names[0], meta.names[79]) == ("person", "toothbrush")
     with torch.serialization.safe_globals([]):
         model = DetectionModel(copy.deepcopy(dict(meta.architecture)), verbose=False).double().eval()
@@ -211,7 +212,7 @@ def test_bottlenecks_as_layers_and_four_levels() -> None:
     }
     model = checkpoints.detection_model(table)
     meta, tensors = read(checkpoints.checkpoint(model))
-    assert meta.strides == (2, 2, 4, 8)
+    assert meta.network.strides == (2, 2, 4, 8)
     assert "model.1.1.cv2.conv.weight" in tensors
     assert_close(tensors, reference_tensors(copy.deepcopy(model).half()))
 
@@ -240,7 +241,8 @@ def test_a_class_count_that_was_taken_for_channels() -> None:
 def test_metadata(tiny: Any) -> None:
     meta, _ = read(checkpoints.checkpoint(tiny))
     assert meta.names == {0: "thing 0", 1: "thing 1", 2: "thing 2"}
-    assert (meta.nc, meta.reg_max, meta.strides, meta.imgsz) == (3, 16, (4, 8), 320)
+    assert (meta.nc, meta.network.strides, meta.imgsz) == (3, (4, 8), 320)
+    assert meta.network.head.args["reg_max"] == 16
     assert meta.source == "net.pt"
     assert len(meta.source_sha256) == 64
     assert parse_architecture(meta.architecture) == meta.network

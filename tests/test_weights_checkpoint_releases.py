@@ -169,7 +169,7 @@ def test_every_form_is_the_same_network(form: str, model: Any, tmp_path: Path) -
     expected = head_of(copy.deepcopy(model).half() if in_half else model)
     weights = load(data, tmp_path)
     assert weights.meta.names == {0: "thing 0", 1: "thing 1", 2: "thing 2"}
-    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), expected)  # bit for bit
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["head"], expected)  # bit for bit
     plain = load(checkpoints.checkpoint(model) if in_half else saved({"model": model}), tmp_path, "plain.pt")
     for name, tensor in plain.tensors.items():
         np.testing.assert_array_equal(weights.tensors[name], tensor)
@@ -179,7 +179,7 @@ def test_a_network_that_was_fused_before_it_was_saved(model: Any, tmp_path: Path
     """Its modules keep a bound method in place of their forward, which pickle looks up by getattr."""
     fused = copy.deepcopy(model).fuse(verbose=False)
     weights = load(saved({"model": fused}), tmp_path)
-    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(fused))
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["head"], head_of(fused))
 
 
 def test_a_network_that_is_fused_in_part(model: Any, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_network_that_is_fused_in_part(model: Any, tmp_path: Path) -> None:
     mixed = copy.deepcopy(model)
     mixed.model[3] = fused.model[3]
     weights = load(saved({"model": mixed}), tmp_path)
-    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(mixed))
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["head"], head_of(mixed))
 
 
 def test_every_norm_keeps_its_own_eps(model: Any, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_every_norm_keeps_its_own_eps(model: Any, tmp_path: Path) -> None:
     for i, norm in enumerate(m for m in changed.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.eps = 1e-3 * (1 + i)
     weights = load(saved({"model": changed}), tmp_path)
-    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS), head_of(changed))
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["head"], head_of(changed))
     assert np.abs(head_of(changed) - head_of(model)).max() > 0.1  # it would show
 
 
@@ -204,4 +204,4 @@ def test_the_content_decides_and_not_the_name(name: str, model: Any, tmp_path: P
     weights = load(saved({"model": model}), tmp_path, name)
     engine = TorchEngine(weights)
     assert engine.source == "checkpoint"
-    np.testing.assert_array_equal(engine(PIXELS), head_of(model))
+    np.testing.assert_array_equal(engine(PIXELS)["head"], head_of(model))

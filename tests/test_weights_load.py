@@ -76,7 +76,7 @@ def test_a_safetensors_file() -> None:
     assert weights.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert weights.stored_dtype == "float32"
     assert weights.parameters == sum(layer.parameters for layer in weights.meta.network.layers)
-    assert (weights.meta.nc, weights.meta.strides, weights.meta.names[2]) == (3, (4, 8), "thing 2")
+    assert (weights.meta.nc, weights.meta.network.strides, weights.meta.names[2]) == (3, (4, 8), "thing 2")
 
 
 def test_a_checkpoint_and_its_conversion_are_the_same_weights(pt: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands put together, and how an error becomes one line and an exit code."""
+"""Assembles the commands and turns an error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError
 
 OPTIONAL = ("torch", "ultralytics")
-"""What prediction from a safetensors file does without, so that an environment may lack them."""
+"""Packages that prediction from a safetensors file does not need, so an environment may lack them."""
 
 app = typer.Typer(
     name="yolo-max",
@@ -67,13 +67,13 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; what is still buffered must not raise again on the way out.
+        # The reader of our output is gone; what is still buffered must not raise again at exit.
         sys.stdout = None
         return ExitCode.UNEXPECTED
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             return _unexpected(error)
-        _show(error, f"{error.filename or 'what is printed'} cannot be written: {error.strerror}.")
+        _show(error, f"{error.filename or 'standard output'} cannot be written: {error.strerror}.")
         return ExitCode.OUTPUT
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
         return ExitCode.ENGINE
     except Exception as error:
         if hasattr(error, "format_message"):  # typer's own: options that do not parse
-            if message := error.format_message():  # or else the help has been printed, for want of a command
+            if message := error.format_message():  # empty where the help was printed instead
                 _show(error, _usage(message, getattr(error, "ctx", None)))
             return ExitCode.USAGE
         return _unexpected(error)

@@ -1,4 +1,4 @@
-"""``yolo-max bench``: MAX and its peers, timed next to each other on this machine."""
+"""``yolo-max bench``: times MAX and its peers on this machine."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def bench(
         bool,
         flag(
             HOW,
-            "A short run, of a minute or two on warm caches: short timings, no growth, no empty cache, and "
-            "engines that take long to compile only if named.",
+            "A minute or two on warm caches: short timings, no growth, no empty cache, and slow compilers "
+            "only if named.",
             "--quick",
         ),
     ] = False,
@@ -76,7 +76,7 @@ def bench(
             HOW, "Threads of each engine, and CPUs it is pinned to.", metavar="N", show_default="all CPUs"
         ),
     ] = None,
-    seed: Annotated[int, option(HOW, "Of the order of the engines.", metavar="N")] = 0,
+    seed: Annotated[int, option(HOW, "Seed for the order of the engines.", metavar="N")] = 0,
     against: Annotated[
         str | None,
         option(OUTPUT, "The engine that ratios refer to.", metavar="ENGINE", show_default="torch"),
@@ -96,7 +96,7 @@ def bench(
         Path | None,
         option(
             OUTPUT,
-            "Measure nothing: show an earlier run, and draw its page again.",
+            "Show an earlier run and draw its page again, without measuring.",
             "--from",
             metavar="bench.json",
         ),
@@ -106,21 +106,21 @@ def bench(
 ) -> None:
     """Measure MAX against PyTorch, ONNX Runtime and OpenVINO on this machine.
 
-    Each engine has a process of its own and is timed in turn, in rounds, while all others are stopped.
+    Each engine has its own process and is timed in turn, in rounds, while all others are stopped.
 
-    One that does not say what PyTorch says gets no speed-up; one that is missing is listed.
+    An engine whose results differ from PyTorch's gets no speed-up; missing engines are listed.
     """
     from yolo_max.bench.report.summary import summarise
     from yolo_max.bench.report.tables import headline, tables
     from yolo_max.bench.report.text import show
     from yolo_max.bench.report.write import make_folder, write_page, write_record
     from yolo_max.bench.request import Request, reference_point
-    from yolo_max.bench.results import Results
+    from yolo_max.bench.results import BenchResults
     from yolo_max.runtime import host
 
     out = out or (Path("runs/bench") if again is None else again.parent)
     if again is not None:
-        results = Results.read(again)
+        results = BenchResults.read(again)
         keys = [engine.key for engine in results.engines]
         results.against = reference_point(keys, against or results.against)
         make_folder(out)
@@ -154,7 +154,7 @@ def bench(
 
 @contextmanager
 def _progress(steps: int) -> Iterator[Tick]:
-    """A bar on a terminal; elsewhere a line for each new thing, and not for every round of it."""
+    """A bar on a terminal; elsewhere one line per measurement, not per round."""
     said = ""
 
     def say_what_is_new(step: str) -> None:

@@ -1,4 +1,4 @@
-"""``yolo-max cache``: what is kept between runs, and getting rid of it."""
+"""``yolo-max cache``: shows and clears what is kept between runs."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def clear_command(
     ] = None,
     _debug: Debug = False,
 ) -> None:
-    """Remove what is made again when it is next needed; checkpoints stay, unless they are named."""
+    """Remove what can be made again; checkpoints are kept unless they are named."""
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"there is no kind {kind!r}; take {_KINDS}.")
+        raise UsageError(f"there is no kind {kind!r}; use {_KINDS}.")
     typer.echo(f"freed {clear(kind) / 1e6:.1f} MB in {cache_root()}")
     if kind is None and (kept := sum(each.kind == "checkpoints" for each in entries())):
         typer.echo(f"kept {counted(kept, 'checkpoint')}; `--kind checkpoints` removes them")

@@ -1,4 +1,4 @@
-"""What all commands have in common: the look of their help, and typer's errors in this project's words."""
+"""What all commands share: the look of their help, and typer's errors in this project's words."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ _CODES = {
     ExitCode.OUTPUT: "results cannot be written",
     ExitCode.INTERRUPTED: "interrupted",
 }
-_CODES_OF: dict[
-    str, dict[ExitCode, str | None]
-] = {  # where a command differs; None where it has no such code
+# Where a command differs; None where it has no such code.
+_CODES_OF: dict[str, dict[ExitCode, str | None]] = {
     "predict": {ExitCode.SOME_IMAGES_FAILED: "some images could not be read; the rest is done"},
     "compare": {
         ExitCode.OK: "parity holds",
@@ -59,19 +58,19 @@ class Command(TyperCommand):
         self.help = _paragraphs(self.help)
         for parameter in self.params:
             if parameter.param_type_name == "argument":
-                # Its name says what it is; typer has no option to leave out the Python type beside it.
+                # Its name says what it is; typer has no option to hide the Python type beside it.
                 setattr(parameter, "display_type_rich", lambda **_: None)  # noqa: B010
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """What stands behind the command's name, without the braces that typer puts around arguments."""
+        """What follows the command's name, without the braces that typer puts around arguments."""
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
     def get_help_option(self, ctx: Any) -> Any:
-        """``--help`` among the other options of the terminal."""
+        """``--help``, in the panel of the terminal's options."""
         return _plain(super().get_help_option(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parses, and says what does not parse in this project's words."""
+        """Parses the arguments; an error is raised in this project's words."""
         try:
             rest = super().parse_args(ctx, args)
         except typer.Exit:
@@ -83,7 +82,7 @@ class Command(TyperCommand):
         return rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command, from which Ctrl-C is its own matter."""
+        """Runs the command, which handles Ctrl-C itself from here on."""
         if signal.getsignal(signal.SIGINT) is leave_at_once:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return super().invoke(ctx)
@@ -93,11 +92,11 @@ class Group(TyperGroup):
     """A group of commands, with the look of `Command`."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        """``--help`` among the other options of the terminal."""
+        """``--help``, in the panel of the terminal's options."""
         return _plain(super().get_help_option(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is meant; a hint for those of `yolo`."""
+        """The command of that name; a hint for those of `yolo`."""
         if args and args[0] not in self.commands and (hint := hints.for_command(args)):
             raise UsageError(hint)
         return super().resolve_command(ctx, args)
@@ -110,7 +109,7 @@ def _plain(option: Any) -> Any:
 
 
 def _paragraphs(text: str | None) -> str | None:
-    """The text with a line for each paragraph: the terminal breaks them, wherever the source does."""
+    """The text with one line per paragraph, for the terminal to wrap."""
     return text and "\n\n".join(" ".join(each.split()) for each in cleandoc(text).split("\n\n"))
 
 

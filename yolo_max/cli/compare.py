@@ -1,4 +1,4 @@
-"""``yolo-max compare``: both engines over the same images, and whether they say the same."""
+"""``yolo-max compare``: runs both engines on the same images and compares the results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 BASELINES = ("torch", "ultralytics")
 DEFAULT_OUT = Path("runs/compare")
 LAYER_IMAGES = 4
-"""So many images are looked at layer by layer."""
+"""Images that are compared layer by layer."""
 
 
 @takes(options=Some(PredictOptions, *BOTH_ENGINES, *MAX_ONLY, helps=TWO_ENGINES))
@@ -88,7 +88,7 @@ def compare(
     from yolo_max.weights.load import load_weights
 
     if baseline not in BASELINES:
-        raise UsageError(f"there is no baseline {baseline!r}; take {' or '.join(BASELINES)}.")
+        raise UsageError(f"there is no baseline {baseline!r}; use {' or '.join(BASELINES)}.")
     if out is None:
         out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
     require_empty_or_allowed(out, overwrite=overwrite)
@@ -151,7 +151,7 @@ def _layers(
 
 
 def show(comparison: Comparison, console: Console) -> None:
-    """Prints the verdict and the figures behind it."""
+    """Prints the figures and the verdict."""
     from yolo_max.verify.compare.comparison import DIFFERENCES
     from yolo_max.verify.engine_run import NAMES
 
@@ -190,7 +190,7 @@ def show(comparison: Comparison, console: Console) -> None:
     )
     times = [f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms" for engine, each in speed.items()]
     console.print(
-        f"In the network, median an image: {', '.join(times)}; no benchmark, see yolo-max bench.", style="dim"
+        f"Network, median per image: {', '.join(times)}; for a benchmark, use yolo-max bench.", style="dim"
     )
     worst = comparison.worst_first()[0]
     console.print(f"Worst image: {printable(worst.path)}", markup=False)

@@ -1,7 +1,6 @@
-"""What the commands share of the terminal: how they say things, and how they show that they are busy.
+"""The terminal: messages, errors, and what shows that a command is busy.
 
-Results go to stdout; everything said along the way, and every error, goes to stderr. What moves is drawn only
-on a terminal.
+Results go to stdout; messages and errors go to stderr. Bars and spinners are drawn on a terminal only.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ def stderr() -> Console:
 
 
 def say(message: str, style: str | None = None) -> None:
-    """Prints one line on stderr, as it is: nothing in it is markup, and it is not wrapped."""
+    """Prints one line on stderr, without markup and unwrapped."""
     stderr().print(message, style=style, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -76,7 +75,7 @@ def say_error(message: str) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with what would break a line or move the cursor escaped, as file names may hold anything."""
+    """The text with control characters escaped: file names may hold anything."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
@@ -98,7 +97,7 @@ def warnings_as_lines(quiet: bool) -> Iterator[None]:
 
 @contextmanager
 def busy(quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Shows what takes long: a line, and on a terminal below it how much time has gone by.
+    """Shows slow steps: a line for each and, on a terminal, the time elapsed below it.
 
     Yields:
         A function that takes the sentence to show.

@@ -1,4 +1,4 @@
-"""What users of `yolo` type, and what to type here: a sentence for each habit."""
+"""What users of `yolo` type, and what to type here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 _COMMANDS = {
     "benchmark": "`benchmark` is `bench` here: yolo-max bench",
     "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max predict with -w",
-    "track": "nothing is tracked here; yolo-max predict takes each image by itself",
+    "track": "nothing is tracked here; yolo-max predict treats each image by itself",
     "export": "nothing needs to be exported here; yolo-max predict takes a .pt with -w",
 }
 _OPTIONS = {
@@ -24,12 +24,12 @@ _OPTIONS = {
 }
 _SOURCES = {"source", "data"}
 _VERBS = {"detect", "classify", "predict"}
-"""What `yolo` has before its settings."""
+"""Words that `yolo` has before its settings."""
 _SETTING = re.compile(r"([a-z][a-z_]*)=(.*)")
 
 
 def for_command(arguments: Sequence[str]) -> str | None:
-    """What to say to a command that there is not; None for nothing in particular."""
+    """A sentence for an unknown command; None if there is nothing particular to say."""
     name = arguments[0]
     if name in _COMMANDS:
         return f"{_COMMANDS[name]}."
@@ -39,14 +39,14 @@ def for_command(arguments: Sequence[str]) -> str | None:
 
 
 def for_option(name: str | None) -> str | None:
-    """What to say to an option that there is not; None for nothing in particular."""
+    """A sentence for an unknown option; None if there is nothing particular to say."""
     return f"{_OPTIONS[name]}." if name in _OPTIONS else None
 
 
 def for_settings(command: str, sources: Sequence[str]) -> str | None:
-    """What to say to ``name=value`` among the sources, as `yolo` takes its options; None if there is none.
+    """A sentence for ``name=value`` among the sources, which is how `yolo` takes options; else None.
 
-    A file of such a name is a file.
+    A file that has such a name is a source.
     """
     found = {
         source: match

@@ -1,4 +1,4 @@
-"""Ctrl-C: at once while nothing is at stake; while images are under way, after what has begun."""
+"""Ctrl-C: exits at once during startup; during a run, first finishes the images that have begun."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CLEAN_UP = b"\r\x1b[2K\x1b[?25h"
 class Interrupt:
     """Listens for Ctrl-C (SIGINT) and SIGTERM on a thread of its own; a context manager.
 
-    Python runs signal handlers between two steps of its main thread, which a compiler at work may keep for a
-    minute. The thread hears of a signal when it comes. To leave the process from there harms nothing, since
-    every file is written beside and renamed into place.
+    Python runs signal handlers on the main thread, which a compilation may block for a minute; the listening
+    thread hears a signal at once. Exiting from there is safe: every file is written beside its place and
+    renamed into it.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Interrupt:
 
     @property
     def came(self) -> bool:
-        """Whether what has begun is to be finished, and no more."""
+        """Whether a signal came: finish what has begun, and start nothing new."""
         return self._came.is_set()
 
     def finish_what_has_begun(self, announce: Callable[[], object]) -> None:
-        """From here on, a first signal is announced and makes `came` true; a second one ends the process."""
+        """From now on a first signal calls ``announce`` and sets `came`; a second one ends the process."""
         self._announce = announce
 
     def __enter__(self) -> Self:
@@ -68,11 +68,11 @@ class Interrupt:
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """Python's part of a signal: nothing, the thread does it."""
+    """Python's own handler: the listening thread does the work."""
 
 
 def _leave() -> None:
-    # In one piece and past all buffers: what draws progress on another thread must not come between.
+    # One unbuffered write, so that a progress bar on another thread cannot come between.
     with suppress(OSError):
         os.write(2, (CLEAN_UP if os.isatty(2) else b"") + b"Interrupted.\n")
     os._exit(ExitCode.INTERRUPTED)

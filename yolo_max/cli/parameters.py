@@ -1,4 +1,4 @@
-"""Options that several commands share, and how an option is written down."""
+"""Options that several commands share, and how an option is declared."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ AsJson = Annotated[bool, flag(TERMINAL, "Print the result as JSON, and nothing e
 
 
 def canvas(imgsz: int | Sequence[int] | None, meta: ModelMeta, quiet: bool) -> list[int]:
-    """The size that ``imgsz`` comes to for a model, (height, width); says so where it is rounded.
+    """The canvas size (height, width) that ``imgsz`` gives for a model, with a warning if it is rounded.
 
     Raises:
-        UsageError: It is no size, or out of range.
+        UsageError: ``imgsz`` is not a size, or is out of range.
     """
     from yolo_max.support.parse import parse_imgsz
 
@@ -59,7 +59,7 @@ def canvas(imgsz: int | Sequence[int] | None, meta: ModelMeta, quiet: bool) -> l
 
 
 BOTH_ENGINES = ("imgsz", "conf", "iou", "classes", "max_det", "agnostic_nms", "threads")
-"""Options that mean the same to both engines, where these are compared."""
+"""Options that mean the same to both engines when they are compared."""
 MAX_ONLY = ("device", "precision", "kernels")
 TWO_ENGINES = {
     "device": "auto, cpu or gpu, for MAX.",
@@ -67,26 +67,26 @@ TWO_ENGINES = {
     "kernels": "auto, fused or stock, for MAX.",
     "threads": "Threads of each engine.",
 }
-"""What some options are where there may be two engines."""
+"""Help texts for commands that run two engines."""
 
 
 PANELS = {NETWORK: 1, DETECTIONS: 2, OUTPUT: 4, RUN: 5, TERMINAL: 6}
-"""The order of panels in the help: behind arguments, and with a command's own panels before its output."""
+"""The order of panels in the help: after the arguments; a command's own panels come third."""
 
 
 class Some:
-    """The options of a class that a command takes, with its own defaults and words for some."""
+    """Options of a class that a command takes, some with defaults and help of its own."""
 
     def __init__(
         self, kind: type[Options], *names: str, helps: Mapping[str, str] | None = None, **defaults: Any
     ) -> None:
-        """Picks them.
+        """Picks the options.
 
         Args:
             kind: The class.
-            names: Which; all that the command line has when there is none.
-            helps: Help in place of the class's own, by name.
-            defaults: Values in place of the class's own.
+            names: Which options; without any, all that the command line has.
+            helps: Help texts that replace the class's own, by name.
+            defaults: Defaults that replace the class's own.
         """
         self.kind = kind
         self.fields = [
@@ -100,10 +100,10 @@ class Some:
         return [self._parameter(each) for each in self.fields]
 
     def collect(self, given: dict[str, Any]) -> Options:
-        """The value that the keywords come to, which are taken out of ``given``.
+        """Moves the options out of ``given`` into one value.
 
         Raises:
-            UsageError: One makes no sense.
+            UsageError: A value makes no sense.
         """
         values = {}
         for each in self.fields:
@@ -129,7 +129,7 @@ class Some:
 
 
 def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command all options of a class as one argument; the terminal shows each by itself.
+    """Passes the options of a class to a command as one argument; the help lists each of them.
 
     @takes(options=Some(PredictOptions))
     def predict(sources: Sources, options: PredictOptions) -> int: ...
@@ -143,7 +143,7 @@ def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
                 parameters += kinds[name].parameters()
             else:
                 parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
-        parameters.sort(key=_panel)  # the help shows panels as they come
+        parameters.sort(key=_panel)  # the help shows panels in the order of parameters
 
         @wraps(command)
         def run(**given: Any) -> Any:
@@ -158,6 +158,6 @@ def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def _panel(parameter: Parameter) -> int:
-    """Where in the help a parameter stands."""
+    """A parameter's place in the help."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
     return 0 if panel is None else PANELS.get(panel, 3)

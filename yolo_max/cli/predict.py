@@ -1,4 +1,4 @@
-"""``yolo-max predict``: options in, a run over the images, and what was found on the terminal."""
+"""``yolo-max predict``: a run over images."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def predict(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
-    """Find out what is in images: objects, or what the weights are for.
+    """Predict what is in images: boxes or classes, as the weights say.
 
     Writes annotated images, and one line per image to [cyan]predictions.jsonl[/].
     """
@@ -58,13 +58,13 @@ def predict(
 
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
-        from yolo_max.output.draw import load_font
+        from yolo_max.output.text_rendering import load_font
         from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 
         silence_opencv()
-        # Images are worked on side by side already; OpenCV's own threads would only fight for the same CPUs.
+        # Images already run in parallel; OpenCV's own threads would compete for the same CPUs.
         cv2.setNumThreads(1)
         if out is None:
             out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
@@ -100,4 +100,4 @@ def predict(
     return ExitCode.SOME_IMAGES_FAILED if run.totals.failures else ExitCode.OK
 
 
-_DRAINING = "Finishing the images that have been begun; Ctrl-C again stops at once."
+_DRAINING = "Finishing the images that have begun; Ctrl-C again stops at once."

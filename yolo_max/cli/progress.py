@@ -1,4 +1,4 @@
-"""A bar that counts, with room above it for sentences."""
+"""A progress bar, with messages above it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from yolo_max.cli.console import say, stderr
 
 
 class Counter(NamedTuple):
-    """What a counted piece of work tells.
+    """What counted work calls.
 
     Attributes:
-        advance: Called when one more is done, with what is being done.
-        report: Called with a sentence about something that takes long.
+        advance: Called after each step, with what is being done.
+        report: Called with a sentence before a slow step.
     """
 
     advance: Callable[[str], None]
@@ -23,10 +23,10 @@ class Counter(NamedTuple):
 
 @contextmanager
 def counting(total: int, quiet: bool) -> Iterator[Counter]:
-    """Shows how far some work is: a bar on a terminal, and elsewhere only the sentences.
+    """Shows progress: a bar on a terminal, elsewhere only the sentences.
 
     Args:
-        total: How often ``advance`` will be called.
+        total: Number of steps.
         quiet: Whether to show nothing.
     """
     if quiet:

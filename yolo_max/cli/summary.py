@@ -1,4 +1,4 @@
-"""How a run over images looks on the terminal: its progress, what it found, and the same as JSON."""
+"""A run over images on the terminal: its progress, and what it found as a table or JSON."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MOST_CLASSES_SHOWN = 20
 
 @contextmanager
 def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[[Record], None]]:
-    """Shows how far a run has come.
+    """Shows the progress of a run.
 
     Args:
         run: The run.
         bar: Whether to show a bar, on a terminal.
-        failures: Whether to show a line for each image that failed.
+        failures: Whether to show one line per failed image.
 
     Yields:
-        What is to be called with each record.
+        A function to call with each record.
     """
     shown = 0
 
@@ -68,7 +68,7 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
 
 
 def print_summary(run: FolderRun, seconds: float, out: str) -> None:
-    """Prints what was found as a table, and the run in a line."""
+    """Prints what was found as a table, and the run in one line."""
     from rich.table import Table
     from rich.text import Text
 

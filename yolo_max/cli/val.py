@@ -1,4 +1,4 @@
-"""``yolo-max val``: how accurate predictions are on a labelled dataset."""
+"""``yolo-max val``: accuracy on a labelled dataset."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20
 MEASURED = ("imgsz", "conf", "iou", "max_det", "threads")
-"""Options of a measurement, the same for both engines."""
+"""Options that apply to both engines."""
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 
 
@@ -74,9 +74,9 @@ def val(
 ) -> int:
     """Measure accuracy on a labelled dataset.
 
-    Of detection, mean average precision: takes an Ultralytics dataset (a YAML, images and YOLO labels) or
-    annotations in COCO's json. Of classification, top-1 and top-5: takes a folder with val/CLASS/IMAGE in it.
-    The input is square, and the settings are those of Ultralytics' validator.
+    Detection: mean average precision on an Ultralytics dataset (a YAML, images and YOLO labels) or on COCO's
+    json. Classification: top-1 and top-5 on a folder that holds val/CLASS/IMAGE. The input is square, and the
+    settings are those of Ultralytics' validator.
     """
     from yolo_max.support.atomic import write_atomically
     from yolo_max.tasks.registry import task_of
@@ -85,7 +85,7 @@ def val(
     from yolo_max.weights.load import load_weights
 
     if engine not in ENGINES:
-        raise UsageError(f"there is no engine {engine!r}; take {', '.join(ENGINES)}.")
+        raise UsageError(f"there is no engine {engine!r}; use max, torch or both.")
     require(data)
     loaded = load_weights(weights)
     dataset = METRICS[task_of(loaded.meta).metric].load(data, split, images)
@@ -112,7 +112,7 @@ def val(
         show(validation, stdout(), all_classes=all_classes)
         if dataset.unlabelled:
             images_without = counted(dataset.unlabelled, "image")
-            say(f"{images_without} without a label file: taken for background.", "yellow")
+            say(f"{images_without} without a label file: counted as background.", "yellow")
     left_out = [*dataset.problems, *(f"{path}: {reason}" for path, reason in validation.unreadable.items())]
     for problem in left_out:
         say(f"Left out: {printable(problem)}.", "yellow")
@@ -122,7 +122,7 @@ def val(
 
 
 def _files(path: Path, engines: Sequence[str]) -> list[Path]:
-    """Where each engine's predictions go: into ``path``, or beside it where there are several."""
+    """One file per engine: ``path`` itself, or beside it where there are several."""
     if len(engines) == 1:
         return [path]
     return [path.with_name(f"{path.stem}_{engine}{path.suffix}") for engine in engines]
@@ -151,17 +151,14 @@ def to_record(validation: Validation) -> dict[str, Any]:
 
 
 def show(validation: Validation, console: Console, *, all_classes: bool = False) -> None:
-    """Prints the figures: a row a class, then all of them, and what there is to compare.
-
-    Columns that do not fit are left out from the right.
-    """
+    """Prints the figures: one row per class, then the totals. Columns that do not fit are left out."""
     from yolo_max.support.terminal_table import grid, parts
     from yolo_max.verify.engine_run import NAMES
 
     headers, rows, more = _table(validation, all_classes)
     columns, *rest = parts(headers, rows, console.width)
     if len(validation.engines) == 2 and 3 < len(columns) < len(headers) and len(columns) % 2:
-        rest.insert(0, [0, columns.pop()])  # one engine's figure alone has nothing to be compared with
+        rest.insert(0, [0, columns.pop()])  # one engine's figure alone cannot be compared
     styles = [*[""] * (len(rows) - 2), "dim" if more else "", "bold"][-len(rows) :]
     console.print(grid(headers, rows, columns, styles=styles))
     if rest:
@@ -175,24 +172,24 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
     ]
     if sums:
         console.print(
-            f"As yolo val adds it up, by trapezoids where COCO takes the mean over steps: {'; '.join(sums)}."
+            f"As yolo val integrates it, by trapezoids instead of COCO's mean over steps: {'; '.join(sums)}."
         )
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
-    console.print(f"In the network, mean an image: {times}; no benchmark, see yolo-max bench.", style="dim")
+    console.print(f"Network, mean per image: {times}; for a benchmark, use yolo-max bench.", style="dim")
     if validation.difference is not None:
         console.print(
-            f"MAX's {validation.metric} less PyTorch's: {validation.difference:+.5f}.", style="bold"
+            f"MAX's {validation.metric} minus PyTorch's: {validation.difference:+.5f}.", style="bold"
         )
 
 
 def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:
-    """Headers and rows, the last one over all classes; and how many classes were left out."""
+    """Headers; rows, the last one over all classes; and how many classes were left out."""
     from yolo_max.verify.engine_run import NAMES
 
     engines = validation.engines
     totals = [each.accuracy.total() for each in engines]
     rows = [each.accuracy.rows() for each in engines]
-    first = totals[0]  # what there is to find is the same for all
+    first = totals[0]  # the labels are the same for all engines
     if len(engines) == 1:
         shown = [(name, 0) for name in first.figures]
         figures = list(first.figures)

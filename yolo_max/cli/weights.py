@@ -1,4 +1,4 @@
-"""``yolo-max weights``: converting checkpoints, looking into weights files, fetching the official ones."""
+"""``yolo-max weights``: converts checkpoints, shows weights files, fetches official ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def convert_command(
         ),
     ] = None,
     half: Annotated[
-        bool, flag(OUTPUT, "Store float16, half the size; it is computed in float32 again.", "--half")
+        bool, flag(OUTPUT, "Store float16, half the size; inference is float32 all the same.", "--half")
     ] = False,
     quiet: Quiet = False,
     _debug: Debug = False,
@@ -51,7 +51,7 @@ def convert_command(
 
     target = out or Path(Path(checkpoint).name.removesuffix(".pt") + ".safetensors")
     if target.suffix != ".safetensors":
-        raise UsageError(f"{target} would hold safetensors; name a file of that suffix with -o.")
+        raise UsageError(f"{target} must end in .safetensors; name another file with -o.")
     if target.exists() and target.samefile(locate(checkpoint, (".pt",))):
         raise UsageError(f"{target} is the checkpoint itself; name another file with -o.")
     with busy(quiet) as begin:
@@ -74,7 +74,7 @@ def info(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> None:
-    """Show what a weights file holds: layers, classes, where it came from."""
+    """Show a weights file's layers, classes and origin."""
     from yolo_max.weights.load import load_weights
 
     loaded = load_weights(weights)
@@ -98,7 +98,7 @@ def fetch_command(
             show_default=False,
         ),
     ],
-    force: Annotated[bool, flag(OUTPUT, "Download it even if it is there.", "--force")] = False,
+    force: Annotated[bool, flag(OUTPUT, "Download it even if it is in the cache.", "--force")] = False,
     quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:

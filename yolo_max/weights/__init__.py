@@ -1,9 +1,9 @@
-"""Weights: what a name means, what a file holds, and that it can be trusted.
+"""Weights: from a name to checked tensors. The only room that opens untrusted weights files.
 
 name ──locate.py, fetch.py──► yolov8n.pt ──checkpoint/──► yolov8n.safetensors ──load.py──► Weights
 
-locate.py     what a user's word for weights stands for     fetch.py   Ultralytics' release files
-checkpoint/   a .pt without running what is in it
-container.py  the safetensors container                     meta.py    what its header says of the model
-load.py       Weights: loaded and checked, converted and saved
+locate.py     the file that a name stands for     fetch.py   Ultralytics' release files
+checkpoint/   reads a .pt without running it
+container.py  the safetensors container           meta.py    its header: the model's meta data
+load.py       loads and checks weights; converts and saves them
 """

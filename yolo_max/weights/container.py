@@ -1,8 +1,8 @@
 """The safetensors container: an 8-byte length, a JSON header, the tensors' bytes.
 
-Read here rather than by the safetensors package so that each kind of damage gets its own sentence, names
-its tensor, and is found before anything is allocated; written here so that the same weights always give the
-same bytes. Format: https://huggingface.co/docs/safetensors, "Format".
+Read here rather than by the safetensors package so that each kind of damage gets its own sentence, naming
+the tensor, before anything is allocated; written here so that the same weights always give the same bytes.
+Format: https://huggingface.co/docs/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_TENSORS = 100_000
 MAX_RANK = 8
 _DTYPES: Mapping[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 _ALIGNMENT = 64
-"""Tensors start at multiples of this many bytes: in memory, where vector loads want it."""
+"""Bytes: tensors start at multiples of it in memory, as vector loads prefer."""
 
 
 def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
@@ -33,11 +33,11 @@ def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
         data: The whole file.
 
     Returns:
-        The metadata, and the tensors, float16 or float32 as stored: views of ``data``, so read-only.
+        The metadata, and the tensors, float16 or float32 as stored: read-only views of ``data``.
 
     Raises:
-        WeightsError: The file is damaged. The message is a sentence without its subject: the caller puts
-            the file's name before it.
+        WeightsError: The file is damaged. The message is a sentence without its subject: the caller
+            prepends the file's name.
     """
     if len(data) < 8:
         raise WeightsError(f"is truncated: it has only {len(data)} bytes")
@@ -49,7 +49,7 @@ def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     header = _json(data[8 : 8 + length])
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise WeightsError("has metadata that are not strings")
+        raise WeightsError("has metadata other than strings")
     if len(header) > MAX_TENSORS:
         raise WeightsError(f"claims {len(header):,} tensors, over the limit of {MAX_TENSORS:,}")
     body = memoryview(data)[8 + length :]
@@ -114,7 +114,7 @@ def _json(text: bytes) -> dict[str, Any]:
 
 
 def _entry(name: str, entry: Any, body_size: int) -> tuple[Any, tuple[int, ...], int, int]:
-    """One tensor's dtype, shape and byte range, once they agree with each other and with the file."""
+    """One tensor's dtype, shape and byte range, checked against each other and the file's size."""
     label = f"tensor {shorten(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise WeightsError(f"has a malformed header entry for {label}")
@@ -123,7 +123,7 @@ def _entry(name: str, entry: Any, body_size: int) -> tuple[Any, tuple[int, ...],
         raise WeightsError(f"stores {label} as {shorten(entry['dtype'])}; only F32 and F16 are read")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _naturals(shape) or len(shape) > MAX_RANK:
-        raise WeightsError(f"has shape {shorten(shape)} for {label}, which is no shape")
+        raise WeightsError(f"has {shorten(shape)} for {label}, which is not a shape")
     if not _naturals(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= body_size:
         raise WeightsError(
             f"puts {label} at bytes {shorten(offsets)}, but has {body_size:,}: truncated or damaged"
@@ -138,7 +138,7 @@ def _naturals(values: Any) -> bool:
 
 
 def _require_partition(spans: list[tuple[int, int, str]], body_size: int) -> None:
-    """The tensors must fill the body, each byte once."""
+    """Refuses tensors that do not fill the body exactly, each byte once."""
     position, before = 0, "the header"
     for start, end, name in spans:
         if start < position:

@@ -1,4 +1,4 @@
-"""Bringing an official checkpoint into the user's cache, through Ultralytics' own downloader."""
+"""Downloads official checkpoints into the user's cache, by Ultralytics' own downloader."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from yolo_max.weights.locate import OFFICIAL, closest
 
 
 def fetch(name: str, *, force: bool = False) -> Weights:
-    """Downloads an official model, unless it is there, and converts it.
+    """Downloads an official model, unless the cache has it, and converts it.
 
     Args:
         name: One of `yolo_max.weights.locate.OFFICIAL`, with or without ``.pt``.
-        force: Download it even if it is there.
+        force: Download it even if the cache has it.
 
     Returns:
-        The converted weights; ``path`` is the checkpoint in the user's cache, found by its name from now on.
+        The converted weights; ``path`` is the checkpoint in the user's cache, from now on found by name.
 
     Raises:
         UsageError: There is no such official model.
-        WeightsError: The download failed, or what came is not a checkpoint that can run.
+        WeightsError: The download failed, or is not a checkpoint that can run.
     """
     stem = name.removesuffix(".pt")
     if stem not in OFFICIAL:
@@ -36,14 +36,13 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     folder = cache_folder("weights")
     target = folder / f"{stem}.pt"
     if force or not target.is_file():
-        # Beside the target and checked before it takes its place, so that a bad download is never found by
-        # name.
+        # Checked before it is moved into place, so that a bad download is never found by name.
         with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=folder) as part:
             downloaded = _download(f"{stem}.pt", Path(part))
             try:
                 load_weights(downloaded)
             except WeightsError as error:
-                raise WeightsError(f"what came as {stem}.pt cannot be used: {error}") from error
+                raise WeightsError(f"the downloaded {stem}.pt cannot be used: {error}") from error
             downloaded.replace(target)
     return load_weights(target)
 
@@ -55,7 +54,7 @@ def _download(name: str, folder: Path) -> Path:
     target = folder / name
     try:
         attempt_download_asset(str(target), progress=False)
-    except Exception as error:  # the downloader passes on what it meets, from four libraries
+    except Exception as error:  # the downloader passes on errors of four libraries
         reason = (str(error).strip("\N{CROSS MARK}. \n").splitlines() or [type(error).__name__])[-1]
         raise WeightsError(
             f"{name} could not be downloaded ({reason}); check the connection, or put the file into "

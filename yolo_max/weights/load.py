@@ -1,8 +1,7 @@
 """Weights of a fused YOLOv8 network: loading, checking and saving.
 
-Running needs a `.safetensors` file, which is data and nothing else. A `.pt` checkpoint is converted on
-first use, and the result is kept in the user's cache under the checkpoint's own SHA-256. What a file is, its
-content says, and not its name.
+Running needs a `.safetensors` file, which is data only. A `.pt` checkpoint is converted on first use, and the
+result is cached under the checkpoint's SHA-256. A file's content decides its type, not its name.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 2 * 1024**3
 HALF_MAX = float(np.finfo(np.float16).max)
 
-# How files that people take for weights begin.
+# First bytes of files that are mistaken for weights.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a git-lfs pointer, not the file it points to; run `git lfs pull`"),
     (b"\xff\xd8\xff", "is a JPEG image, not weights"),
@@ -54,8 +53,8 @@ class Weights:
             ``(kh, kw, c_in, c_out)``, biases ``(c_out,)``; each starts at a multiple of 64 bytes.
         meta: What the header says about the model.
         path: The file that was asked for, `.safetensors` or `.pt`.
-        is_checkpoint: Whether that file is a checkpoint, as PyTorch saves it.
-        sha256: SHA-256 of the weights as safetensors, in hex: equal for equal weights and header.
+        is_checkpoint: Whether that file is a PyTorch checkpoint.
+        sha256: SHA-256 of the weights as safetensors, in hex: equal for equal weights and headers.
         stored_dtype: "float32" or "float16", as in the file.
     """
 
@@ -81,10 +80,10 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
             cache.
 
     Returns:
-        The weights, with every name, shape and value checked.
+        The weights, every name, shape and value checked.
 
     Raises:
-        WeightsError: There is no such file, or it is damaged, unsafe, or holds a network that is not ported.
+        WeightsError: There is no such file, or it is damaged, unsafe, or of a network that is not ported.
     """
     path = locate(spec)
     data = _read(path)
@@ -97,13 +96,13 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
 
 
 def load_unfused(weights: Weights) -> Unfused:
-    """The network of a checkpoint as it was trained, for a reference that does the fusing itself.
+    """Reads a checkpoint's network as it was trained, for a reference that fuses it by itself.
 
     Args:
         weights: Weights that were loaded from a checkpoint.
 
     Raises:
-        WeightsError: The file is gone, or is not the same any more.
+        WeightsError: The file is gone or has changed.
     """
     from yolo_max.weights.checkpoint.read import read_unfused
 
@@ -125,7 +124,7 @@ def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[
         half: Store float16 instead of float32.
 
     Raises:
-        WeightsError: It is not a checkpoint that can be converted, or a value does not fit float16.
+        WeightsError: The checkpoint cannot be converted, or a value does not fit float16.
     """
     path = locate(checkpoint, (".pt",))
     data = _read(path)
@@ -152,7 +151,7 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
 
 
 def _read(path: Path) -> bytes:
-    """The whole file, so that what was checked is what is used."""
+    """The whole file, so that the checked bytes are the bytes used."""
     try:
         size = path.stat().st_size
         if path.is_dir():
@@ -161,7 +160,7 @@ def _read(path: Path) -> bytes:
             raise WeightsError(f"{path} is not a regular file.")
         if size > MAX_FILE_BYTES:
             raise WeightsError(
-                f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is no YOLOv8 weights file."
+                f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is not a YOLOv8 weights file."
             )
         with path.open("rb") as file:
             start = file.read(signature.SIZE)
@@ -174,7 +173,7 @@ def _read(path: Path) -> bytes:
 
 
 def _describe(start: bytes) -> str:
-    """What a file is that is neither a safetensors file nor a zip archive, by its first bytes."""
+    """Describes a file that is neither safetensors nor a zip archive, by its first bytes."""
     if not start:
         return "is empty"
     for prefix, description in _SIGNATURES:
@@ -184,20 +183,20 @@ def _describe(start: bytes) -> str:
 
 
 def _from_checkpoint(path: Path, data: bytes) -> Weights:
-    """The checkpoint's converted form from the cache, made now if it is not there or is damaged."""
+    """The converted checkpoint from the cache; converted now if it is missing or damaged there."""
     digest = hashlib.sha256(data).hexdigest()
     try:
         entry = cache.cache_folder("weights") / f"{digest}-v{FORMAT_VERSION}.weights"
     except OutputError:
-        entry = None  # no cache to be had: convert each time
+        entry = None  # no cache is available: convert each time
     if entry is not None and (cached := cache.read_checked(entry)) is not None:
-        with contextlib.suppress(WeightsError):  # written by another version of this library: made anew
+        with contextlib.suppress(WeightsError):  # written by another version of this library: convert again
             weights = _from_safetensors(path, cached, is_checkpoint=True)
             if weights.meta.source_sha256 == digest:
                 return weights
     _, converted = _convert(data, path.name, half=False)
     if entry is not None:
-        with contextlib.suppress(OutputError):  # a full disk does not keep weights from being used
+        with contextlib.suppress(OutputError):  # weights can be used even if the disk is full
             cache.write_checked(entry, converted)
     return _from_safetensors(path, converted, is_checkpoint=True)
 

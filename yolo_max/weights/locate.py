@@ -1,4 +1,4 @@
-"""Finding a weights file: a path is a path; a name is looked up here, in ./weights, then in the cache."""
+"""Finds a weights file: by its path, or by a name looked up in this folder, ./weights, then the cache."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from yolo_max.support.errors import OutputError, WeightsError
 
 SUFFIXES = (".safetensors", ".pt")
 OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")
-"""Detection models of YOLOv8 that Ultralytics publishes."""
+"""YOLOv8 detection models that Ultralytics publishes."""
 
 
 def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
     """Finds the file that ``spec`` means.
 
     Args:
-        spec: A path; or the name of a model, with or without suffix ("yolov8n", "yolov8n.pt"), that is a
-            file in the current folder, in ``./weights`` or in the user's cache: the first that has one.
-        suffixes: What a name without suffix may stand for, the preferred one first.
+        spec: A path; or a model's name, with or without suffix ("yolov8n", "yolov8n.pt"), looked up in the
+            current folder, in ``./weights`` and in the user's cache, in this order.
+        suffixes: Suffixes to try for a name without one, the preferred one first.
 
     Returns:
-        Its path.
+        The file's path.
 
     Raises:
         WeightsError: There is none; the message says what was looked for, where, and what to do.
@@ -38,7 +38,7 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
     if not is_name:
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
     folders = [Path(), Path("weights")]
-    with contextlib.suppress(OutputError):  # then there is no cache to look in
+    with contextlib.suppress(OutputError):  # no cache is available
         folders.append(cache_root() / "weights")
     has_suffix = path.suffix in SUFFIXES
     for folder in folders:
@@ -61,12 +61,12 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
 def _expanded(spec: str | os.PathLike[str]) -> Path:
     try:
         return Path(spec).expanduser()
-    except RuntimeError:  # the home of a user that there is not
+    except RuntimeError:  # the home of an unknown user
         return Path(spec)
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is something; what may not be looked at is, and says so when it is read."""
+    """Whether a path exists; one without permission counts, and reading it gives the error."""
     try:
         return path.exists()
     except PermissionError:
@@ -76,7 +76,7 @@ def _exists(path: Path) -> bool:
 
 
 def _suggest(name: str, folders: list[Path]) -> str:
-    """A did-you-mean clause from the weights files at hand and the official names, or nothing."""
+    """A did-you-mean clause from the weights files in these folders and the official names, or ""."""
     known = list(OFFICIAL)
     for folder in folders:
         with contextlib.suppress(OSError):
@@ -85,9 +85,9 @@ def _suggest(name: str, folders: list[Path]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A did-you-mean clause, or nothing where no known name comes close.
+    """A did-you-mean clause, or "" where no known name is close.
 
-    ``yolov9`` is no slip of the pen for ``yolov8``, but another network.
+    ``yolov9`` is another network, not a misspelt ``yolov8``.
     """
     family = _family(name)
     known = [each for each in known if family in (None, _family(each))]
@@ -96,6 +96,6 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def _family(name: str) -> str | None:
-    """Which YOLO a name says it is; None if it does not say."""
+    """The YOLO version in a name, or None."""
     match = re.match(r"yolov?(\d+)", name.lower())
     return match and match[1]

@@ -1,4 +1,4 @@
-"""What a weights file says about its model, besides the tensors."""
+"""Meta data of a weights file: the header beside its tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ModelMeta:
         names: Class names by class id, 0 to nc - 1.
         imgsz: Side of the square input the model was trained for, in pixels.
         architecture: The checkpoint's own table (its ``yaml``).
-        network: What that table comes to.
+        network: That table, parsed and checked.
         source: File name of the checkpoint the weights were converted from.
         source_sha256: SHA-256 of that file, in hex.
         format_version: Version of this header's layout.
@@ -45,7 +45,7 @@ class ModelMeta:
 
     @property
     def task(self) -> str:
-        """What the network does: "detect", "classify"."""
+        """The network's task: "detect" or "classify"."""
         return self.network.task
 
     @property
@@ -53,18 +53,8 @@ class ModelMeta:
         """Number of classes."""
         return self.network.nc
 
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Input pixels per cell at each level of the head."""
-        return self.network.strides
-
-    @property
-    def reg_max(self) -> int:
-        """Of a detect head: bins of the box distribution (DFL) per side."""
-        return self.network.head.args["reg_max"]
-
     def to_header(self) -> dict[str, str]:
-        """The header as safetensors metadata: strings, JSON where the value is more than that."""
+        """The header as safetensors metadata: strings, with JSON for anything else."""
         return {
             "format": FORMAT,
             "format_version": str(self.format_version),
@@ -83,9 +73,8 @@ class ModelMeta:
         """Reads and checks what `to_header` wrote.
 
         Raises:
-            WeightsError: A key is missing, makes no sense, or contradicts the architecture table. The
-                message is a sentence without its subject, "is not ...": the caller puts the file's name
-                before it.
+            WeightsError: A value is missing, makes no sense, or contradicts the architecture table. The
+                message is a sentence without its subject: the caller prepends the file's name.
         """
         if header.get("format") != FORMAT:
             raise WeightsError(
@@ -106,7 +95,7 @@ class ModelMeta:
         )
         for name, fact in meta.network.facts.items():
             if (value := _json(header, name)) != fact:
-                raise WeightsError(f"has {name} {shorten(value)}, but its architecture table comes to {fact}")
+                raise WeightsError(f"has {name} {shorten(value)}, but its architecture table gives {fact}")
         return meta
 
     @classmethod
@@ -124,8 +113,7 @@ class ModelMeta:
         """Builds a header from untrusted values.
 
         Raises:
-            WeightsError: They make no sense or contradict the architecture table; the subject is left out,
-                as in `from_header`.
+            WeightsError: They make no sense or contradict the architecture table; as in `from_header`.
         """
         try:
             network = parse_architecture(architecture, nc)
@@ -158,8 +146,7 @@ def class_names(names: Any, nc: int) -> dict[int, str]:
     """Class names by id, from a list or a mapping; unprintable characters are replaced.
 
     Raises:
-        WeightsError: They are not exactly ``nc`` strings; the subject is left out, as in
-            `ModelMeta.from_header`.
+        WeightsError: They are not exactly ``nc`` strings; as in `ModelMeta.from_header`.
     """
     if isinstance(names, list | tuple):
         names = dict(enumerate(names))

@@ -1,13 +1,13 @@
-"""A `.pt` checkpoint of Ultralytics to fused tensors, without running anything that is in it.
+"""From an Ultralytics `.pt` checkpoint to fused tensors, without running anything in it.
 
-signature.py      how such a file begins
-safe_pickle.py    opens it, as plain values
-archive.py        the containers that torch.save writes
-pickle_machine.py the pickle's opcodes; names.py: what they may name; calls.py: what they may make
-pickle_work.py    a limit to the work that they ask for
-tensors.py        tensors as NumPy arrays
-metadata.py       class names, input size, table
-legacy_width.py   tables of old checkpoints, as the network was built from them
-layers.py         holds every module against its row of the table
-read.py           the network as it was trained, and with BatchNorm folded in float64
+signature.py       recognises such a file by its first bytes
+safe_pickle.py     reads it as plain values
+archive.py         the containers that torch.save writes
+pickle_machine.py  the pickle's opcodes; names.py: names they may use; calls.py: objects they may make
+pickle_work.py     limits the work that they cause
+tensors.py         tensors as NumPy arrays
+metadata.py        class names, input size, table
+legacy_width.py    tables of old checkpoints, rewritten as the network was built
+layers.py          checks every module against its row of the table
+read.py            the network as it was trained, and with BatchNorm folded in float64
 """

@@ -1,7 +1,7 @@
-"""The two containers that ``torch.save`` has written: a zip archive and, before torch 1.6, a row of pickles.
+"""The two containers of ``torch.save``: a zip archive and, before torch 1.6, a sequence of pickles.
 
-An archive that another reader could take for something else is refused: members whose names differ only in
-case, two folders, other data before or behind, members that overlap.
+An archive that another reader could understand differently is refused: members whose names differ only in
+case, two folders, other data before or after, members that overlap.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Archive:
     """
 
     def __init__(self, data: bytes) -> None:
-        """Judges the archive as a whole, and reads its pickle.
+        """Checks the archive as a whole and reads its pickle.
 
         Args:
             data: The whole file.
@@ -58,7 +58,7 @@ class Archive:
         """The bytes of a storage.
 
         Raises:
-            WeightsError: There is none of that name, or it is damaged.
+            WeightsError: It is missing or damaged.
         """
         if key not in self._storages:
             if not self._has(f"data/{key}"):
@@ -77,7 +77,7 @@ class Archive:
 
 
 class LegacyStorages:
-    """The numbers at the end of the older container, whose places are known once all else has been read."""
+    """Storages at the end of the older container; located after everything before them was read."""
 
     def __init__(self, data: bytes) -> None:
         """No storage is known yet."""
@@ -85,15 +85,15 @@ class LegacyStorages:
         self._places: dict[str, tuple[int, int]] = {}
 
     def locate(self, start: int, keys: object, storages: Mapping[str, Storage]) -> None:
-        """Finds the storages, which follow one another, each behind its number of elements.
+        """Locates the storages, which follow one another, each preceded by its number of elements.
 
         Args:
-            start: Where the first one begins in the file.
+            start: Offset of the first one in the file.
             keys: Their names, in the order of the file.
             storages: What the pickle says of each.
 
         Raises:
-            WeightsError: The pickle says something else than the file.
+            WeightsError: The pickle and the file disagree.
         """
         for key in keys if isinstance(keys, list) else ():
             if not isinstance(key, str) or key not in storages or key in self._places:
@@ -106,10 +106,10 @@ class LegacyStorages:
             start += _COUNT_SIZE + size
 
     def storage(self, key: str) -> memoryview:
-        """The bytes of a storage: fewer than its length where the file is cut.
+        """The bytes of a storage; fewer than its length if the file is truncated.
 
         Raises:
-            WeightsError: There is none of that name.
+            WeightsError: There is no storage of that name.
         """
         if key not in self._places:
             raise WeightsError(f"lacks the storage {shorten(key)}")
@@ -128,7 +128,7 @@ _DAMAGE = (
 
 
 def _common_folder(archive: zipfile.ZipFile, data: bytes) -> str:
-    """The folder that all members lie in, once the archive as a whole is plausible."""
+    """The folder of all members, once the archive as a whole is plausible."""
     members = archive.infolist()
     names = {_alike(member.filename) for member in members}
     if len(names) < len(members) or len({member.filename.split("/")[0] for member in members}) != 1:
@@ -139,7 +139,7 @@ def _common_folder(archive: zipfile.ZipFile, data: bytes) -> str:
         raise WeightsError("has compressed or encrypted members, which torch.save never writes")
     end = data[-_END_SIZE:]
     if not end.startswith(_END) or end[-2:] != b"\0\0" or min(m.header_offset for m in members) != 0:
-        raise WeightsError("is a zip archive with other data before or behind it")
+        raise WeightsError("is a zip archive with other data before or after it")
     _require_no_overlap(members, archive.start_dir, data)
     root = members[0].filename.split("/")[0]
     if f"{root}/constants.pkl" in archive.NameToInfo:
@@ -152,12 +152,12 @@ def _common_folder(archive: zipfile.ZipFile, data: bytes) -> str:
 
 
 def _alike(name: str) -> str:
-    """The same for names that some reader may take for one."""
+    """A key that is equal for names that some reader may treat as one."""
     return unicodedata.normalize("NFKC", posixpath.normpath(name.replace("\\", "/"))).casefold()
 
 
 def _require_no_overlap(members: list[zipfile.ZipInfo], limit: int, data: bytes) -> None:
-    """Each member ends before the next one begins, and the last one before ``limit``."""
+    """Refuses members that do not end before the next one, or before ``limit``."""
     ordered = sorted(members, key=lambda member: member.header_offset)
     for member, after in zip(ordered, [m.header_offset for m in ordered[1:]] + [limit], strict=True):
         name_size, extra_size = struct.unpack_from("<HH", data, member.header_offset + 26)

@@ -1,4 +1,4 @@
-"""What becomes of the calls in a checkpoint's pickle: plain values, made here. Nothing it names is called."""
+"""Turns the calls in a checkpoint's pickle into plain values, by code of our own. Nothing named is called."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class StandIn:
 
     Attributes:
         kind: The class's name, without its module: "Conv2d".
-        arguments: What it was made with.
+        arguments: The arguments it was made with.
         state: The attributes it was saved with, a dict; or whatever its class would restore itself from.
     """
 
-    __slots__ = ("arguments", "kind", "state")  # no attribute of the file's can stand before one of these
+    __slots__ = ("arguments", "kind", "state")  # no attribute from the file can shadow one of these
 
     def __init__(self, kind: str, arguments: tuple[Any, ...] = ()) -> None:
         """An object without attributes yet."""
@@ -37,7 +37,7 @@ class StandIn:
 
     @classmethod
     def of(cls, kind: Any, arguments: tuple[Any, ...] = ()) -> StandIn:
-        """An object of a class that is a name, or that a call has given."""
+        """An object of a class that is a name or the result of a call."""
         if isinstance(kind, Name):
             return cls(kind.attribute, arguments)
         if isinstance(kind, StandIn):
@@ -45,12 +45,12 @@ class StandIn:
         raise TypeError(f"{shorten(kind)} is not a class")
 
     def get(self, attribute: str, default: Any = None) -> Any:
-        """An attribute, or ``default`` where there is none of that name."""
+        """An attribute, or ``default`` if there is none of that name."""
         return self.state.get(attribute, default) if isinstance(self.state, dict) else default
 
 
 def call(function: Any, arguments: tuple[Any, ...], work: Work) -> Any:
-    """What a call comes to.
+    """The result of a call.
 
     Args:
         function: A `Name`, or whatever the pickle calls.
@@ -58,7 +58,7 @@ def call(function: Any, arguments: tuple[Any, ...], work: Work) -> Any:
         work: Counts what is copied or hashed.
 
     Raises:
-        WeightsError: It calls what a checkpoint only restores, or what is not a function.
+        WeightsError: It calls a class that a checkpoint only restores, or something that is not a function.
         TypeError, ValueError, LookupError: The arguments make no sense.
     """
     if not isinstance(function, Name):
@@ -87,7 +87,7 @@ def call(function: Any, arguments: tuple[Any, ...], work: Work) -> Any:
         case "collections", "OrderedDict":
             pairs = [(key, value) for key, value in arguments[0]]
             return dict(zip(work.keys(key for key, _ in pairs), (value for _, value in pairs), strict=True))
-        case "collections", "defaultdict":  # its argument makes missing values
+        case "collections", "defaultdict":  # its argument is the factory of missing values
             return {}
         case "builtins" | "__builtin__", "set" | "frozenset":
             return set(work.keys(arguments[0] if arguments else ()))
@@ -95,7 +95,7 @@ def call(function: Any, arguments: tuple[Any, ...], work: Work) -> Any:
             return _attribute(*arguments)
         case "copyreg" | "copy_reg", "_reconstructor" | "__newobj__":
             return StandIn.of(arguments[0])
-        case "dill._dill", "_load_type":  # what dill writes for a type of Python's own
+        case "dill._dill", "_load_type":  # dill's form of a built-in type
             name = Name("builtins", shorten(arguments[0]).strip("'"))
             return name if name.is_known else StandIn(name.attribute)
         case "_codecs", "encode":
@@ -114,7 +114,7 @@ def call(function: Any, arguments: tuple[Any, ...], work: Work) -> Any:
 
 
 def _attribute(owner: Any, attribute: Any) -> StandIn:
-    """A method of an object, or a class in a class, by its name."""
+    """A method of an object, or a nested class, by its name."""
     if isinstance(owner, StandIn | Name) and isinstance(attribute, str) and not attribute.startswith("__"):
         return StandIn(visible(attribute[:MAX_LENGTH]))
     raise WeightsError(
@@ -133,7 +133,7 @@ def _path(kind: str, parts: tuple[Any, ...], work: Work) -> Any:
 
 
 def _scalar(work: Work, dtype: Any, data: Any = b"") -> Any:
-    """A NumPy scalar as a number or a text of Python's; of other types nothing is kept."""
+    """A NumPy scalar as a Python number or string; other types are dropped."""
     code = dtype.arguments[0] if isinstance(dtype, StandIn) and dtype.arguments else ""
     if not isinstance(code, str) or not _SCALAR.fullmatch(code) or not isinstance(data, bytes):
         return StandIn("scalar")

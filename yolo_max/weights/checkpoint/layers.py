@@ -1,7 +1,7 @@
-"""Holding the modules of a checkpoint against its architecture table.
+"""Checks the modules of a checkpoint against its architecture table.
 
-The table decides what the port computes. A module that was saved with another stride, activation or
-shortcut than its row says would give other results without any error, so every difference is one.
+The table decides what the port computes. A module saved with another stride, activation or shortcut than its
+row says would silently give other results, so every difference is an error.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from yolo_max.weights.checkpoint.calls import StandIn
 
 
 def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
-    """Refuses a layer whose saved modules do something else than its row of the table.
+    """Refuses a layer whose saved modules differ from its row of the table.
 
     Args:
         layer: The row.
-        modules: Every module of the checkpoint under its dotted name.
+        modules: Every module of the checkpoint by its dotted name.
 
     Raises:
-        WeightsError: Names the module and the attribute. The subject of the sentence, the file, is left out.
+        WeightsError: They differ; names the module and the attribute, in a sentence without its subject.
     """
     outer = modules.get(f"model.{layer.index}")
     sources = outer.get("f") if outer else None
@@ -47,7 +47,7 @@ def _module(modules: Mapping[str, StandIn], path: str, kind: str) -> StandIn:
 
 
 def _same(path: str, what: str, value: Any, expected: Any) -> None:
-    if isinstance(expected, tuple):  # sizes, of which PyTorch saves one for both sides, or each
+    if isinstance(expected, tuple):  # sizes, which PyTorch saves as one number or one per side
         value = tuple(value) if isinstance(value, list | tuple) else (value,) * len(expected)
     if not _equal(value, expected):
         raise WeightsError(
@@ -56,7 +56,7 @@ def _same(path: str, what: str, value: Any, expected: Any) -> None:
 
 
 def _equal(value: Any, expected: Any) -> bool:
-    """``value == expected`` where the value may be anything, even a tensor, which compares by element."""
+    """``value == expected`` for any value, even a tensor, which would compare by element."""
     if isinstance(expected, tuple):
         same_length = isinstance(value, tuple) and len(value) == len(expected)
         return same_length and all(map(_equal, value, expected))

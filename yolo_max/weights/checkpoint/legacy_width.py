@@ -1,9 +1,8 @@
 """Tables of checkpoints whose class count is also a channel count.
 
 Until the middle of 2026, Ultralytics left the output channels of a row unscaled where they happened to
-equal the class count (64, 128, ...): the rule was meant for classifiers. Such a network is as good as any,
-only its table no longer says how it was built, so it is written out here: every channel and repeat scaled,
-or not, as in the modules.
+equal the class count (64, 128, ...): a rule meant for classifiers. The table of such a network no longer says
+how it was built, so it is rewritten here without scaling: every channel and repeat as in the modules.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ _SCALING = ("scales", "scale", "depth_multiple", "width_multiple")
 
 
 def as_built(table: Mapping[str, Any], modules: Mapping[str, StandIn]) -> Mapping[str, Any]:
-    """The table, written out without scaling if its modules were built by the old rule; else as it is.
+    """The table, rewritten without scaling if its modules were built by the old rule; else unchanged.
 
     Args:
         table: The checkpoint's own, not yet checked.
-        modules: Every module of the checkpoint under its dotted name.
+        modules: Every module of the checkpoint by its dotted name.
     """
     try:
         scale, nc = table_scale(table), int(table["nc"])
@@ -40,14 +39,14 @@ def as_built(table: Mapping[str, Any], modules: Mapping[str, StandIn]) -> Mappin
             return table
         written_out = [_row(row, nc, scale) for row in rows]
     except (WeightsError, LookupError, TypeError, ValueError, OverflowError):
-        return table  # it makes no sense, which is said where it is parsed
+        return table  # it makes no sense; parsing it gives the error
     start = len(table["backbone"])
     plain = {key: value for key, value in table.items() if key not in _SCALING}
     return {**plain, "backbone": written_out[:start], "head": written_out[start:]}
 
 
 def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
-    """Output channels that the last convolution of a layer was saved with."""
+    """Saved output channels of a layer's last convolution."""
     for prefix in (f"model.{index}", f"model.{index}.0"):  # alone, or the first of several copies
         if (convolution := modules.get(f"{prefix}.{_LAST_CONVOLUTION[kind]}")) is not None:
             return convolution.get("out_channels")
@@ -55,7 +54,7 @@ def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
 
 
 def _row(row: list[Any], nc: int, scale: Scale) -> list[Any]:
-    """A row whose repeats and channels say outright what they come to."""
+    """A row with its repeats and channels scaled."""
     from_, repeats, module, arguments = row
     if module in _LAST_CONVOLUTION and arguments[0] != nc:
         arguments = [scale.channels(arguments[0]), *arguments[1:]]

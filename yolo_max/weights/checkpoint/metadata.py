@@ -1,4 +1,4 @@
-"""What a checkpoint says of its model besides the tensors, as plain values."""
+"""A checkpoint's meta data as plain values: class names, input size, architecture table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULT_IMGSZ = 640
 
 
 def saved_names(names: Any, nc: Any) -> Any:
-    """Class names as Ultralytics takes them: numbers are names too, and there may be more than classes."""
+    """Class names by Ultralytics' rules: numbers are allowed, and more names than classes."""
     if isinstance(names, list | tuple):
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not isinstance(nc, int) or len(names) < nc:
@@ -27,7 +27,7 @@ def saved_names(names: Any, nc: Any) -> Any:
 
 
 def _class_name(name: Any) -> Any:
-    """A name as text, cut where it is endless."""
+    """A name as text, cut to `MAX_NAME_LENGTH`."""
     if isinstance(name, int | float):
         name = shorten(name)
     if isinstance(name, str) and len(name) > MAX_NAME_LENGTH:
@@ -36,7 +36,7 @@ def _class_name(name: Any) -> Any:
 
 
 def input_size(content: Any, model: StandIn) -> int:
-    """The input size it was trained for: the larger side of two, Ultralytics' default if none is given."""
+    """The input size it was trained for: the larger of two sides; Ultralytics' default if there is none."""
     arguments = [model.get("args"), content.get("train_args")]
     for group in (a.state if isinstance(a, StandIn) else a for a in arguments):
         sizes = numbers(group.get("imgsz")) if isinstance(group, dict) else ()
@@ -54,12 +54,16 @@ def numbers(value: Any) -> tuple[float, ...]:
 
 
 def plain(value: Any) -> Any:
-    """A copy that JSON can hold: dicts with string keys, lists, strings, numbers."""
+    """A copy that JSON can hold: dicts with string keys, lists, strings, numbers.
+
+    Raises:
+        WeightsError: It holds anything else, or too many values.
+    """
     budget = MAX_TABLE_VALUES
 
     def copy(value: Any, depth: int) -> Any:
         nonlocal budget
-        budget -= 1  # values may hold each other many times over
+        budget -= 1  # values may contain one another many times over
         if isinstance(value, bool | int | float | str | None):
             return value
         if depth < 8 and budget > 0:

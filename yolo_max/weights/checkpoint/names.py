@@ -1,7 +1,7 @@
-"""The names in a checkpoint's pickle: which are known, and what is said of the others.
+"""The names in a checkpoint's pickle: which are known, and the error for others.
 
-Nothing is imported by such a name, and nothing of that name is called: it stays two words. A name that is not
-known is refused nevertheless, so that a file with something else in it than a model is not taken for one.
+Names are never imported or called; they stay two words. Unknown ones are refused all the same, so that a file
+that holds something other than a model is not mistaken for one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from yolo_max.support.text import some
 
 MAX_LENGTH = 200
 
-# Objects that are restored attribute by attribute: the modules of a model, and what training leaves beside.
+# Objects that are restored attribute by attribute: a model's modules, and leftovers of training.
 _OBJECT = re.compile(
     r"(ultralytics|torch\.(nn|optim|amp|cuda\.amp))(\.\w+)* ([A-Z]|v\d)\w*"
     r"|ultralytics(\.yolo)?\.utils\.callbacks\.\w+ \w+|omegaconf(\.\w+)+ [A-Z]\w*|typing Any"
@@ -36,9 +36,9 @@ _TORCH = re.compile(
     r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
     r"|torch\._tensor _rebuild_from_type_v2|torch\.torch_version TorchVersion"
 )
-# The networks of other repositories, YOLOv5's and YOLOv7's: other ones than YOLOv8, and no threat.
+# Networks of other repositories, YOLOv5's and YOLOv7's: not ported, but no threat.
 _OTHER_NETWORK = re.compile(r"models(\.\w+)+ [A-Z]\w*")
-# What is there to run something: commands, code in a text, files, another pickle, an import.
+# Names that can run something: commands, code in a string, files, another pickle, an import.
 _RUNS_CODE = re.compile(
     r"(os|posix|nt|subprocess|sys|shutil|socket|importlib|runpy|_?pickle|cPickle|marshal|codeop?|_?ctypes|pty"
     r"|pip|webbrowser|urllib|requests|pdb|bdb|timeit|c?[pP]rofile|torch\.(hub|serialization)"
@@ -50,24 +50,24 @@ _RUNS_CODE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A class or function, by the module it is in and its name there."""
+    """A class or function, by its module and its name there."""
 
     module: str
     attribute: str
 
     @property
     def spaced(self) -> str:
-        """``module attribute``, as the patterns of this module have it."""
+        """``module attribute``, the form that the patterns of this module match."""
         return f"{self.module} {self.attribute}"
 
     @property
     def dotted(self) -> str:
-        """``module.attribute``, as Python has it."""
+        """``module.attribute``, as in Python."""
         return f"{self.module}.{self.attribute}"
 
     @property
     def is_object(self) -> bool:
-        """Whether it is of what is restored and never made by a call with arguments."""
+        """Whether it is a class that is restored, never called with arguments."""
         return _OBJECT.fullmatch(self.spaced) is not None and _VALUE.fullmatch(self.spaced) is None
 
     @property
@@ -77,7 +77,7 @@ class Name:
 
 
 def refusal(names: Collection[Name]) -> str:
-    """What is said of a pickle with these names that are not known: a sentence without its subject."""
+    """The error for a pickle with these unknown names: a sentence without its subject."""
     spaced = sorted({name.spaced for name in names})
     if code := [name for name in spaced if _RUNS_CODE.fullmatch(name)]:
         return f"names {_listed(code)}, which could run code; it was not opened"

@@ -1,8 +1,8 @@
-"""The machine that pickle's opcodes are written for, with plain values on its stack.
+"""A pickle machine that makes plain values only.
 
-It goes through the opcodes once: what is judged is what is read. It keeps dicts, lists, numbers, texts,
-`Tensor` for a tensor and `StandIn` for an object of any class. A name is two words (`names.py`) that nobody
-looks up, and the few calls that a checkpoint makes, such as that of a set, are made in `calls.py`.
+It executes the opcodes once: what is judged is what is read. Its values are dicts, lists, numbers, strings,
+`Tensor` for a tensor and `StandIn` for an object of any class. A name is two words (`names.py`), never looked
+up; the few calls that a checkpoint needs, such as that of a set, are made in `calls.py`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from yolo_max.weights.checkpoint.tensors import Storage, storage_of
 
 MAX_PLACE = 2**32
 NAME_WORK = 100
-"""What a name counts: it is held against patterns, and a pickle has a few dozen."""
+"""Steps that a name counts for: it is matched against patterns, and a pickle has a few dozen."""
 
 
 class Machine:
-    """The machine that pickle's opcodes are written for, with plain values on its stack.
+    """Executes pickles that belong together, with plain values on its stack.
 
     Attributes:
         storages: The storages that the pickle refers to, by their keys.
@@ -42,15 +42,15 @@ class Machine:
         self._unknown: list[Name] = []
 
     def run(self, file: io.BytesIO) -> Any:
-        """What the pickle that begins here comes to; the file is left at its end.
+        """The value of the pickle that begins here; leaves the file at the pickle's end.
 
         Raises:
-            WeightsError: As `load`.
+            WeightsError: As `safe_pickle.load`.
         """
         try:
             self._follow(file)
         except WeightsError:
-            if not self._unknown:  # otherwise the name says more than what came of it
+            if not self._unknown:  # otherwise the unknown name explains more than its consequence
                 raise
         if self._unknown:
             raise WeightsError(refusal(self._unknown))
@@ -74,9 +74,8 @@ class Machine:
             try:
                 step(self, argument)
             except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise WeightsError(
-                    f"cannot be read as a PyTorch checkpoint ({_first_line(error)})"
-                ) from error
+                reason = _first_line(error)
+                raise WeightsError(f"cannot be read as a PyTorch checkpoint ({reason})") from error
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
@@ -147,7 +146,7 @@ class Machine:
         holder = self._stack[-1]
         if isinstance(holder, list):
             holder.extend(items)
-        elif not isinstance(holder, StandIn):  # of a list's subclass nothing but the attributes is kept
+        elif not isinstance(holder, StandIn):  # of a subclass of list only the attributes are kept
             raise TypeError(f"{shorten(holder)} holds no items")
 
     def _set_item(self, _: Any) -> None:
@@ -216,34 +215,27 @@ class Machine:
     def _build(self, _: Any) -> None:
         state, target = self._stack.pop(), self._stack[-1]
         if isinstance(target, StandIn):
-            parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)  # slots come second
+            parts = state if isinstance(state, tuple) and len(state) == 2 else (state,)  # (dict, slots)
             for part in parts:
                 if isinstance(part, dict) and isinstance(target.state, dict):
                     self._work.count(len(part))
                     target.state.update(part)
                 elif part is not None:
                     target.state = part
-        elif not isinstance(target, dict):  # what an OrderedDict has besides its items
+        elif not isinstance(target, dict):  # attributes of an OrderedDict are dropped
             raise TypeError(f"{shorten(target)} has no attributes")
 
     def _persistent(self, _: Any) -> None:
-        """A storage, or a module's class, to which the older container adds its source code."""
+        """A storage; or a module's class, which the older container saves with its source code."""
         reference = self._stack.pop()
         match reference:
             case ("module", Name() as name, _, _):
                 self._push(name)
-            case ("storage", Name(attribute=kind), key, _, count) | (
-                "storage",
-                Name(attribute=kind),
-                key,
-                _,
-                count,
-                None,
-            ):
+            case ("storage", Name(attribute=kind), key, _, count, *view) if view in ([], [None]):
                 storage = storage_of(kind, key, count, self._read, self._order)
                 known = self.storages.setdefault(storage.key, storage)
                 if (known.dtype, known.size) != (storage.dtype, storage.size):
-                    raise WeightsError(f"says two things of the storage {shorten(key)}")
+                    raise WeightsError(f"contradicts itself about the storage {shorten(key)}")
                 self._push(known)
             case _:
                 raise WeightsError(f"refers to {shorten(reference)} outside of its pickle")
@@ -265,8 +257,8 @@ def _nothing(_: Machine, __: Any) -> None:
     pass
 
 
-# Every opcode of every protocol, but EXT1 to EXT4 and PERSID, which find something outside of the pickle by a
-# registry, and the buffers of protocol 5, which lie beside it.
+# Every opcode of every protocol except EXT1 to EXT4 and PERSID, which refer to things outside the pickle, and
+# the out-of-band buffers of protocol 5.
 _STEPS: dict[str, Callable[[Machine, Any], None]] = {
     **dict.fromkeys(("PROTO", "FRAME"), _nothing),
     **dict.fromkeys(

@@ -1,7 +1,7 @@
-"""How much work a pickle may be to read.
+"""Limits the work of reading a pickle.
 
-A pickle may refer to a value as often as it likes, so two hundred bytes can say ``t = (t, t)`` forty times
-over: a tuple whose hash takes hours. Referring costs nothing here; whatever is copied or hashed is counted.
+A pickle may refer to a value any number of times, so two hundred bytes can say ``t = (t, t)`` forty times
+over: a tuple whose hash takes hours. References are free; whatever is copied or hashed is counted.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten
 
 MAX_WORK = 2_000_000
-"""Opcodes, and values copied or hashed, in all; YOLOv8n's checkpoint takes 45,000."""
+"""Opcodes plus values copied or hashed; YOLOv8n's checkpoint takes 45,000."""
 
 ODD_KEY = 1000
-"""What a tuple or a long integer counts as a key: a dict of many with one hash takes forever."""
+"""Steps for a tuple or a long integer as a key: a dict of many with equal hashes takes forever."""
 
 MAX_KEY_PARTS = 8
 
 
 class Work:
-    """Counts what reading a pickle takes."""
+    """Counts the steps of reading a pickle."""
 
     def __init__(self) -> None:
         """Nothing is done yet."""
         self._done = 0
 
     def count(self, steps: int) -> None:
-        """Counts steps that are about to be done.
+        """Counts steps before they are done.
 
         Raises:
-            WeightsError: They are too many, with those before. The message is a sentence without its subject.
+            WeightsError: The total is over the limit. The message is a sentence without its subject.
         """
         self._done += steps
         if self._done > MAX_WORK:
             raise WeightsError("repeats its own values over and over, which would take forever to read")
 
     def keys(self, values: Iterable[Any]) -> list[Any]:
-        """The values, as keys of a dict or members of a set, once hashing them is known to be little work.
+        """The values, once they are known to be cheap to hash as keys of a dict or members of a set.
 
         Raises:
-            WeightsError: It is not; as in `count`.
+            WeightsError: They are not; as in `count`.
         """
         keys = list(values)
         for key in keys:

@@ -1,9 +1,8 @@
-"""A `.pt` checkpoint of Ultralytics, turned into fused tensors.
+"""Turns an Ultralytics `.pt` checkpoint into fused tensors.
 
-Each convolution is folded with the BatchNorm behind it, in float64, with the eps of that very module
-(Ultralytics sets 1e-3, PyTorch's default is 1e-5). Before that, every block is held against the
-architecture table that the checkpoint carries, so that no checkpoint is converted whose modules do
-something else than its table says.
+Each convolution is folded with the BatchNorm after it, in float64, with that module's own eps (Ultralytics
+sets 1e-3, PyTorch's default is 1e-5). Before that, every block is checked against the checkpoint's own
+architecture table, since the table decides what the port computes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from yolo_max.weights.meta import ModelMeta
 MAX_MODULES = 100_000
 MAX_WRAPPERS = 4
 WRAPPED = ("module", "_orig_mod", "model")
-"""Where DistributedDataParallel, torch.compile and `YOLO` keep the model that they wrap."""
+"""Attributes in which DistributedDataParallel, torch.compile and `YOLO` keep the model they wrap."""
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 MAX_DEPTH = 32
@@ -39,14 +38,14 @@ MAX_DEPTH = 32
 
 @dataclass(frozen=True)
 class Unfused:
-    """The network of a checkpoint as it was trained, held against its architecture table.
+    """The network of a checkpoint as it was trained, checked against its architecture table.
 
     Attributes:
-        meta: What the header of its weights file says.
+        meta: The header of its weights file.
         tensors: Parameters and buffers by the checkpoint's own names: filters ``(c_out, c_in, kh, kw)``, and
-            vectors ``(c_out,)`` of a BatchNorm or of a bias. Floating point, as stored.
-        eps: What each BatchNorm adds to its variances, by its name ("model.0.bn"). A convolution without one
-            is fused already, and has a bias.
+            vectors ``(c_out,)`` of a BatchNorm or a bias. Floating point, as stored.
+        eps: The eps of each BatchNorm, by its name ("model.0.bn"). A convolution without one is already
+            fused, and has a bias.
     """
 
     meta: ModelMeta
@@ -62,16 +61,14 @@ def read_unfused(data: bytes, source: str) -> Unfused:
         source: Its file name, for the header.
 
     Raises:
-        WeightsError: The file is damaged, unsafe, or holds another network than a YOLOv8 detector. The
-            message is a sentence without its subject: the caller puts the file's name before it.
+        WeightsError: The file is damaged, unsafe, or holds a network that is not ported. The message is a
+            sentence without its subject: the caller prepends the file's name.
     """
     content = safe_pickle.load(data)
     model = _model(content)
     table = plain(model.get("yaml"))
     if not isinstance(table, dict):
-        raise WeightsError(
-            "holds a model without an architecture table, so it is no Ultralytics detection model"
-        )
+        raise WeightsError("holds a model without an architecture table, so it is not an Ultralytics model")
     if "yaml_file" in table:  # a path on the machine that trained it
         table["yaml_file"] = PurePath(str(table["yaml_file"])).name
     modules = dict(_walk(model))
@@ -118,7 +115,7 @@ def fold(
     variance: NDArray[np.float64],
     eps: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A convolution ``(c_out, ...)`` without bias and the BatchNorm behind it, as one: filters and bias.
+    """Folds a BatchNorm into the bias-free convolution ``(c_out, ...)`` before it: filters and bias.
 
     BatchNorm at inference is ``gamma * (y - mean) / sqrt(variance + eps) + beta`` (Ioffe and Szegedy, 2015).
     """
@@ -127,9 +124,9 @@ def fold(
 
 
 def _model(content: Any) -> StandIn:
-    """The model in a checkpoint: its moving average where there is one, as Ultralytics takes it.
+    """The model in a checkpoint: the moving average if there is one, as Ultralytics prefers.
 
-    A model may also have been saved by itself, and be wrapped: in `YOLO`, for several GPUs, compiled.
+    A model may also be saved by itself, or wrapped: by `YOLO`, for several GPUs, compiled.
     """
     if isinstance(content, StandIn):
         return _unwrapped(content)
@@ -145,20 +142,20 @@ def _model(content: Any) -> StandIn:
 
 
 def _unwrapped(model: StandIn) -> StandIn:
-    """The module that has an architecture table, among those that wrap one another."""
+    """The module with an architecture table, inside its wrappers."""
     inner = model
     for _ in range(MAX_WRAPPERS):
         if inner.get("yaml") is not None:
             return inner
         children = inner.get("_modules")
         held = [children.get(name) for name in WRAPPED] if isinstance(children, dict) else []
-        held.append(inner.get("model"))  # a `YOLO` of before it was a module itself
+        held.append(inner.get("model"))  # an older `YOLO`, which was not a module itself
         inner = next((child for child in held if isinstance(child, StandIn)), inner)
     return model
 
 
 def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
-    """Every module under its dotted name ("model.0.conv"); an untrusted module may hold itself."""
+    """Every module by its dotted name ("model.0.conv"); an untrusted module may contain itself."""
     count = 0
     pending = [("", model, 0)]
     while pending:
@@ -166,7 +163,7 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
         children = module.get("_modules")
         for name, child in children.items() if isinstance(children, dict) else ():
             if not isinstance(child, StandIn) or (not prefix and name != "model"):
-                continue  # a child that is None; a loss that training left beside the network
+                continue  # None, or a loss that training left beside the network
             count += 1
             if depth == MAX_DEPTH or count > MAX_MODULES or not isinstance(name, str):
                 raise WeightsError("holds modules nested without end, or without names")
@@ -176,7 +173,7 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
 
 
 class _Reader:
-    """Takes a network's tensors from the modules, once each is known to be what it claims."""
+    """Reads a network's tensors from the modules, and checks each of them."""
 
     def __init__(self, modules: Mapping[str, StandIn], file_size: int) -> None:
         self._modules = modules
@@ -209,16 +206,14 @@ class _Reader:
         return eps
 
     def _check_head(self, network: Architecture) -> None:
-        """Refuses a head whose strides or constants are not those that the port takes as given."""
+        """Refuses a head whose strides or constants differ from those that the port assumes."""
         prefix = f"model.{network.head.index}"
         strides = numbers(self._modules[prefix].get("stride"))
         if network.strides and strides != network.strides:
-            raise WeightsError(
-                f"has strides {strides} in {prefix}, where its table comes to {network.strides}"
-            )
+            raise WeightsError(f"has strides {strides} in {prefix}, where its table gives {network.strides}")
         for name, values in network.constants().items():
             if not np.array_equal(self._array(name, values.shape), values):
-                raise WeightsError(f"has other numbers in {name} than its architecture table comes to")
+                raise WeightsError(f"has other numbers in {name} than its architecture table gives")
 
     def _array(self, path: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """One parameter or buffer."""
@@ -248,7 +243,7 @@ def _state(modules: Mapping[str, StandIn], path: str) -> Any:
 
 
 def _refuse_extra(modules: Mapping[str, StandIn], tensors: Collection[str], norms: Collection[str]) -> None:
-    """Refuses a checkpoint that holds parameters the port would ignore."""
+    """Refuses a checkpoint with parameters that the port would ignore."""
     extra = []
     for prefix, module in modules.items():
         for kind in ("_parameters", "_buffers"):
@@ -272,7 +267,7 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
         filters = read(f"{each.name}.weight").reshape(each.c_out, each.c_in, each.kernel, each.kernel)
         if norm in unfused.eps:
             gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
-            with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses what comes of it
+            with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses the result
                 filters, bias = fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
         else:
             bias = read(f"{each.name}.bias")

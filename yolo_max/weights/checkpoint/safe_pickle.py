@@ -1,7 +1,7 @@
-"""Opening an untrusted PyTorch checkpoint: its pickle is read as data, and nothing that it names is run.
+"""Reads an untrusted PyTorch checkpoint as data; nothing that it names is run.
 
-There is one reader, `pickle_machine.Machine`. Neither torch nor Ultralytics is imported, and their versions
-do not matter.
+There is one reader, `pickle_machine.Machine`. Neither torch nor Ultralytics is imported, so their versions do
+not matter.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def load(data: bytes) -> Any:
         as the file.
 
     Raises:
-        WeightsError: It is damaged, takes too much work, or names what is not known. The message is a
-            sentence without its subject, "names os.system, ...": the caller puts the file's name before it.
+        WeightsError: It is damaged, takes too much work, or uses unknown names. The message is a sentence
+            without its subject, "names os.system, ...": the caller prepends the file's name.
     """
     if is_legacy(data):
         return _load_legacy(data)
@@ -39,7 +39,7 @@ def load(data: bytes) -> Any:
 
 
 def _load_legacy(data: bytes) -> Any:
-    """The older container: magic number, protocol, system, the object, names of storages, storages."""
+    """Reads the older container: magic number, protocol, system, the object, storage names, storages."""
     file = io.BytesIO(data[:MAX_PICKLE_BYTES])
     storages = LegacyStorages(data)
     _, protocol, system = (Machine(storages.storage, "<").run(file) for _ in range(3))

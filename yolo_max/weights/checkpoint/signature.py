@@ -1,11 +1,11 @@
-"""How a file of ``torch.save`` begins."""
+"""The first bytes of files that ``torch.save`` writes."""
 
 from __future__ import annotations
 
 _ZIP = b"PK\x03\x04"
 _LEGACY_PICKLE, _LEGACY_MAGIC = b"\x80", b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 SIZE = 64
-"""How many bytes it takes to tell."""
+"""Bytes needed to tell."""
 
 
 def is_checkpoint(start: bytes) -> bool:
@@ -14,5 +14,5 @@ def is_checkpoint(start: bytes) -> bool:
 
 
 def is_legacy(start: bytes) -> bool:
-    """Whether it is in the container of before torch 1.6, which begins with the pickle of a magic number."""
+    """Whether it is in the container used before torch 1.6, which begins with a pickled magic number."""
     return start.startswith(_LEGACY_PICKLE) and _LEGACY_MAGIC in start[:SIZE]

@@ -1,4 +1,4 @@
-"""Tensors as a checkpoint stores them, and as NumPy arrays."""
+"""Tensors as stored in a checkpoint, and as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ STORAGES: Mapping[str, str] = {
     "ComplexDoubleStorage": "complex128",
     "UntypedStorage": "uint8",
 }
-"""What the elements of a storage are, by the name of its class."""
+"""Element type of a storage, by the name of its class."""
 
 _ITEM_SIZES = {name: 2 if name == "bfloat16" else np.dtype(name).itemsize for name in STORAGES.values()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Storage:
-    """A run of numbers of one type, read when a tensor asks for it.
+    """Numbers of one type, read from the file when a tensor needs them.
 
     Attributes:
         key: Its name in the file.
         dtype: "float16", "bfloat16", "int64", ...
-        size: Its length in bytes, as the pickle claims it.
-        read: Gives the bytes under a key.
+        size: Its length in bytes, as the pickle claims.
+        read: Returns the bytes of a key.
         order: Byte order, "<" or ">".
     """
 
@@ -61,14 +61,14 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """A view of a storage, known to lie inside the claimed size.
+    """A view of a storage, inside the storage's claimed size.
 
     Attributes:
-        storage: Where its elements are.
+        storage: The storage of its elements.
         dtype: Their type.
-        offset: Where the first one is, in elements.
+        offset: Index of the first element.
         shape: Sizes of the axes.
-        strides: Elements from one index of an axis to the next.
+        strides: In elements.
     """
 
     storage: Storage
@@ -79,10 +79,10 @@ class Tensor:
 
     @classmethod
     def view(cls, storage: Any, offset: Any, shape: Any, strides: Any, dtype: str | None = None) -> Tensor:
-        """Checks what a pickle gives for a tensor.
+        """A tensor from a pickle's untrusted values.
 
         Raises:
-            WeightsError: It makes no sense, or lies outside the storage.
+            WeightsError: They make no sense, or it reaches past its storage.
         """
         if not isinstance(storage, Storage):
             raise WeightsError(f"makes a tensor of {shorten(storage)}, which is not a storage")
@@ -98,14 +98,14 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its elements, each counted once for every index that it stands under."""
+        """Bytes of its elements when written out: shape times element size."""
         return math.prod(self.shape) * _ITEM_SIZES[self.dtype]
 
     def array(self) -> NDArray[Any]:
-        """Its elements, read-only and not copied; bfloat16, which NumPy does not have, becomes float32.
+        """Its elements, read-only and uncopied; bfloat16, which NumPy lacks, becomes float32.
 
         Raises:
-            WeightsError: The file has fewer or more bytes for the storage than the pickle claims.
+            WeightsError: The storage's size in the file differs from what the pickle claims.
         """
         data = self.storage.read(self.storage.key)
         if len(data) != self.storage.size:
@@ -134,17 +134,17 @@ class Tensor:
 def storage_of(
     kind: str, key: Any, count: Any, read: Callable[[str], bytes | memoryview], order: Literal["<", ">"]
 ) -> Storage:
-    """A storage as a pickle refers to it.
+    """A storage from a pickle's untrusted values.
 
     Args:
         kind: The name of its class, one of `STORAGES`.
         key: Its name in the file.
-        count: How many elements it has.
-        read: Gives the bytes under a key.
+        count: Its number of elements.
+        read: Returns the bytes of a key.
         order: Byte order, "<" or ">".
 
     Raises:
-        WeightsError: It is of a kind that is not read, or makes no sense.
+        WeightsError: The kind is not supported, or a value makes no sense.
     """
     if kind not in STORAGES:
         raise WeightsError(f"stores numbers as torch.{kind}, which is not read")
