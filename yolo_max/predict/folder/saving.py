@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
-from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.contract import Prediction, Task
 
 LABELS_FOLDER = "labels"
 _OF_ONE_PATH = {
@@ -69,13 +70,32 @@ def save_result(result: Result, source: SourceImage, out: OutputTree, options: S
     return record(path, prediction=prediction, times_ms=result.times_ms if options.times else None) | files
 
 
-def is_there(record: Mapping[str, Any], out: Path) -> bool:
-    """Whether the files that a record names exist, and no image is empty (as a power cut leaves them)."""
+def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:
+    """Whether a line of a manifest shows that an image is done.
+
+    Args:
+        record: The line; it may hold anything besides its path.
+        out: The root of the output tree.
+        task: The run's task.
+        names: The model's class names by id.
+
+    Returns:
+        Whether it is a whole `yolo_max.output.records.record` of the task, the files that it names exist, and
+        no image is empty (as a power cut leaves them).
+    """
     try:
-        return ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0) and (
-            "labels" not in record or (out / record["labels"]).is_file()
+        if not all(math.isfinite(each) for each in record["times_ms"].values()):
+            return False
+        if "error" in record:
+            return isinstance(record["error"], str)
+        prediction = task.prediction.from_dict(record, names)
+        return (
+            all(isinstance(side, int) for side in prediction.image_size)
+            and prediction.to_dict().items() <= record.items()
+            and ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0)
+            and ("labels" not in record or (out / record["labels"]).is_file())
         )
-    except OSError:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return False
 
 
