@@ -681,3 +681,26 @@ def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path])
         assert len(summary["classes"]) >= 4
         assert min(each["best"] for each in summary["classes"].values()) > 0.7
     assert read_tree(Path("one")) == read_tree(Path("several"))
+
+
+def test_the_decoder_has_the_limit_as_well() -> None:
+    # In a process of its own, as OpenCV takes it when it is imported.
+    script = """
+import sys
+from yolo_max.cli import main
+assert "cv2" not in sys.modules
+sys.argv = ["yolo-max", "predict", "missing.jpg", "--max-pixels", "100"]
+try:
+    main()
+except SystemExit:
+    pass
+import cv2, numpy as np
+small, large = (cv2.imencode(".bmp", np.zeros((height, 10, 3), np.uint8))[1] for height in (10, 11))
+print(cv2.imdecode(small, cv2.IMREAD_COLOR).shape)
+try:
+    cv2.imdecode(large, cv2.IMREAD_COLOR)
+except cv2.error as error:
+    print("MAX_IMAGE_PIXELS" in str(error))
+"""
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert run.stdout.split("\n")[:2] == ["(10, 10, 3)", "True"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -54,6 +55,8 @@ def predict(
     """
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet):
+        # A second wall, behind the check of headers. OpenCV reads it once, when it is imported.
+        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(options.max_pixels))
         import cv2
 
         from yolo_max.images.read import silence_opencv
