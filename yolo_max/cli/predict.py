@@ -56,7 +56,7 @@ def predict(
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet):
         # A second wall, behind the check of headers. OpenCV reads it once, when it is imported.
-        os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(options.max_pixels))
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
 
         from yolo_max.images.read import silence_opencv

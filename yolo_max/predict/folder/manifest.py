@@ -41,6 +41,7 @@ class Manifest:
         *,
         tables: Iterable[str] = (),
         planned: Iterable[str] = (),
+        skipped: Sequence[Mapping[str, str]] = (),
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -51,6 +52,7 @@ class Manifest:
             settings: What the results depend on, in plain JSON types.
             tables: The files that will belong to no single image, relative to the folder.
             planned: All other files that the run may write, likewise.
+            skipped: ``path`` and ``reason`` of what was found among the images and is not read.
             resume: Whether to go on with the run that the folder holds, if it holds one.
             overwrite: Whether to remove the results of that run.
 
@@ -62,6 +64,7 @@ class Manifest:
         self.path = folder / MANIFEST_FILE
         self._run_file = folder / RUN_FILE
         self._settings = json.loads(json.dumps(settings))
+        self._skipped = skipped
         self._synced = monotonic()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -198,7 +201,12 @@ class Manifest:
             )
 
     def _write_run(self, *, finished: bool, planned: Sequence[str] = ()) -> None:
-        run = {"settings": self._settings, "finished": finished, "tables": self.tables}
+        run = {
+            "settings": self._settings,
+            "finished": finished,
+            "skipped": self._skipped,
+            "tables": self.tables,
+        }
         if planned:
             run["planned"] = planned
         # On the disk before any line is: without it, those lines could not be taken up.

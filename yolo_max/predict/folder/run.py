@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.images.sources import SourceFailure, SourceImage
+from yolo_max.images.sources import Found, SourceFailure, SourceImage, SourceSkipped
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.earlier import Record, read_run, results_of
@@ -45,12 +45,13 @@ class FolderRun:
         read_before: How many of these it could read.
         tally: What was found so far, by an earlier process as well.
         finished: Whether every image is done.
+        skipped: What was found and is not read.
     """
 
     def __init__(
         self,
         predictor: Predictor,
-        found: Iterable[SourceImage | SourceFailure],
+        found: Iterable[Found],
         out: Path,
         saving: SaveOptions,
         *,
@@ -78,6 +79,7 @@ class FolderRun:
         images = [item for item in found if isinstance(item, SourceImage)]
         self._images = {str(image.path): image for image in images}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
+        self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
             _require_no_target_is_a_source(images, out)
         planned = [str(place) for place in _targets(images, saving)]
@@ -88,7 +90,7 @@ class FolderRun:
         self._out = out
         self._saving = saving
         self._done: set[str] = set()
-        self.total = len(found)
+        self.total = len(self._images) + len(self._failures)
         self.tally = Tally(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
@@ -99,6 +101,7 @@ class FolderRun:
             {**predictor.settings(), **written, **(settings or {})},
             tables=tables,
             planned=planned,
+            skipped=[{"path": str(item.path), "reason": item.reason} for item in self.skipped],
             resume=resume,
             overwrite=overwrite,
         )
