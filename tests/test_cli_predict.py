@@ -36,6 +36,7 @@ def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
     monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**30))  # which the command changes
 
 
 @pytest.fixture
@@ -98,6 +99,35 @@ def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixt
     assert summary["objects"] == sum(each["objects"] for each in summary["classes"].values()) > 0
     assert summary["settings"]["conf"] == 0.25
     assert summary["mean_times_ms"].keys() == {"decode", "letterbox", "infer", "postprocess"}
+
+
+SKIPPED = ("one.HEIC", "two.heic", "clip.mp4", "old/run.json", "old/predictions.jsonl")
+
+
+def test_what_is_skipped_is_said_and_recorded(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in SKIPPED:
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).touch()
+    assert run(["predict", "photos", "-r"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "objects in 3 images" in out
+    assert "2 skipped (photos/one.HEIC, ...): HEIC images " in out
+    assert "1 skipped (photos/clip.mp4): videos are not read; " in out
+    assert "1 skipped (photos/old): the results of earlier runs are not sources unless" in out
+    assert "left to do" not in out
+    assert run(["predict", "photos", "-r", "--json", "-o", "out"]) == ExitCode.OK
+    skipped = read_json(capsys)["skipped"]
+    assert {each["path"] for each in skipped} == {
+        *("photos/one.HEIC", "photos/two.heic", "photos/clip.mp4", "photos/old")
+    }
+    assert json.loads(Path("out/run.json").read_text())["skipped"] == skipped
+
+
+def test_subfolders_are_said_to_need_recursive(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "photos"]) == ExitCode.OK
+    assert "1 skipped (photos/sub): subfolders are read only with --recursive.\n" in capsys.readouterr().out
+    assert run(["predict", "photos", "-r", "-o", "out"]) == ExitCode.OK
+    assert "skipped" not in capsys.readouterr().out
 
 
 def test_what_failed_is_not_part_of_the_rate(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -728,3 +758,26 @@ def test_the_bundled_weights_find_shapes(demo_weights: Path, scenes: list[Path])
         assert len(summary["classes"]) >= 4
         assert min(each["best"] for each in summary["classes"].values()) > 0.7
     assert read_tree(Path("one")) == read_tree(Path("several"))
+
+
+def test_the_decoder_has_the_limit_as_well() -> None:
+    # In a process of its own, as OpenCV takes it when it is imported.
+    script = """
+import sys
+from yolo_max.cli import main
+assert "cv2" not in sys.modules
+sys.argv = ["yolo-max", "predict", "missing.jpg", "--max-pixels", "100"]
+try:
+    main()
+except SystemExit:
+    pass
+import cv2, numpy as np
+small, large = (cv2.imencode(".bmp", np.zeros((height, 10, 3), np.uint8))[1] for height in (10, 11))
+print(cv2.imdecode(small, cv2.IMREAD_COLOR).shape)
+try:
+    cv2.imdecode(large, cv2.IMREAD_COLOR)
+except cv2.error as error:
+    print("MAX_IMAGE_PIXELS" in str(error))
+"""
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert run.stdout.split("\n")[:2] == ["(10, 10, 3)", "True"]

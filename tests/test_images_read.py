@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from image_files import (
 )
 from PIL import Image
 
-from yolo_max.images.read import MAX_FILE_BYTES, decode, read_file, read_image
+from yolo_max.images.read import MAX_FILE_BYTES, decode, read_image
 from yolo_max.support.errors import ExitCode, ImageError
 
 SCENE = scene()
@@ -369,9 +370,41 @@ def test_a_file_without_permission(nobody: Path) -> None:
         read_image(_unreadable(nobody))
 
 
-def test_read_file_gives_the_bytes(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert read_file(tmp_path / "a") == b"abc"
+def test_a_huge_file_that_is_not_an_image_is_not_read(tmp_path: Path) -> None:
+    tracemalloc.start()
+    try:
+        for start in (b"", b"ID3", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x18ftypmp42"):
+            path = tmp_path / "sparse.jpg"
+            path.write_bytes(start)
+            os.truncate(path, MAX_FILE_BYTES)
+            with pytest.raises(ImageError, match=r"it is .*; JPEG, PNG"):
+                read_image(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_images_share_one_budget_of_memory() -> None:
+    # In a process of its own: four threads decode a GIF of 36 million pixels, which takes 432 MB each.
+    script = """
+import resource, threading
+from image_files import gif_header_only
+from yolo_max.images.read import decode
+data = gif_header_only(6000, 6000)
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+decode(gif_header_only(64, 64))
+before = peak()
+threads = [threading.Thread(target=decode, args=(data,)) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(peak() - before)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(
+        [sys.executable, "-c", script], check=True, env=environment, capture_output=True, text=True
+    )
+    assert float(run.stdout) < 1.1 * 1024
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.images.sources import SourceFailure, SourceImage, find_images
+from yolo_max.images.sources import SourceFailure, SourceImage, SourceSkipped, find_images
 from yolo_max.support.errors import SourceError
 
 
@@ -27,8 +27,18 @@ def touch(*names: str) -> None:
 def found(*sources: str | Path, recursive: bool = False, exclude: str | Path | None = None) -> list[str]:
     """The paths of the images found; nothing may fail."""
     items = list(find_images(sources, recursive=recursive, exclude=exclude))
-    assert all(isinstance(item, SourceImage) for item in items), items
-    return [str(item.path) for item in items]
+    assert not any(isinstance(item, SourceFailure) for item in items), items
+    return [str(item.path) for item in items if isinstance(item, SourceImage)]
+
+
+def skipped(
+    *sources: str | Path, recursive: bool = False, exclude: str | Path | None = None
+) -> dict[str, str]:
+    """What is skipped, with the first words of the reasons."""
+    items = find_images(sources, recursive=recursive, exclude=exclude)
+    return {
+        str(item.path): " ".join(item.reason.split()[:2]) for item in items if isinstance(item, SourceSkipped)
+    }
 
 
 def places(*sources: str, recursive: bool = False) -> dict[str, tuple[str, str]]:
@@ -95,6 +105,52 @@ def test_results_are_not_sources_unless_named(
     touch("a.jpg", "runs/one/b.jpg", *(f"runs/one/{name}" for name in files))
     assert found(source, recursive=True) == ["a.jpg"] + ["runs/one/b.jpg"] * (not passed_over)
     assert found("runs/one") == ["runs/one/b.jpg"]
+
+
+MIXED = (
+    "a.jpg",
+    "b.HEIC",
+    "c.heif",
+    "d.mp4",
+    "e.Cr2",
+    "f.ppm",
+    "g.tga",
+    "notes.txt",
+    "h",
+    ".i.mov",
+    "labels.json",
+)
+
+
+@pytest.mark.parametrize("source", [".", "*", "**", "**/*"])
+def test_files_that_one_may_expect_to_be_read_are_reported(folder: Path, source: str) -> None:
+    touch(*MIXED)
+    assert found(source) == ["a.jpg"]
+    assert skipped(source) == {
+        "b.HEIC": "HEIC images",
+        "c.heif": "HEIC images",
+        "d.mp4": "videos are",
+        "e.Cr2": "raw images",
+        "f.ppm": "images of",
+        "g.tga": "images of",
+    }
+
+
+def test_folders_that_one_may_expect_to_be_read_are_reported(folder: Path) -> None:
+    touch(
+        "a.jpg", "sub/b.jpg", "sub/c.mp4", "old/run.json", "old/predictions.jsonl", "old/d.jpg", ".git/e.jpg"
+    )
+    touch("out/f.jpg")
+    assert skipped(".", exclude="out") == {"old": "subfolders are", "sub": "subfolders are"}
+    assert skipped(".", recursive=True, exclude="out") == {"old": "the results", "sub/c.mp4": "videos are"}
+    assert skipped("**/*.jpg", exclude="out") == {"old": "the results"}
+
+
+def test_what_is_named_as_well_is_not_skipped(folder: Path) -> None:
+    touch("a.jpg", "sub/b.jpg", "c.heic")
+    assert found(".", "sub", "c.heic") == ["a.jpg", "sub/b.jpg", "c.heic"]
+    assert skipped(".", "sub", "c.heic") == {}
+    assert skipped(".", folder, "*") == {"c.heic": "HEIC images"}
 
 
 def test_sources_may_be_paths(folder: Path) -> None:
@@ -356,16 +412,17 @@ def test_a_missing_source_is_reported_at_once(folder: Path, sources: list[str], 
     ("sources", "exclude", "message"),
     [
         (["empty"], None, "there is no image in empty; images are files with one of the suffixes .avif"),
-        (["parent"], None, "there are subfolders, which --recursive looks into"),
+        (["parent"], None, "subfolders are read only with --recursive"),
         (["*.webp"], None, r"there is no image in \*\.webp"),
         (["nowhere/*.jpg"], None, "there is no image"),
         (["parent/sub"], "parent", "the output folder is never a source"),
+        (["videos"], None, "there is no image in videos; videos are not read; cut them into images"),
         ([], None, "no source"),
     ],
 )
 def test_no_image_at_all_is_an_error(
     folder: Path, sources: list[str], exclude: str | None, message: str
 ) -> None:
-    touch("empty/notes.txt", "parent/sub/a.jpg")
+    touch("empty/notes.txt", "parent/sub/a.jpg", "videos/a.mp4", "videos/b.mp4")
     with pytest.raises(SourceError, match=message):
         list(find_images(sources, exclude=exclude))

@@ -27,6 +27,7 @@ from yolo_max.cli.parameters import (
     takes,
 )
 from yolo_max.cli.progress import counting
+from yolo_max.cli.summary import skipped_lines
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
 from yolo_max.support.options import OUTPUT, RUN, PredictOptions
 from yolo_max.support.text import counted
@@ -79,7 +80,7 @@ def compare(
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
     [cyan]report.html[/], and says whether the parity rubric holds.
     """
-    from yolo_max.images.sources import SourceFailure, SourceImage, find_images
+    from yolo_max.images.sources import SourceFailure, SourceImage, SourceSkipped, find_images
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.support.parse import parse_classes
     from yolo_max.verify.compare.comparison import Settings
@@ -125,6 +126,8 @@ def compare(
     elif not quiet:
         show(comparison, stdout())
         say(f"Wrote {' and '.join(map(str, written))}.")
+        for line in skipped_lines(each for each in found if isinstance(each, SourceSkipped)):
+            say(line, "yellow")
     for path, reason in comparison.unreadable.items():
         say(f"Not compared: {printable(path)}: {reason}.", "yellow")
     if not comparison.verdict.holds:

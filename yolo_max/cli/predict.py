@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,6 +58,8 @@ def predict(
     """
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:
+        # A second wall, behind the check of headers. OpenCV reads it once, when it is imported.
+        os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
 
         from yolo_max.images.read import silence_opencv

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
+    from yolo_max.images.sources import SourceSkipped
     from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 
@@ -97,6 +98,8 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     if read := tally.read - run.read_before:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
+    for line in skipped_lines(run.skipped):
+        console.print(Text(line, "yellow"), soft_wrap=True)
     left = run.total - tally.images
     state = ""
     if left:
@@ -104,6 +107,15 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     elif not run.finished:
         state = "Stopped at the last image; --resume finishes the run. "
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
+
+
+def skipped_lines(skipped: Iterable[SourceSkipped]) -> Iterator[str]:
+    """One line per reason for which something was skipped."""
+    paths: dict[str, list[str]] = {}
+    for item in skipped:
+        paths.setdefault(item.reason, []).append(printable(str(item.path)))
+    for reason, (first, *others) in paths.items():
+        yield f"{1 + len(others)} skipped ({first}{', ...' if others else ''}): {reason}."
 
 
 def json_summary(
@@ -130,6 +142,7 @@ def json_summary(
             },
             "predictions": records,
             "failures": [{"path": path, "error": reason} for path, reason in tally.failures],
+            "skipped": [{"path": str(item.path), "reason": item.reason} for item in run.skipped],
             "seconds": round(seconds, 3),
             "images_per_second": round(read / seconds, 2),
             "mean_times_ms": {

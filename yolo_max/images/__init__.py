@@ -9,6 +9,7 @@ chunks.py       the chunks of a PNG or WebP
 jpeg.py         the markers of a JPEG
 still.py        the first picture of a file, without the frames behind it
 read.py         a path, bytes, PIL or NumPy to BGR pixels as displayed
+memory.py       the memory that all threads decode with
 trial.py        which files crash the process that decodes them
 letterbox.py    pixels to the canvas, and boxes back to the image
 centre_crop.py  the same for classification

@@ -7,8 +7,10 @@ Parsing takes microseconds and raises only `ImageError`.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,6 +44,18 @@ class ImageHeader:
     ended: bool = True
 
 
+def require_signature(start: bytes) -> None:
+    """Checks that a file begins like an image, so that others need not be read.
+
+    Args:
+        start: The first `SIGNATURE_BYTES` of the file, or the whole file.
+
+    Raises:
+        ImageError: It does not.
+    """
+    _parser_of(start)
+
+
 def read_header(data: bytes) -> ImageHeader:
     """Identifies an encoded image.
 
@@ -54,11 +68,7 @@ def read_header(data: bytes) -> ImageHeader:
     Raises:
         ImageError: The data is not an image of a supported format, is damaged, or lacks its end.
     """
-    if not data:
-        raise ImageError("it is empty")
-    parse = next((parse for signature, parse in _PARSERS if data.startswith(signature)), None)
-    if parse is None:
-        raise ImageError(_not_supported(data))
+    parse = _parser_of(data)
     try:
         header = parse(data)
     except (struct.error, IndexError, OverflowError) as error:  # a read beyond the end
@@ -87,8 +97,6 @@ def _png(data: bytes) -> ImageHeader:
 
 
 def _webp(data: bytes) -> ImageHeader:
-    if data[8:12] != b"WEBP":
-        raise ImageError(_not_supported(data))
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise ImageError(TRUNCATED)
@@ -197,7 +205,7 @@ def _jpeg_2000(data: bytes) -> ImageHeader:
 
 def _avif(data: bytes) -> ImageHeader:
     (length,) = struct.unpack_from(">I", data, 0)
-    if data[4:8] != b"ftyp" or b"avi" not in data[8 : min(length, 1024)]:  # the brands avif and avis
+    if b"avi" not in data[8 : min(length, 1024)]:  # the brands avif and avis
         raise ImageError(_not_supported(data))
     # A grid has one size per tile and one for the whole image.
     largest, at, meta = (0, 0), 0, data[: 2**20]
@@ -207,28 +215,37 @@ def _avif(data: bytes) -> ImageHeader:
     return ImageHeader("AVIF", *largest)
 
 
-_PARSERS = (
-    (b"\xff\xd8\xff", _jpeg),
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"RIFF", _webp),
-    (b"BM", _bmp),
-    (b"GIF87a", _gif),
-    (b"GIF89a", _gif),
-    (b"II*\0", _tiff),
-    (b"MM\0*", _tiff),
-    (b"II+\0", _tiff),
-    (b"MM\0+", _tiff),
-    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", _jpeg_2000),
-    (b"\xff\x4f\xff\x51", _jpeg_2000),
-    (b"\x00\x00\x00", _avif),
+_PARSERS = tuple(
+    (re.compile(signature, re.DOTALL), parse)
+    for signature, parse in (
+        (rb"\xff\xd8\xff", _jpeg),
+        (rb"\x89PNG\r\n\x1a\n", _png),
+        (rb"RIFF....WEBP", _webp),
+        (rb"BM", _bmp),
+        (rb"GIF8[79]a", _gif),
+        (rb"II[*+]\0|MM\0[*+]", _tiff),
+        (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", _jpeg_2000),
+        (rb"\0\0..ftyp(?=.{0,500}avi)", _avif),
+    )
 )
+
+SIGNATURE_BYTES = 512
 
 SUPPORTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, JPEG 2000 and AVIF"
 
 
+def _parser_of(data: bytes) -> Callable[[bytes], ImageHeader]:
+    if not data:
+        raise ImageError("it is empty")
+    parse = next((parse for signature, parse in _PARSERS if signature.match(data)), None)
+    if parse is None:
+        raise ImageError(_not_supported(data))
+    return parse
+
+
 def _not_supported(data: bytes) -> str:
     """Says what the data is instead of a supported image."""
-    start = data[:512].lstrip().lower()
+    start = data[:SIGNATURE_BYTES].lstrip().lower()
     kind = "not an image"
     if data[4:8] == b"ftyp":
         kind = "a HEIC image" if data[8:12] in (b"heic", b"heix", b"mif1", b"msf1") else "a video"

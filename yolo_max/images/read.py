@@ -11,6 +11,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from typing import Any, TypeAlias
 
 import cv2
@@ -22,13 +25,28 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from yolo_max.images.chunks import TRUNCATED
-from yolo_max.images.header import ImageHeader, read_header
+from yolo_max.images.header import SIGNATURE_BYTES, ImageHeader, read_header, require_signature
 from yolo_max.images.jpeg import endings
+from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.still import still
 from yolo_max.support.errors import ImageError
 from yolo_max.support.options import PredictOptions
 
 MAX_FILE_BYTES = 2**30
+
+_FILES, _DECODERS = MemoryBudget(2**30), MemoryBudget(2**30)
+"""For the bytes of files that are being decoded, and for decoding them, on all threads together."""
+_PEAK_BYTES_PER_PIXEL = {
+    "JPEG": 9,
+    "PNG": 7,
+    "WebP": 7,
+    "BMP": 6,
+    "GIF": 12,
+    "TIFF": 13,
+    "JPEG 2000": 17,
+    "AVIF": 20,
+}
+"""What decoding 8 bits per channel takes at its peak, as measured; the result is included."""
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 """A path, the bytes of an image file, a PIL image, or BGR pixels."""
@@ -57,13 +75,20 @@ def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixe
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"a path, bytes, a PIL image or an array is needed, not {type(source).__name__}")
     try:
-        return decode(read_file(source), max_pixels=max_pixels)
+        with _regular_file(source) as file:
+            require_signature(file.read(SIGNATURE_BYTES))
+            with _FILES.lease(file.seek(0, os.SEEK_END)):
+                file.seek(0)
+                return decode(file.read(), max_pixels=max_pixels)
     except ImageError as error:
         raise ImageError(error.reason, os.fspath(source)) from error
+    except MemoryError as error:
+        raise ImageError("there is not enough memory to read it", os.fspath(source)) from error
 
 
-def read_file(path: str | os.PathLike[str]) -> bytes:
-    """Reads a regular file whole; never waits on a pipe or a device.
+@contextmanager
+def _regular_file(path: str | os.PathLike[str]) -> Iterator[FileIO]:
+    """Opens a regular file; never waits on a pipe or a device.
 
     Raises:
         ImageError: It cannot be opened or read, is not a regular file, or is larger than `MAX_FILE_BYTES`.
@@ -80,7 +105,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
                     f"its {status.st_size:,} bytes are more than the {MAX_FILE_BYTES:,} an image may have"
                 )
             with os.fdopen(descriptor, "rb", 0, closefd=False) as file:
-                return file.read()
+                yield file
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -104,6 +129,12 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
     """
     header = read_header(data)
     _check_size(header, max_pixels)
+    depth = header.bytes_per_pixel / 4
+    with _DECODERS.lease(int(header.width * header.height * depth * _PEAK_BYTES_PER_PIXEL[header.format])):
+        return _decode(data, header, max_pixels)
+
+
+def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uint8]:
     try:
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from yolo_max.images.places import Places
-from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image
+from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, why_not_read
 from yolo_max.images.unsupported import unsupported
 from yolo_max.support.errors import SourceError
 from yolo_max.support.result_names import COMPARISON_FILE, MANIFEST_FILE, REPORT_FILE, RUN_FILE
@@ -51,12 +51,28 @@ class SourceFailure:
     reason: str
 
 
+@dataclass(frozen=True)
+class SourceSkipped:
+    """A file or folder that was found but is not read, although somebody may expect it.
+
+    Attributes:
+        path: Where it is.
+        reason: Why, and what to do; the same words for all that are skipped for this reason.
+    """
+
+    path: Path
+    reason: str
+
+
+Found = SourceImage | SourceFailure | SourceSkipped
+
+
 def find_images(
     sources: Sequence[str | os.PathLike[str]],
     *,
     recursive: bool = False,
     exclude: str | os.PathLike[str] | None = None,
-) -> Iterator[SourceImage | SourceFailure]:
+) -> Iterator[Found]:
     """Finds the images of some files, folders and globs, lazily.
 
     A folder gives the images directly in it, by name; then, if ``recursive``, those of its subfolders and of
@@ -71,7 +87,8 @@ def find_images(
         exclude: The output folder; nothing in it is a source.
 
     Yields:
-        The images and the folders that cannot be read, each once.
+        The images and the folders that cannot be read, each once; at the end what is skipped: videos, images
+        of other formats, results, and subfolders unless ``recursive``.
 
     Raises:
         SourceError: A source does not exist (raised at once), or there is no image at all (at the end).
@@ -93,7 +110,7 @@ def find_images(
 
 def _never_empty(
     found: Iterator[SourceImage | SourceFailure], sources: list[str], walk: _Walk
-) -> Iterator[SourceImage | SourceFailure]:
+) -> Iterator[Found]:
     empty = True
     failures = set()
     for item in found:
@@ -102,26 +119,29 @@ def _never_empty(
             yield item
         if isinstance(item, SourceFailure):  # a glob may meet the same folder twice
             failures.add(item)
+    skipped = list(walk.skipped())
     if empty:
         hint = "images are files with one of the suffixes " + " ".join(sorted(IMAGE_SUFFIXES))
-        if walk.passed_subfolders:
-            hint = "there are subfolders, which --recursive looks into"
         if walk.passed_output:
             hint = "the output folder is never a source"
-        elif walk.passed_results:
-            hint = "the results of earlier runs are not sources unless their folder is named"
+        elif skipped:
+            hint = skipped[0].reason
         raise SourceError(f"there is no image in {', '.join(sources) or 'no source'}; {hint}.")
+    yield from skipped
+
+
+_RESULTS = "the results of earlier runs are not sources unless their folder is named"
+_SUBFOLDERS = "subfolders are read only with --recursive"
 
 
 @dataclass
 class _Walk:
     recursive: bool
     exclude: str | None
-    passed_subfolders: bool = False
     passed_output: bool = False
-    passed_results: bool = False
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
+    left_out: dict[tuple[str, str], SourceSkipped] = field(default_factory=dict)  # like files
     places: Places = field(default_factory=Places)
 
     def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceFailure]:
@@ -142,6 +162,8 @@ class _Walk:
                     yield from self.folder(match, match.relative_to(base))
                 elif any_suffix or is_image(match):
                     yield from self.file(match, match.relative_to(base).parent)
+                else:
+                    self.skip(match, why_not_read(match))
 
     def folder(self, root: Path, place: Path) -> Iterator[SourceImage | SourceFailure]:
         """The images of a folder, which go to ``place`` in the output tree."""
@@ -152,13 +174,13 @@ class _Walk:
             if self.is_output(true_folder):
                 continue
             try:
-                status = folder.stat()
-                if (status.st_dev, status.st_ino) in self.folders:
+                identity = _identity(folder)
+                if identity in self.folders:
                     continue
-                self.folders.add((status.st_dev, status.st_ino))
+                self.folders.add(identity)
                 visible = [path for path in _sorted(folder) if not path.name.startswith(".")]
                 if folder != root and _are_results(visible):
-                    self.passed_results = True
+                    self.skip(folder, _RESULTS)
                     continue
                 subfolders = {
                     path: os.path.realpath(path) if path.is_symlink() else str(Path(true_folder, path.name))
@@ -169,12 +191,15 @@ class _Walk:
                 yield _failure(folder, error)
                 continue
             for path in visible:
-                if is_image(path) and path not in subfolders:
+                if path in subfolders:
+                    if not self.recursive and not self.is_output(subfolders[path]):
+                        self.skip(path, _SUBFOLDERS)
+                elif is_image(path):
                     yield from self.file(path, place / folder.relative_to(root), true_folder)
+                else:
+                    self.skip(path, why_not_read(path))
             if self.recursive:
                 waiting += reversed(subfolders.items())
-            elif subfolders:
-                self.passed_subfolders = True
 
     def file(self, path: Path, place: Path, true_folder: str | None = None) -> Iterator[SourceImage]:
         """A file whose results go to the folder ``place``; whether it is an image, reading will tell."""
@@ -183,6 +208,19 @@ class _Walk:
             return
         self.files.add((true_folder, path.name))
         yield SourceImage(path, *self.places.claim(place, path.name))
+
+    def skip(self, path: Path, reason: str | None) -> None:
+        """Notes what is left out for a reason; None if nobody would expect it to be read."""
+        if reason is not None:
+            self.left_out.setdefault((os.path.realpath(path.parent), path.name), SourceSkipped(path, reason))
+
+    def skipped(self) -> Iterator[SourceSkipped]:
+        """What was left out, and not read in another place either."""
+        for key, item in self.left_out.items():
+            with suppress(OSError):  # it is gone, or a link to nowhere
+                walked = item.reason == _SUBFOLDERS and _identity(item.path) in self.folders
+                if not walked and key not in self.files:
+                    yield item
 
     def is_output(self, true_folder: str) -> bool:
         if self.exclude is None or not Path(true_folder).is_relative_to(self.exclude):
@@ -215,7 +253,7 @@ class _Walk:
                 continue
             inside = list(_matching(folder, "*"))
             if folder != root and _are_results(inside):
-                self.passed_results = True
+                self.skip(folder, _RESULTS)
                 continue
             yield folder
             waiting += [
@@ -237,6 +275,12 @@ def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
     for path in entries:
         if fnmatchcase(path.name, pattern) and (pattern.startswith(".") or not path.name.startswith(".")):
             yield path
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Device and inode."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _sorted(folder: Path) -> list[Path]:

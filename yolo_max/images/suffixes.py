@@ -27,7 +27,25 @@ VIDEO_SUFFIXES = frozenset(
     (".asf", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 )
 
+_RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+_OTHER_SUFFIXES = (
+    *(".dcm", ".exr", ".hdr", ".ico", ".j2k", ".jpx", ".jxl", ".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm"),
+    *(".psd", ".ras", ".sgi", ".svg", ".tga"),
+)
+_NOT_READ = {
+    **dict.fromkeys(VIDEO_SUFFIXES, "videos are not read; cut them into images, for instance with ffmpeg"),
+    **dict.fromkeys(_RAW_SUFFIXES, "raw images of cameras are not read; convert them to JPEG"),
+    **dict.fromkeys(_HEIF_SUFFIXES, "HEIC images are not read; convert them to JPEG"),
+    **dict.fromkeys(_OTHER_SUFFIXES, "images of this format are not read; convert them to PNG"),
+}
+
 
 def is_image(path: Path) -> bool:
     """Whether a file is called like an image."""
     return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def why_not_read(path: Path) -> str | None:
+    """Why a file is left out of a folder, and what to do; None if nobody would expect it to be read."""
+    return _NOT_READ.get(path.suffix.lower())

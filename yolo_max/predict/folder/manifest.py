@@ -49,6 +49,7 @@ class Manifest:
         *,
         tables: Iterable[str] = (),
         planned: Iterable[str] = (),
+        skipped: Sequence[Mapping[str, str]] = (),
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -59,6 +60,7 @@ class Manifest:
             settings: What the results depend on, as plain JSON types.
             tables: The files that belong to no single image, relative to the folder.
             planned: All other files that the run may write, relative to the folder.
+            skipped: ``path`` and ``reason`` of anything found among the images that is not read.
             resume: Whether to resume the run that the folder holds, if it holds one.
             overwrite: Whether to remove the results of that run.
 
@@ -70,6 +72,7 @@ class Manifest:
         self.tree = OutputTree(folder)
         self.path = folder / MANIFEST_FILE
         self._settings = json.loads(json.dumps(settings))
+        self._skipped = skipped
         self._synced = monotonic()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
@@ -217,7 +220,12 @@ class Manifest:
             )
 
     def _write_run(self, *, finished: bool, planned: Sequence[str] = ()) -> None:
-        run = {"settings": self._settings, "finished": finished, "tables": self.tables}
+        run = {
+            "settings": self._settings,
+            "finished": finished,
+            "skipped": self._skipped,
+            "tables": self.tables,
+        }
         if planned:
             run["planned"] = planned
         # On the disk before any line: without it, lines could not be resumed.

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.images.sources import SourceFailure, SourceImage
+from yolo_max.images.sources import Found, SourceFailure, SourceImage, SourceSkipped
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.in_flight import InFlight
@@ -44,12 +44,13 @@ class FolderRun:
         read_before: How many of these they could read.
         totals: What was found so far, by previous processes too.
         finished: Whether every image is done.
+        skipped: What was found and is not read.
     """
 
     def __init__(
         self,
         predictor: Predictor,
-        found: Iterable[SourceImage | SourceFailure],
+        found: Iterable[Found],
         out: Path,
         saving: SaveOptions,
         *,
@@ -77,6 +78,7 @@ class FolderRun:
         images = [item for item in found if isinstance(item, SourceImage)]
         self._images = {str(image.path): image for image in images}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
+        self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
             _require_no_target_is_a_source(images, out)
         planned = [str(place) for place in _targets(images, saving)]
@@ -97,6 +99,7 @@ class FolderRun:
             {**predictor.settings(), **written, **(settings or {})},
             tables=tables,
             planned=planned,
+            skipped=[{"path": str(item.path), "reason": item.reason} for item in self.skipped],
             resume=resume,
             overwrite=overwrite,
         )
@@ -107,7 +110,8 @@ class FolderRun:
         except BaseException:
             self._manifest.close()
             raise
-        self.total = len(self._done.union(str(item.path) for item in found))
+        to_do = [*self._images, *(str(failure.path) for failure in self._failures)]
+        self.total = len(self._done.union(to_do))
         self.resumed = self.totals.images
         self.read_before = self.totals.read
 
