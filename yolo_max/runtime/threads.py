@@ -49,8 +49,7 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
         wanted = threads or available
         if wanted < available and not hasattr(os, "sched_setaffinity"):
             raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
-        if wanted < available:
-            allowed = os.sched_getaffinity(0)
+        if hasattr(os, "sched_setaffinity") and wanted < len(allowed := os.sched_getaffinity(0)):
             os.sched_setaffinity(0, sorted(allowed)[:wanted])
             try:
                 device = driver.CPU()
