@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from yolo_max.model.architecture import Architecture
 from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.parse import parse_device
@@ -111,6 +113,7 @@ class MaxEngine:
             lambda: report(_COMPILING[self.kernels]),
         )
         self.from_cache = compiled.from_cache
+        self._pid = os.getpid()
         registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
         if self.device == "gpu":
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
@@ -131,6 +134,7 @@ class MaxEngine:
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
+            EngineError: The process was forked after the engine had been loaded.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
@@ -167,6 +171,7 @@ class MaxEngine:
 
         Raises:
             UsageError: As for a call of the engine.
+            EngineError: Likewise.
         """
         if self._static is not None or self._every_layer:  # no masks
             return by_image(self(batch))
@@ -214,6 +219,7 @@ class MaxEngine:
         self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
     ) -> list[NDArray[Any]]:
         """All outputs of the graph, the raw ones last; bfloat16 as its bits."""
+        require_same_process(self._pid)
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
