@@ -23,6 +23,7 @@ from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.kernel_package import precompile
+from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.parse import parse_device
 from yolo_max.tasks.contract import Outputs
@@ -95,6 +96,7 @@ class MaxEngine:
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
+        place_max_cache()
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
