@@ -24,8 +24,10 @@ from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.runtime.max_cache import place_max_cache
+from yolo_max.runtime.max_errors import max_errors
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.parse import parse_device
+from yolo_max.support.text import counted
 from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights
 
@@ -78,7 +80,8 @@ class MaxEngine:
 
         Raises:
             UsageError: An option has an invalid value, or ``rect`` is used with stock operations.
-            EngineError: The device, the kernels or the precision are not available on this machine.
+            EngineError: The device, the kernels or the precision are not available on this machine, or memory
+                runs out.
             WeightsError: The network is not supported.
         """
         report = report or (lambda _: None)
@@ -116,13 +119,15 @@ class MaxEngine:
         )
         self.from_cache = compiled.from_cache
         self._pid = os.getpid()
-        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
-        if self.device == "gpu":
-            registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
-        # MAX reads most of the arrays in place for as long as the model lives.
-        self._registry = registry
+        with max_errors("load the weights"):
+            registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
+            if self.device == "gpu":
+                registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
+            # MAX reads most of the arrays in place for as long as the model lives.
+            self._registry = registry
         with runtime.quiet_poller():
-            self._model: Model = session.init(compiled.model, weights_registry=registry)
+            with max_errors("load the weights"):
+                self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -136,7 +141,7 @@ class MaxEngine:
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
-            EngineError: The process was forked after the engine had been loaded.
+            EngineError: Memory ran out, or the process was forked after the engine had been loaded.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
@@ -222,12 +227,14 @@ class MaxEngine:
     ) -> list[NDArray[Any]]:
         """All outputs of the graph, the raw ones last; bfloat16 as its bits."""
         require_same_process(self._pid)
-        pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
-        inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
-        if self.kernels == "fused":
-            threads = self._share if shared else self.threads
-            inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
-        return [_array(output) for output in self._model.execute(*inputs)]
+        count, height, width, _ = batch.shape
+        with max_errors(f"run the network on {counted(count, 'image')} of {height} x {width} pixels"):
+            pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
+            inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
+            if self.kernels == "fused":
+                threads = self._share if shared else self.threads
+                inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
+            return [_array(output) for output in self._model.execute(*inputs)]
 
     def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The raw outputs, the last of the graph's, by name."""
