@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import types
@@ -22,6 +23,7 @@ from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.kernels.precision import Precision
+from yolo_max.model.architecture import parse_architecture
 from yolo_max.runtime import cpu
 from yolo_max.runtime.threads import quiet_poller
 from yolo_max.support.errors import EngineError, UsageError, WeightsError, YoloMaxError
@@ -182,7 +184,7 @@ def test_how_many_threads_a_call_takes(
     for name, value in {"threads": 6, "_share": 3, "_model": Recorder()}.items():
         monkeypatch.setattr(fused, name, value)
     fused._execute(images(1, 32, 32), shared, 0.5)
-    assert [each.tolist() for each in given[1:]] == [[expected], [0.5]]
+    assert [each.tolist() for each in given[1:]] == [[expected, 0.5]]
 
 
 @pytest.mark.parametrize("share", [0, 0.003, 0.03, 0.3, 0.97, 1])  # of cells that are candidates, about
@@ -311,7 +313,8 @@ def test_a_cpu_without_the_kernels_falls_to_stock_and_says_so(monkeypatch: pytes
 def test_unported_layers_are_named_together(weights: Weights) -> None:
     table = {**weights.meta.architecture}
     table["backbone"] = [[-1, 1, "Conv", [64, 3, 2]], [-1, 1, "C3k2", [64]], [-1, 1, "SPPELAN", [64]]]
-    meta = type(weights.meta)(**{**vars(weights.meta), "architecture": table})
+    network = parse_architecture(table, weights.meta.nc)
+    meta = type(weights.meta)(**{**vars(weights.meta), "architecture": table, "network": network})
     strange = type(weights)(**{**vars(weights), "meta": meta})
     with pytest.raises(WeightsError, match=r"C3k2 \(layer 1\), SPPELAN \(layer 2\)"):
         MaxEngine(strange, imgsz=(32, 32))
@@ -340,7 +343,7 @@ def test_threads_are_as_many_as_asked_for_and_fixed_for_the_process(fused: MaxEn
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent / "support")]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300).stdout
     first, second = output.splitlines()
-    assert first == f"1 1 {cpu.available_threads()}"
+    assert first == f"1 1 {len(os.sched_getaffinity(0))}"
     assert "MAX already runs on 1 in this process" in second
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,11 +87,73 @@ def test_files_are_private_even_under_a_lax_umask(root: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_folder_that_others_could_write_is_closed(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode_of_root", "mode_of_folder", "usable"),
+    [
+        (0o755, 0o700, True),
+        (0o1777, 0o700, True),  # like /tmp: others cannot replace what is ours
+        (0o777, 0o700, False),
+        (0o775, 0o700, False),  # a group is others as well
+        (0o755, 0o777, False),
+    ],
+)
+def test_open_folders_are_refused_and_left_as_they_are(
+    mode_of_root: int, mode_of_folder: int, usable: bool, root: Path
+) -> None:
+    (root / "graphs").mkdir(parents=True)
+    (root / "graphs").chmod(mode_of_folder)
+    root.chmod(mode_of_root)
+    if usable:
+        assert cache_folder("graphs") == root / "graphs"
+    else:
+        with pytest.raises(OutputError, match=r"other users can write .* `chmod go-w`"):
+            cache_folder("graphs")
+    assert stat.S_IMODE(root.stat().st_mode) == mode_of_root
+    assert stat.S_IMODE((root / "graphs").stat().st_mode) == mode_of_folder
+
+
+def test_a_link_is_no_cache_folder(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
     root.mkdir()
-    (root / "graphs").mkdir()
-    (root / "graphs").chmod(0o777)
-    assert stat.S_IMODE(cache_folder("graphs").stat().st_mode) == 0o700
+    (root / "graphs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is not a folder"):
+        cache_folder("graphs")
+
+
+def give_away(path: Path) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a file to somebody else")
+    os.chown(path, 12345, 12345)
+
+
+def put_behind_a_link(path: Path) -> None:
+    path.rename(path.with_suffix(".kept"))
+    path.symlink_to(path.with_suffix(".kept"))
+
+
+def replace_by_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        give_away,
+        lambda path: path.chmod(0o620),  # the group can write it
+        lambda path: path.chmod(0o602),  # everybody can
+        put_behind_a_link,
+        replace_by_a_pipe,  # which must not block either
+    ],
+)
+def test_a_file_that_others_could_have_written_is_not_read(root: Path, spoil: Callable[[Path], None]) -> None:
+    path = cache_folder("graphs") / "0.mef"
+    write_checked(path, b"compiled")
+    assert read_checked(path) == b"compiled"
+    spoil(path)
+    assert read_checked(path) is None
+    write_checked(path, b"compiled anew")  # takes its place
+    assert read_checked(path) == b"compiled anew"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to somebody else")
@@ -190,6 +253,44 @@ def test_clear(full: Path, kind: str | None, freed: int, left: set[str]) -> None
     removed = {"graphs", "weights"} if kind is None else {kind}
     assert not removed & {each.kind for each in entries()}
     assert "notes.txt" in after
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "graphs/notes.txt",  # in a folder of the cache, but not ours
+        "graphs/model.mef.bak",
+        "weights/yolov3.weights",  # another program's weights
+        "max/a.txt",
+        "models/a.mef",  # in a folder that is not of the cache
+    ],
+)
+def test_clear_leaves_what_is_not_ours(name: str, root: Path) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    clear()
+    assert path.exists()
+
+
+def test_clear_removes_the_cache_of_max_below_ours(root: Path) -> None:
+    (cache_folder("max") / ".mojo_cache").mkdir()
+    (root / "max" / ".mojo_cache" / "kernel").write_bytes(bytes(64))
+    assert clear() == 64
+    assert not (root / "max" / ".mojo_cache").exists()
+
+
+def test_clear_follows_no_link(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "else").mkdir()
+    for name in ("a.mef", "b.mef"):
+        (tmp_path / "else" / name).write_bytes(b"kept")
+    (root / "weights").mkdir(parents=True)
+    (root / "graphs").symlink_to(tmp_path / "else")  # a folder of the cache
+    (root / "weights" / ".yolo-max-1").symlink_to(tmp_path / "else")  # an entry, a folder
+    (root / "weights" / "0-v1.weights").symlink_to(tmp_path / "else" / "a.mef")  # an entry, a file
+    assert clear() == 0
+    assert {path.name for path in (tmp_path / "else").iterdir()} == {"a.mef", "b.mef"}
+    assert not list((root / "weights").iterdir())
 
 
 def test_clear_where_there_is_nothing(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -20,9 +21,13 @@ from yolo_max.model.architecture import Architecture
 from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.kernel_package import precompile
+from yolo_max.runtime.max_cache import place_max_cache
+from yolo_max.runtime.max_errors import max_errors
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.parse import parse_device
+from yolo_max.support.text import counted
 from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights
 
@@ -75,7 +80,8 @@ class MaxEngine:
 
         Raises:
             UsageError: An option has an invalid value, or ``rect`` is used with stock operations.
-            EngineError: The device, the kernels or the precision are not available on this machine.
+            EngineError: The device, the kernels or the precision are not available on this machine, or memory
+                runs out.
             WeightsError: The network is not supported.
         """
         report = report or (lambda _: None)
@@ -93,6 +99,7 @@ class MaxEngine:
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
+        place_max_cache()
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
@@ -111,13 +118,16 @@ class MaxEngine:
             lambda: report(_COMPILING[self.kernels]),
         )
         self.from_cache = compiled.from_cache
-        registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
-        if self.device == "gpu":
-            registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
-        # MAX reads most of the arrays in place for as long as the model lives.
-        self._registry = registry
+        self._pid = os.getpid()
+        with max_errors("load the weights"):
+            registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
+            if self.device == "gpu":
+                registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
+            # MAX reads most of the arrays in place for as long as the model lives.
+            self._registry = registry
         with runtime.quiet_poller():
-            self._model: Model = session.init(compiled.model, weights_registry=registry)
+            with max_errors("load the weights"):
+                self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -131,6 +141,7 @@ class MaxEngine:
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
+            EngineError: Memory ran out, or the process was forked after the engine had been loaded.
         """
         require_pixels(batch, self._stride)
         if self._static is None:
@@ -167,6 +178,7 @@ class MaxEngine:
 
         Raises:
             UsageError: As for a call of the engine.
+            EngineError: Likewise.
         """
         if self._static is not None or self._every_layer:  # no masks
             return by_image(self(batch))
@@ -214,12 +226,15 @@ class MaxEngine:
         self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
     ) -> list[NDArray[Any]]:
         """All outputs of the graph, the raw ones last; bfloat16 as its bits."""
-        pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
-        inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
-        if self.kernels == "fused":
-            threads = self._share if shared else self.threads
-            inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
-        return [_array(output) for output in self._model.execute(*inputs)]
+        require_same_process(self._pid)
+        count, height, width, _ = batch.shape
+        with max_errors(f"run the network on {counted(count, 'image')} of {height} x {width} pixels"):
+            pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
+            inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
+            if self.kernels == "fused":
+                threads = self._share if shared else self.threads
+                inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
+            return [_array(output) for output in self._model.execute(*inputs)]
 
     def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The raw outputs, the last of the graph's, by name."""

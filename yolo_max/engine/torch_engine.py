@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.engine.torch_module import build_module, import_torch
+from yolo_max.runtime.fork import require_same_process
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights, load_weights
@@ -89,6 +90,7 @@ class TorchEngine:
         if not isinstance(weights, Weights):
             weights = load_weights(weights)
         self.source = "checkpoint" if weights.is_checkpoint else "safetensors"
+        self._pid = os.getpid()
         module = build_module(weights)
         self._dtype = torch.float64 if precision == "f64" else torch.float32
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -166,6 +168,7 @@ class TorchEngine:
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch's input: NCHW, ``float(x) / 255``."""
+        require_same_process(self._pid)
         require_pixels(batch, self._stride)
         nchw = import_torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         return nchw.contiguous(memory_format=self._format).to(self._dtype).div_(255)

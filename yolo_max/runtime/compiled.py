@@ -23,8 +23,9 @@ from max.graph import Graph
 
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.runtime import cpu
+from yolo_max.runtime.max_errors import max_errors
 from yolo_max.support.cache import cache_folder, read_checked, write_checked
-from yolo_max.support.errors import EngineError, OutputError
+from yolo_max.support.errors import OutputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 GRAPH_SOURCES = ("model", "kernels")
@@ -102,7 +103,7 @@ def compile_or_load(
         on_compile: Called before compiling, which takes from half a minute to several minutes.
 
     Raises:
-        EngineError: MAX cannot compile the graph.
+        EngineError: MAX cannot compile the graph, or runs out of memory.
     """
     try:
         path = cache_folder("graphs") / f"{key}.mef"
@@ -112,10 +113,8 @@ def compile_or_load(
         return cached
     on_compile()
     graph, kernels = trace()
-    try:
+    with max_errors("compile the graph"):
         model = session.compile(graph)
-    except RuntimeError as error:
-        raise EngineError(f"MAX could not compile the graph: {error}") from error
     compiled = CompiledGraph(model, kernels, from_cache=False)
     if path is not None:
         _store(compiled, path)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 @cache
@@ -36,16 +41,40 @@ def has_bf16() -> bool:
 
 
 def available_threads() -> int:
-    """CPUs this process may run on; in a container or under ``taskset``, fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Threads that can run at once: CPUs this process may use, or fewer by the quota of its container."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(min([affinity, *(max(1, math.ceil(quota)) for quota in _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """CPU quotas of this process's cgroup and those above it, in CPUs: ``docker run --cpus 1.5`` is 1.5."""
+    try:
+        lines = (PROC / "self" / "cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = CGROUPS / controllers  # version 2, which names no controllers, is mounted at the top
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(mount):
+                break
+            with suppress(OSError, ValueError):  # no such file, or "max" and -1: no quota
+                if controllers:
+                    quota = int((folder / "cpu.cfs_quota_us").read_text())
+                    period = int((folder / "cpu.cfs_period_us").read_text())
+                else:
+                    quota, period = map(int, (folder / "cpu.max").read_text().split())
+                if quota > 0 and period > 0:
+                    yield quota / period
 
 
 def _cpuinfo(*names: str) -> str:
     """The first processor's field with one of these names in /proc/cpuinfo; empty if there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (PROC / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     for line in lines:

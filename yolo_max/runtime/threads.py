@@ -12,9 +12,12 @@ from threading import Lock
 from max import driver
 
 from yolo_max.runtime import cpu
+from yolo_max.runtime.fork import require_same_process
 from yolo_max.support.errors import UsageError
 
 _started_with: int | None = None
+_started_in = 0
+"""The process that MAX runs in."""
 _starting = Lock()
 
 
@@ -32,14 +35,16 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
 
     Raises:
         UsageError: There are fewer CPUs, or MAX already runs with another number of threads.
+        EngineError: MAX was started before this process was forked.
     """
-    global _started_with
+    global _started_with, _started_in
     available = cpu.available_threads()
     if threads is not None and not 1 <= threads <= available:
         cpus, remedy = (f"{available} CPUs", f"use 1 to {available}") if available > 1 else ("1 CPU", "use 1")
         raise UsageError(f"threads is {threads}, but this process may run on {cpus}; {remedy}.")
     with _starting:
         if _started_with is not None:
+            require_same_process(_started_in)
             if threads not in (None, _started_with):
                 raise UsageError(
                     f"threads is {threads}, but MAX already runs on {_started_with} in this process, and "
@@ -49,8 +54,7 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
         wanted = threads or available
         if wanted < available and not hasattr(os, "sched_setaffinity"):
             raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
-        if wanted < available:
-            allowed = os.sched_getaffinity(0)
+        if hasattr(os, "sched_setaffinity") and wanted < len(allowed := os.sched_getaffinity(0)):
             os.sched_setaffinity(0, sorted(allowed)[:wanted])
             try:
                 device = driver.CPU()
@@ -58,7 +62,7 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
                 os.sched_setaffinity(0, allowed)
         else:
             device = driver.CPU()
-        _started_with = wanted
+        _started_with, _started_in = wanted, os.getpid()
         return device, wanted
 
 

@@ -1,15 +1,16 @@
 """The user's private cache: where it is, and how files get into it.
 
-A cached graph is executable code and cached weights decide results, so the folder belongs to the user alone,
-files arrive whole or not at all, and what is read back is checked against its own digest. Checkpoints that
-were fetched, or put there by hand, lie beside what is made of them; only what can be made again is cleared
-unasked.
+A cached graph is executable code and cached weights decide results, so only folders and files are trusted
+that belong to this user and that nobody else can write. Files are written atomically and verified by their
+own digest. Checkpoints, fetched or copied by hand, are kept next to the weights converted from them; by
+default only what can be made again is cleared.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -24,12 +25,13 @@ VARIABLE = "YOLO_MAX_CACHE_DIR"
 KINDS = {"graphs": "compiled graphs", "weights": "converted weights", "checkpoints": "checkpoints"}
 REMADE = ("graphs", "weights")
 """The kinds that are made again when they are next needed."""
-_FILES = {
-    "graphs": ("graphs", ("*",)),
-    "weights": ("weights", ("*.weights", f"{TEMPORARY_PREFIX}*")),
-    "checkpoints": ("weights", ("*.pt", "*.safetensors")),
+_TEMPORARY = rf"{re.escape(TEMPORARY_PREFIX)}.+"
+_NAMES = {
+    "graphs": (("graphs", rf"[0-9a-f]+\.mef|{_TEMPORARY}"), ("max", r"\.(max|mogg|mojo)_cache")),
+    "weights": (("weights", rf"[0-9a-f]+-v[0-9]+\.weights|{_TEMPORARY}"),),
+    "checkpoints": (("weights", r".+\.(pt|safetensors)"),),
 }
-"""Of each kind: its folder, and the names of its files there."""
+"""The folders of each kind, and our names in each; in `max`, those that MAX chooses."""
 
 
 def cache_root() -> Path:
@@ -50,17 +52,20 @@ def cache_root() -> Path:
         ) from error
 
 
-def cache_folder(kind: str) -> Path:
-    """The folder for one kind of thing, created for this user alone (mode 0700).
+def cache_folder(name: str) -> Path:
+    """A folder of the cache, created for this user alone (mode 0700).
 
     Raises:
-        OutputError: It cannot be created, or somebody else could write into it.
+        OutputError: It cannot be created, is a link, belongs to another user, or others can write to it. The
+            permissions of existing folders are never changed.
     """
-    folder = cache_root() / kind
+    root = cache_root()
+    folder = root / name
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for each in (folder.parent, folder):
-            _require_private(each)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _require_private(root, root.stat())
+        _require_private(folder, folder.lstat())
     except OSError as error:
         raise OutputError(
             f"the cache folder {folder} cannot be used ({error.strerror}); make it writable or "
@@ -69,15 +74,20 @@ def cache_folder(kind: str) -> Path:
     return folder
 
 
-def _require_private(folder: Path) -> None:
-    status = folder.stat()
+def _require_private(folder: Path, status: os.stat_result) -> None:
+    if not stat.S_ISDIR(status.st_mode):
+        raise OutputError(f"the cache folder {folder} is not a folder; move it, or set {VARIABLE}.")
     if status.st_uid != os.getuid():
         raise OutputError(
             f"the cache folder {folder} belongs to another user, who could put code there; set {VARIABLE} "
             "to a folder of your own."
         )
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        folder.chmod(0o700)
+    # In a sticky folder, such as /tmp, others can add files but not replace ours.
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+        raise OutputError(
+            f"other users can write to the cache folder {folder} and could put code there; run "
+            f"`chmod go-w` on it, or set {VARIABLE} to another folder."
+        )
 
 
 def write_checked(path: Path, data: bytes) -> None:
@@ -90,17 +100,33 @@ def write_checked(path: Path, data: bytes) -> None:
 
 
 def read_checked(path: Path) -> bytes | None:
-    """What :func:`write_checked` wrote; None if there is no such file or it is damaged, which removes it."""
+    """What :func:`write_checked` wrote, or None if it is missing, damaged, or could be another user's.
+
+    A damaged file is removed.
+    """
     try:
-        content = path.read_bytes()
+        content = _read_own(path)
     except OSError:
+        return None
+    if content is None:
         return None
     digest, data = content[:32], content[32:]
     if hashlib.sha256(data).digest() == digest:
         return data
-    with suppress(OSError):  # it may lie where nothing can be removed
+    with suppress(OSError):  # the folder may be read-only
         path.unlink(missing_ok=True)
     return None
+
+
+def _read_own(path: Path) -> bytes | None:
+    """A file's content; None unless it is a plain file of this user that nobody else can write."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(file, "rb") as stream:
+        status = os.fstat(file)
+        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or others:
+            return None
+        return stream.read()
 
 
 @dataclass(frozen=True)
@@ -116,29 +142,32 @@ def entries() -> Iterator[CacheEntry]:
     """Every file in the cache, by kind."""
     for kind in KINDS:
         for path in _paths(kind):
-            if path.is_file():
-                yield CacheEntry(kind, path, path.stat().st_size)
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                yield CacheEntry(kind, path, status.st_size)
 
 
 def clear(kind: str | None = None) -> int:
-    """Removes what is cached.
+    """Removes cached files: only names that are ours, and never through a link.
 
     Args:
-        kind: One of `KINDS`; by default all of `REMADE`, so that no checkpoint is lost unasked.
+        kind: One of `KINDS`; by default all of `REMADE`, so that checkpoints are kept.
 
     Returns:
-        How many bytes that frees.
+        The number of bytes freed.
 
     Raises:
         OutputError: A file cannot be removed.
     """
     kinds = REMADE if kind is None else (kind,)
-    freed = sum(entry.size for entry in entries() if entry.kind in kinds)
+    freed = 0
     for path in [path for each in kinds for path in _paths(each)]:
         try:
             if path.is_dir() and not path.is_symlink():
+                freed += sum(_size(each) for each in path.rglob("*"))
                 shutil.rmtree(path)
             else:
+                freed += _size(path)
                 path.unlink()
         except FileNotFoundError:
             continue
@@ -148,5 +177,16 @@ def clear(kind: str | None = None) -> int:
 
 
 def _paths(kind: str) -> list[Path]:
-    folder, patterns = _FILES[kind]
-    return sorted({path for pattern in patterns for path in (cache_root() / folder).glob(pattern)})
+    found: list[Path] = []
+    for name, names in _NAMES[kind]:
+        folder = cache_root() / name
+        with suppress(OSError):  # it is missing or cannot be read
+            if not folder.is_symlink():
+                found += [path for path in folder.iterdir() if re.fullmatch(names, path.name)]
+    return sorted(found)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for anything else."""
+    status = path.lstat()
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
