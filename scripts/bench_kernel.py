@@ -5,9 +5,9 @@
     python scripts/bench_kernel.py --network yolov8n --size 640 --precision bf16
     python scripts/bench_kernel.py --shape 32,64,1,1 --size 160 --target haswell
 
-Everything that is compared runs in turn, a call of each at a time, with a loop of multiplications in
-registers between them. The share of the peak is that of the best call in the best such loop: what a processor
-has to give changes with its clock and with what else runs on it.
+Everything compared runs in turn, one call each, with a loop of multiplications in registers in between. The
+share of the peak is the best call relative to the best such loop, since a processor's peak changes with its
+clock and its load.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def interleave(library: Kernels, runs: Iterable[Run], rounds: int) -> float:
     """Times every run `rounds` times, in turn.
 
     Returns:
-        What the processor could do meanwhile, in multiplications and additions a second.
+        The peak of the processor meanwhile, in multiplications and additions per second.
     """
     runs = list(runs)
     for run in runs:

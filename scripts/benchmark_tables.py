@@ -4,7 +4,7 @@
     python scripts/folder_baselines.py PHOTOGRAPHS --weights yolov8n.pt --out runs/f.json
     python scripts/benchmark_tables.py docs/benchmarks.md --bench runs/bench/bench.json --folder runs/f.json
 
-A document says where each table goes with a pair of lines, and what stands between them is replaced:
+A pair of lines in a document marks where a table goes; the text between them is replaced:
 
     <!-- bench: single-stream -->
     <!-- /bench -->
@@ -27,7 +27,7 @@ import folder_baselines
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown
-from yolo_max.bench.results import Results
+from yolo_max.bench.results import BenchResults
 from yolo_max.runtime import host
 
 MARKERS = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
@@ -35,7 +35,7 @@ MARKERS = re.compile(r"(<!-- bench: (?P<name>[\w-]+) -->\n).*?(<!-- /bench -->)"
 
 def of_bench(path: Path) -> dict[str, str]:
     """The texts that a bench.json gives, by name."""
-    results = Results.read(path)
+    results = BenchResults.read(path)
     figures = summarise(results)
     texts = {table.name: markdown(table) for table in tables(results, figures)}
     texts["headline"] = "".join(f"- {sentence}\n" for sentence in headline(results, figures))

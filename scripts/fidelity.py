@@ -2,10 +2,10 @@
 
     python scripts/fidelity.py --coco-weights yolov8n.pt --coco-data coco64.yaml
 
-The demo is measured on scenes that it was never trained on, drawn for the occasion; COCO weights, where they
-are given, on the photographs of their dataset. ``yolo-max compare`` and ``yolo-max val`` measure; what each
-known mistake costs is measured here, with PyTorch, by making it. So is bf16, on any processor: without its
-instructions the kernels' generic way computes the same products and float32 sums.
+The demo is measured on new scenes that it was never trained on, COCO weights, if given, on the photographs of
+their dataset. ``yolo-max compare`` and ``yolo-max val`` measure. This script adds the cost of each known
+mistake, made on PyTorch's side, and bf16, on any processor: without its instructions the generic kernels
+compute the same products and float32 sums.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ COMMAND = Path(sys.executable).with_name("yolo-max")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: a network and labelled images.
+    """A network and labelled images to measure it on.
 
     Attributes:
-        name: What the tables call it.
-        weights: The weights' file.
-        data: The dataset's YAML.
+        name: Its name in the tables.
+        weights: File of the weights.
+        data: YAML of the dataset.
     """
 
     name: str
@@ -257,7 +257,7 @@ def detections(measured: Sequence[Measured]) -> str:
         "matched",
         "only MAX / PyTorch",
         "excused",
-        "least IoU",
+        "min IoU",
         "confidence",
         "box before NMS, px",
         "score before NMS",

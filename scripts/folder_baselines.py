@@ -1,18 +1,18 @@
-"""A folder of photographs to annotated ones: `yolo-max predict` and what it has to beat.
+"""A folder of photographs to annotated ones: `yolo-max predict` against the usual tools.
 
     python scripts/folder_baselines.py PHOTOGRAPHS --weights yolov8n.pt --out runs/folder.json
 
 Each contender is a process of its own and works on the same files, in rounds of random order:
 
-- ``yolo-max predict``, as it comes, with ``--rect``, and where the processor has it in bf16 as well;
-- a plain loop around OpenVINO in f32, as one would write it by hand: decode, letterbox, infer, NMS, draw,
-  write, one after the other, the network on all CPUs;
-- Ultralytics' ``predict(save=True)``, given all CPUs, and left alone, when it takes one less. It cuts its
-  input to the shape of each photograph, so it has less to compute than all others but ``--rect``.
+- ``yolo-max predict``, by default, with ``--rect``, and in bf16 if the processor has it;
+- a plain loop around OpenVINO in f32, as written by hand: decode, letterbox, infer, NMS, draw, write, one
+  after the other, the network on all CPUs;
+- Ultralytics' ``predict(save=True)``, on all CPUs, and by default, on one less. It fits its input to the
+  shape of each photograph, so it has less to compute than all others but ``--rect``.
 
-Images a second are taken over the images alone: every contender is loaded and compiled by then, and all but
-``yolo-max predict``, whose clock begins with its first image, have done an image before. The seconds of the
-whole process stand beside them. Objects found are counted, to show that all do the same job.
+Images per second cover the images alone: every contender is loaded and compiled by then, and all but
+``yolo-max predict``, whose clock starts with its first image, have run one image before. The seconds of the
+whole process are shown too. Objects are counted, to show that all do the same work.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def ultralytics_predict(task: Task) -> dict[str, float]:
     from ultralytics.utils import torch_utils
 
     if task.contender == PREDICT:
-        torch_utils.NUM_THREADS = task.threads  # what it sets PyTorch to when it takes a device
+        torch_utils.NUM_THREADS = task.threads  # its number of PyTorch threads
     model = YOLO(task.weights)
     options = {"device": "cpu", "imgsz": task.imgsz, "save": True, "verbose": False, "project": task.out}
     images = sorted(Path(task.images).iterdir())
@@ -179,7 +179,7 @@ def yolo_max_predict(task: Task) -> dict[str, float]:
     command += task.contender.split()[2:]
     start = perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    whole = perf_counter() - start  # without the process around it
+    whole = perf_counter() - start  # without process start
     if done.returncode:
         raise SystemExit(done.stderr.strip())
     summary = json.loads(done.stdout)
@@ -264,7 +264,7 @@ def _times_as_fast(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> 
 
 
 def compare(task: Task) -> None:
-    """Runs everybody in rounds of random order, and shows and writes what came out."""
+    """Runs all contenders in rounds of random order, then shows and writes the results."""
     cpus = host.pin(task.threads)
     if cpus:
         os.sched_setaffinity(0, cpus)
@@ -284,7 +284,7 @@ def compare(task: Task) -> None:
         export_decoded(task.weights, task.imgsz, Path(task.model))
         for name in names:
             if name.startswith(OURS):
-                run(task, name)  # compiles the network where that has not been done
+                run(task, name)  # compiles the network if necessary
         for number in range(1, task.rounds + 1):
             orders.append(rng.sample(names, len(names)))
             for name in orders[-1]:

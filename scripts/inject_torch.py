@@ -1,13 +1,13 @@
-"""Put the fused kernels in the place of every convolution of a PyTorch module: a second, independent network.
+"""Replace every convolution of a PyTorch module by the fused kernels: a second, independent network.
 
     python scripts/inject_torch.py path/to/yolov8n.pt --size 640 --threads 2
 
-The module is Ultralytics' own, fused. Its convolutions are replaced one by one; what lies between them,
-split, concat, upsample, add and pooling, stays PyTorch's. Prints how far the results are from the module's
-own, in float32 and in float64, and what both take. Exits with 1 if the parity rubric does not hold.
+The module is Ultralytics' own, fused. Its convolutions are replaced one by one; split, concat, upsample,
+add and pooling stay PyTorch's. Prints the differences from the module's own results, in float32 and float64,
+and the times of both. Exits with 1 if the parity rubric does not hold.
 
-The kernels are called through ctypes, on the memory of channels_last tensors. They come as a library of
-their own (tests/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
+The kernels are called through ctypes, on the memory of channels_last tensors, and come as a separate library
+(tests/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
 """
 
 from __future__ import annotations

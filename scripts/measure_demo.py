@@ -34,8 +34,8 @@ class Accuracy:
 
     Attributes:
         imgsz: The side of the letterboxed scenes, in pixels.
-        scenes: How many scenes were looked at.
-        objects: How many labelled shapes are in them.
+        scenes: Number of scenes.
+        objects: Number of labelled shapes in them.
         ap: (AP50-95, AP50) by class name, and their means under "all".
     """
 
@@ -102,7 +102,7 @@ def average_precision(
     Args:
         truth: Labelled boxes: image_id, category_id, bbox, area.
         found: Detections: the same, and score.
-        scenes: How many images there are; their ids are 0 .. scenes - 1.
+        scenes: Number of images; their ids are 0 .. scenes - 1.
 
     Returns:
         (AP50-95, AP50) under "all" and for each class; 0 where a class has no label or nothing was found.
@@ -125,7 +125,7 @@ def average_precision(
     )
     judge.evaluate()
     judge.accumulate()
-    # [IoU threshold, recall, class], all sizes, up to 100 detections an image; -1 where nothing is labelled.
+    # [IoU threshold, recall, class], all sizes, up to 100 detections per image; -1 where nothing is labelled.
     precision = judge.eval["precision"][:, :, :, 0, -1].clip(min=0)
     pairs = np.stack([precision.mean(axis=(0, 1)), precision[0].mean(axis=0)], axis=1)
     return {

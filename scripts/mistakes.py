@@ -1,8 +1,7 @@
-"""Mistakes that ports of YOLOv8 have been seen to make, each as a function that makes it.
+"""Mistakes made in ports of YOLOv8, each as a function that makes it.
 
-The tests switch them on to show that the parity gate closes, ``fidelity.py`` to measure what each one costs.
-The product has no such switch. A mistake is made on PyTorch's side where that takes no compiling: what holds
-two sides against each other does not mind which is wrong.
+The tests use them to show that each fails the parity gate, ``fidelity.py`` to measure their cost. The product
+has no such switch. A mistake is made on PyTorch's side if that needs no compiling; either side will do.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class ZeroPaddedPool(torch.nn.Module):  # type: ignore[misc]
 
 
 class PoolOnWrongAxes(torch.nn.Module):  # type: ignore[misc]
-    """Max-pooling of an NCHW tensor that is taken for NHWC: over channels and rows."""
+    """Max-pooling of an NCHW tensor that is read as NHWC: over channels and rows."""
 
     def forward(self, x: Any) -> Any:
         """``[B, C, H, W]`` to the same."""

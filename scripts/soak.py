@@ -1,10 +1,10 @@
-"""A long run over many images with a watch on what it takes: memory, files, speed.
+"""A long run over many images that watches memory, files and speed.
 
     python scripts/soak.py IMAGES --weights yolov8n --count 20000
 
 Makes a folder of links to a few images, runs the pipeline of `yolo-max predict` over it, and prints, for each
 tenth of the run, the resident memory, the open files, the threads, the images per second, and the CPU time
-that an image took, which other work on the machine blurs less.
+per image, which other work on the machine affects less.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def soak(detector: Detector, links: Path, out: Path, saving: SaveOptions) -> Non
                 usage = f"{memory_mib():10.0f}  {open_files():5}  {threading.active_count():7}"
                 print(f"{done:8}  {usage}  {rate:8.1f}  {cpu:12.1f}", flush=True)
                 start, cpu_start = time.perf_counter(), time.process_time()
-    tally = run.tally
-    print(json.dumps({"images": tally.images, "failed": len(tally.failures), "objects": tally.objects}))
+    totals = run.totals
+    print(json.dumps({"images": totals.images, "failed": len(totals.failures), "objects": totals.objects}))
 
 
 def memory_mib() -> float:

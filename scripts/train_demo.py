@@ -2,9 +2,9 @@
 
 The network and its loss are Ultralytics' own (`DetectionModel` from yolov8n.yaml, `v8DetectionLoss` with
 the default gains); the loop around them is short and lives here. No scene is seen twice: background processes
-draw them as the training goes. Most steps are taken on small images, which cost a fraction of large ones, and
+draw them during training. Most steps are taken on small images, which cost a fraction of large ones, and
 the last at the resolution that the weights are for. State is saved every few minutes, and the same command
-goes on from there.
+resumes it.
 
     python scripts/train_demo.py --out runs/train
     python scripts/measure_demo.py runs/train/yolov8n-shapes.pt
@@ -172,7 +172,7 @@ class Trainer:
     """A training run: its state, kept in one file, and the steps that change it.
 
     Args:
-        out: The folder of the state's file; what is there is taken up.
+        out: The folder of the state's file; a state in it is resumed.
     """
 
     def __init__(self, out: Path) -> None:

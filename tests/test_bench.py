@@ -34,9 +34,9 @@ from yolo_max.bench.results import (
     LEFT_OUT,
     RAN,
     WARM,
+    BenchResults,
     ColdStart,
     Parity,
-    Results,
 )
 from yolo_max.bench.samples import draw_samples
 from yolo_max.bench.stats import Latency, Spread, round_medians, speed_up
@@ -60,7 +60,7 @@ def spec(key: str, label: str | None = None, **options: Any) -> EngineSpec:
 def test_latency_pools_the_rounds() -> None:
     # 1, 2, 3, 4, 5: the 90th percentile lies at index 3.6, the 99th at 3.96.
     latency = Latency.of([[3, 1, 2], [5, 4]])
-    assert (latency.p50, latency.least, latency.count) == (3, 1, 5)
+    assert (latency.p50, latency.min, latency.count) == (3, 1, 5)
     assert latency.p90 == pytest.approx(4.6)
     assert latency.p99 == pytest.approx(4.96)
 
@@ -146,7 +146,7 @@ def test_the_host_record_is_complete_and_plain() -> None:
     ("share", "governor", "words"),
     [
         (0.0, None, []),
-        (None, "performance", []),  # not told is no reason to worry anybody
+        (None, "performance", []),  # unknown causes no warning
         (0.5, "performance", ["50%"]),
         (0.01, "powersave", ["powersave"]),
     ],
@@ -205,7 +205,7 @@ def test_an_engine_is_set_up_timed_and_measured() -> None:
         assert list(phases) == ["process", "import", "weights", "build", "first"]
         assert phases["first"] >= 4
         assert worker.call("prepare", limit=LIMIT, batch=2, height=64, width=64, warm=0.5)["inferences"] >= 2
-        samples = worker.call("time", limit=LIMIT, seconds=0.05, least=3, most=5)
+        samples = worker.call("time", limit=LIMIT, seconds=0.05, min_inferences=3, max_inferences=5)
         assert 3 <= len(samples) <= 5
         assert min(samples) >= 4
         memory = worker.call("memory", limit=LIMIT)
@@ -258,7 +258,7 @@ def test_an_engine_that_hangs_is_ended() -> None:
     with WorkerProcess([], 1) as worker:
         start(worker, hangs_after=1)
         with pytest.raises(EngineProcessError, match=r"no answer within 0\.3 s"):
-            worker.call("time", limit=0.3, seconds=0.1, least=1, most=1)
+            worker.call("time", limit=0.3, seconds=0.1, min_inferences=1, max_inferences=1)
         with pytest.raises(ProcessLookupError):
             os.killpg(worker.pid, 0)
 
@@ -307,7 +307,7 @@ def test_one_engine_that_fails_costs_nobody_else_anything() -> None:
     assert failures["no import"] == "ImportError: no such library"
     assert failures["dies"] == "its process ended with exit code 3"
     assert failures["hangs"].startswith("no answer within ")
-    # Who failed half-way has no figure, not one from fewer rounds.
+    # An engine that failed half-way has no figure.
     assert first.samples.keys() == {"good", "small"}
     assert second.samples.keys() == {"good"}
     assert second.skipped == {"small": "it takes small batches only"}
@@ -359,7 +359,7 @@ RUN_SPECS = [
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def run(tmp_path_factory: pytest.TempPathFactory) -> BenchResults:
     """A run of fake engines against a fake reference; processes, rounds and parity are real."""
     work = tmp_path_factory.mktemp("bench")
     images = [write_image(work / f"{i}.png", seed=i) for i in range(5)]
@@ -391,7 +391,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return results
 
 
-def test_everybody_is_listed_with_what_became_of_them(run: Results) -> None:
+def test_every_engine_is_listed_with_its_outcome(run: BenchResults) -> None:
     assert {engine.key: (engine.state, engine.reason) for engine in run.engines} == {
         "max": (RAN, ""),
         "max-bf16": (ABSENT, "this CPU has no bf16"),
@@ -409,7 +409,7 @@ def test_everybody_is_listed_with_what_became_of_them(run: Results) -> None:
     assert "hello from the engine" in run.engine("broken").log
 
 
-def test_no_parity_no_speed_up(run: Results) -> None:
+def test_no_parity_no_speed_up(run: BenchResults) -> None:
     assert run.engine("max").comparable
     assert not run.engine("wrong").comparable
     figures = summarise(run)
@@ -423,12 +423,12 @@ def test_no_parity_no_speed_up(run: Results) -> None:
     assert len(single.rows) == 3
 
 
-def test_nothing_is_compared_when_the_one_to_compare_with_has_no_parity(run: Results) -> None:
+def test_nothing_is_compared_when_the_one_to_compare_with_has_no_parity(run: BenchResults) -> None:
     against = replace(run, against="wrong")
     assert all(each["speed_up"] is None for each in summarise(against)["single_stream"].values())
 
 
-def test_offline_counts_images_and_not_batches(run: Results) -> None:
+def test_offline_counts_images_and_not_batches(run: BenchResults) -> None:
     for batch, by_engine in summarise(run)["offline"].items():
         case = run.case(Case(1, batch, 64, 64))
         assert case is not None
@@ -454,7 +454,7 @@ def test_who_cannot_start_is_not_started_again(tmp_path: Path, monkeypatch: pyte
     assert starts.notes == ["A cold start of bad with empty caches failed: it was ended."]
 
 
-def test_cold_starts_have_phases_and_a_peak(run: Results) -> None:
+def test_cold_starts_have_phases_and_a_peak(run: BenchResults) -> None:
     started = summarise(run)["cold_start"]
     assert started.keys() == {"max", "torch", "wrong", cold.COMMAND}
     for key in ("max", "torch"):
@@ -463,10 +463,10 @@ def test_cold_starts_have_phases_and_a_peak(run: Results) -> None:
         assert start["peak_mib"] > 5
 
 
-def test_results_survive_the_file(run: Results, tmp_path: Path) -> None:
+def test_results_survive_the_file(run: BenchResults, tmp_path: Path) -> None:
     path = tmp_path / "bench.json"
     path.write_text(run.to_json())
-    assert Results.read(path) == run
+    assert BenchResults.read(path) == run
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1}', '{"schema": 99}', None])
@@ -475,16 +475,16 @@ def test_a_file_that_is_no_run_is_refused(content: str | None, tmp_path: Path) -
     if content is not None:
         path.write_text(content)
     with pytest.raises(SourceError, match=re.escape(str(path))):
-        Results.read(path)
+        BenchResults.read(path)
 
 
-# --- who takes part -------------------------------------------------------------------------------
+# --- the engines ----------------------------------------------------------------------------------
 
 
 def test_engines_are_chosen_by_key_in_the_order_of_the_registry() -> None:
     assert [each.key for each in choose(["openvino", "max"])] == ["max", "openvino"]
     assert choose(None) == list(ENGINES)
-    with pytest.raises(UsageError, match=r"no engine 'tensorflow'; take some of max, "):
+    with pytest.raises(UsageError, match=r"no engine 'tensorflow'; use some of max, "):
         choose(["max", "tensorflow"])
 
 
@@ -563,7 +563,7 @@ def test_the_stock_graph_skips_other_sizes() -> None:
         (["--against", "nonsense"], "cannot refer to 'nonsense'"),
         (
             ["--engines", "max,openvino", "--against", "torch"],
-            "cannot refer to 'torch'; take one of max, openv",
+            "cannot refer to 'torch'; use one of max, openv",
         ),
         (["--scenarios", "server"], "no scenario 'server'"),
         (["--rounds", "0"], "rounds is 0"),

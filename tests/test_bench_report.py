@@ -1,4 +1,4 @@
-"""What people look at after a benchmark: the page, the tables, the plots, from results that are made up."""
+"""The page, tables and plots of a benchmark, from made-up results."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from yolo_max.bench.report.charts import charts
 from yolo_max.bench.report.summary import summarise
 from yolo_max.bench.report.tables import headline, tables
 from yolo_max.bench.report.text import markdown, show
-from yolo_max.bench.results import CaseResult, ColdStart, Parity, Participant, Results, StreamPoint
+from yolo_max.bench.results import BenchResults, CaseResult, ColdStart, Parity, Participant, StreamPoint
 from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 
 
 @pytest.fixture
-def full() -> Results:
+def full() -> BenchResults:
     """Results of every scenario for every engine of the registry, made up."""
     rng = np.random.default_rng(0)
     whole = Plan((640, 640), 2)
@@ -39,7 +39,7 @@ def full() -> Results:
 
     parity = Parity(True, 1.2e-4, 26.0, 1.3e-3, "parity holds")
     keys = list(speed)
-    return Results(
+    return BenchResults(
         plan=whole,
         against="torch",
         version="0",
@@ -66,12 +66,12 @@ def full() -> Results:
     )
 
 
-def render(results: Results) -> str:
+def render(results: BenchResults) -> str:
     figures = summarise(results)
     return write.render(results, figures, tables(results, figures), charts(results, figures))
 
 
-def test_the_page_needs_nothing_but_itself(full: Results) -> None:
+def test_the_page_needs_nothing_but_itself(full: BenchResults) -> None:
     html = render(full)
     assert "<script" not in html
     for reference in re.findall(r"""(?:src|href|url\(|@import)\s*[=(]?\s*["']?([^"'\s>)]*)""", html):
@@ -80,14 +80,14 @@ def test_the_page_needs_nothing_but_itself(full: Results) -> None:
     assert html.count("<svg") == len(charts(full, summarise(full))) == 11
 
 
-def test_the_page_shows_text_as_text(full: Results) -> None:
+def test_the_page_shows_text_as_text(full: BenchResults) -> None:
     html = render(full)
     assert "<i>markup</i>" not in html
     assert "A note with &lt;i&gt;markup" in html
     assert "&lt;b&gt;" in html
 
 
-def test_names_in_charts_are_not_markup(full: Results) -> None:
+def test_names_in_charts_are_not_markup(full: BenchResults) -> None:
     """A bench.json may come from anywhere."""
     full.engines[0].label = name = '"/><script>$x_1$</script>'
     elements = [
@@ -99,7 +99,7 @@ def test_names_in_charts_are_not_markup(full: Results) -> None:
     assert name in [element.text for element in elements]
 
 
-def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
+def test_another_precision_is_marked_wherever_it_appears(full: BenchResults) -> None:
     for table in tables(full):
         for row in table.rows:
             assert ("bf16" in row[0]) == row[0].endswith("*")
@@ -107,7 +107,7 @@ def test_another_precision_is_marked_wherever_it_appears(full: Results) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 50, 80, 120])
-def test_tables_fit_the_terminal(full: Results, width: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_fit_the_terminal(full: BenchResults, width: int, capsys: pytest.CaptureFixture[str]) -> None:
     figures = summarise(full)
     console = Console(width=width)
     show(tables(full, figures), headline(full, figures), console)
@@ -116,7 +116,7 @@ def test_tables_fit_the_terminal(full: Results, width: int, capsys: pytest.Captu
     assert not [line for line in lines if "…" in line]  # nothing was cut off
 
 
-def test_cells_carry_their_headings(full: Results) -> None:
+def test_cells_carry_their_headings(full: BenchResults) -> None:
     """On a telephone a table of words is one cell a line, with its heading in front."""
     html = render(full)
     assert '<td data-label="engine">MAX fused f32</td>' in html
@@ -124,14 +124,14 @@ def test_cells_carry_their_headings(full: Results) -> None:
     assert '<td data-label="letterbox">' in html  # in one piece, whatever was broken for the terminal
 
 
-def test_charts_are_narrow_enough_to_be_read_on_a_telephone(full: Results) -> None:
+def test_charts_are_narrow_enough_to_be_read_on_a_telephone(full: BenchResults) -> None:
     """Their text is 14 px at full width, and no less than 9 in the 330 px that a chart has there."""
     widths = {int(width) for width in re.findall(r'viewBox="0 0 (\d+) ', render(full))}
     assert widths
     assert all(14 * 330 / width > 9 for width in widths)
 
 
-def test_the_peer_that_is_ahead_is_named(full: Results) -> None:
+def test_the_peer_that_is_ahead_is_named(full: BenchResults) -> None:
     for case in full.cases:
         case.samples["openvino"] = [[sample / 2 for sample in each] for each in case.samples["max"]]
     sentences = headline(full, summarise(full))
@@ -140,14 +140,14 @@ def test_the_peer_that_is_ahead_is_named(full: Results) -> None:
     ]
 
 
-def test_markdown_has_a_cell_for_each_header(full: Results) -> None:
+def test_markdown_has_a_cell_for_each_header(full: BenchResults) -> None:
     for table in tables(full):
         rows = [line for line in markdown(table).splitlines() if line.startswith("|")]
         assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {len(table.headers) + 1}
         assert len(rows) == len(table.rows) + 2
 
 
-def test_a_run_without_anything_but_engines_can_be_shown(full: Results) -> None:
+def test_a_run_without_anything_but_engines_can_be_shown(full: BenchResults) -> None:
     bare = replace(full, cases=[], stages={}, cold=[], stream=[])
     assert [table.name for table in tables(bare)] == ["engines"]
     assert charts(bare, summarise(bare)) == []
@@ -167,21 +167,21 @@ def test_ticks_are_round_and_reach_beyond_the_data(high: float, expected: list[f
     assert plots.ticks(high) == pytest.approx(expected)
 
 
-def test_plots_are_drawn_as_files_too(full: Results, tmp_path: Path) -> None:
+def test_plots_are_drawn_as_files_too(full: BenchResults, tmp_path: Path) -> None:
     drawn = charts(full, summarise(full))[:3]
     for path in plots.write(drawn, tmp_path):
         assert path.read_bytes().startswith(b"\x89PNG")
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_value_is_said_under_the_pointer(full: Results) -> None:
+def test_a_value_is_said_under_the_pointer(full: BenchResults) -> None:
     drawn = [plots.svg(chart) for chart in charts(full, summarise(full))]
     assert all(svg.count("<title>") > 1 for svg in drawn)
     assert "<title>OpenVINO bf16*, infer: 83 ms, 85%</title>" in "".join(drawn)
 
 
 def test_a_page_without_matplotlib_says_what_is_missing(
-    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: BenchResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plots, "available", lambda: False)
     figures = summarise(full)
@@ -191,7 +191,7 @@ def test_a_page_without_matplotlib_says_what_is_missing(
 
 
 def test_a_run_can_be_shown_again(
-    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    full: BenchResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(plots, "write", lambda charts, folder: [])
     (tmp_path / "old.json").write_text(full.to_json())
@@ -216,7 +216,7 @@ def test_a_run_can_be_shown_again(
 
 
 def test_an_earlier_run_is_shown_where_it_lies_and_stays_as_it_is(
-    full: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    full: BenchResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(plots, "write", lambda charts, folder: [])
     (tmp_path / "here").mkdir()

@@ -1,4 +1,4 @@
-"""Logits to classifications, and what these say of themselves."""
+"""Logits to classifications, and classifications as text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def some(**changes: Any) -> Classification:
 
 
 @given(st.lists(st.floats(-200, 200, width=32), min_size=1, max_size=50))
-def test_softmax_is_that_of_float64(logits: list[float]) -> None:
+def test_softmax_is_computed_in_float64(logits: list[float]) -> None:
     exact = torch.tensor(logits, dtype=torch.float64).softmax(0).numpy()
     np.testing.assert_allclose(softmax(np.array(logits, np.float32)), exact, rtol=1e-6, atol=1e-40)
 
@@ -58,15 +58,15 @@ def test_a_decoder_gives_probabilities_in_the_order_of_the_classes() -> None:
         (np.array([0, 0, np.inf, 0, 0, 0, 0], np.float32), EngineError),
     ],
 )
-def test_logits_of_another_network_or_a_broken_one(logits: Any, error: type[Exception]) -> None:
+def test_logits_that_do_not_fit_or_are_not_finite_are_refused(logits: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="logits"):
         ClassifyDecoder(NAMES)({"logits": logits}, CROP)
 
 
-def test_the_first_and_the_first_five() -> None:
+def test_top1_and_top5() -> None:
     found = some()
     assert found.top1 == ClassScore(0, "tabby", 0.5)
-    assert [each.class_id for each in found.top5] == [0, 2, 1, 4, 3]  # of equal ones the first class
+    assert [each.class_id for each in found.top5] == [0, 2, 1, 4, 3]  # ties by id
     assert list(found)[:5] == list(found.top5)
     assert len(list(found)) == len(found) == 7
     assert found.counts() == {"tabby": 1}
@@ -99,7 +99,7 @@ def test_json_gives_every_bit_back(probabilities: list[float]) -> None:
     assert Classification.from_dict(json.loads(text), NAMES) == found
 
 
-def test_names_come_from_the_first_five_when_not_given() -> None:
+def test_names_come_from_the_top_five_when_not_given() -> None:
     names = Classification.from_dict(some().to_dict()).names
     assert names == {**NAMES, 5: "class 5", 6: "class 6"}
 

@@ -240,7 +240,7 @@ def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.Cap
     assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]
     assert run(["predict", "runs", "-r"]) == ExitCode.SOURCE
     assert (
-        "the results of earlier runs are no sources, unless their folder is named" in capsys.readouterr().err
+        "the results of earlier runs are not sources unless their folder is named" in capsys.readouterr().err
     )
     assert run(["predict", "runs/predict", "--no-save"]) == 0
 

@@ -69,7 +69,7 @@ def test_the_worst_image_comes_first(monkeypatch: pytest.MonkeyPatch, images: li
 
 
 def test_a_score_at_the_threshold_is_excused(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
-    """One engine puts a box a hair above the threshold, the other a hair below: nobody is wrong."""
+    """One engine puts a box a hair above the threshold, the other a hair below: neither is wrong."""
 
     def at(score: float) -> Any:
         def nudge(head: np.ndarray) -> np.ndarray:
@@ -115,7 +115,7 @@ def test_raw_heads_are_bounded_and_removed(
 
     said: list[str] = []
     parts = compare.compare(Settings(fake_weights()), images, on_image=count, on_progress=said.append)
-    assert [(job.engine, len(job.paths)) for job in process.jobs] == [
+    assert [(workload.engine, len(workload.paths)) for workload in process.jobs] == [
         *(("torch", 2), ("max", 2)),
         *(("torch", 2), ("max", 2)),
         *(("torch", 1), ("max", 1)),
@@ -138,7 +138,7 @@ def test_options_reach_the_engines(monkeypatch: pytest.MonkeyPatch, images: list
     process = comparisons.install(monkeypatch, fake_weights())
     settings = Settings(fake_weights(), "torch", {"conf": 0.5, "imgsz": 64}, {"kernels": "stock"})
     compare.compare(settings, images[:1])
-    assert [job.options for job in process.jobs] == [
+    assert [workload.options for workload in process.jobs] == [
         {"conf": 0.5, "imgsz": 64},
         {"conf": 0.5, "imgsz": 64, "kernels": "stock"},
     ]
@@ -199,7 +199,7 @@ def test_files_of_others_are_not_written_over(command: Any, tmp_path: Path, capf
     own.write_text("mine")
     assert command("--overwrite") == ExitCode.OUTPUT
     assert own.read_text() == "mine"
-    assert f"{name} is no result of an earlier comparison" in capfd.readouterr().err
+    assert f"{name} is not a result of an earlier comparison" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("images")

@@ -89,7 +89,7 @@ def test_says_what_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "Parity holds 4 images through PyTorch and MAX with fake.safetensors at 64 × 64" in text
     assert f"{comparison.counts()['matched']} detections matched" in text
     times = "PyTorch 60.0 ms (threads 1); MAX 20.0 ms (threads 1). Not a benchmark: see yolo-max bench ."
-    assert f"Time in the network, median an image: {times}" in text
+    assert f"Time in the network, median per image: {times}" in text
     assert "×" not in text.replace("64 × 64", "")  # no speed-up: the engines had other work and other company
     assert "yolo-max 0.1.0" in text
 

@@ -94,7 +94,7 @@ def test_it_finds_what_ultralytics_finds(ours: dict[str, Any], theirs: dict[str,
 @pytest.mark.parametrize(
     "options", [{}, {"multi_label": True}, {"classes": [1, 4]}, {"max_nms": 40}, {"conf": 0.9}]
 )
-@pytest.mark.parametrize("more", [0, 200])  # rows that nobody would miss
+@pytest.mark.parametrize("more", [0, 200])  # rows of background
 def test_some_rows_of_the_head_give_what_the_whole_head_gives(more: int, options: dict[str, Any]) -> None:
     head = random_head(3)
     postprocess = Postprocess(NAMES, **options)
@@ -291,8 +291,8 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 @pytest.mark.parametrize(
     "head",
     [
-        np.zeros((CELLS, 72), np.float32),  # a class too many
-        np.zeros((CELLS + 1, 71), np.float32),  # a cell too many
+        np.zeros((CELLS, 72), np.float32),  # one class too many
+        np.zeros((CELLS + 1, 71), np.float32),  # one cell too many
         np.zeros((CELLS, 71)),  # float64
         np.zeros((1, CELLS, 71), np.float32),  # a batch
     ],
@@ -303,11 +303,11 @@ def test_a_head_that_does_not_fit_is_refused(head: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("where", [(3, 65), (slice(None), slice(64, None))])  # beside a hit; everywhere
-def test_class_logits_that_are_no_numbers_are_an_error_and_not_an_empty_image(where: Any) -> None:
+def test_nan_class_logits_are_an_error_and_not_an_empty_image(where: Any) -> None:
     head = random_head(0)
     head[3, 64] = 3
     head[where] = np.nan
-    with pytest.raises(EngineError, match="class logits that are no numbers"):
+    with pytest.raises(EngineError, match="class logits that are NaN"):
         Postprocess(NAMES)({"head": head}, IMAGE)
 
 

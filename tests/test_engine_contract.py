@@ -49,5 +49,5 @@ def test_a_callable_becomes_an_engine_for_one_caller(network: Any, outputs: tupl
     ],
 )
 def test_outputs_that_are_missing_are_named(network: Any) -> None:
-    with pytest.raises(EngineError, match="the engine does not give masks; return all by name"):
+    with pytest.raises(EngineError, match="the engine does not return masks; return all outputs by name"):
         as_engine(network, ("head", "masks")).run(BATCH)

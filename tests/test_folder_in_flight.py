@@ -1,4 +1,4 @@
-"""Images that kill the process which decodes them cost one record each."""
+"""Images that kill the process that decodes them cost one record each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REASON = "decoding it crashes the process (Segmentation fault)"
 
 
 def run(source: Path, out: Path, *options: str) -> int:
-    """The exit code of a run whose decoder dies of files that say "crash"; it resumes what is there."""
+    """The exit code of a run whose decoder crashes on files that say "crash"; it resumes a previous run."""
     path = os.pathsep.join([str(CRASHING_DECODER), str(HERE), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(HERE / "crashing_run.py"), str(source), str(out), *options]
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_what_a_process_left_is_suspect(tmp_path: Path) -> None:
     assert first.suspects == []
     for path in PATHS:
         first.begin(path)
-    # It dies here. What the next one begins with is added, and what was there is still suspect.
+    # The process dies here. The next one appends, and the previous suspects remain.
     second = InFlight(tmp_path)
     assert second.suspects == PATHS
     second.begin("b.jpg")

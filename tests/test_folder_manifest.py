@@ -1,4 +1,4 @@
-"""The manifest: what happened to an image comes back from its line, and lines reach the disk in batches."""
+"""The manifest: a record comes back from its line, and lines reach the disk in batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from yolo_max.predict.folder.manifest import SYNC_SECONDS, Manifest
 from yolo_max.support.errors import ExitCode, OutputError
 from yolo_max.tasks.detect.detections import Detections
 
-# Names as Python has them: any text, and any bytes, those that are no UTF-8 as lone surrogates.
+# Names as Python has them: any text, and any bytes, with lone surrogates for those that are not UTF-8.
 paths = st.text(st.characters(exclude_categories=["Cs"])) | st.binary().map(os.fsdecode)
 words = st.text(st.characters(exclude_categories=["Cs"]))
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -64,7 +64,7 @@ def place() -> Iterator[Path]:
 
 
 def fresh(place: Path) -> Path:
-    """Another folder for each of many examples."""
+    """A new folder for each example."""
     return Path(tempfile.mkdtemp(dir=place))
 
 
@@ -94,7 +94,7 @@ def test_every_record_comes_back_from_one_line(place: Path, data: list[Any]) -> 
 def test_cut_anywhere_it_gives_the_records_that_are_whole(
     place: Path, names: list[str], cut: float, junk: bytes
 ) -> None:
-    """Junk without the end of a line: what a crash leaves of the last one."""
+    """A crash may leave junk without an end of line."""
     records = [record(name, error="e") for name in names]
     folder = fresh(place)
     path = written(folder, records)
@@ -110,7 +110,7 @@ def test_lines_are_only_ever_added(tmp_path: Path) -> None:
     before = b""
     for number in range(5):
         manifest.append(record(f"{number}.jpg", error="it is empty"))
-        after = manifest.path.read_bytes()  # there at once, for a killed process loses no line
+        after = manifest.path.read_bytes()  # at once, so a killed process loses no line
         assert after.startswith(before)
         assert after.count(b"\n") == number + 1
         before = after
@@ -133,8 +133,8 @@ def test_lines_reach_the_disk_in_batches(tmp_path: Path, monkeypatch: pytest.Mon
         manifest.append(record(f"{number}.jpg", error="it is empty"))
     assert synced[0] == 0
     gaps = np.diff(synced)
-    assert len(gaps) >= 8  # no more than the last seconds are ever at stake
-    assert gaps.min() >= 10  # and no image waits for the disk on its own
+    assert len(gaps) >= 8  # only the last seconds are ever at risk
+    assert gaps.min() >= 10  # and images do not wait for the disk one by one
     manifest.finish()
     assert synced[-1] == 100
     manifest.close()
@@ -155,7 +155,7 @@ def test_a_full_disk_is_said_as_such(tmp_path: Path) -> None:
 
 
 def test_half_a_line_is_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk takes what it has room for, and refuses the rest."""
+    """A full disk takes part of a line."""
     write = os.write
 
     def half(file: int, data: memoryview) -> int:

@@ -15,8 +15,8 @@ from fakes import SharedEngine, fake_weights, read_tree, write_image
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import require_harmless
 from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.previous_run import require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
@@ -60,9 +60,9 @@ def interrupt(source: Path, out: Path, after: int, **options: Any) -> None:
 
 
 def test_killed_at_random_moments(photos: Path, tmp_path: Path) -> None:
-    """Sixty processes are killed; the result is that of a run which nobody disturbed."""
+    """Sixty processes are killed; the result is that of an undisturbed run."""
     whole = finish(start(photos, tmp_path / "whole"))
-    assert whole.tally.images == 61
+    assert whole.totals.images == 61
     driver = [
         sys.executable,
         str(Path(__file__).parent / "support" / "killed.py"),
@@ -76,7 +76,7 @@ def test_killed_at_random_moments(photos: Path, tmp_path: Path) -> None:
     assert sum(process["killed"] for process in processes) >= 50
     assert sum(0 < process["after"] < 61 for process in processes) >= 20  # many of them half way
     for process in processes:
-        assert process["after"] >= process["before"]  # nothing that was done is lost
+        assert process["after"] >= process["before"]  # no image that was done is lost
         assert process["redone"] == 0  # nor done again
     for story in range(STORIES):
         assert read_tree(tmp_path / f"out{story}") == read_tree(tmp_path / "whole")
@@ -88,8 +88,8 @@ def test_a_resumed_run_does_only_what_is_left(photos: Path, tmp_path: Path, afte
     engine = SharedEngine()
     run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
     assert run.resumed == after
-    assert run.tally.images == 61
-    assert len(run.tally.failures) == 1
+    assert run.totals.images == 61
+    assert len(run.totals.failures) == 1
     assert len(engine.batches) == 60 - after + (after > 21)  # the broken one is the 22nd
     finish(start(photos, tmp_path / "whole"))
     assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
@@ -107,7 +107,7 @@ def test_images_that_came_since_are_done(photos: Path, tmp_path: Path) -> None:
     write_image(photos / "00 new.png", 77)
     engine = SharedEngine()
     run = finish(start(photos, tmp_path / "out", resume=True, engine=engine))
-    assert (run.resumed, run.tally.images, len(engine.batches)) == (61, 62, 1)
+    assert (run.resumed, run.totals.images, len(engine.batches)) == (61, 62, 1)
 
 
 def test_resume_where_nothing_is_begins(photos: Path, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_what_results_do_not_depend_on_may_change(photos: Path, tmp_path: Path) 
 def test_an_unfinished_run_is_not_overwritten_by_mistake(photos: Path, tmp_path: Path) -> None:
     interrupt(photos, tmp_path / "out", 20)
     before = read_tree(tmp_path / "out")
-    with pytest.raises(OutputError, match="a run that was not finished; give --resume"):
+    with pytest.raises(OutputError, match="an unfinished run; use --resume"):
         start(photos, tmp_path / "out")
     assert read_tree(tmp_path / "out") == before
     require_harmless(tmp_path / "out", resume=False, overwrite=True)

@@ -1,9 +1,11 @@
-"""Runs over folders as people have them: nothing is lost, nothing is harmed, and every run gives the same."""
+"""Runs over real folders: nothing is lost, nothing is harmed, and every run gives the same."""
 
 from __future__ import annotations
 
 import json
 import os
+import pkgutil
+import re
 import resource
 import shutil
 import subprocess
@@ -20,7 +22,7 @@ from image_files import scene, with_orientation
 
 from yolo_max.images.sources import SourceFailure, find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import require_harmless
+from yolo_max.predict.folder.previous_run import require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError, SourceError, UsageError
 from yolo_max.support.options import SaveOptions
@@ -38,7 +40,7 @@ def run_folder(
     overwrite: bool = False,
     **options: Any,
 ) -> FolderRun:
-    """What `yolo-max predict -r SOURCE --out OUT` does, with a network that costs nothing."""
+    """What `yolo-max predict -r SOURCE --out OUT` does, with a fake network."""
     detector = Detector(fake_weights(), **{"engine": SharedEngine(), "workers": 2, **options})
     found = list(find_images([source], recursive=True, exclude=out))
     require_harmless(out, resume=resume, overwrite=overwrite)
@@ -64,10 +66,14 @@ def test_the_tree_is_mirrored_in_the_same_formats(photos: Path, tmp_path: Path) 
     out = tmp_path / "out"
     run = run_folder(photos, out)
     assert run.finished
-    assert run.tally.images == 6
+    assert run.totals.images == 6
     assert {str(path) for path in read_tree(out)} == {
         *("a.jpg", "a.png", "b.jpg", "deep/d.bmp", "deep/e.tif", "deep/er/c.webp"),
-        *("labels/a.txt", "labels/a.png.txt", "labels/b.txt"),  # one label file each, though two are called a
+        *(
+            "labels/a.txt",
+            "labels/a.png.txt",
+            "labels/b.txt",
+        ),  # one label file each, though two images are called a
         *("labels/deep/d.txt", "labels/deep/e.txt", "labels/deep/er/c.txt"),
         *("predictions.jsonl", "predictions.csv", "run.json"),
     }
@@ -79,7 +85,7 @@ def test_the_tree_is_mirrored_in_the_same_formats(photos: Path, tmp_path: Path) 
         found = Detections.from_dict(record)
         assert len((out / record["labels"]).read_text().splitlines()) == len(found) > 0
     table = (out / "predictions.csv").read_text().splitlines()
-    assert len(table) == 1 + run.tally.objects
+    assert len(table) == 1 + run.totals.objects
 
 
 def test_every_run_gives_the_same_bytes_however_many_threads(photos: Path, tmp_path: Path) -> None:
@@ -130,8 +136,8 @@ def test_unreadable_files_are_recorded_and_the_rest_is_done(photos: Path, tmp_pa
     assert failed == {
         *("empty.jpg", "text.png", "cut.jpg", "nowhere.jpg", "fifo.jpg", "endless.jpg", "terminal.jpg")
     }
-    assert {Path(path).name for path, _ in run.tally.failures} == failed
-    assert run.tally.images == 6 + 7
+    assert {Path(path).name for path, _ in run.totals.failures} == failed
+    assert run.totals.images == 6 + 7
     assert not {str(path) for path in read_tree(tmp_path / "out")} & failed
 
 
@@ -168,13 +174,13 @@ def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) 
             assert run.resumed == resumed
             for _ in run.images():
                 pass
-        assert run.tally.failures == [(str(photos / "locked"), "it cannot be read")]
+        assert run.totals.failures == [(str(photos / "locked"), "it cannot be read")]
         assert records(tmp_path / "out")[0].keys() == {"path", "error", "times_ms"}
         assert len(records(tmp_path / "out")) == 4
 
 
 class Vandal(SharedEngine):
-    """Does something to the folder with the first image, as others may while a run is under way."""
+    """Damages the folder during the first image, as another process may."""
 
     def __init__(self, damage: Any) -> None:
         super().__init__()
@@ -200,7 +206,7 @@ def test_files_that_vanish_or_change_meanwhile(photos: Path, tmp_path: Path) -> 
 
     run = run_folder(photos, tmp_path / "out", engine=Vandal(damage), workers=1)
     by_name = {Path(record["path"]).name: record for record in records(tmp_path / "out")}
-    assert len(by_name) == run.tally.images == 46
+    assert len(by_name) == run.totals.images == 46
     assert "cannot be opened" in by_name["39.jpg"]["error"]
     assert "error" in by_name["38.jpg"]
     assert by_name["37.jpg"]["image_size"] == [11, 13]
@@ -211,10 +217,10 @@ def test_results_inside_the_source_are_never_sources(photos: Path) -> None:
     out = photos / "results"
     first = run_folder(photos, out)
     tree = read_tree(out)
-    assert first.tally.images == 6
-    assert run_folder(photos, out, overwrite=True).tally.images == 6
+    assert first.totals.images == 6
+    assert run_folder(photos, out, overwrite=True).totals.images == 6
     assert read_tree(out) == tree
-    assert run_folder(photos, photos / "others").tally.images == 6  # nor are those of an earlier run
+    assert run_folder(photos, photos / "others").totals.images == 6  # nor are those of an earlier run
 
 
 def test_a_source_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
@@ -229,7 +235,7 @@ def test_a_source_is_never_overwritten(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_source_is_not_overwritten_through_another_name_of_its_folder(photos: Path, tmp_path: Path) -> None:
-    """The folder to write to leads to a source by a link that only the finished paths go through."""
+    """A link in the output folder leads to a source, though the folder itself does not."""
     before = read_tree(photos)
     out = tmp_path / "out"
     out.mkdir()
@@ -254,7 +260,7 @@ def test_files_of_others_are_not_written_among(photos: Path, tmp_path: Path) -> 
     out = tmp_path / "out"
     write_image(out / "a.jpg", 99)
     before = read_tree(out)
-    with pytest.raises(OutputError, match=r"holds files that are no results of yolo-max; .* --overwrite"):
+    with pytest.raises(OutputError, match=r"holds files that are not results of yolo-max; .* --overwrite"):
         run_folder(photos, out)
     assert read_tree(out) == before
 
@@ -297,7 +303,7 @@ def test_names_of_every_kind(tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = run_folder(tmp_path / "in", out)
     assert run.finished
-    assert run.tally.failures == []
+    assert run.totals.failures == []
     found = records(out)
     assert {Path(record["path"]).name for record in found} == {*NAMES, os.fsdecode(b"\xff\xfe.jpg")}
     assert len({record["annotated"].casefold() for record in found}) == len(found)
@@ -351,14 +357,93 @@ def test_a_read_only_disk(photos: Path, small_disk: Path) -> None:
         run_folder(photos, small_disk / "out")
 
 
-def test_a_part_of_the_output_tree_that_is_a_file(photos: Path, tmp_path: Path) -> None:
-    run_folder(photos, tmp_path / "out")
-    shutil.rmtree(tmp_path / "out" / "deep")
-    (tmp_path / "out" / "deep").touch()
-    threads = threading.active_count()
-    with pytest.raises(OutputError, match="deep"):
-        run_folder(photos, tmp_path / "out", overwrite=True)
-    assert threading.active_count() == threads
+def broken_pixels(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception) -> None:
+    """Has one step raise for c.png, an image of 7 x 7 pixels, and for no other."""
+    step = pkgutil.resolve_name(place)
+
+    def surprised(first: Any, *arguments: Any, **more: Any) -> Any:
+        if Path(first).name == "c.png" if isinstance(first, str) else first.shape[:2] == (7, 7):
+            raise error
+        return step(first, *arguments, **more)
+
+    monkeypatch.setattr(place, surprised)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "yolo_max.predict.pending.read_image",  # decoding
+        "yolo_max.images.letterbox.cv2.resize",  # the letterbox
+        "yolo_max.predict.folder.saving.draw",  # drawing
+        "yolo_max.predict.folder.saving.encode_image",  # encoding
+    ],
+)
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "there is not enough memory for it"),
+        (ZeroDivisionError("a surprise\nin two lines"), "a surprise"),
+        (RecursionError(), "RecursionError"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (cv2.error("Insufficient memory"), "Insufficient memory"),
+    ],
+)
+def test_a_surprise_costs_one_record(
+    photos: Path, tmp_path: Path, place: str, error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(photos / "c.png", 9, (7, 7))
+    broken_pixels(monkeypatch, place, error)
+    run = run_folder(photos, tmp_path / "out")
+    assert run.finished
+    ((path, said),) = run.totals.failures
+    assert Path(path).name == "c.png"
+    assert reason in said
+    assert "\n" not in said
+    assert len(records(tmp_path / "out")) == 7
+    assert run_folder(photos, tmp_path / "out", resume=True).resumed == 7
+
+
+LONG = "n" * 248
+
+
+@pytest.mark.parametrize(
+    ("names", "failing", "in_the_way", "reason"),
+    [
+        # the annotated image of a GIF has a longer name than the GIF
+        ([f"{LONG}.gif"], [f"{LONG}.gif"], None, "too long"),
+        # as do the labels of one of two images that differ in their suffix alone
+        ([f"{LONG}.jpg", f"{LONG}.png"], [f"{LONG}.png"], None, "too long"),
+        # a file in place of a folder
+        (["x/a.png", "x/b.png"], ["x/a.png", "x/b.png"], lambda out: (out / "x").touch(), "Not a directory"),
+        # a folder in place of a file
+        (["c.png"], ["c.png"], lambda out: (out / "c.png").mkdir(), "Is a directory"),
+        # a link that leads to itself
+        (["ring/a.png"], ["ring/a.png"], lambda out: (out / "ring").symlink_to("ring"), "link|directory"),
+    ],
+)
+def test_a_result_that_cannot_have_its_name_costs_one_record(
+    tmp_path: Path, names: list[str], failing: list[str], in_the_way: Any, reason: str
+) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    image = write_image(photos / "0.png", 0)
+    run_folder(photos, out)
+    for name in names:
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes(image.read_bytes())
+    if in_the_way:
+        in_the_way(out)
+    run = run_folder(photos, out, resume=True)
+    assert run.finished
+    assert run.totals.images == 1 + len(names)
+    failures = dict(run.totals.failures)
+    assert failures.keys() == {str(photos / name) for name in failing}
+    assert all(re.search(reason, said) for said in failures.values())
+    named = {each[key] for each in records(out) for key in ("annotated", "labels") if key in each}
+    tables = {"predictions.jsonl", "predictions.csv", "run.json"}
+    assert {str(path) for path in read_tree(out)} - {"x"} == named | tables  # nothing half done is left
+    assert run_folder(photos, out, resume=True).resumed == 1 + len(names)
+    again = run_folder(photos, out, overwrite=True)
+    assert dict(again.totals.failures) == failures
 
 
 def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> None:
@@ -374,13 +459,13 @@ def test_many_images_take_no_more_memory_or_files_than_a_few(tmp_path: Path) -> 
             if done % 200 == 199:
                 peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
                 descriptors.append(sum(1 for _ in Path("/proc/self/fd").iterdir()))
-    assert run.tally.images == 1000
+    assert run.totals.images == 1000
     assert peaks[-1] - peaks[0] < 10  # MiB, over 800 images of 90 kB each
     assert max(descriptors) - min(descriptors) <= 4  # those under way at the moment
 
 
 def test_what_is_written_lies_as_it_is_displayed(tmp_path: Path) -> None:
-    """The annotated image is turned upright and says no more that it is to be turned."""
+    """The annotated image is upright, and its EXIF data does not turn it again."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(with_orientation(scene(48, 64), "JPEG", 6, quality=95))
     run_folder(tmp_path / "in", tmp_path / "out")
@@ -393,7 +478,7 @@ def test_what_is_written_lies_as_it_is_displayed(tmp_path: Path) -> None:
 
 
 def test_pixels_of_the_original_are_drawn_on(photos: Path, tmp_path: Path) -> None:
-    """The annotated image is the source with something on it, and not the letterboxed one."""
+    """The annotated image is the source with marks on it, not the letterboxed canvas."""
     run_folder(photos, tmp_path / "out", conf=0.5)
     source, annotated = cv2.imread(str(photos / "a.png")), cv2.imread(str(tmp_path / "out" / "a.png"))
     assert source is not None

@@ -66,14 +66,14 @@ def test_pixels_are_torchvisions_at_any_size(height: int, width: int, side: int)
     np.testing.assert_array_equal(rendered, by_torchvision(image, (side, side)))
 
 
-def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ImageError, match="its 1 x 1000000 pixels are too narrow a strip to crop"):
+def test_images_too_narrow_to_crop_are_refused() -> None:
+    with pytest.raises(ImageError, match="its 1 x 1000000 pixels are too narrow to crop"):
         CentreCrop.fit((1000000, 1), (224, 224))
     with pytest.raises(ValueError, match="uint8 image of shape"):
         CentreCrop.fit((10, 10), (4, 4)).render(pixels(10, 11))
 
 
-def test_boxes_come_back_to_the_image() -> None:
+def test_boxes_are_mapped_to_the_image() -> None:
     crop = CentreCrop.fit((200, 400), (100, 100))  # half the size, 50 columns cut off on either side
     boxes = np.array([[0, 0, 100, 100], [10, 20, 30, 40], [-500, 0, 500, 0]], np.float32)
     expected = [[100, 0, 300, 200], [120, 40, 160, 80], [0, 0, 400, 0]]

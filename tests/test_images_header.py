@@ -52,34 +52,22 @@ def test_the_stored_size_is_before_any_rotation() -> None:
 
 @pytest.mark.parametrize("tenth", range(10))
 @pytest.mark.parametrize("name", FILES)
-def test_no_prefix_of_a_file_passes_where_the_end_can_be_told(name: str, tenth: int) -> None:
+def test_no_prefix_passes_if_the_format_says_its_length(name: str, tenth: int) -> None:
     data = FILES[name][: len(FILES[name]) * tenth // 10]
-    # These say nowhere how long they are: their decoders find out.
-    if name in ("bmp", "gif", "avif", "jpeg 2000 codestream") and tenth:
+    # These do not say how long they are; the decoder finds out.
+    if name in ("bmp", "gif", "avif", "jpeg", "jpeg 2000 codestream") and tenth:
         return
     with pytest.raises(ImageError):
         read_header(data)
 
 
-@pytest.mark.parametrize("name", ["jpeg", "jpeg progressive", "png", "webp lossy", "tiff", "tiff lzw"])
+@pytest.mark.parametrize("name", ["png", "webp lossy", "tiff", "tiff lzw"])
 def test_one_byte_short_is_truncated(name: str) -> None:
     with pytest.raises(ImageError, match="truncated"):
         read_header(FILES[name][:-1])
 
 
-def test_a_jpeg_cut_in_its_picture_is_truncated_although_its_thumbnail_is_whole() -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    thumbnail = encode(scene(16, 16), "JPEG")
-    exif.get_ifd(0x8769)[0x927C] = thumbnail  # carried in the maker note
-    data = encode(scene(200, 200), "JPEG", exif=exif)
-    assert data.count(b"\xff\xd9") == 2
-    with pytest.raises(ImageError, match="truncated"):
-        read_header(data[: len(data) * 9 // 10])
-
-
-def test_what_follows_the_end_of_an_image_is_no_fault() -> None:
+def test_data_behind_the_image_is_allowed() -> None:
     for name in ("jpeg", "png", "webp lossy", "bmp", "tiff"):
         assert read_header(FILES[name] + b"\0appended by a camera\0" * 50) == read_header(FILES[name])
 
@@ -91,7 +79,7 @@ def test_a_damaged_png_chunk_is_found_by_its_checksum() -> None:
         read_header(bytes(data))
 
 
-def test_a_damaged_comment_in_a_png_is_no_fault() -> None:
+def test_a_damaged_comment_in_a_png_is_allowed() -> None:
     header = struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)
     data = png_of((b"IHDR", header), (b"tEXt", b"Comment\0hello"), (b"IDAT", b""), (b"IEND", b""))
     assert read_header(data.replace(b"hello", b"jello")).width == 64
@@ -128,7 +116,7 @@ def _zip() -> bytes:
         (b"MM\0*\0\0\0\x08\xff\xff", "truncated"),
     ],
 )
-def test_what_is_no_image_is_said_to_be_so(data: bytes, reason: str) -> None:
+def test_anything_that_is_not_an_image_is_named(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_header(data)
 
@@ -145,6 +133,24 @@ def test_what_is_no_image_is_said_to_be_so(data: bytes, reason: str) -> None:
 def test_tiff_tags_that_lie_are_refused(tags: dict[int, int], reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_header(tiff_with(tags))
+
+
+def test_a_tiff_tag_that_is_there_twice_is_refused() -> None:
+    # libtiff uses the first of them, and a reader that fills a table the last.
+    tags = [(256, 16000), (257, 16000), (256, 8), (257, 8)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    with pytest.raises(ImageError, match="TIFF tags are damaged"):
+        read_header(b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + b"\0" * 64)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_without_a_chunk_header_is_refused(lossless: bool) -> None:
+    data = encode(scene(), "WEBP", lossless=lossless)
+    raw = data[:4] + struct.pack("<I", len(data) - 16) + data[8:12] + data[20:]
+    if lossless:  # which libwebp reads all the same
+        assert cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR) is not None
+    with pytest.raises(ImageError, match="WebP chunks are damaged"):
+        read_header(raw)
 
 
 def test_a_tiff_whose_tiles_dwarf_it_is_refused() -> None:
@@ -171,7 +177,7 @@ def test_a_tag_of_a_billion_values_costs_nothing() -> None:
         + png_of((b"tEXt", b""))[8:] * 1_500_000,
     ],
 )
-def test_millions_of_empty_segments_are_given_up_on(data: bytes) -> None:
+def test_millions_of_empty_segments_are_refused(data: bytes) -> None:
     with pytest.raises(ImageError, match="damaged"):
         read_header(data)
 

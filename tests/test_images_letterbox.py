@@ -74,7 +74,7 @@ def test_rect_pixels_are_ultralytics_minimal_rectangle(
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("canvas", [(640, 640), (320, 320), (32, 32)])
-def test_boxes_come_back_as_scale_boxes_brings_them(size: tuple[int, int], canvas: tuple[int, int]) -> None:
+def test_boxes_are_mapped_as_by_scale_boxes(size: tuple[int, int], canvas: tuple[int, int]) -> None:
     boxes = _boxes(canvas)
     expected = scale_boxes(canvas, torch.from_numpy(boxes.copy()), size).numpy()
     np.testing.assert_array_equal(Letterbox.fit(size, canvas).to_image(boxes), expected)

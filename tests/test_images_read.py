@@ -94,10 +94,10 @@ def _cmyk(format_name: str) -> bytes:
 @pytest.mark.parametrize(
     ("data", "expected", "tolerance"),
     [
-        # Alpha is dropped and not blended, as OpenCV and Ultralytics do: what is transparent keeps its color.
+        # Alpha is dropped and not blended, as by OpenCV and Ultralytics: transparent pixels keep their color.
         (encode(Image.fromarray(np.dstack([RGB, ALPHA])), "PNG"), SCENE, 0),
         (encode(Image.fromarray(np.dstack([RGB, ALPHA])), "WEBP", lossless=True, exact=True), SCENE, 0),
-        # But the TIFF library blends it with black before anyone can ask it not to.
+        # But libtiff blends it with black.
         (encode(Image.fromarray(np.dstack([RGB, ALPHA])), "TIFF"), SCENE * (ALPHA[:, :, None] / 255), 1),
         (encode(Image.fromarray(np.dstack([RGB, ALPHA])), "JPEG2000"), SCENE, 0),
         (
@@ -122,7 +122,7 @@ def _cmyk(format_name: str) -> bytes:
         (encode_cv2(SCENE.astype(np.float32), ".tiff"), SCENE, 0),
         (encode_cv2(GRAY.astype(np.float64) / 255, ".tiff"), GRAY_BGR, 0),
         (encode(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), GRAY_BGR, 0),
-        # Colors by number, and printers' colors.
+        # Palettes and CMYK.
         (*_palette(), 0),
         (_cmyk("JPEG"), SCENE, 12),
         (_cmyk("TIFF"), SCENE, 2),
@@ -135,9 +135,9 @@ def _cmyk(format_name: str) -> bytes:
         (in_frames(SCENE, "TIFF"), SCENE, 0),
         (in_frames(SCENE, "AVIF", quality=95, subsampling="4:4:4"), SCENE, 16),
         (in_frames(SCENE, "MPO", quality=95), SCENE, 40),
-        # The default image of an animation that does not begin with it.
+        # The default image of an animation that begins with another one.
         (in_frames(SCENE, "PNG", default_image=True), SCENE, 0),
-        # In tiles, which reach beyond its right and lower edge.
+        # In tiles that reach beyond the right and lower edge.
         (tiled_tiff(SCENE), SCENE, 0),
         (tiled_tiff(SCENE, compressed=True), SCENE, 0),
     ],
@@ -158,13 +158,13 @@ def test_kinds_of_pixels(data: bytes, expected: np.ndarray | None, tolerance: in
         (
             encode_cv2(SCENE.astype(np.float32) * 100, ".tiff"),
             "run from 0 to",
-        ),  # no way of display is defined
+        ),  # no display range is defined
         (encode_cv2(np.full((4, 4), np.nan, np.float32), ".tiff"), "nan"),
         (encode_cv2(GRAY.astype(np.float32) - 100, ".tiff"), "run from -100"),
         (encode(Image.fromarray(GRAY.astype(np.int32)), "TIFF"), "int32"),
     ],
 )
-def test_pixels_without_a_way_of_display_are_refused(data: bytes, reason: str) -> None:
+def test_pixels_without_a_display_range_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         decode(data)
 
@@ -232,7 +232,7 @@ def test_bombs_are_refused_by_their_header(name: str) -> None:
 
 
 def test_bombs_take_no_memory() -> None:
-    # In a process of its own, which may have 256 MB more than it has once everything is imported.
+    # In a process of its own, with 256 MB to spare once everything is imported.
     script = """
 import resource, sys, test_images_read
 from yolo_max.support.errors import ImageError
@@ -356,7 +356,7 @@ def _huge(folder: Path) -> Path:
         (lambda folder: folder / ("x" * 300), "too long"),
     ],
 )
-def test_what_is_no_readable_file_is_said_to_be_so(make: Any, reason: str, tmp_path: Path) -> None:
+def test_anything_that_is_not_a_readable_file_is_named(make: Any, reason: str, tmp_path: Path) -> None:
     path = make(tmp_path)
     with pytest.raises(ImageError, match=reason) as caught:
         read_image(path)
@@ -409,7 +409,7 @@ def test_an_array_that_is_right_already_is_not_copied() -> None:
         (7, "int"),
     ],
 )
-def test_what_is_no_image_in_memory_is_refused(source: Any, reason: str) -> None:
+def test_arrays_that_are_not_images_are_refused(source: Any, reason: str) -> None:
     with pytest.raises(ImageError, match=reason):
         read_image(source)
 
@@ -432,7 +432,7 @@ def test_pil_images_of_every_mode(mode: str) -> None:
         np.testing.assert_allclose(result.astype(int), expected.astype(int), atol=60 if mode == "P" else 3)
 
 
-def test_a_pil_image_is_turned_as_its_exif_says() -> None:
+def test_the_exif_of_a_pil_image_is_applied() -> None:
     import io
 
     image = Image.open(io.BytesIO(with_orientation(SCENE, "PNG", 6)))
@@ -446,7 +446,7 @@ def test_a_pil_image_not_loaded_yet_is_measured_first() -> None:
         read_image(Image.open(io.BytesIO(png_header_only(60_000, 1000))), max_pixels=1000)
 
 
-def test_bytes_in_any_dress() -> None:
+def test_bytes_of_every_type() -> None:
     for data in (FILES["png"], bytearray(FILES["png"]), memoryview(FILES["png"])):
         np.testing.assert_array_equal(read_image(data), SCENE)  # type: ignore[arg-type]
 

@@ -89,7 +89,7 @@ def test_what_is_found(folder: Path, sources: list[str], recursive: bool, expect
     ],
 )
 @pytest.mark.parametrize("source", [".", "**/*"])
-def test_results_are_no_sources_unless_they_are_named(
+def test_results_are_not_sources_unless_named(
     folder: Path, source: str, files: list[str], passed_over: bool
 ) -> None:
     touch("a.jpg", "runs/one/b.jpg", *(f"runs/one/{name}" for name in files))
@@ -118,7 +118,7 @@ def test_sources_may_be_paths(folder: Path) -> None:
 def test_any_name(folder: Path, name: str) -> None:
     touch(name, "1.jpg")
     assert name in found(".")
-    assert found(name) == [name]  # what exists is no glob
+    assert found(name) == [name]  # a name that exists is not a glob
     assert found(folder) == sorted([str(folder / name), str(folder / "1.jpg")], key=os.fsencode)
 
 
@@ -172,6 +172,37 @@ def test_folders_are_walked_once_however_links_run(folder: Path) -> None:
     assert found("**/*.jpg") == ["a/1.jpg", "b/2.jpg"]
 
 
+@pytest.mark.parametrize("source", [".", "*", "**/*.jpg"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "x" * 300,  # longer than a name may be
+        "/".join(["y" * 200] * 20),  # nearly as long as a path may be, and too long behind the folder's own
+        "link.jpg",  # itself
+        "b.jpg/c",  # below a file
+    ],
+)
+def test_a_link_with_an_impossible_target_hides_nothing_else(folder: Path, source: str, target: str) -> None:
+    touch("a.jpg", "b.jpg", "sub/c.jpg")
+    Path("link.jpg").symlink_to(target)
+    Path("link").symlink_to(target)
+    assert found(source, recursive=True) == ["a.jpg", "b.jpg", "link.jpg", "sub/c.jpg"]
+    assert found("link.jpg", "sub") == ["link.jpg", "sub/c.jpg"]
+
+
+def test_a_link_into_a_closed_folder_hides_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, nobody: Path
+) -> None:
+    monkeypatch.chdir(nobody)
+    touch("in/a.jpg", "closed/b.jpg")
+    Path("in/link.jpg").symlink_to("../closed/b.jpg")
+    Path("closed").chmod(0)
+    try:
+        assert found("in") == ["in/a.jpg", "in/link.jpg"]
+    finally:
+        Path("closed").chmod(0o755)
+
+
 def test_a_linked_folder_may_be_named(folder: Path) -> None:
     touch("real/1.jpg")
     Path("link").symlink_to("real")
@@ -192,8 +223,8 @@ def test_folders_nested_deeper_than_recursion_goes(folder: Path) -> None:
         os.rmdir("/".join("d" * level))  # noqa: PTH106
 
 
-def test_what_only_looks_like_an_image_is_left_to_the_reader(folder: Path) -> None:
-    # Reading tells why each of them is none; nothing is lost here.
+def test_entries_that_only_look_like_images_are_left_to_the_reader(folder: Path) -> None:
+    # Reading reports what each of them is.
     touch("folder.jpg/inside.png")
     os.mkfifo("fifo.jpg")
     Path("broken.jpg").symlink_to("nowhere")
@@ -239,7 +270,7 @@ def test_a_folder_without_permission(monkeypatch: pytest.MonkeyPatch, nobody: Pa
 
 
 @pytest.mark.parametrize("exclude", ["out", "./out/", "link"])
-def test_the_output_folder_is_no_source(folder: Path, exclude: str) -> None:
+def test_the_output_folder_is_not_a_source(folder: Path, exclude: str) -> None:
     touch("a.jpg", "out/a.jpg", "out/sub/b.jpg", "output/c.jpg")
     Path("link").symlink_to("out")
     assert found(".", recursive=True, exclude=exclude) == ["a.jpg", "output/c.jpg"]
@@ -247,7 +278,7 @@ def test_the_output_folder_is_no_source(folder: Path, exclude: str) -> None:
     assert found("a.jpg", "out/a.jpg", "out", "out/sub", exclude=exclude) == ["a.jpg"]
 
 
-def test_the_output_folder_is_no_source_even_if_it_is_made_later(folder: Path) -> None:
+def test_the_output_folder_is_not_a_source_even_if_it_is_made_later(folder: Path) -> None:
     touch("a/1.jpg", "z/2.jpg")
     images = find_images(["."], recursive=True, exclude="out")
     next(images)
@@ -265,7 +296,7 @@ def test_the_output_folder_is_no_source_even_if_it_is_made_later(folder: Path) -
         (["in/x", "other/a.jpg"], False, {"in/x/b.png": "b.png", "other/a.jpg": "a.jpg"}),
         # Files go to the root.
         (["in/x/y/c.bmp"], False, {"in/x/y/c.bmp": "c.bmp"}),
-        # Of a glob, what it leaves open.
+        # Of a glob, the part from its first wildcard.
         (["in/*/b.png"], False, {"in/x/b.png": "x/b.png"}),
         (["in/**/*.bmp"], False, {"in/x/y/c.bmp": "x/y/c.bmp"}),
         (["in/*"], False, {"in/a.jpg": "a.jpg", "in/x/b.png": "x/b.png"}),
@@ -308,13 +339,13 @@ def test_no_two_images_share_a_place(folder: Path) -> None:
         (["missing.jpg"], r"^missing\.jpg does not exist\.$"),
         (["a.jpg", "no", "nor/this"], r"^no, nor/this do not exist\.$"),
         (["https://example.org/a.jpg"], "is an address"),
-        (["list.txt"], r"^list\.txt is a list of images; give them as sources, as in \$\(cat list\.txt\)"),
+        (["list.txt"], r"^list\.txt is a list of images; name them as sources, as in \$\(cat list\.txt\)"),
         ([""], "^a source is empty; name images or folders"),
         (["a.jpg", ""], "^a source is empty; name images or folders"),
         (["a\0b"], "does not exist"),
     ],
 )
-def test_a_missing_source_is_said_at_once(folder: Path, sources: list[str], message: str) -> None:
+def test_a_missing_source_is_reported_at_once(folder: Path, sources: list[str], message: str) -> None:
     touch("a.jpg")
     Path("list.txt").write_text("photos/a.jpg\n")
     with pytest.raises(SourceError, match=message):

@@ -31,7 +31,7 @@ EXIF[0x0112] = 6
         *files_of(SCENE).values(),
         # Animations whose first frame is the picture.
         *(data for name, data in in_parts_of(SCENE).items() if "default image" not in name),
-        # What colors and transparency are kept in.
+        # Palettes, transparency, depth.
         encode(pil(SCENE).quantize(32), "PNG"),
         encode(pil(SCENE).quantize(32), "PNG", transparency=3),
         encode(pil(SCENE), "PNG", transparency=(255, 0, 0)),
@@ -39,10 +39,10 @@ EXIF[0x0112] = 6
         encode(RGBA, "PNG", save_all=True, append_images=[RGBA.rotate(180)], blend=1, disposal=2),
         encode(RGBA, "WEBP", lossless=True, exact=True, save_all=True, append_images=[RGBA.rotate(180)]),
         encode(Image.fromarray(SCENE[:, :, 0].astype(np.uint16) * 256), "PNG"),
-        # What a picture does not depend on.
+        # Metadata.
         encode(pil(SCENE), "PNG", pnginfo=TEXT, dpi=(300, 300), icc_profile=bytes(200)),
         encode(pil(SCENE), "WEBP", lossless=True, icc_profile=bytes(200), xmp=b"<x/>"),
-        # How it is turned.
+        # EXIF orientation.
         encode(pil(SCENE), "PNG", exif=EXIF),
         encode(pil(SCENE), "WEBP", lossless=True, exif=EXIF),
         in_frames(SCENE, "WEBP", lossless=True, exif=EXIF),
@@ -50,7 +50,7 @@ EXIF[0x0112] = 6
 )
 def test_the_pixels_stay_those_of_opencv(data: bytes) -> None:
     if read_header(data).format in ("GIF", "AVIF"):
-        assert still(data, read_header(data).format) == data  # which OpenCV is never given
+        assert still(data, read_header(data).format) == data  # Pillow decodes these
         return
     whole, alone = (
         cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_COLOR)
@@ -80,13 +80,13 @@ def test_a_webp_is_left_with_one_frame() -> None:
     assert struct.unpack_from("<I", kept, 4) == (len(kept) - 8,)
 
 
-def test_what_lies_behind_the_image_is_left_out() -> None:
+def test_data_behind_the_image_is_left_out() -> None:
     for name, format_name in (("png", "PNG"), ("webp animated", "WebP")):
         data = (files_of(SCENE) | in_parts_of(SCENE))[name]
         assert still(data + b"more", format_name) == still(data, format_name)
 
 
-def test_an_animated_png_is_displayed_as_its_exif_says() -> None:
+def test_the_exif_of_an_animated_png_is_applied() -> None:
     turned = np.ascontiguousarray(SCENE.transpose(1, 0, 2)[::-1])
     np.testing.assert_array_equal(decode(in_frames(turned, "PNG", exif=EXIF)), SCENE)
 
@@ -102,14 +102,14 @@ def test_empty_chunks_without_end_are_refused() -> None:
 
 
 def apng_with_a_damaged_frame() -> bytes:
-    """A still picture and an animation of a frame that cannot be decoded, over which OpenCV 5.0 crashes."""
+    """A default image and an animation whose frame is damaged, which crashes OpenCV 5.0."""
     picture, frame = (zlib.compress((bytes([first]) + bytes(56 * 4)) * 40) for first in (0, 255))
     return png_of(
         (b"IHDR", struct.pack(">IIBBBBB", 56, 40, 8, 6, 0, 0, 0)),
         (b"acTL", struct.pack(">II", 2, 0)),
         (b"IDAT", picture),
         (b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 10, 0, 0)),
-        (b"fdAT", struct.pack(">I", 1) + frame),  # its rows begin with a filter that there is not
+        (b"fdAT", struct.pack(">I", 1) + frame),  # with an unknown row filter
         (b"IEND", b""),
     )
 

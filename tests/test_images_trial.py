@@ -17,7 +17,7 @@ def _crashing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def crashing(path: Path) -> Path:
-    """A JPEG that the decoder of these tests dies of: it says "crash" in a comment."""
+    """A JPEG with the comment "crash", which the decoder of these tests obeys."""
     data = write_image(path, 0).read_bytes()
     path.write_bytes(data[:2] + b"\xff\xfe\0\x07crash" + data[2:])
     return path
@@ -32,7 +32,7 @@ def test_only_what_crashes_is_found(tmp_path: Path) -> None:
     ]
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     harmless.append(tmp_path / "broken.jpg")
-    # In turns, so that an answer which is taken for another file's is noticed.
+    # Alternating, so that an answer for the wrong file is noticed.
     paths = [str(path) for pair in zip(harmless, [*crashes, tmp_path], strict=True) for path in pair]
     found = find_crashes(paths, max_pixels=10**6)
     assert found == {str(path): "decoding it crashes the process (Segmentation fault)" for path in crashes}

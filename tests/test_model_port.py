@@ -21,7 +21,6 @@ from yolo_max.images.read import read_image
 from yolo_max.model.specs import SPECS
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.layers import layer_differences
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
@@ -30,6 +29,7 @@ from yolo_max.verify.parity.rubric import (
     judge,
     judge_layers,
 )
+from yolo_max.verify.parity.tolerant_nms import TolerantNms
 from yolo_max.weights.load import Weights, load_weights
 
 
@@ -183,8 +183,8 @@ def test_detections_are_those_of_pytorch_with_ultralytics_own_nms(
         pixels, geometry = letterbox(read_image(scene), (320, 320))
         ours = postprocess(demo_engine.run(pixels[None])[0], geometry)
         theirs = _ultralytics(reference, pixels[None], geometry.image_size, weights.meta.names)
-        fates = Fates.of(reference(pixels[None])["head"][0], geometry, postprocess)
-        verdicts.append(DetectionDifference.between(ours, theirs, fates).verdict.about(scene.name))
+        nms = TolerantNms.of(reference(pixels[None])["head"][0], geometry, postprocess)
+        verdicts.append(DetectionDifference.between(ours, theirs, nms).verdict.about(scene.name))
         count += len(theirs)
     assert count > 20
     judge(verdicts).require()

@@ -17,7 +17,6 @@ from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -25,6 +24,7 @@ from yolo_max.verify.parity.rubric import (
     Verdict,
     judge,
 )
+from yolo_max.verify.parity.tolerant_nms import TolerantNms
 from yolo_max.weights.load import Weights, load_weights
 
 CANVAS = (320, 320)
@@ -79,9 +79,9 @@ def _after_nms(
         canvas = geometry.render(picture)[None]
         ours, theirs = engine(canvas)["head"][0], reference(canvas)["head"][0]
         found = postprocess({"head": in_head(ours, postprocess.conf)}, in_geometry(geometry))
-        expected, fates = postprocess({"head": theirs}, geometry), Fates.of(theirs, geometry, postprocess)
+        expected, nms = postprocess({"head": theirs}, geometry), TolerantNms.of(theirs, geometry, postprocess)
         assert len(expected)
-        verdicts.append(DetectionDifference.between(found, expected, fates).verdict)
+        verdicts.append(DetectionDifference.between(found, expected, nms).verdict)
     return judge(verdicts)
 
 

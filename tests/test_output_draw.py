@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import yolo_max
-from yolo_max.output.draw import _label, _labels, _Obstacles, _outline, _rendered, _Style
+from yolo_max.output.draw import _outline, _Style
 from yolo_max.output.draw import draw as draw_marks
+from yolo_max.output.label_layout import Obstacles
 from yolo_max.output.palette import class_color
+from yolo_max.output.text_rendering import _rendered, render_one
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import LineMark, Marks
 
@@ -78,7 +80,7 @@ def test_lines_stand_one_below_the_other_in_the_upper_left_corner(size: tuple[in
     lefts = [np.flatnonzero(has(annotated, class_color(i)).any(axis=0))[0] for i in range(3)]
     assert len(set(lefts)) == 1
     for line in lines:
-        label = _label(line.text, _Style.of(*size).font_size, class_color(line.class_id))
+        label = render_one(line.text, _Style.of(*size).font_size, class_color(line.class_id))
         top = tops[line.class_id][0]
         shown = annotated[top : top + label.shape[0], lefts[0] : lefts[0] + label.shape[1]]
         np.testing.assert_array_equal(shown, label)
@@ -167,50 +169,14 @@ def test_a_line_wider_than_the_image_covers_it() -> None:
 
 def test_a_label_says_the_class_and_the_confidence() -> None:
     image = draw(gray(200, 300), found([[50, 60, 250, 160]], (200, 300)))
-    label = _label("person 0.90", _Style.of(200, 300).font_size, class_color(0))
+    label = render_one("person 0.90", _Style.of(200, 300).font_size, class_color(0))
     height, width = label.shape[:2]
     np.testing.assert_array_equal(image[59 - height : 59, 49 : 49 + width], label)  # above the box
 
 
-@pytest.mark.parametrize("name", ["person", "vélo", "信号機", "Ёлка", "ñandú", "🙂", "?", "日本 語"])
-def test_text_is_rendered_whatever_the_letters(name: str) -> None:
-    label = _label(name, 20, (255, 255, 255))
-    ink = label.max(axis=2) < 128
-    assert ink.sum() > 10
-    # Nothing runs over an edge, and nothing but a margin is left free.
-    assert not ink[:, 0].any()
-    assert not ink[:, -1].any()
-    columns = np.flatnonzero(ink.any(axis=0))
-    assert columns[0] <= 10
-    assert columns[-1] >= label.shape[1] - 11
-    rows = np.flatnonzero(ink.any(axis=1))
-    assert rows[0] >= 1
-    assert rows[-1] <= label.shape[0] - 1
-
-
-def test_labels_differ_by_text_size_and_color() -> None:
-    base = _label("cat 0.50", 14, (0, 0, 255))
-    assert not np.array_equal(base, _label("cat 0.51", 14, (0, 0, 255))[:, : base.shape[1]])
-    assert _label("cat 0.50", 28, (0, 0, 255)).shape[0] > base.shape[0]
-    assert not base.flags.writeable
-
-
-def test_labels_are_rendered_once_and_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolo_max.output.draw.MOST_LABELS_KEPT", 3)
-    _rendered.clear()
-    red, blue = (0, 0, 255), (255, 0, 0)
-    first, again, other = _labels(["cat", "cat", "cat"], 14, [red, red, blue])
-    assert first is again
-    assert not np.array_equal(first, other)
-    assert _labels(["cat"], 14, [red])[0] is first
-    assert len(_labels(["a", "b", "c", "d"], 14, [red] * 4)) == 4  # more than are kept
-    assert len(_rendered) <= 4
-    assert _labels(["cat"], 14, [red])[0] is not first
-
-
 def test_a_line_break_in_a_class_name_is_a_space() -> None:
     detections = found([[50, 60, 250, 160]], (200, 300), [4])
-    label = _label("two lines 0.90", _Style.of(200, 300).font_size, class_color(4))
+    label = render_one("two lines 0.90", _Style.of(200, 300).font_size, class_color(4))
     height, width = label.shape[:2]
     np.testing.assert_array_equal(draw(gray(200, 300), detections)[59 - height : 59, 49 : 49 + width], label)
 
@@ -230,12 +196,12 @@ SHAPE = (17, 80, 3)  # of a label
     ],
 )
 def test_where_a_label_goes(box: tuple[int, int, int, int], expected: tuple[int, int]) -> None:
-    assert _Obstacles([box]).place(SHAPE, box, HIGH, WIDE)[:2] == expected
+    assert Obstacles([box]).place(SHAPE, box, HIGH, WIDE)[:2] == expected
 
 
 def test_labels_make_room_for_each_other() -> None:
     box = (50, 60, 250, 160)
-    obstacles = _Obstacles([box] * 6)
+    obstacles = Obstacles([box] * 6)
     labels = [obstacles.place(SHAPE, box, HIGH, WIDE) for _ in range(6)]
     pixels = np.zeros((HIGH, WIDE), int)
     for left, top, right, bottom in labels:
@@ -245,7 +211,7 @@ def test_labels_make_room_for_each_other() -> None:
 
 def test_a_label_does_not_hide_a_small_object_next_to_its_box() -> None:
     box, small = (50, 60, 250, 160), (55, 45, 75, 58)
-    left, top, right, bottom = _Obstacles([box, small]).place(SHAPE, box, HIGH, WIDE)
+    left, top, right, bottom = Obstacles([box, small]).place(SHAPE, box, HIGH, WIDE)
     assert right <= small[0] or left >= small[2] or bottom <= small[1] or top >= small[3]
 
 
@@ -256,7 +222,7 @@ def test_a_label_does_not_hide_a_small_object_next_to_its_box() -> None:
 )
 def test_labels_stay_inside_the_image(box: tuple[int, int, int, int], shape: tuple[int, int, int]) -> None:
     box = (box[0], box[1], max(box[2], box[0] + 1), max(box[3], box[1] + 1))
-    left, top, right, bottom = _Obstacles([box]).place(shape, box, HIGH, WIDE)
+    left, top, right, bottom = Obstacles([box]).place(shape, box, HIGH, WIDE)
     assert 0 <= left < right <= WIDE
     assert 0 <= top < bottom <= HIGH
     assert (bottom - top, right - left) == shape[:2]

@@ -1,4 +1,4 @@
-"""Annotated images as files: the format that the suffix says, and the pixels."""
+"""Annotated images as files: the suffix's format, and the pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from yolo_max.support.result_names import annotated_name
         ("a.gif", "a.gif.png"),  # OpenCV reads more than it writes
         ("a.avif", "a.avif.png"),
         ("a.mpo", "a.mpo.png"),
-        ("a.txt", "a.txt.png"),  # an image all the same
+        ("a.txt", "a.txt.png"),  # an image by its content
         ("a", "a.png"),
         (".jpg", ".jpg.png"),  # a hidden file without a suffix
     ],
@@ -52,13 +52,13 @@ def test_annotated_name(name: str, expected: str) -> None:
         (".jp2", b"\0\0\0\x0cjP", 0),
     ],
 )
-def test_the_suffix_decides_about_the_format(suffix: str, signature: bytes, error: int) -> None:
+def test_the_suffix_decides_the_format(suffix: str, signature: bytes, error: int) -> None:
     data = encode_image(scene(), suffix)
     assert data.startswith(signature)
     assert np.abs(decode(data).astype(int) - scene()).max() <= error
 
 
-def test_an_image_too_large_for_its_format_is_its_own_fault() -> None:
+def test_an_image_too_large_for_its_format_is_an_image_error() -> None:
     with pytest.raises(ImageError, match=r"16384 x 1 pixels cannot be written as \.webp"):
         encode_image(np.zeros((1, 16384, 3), np.uint8), ".webp")
 

@@ -7,7 +7,7 @@ import pytest
 
 from yolo_max.output.palette import Color, class_color, relative_luminance, text_color
 
-# How the world looks to the color-blind, on linear RGB: Machado, Oliveira and Fernandes 2009, severity 1.
+# Simulated color blindness on linear RGB: Machado, Oliveira and Fernandes 2009, severity 1.
 VISION = {
     "all cones": np.eye(3),
     "protanopia": np.array(
@@ -23,7 +23,7 @@ VISION = {
 
 
 def oklab(color: Color, vision: str) -> np.ndarray:
-    """Where a color lies for a kind of eyes, in a space whose distances are those that are seen."""
+    """A color in OKLab, a perceptually uniform space, as a kind of vision sees it."""
     srgb = np.array(color[::-1]) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     linear = (VISION[vision] @ linear).clip(0, 1)
@@ -45,13 +45,13 @@ def oklab(color: Color, vision: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_the_first_classes_are_told_apart_by_all_eyes(vision: str) -> None:
+def test_the_first_classes_are_distinct_to_every_vision(vision: str) -> None:
     colors = [oklab(class_color(class_id), vision) for class_id in range(7)]
     assert min(float(np.linalg.norm(a - b)) for a, b in combinations(colors, 2)) > 0.05
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_neighbours_are_told_apart_by_all_eyes(vision: str) -> None:
+def test_neighbours_are_distinct_to_every_vision(vision: str) -> None:
     colors = [oklab(class_color(class_id), vision) for class_id in range(200)]
     assert min(float(np.linalg.norm(a - b)) for a, b in pairwise(colors)) > 0.05
 
@@ -61,11 +61,11 @@ def test_eighty_classes_have_eighty_colors() -> None:
 
 
 @pytest.mark.parametrize("class_id", [*range(100), 999, 10**6])
-def test_every_class_has_a_color_that_screens_have_and_text_can_be_read_on(class_id: int) -> None:
+def test_every_color_is_in_srgb_and_a_legible_background(class_id: int) -> None:
     color = class_color(class_id)
     assert all(isinstance(channel, int) and 0 <= channel <= 255 for channel in color)
     assert contrast(color, text_color(color)) >= 4.5  # WCAG 2, level AA
-    assert 0.05 < relative_luminance(color) < 0.95  # neither lost on white paper nor in the night
+    assert 0.05 < relative_luminance(color) < 0.95  # neither almost black nor almost white
 
 
 def contrast(a: Color, b: Color) -> float:

@@ -1,4 +1,4 @@
-"""Records and CSV say what was found, and give it back."""
+"""Records and CSV hold a prediction, and give it back."""
 
 from __future__ import annotations
 
@@ -55,13 +55,43 @@ def test_csv_gives_every_path_and_name_back(path: str) -> None:
     text = csv_header(DETECT) + csv_rows(DETECT, record(path, prediction=detections()))
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert tuple(header) == ("path", "class_id", "class_name", "confidence", "x1", "y1", "x2", "y2")
-    assert [row[:4] for row in rows] == [
+    assert {row[0][:1] for row in rows}.isdisjoint("=+-@\t\r\n")
+    assert [[row[0].removeprefix("'"), *row[1:4]] for row in rows] == [
         [path, "0", "person", "0.875"],
         [path, "1", 'a "quoted", name', "0.5"],
         [path, "2", "two\nlines", "0.1"],
     ]
     assert [[float(side) for side in row[4:]] for row in rows] == detections().xyxy.tolist()
     assert text.endswith("\r\n")  # RFC 4180
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=HYPERLINK(A1)", "'=HYPERLINK(A1)"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),  # skipped by spreadsheets, like the next two
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("＝1", "'＝1"),  # full width
+        ("'=1", "''=1"),  # or it would come back as =1
+        ("a=1", "a=1"),  # no formula
+        ("", ""),
+    ],
+)
+def test_a_spreadsheet_runs_no_cell(text: str, cell: str) -> None:
+    found = Detections(
+        np.array([[-1, 2, 3, 4]], np.float32),
+        np.array([0.5], np.float32),
+        np.array([0], np.int32),
+        {0: text},
+        (9, 9),
+    )
+    table = csv_rows(DETECT, record(text, prediction=found))
+    (row,) = csv.reader(io.StringIO(table, newline=""))
+    assert row == [cell, "0", cell, "0.5", "-1.0", "2.0", "3.0", "4.0"]  # numbers stay numbers
 
 
 def test_csv_of_nothing_and_of_a_failure() -> None:

@@ -76,7 +76,7 @@ _boxes = st.lists(st.tuples(*[st.integers(0, 8)] * 2, st.integers(1, 9)), max_si
 def test_is_the_best_of_all_assignments(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
 ) -> None:
-    """Held against every assignment there is, among those that are not the same box."""
+    """Compared with every possible assignment, among those that are not the same box."""
 
     def found(rows: list[tuple[int, int, int]]) -> Detections:
         ordered = sorted(rows, key=lambda row: -row[2])

@@ -7,7 +7,6 @@ from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import ExitCode, ParityError
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.rubric import (
     DetectionDifference,
     HeadDifference,
@@ -17,6 +16,7 @@ from yolo_max.verify.parity.rubric import (
     judge_layers,
     judge_metric,
 )
+from yolo_max.verify.parity.tolerant_nms import TolerantNms
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((640, 640), CANVAS)
@@ -74,7 +74,7 @@ def test_distance_from_float64(ours: float, theirs: float, holds: bool) -> None:
     assert difference.verdict.holds
     assert difference.precision_verdict.holds is holds
     assert judge_layers([difference]).holds is holds
-    # Only the last layer, which has everybody's rounding in it, is held against float64.
+    # Only the last layer, where all rounding adds up, is compared with float64.
     assert judge_layers([difference, TensorDifference("head", 0, 1)]).holds
 
 
@@ -131,7 +131,7 @@ def _scene(*scores: float) -> np.ndarray:
 
 def _compare(ours: Detections, theirs: np.ndarray) -> Verdict:
     return DetectionDifference.between(
-        ours, POST({"head": theirs}, LETTERBOX), Fates.of(theirs, LETTERBOX, POST)
+        ours, POST({"head": theirs}, LETTERBOX), TolerantNms.of(theirs, LETTERBOX, POST)
     ).verdict
 
 
@@ -184,10 +184,10 @@ def test_a_moved_box_is_a_failure() -> None:
 
 
 def test_a_mistake_that_both_sides_share_is_a_failure() -> None:
-    """Shared post-processing cannot vouch for itself: the fates are worked out without it."""
+    """Shared post-processing cannot vouch for itself: tolerant NMS does not use it."""
     head = _scene(0.9, 0.8)
     both = POST({"head": head}, LETTERBOX)[:1]
-    verdict = DetectionDifference.between(both, both, Fates.of(head, LETTERBOX, POST)).verdict
+    verdict = DetectionDifference.between(both, both, TolerantNms.of(head, LETTERBOX, POST)).verdict
     assert verdict.failures == (
         "MAX lacks 1 of 2 detections that no rounding removes",
         "PyTorch lacks 1 of 2 detections that no rounding removes",

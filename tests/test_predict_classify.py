@@ -47,7 +47,7 @@ def test_an_image_and_a_stream(photos: list[Path]) -> None:
         assert predictor(path) == result.prediction == expected(path)
     assert "conf" not in predictor.settings()  # which do not concern it
     with pytest.raises(
-        WeightsError, match="the weights are for the task classify, which Detector does not do"
+        WeightsError, match="the weights are for the task classify, which Detector does not support"
     ):
         Detector("cls.pt")
 
@@ -124,4 +124,4 @@ def test_what_is_not_done_for_it_is_refused_in_a_sentence(
         monkeypatch.setattr(f"yolo_max.{place}.load_weights", lambda _: fake_classifier())
     assert cli.run([*command, "-w", "cls.pt"]) == ExitCode.WEIGHTS
     (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"Error: the weights are for the task classify, which {who} does not do."
+    assert line == f"Error: the weights are for the task classify, which {who} does not support."

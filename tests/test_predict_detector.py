@@ -1,4 +1,4 @@
-"""The detector: one image from anywhere, many in order, and options refused before anything is done."""
+"""The detector: one image from anywhere, many in order, and bad options refused early."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_every_kind_of_image_gives_the_same_detections(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_boxes_are_in_the_frame_that_is_displayed(tmp_path: Path, orientation: int) -> None:
-    """However a camera was held: the file's own pixels lie eight ways round, and are found to be the same."""
+    """However the camera was held, the eight ways to store the pixels give the same boxes."""
     (tmp_path / "a.png").write_bytes(with_orientation(scene(48, 64), "PNG", orientation))
     found = detector()(tmp_path / "a.png")
     assert found.image_size == (48, 64)
@@ -99,7 +99,7 @@ def test_a_stream_gives_what_single_calls_give(
     [
         (2, None, [1] * 9),  # an engine for several callers gets single images
         (1, None, [1] * 9),  # and so does any other
-        (2, 2, [2, 2, 2, 2, 1]),  # who asks for batches gets them
+        (2, 2, [2, 2, 2, 2, 1]),  # unless batches are asked for
     ],
 )
 def test_the_batches_an_engine_gets(
@@ -166,7 +166,7 @@ def test_rect_cuts_to_multiples_of_the_networks_own_stride() -> None:
         points, _ = anchor_points((batch.shape[1], batch.shape[2]), (8, 16, 32, 64))
         return np.full((len(batch), len(points), 64 + len(NAMES)), -20, np.float32)
 
-    # 70 rows become 90; the next multiple of 32, 96, is none of 64.
+    # 70 rows become 90; the next multiple of 32, 96, is not one of 64.
     Detector(weights, engine=engine, rect=True)(np.zeros((70, 100, 3), np.uint8))
     assert seen == [(1, 128, 128, 3)]
 
@@ -312,8 +312,8 @@ def test_streams_at_the_same_time_share_the_engine(folder: list[Path]) -> None:
         ({"imgsz": "640"}, "imgsz is '640', but it must be a whole number"),
         ({"classes": ["sqare"]}, "did you mean 'square'"),
         ({"classes": [3]}, "no class 3"),
-        ({"engine": "onnx"}, "no engine 'onnx'; take one of max, torch"),
-        ({"engine": "torch", "precision": "f64"}, "PyTorch detects in f32, not f64"),
+        ({"engine": "onnx"}, "no engine 'onnx'; use one of max, torch"),
+        ({"engine": "torch", "precision": "f64"}, "PyTorch runs in f32, not f64"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
@@ -325,11 +325,11 @@ def test_a_stream_refuses_at_once() -> None:
     with pytest.raises(UsageError, match="batch is 0"):
         detector().stream([], batch=0)
     with pytest.raises(UsageError, match="'a/folder' is one source; give a list"):
-        detector().stream("a/folder")  # or else one image a letter
+        detector().stream("a/folder")  # or else one image per letter
     with pytest.raises(UsageError, match="a file's bytes is one source; give a list"):
-        detector().stream(b"\xff\xd8")  # type: ignore[arg-type]  # or else one a byte
+        detector().stream(b"\xff\xd8")  # type: ignore[arg-type]  # or else one per byte
     with pytest.raises(UsageError, match="an array of 3 dimensions is one source"):
-        detector().stream(np.zeros((8, 8, 3), np.uint8))  # or else one a row
+        detector().stream(np.zeros((8, 8, 3), np.uint8))  # or else one per row
     with pytest.raises(UsageError, match="a PIL image is one source"):
         detector().stream(Image.new("RGB", (8, 8)))  # type: ignore[arg-type]
 

@@ -41,8 +41,8 @@ def test_what_is_saved_is_what_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("b.png", (640, 480), "has 480 x 640 pixels, but the prediction was made of one of 640 x 480"),
-        ("b.gif", (480, 640), r"cannot be written as \.gif; take \.jpg, "),
+        ("b.gif", (480, 640), r"cannot be written as \.gif; use \.jpg, "),
+        ("b.png", (640, 480), "has 480 x 640 pixels, but the prediction is for one of 640 x 480"),
         ("b", (480, 640), "cannot be written as files without a suffix"),
     ],
 )

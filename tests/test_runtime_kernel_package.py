@@ -117,7 +117,7 @@ def test_what_cannot_be_precompiled_is_left_to_max(compiler: str, monkeypatch: p
     "name",
     [
         "tempfile.mkdtemp",  # no space left
-        "subprocess.Popen",  # no process to be had
+        "subprocess.Popen",  # no process can be started
     ],
 )
 def test_nothing_stops_a_start(name: str, monkeypatch: pytest.MonkeyPatch) -> None:

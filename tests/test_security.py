@@ -161,7 +161,7 @@ for path in sys.argv[1:]:
         head = TorchEngine(path)(np.zeros((1, 64, 64, 3), np.uint8))
         process._require_torchvision = lambda: None
         sys.modules["torchvision"] = mock.MagicMock()
-        process._predict(process.Job("ultralytics", path, []), lambda message: None)
+        process._predict(process.Workload("ultralytics", path, []), lambda message: None)
         print("read")
     except WeightsError as error:
         print("refused", error)

@@ -42,7 +42,7 @@ def test_a_value_that_makes_sense(name: str, value: Any) -> None:
         ({"rect": "yes"}, "rect is 'yes', but it must be True or False"),
         ({"device": 0}, "device is 0, but it must be a word"),
         ({"cnf": 0.5}, "there is no option 'cnf'; did you mean conf"),
-        ({"zzz": 1}, "there is no option 'zzz'; there are imgsz, rect"),
+        ({"zzz": 1}, "there is no option 'zzz'; use one of imgsz, rect"),
     ],
 )
 def test_a_value_that_makes_none(changes: dict[str, Any], message: str) -> None:

@@ -97,5 +97,5 @@ def test_device(device: str, expected: str) -> None:
 
 @pytest.mark.parametrize("device", ["", "tpu", "mps", "1", "cuda:1", "gpu:1", "0,1", "-1"])
 def test_bad_device(device: str) -> None:
-    with pytest.raises(UsageError, match=r"there is no device .*; take auto, cpu or gpu"):
+    with pytest.raises(UsageError, match=r"there is no device .*; use auto, cpu or gpu"):
         parse_device(device)

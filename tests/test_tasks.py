@@ -1,4 +1,4 @@
-"""The seam: what knows one task from another lies in the rooms of the tasks, and nowhere else."""
+"""Only the packages of the tasks know one task from another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTSIDE = sorted(path for path in ROOT.rglob("*.py") if not path.is_relative_to(
 
 
 def decides_by_task(source: str) -> Iterator[int]:
-    """The lines that compare with a task's name, or with something called a task; or look one up by name."""
+    """The lines that compare with a task's name or anything called a task, or look one up by name."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
@@ -47,7 +47,7 @@ def _is_called_task(node: ast.AST) -> bool:
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_outside_the_tasks_knows_one_from_another(path: Path) -> None:
+def test_nothing_outside_tasks_decides_by_task(path: Path) -> None:
     assert list(decides_by_task(path.read_text(encoding="utf-8"))) == []
 
 
@@ -64,12 +64,12 @@ def test_nothing_outside_the_tasks_knows_one_from_another(path: Path) -> None:
         "if self.task.name != other: ...",
     ],
 )
-def test_the_seam_is_seen(source: str) -> None:
+def test_a_decision_by_task_is_noticed(source: str) -> None:
     assert list(decides_by_task(source))
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_task_names_what_there_is(name: str) -> None:
+def test_a_task_names_an_existing_transform_and_metric(name: str) -> None:
     task = TASKS[name]
     assert task.name == name
     assert fit_of(task.fit, (64, 64))((30, 40)).canvas_size == (64, 64)

@@ -14,7 +14,7 @@ from fakes import NAMES, brightness, fake_classifier, write_image
 
 from yolo_max import Classification, Predictor, cli
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
-from yolo_max.verify.engine_run import Job, Outcome
+from yolo_max.verify.engine_run import Outcome, Workload
 from yolo_max.verify.val.accuracy import evaluate
 from yolo_max.verify.val.classes import class_map_by_order
 from yolo_max.verify.val.image_folder import ClassExample, ImageFolder, load_image_folder
@@ -57,7 +57,7 @@ def test_other_names_of_the_split(data: Path, name: str) -> None:
             SourceError,
             "is not a folder; to measure a classifier, give one with val/CLASS",
         ),
-        ("empty", "val", SourceError, "holds no folder of a class with an image in it"),
+        ("empty", "val", SourceError, "holds no class folder with an image in it"),
     ],
 )
 def test_what_is_not_such_a_folder(
@@ -72,7 +72,7 @@ def test_what_is_not_such_a_folder(
 def test_classes_are_the_same_by_name_or_else_by_order() -> None:
     model = {0: "Tench", 1: "goldfish", 2: "shark"}
     assert class_map_by_order(model, {0: "goldfish", 1: "tench"}) == {1: 0, 0: 1}
-    with pytest.warns(UserWarning, match=r"the folders \(n1, ...\) are not named as the model's classes"):
+    with pytest.warns(UserWarning, match=r"the folders \(n1, ...\) are not named like the model's classes"):
         assert class_map_by_order(model, {0: "n1", 1: "n2", 2: "n3"}) == {0: 0, 1: 1, 2: 2}
     with pytest.raises(UsageError, match="does not know 1 of the dataset's 3 classes"):
         class_map_by_order(model, {0: "goldfish", 1: "tench", 2: "cat"})
@@ -102,15 +102,15 @@ def test_accuracy_is_its_definition(classes: int) -> None:
     assert sum(each.images for each in found.classes) == 40
 
 
-class FakeProcess:
-    """What an engine's process is to `validate`; the engines in ``wrong`` mistake the classes."""
+class FakeRun:
+    """An engine for `validate`; the engines in ``wrong`` mistake the classes."""
 
     name = "MAX"
     info: ClassVar[dict[str, Any]] = {}
     wrong: ClassVar[set[str]] = set()
 
-    def __init__(self, job: Job, _report: object) -> None:
-        self.job = job
+    def __init__(self, workload: Workload, _report: object) -> None:
+        self.workload = workload
 
     def __enter__(self) -> Self:
         return self
@@ -119,18 +119,18 @@ class FakeProcess:
         pass
 
     def __iter__(self) -> Iterator[Outcome]:
-        sign = -1 if self.job.engine in self.wrong else 1
+        sign = -1 if self.workload.engine in self.wrong else 1
         predictor = Predictor(
-            fake_classifier(), engine=lambda batch: sign * brightness(batch), **self.job.options
+            fake_classifier(), engine=lambda batch: sign * brightness(batch), **self.workload.options
         )
-        for result in predictor.stream(self.job.paths):
+        for result in predictor.stream(self.workload.paths):
             error = None if result.error is None else result.error.reason
             yield Outcome(str(result.source), error, result.prediction, result.times_ms)
 
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
-    """Runs ``yolo-max val`` on a dataset where each image lies in the folder of what it is taken for."""
+    """Runs ``yolo-max val`` on a dataset where each image lies in the folder of its predicted class."""
     predictor = Predictor(fake_classifier(), engine=brightness)
     for image in sorted((data / "val").rglob("*.png")):
         found = predictor(image)
@@ -139,7 +139,7 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
         place.mkdir(exist_ok=True)
         image.rename(place / image.name)
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_classifier())
-    monkeypatch.setattr("yolo_max.verify.val.validate.EngineProcess", FakeProcess)
+    monkeypatch.setattr("yolo_max.verify.val.validate.EngineRun", FakeRun)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # it takes no evaluator of boxes
     return lambda *arguments: cli.run(["val", str(data), "-w", "cls.pt", *arguments])
 
@@ -156,7 +156,7 @@ def test_the_command(command: Any, capfd: Any) -> None:
 def test_engines_that_differ(
     command: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(FakeProcess, "wrong", {"max"})
+    monkeypatch.setattr(FakeRun, "wrong", {"max"})
     assert command("--engine", "both", "--json", "--save-json", str(tmp_path / "p.json")) == ExitCode.PARITY
     record = json.loads(capfd.readouterr().out)
     assert record["engines"]["torch"]["top1"] == 1

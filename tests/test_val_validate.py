@@ -98,11 +98,11 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
         options={**options, "max_det": 7},
         max_only={"kernels": "stock"},
     )
-    assert [job.options for job in process.jobs] == [
+    assert [workload.options for workload in process.jobs] == [
         {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},
         {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True, "kernels": "stock"},
     ]
-    assert all(job.heads is None for job in process.jobs)
+    assert all(workload.heads is None for workload in process.jobs)
 
 
 def test_an_unreadable_image_counts_for_no_engine(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:

@@ -21,7 +21,7 @@ from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
-from yolo_max.verify.engine_run import EngineRun, Job, _predict, _require_torchvision
+from yolo_max.verify.engine_run import EngineRun, Workload, _predict, _require_torchvision
 from yolo_max.weights.load import load_weights
 
 
@@ -44,7 +44,7 @@ OPTIONS = {"imgsz": 64, "conf": 0.01, "threads": 1}
 
 def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:
     detector = Detector(checkpoint, engine="torch", **OPTIONS)
-    with EngineRun(Job("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
+    with EngineRun(Workload("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
         assert process.name == "PyTorch"
         assert process.info == {"imgsz": [64, 64], "threads": 1, "source": "checkpoint"}
         outcomes = list(process)
@@ -65,7 +65,7 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
 
 def test_without_heads(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
-    with EngineRun(Job("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
+    with EngineRun(Workload("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
         outcomes = list(process)
     detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)
     assert outcomes[0].prediction == detector(images[0])
@@ -75,7 +75,7 @@ def test_without_heads(checkpoint: str, images: list[str]) -> None:
 
 def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) -> None:
     options: dict[str, Any] = {**OPTIONS, "conf": 1}
-    with EngineRun(Job("torch", checkpoint, images, options)) as process:
+    with EngineRun(Workload("torch", checkpoint, images, options)) as process:
         first, broken, _ = process
     nothing = Detector(checkpoint, engine="torch", **options)(images[0])
     assert len(nothing) == 0
@@ -84,19 +84,19 @@ def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("job", "error", "message"),
+    ("workload", "error", "message"),
     [
-        (Job("tensorflow", "{}", []), UsageError, "there is no engine 'tensorflow'"),
-        (Job("torch", "nowhere.pt", []), WeightsError, "nowhere.pt"),
-        (Job("torch", "{}", [], {"conf": 2}), UsageError, "conf is 2"),
-        (Job("ultralytics", "weights.safetensors", []), WeightsError, "weights.safetensors"),
+        (Workload("tensorflow", "{}", []), UsageError, "there is no engine 'tensorflow'"),
+        (Workload("torch", "nowhere.pt", []), WeightsError, "nowhere.pt"),
+        (Workload("torch", "{}", [], {"conf": 2}), UsageError, "conf is 2"),
+        (Workload("ultralytics", "weights.safetensors", []), WeightsError, "weights.safetensors"),
     ],
 )
 def test_errors_of_the_child_are_raised_here(
-    checkpoint: str, job: Job, error: type[Exception], message: str
+    checkpoint: str, workload: Workload, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        EngineRun(replace(job, weights=job.weights.format(checkpoint)))
+        EngineRun(replace(workload, weights=workload.weights.format(checkpoint)))
 
 
 def _every_box(boxes: Any, *_: Any) -> Any:
@@ -119,7 +119,7 @@ def test_ultralytics_predictor_opens_no_weights_file(
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=_every_box)))
     for path in (demo_weights, checkpoint):
         sent: list[Mapping[str, Any]] = []
-        _predict(Job("ultralytics", str(path), [], {"conf": 0.99}), sent.append)
+        _predict(Workload("ultralytics", str(path), [], {"conf": 0.99}), sent.append)
         assert sent[0]["names"] == dict(load_weights(path).meta.names)
         assert sent[-1] == {"done": True}
 
@@ -147,13 +147,13 @@ def test_torchvision_for_another_torch(
     monkeypatch.delitem(sys.modules, "torchvision", raising=False)
     monkeypatch.setattr(metadata, "version", version)
     torch_version = re.escape(torch.__version__)
-    said = f"{state.format(torch_version)}install the torchvision that is built for torch {torch_version}, "
+    said = f"{state.format(torch_version)}install the torchvision built for torch {torch_version} from "
     with pytest.raises(EngineError, match=said):
         _require_torchvision()
 
 
 def test_a_child_that_dies(checkpoint: str, images: list[str]) -> None:
-    with EngineRun(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+    with EngineRun(Workload("torch", checkpoint, images * 200, OPTIONS)) as process:
         outcomes = iter(process)
         next(outcomes)
         os.kill(process._process.pid, signal.SIGKILL)
@@ -168,18 +168,18 @@ def test_what_lies_in_the_working_directory_is_not_imported(
         (tmp_path / f"{name}.py").write_text("open('imported', 'w')")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WeightsError, match=r"nowhere\.pt"):
-        EngineRun(Job("torch", "nowhere.pt", []))
+        EngineRun(Workload("torch", "nowhere.pt", []))
     assert not Path("imported").exists()
 
 
 def test_a_child_that_cannot_start(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "nonsense")
     with pytest.raises(EngineError, match="the PyTorch engine died: "):
-        EngineRun(Job("torch", checkpoint, []))
+        EngineRun(Workload("torch", checkpoint, []))
 
 
 def test_no_child_outlives_its_use(checkpoint: str, images: list[str]) -> None:
-    with EngineRun(Job("torch", checkpoint, images * 200, OPTIONS)) as process:
+    with EngineRun(Workload("torch", checkpoint, images * 200, OPTIONS)) as process:
         child = process._process
     assert child.returncode == -signal.SIGKILL
 
@@ -192,5 +192,5 @@ def test_what_a_library_prints_is_no_message(
         "import atexit\nprint('hello', flush=True)\natexit.register(print, 'bye')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
-    with EngineRun(Job("torch", checkpoint, images[:1], OPTIONS)) as process:
+    with EngineRun(Workload("torch", checkpoint, images[:1], OPTIONS)) as process:
         assert [outcome.error for outcome in process] == [None]

@@ -17,7 +17,7 @@ from yolo_max.images.read import read_image
 from yolo_max.support.errors import ImageError
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.compare import comparison as compare
-from yolo_max.verify.engine_run import NAMES, Job, Outcome
+from yolo_max.verify.engine_run import NAMES, Outcome, Workload
 from yolo_max.verify.val import validate
 from yolo_max.weights.load import Weights
 
@@ -28,17 +28,17 @@ class FakeProcess:
     """What `yolo_max.verify.engine_run.EngineRun` is to its users, on `fakes.FakeEngine`.
 
     Attributes:
-        jobs: Every job that was ever given to one.
+        jobs: Every workload that was ever given to one.
         nudges: By engine, what is done to its raw heads.
     """
 
     weights: Weights
-    jobs: list[Job]
+    jobs: list[Workload]
     nudges: dict[str, Nudge]
 
-    def __init__(self, job: Job, report: Callable[[str], None] | None = None) -> None:
-        type(self).jobs.append(job)
-        self.job, self.name = job, NAMES[job.engine]
+    def __init__(self, workload: Workload, report: Callable[[str], None] | None = None) -> None:
+        type(self).jobs.append(workload)
+        self.workload, self.name = workload, NAMES[workload.engine]
         self.info = {"threads": 1}
         if report:
             report(f"Compiling {self.name}.")
@@ -52,19 +52,21 @@ class FakeProcess:
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
         known = ("conf", "iou", "max_det", "multi_label")
-        postprocess = Postprocess(meta.names, **{k: v for k, v in self.job.options.items() if k in known})
-        nudge = self.nudges.get(self.job.engine, rounding(0))
-        for number, path in enumerate(self.job.paths):
+        postprocess = Postprocess(
+            meta.names, **{k: v for k, v in self.workload.options.items() if k in known}
+        )
+        nudge = self.nudges.get(self.workload.engine, rounding(0))
+        for number, path in enumerate(self.workload.paths):
             try:
                 canvas, geometry = letterbox(read_image(path), (meta.imgsz, meta.imgsz))
             except ImageError as error:
                 yield Outcome(path, error.reason)
                 continue
             head = nudge(small(FakeEngine()(canvas[None])[0]))
-            times = {"decode": 1.0, "infer": 20.0 if self.job.engine == "max" else 60.0}
+            times = {"decode": 1.0, "infer": 20.0 if self.workload.engine == "max" else 60.0}
             file, digest = None, None
-            if self.job.heads and self.job.engine != "ultralytics":
-                file = str(Path(self.job.heads) / f"{self.job.engine}-{number}.npy")
+            if self.workload.heads and self.workload.engine != "ultralytics":
+                file = str(Path(self.workload.heads) / f"{self.workload.engine}-{number}.npy")
                 np.save(file, head)
                 digest = str(zlib.crc32(canvas.data))
             yield Outcome(path, None, postprocess({"head": head}, geometry), times, digest, file)

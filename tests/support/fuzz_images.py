@@ -18,10 +18,10 @@ MEMORY = 512 * 2**20
 
 
 def mutant(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
-    """The file with something wrong: bits, bytes, blocks, numbers, its end, or a part of another file."""
+    """The file with damaged bits, bytes, blocks or numbers, cut off, or with a part of another file."""
     changed = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
-        # Headers are where a little damage does most.
+        # Damage does most in headers.
         reach = len(changed) if rng.random() < 0.5 else min(len(changed), 200)
         at = int(rng.integers(reach)) if reach else 0
         size = int(rng.integers(1, 40))
@@ -47,7 +47,7 @@ def mutant(data: bytes, other: bytes, rng: np.random.Generator) -> bytes:
 
 
 def with_right_checksums(data: bytes) -> bytes:
-    """A damaged PNG whose chunks pass their check, so that the damage gets as far as the decoder."""
+    """The PNG with its checksums corrected, so that the damage reaches the decoder."""
     repaired, at = bytearray(data), 8
     while at + 12 <= len(repaired):
         end = at + 8 + int.from_bytes(repaired[at : at + 4], "big")

@@ -43,7 +43,7 @@ def encode_cv2(pixels: NDArray[Any], suffix: str) -> bytes:
 
 
 def files_of(bgr: Pixels) -> dict[str, bytes]:
-    """The same picture in every format that can be read, and in several of their kinds."""
+    """The same picture in every supported format, in several variants of some."""
     return {
         "jpeg": encode(bgr, "JPEG", quality=95, subsampling=0),
         "jpeg progressive": encode(bgr, "JPEG", quality=95, subsampling=0, progressive=True),
@@ -72,7 +72,7 @@ def in_frames(bgr: Pixels, format_name: str, **options: Any) -> bytes:
 
 
 def in_parts_of(bgr: Pixels) -> dict[str, bytes]:
-    """The same picture where it is the first of several, or comes in tiles."""
+    """The same picture as the first of several, or in tiles."""
     return {
         "png animated": in_frames(bgr, "PNG"),
         "png with a default image": in_frames(bgr, "PNG", default_image=True),
@@ -164,7 +164,7 @@ def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def with_orientation(bgr: Pixels, format_name: str, orientation: int, **options: Any) -> bytes:
-    """A file whose stored pixels are ``bgr`` turned so that a viewer who obeys the EXIF tag sees ``bgr``."""
+    """A file whose stored pixels are turned so that the EXIF tag restores ``bgr``."""
     turned = {
         1: bgr,
         2: bgr[:, ::-1],

@@ -1,7 +1,7 @@
 """Runs killed at random moments and resumed until they are done: ``killed.py SOURCE OUT STORIES KILLS``.
 
-Each run is a fork of this process, so it starts in no time. Prints a line of JSON a process: how many records
-it found and left, how many images with a record it wrote again, and whether it was killed.
+Each run is a fork of this process, so it starts at once. Prints one line of JSON per process: how many
+records it found and left, how many images with a record it wrote again, and whether it was killed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def manifest_lines(out: Path) -> int:
 
 
 def recorded(out: Path) -> list[Path]:
-    """The annotated images that the manifest names; a torn line at its end aside."""
+    """The annotated images that the manifest names, without a torn line at its end."""
     try:
         lines = (out / "predictions.jsonl").read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -54,12 +54,12 @@ def recorded(out: Path) -> list[Path]:
 
 
 def inodes(paths: list[Path]) -> list[int]:
-    """A file that is written again is another file."""
+    """A file that is written again has another inode."""
     return [path.stat().st_ino if path.exists() else 0 for path in paths]
 
 
 def story(source: Path, out: Path, kills: int, moments: random.Random) -> None:
-    """Kills ``kills`` runs, then lets one come to its end."""
+    """Kills ``kills`` runs, then lets one finish."""
     for n in range(kills + 1):
         before = recorded(out)
         inodes_before = inodes(before)
@@ -89,6 +89,6 @@ def story(source: Path, out: Path, kills: int, moments: random.Random) -> None:
 if __name__ == "__main__":
     source, out, stories, kills = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     cv2.setNumThreads(1)
-    run(source, out / "warm")  # what is imported and cached here, no fork has to
+    run(source, out / "warm")  # so that no fork has to import or fill a cache
     for number in range(stories):
         story(source, out / f"out{number}", kills, random.Random(number))

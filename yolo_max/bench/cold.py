@@ -1,4 +1,4 @@
-"""From the start of a process to its first result, with empty caches and with warm ones; and peak memory."""
+"""Time from process start to the first result, with empty and with warm caches; and peak memory."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import host
 
 COMMAND = "yolo-max predict"
-"""Stands for the whole command on one image, beside the engines."""
+"""Key of the whole command on one image."""
 WARM_STARTS = 3
 CACHE_VARIABLES = ("MODULAR_CACHE_DIR", "YOLO_MAX_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 
 
 def states(plan: Plan) -> list[str]:
-    """The states of the caches that every engine is started with, in order."""
+    """The state of the caches at each start of an engine, in order."""
     return [WARM] if plan.quick else [EMPTY, *[WARM] * WARM_STARTS]
 
 
 class ColdStarts:
-    """Starts fresh processes and takes their times.
+    """Times fresh processes.
 
-    Every engine has cache folders of its own, empty at its first start, warm from then on. A quick run leaves
-    the first start out and takes the user's own caches; OpenVINO, which keeps none unless told, has none.
-    The operating system's cache of files is warm throughout.
+    Every engine has cache folders of its own, empty at its first start and warm afterwards. A quick run skips
+    the first start and uses the user's own caches; OpenVINO then has none, since it needs to be given one.
+    The operating system's file cache is always warm.
     """
 
     def __init__(self, plan: Plan, setup: Setup, work: Path, tick: Tick) -> None:
-        """Nothing is started yet.
+        """Starts nothing yet.
 
         Args:
             plan: What to measure.
-            setup: What the engines are given.
+            setup: The setup of the engines.
             work: Folder for the caches.
-            tick: Called before each step with what it is.
+            tick: Called with a description before each step.
         """
         self._plan = plan
         self._setup = setup
@@ -54,9 +54,9 @@ class ColdStarts:
         self.notes: list[str] = []
 
     def run(self, specs: Sequence[EngineSpec], image: Path, rng: random.Random) -> list[ColdStart]:
-        """Starts each engine in random order, and among them, if it is ours, the command on one image.
+        """Starts the engines in random order, and the command on one image if our engine is among them.
 
-        A failure is noted in ``notes``, and who failed is not started again.
+        A failure is added to ``notes``, and an engine that failed is not started again.
         """
         starts: list[ColdStart] = []
         tasks: dict[str, EngineSpec | None] = {spec.key: spec for spec in specs}
@@ -107,7 +107,7 @@ class ColdStarts:
         return ColdStart(COMMAND, state, {"total": (perf_counter() - start) * 1000})
 
     def _caches(self, key: str) -> dict[str, str]:
-        """Cache folders of its own for an engine; the user's in a quick run."""
+        """Environment variables for an engine's own cache folders; none in a quick run."""
         if self._plan.quick:
             return {}
         folder = self._work / "caches" / key

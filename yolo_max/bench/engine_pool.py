@@ -1,4 +1,4 @@
-"""All engines of one number of threads, each in its process, and how they are timed in turn."""
+"""The engines for one number of threads, each in its own process and timed in turn."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import host
 
 SETUP_LIMIT = 1800.0
-"""Seconds for an engine to get ready: a first compile on MAX's stock operations takes many minutes."""
+"""Seconds to set up an engine: a first compile on MAX's stock operations takes many minutes."""
 CALL_LIMIT = 300.0
-"""Seconds for any other answer, besides the time that is asked for."""
-MOST = 300
-"""Inferences in one timing."""
+"""Seconds for any other answer, on top of the measuring time."""
+MAX_INFERENCES = 300
+"""Max number of inferences in one timing."""
 
 Tick = Callable[[str], None]
-"""Told, before each step, what it is."""
+"""Called with a description before each step."""
 
 
 class EnginePool:
-    """Engines that are ready to be timed; a context manager.
+    """Engines ready to be timed; a context manager.
 
-    An engine that fails is dropped and reported, and the others go on.
+    An engine that fails is dropped and reported; the others go on.
     """
 
     def __init__(
@@ -40,15 +40,15 @@ class EnginePool:
         tick: Tick,
         limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
     ) -> None:
-        """Nothing is started yet.
+        """Starts nothing yet.
 
         Args:
-            specs: Who takes part.
-            setup: What they are given.
-            imgsz: (height, width) in pixels of the first image they see.
-            on_failure: Called with an engine's key and what happened.
-            tick: Called before each step.
-            limits: Seconds for getting ready, and for any other answer.
+            specs: The engines.
+            setup: Their setup.
+            imgsz: (height, width) of their first image, in pixels.
+            on_failure: Called with an engine's key and the error.
+            tick: Called with a description before each step.
+            limits: Seconds for setup, and for any other answer.
         """
         self._specs = {spec.key: spec for spec in specs}
         self._setup = setup
@@ -60,7 +60,7 @@ class EnginePool:
 
     @property
     def keys(self) -> list[str]:
-        """The engines that are still in."""
+        """The engines still running."""
         return list(self._workers)
 
     def __enter__(self) -> Self:
@@ -92,20 +92,20 @@ class EnginePool:
             self._workers.pop(key).__exit__(kind, error, trace)
 
     def ask(self, key: str, method: str, **arguments: Any) -> Any:
-        """One request to one engine; None when it failed, which drops it.
+        """Sends a request to one engine; returns None if it failed and was dropped.
 
         Raises:
-            NotMeasuredError: It skips this one.
+            NotMeasuredError: The engine skips this case.
         """
         return self._request(key, method, self._call_limit, **arguments)
 
     def drop(self, key: str, failure: EngineProcessError) -> None:
-        """Ends an engine's part in this."""
+        """Stops an engine and reports its failure."""
         self._workers.pop(key).__exit__(None, None, None)
         self._on_failure(key, failure)
 
     def measure(self, case: Case, plan: Plan, rng: random.Random) -> CaseResult:
-        """Times every engine at one case: all get ready, then rounds, each in a new random order."""
+        """Times every engine on one case: warm-up, then rounds in a new random order each."""
         result = CaseResult(case)
         for key in self.keys:
             self._tick(f"{self._specs[key].label}: warming up, {case}")
@@ -127,7 +127,13 @@ class EnginePool:
                 result.samples[key] = []
 
         def time_one(key: str) -> None:
-            samples = self.ask(key, "time", seconds=plan.seconds, least=plan.least, most=MOST)
+            samples = self.ask(
+                key,
+                "time",
+                seconds=plan.seconds,
+                min_inferences=plan.min_inferences,
+                max_inferences=MAX_INFERENCES,
+            )
             if samples is not None:
                 result.samples[key].append(samples)
 
@@ -138,7 +144,7 @@ class EnginePool:
     def in_rounds(
         self, keys: Sequence[str], rounds: int, rng: random.Random, title: str, do: Callable[[str], None]
     ) -> list[list[str]]:
-        """Does something with each engine that is still in, once a round; returns the orders."""
+        """Calls ``do`` for each running engine once per round; returns the orders."""
         orders = []
         for number in range(1, rounds + 1):
             order = rng.sample(list(keys), len(keys))
@@ -158,6 +164,6 @@ class EnginePool:
 
     @staticmethod
     def _keep_complete(samples: dict[str, list[list[float]]], rounds: int) -> None:
-        """An engine that failed half-way has no figure: ratios need the same rounds on both sides."""
+        """Drops engines that failed half-way: ratios need the same rounds on both sides."""
         for key in [key for key, done in samples.items() if len(done) < rounds]:
             del samples[key]

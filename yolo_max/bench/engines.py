@@ -1,8 +1,8 @@
-"""Who takes part: MAX and its peers, all from uint8 pixels to the raw head.
+"""MAX and its peers, all from uint8 pixels to the raw head.
 
 The contract is `yolo_max.engine.contract.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, the raw head out. Cast,
-scaling and change of layout are inside each engine's own graph, where it can fuse them. A peer may give its
-head in its own layout, ``[B, C, A]``; turning that around is a view and is not timed.
+scaling and layout change are inside each engine's own graph, where it can fuse them. A peer may return its
+head as ``[B, C, A]``; transposing that is a view and is not timed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from yolo_max.support.errors import UsageError
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is given.
+    """The setup of an engine.
 
     Attributes:
         weights: Path of the fused weights, safetensors.
-        onnx: Path of the same weights' network as ONNX, exported once a run.
-        threads: Threads to compute on.
-        cache: Folder for what an engine keeps between starts, where it has to be told; None for nowhere.
+        onnx: Path of the same network as ONNX, exported once per run.
+        threads: Number of threads.
+        cache: Cache folder for engines that need to be given one, or None.
     """
 
     weights: str
@@ -43,7 +43,7 @@ class Setup:
 
 
 class Runtime(Protocol):
-    """One engine inside its process. The methods are called in this order, and each is timed as a phase."""
+    """One engine inside its process. Its methods are called in this order, each timed as a phase."""
 
     def imports(self) -> None:
         """Imports the engine's libraries."""
@@ -54,19 +54,19 @@ class Runtime(Protocol):
         ...
 
     def prepare(self, batch: int, height: int, width: int) -> None:
-        """Builds and compiles for one shape, or does nothing where the shape is no matter.
+        """Builds and compiles for one shape, if the engine needs that.
 
         Raises:
-            NotMeasuredError: This engine does not do that shape, or not in a reasonable time.
+            NotMeasuredError: The engine cannot run that shape, or takes too long to compile.
         """
         ...
 
     def infer(self, batch: NDArray[np.uint8]) -> Any:
-        """Runs the network: what is timed."""
+        """Runs the network; this is timed."""
         ...
 
     def head(self, output: Any) -> NDArray[np.float32]:
-        """What `infer` gave as ``[B, A, 4 * reg_max + nc]``."""
+        """The output of `infer` as ``[B, A, 4 * reg_max + nc]``."""
         ...
 
 
@@ -76,17 +76,17 @@ class NotMeasuredError(Exception):
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """One participant.
+    """One engine of the benchmark.
 
     Attributes:
-        key: What it is called on the command line and in bench.json.
-        label: What it is called in tables.
-        factory: "module:attribute" of what makes its `Runtime` from a `Setup` and ``options``.
-        precision: "f32" or "bf16"; anything but f32 is marked wherever it appears.
-        packages: Distributions that must be installed; their versions are recorded.
+        key: Its name on the command line and in bench.json.
+        label: Its name in tables.
+        factory: "module:attribute" that makes its `Runtime` from a `Setup` and ``options``.
+        precision: "f32" or "bf16"; anything but f32 is marked.
+        packages: Packages that must be installed; their versions are recorded.
         needs: Returns why this machine cannot run it, or None.
         options: Keyword arguments for the factory.
-        quick: Whether it takes part in a quick run without being named.
+        quick: Whether a quick run includes it by default.
     """
 
     key: str
@@ -104,7 +104,7 @@ class EngineSpec:
         return self.precision != "f32"
 
     def absent(self) -> str | None:
-        """Why it cannot take part here; None when it can."""
+        """Why it cannot run here, or None."""
         missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
         if missing:
             return f"{' and '.join(missing)} not installed (pip install {' '.join(missing)})"
@@ -115,12 +115,12 @@ class EngineSpec:
         return {name: importlib.metadata.version(name) for name in self.packages}
 
     def make(self, setup: Setup) -> tuple[str, dict[str, Any]]:
-        """What a worker process needs to make this engine's runtime: factory and arguments."""
+        """The factory and arguments from which a worker process makes the runtime."""
         return self.factory, {"setup": setup, **self.options}
 
 
 def make_runtime(factory: str, arguments: Mapping[str, Any]) -> Runtime:
-    """The runtime, nothing heavy imported yet."""
+    """Makes a runtime, without heavy imports."""
     module, _, attribute = factory.partition(":")
     runtime: Runtime = getattr(importlib.import_module(module), attribute)(**arguments)
     return runtime
@@ -143,7 +143,7 @@ def _no_max_bf16() -> str | None:
 
 
 def _no_compiler() -> str | None:
-    # Where PyTorch looks for one, too.
+    # PyTorch looks for it in the same way.
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     return None if shutil.which(compiler) else f"no C++ compiler on this machine ({compiler})"
 
@@ -200,15 +200,15 @@ ENGINES: tuple[EngineSpec, ...] = (
 
 
 def choose(keys: Sequence[str] | None, engines: Sequence[EngineSpec] = ENGINES) -> list[EngineSpec]:
-    """The engines of these keys, in the order of the registry; all of them for None.
+    """The engines with these keys, in the registry's order; all for None.
 
     Raises:
-        UsageError: There is no such engine, or none is chosen.
+        UsageError: A key is unknown, or none is given.
     """
     known = [spec.key for spec in engines]
     if unknown := [key for key in keys or () if key not in known]:
-        raise UsageError(f"there is no engine {unknown[0]!r}; take some of {', '.join(known)}.")
+        raise UsageError(f"there is no engine {unknown[0]!r}; use some of {', '.join(known)}.")
     chosen = [spec for spec in engines if keys is None or spec.key in keys]
     if not chosen:
-        raise UsageError(f"engines is empty; take some of {', '.join(known)}.")
+        raise UsageError(f"engines is empty; use some of {', '.join(known)}.")
     return chosen

@@ -1,7 +1,7 @@
-"""What is measured: the scenarios, and the cases that they ask for.
+"""What is measured: the scenarios and their cases.
 
 A case is one batch, one image size and one number of threads. Scenarios overlap (single-stream is offline at
-batch 1 is the first point of growth over batches), so their cases are united and each is measured once.
+batch 1 is the first point of growth over batches), so each case is measured once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ GROWTH = "growth"
 SCENARIOS = (SINGLE_STREAM, OFFLINE, END_TO_END, COLD_START, GROWTH)
 
 STAGES = ("decode", "letterbox", "infer", "postprocess", "draw", "write")
-"""Of an image from file to annotated file."""
+"""The stages of one image from file to annotated file."""
 PHASES = ("process", "import", "weights", "build", "first")
-"""Of an engine from the start of its process to its first result."""
+"""The phases of an engine from process start to first result."""
 
 OFFLINE_BATCHES = (1, 4, 8)
 GROWTH_BATCHES = (1, 2, 4, 8, 16)
@@ -55,12 +55,12 @@ class Plan:
 
     Attributes:
         imgsz: Height and width of the letterboxed images, in pixels.
-        threads: Threads of every engine, wherever threads are not what grows.
+        threads: Threads of every engine, except for growth over threads.
         scenarios: Some of `SCENARIOS`.
-        rounds: How many times each engine is timed at each case, in a new order each time.
-        seconds: How long each timing goes on.
-        quick: Whether the empty caches and whatever else takes minutes are left out.
-        seed: Of the order of the engines.
+        rounds: How many times each engine is timed on each case, in a new order each time.
+        seconds: Length of each timing.
+        quick: Whether to skip empty caches and other slow steps.
+        seed: Seed of the order of the engines.
     """
 
     imgsz: tuple[int, int]
@@ -74,17 +74,17 @@ class Plan:
 
     @property
     def warm_seconds(self) -> float:
-        """The longest that an engine may take to become stable at a case."""
+        """Max seconds for an engine to become stable on a case."""
         return 1.0 if self.quick else 10.0
 
     @property
-    def least(self) -> int:
-        """The fewest inferences of a timing, however slow the engine."""
+    def min_inferences(self) -> int:
+        """Min number of inferences in a timing."""
         return 1 if self.quick else 3
 
     @property
     def base(self) -> Case:
-        """The case that all others vary: one image, the chosen size, all threads."""
+        """The base of all other cases: one image, the chosen size, all threads."""
         return Case(self.threads, 1, *self.imgsz)
 
     def offline_cases(self) -> list[Case]:
@@ -96,7 +96,7 @@ class Plan:
         return [Case(self.threads, batch, *self.imgsz) for batch in GROWTH_BATCHES]
 
     def size_cases(self) -> list[Case]:
-        """Growth over image sizes, square; the chosen size is among them."""
+        """Growth over square image sizes, with the chosen size."""
         sizes = {(side, side) for side in GROWTH_SIDES} | {self.imgsz}
         return [Case(self.threads, 1, *size) for size in sorted(sizes, key=lambda size: size[0] * size[1])]
 
@@ -106,7 +106,7 @@ class Plan:
         return [Case(threads, 1, *self.imgsz) for threads in (*powers, self.threads)]
 
     def cases(self) -> list[Case]:
-        """Every case of the chosen scenarios once; the base case first, then by threads, most first."""
+        """Every case of the chosen scenarios once: the base case, then by threads, descending."""
         wanted: set[Case] = set()
         if SINGLE_STREAM in self.scenarios:
             wanted |= {self.base}
@@ -118,7 +118,7 @@ class Plan:
 
 
 def by_threads(cases: Iterable[Case]) -> dict[int, list[Case]]:
-    """Cases grouped by their number of threads, which a process keeps for its life."""
+    """Cases grouped by number of threads, which is fixed for a process."""
     groups: dict[int, list[Case]] = {}
     for case in cases:
         groups.setdefault(case.threads, []).append(case)

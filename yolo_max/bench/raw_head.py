@@ -1,7 +1,6 @@
-"""PyTorch's module up to the raw head: what eager PyTorch is timed on, and what is exported to ONNX.
+"""PyTorch's module up to the raw head, for eager PyTorch and for the ONNX export.
 
-Ultralytics' module also decodes boxes from its head. No engine here does, so that step is left out for
-PyTorch and for whatever runs its export.
+Ultralytics' module also decodes boxes. No engine here does, so PyTorch and the export skip that step too.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class RawHead(torch.nn.Module):  # type: ignore[misc]
         self.dtype = next(module.parameters()).dtype
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Walks the layers as Ultralytics does; NHWC pixels seen as NCHW are channels_last already."""
+        """Runs the layers like Ultralytics; permuted NHWC pixels are channels_last already."""
         x: Any = pixels.permute(0, 3, 1, 2).to(self.dtype) / 255
         outputs: list[Any] = []
         *layers, detect = self.layers
@@ -57,7 +56,7 @@ def export_onnx(module: Any, path: Path) -> None:
     """
     sizes = {0: "batch", 1: "height", 2: "width"}
     with warnings.catch_warnings():
-        # The tracing exporter is announced to go; its successor needs one more package for the same graph.
+        # The tracing exporter is deprecated; its successor needs another package for the same graph.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             RawHead(module).eval(),

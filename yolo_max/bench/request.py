@@ -1,4 +1,4 @@
-"""What a user asks for, judged before anything long begins, and carried out."""
+"""A user's options for a benchmark, checked before anything slow begins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from yolo_max.bench.engine_pool import Tick
 from yolo_max.bench.engines import choose
 from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
-from yolo_max.bench.results import Results
+from yolo_max.bench.results import BenchResults
 from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
 from yolo_max.images.sources import SourceImage, find_images
@@ -25,25 +25,25 @@ from yolo_max.weights.load import load_weights
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
 
 Progress = Callable[[int], AbstractContextManager[Tick]]
-"""Takes the number of steps, and gives what is told of each."""
+"""Given the number of steps, returns the callback for each."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A benchmark as it was asked for; None stands for the default.
+    """A requested benchmark; None stands for the default.
 
     Attributes:
         weights: A file or a name.
-        images: A folder; by default ``./images`` if it is there, else images are drawn.
-        engines: Keys; all by default, in a quick run those that need no long compile.
-        scenarios: Names; all by default, in a quick run all but growth.
-        imgsz: Side in pixels, or height and width; the weights' own by default.
-        quick: Whether to be done in a minute or two.
+        images: A folder; by default ``./images`` if it exists, else images are drawn.
+        engines: Keys; by default all, in a quick run those that compile quickly.
+        scenarios: Names; by default all, in a quick run all but growth.
+        imgsz: Side in pixels, or height and width; by default the weights' own.
+        quick: Whether to finish in a minute or two.
         rounds: At least 1.
-        seconds: Of each timing.
-        threads: All CPUs that this process may use by default.
-        seed: Of the order of the engines.
-        against: Key of the engine that ratios refer to; PyTorch by default, or the first one without it.
+        seconds: Length of each timing.
+        threads: By default all CPUs available to this process.
+        seed: Seed of the order of the engines.
+        against: Key of the engine that ratios refer to; by default PyTorch if present, else the first.
     """
 
     weights: str
@@ -58,13 +58,13 @@ class Request:
     seed: int = 0
     against: str | None = None
 
-    def run(self, progress: Progress) -> Results:
-        """Measures.
+    def run(self, progress: Progress) -> BenchResults:
+        """Runs the benchmark.
 
         Raises:
             UsageError: An option makes no sense.
             WeightsError: The weights cannot be used.
-            SourceError: There are no images.
+            SourceError: No images were found.
             EngineError: PyTorch's reference could not be computed.
         """
         specs = choose(self.engines)
@@ -86,12 +86,12 @@ class Request:
         if scenarios is None:
             scenarios = [name for name in SCENARIOS if not (self.quick and name == GROWTH)]
         if unknown := [name for name in scenarios if name not in SCENARIOS]:
-            raise UsageError(f"there is no scenario {unknown[0]!r}; take some of {', '.join(SCENARIOS)}.")
+            raise UsageError(f"there is no scenario {unknown[0]!r}; use some of {', '.join(SCENARIOS)}.")
         seconds = (QUICK_SECONDS if self.quick else FULL_SECONDS) if self.seconds is None else self.seconds
         if self.rounds < 1:
             raise UsageError(f"rounds is {self.rounds}, but it must be at least 1.")
         if not 0 < seconds <= 60:
-            raise UsageError(f"seconds is {seconds:g}, but it must be above 0, and 60 at most.")
+            raise UsageError(f"seconds is {seconds:g}, but it must be above 0 and at most 60.")
         available = cpu.available_threads()
         if self.threads is not None and not 1 <= self.threads <= available:
             raise UsageError(
@@ -110,9 +110,9 @@ class Request:
 
 
 def reference_point(keys: Sequence[str], wanted: str | None) -> str:
-    """The engine that ratios refer to, which has to be one of these."""
+    """The key of the engine that ratios refer to."""
     if wanted is None:
         return "torch" if "torch" in keys else keys[0]
     if wanted not in keys:
-        raise UsageError(f"ratios cannot refer to {wanted!r}; take one of {', '.join(keys)}.")
+        raise UsageError(f"ratios cannot refer to {wanted!r}; use one of {', '.join(keys)}.")
     return wanted

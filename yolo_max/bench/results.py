@@ -1,4 +1,4 @@
-"""What a run found: the content of bench.json, raw samples and all."""
+"""The results of a run: the content of bench.json, with the raw samples."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ EMPTY, WARM = "empty", "warm"
 
 @dataclass
 class Parity:
-    """Whether an engine said what PyTorch said, on the same pixels in the same run.
+    """Whether an engine agrees with PyTorch, on the same pixels in the same run.
 
     Attributes:
-        holds: Whether a speed-up may be printed.
+        holds: Whether it agrees, so that a speed-up may be shown.
         difference: Largest difference from PyTorch's f32 head, over all images.
         magnitude: Largest absolute value in that head.
-        bound: What the difference was held against.
+        bound: Bound of the difference.
         text: The verdict in words.
     """
 
@@ -37,17 +37,17 @@ class Parity:
 
 @dataclass
 class Participant:
-    """An engine, whether it ran or not.
+    """An engine, even if it did not run.
 
     Attributes:
         key: Its name on the command line.
         label: Its name in tables.
-        precision: What it computes in.
+        precision: The precision it computes in.
         state: `RAN`, `ABSENT`, `LEFT_OUT` or `FAILED`.
         reason: Why it did not run, or failed; empty when it ran.
         log: The end of its process's output, when it failed.
-        versions: Its packages.
-        parity: None where it did not come to that.
+        versions: Versions of its packages.
+        parity: Its parity check, or None if it did not get that far.
     """
 
     key: str
@@ -66,7 +66,7 @@ class Participant:
 
     @property
     def comparable(self) -> bool:
-        """Whether its speed may be held against another's."""
+        """Whether its speed may be compared with another engine's."""
         return self.parity is not None and self.parity.holds
 
 
@@ -75,11 +75,11 @@ class CaseResult:
     """The samples of one case.
 
     Attributes:
-        case: Which one.
+        case: The case.
         orders: The order of the engines in each round.
         samples: By engine, round by round: milliseconds of each inference of one batch.
-        warm_up: By engine: how many inferences it took, and whether they became stable.
-        skipped: By engine: why it has no samples here.
+        warm_up: By engine: the number of inferences, and whether they became stable.
+        skipped: By engine: why it has no samples.
     """
 
     case: Case
@@ -113,7 +113,7 @@ class ColdStart:
 
 @dataclass
 class StreamPoint:
-    """`Detector.stream` over so many images, in a process of its own."""
+    """`Detector.stream` over a number of images, in a process of its own."""
 
     images: int
     images_per_second: float
@@ -121,24 +121,24 @@ class StreamPoint:
 
 
 @dataclass
-class Results:
-    """One run.
+class BenchResults:
+    """The results of one run.
 
     Attributes:
-        plan: What was to be measured.
+        plan: The plan.
         against: Key of the engine that ratios refer to.
-        version: Of yolo_max.
+        version: Version of yolo_max.
         started: Date and time, ISO 8601, UTC.
-        seconds: How long the run took.
+        seconds: Length of the run.
         host: See `yolo_max.runtime.host.record`.
         weights: Name, digest and classes of the weights.
-        images: How many images, and which for parity.
-        engines: Everybody, in the registry's order.
+        images: The number of images, and which were used for parity.
+        engines: All engines, in the registry's order.
         cases: Timings.
         stages: By engine, round by round, image by image: milliseconds by stage.
-        cold: Starts.
+        cold: Cold starts.
         stream: Growth over the number of images.
-        notes: Sentences on what could not be measured.
+        notes: Sentences about what could not be measured.
     """
 
     plan: Plan
@@ -157,15 +157,15 @@ class Results:
     notes: list[str] = field(default_factory=list)
 
     def engine(self, key: str) -> Participant:
-        """The participant of this key."""
+        """The engine with this key."""
         return next(each for each in self.engines if each.key == key)
 
     def case(self, case: Case) -> CaseResult | None:
-        """The samples of a case; None when it was not measured."""
+        """The samples of a case, or None if it was not measured."""
         return next((each for each in self.cases if each.case == case), None)
 
     def to_json(self) -> str:
-        """bench.json."""
+        """The content of bench.json."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
 
     @classmethod
@@ -173,7 +173,7 @@ class Results:
         """Reads bench.json.
 
         Raises:
-            SourceError: There is no such file, or it is not one of these.
+            SourceError: The file is missing or is not a bench.json.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""A whole run: who takes part, do they say what PyTorch says, how fast are they."""
+"""A whole run: which engines take part, whether they agree with PyTorch, how fast they are."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from yolo_max.bench import cold
 from yolo_max.bench.engine_pool import CALL_LIMIT, SETUP_LIMIT, EnginePool, Tick
 from yolo_max.bench.engines import OURS, EngineSpec, Setup
 from yolo_max.bench.plan import COLD_START, END_TO_END, GROWTH, GROWTH_IMAGES, Plan, by_threads
-from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, Participant, Results, StreamPoint
+from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, BenchResults, Participant, StreamPoint
 from yolo_max.bench.verify import verify
 from yolo_max.bench.worker import WorkerProcess
 from yolo_max.engine.process import EngineProcessError
@@ -31,17 +31,17 @@ from yolo_max.weights.load import Weights, save_weights
 
 PARITY_IMAGES = 4
 STAGE_IMAGES = {False: 32, True: 4}
-"""Images that go from file to file in each round, by whether the run is quick."""
+"""Number of images for the end-to-end stages in each round, by whether the run is quick."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the engines work on.
+    """The inputs of the engines.
 
     Attributes:
-        weights: As the user gave them; PyTorch's reference is made from these.
+        weights: The user's weights; PyTorch's reference uses these.
         images: Files for the stages and for parity.
-        work: A folder for this run's files: converted weights, ONNX, empty caches, annotated images.
+        work: Folder for this run's files: converted weights, ONNX, empty caches, annotated images.
     """
 
     weights: Weights
@@ -50,7 +50,7 @@ class Inputs:
 
 
 class Runner:
-    """One run over a plan."""
+    """Runs a plan."""
 
     def __init__(
         self,
@@ -61,15 +61,15 @@ class Runner:
         left_out: Sequence[EngineSpec] = (),
         limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
     ) -> None:
-        """Nothing is measured yet.
+        """Measures nothing yet.
 
         Args:
-            plan: What to measure.
-            specs: Who takes part.
+            plan: The plan.
+            specs: The engines that take part.
             inputs: Weights and images.
             against: Key of the engine that ratios refer to.
-            left_out: Engines that take no part in a quick run; they are listed.
-            limits: Seconds an engine has to get ready, and for any other answer.
+            left_out: Engines that a quick run skips; they are listed.
+            limits: Seconds for an engine's setup, and for any other answer.
         """
         self.plan = plan
         self.inputs = inputs
@@ -77,7 +77,7 @@ class Runner:
         self._rng = random.Random(plan.seed)
         self._specs = [spec for spec in specs if spec.absent() is None]
         meta = inputs.weights.meta
-        self.results = Results(
+        self.results = BenchResults(
             plan=plan,
             against=against,
             version=__version__,
@@ -97,7 +97,7 @@ class Runner:
 
     @property
     def steps(self) -> int:
-        """How often `run` will report a step, as long as nothing fails."""
+        """The number of steps that `run` reports if nothing fails."""
         plan, engines = self.plan, len(self._running())
         groups = by_threads([plan.base, *plan.cases()])
         steps = 1 + engines * (len(groups) + 1 + len(plan.cases()) * (1 + plan.rounds))
@@ -107,14 +107,14 @@ class Runner:
             steps += len(cold.states(plan)) * (engines + self._with_ours)
         return steps + len(GROWTH_IMAGES) * (GROWTH in plan.scenarios and self._with_ours)
 
-    def run(self, tick: Tick) -> Results:
+    def run(self, tick: Tick) -> BenchResults:
         """Measures everything.
 
         Args:
-            tick: Called before each step with what it is.
+            tick: Called with a description before each step.
 
         Raises:
-            EngineError: PyTorch's reference, without which nothing can be compared, could not be computed.
+            EngineError: PyTorch's reference could not be computed.
         """
         self._tick = tick
         start = perf_counter()
@@ -161,7 +161,7 @@ class Runner:
         engine.state, engine.reason, engine.log = FAILED, str(failure), failure.log
 
     def _reference(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """PyTorch's heads in f32 and f64, from a process that is gone before anything is timed."""
+        """PyTorch's heads in f32 and f64, from a process that ends before anything is timed."""
         self._tick("PyTorch in f32 and f64: the reference")
         peers_want_onnx = any("onnx" in spec.packages for spec in self._specs)
         with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
@@ -219,7 +219,7 @@ class Runner:
         self.results.stages = {key: done for key, done in found.items() if len(done) == self.plan.rounds}
 
     def _stream(self) -> None:
-        """Growth over the number of images: a process each, since a peak is never forgotten."""
+        """Growth over the number of images; one process each, since peak memory never falls."""
         for count in GROWTH_IMAGES:
             self._tick(f"a stream of {counted(count, 'image')}")
             with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
@@ -245,6 +245,6 @@ def _participant(spec: EngineSpec, left_out: bool) -> Participant:
     if absent is not None:
         state, reason = ABSENT, absent
     elif left_out:
-        state, reason = LEFT_OUT, "a quick run takes it only when it is named"
+        state, reason = LEFT_OUT, "a quick run includes it only if it is named"
     versions = {} if absent else spec.versions()
     return Participant(spec.key, spec.label, spec.precision, state, reason, versions=versions)

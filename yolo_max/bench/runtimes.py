@@ -1,4 +1,4 @@
-"""The engines themselves, each used as its own documentation has it used for speed on a CPU."""
+"""The engines, each used as its documentation advises for speed on a CPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MaxRuntime:
         self.weights = load_weights(self.setup.weights)
 
     def prepare(self, batch: int, height: int, width: int) -> None:  # noqa: ARG002
-        """Builds once: the fused graph takes any shape, the stock one a batch image by image."""
+        """Builds once: the fused graph takes any shape, the stock one runs a batch image by image."""
         from yolo_max.engine.max_engine import MaxEngine
 
         if self.size is None:
@@ -53,7 +53,7 @@ class MaxRuntime:
         return self.engine(batch)["head"]
 
     def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As it is."""
+        """Returns the output unchanged."""
         return output
 
 
@@ -73,7 +73,7 @@ class TorchRuntime:
         torch.set_num_threads(self.setup.threads)
 
     def load(self) -> None:
-        """Builds the module and puts the weights in."""
+        """Builds the module and loads the weights."""
         from yolo_max.bench.raw_head import RawHead
         from yolo_max.engine.torch_engine import TorchEngine
 
@@ -82,12 +82,12 @@ class TorchRuntime:
         self.run: Any = self.module
 
     def prepare(self, batch: int, height: int, width: int) -> None:
-        """Eager: nothing. Compiled: a graph for exactly this shape."""
+        """Compiles a graph for this shape, unless eager."""
         import torch
 
         if not self.compiled:
             return
-        # Dynamo keeps eight shapes and then falls back to eager without a word.
+        # Dynamo keeps eight shapes, then silently falls back to eager.
         torch._dynamo.reset()
         self.run = torch.compile(self.module, dynamic=False, options={"freezing": True})
         self.infer(np.zeros((batch, height, width, 3), np.uint8))
@@ -186,7 +186,7 @@ class OpenVinoRuntime:
 
 
 def import_openvino() -> Any:
-    """The ``openvino`` package, which reports each import to its makers unless its telemetry is missing."""
+    """Imports ``openvino`` without its telemetry, which would report each import to its makers."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 

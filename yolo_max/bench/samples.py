@@ -1,4 +1,4 @@
-"""Images for a benchmark when there are none at hand: drawn, seeded, as hard to decode as photographs."""
+"""Images for a benchmark without any: drawn with a seed, and as hard to decode as photographs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def draw_samples(folder: Path, seed: int = 0) -> list[Path]:
     """Writes a few JPEG files: smooth color, texture like that of photographs, and some shapes.
 
     Args:
-        folder: Where; made if absent.
+        folder: Output folder; created if missing.
         seed: The same seed gives the same images.
 
     Returns:

@@ -1,6 +1,6 @@
 """One image from file to annotated file, stage after stage; and a stream of many.
 
-It runs in an engine's process.
+This runs in an engine's process.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def run(
     out: Path,
     imgsz: tuple[int, int],
 ) -> list[dict[str, float]]:
-    """Times each stage of each image; nothing overlaps. The first image is done twice and counted once.
+    """Times each stage of each image; nothing overlaps. The first image runs twice and counts once.
 
     Args:
         network: uint8 ``[1, H, W, 3]`` RGB to the raw head ``[1, A, C]``.
-        weights: Their file.
-        images: Files.
+        weights: File of the weights.
+        images: Image files.
         out: Folder for the annotated images.
         imgsz: Height and width of the canvas, in pixels.
 
     Returns:
-        Milliseconds by stage, for each image.
+        Milliseconds by stage, per image.
     """
     meta = load_weights(weights).meta
     postprocess = Postprocess.for_model(meta, PredictOptions())
@@ -50,7 +50,7 @@ def run(
 
     def one(path: Path) -> dict[str, float]:
         target = out / annotated_name(path.name)
-        target.unlink(missing_ok=True)  # to replace a file, some file systems wait for the disk
+        target.unlink(missing_ok=True)  # some file systems wait for the disk to replace a file
         clock = [perf_counter()]
 
         def lap() -> None:
@@ -75,7 +75,7 @@ def run(
 
 
 def stream(weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
-    """Images a second of `Detector.stream` over ``count`` images, the given ones over and over."""
+    """Images per second of `Detector.stream` over ``count`` images, cycling through the given ones."""
     detector = Detector(weights, imgsz=imgsz)
     start = perf_counter()
     for _ in detector.stream(islice(cycle(images), count)):

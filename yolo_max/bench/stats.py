@@ -1,8 +1,8 @@
 """Samples to figures.
 
-A shared machine is slow for seconds at a time. So two engines are never compared by figures from different
-moments: a ratio is taken within each round, where both ran next to each other, and the median of those ratios
-is reported with its quartiles.
+A shared machine is slow for seconds at a time, so engines are never compared across moments: a ratio is taken
+within each round, where both ran next to each other, and the median of those ratios is reported with its
+quartiles.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Latency:
         p50: Median.
         p90: 90th percentile.
         p99: 99th percentile; with fewer than 100 samples, close to the largest.
-        least: Smallest sample.
+        min: Smallest sample.
         count: Number of samples.
     """
 
     p50: float
     p90: float
     p99: float
-    least: float
+    min: float
     count: int
 
     @classmethod
@@ -40,7 +40,7 @@ class Latency:
         """Pools the rounds.
 
         Raises:
-            ValueError: There is not one sample.
+            ValueError: There are no samples.
         """
         samples = list(chain.from_iterable(rounds))
         if not samples:
@@ -62,7 +62,7 @@ class Spread:
         """Median and quartiles, interpolated linearly.
 
         Raises:
-            ValueError: There is not one value.
+            ValueError: There are no values.
         """
         if not values:
             raise ValueError("There are no values.")

@@ -1,4 +1,4 @@
-"""No parity, no speed-up: an engine's raw head is held against PyTorch's before its times count."""
+"""No parity, no speed-up: an engine's raw head is compared with PyTorch's before its times count."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from yolo_max.bench.results import Parity
 from yolo_max.verify.parity.rubric import HeadDifference, TensorDifference, Verdict, judge
 
 BF16_MEAN = 0.005
-"""bf16's own bound: mean difference from PyTorch's f32 head, in terms of that head's largest value."""
-BF16_MOST = 0.05
-"""The same for the largest difference."""
+"""bf16's bound on the mean difference from PyTorch's f32 head, relative to its largest value."""
+BF16_MAX = 0.05
+"""bf16's bound on the largest difference, likewise."""
 
 
 def verify(
@@ -25,10 +25,10 @@ def verify(
     strides: tuple[int, ...],
     reg_max: int,
 ) -> Parity:
-    """Holds an engine against PyTorch on some images.
+    """Compares an engine with PyTorch on some images.
 
-    In f32 it is the rubric of `yolo_max.verify.parity` up to NMS: the head, its distance from float64,
-    boxes and scores. bf16 cannot meet that and has a bound of its own, on the head.
+    f32 must meet the rubric of `yolo_max.verify.parity` up to NMS: the head, its distance from float64, boxes
+    and scores. bf16 cannot, and has its own bound on the head.
 
     Args:
         precision: "f32" or "bf16".
@@ -36,7 +36,7 @@ def verify(
         reference: PyTorch's, in f32.
         exact: PyTorch's, in f64.
         canvas_size: (height, width) of the images, in pixels.
-        strides: Canvas pixels per cell, one a level.
+        strides: Canvas pixels per cell, one per level.
         reg_max: Bins of the distribution of each side.
     """
     magnitude = float(np.abs(reference).max(initial=0))
@@ -64,11 +64,11 @@ def _in_short(verdict: Verdict) -> str:
 
 def _verify_bf16(heads: NDArray[np.float32], reference: NDArray[np.float32], magnitude: float) -> Parity:
     difference = np.abs(heads - reference)
-    most, mean = float(difference.max(initial=0)), float(difference.mean())
-    # Written so that NaN fails.
-    holds = most <= BF16_MOST * magnitude and mean <= BF16_MEAN * magnitude
+    largest, mean = float(difference.max(initial=0)), float(difference.mean())
+    # Comparisons with NaN fail.
+    holds = largest <= BF16_MAX * magnitude and mean <= BF16_MEAN * magnitude
     text = (
-        f"bf16: head differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and {most:.2g} at "
-        f"most (bound {BF16_MOST * magnitude:.2g})"
+        f"bf16: head differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and "
+        f"{largest:.2g} at most (bound {BF16_MAX * magnitude:.2g})"
     )
-    return Parity(holds, most, magnitude, BF16_MOST * magnitude, text)
+    return Parity(holds, largest, magnitude, BF16_MAX * magnitude, text)

@@ -1,4 +1,4 @@
-"""One engine in a process of its own: what it can be asked there, and the handle that asks.
+"""One engine in a process of its own: its methods there, and the parent's handle on it.
 
 A request is ``(method, arguments)`` of `Worker`; the answer is ``("ok", value)``, ``("skipped", reason)`` or
 ``("error", sentence)``.
@@ -24,26 +24,26 @@ from yolo_max.engine.process import EngineProcess, EngineProcessError
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 WARM_BLOCK = 3
-"""Inferences between two looks at whether the engine has become stable."""
+"""Inferences per block of the warm-up."""
 WARM_TOLERANCE = 0.05
-"""Two blocks in a row whose medians differ by less than this mean that it has."""
+"""Max relative difference between the medians of two blocks in a row for an engine to be stable."""
 
 
 class Worker:
-    """What an engine's process can be asked to do."""
+    """The methods of an engine's process."""
 
     def __init__(self, started_ms: float) -> None:
-        """Nothing is imported yet; ``started_ms`` is what it took to get here from the spawn."""
+        """Imports nothing yet; ``started_ms`` is the time since the spawn, in milliseconds."""
         self._phases = {"process": started_ms}
 
     def setup(self, factory: str, arguments: Mapping[str, Any], height: int, width: int) -> dict[str, float]:
-        """Imports, loads, builds for one image and runs it once.
+        """Imports, loads, builds for one image and runs once.
 
         Args:
-            factory: Of the engine's runtime, see `yolo_max.bench.engines.EngineSpec`.
-            arguments: The factory's.
-            height: Rows of the image, in pixels.
-            width: Columns.
+            factory: Factory of the runtime; see `yolo_max.bench.engines.EngineSpec`.
+            arguments: The factory's arguments.
+            height: Height of the image, in pixels.
+            width: Width of the image, in pixels.
 
         Returns:
             Milliseconds by phase: process, import, weights, build, first.
@@ -63,13 +63,13 @@ class Worker:
         return self._phases
 
     def prepare(self, batch: int, height: int, width: int, warm: float) -> dict[str, Any]:
-        """Gets ready for a case, and warms up until the engine is stable or ``warm`` seconds are over.
+        """Prepares a case, and warms up until the engine is stable or ``warm`` seconds have passed.
 
         Returns:
-            ``{"inferences": how many it took, "stable": whether it became stable}``.
+            ``{"inferences": their number, "stable": whether the engine became stable}``.
         """
         self._runtime.prepare(batch, height, width)
-        # Seeded noise: how long a convolution takes does not depend on the pixels.
+        # Noise will do: the time of a convolution does not depend on the pixels.
         self._batch = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
         medians: list[float] = []
         start = perf_counter()
@@ -79,24 +79,24 @@ class Worker:
             if stable or perf_counter() - start > warm:
                 return {"inferences": WARM_BLOCK * len(medians), "stable": stable}
 
-    def time(self, seconds: float, least: int, most: int) -> list[float]:
+    def time(self, seconds: float, min_inferences: int, max_inferences: int) -> list[float]:
         """Times inferences one by one.
 
         Args:
-            seconds: Goes on for so long ...
-            least: ... but for at least so many inferences ...
-            most: ... and at most so many.
+            seconds: How long to go on, within the two limits.
+            min_inferences: Min number of inferences.
+            max_inferences: Max number of inferences.
 
         Returns:
-            Milliseconds each.
+            Milliseconds per inference.
         """
-        self._time_one()  # the first one after a pause finds its caches cold
+        self._time_one()  # the caches are cold after a pause
         samples: list[float] = []
         gc.collect()
         gc.disable()
         try:
             end = perf_counter() + seconds
-            while len(samples) < least or (len(samples) < most and perf_counter() < end):
+            while len(samples) < min_inferences or (len(samples) < max_inferences and perf_counter() < end):
                 samples.append(self._time_one())
         finally:
             gc.enable()
@@ -106,13 +106,15 @@ class Worker:
         """The raw heads of letterboxed images, uint8 ``[N, H, W, 3]``, run one by one."""
         runtime = self._runtime
         runtime.prepare(1, *canvases.shape[1:3])
-        heads = [runtime.head(runtime.infer(canvas[None])).copy() for canvas in canvases]  # may be reused
+        heads = [
+            runtime.head(runtime.infer(canvas[None])).copy() for canvas in canvases
+        ]  # the runtime may reuse its buffer
         return np.concatenate(heads)
 
     def stages(
         self, weights: str, images: Sequence[str], out: str, imgsz: tuple[int, int]
     ) -> list[dict[str, float]]:
-        """Each image from file to annotated file; see `yolo_max.bench.stages.run`."""
+        """Times each image from file to annotated file; see `yolo_max.bench.stages.run`."""
         from yolo_max.bench import stages
 
         self._runtime.prepare(1, *imgsz)
@@ -120,13 +122,13 @@ class Worker:
         return stages.run(lambda batch: runtime.head(runtime.infer(batch)), weights, images, Path(out), imgsz)
 
     def stream(self, weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
-        """Images a second of `Detector.stream` over ``count`` images, start-up not counted."""
+        """Images per second of `Detector.stream` over ``count`` images, without start-up."""
         from yolo_max.bench import stages
 
         return stages.stream(weights, images, count, imgsz)
 
     def reference(self, weights: str, canvases: NDArray[np.uint8], onnx: str | None) -> dict[str, Any]:
-        """What PyTorch says, in f32 and f64; and its network exported, where a peer will need it.
+        """PyTorch's heads in f32 and f64; exports the network if ``onnx`` says where.
 
         Returns:
             ``{"f32": heads, "f64": heads}``, each ``[N, A, C]``.
@@ -155,8 +157,7 @@ class Worker:
 def memory_mib() -> dict[str, float]:
     """Peak and present resident memory of this process, in MiB.
 
-    ``ru_maxrss`` would count what the parent had in memory when it started this process, so that Linux's own
-    account comes first.
+    On Linux ``ru_maxrss`` also counts the parent's memory at the fork, so /proc comes first.
     """
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
@@ -168,11 +169,11 @@ def memory_mib() -> dict[str, float]:
 
 
 def serve(connection: Connection, spawned_ns: str) -> None:
-    """The child: answers requests until the other end is closed.
+    """Runs in the child: answers requests until the other end is closed.
 
     Args:
         connection: The channel.
-        spawned_ns: The monotonic clock when the parent started this process.
+        spawned_ns: Monotonic clock at the spawn, in nanoseconds.
     """
     worker = Worker((monotonic_ns() - int(spawned_ns)) / 1e6)
     while True:
@@ -191,21 +192,21 @@ def serve(connection: Connection, spawned_ns: str) -> None:
 
 
 class WorkerProcess(EngineProcess):
-    """The parent's handle on a `Worker`, whose process is suspended whenever it has no request to answer."""
+    """The parent's handle on a `Worker`; its process is suspended between requests."""
 
     def __init__(self, cpus: Sequence[int], threads: int, env: Mapping[str, str] | None = None) -> None:
         """Starts the process; it imports no engine until it is set up.
 
         Args:
-            cpus: The CPUs it may run on; empty where the system cannot pin.
-            threads: What OpenMP and the like are told.
-            env: More environment variables.
+            cpus: CPUs to pin it to; empty if the system cannot pin.
+            threads: Threads for OpenMP and the like.
+            env: Further environment variables.
         """
         env = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **(env or {})}
         super().__init__(f"{__name__}:serve", str(monotonic_ns()), cpus=cpus, env=env)
 
     def call(self, method: str, *, limit: float, **arguments: Any) -> Any:
-        """Asks for one method of `Worker`.
+        """Calls a method of `Worker`.
 
         Args:
             method: Its name.
@@ -214,7 +215,7 @@ class WorkerProcess(EngineProcess):
 
         Raises:
             NotMeasuredError: The engine skips this case.
-            EngineProcessError: It raised, died or did not answer in time; in the latter cases it is gone.
+            EngineProcessError: It raised, died or timed out; in the last two cases the process has ended.
         """
         self.resume()
         self.send((method, arguments))

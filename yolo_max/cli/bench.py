@@ -115,12 +115,12 @@ def bench(
     from yolo_max.bench.report.text import show
     from yolo_max.bench.report.write import make_folder, write_page, write_record
     from yolo_max.bench.request import Request, reference_point
-    from yolo_max.bench.results import Results
+    from yolo_max.bench.results import BenchResults
     from yolo_max.runtime import host
 
     out = out or (Path("runs/bench") if again is None else again.parent)
     if again is not None:
-        results = Results.read(again)
+        results = BenchResults.read(again)
         keys = [engine.key for engine in results.engines]
         results.against = reference_point(keys, against or results.against)
         make_folder(out)

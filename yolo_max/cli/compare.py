@@ -80,7 +80,7 @@ def compare(
     [cyan]report.html[/], and says whether the parity rubric holds.
     """
     from yolo_max.images.sources import SourceFailure, SourceImage, find_images
-    from yolo_max.predict.folder.earlier import next_free
+    from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.support.parse import parse_classes
     from yolo_max.verify.compare.comparison import Settings
     from yolo_max.verify.compare.comparison import compare as run

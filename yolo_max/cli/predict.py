@@ -58,8 +58,8 @@ def predict(
 
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
-        from yolo_max.output.draw import load_font
-        from yolo_max.predict.folder.earlier import latest, next_free, require_harmless
+        from yolo_max.output.text_rendering import load_font
+        from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 
@@ -97,7 +97,7 @@ def predict(
         print_summary(run, seconds, str(out))
     if interrupt.came:
         return ExitCode.INTERRUPTED
-    return ExitCode.SOME_IMAGES_FAILED if run.tally.failures else ExitCode.OK
+    return ExitCode.SOME_IMAGES_FAILED if run.totals.failures else ExitCode.OK
 
 
 _DRAINING = "Finishing the images that have begun; Ctrl-C again stops at once."

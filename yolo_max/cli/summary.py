@@ -13,7 +13,7 @@ from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
-    from yolo_max.predict.folder.earlier import Record
+    from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 
 MOST_FAILURES_SHOWN = 20
@@ -61,7 +61,7 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
 
         def advance(record: Record) -> None:
             show_failure(record)
-            done = run.tally.images - run.resumed
+            done = run.totals.images - run.resumed
             display.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
 
         yield advance
@@ -72,7 +72,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    tally, console = run.tally, stdout()
+    tally, console = run.totals, stdout()
     thing = tally.task.counted
     if tally.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
@@ -107,8 +107,8 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
 
 
 def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, Any]) -> str:
-    """The summary as one line of ASCII JSON, whatever the file names."""
-    tally = run.tally
+    """The summary as one line of JSON, in ASCII, whatever the file names."""
+    tally = run.totals
     read = tally.read - run.read_before
     things = f"{tally.task.counted}s" if tally.task.counted else None
     return json.dumps(

@@ -1,4 +1,4 @@
-"""The engine that a name stands for."""
+"""Engines by name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ENGINES = ("max", "torch")
 
 
 def make_engine(name: str, weights: Weights, **options: Any) -> Engine:
-    """Makes an engine; the other one's library is not imported.
+    """Creates an engine, importing only its own library.
 
     Args:
         name: One of `ENGINES`.
         weights: Loaded weights.
-        options: As `MaxEngine` takes them; `TorchEngine` has no other precision than f32.
+        options: Those of `MaxEngine`; for `TorchEngine` the precision must be f32.
 
     Raises:
-        UsageError: There is no such engine, or an option has a value that it does not take.
-        EngineError: What is asked for is not to be had on this machine.
-        WeightsError: The weights are of a network that is not ported.
+        UsageError: There is no such engine, or it does not support the value of an option.
+        EngineError: Something that was requested is not available on this machine.
+        WeightsError: The network is not supported.
     """
     if name == "max":
         from yolo_max.engine.max_engine import MaxEngine
@@ -32,10 +32,8 @@ def make_engine(name: str, weights: Weights, **options: Any) -> Engine:
         return MaxEngine(weights, **options)
     if name == "torch":
         if options["precision"] != "f32":
-            raise UsageError(
-                f"PyTorch detects in f32, not {options['precision']}; take f32, or the MAX engine."
-            )
+            raise UsageError(f"PyTorch runs in f32, not {options['precision']}; use f32, or the MAX engine.")
         from yolo_max.engine.torch_engine import TorchEngine
 
         return TorchEngine(weights, **options)
-    raise UsageError(f"there is no engine {name!r}; take one of {', '.join(ENGINES)}.")
+    raise UsageError(f"there is no engine {name!r}; use one of {', '.join(ENGINES)}.")

@@ -13,15 +13,15 @@ from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.tasks.contract import Outputs
 
 Network = Callable[[NDArray[np.uint8]], NDArray[Any] | Mapping[str, NDArray[Any]]]
-"""uint8 ``[B, H, W, 3]`` RGB ``->`` the raw output ``[B, ...]``, or several by name."""
+"""uint8 ``[B, H, W, 3]`` RGB ``->`` one raw output ``[B, ...]``, or several by name."""
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """Anything that runs the network: `MaxEngine`, `TorchEngine`, or one of your own.
+    """Anything that runs the network: `MaxEngine`, `TorchEngine`, or your own.
 
     Attributes:
-        callers: How many threads should call it at once, for it to do most.
+        callers: How many threads should call it at once for the highest throughput.
     """
 
     callers: int
@@ -33,9 +33,9 @@ class Engine(Protocol):
 
         Args:
             batch: uint8 ``[B, H, W, 3]`` RGB, as the task's transform makes it.
-            min_logit: Of a detection head all cells with a class logit above this, as float32, are wanted,
-                and those with one that is not a number; others may come with them.
-            shared: Whether others call the engine beside this call.
+            min_logit: For a detection head, cells with a class logit above this (as float32), or with one
+                that is NaN, must be returned; others may be left out.
+            shared: Whether other threads call the engine at the same time.
 
         Returns:
             The raw outputs of each image, by name.
@@ -44,11 +44,11 @@ class Engine(Protocol):
 
 
 def as_engine(network: Engine | Network, outputs: Sequence[str]) -> Engine:
-    """An engine as it is; a plain callable made into one.
+    """Wraps a plain callable as an engine; an engine is returned unchanged.
 
     Args:
         network: An engine, or a function from pixels to whole raw outputs.
-        outputs: The names of the network's raw outputs; an array is the only one.
+        outputs: The names of the network's raw outputs; a plain array is the first.
     """
     return network if isinstance(network, Engine) else _Wrapped(network, outputs)
 
@@ -72,7 +72,9 @@ class _Wrapped:
         given = self._network(batch)
         whole = given if isinstance(given, Mapping) else {self._outputs[0]: given}
         if missing := set(self._outputs) - whole.keys():
-            raise EngineError(f"the engine does not give {', '.join(sorted(missing))}; return all by name.")
+            raise EngineError(
+                f"the engine does not return {', '.join(sorted(missing))}; return all outputs by name."
+            )
         return by_image(whole)
 
 
@@ -83,10 +85,10 @@ def by_image(whole: Mapping[str, NDArray[Any]]) -> list[Outputs]:
 
 
 def require_pixels(batch: NDArray[np.uint8], stride: int) -> None:
-    """Refuses anything that is not a batch of images of a size that fits.
+    """Rejects anything that is not a batch of images that fits the network.
 
     Args:
-        batch: What an engine was given.
+        batch: The engine's input.
         stride: The network's; height and width must be multiples of it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""MaxEngine: from weights to a compiled MAX graph, and from pixels to the raw head."""
+"""MaxEngine: from weights to a compiled MAX graph, and from pixels to raw outputs."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ KERNELS = ("auto", "fused", "stock")
 
 
 class MaxEngine:
-    """YOLOv8 as a compiled MAX graph.
+    """A network as a compiled MAX graph.
 
-    On the fused kernels one graph takes any batch and any size whose height and width are multiples of the
-    largest stride. On MAX's stock operations batch and size are static: smaller batches are filled up, larger
-    ones cut. It may be called from several threads at once.
+    On the fused kernels one graph works for any batch and any size whose height and width are multiples of
+    the largest stride. On MAX's stock operations batch and size are static: smaller batches are padded,
+    larger ones split. It may be called from several threads at once.
 
     Attributes:
         device: "cpu" or "gpu".
         kernels: "fused" or "stock".
-        precision: What activations are held in between layers; the head is float32 in either case.
+        precision: Type of the activations between layers; the raw outputs are always float32.
         threads: How many threads the graph runs on.
         from_cache: Whether the compiled graph was found in the cache.
-        callers: How many calls at once, which share the threads, get most out of the machine.
+        callers: How many concurrent calls, sharing the threads, give the highest throughput.
     """
 
     def __init__(
@@ -59,25 +59,24 @@ class MaxEngine:
         every_layer: bool = False,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """Compiles the graph, or takes it from the cache, and binds the weights to it.
+        """Compiles the graph or loads it from the cache, and binds the weights to it.
 
         Args:
             weights: Fused weights with their architecture table.
             imgsz: Height and width of the letterboxed images, in pixels.
-            batch: Images in a batch; binding only for the stock operations.
-            device: "cpu", "gpu", or "auto" for a GPU where there is one.
+            batch: Images per batch; fixed only for the stock operations.
+            device: "cpu", "gpu", or "auto" for a GPU if there is one.
             precision: "f32" or "bf16".
-            kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
-            threads: Defaults to the CPUs this process may run on.
-            rect: Whether images of other sizes than ``imgsz`` will come.
-            every_layer: Whether the graph also gives what `layers` returns.
-            report: Called with a sentence when something happens that takes long or that the user should
-                know.
+            kernels: "fused", "stock", or "auto" for the fused ones where they run.
+            threads: Defaults to the CPUs available to this process.
+            rect: Whether there will be images of sizes other than ``imgsz``.
+            every_layer: Whether the graph also outputs what `layers` returns.
+            report: Called with a sentence about anything slow or that the user should know.
 
         Raises:
-            UsageError: An option has a value that does not exist, or ``rect`` is asked of stock operations.
-            EngineError: The device, the kernels or the precision are not to be had on this machine.
-            WeightsError: The weights describe a network that is not ported.
+            UsageError: An option has an invalid value, or ``rect`` is used with stock operations.
+            EngineError: The device, the kernels or the precision are not available on this machine.
+            WeightsError: The network is not supported.
         """
         report = report or (lambda _: None)
         self.device = _choose_device(device)
@@ -86,7 +85,7 @@ class MaxEngine:
         if rect and self.kernels == "stock":
             raise UsageError(
                 "rectangular input comes in many sizes, and MAX's stock operations are compiled for one; "
-                "leave rect out, or take the fused kernels."
+                "leave rect out, or use the fused kernels."
             )
         architecture = weights.meta.network
         architecture.require()
@@ -115,20 +114,20 @@ class MaxEngine:
         registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
         if self.device == "gpu":
             registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
-        # MAX reads most of the arrays in place, for as long as the model lives.
+        # MAX reads most of the arrays in place for as long as the model lives.
         self._registry = registry
         with runtime.quiet_poller():
             self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Runs the network and gives its whole raw outputs.
+        """Runs the network and returns its whole raw outputs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            float32 ``[B, ...]`` by name, each as `yolo_max.tasks.contract.Outputs` has it.
+            float32 ``[B, ...]`` by name, each as in `yolo_max.tasks.contract.Outputs`.
 
         Raises:
             UsageError: The batch is of another type or shape than this engine takes.
@@ -145,26 +144,26 @@ class MaxEngine:
         parts = []
         for start in range(0, len(batch), size):
             part = batch[start : start + size]
-            filled = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
-            parts.append([output[: len(part)] for output in self._execute(filled)])
+            padded = np.concatenate([part, np.zeros((size - len(part), height, width, 3), np.uint8)])
+            parts.append([output[: len(part)] for output in self._execute(padded)])
         return self._named([np.concatenate(outputs) for outputs in zip(*parts, strict=True)])
 
     def run(
         self, batch: NDArray[np.uint8], min_logit: float = -math.inf, *, shared: bool = False
     ) -> list[Outputs]:
-        """Runs the network, of a detection head for the cells that can be detections.
+        """Runs the network; a detection head only for cells that can be detections.
 
-        On the fused kernels no boxes are computed for others, which is most of the box branch. What a
-        candidate gets is what it has in the raw head, bit for bit.
+        On the fused kernels no boxes are computed for other cells, which skips most of the box branch. The
+        logits of a candidate are those of the raw head, bit for bit.
 
         Args:
             batch: As for a call of the engine.
-            min_logit: The class logit that a candidate exceeds, taken as float32. One that is not a number
-                makes a candidate as well.
-            shared: Whether other calls run beside this one, so that it takes its share of the threads only.
+            min_logit: The class logit that a candidate exceeds, as float32. A NaN also makes a candidate.
+            shared: Whether other calls run at the same time, so that this one only uses its share of the
+                threads.
 
         Returns:
-            The raw outputs of each image; those of a detection head for its candidates, if these are not all.
+            The raw outputs of each image; of a detection head only the candidates, unless all cells are.
 
         Raises:
             UsageError: As for a call of the engine.
@@ -178,23 +177,23 @@ class MaxEngine:
         if not levels:
             return outputs
         return [
-            _chosen(image, mask) for image, mask in zip(outputs, np.concatenate(levels, axis=1), strict=True)
+            _select(image, mask) for image, mask in zip(outputs, np.concatenate(levels, axis=1), strict=True)
         ]
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Runs the network and gives what each row of the architecture table gives.
+        """Runs the network and returns the output of each row of the architecture table.
 
         Args:
-            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the size and length the engine was made for.
+            batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the engine's size and length.
 
         Returns:
-            float32 ``[B, h, w, c]`` for every layer, the last one the raw head. Only an engine that was made
-            with ``every_layer`` has more than that.
+            float32 ``[B, h, w, c]`` for every layer, the last one the raw head. Without ``every_layer`` only
+            the last one.
         """
         return self._execute(batch)
 
     def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, ConvKernel]]:
-        # Imported here, since a start from the cache needs none of it.
+        # Imported here because a start from the cache does not need it.
         from yolo_max.model.backend import Backend
         from yolo_max.model.fused import FusedBackend
         from yolo_max.model.model import MaxYolo, build_graph
@@ -214,7 +213,7 @@ class MaxEngine:
     def _execute(
         self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
     ) -> list[NDArray[Any]]:
-        """All outputs of the graph, the raw ones last; those in bfloat16 as their bits."""
+        """All outputs of the graph, the raw ones last; bfloat16 as its bits."""
         pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
         inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
         if self.kernels == "fused":
@@ -223,12 +222,12 @@ class MaxEngine:
         return [_array(output) for output in self._model.execute(*inputs)]
 
     def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The raw outputs, which are the last of the graph's, by name."""
+        """The raw outputs, the last of the graph's, by name."""
         return dict(zip(self._outputs, outputs[-len(self._outputs) :], strict=True))
 
 
 _MOST_CALLERS = 8
-"""A run needs memory of its own for what lies between layers; of more threads than this, it gets several."""
+"""Each run needs its own memory for activations; with more threads than this, a run gets several."""
 _COMPILING = {
     "fused": "Compiling for this processor: about a minute, once for each network on this machine.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
@@ -236,13 +235,13 @@ _COMPILING = {
 
 
 def _array(output: driver.Buffer) -> NDArray[Any]:
-    narrow = output.dtype == DType.bfloat16  # which NumPy does not have
+    narrow = output.dtype == DType.bfloat16  # NumPy does not have it
     array: NDArray[Any] = (output.view(DType.uint16) if narrow else output).to_numpy()
     return array
 
 
-def _chosen(outputs: Outputs, mask: NDArray[Any]) -> Outputs:
-    """The rows of the candidates, and which they are; everything where all are."""
+def _select(outputs: Outputs, mask: NDArray[Any]) -> Outputs:
+    """The rows of the candidates and their cells; everything if all cells are candidates."""
     cells = np.flatnonzero(mask)
     if len(cells) == len(mask):
         return outputs
@@ -250,7 +249,7 @@ def _chosen(outputs: Outputs, mask: NDArray[Any]) -> Outputs:
 
 
 def shares(threads: int) -> tuple[int, int]:
-    """How many callers share these threads, and how many threads are each one's."""
+    """How many callers share these threads, and how many threads each one gets."""
     each = -(-threads // _MOST_CALLERS)
     return -(-threads // each), each
 
@@ -261,13 +260,13 @@ def _choose_device(device: str) -> str:
         return "cpu"
     found = driver.accelerator_count() > 0
     if device == "gpu" and not found:
-        raise EngineError("no GPU that MAX can use was found on this machine; take --device cpu or auto.")
+        raise EngineError("no GPU that MAX can use was found on this machine; use --device cpu or auto.")
     return "gpu" if found else "cpu"
 
 
 def _choose_kernels(kernels: str, device: str, precision: Precision, report: Callable[[str], None]) -> str:
     if kernels not in KERNELS:
-        raise UsageError(f"there are no kernels {kernels!r}; take one of {', '.join(KERNELS)}.")
+        raise UsageError(f"there are no kernels {kernels!r}; use one of {', '.join(KERNELS)}.")
     problem = None
     if device == "gpu":
         problem = "the fused kernels are written for CPUs"
@@ -276,15 +275,15 @@ def _choose_kernels(kernels: str, device: str, precision: Precision, report: Cal
             f"the fused kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have"
         )
     if kernels == "fused" and problem:
-        raise EngineError(f"{problem}; take --kernels stock.")
+        raise EngineError(f"{problem}; use --kernels stock.")
     chosen = "stock" if kernels == "stock" or problem else "fused"
     if precision is Precision.BF16:
         if chosen == "stock":
-            raise EngineError("MAX's stock convolutions compute in f32 only; take --precision f32.")
+            raise EngineError("MAX's stock convolutions compute in f32 only; use --precision f32.")
         if not cpu.has_bf16():
             raise EngineError(
                 f"bf16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; "
-                "take --precision f32."
+                "use --precision f32."
             )
     if kernels == "auto" and device == "cpu" and problem:
         report(f"Running on MAX's stock operations: {problem}.")

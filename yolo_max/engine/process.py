@@ -1,7 +1,7 @@
 """A child process for an engine: the channel to it, its log, and the reason it ended.
 
-Engines take time from each other when they share a process, so each that is measured or compared gets one of
-its own. Both ends are here; what a child does is up to the function that it is started with.
+Engines slow each other down in one process, so each engine that is measured or compared gets its own. Both
+ends are here; what a child does is up to the function that it is started with.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 LOG_TAIL = 2000
-"""Characters of a log that are kept."""
+"""Characters kept of a log."""
 
 
 class EngineProcessError(Exception):
@@ -40,11 +40,11 @@ class EngineProcessError(Exception):
 class EngineProcess:
     """A child process; a context manager, so that none outlives its use.
 
-    Messages are pickles between two processes of one user. What a library prints goes to the log, so it never
-    comes between them.
+    Messages are pickles between two processes of one user. Output of libraries goes to the log, never into
+    the channel.
 
     Attributes:
-        pid: Of the process, and of its group: what it starts ends with it.
+        pid: Of the process and of its group: its own children end with it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class EngineProcess:
         self.pid = self._process.pid
 
     def send(self, message: object) -> None:
-        """Sends a message; a child that is gone says why to whoever receives next."""
+        """Sends a message; if the child is gone, the next `receive` says why."""
         with suppress(OSError):
             self._connection.send(message)
 
@@ -100,7 +100,7 @@ class EngineProcess:
         raise EngineProcessError(reason, self.log_tail())
 
     def suspend(self) -> None:
-        """Stops the process and its children until `resume`; threads that spin take no time from others."""
+        """Stops the process and its children until `resume`, so that spinning threads take no CPU time."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -113,7 +113,7 @@ class EngineProcess:
         return self._process.returncode
 
     def exit_reason(self) -> str:
-        """How the process ended: "exit code 3", "signal SIGKILL"; one that only hung up is ended."""
+        """How the process ended: "exit code 3", "signal SIGKILL"; if it still runs, it is killed."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=10)
         self._kill()
@@ -150,7 +150,7 @@ class EngineProcess:
 
 
 def _main(channel: str, pinned: str, target: str, *arguments: str) -> None:
-    """The child: on its CPUs, and gone with its parent, before anything heavy is imported."""
+    """The child: pinned to its CPUs and tied to its parent's life before anything heavy is imported."""
     if pinned:
         os.sched_setaffinity(0, [int(cpu) for cpu in pinned.split(",")])
     if sys.platform == "linux":

@@ -1,8 +1,8 @@
-"""TorchEngine: the reference, Ultralytics' own fused module behind the same contract as MaxEngine.
+"""TorchEngine: the reference, Ultralytics' own fused module with the same contract as MaxEngine.
 
-The module is `torch_module.build_module`'s. Given a checkpoint, it is filled with the tensors as they were
-trained, and PyTorch and Ultralytics do the fusing: nothing of this project's conversion lies between, so a
-mistake there shows. The weights of a `.safetensors` are folded already, and go in as they are.
+`torch_module.build_module` builds the module. From a checkpoint it is filled with the tensors as trained, and
+PyTorch and Ultralytics fuse them: this project's own conversion is not involved, so a mistake there shows.
+The weights of a `.safetensors` file are already folded and are used as they are.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ PRECISIONS = ("f32", "f64")
 
 
 class TorchEngine:
-    """YOLOv8 as PyTorch runs it, on the CPU.
+    """A network in PyTorch, on the CPU.
 
     Attributes:
         module: The fused module, NCHW inside.
         source: "checkpoint" when PyTorch did the fusing, "safetensors" when the weights were folded already.
-        layer_names: "model.0 Conv" and so on, one a row of the architecture table.
+        layer_names: "model.0 Conv" and so on, one per row of the architecture table.
         threads: How many threads PyTorch runs on.
-        callers: One, which takes all threads.
+        callers: One, which uses all threads.
     """
 
     callers = 1
@@ -55,20 +55,20 @@ class TorchEngine:
 
         Args:
             weights: Loaded weights, or what `load_weights` takes.
-            imgsz: Taken so that either engine is made in one way: any size is run whose sides are multiples
-                of the largest stride.
-            batch: Likewise; a batch of any length is run.
+            imgsz: Accepted for symmetry with `MaxEngine`: any size works whose sides are multiples of the
+                largest stride.
+            batch: Likewise; batches of any length work.
             device: "auto" or "cpu".
-            precision: "f32", or "f64": the same network folded and run in float64, from which the distance
+            precision: "f32", or "f64": the same network folded and run in float64, against which the error
                 of either engine is measured.
-            kernels: "auto"; there are none to choose from.
-            threads: PyTorch's threads, for the whole process; left as they are when absent.
-            rect: Taken as `imgsz` is.
-            channels_last: Whether PyTorch keeps its tensors NHWC in memory; what it computes is the same.
-            report: Taken likewise; nothing here takes long.
+            kernels: "auto"; there is no choice.
+            threads: PyTorch's threads, for the whole process; None leaves them unchanged.
+            rect: Accepted like `imgsz`.
+            channels_last: Whether PyTorch keeps its tensors NHWC in memory; the results are the same.
+            report: Accepted like `imgsz`; nothing here takes long.
 
         Raises:
-            UsageError: An option asks for something that this engine does not have.
+            UsageError: An option has a value that this engine does not support.
             WeightsError: The weights are missing or damaged.
             EngineError: PyTorch or Ultralytics is not installed.
         """
@@ -79,7 +79,7 @@ class TorchEngine:
         ):
             if value not in known:
                 raise UsageError(
-                    f"the PyTorch engine has no {option} {value!r}; take {' or '.join(known)}, "
+                    f"the PyTorch engine has no {option} {value!r}; use {' or '.join(known)}, "
                     "or the MAX engine."
                 )
         torch = import_torch()
@@ -101,13 +101,13 @@ class TorchEngine:
         )
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-        """Runs the network and gives its whole raw outputs.
+        """Runs the network and returns its whole raw outputs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            By name, float32 (float64 at precision "f64"), as `MaxEngine` gives them.
+            By name, float32 (float64 at precision "f64"), as `MaxEngine` returns them.
 
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
@@ -123,12 +123,12 @@ class TorchEngine:
         *,
         shared: bool = False,  # noqa: ARG002
     ) -> list[Outputs]:
-        """Runs the network; gives all cells, whatever is of interest.
+        """Runs the network and returns all cells.
 
         Args:
             batch: As for a call of the engine.
-            min_logit: Taken so that either engine is run in one way.
-            shared: Likewise.
+            min_logit: Ignored; all cells are above it or may be returned as well.
+            shared: Ignored.
 
         Returns:
             The raw outputs of each image.
@@ -139,7 +139,7 @@ class TorchEngine:
         return by_image(self(batch))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """What each row of the architecture table gives, as `MaxEngine.layers` does.
+        """The output of each row of the architecture table, as `MaxEngine.layers` returns it.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
@@ -165,14 +165,14 @@ class TorchEngine:
         return [*maps, _raw_head(outputs[-1])]
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
-        """The batch as PyTorch takes it: NCHW, ``float(x) / 255``."""
+        """The batch as PyTorch's input: NCHW, ``float(x) / 255``."""
         require_pixels(batch, self._stride)
         nchw = import_torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         return nchw.contiguous(memory_format=self._format).to(self._dtype).div_(255)
 
 
 def _raw_head(output: Any) -> NDArray[np.float32]:
-    """The raw head from what a detection module returns in eval mode.
+    """The raw head, from the output of a detection module in eval mode.
 
     Raises:
         EngineError: This Ultralytics returns something else.
@@ -186,7 +186,7 @@ def _raw_head(output: Any) -> NDArray[np.float32]:
 
 
 def _logits(output: Any) -> NDArray[np.float32]:
-    """The logits from what a classification module returns in eval mode, beside probabilities."""
+    """The logits, from the output of a classification module in eval mode."""
     logits: NDArray[np.float32] = output[1].numpy()
     return logits
 

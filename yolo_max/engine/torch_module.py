@@ -1,7 +1,7 @@
-"""Ultralytics' module for a network, filled with its weights; nothing is unpickled.
+"""Ultralytics' module for a network, filled with its weights without unpickling anything.
 
-Ultralytics evaluates texts of a table, so it is not given the file's: the table here is written from the
-judged layers, and holds numbers and names of this module's own.
+Ultralytics evaluates strings of a table, so it is not given the file's: the table here is written from the
+checked layers and has only numbers and names of our own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_unfused
 
 COUNTER = ".num_batches_tracked"
-"""What BatchNorm counts in training."""
+"""BatchNorm's counter of training steps."""
 
 
 def build_module(weights: Weights) -> Any:
@@ -29,8 +29,7 @@ def build_module(weights: Weights) -> Any:
         weights: Loaded weights.
 
     Raises:
-        WeightsError: A checkpoint is gone or not the same any more, or Ultralytics builds another network
-            than the weights are for.
+        WeightsError: The checkpoint is gone or has changed, or Ultralytics builds a different network.
         EngineError: PyTorch or Ultralytics is not installed.
     """
     torch = import_torch()
@@ -62,7 +61,7 @@ def build_module(weights: Weights) -> Any:
 
 
 def table_of(network: Architecture) -> dict[str, Any]:
-    """A table for Ultralytics that says what each layer comes to, with nothing left to scale."""
+    """A table for Ultralytics with the resolved layers, so that nothing is left to scale."""
     return {
         "nc": network.nc,
         **network.facts,
@@ -73,10 +72,10 @@ def table_of(network: Architecture) -> dict[str, Any]:
 
 
 def import_torch() -> Any:
-    """PyTorch, imported when it is needed: running MAX does without.
+    """PyTorch, imported only when needed: running on MAX does without.
 
     Raises:
-        EngineError: It does not import.
+        EngineError: It cannot be imported.
     """
     try:
         import torch
@@ -86,7 +85,7 @@ def import_torch() -> Any:
 
 
 def _tensors(weights: Weights) -> tuple[dict[str, NDArray[Any]], dict[str, float]]:
-    """The weights as PyTorch has them, filters OIHW, and the eps of each BatchNorm that is not folded."""
+    """The weights in PyTorch's layout (filters OIHW), and the eps of each BatchNorm not yet folded."""
     if weights.is_checkpoint:
         unfused = load_unfused(weights)
         return dict(unfused.tensors), dict(unfused.eps)

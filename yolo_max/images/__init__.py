@@ -1,12 +1,16 @@
 """Images in: found, decoded, fitted to the canvas of the network.
 
-sources.py    files, folders and globs to images, in order, each with its place in the output tree
-header.py     format and size from the first bytes, before anything is decoded
-chunks.py     what a PNG or WebP consists of
-still.py      the picture in a file, without the frames behind it
-read.py       a path, bytes, PIL or NumPy to BGR pixels as displayed
-trial.py      which files crash the process that decodes them
-letterbox.py  pixels to the canvas, and boxes back out of it
-letterbox.py  pixels to the canvas, and boxes back out of it; centre_crop.py another way there
-transforms.py these ways by name
+sources.py      files, folders and globs to images, in order
+suffixes.py     which files in a folder are images
+unsupported.py  sources that cannot be images, and what to do instead
+places.py       where the results of each image go
+header.py       format and size from the first bytes, before anything is decoded
+chunks.py       the chunks of a PNG or WebP
+jpeg.py         the markers of a JPEG
+still.py        the first picture of a file, without the frames behind it
+read.py         a path, bytes, PIL or NumPy to BGR pixels as displayed
+trial.py        which files crash the process that decodes them
+letterbox.py    pixels to the canvas, and boxes back to the image
+centre_crop.py  the same for classification
+transforms.py   both by name
 """

@@ -18,12 +18,12 @@ from yolo_max.images.letterbox import Size
 from yolo_max.support.errors import ImageError
 
 MAX_RESIZED_PIXELS = 100_000_000
-"""Of the resized image, before the crop; only an image of a strip comes near."""
+"""Limit for the resized image, before the crop; only very narrow images come near it."""
 
 
 @dataclass(frozen=True)
 class CentreCrop:
-    """Which part of an image its canvas holds.
+    """Which part of an image fills its canvas.
 
     Attributes:
         canvas_size: (height, width) of the canvas, the network's input.
@@ -40,7 +40,7 @@ class CentreCrop:
         """Fills a canvas with the middle of an image.
 
         Raises:
-            ImageError: The image is so narrow a strip that it cannot be resized.
+            ImageError: The image is too narrow: resized, it would exceed `MAX_RESIZED_PIXELS`.
         """
         resized = canvas_size
         if canvas_size[0] == canvas_size[1]:
@@ -48,7 +48,7 @@ class CentreCrop:
             height, width = (int(side * each / shorter) for each in image_size)
             resized = height, width
         if resized[0] * resized[1] > MAX_RESIZED_PIXELS:
-            raise ImageError(f"its {image_size[1]} x {image_size[0]} pixels are too narrow a strip to crop")
+            raise ImageError(f"its {image_size[1]} x {image_size[0]} pixels are too narrow to crop")
         return cls(canvas_size, image_size, resized)
 
     @property
@@ -58,7 +58,7 @@ class CentreCrop:
         return top, left
 
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes boxes, float32 [N, 4], from canvas pixels to image pixels and clips them to the image."""
+        """Maps boxes, float32 [N, 4], from canvas pixels to image pixels and clips them to the image."""
         (height, width), (top, left) = self.image_size, self.offset
         gain = np.array([self.resized_size[1] / width, self.resized_size[0] / height] * 2, np.float32)
         boxes = (xyxy + np.array([left, top] * 2, np.float32)) / gain
@@ -84,4 +84,4 @@ class CentreCrop:
         resized = Image.fromarray(image_bgr).resize(self.resized_size[::-1], Image.Resampling.BILINEAR)
         (top, left), (height, width) = self.offset, self.canvas_size
         cropped = np.asarray(resized.crop((left, top, left + width, top + height)))
-        return np.ascontiguousarray(cropped[:, :, ::-1])  # channels are resized one by one
+        return np.ascontiguousarray(cropped[:, :, ::-1])  # channels are resized independently

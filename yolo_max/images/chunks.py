@@ -1,4 +1,4 @@
-"""The chunks that a PNG or a WebP consists of."""
+"""The chunks of a PNG or WebP file."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from yolo_max.support.errors import ImageError
 TRUNCATED = "it is truncated"
 
 _MAX_CHUNKS = 1_000_000
-"""A file can be made of nothing but empty chunks; no real image comes near this number."""
+"""A hostile file may hold nothing but empty chunks; no real image comes near this number."""
 
 
 def png_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
-    """Walks through a PNG.
+    """Iterates over the chunks of a PNG.
 
     Yields:
-        The kind of each chunk up to the end of the image, and where it starts and ends, length and checksum
-        included.
+        (kind, start, end) of each chunk up to IEND; the range includes length and checksum.
 
     Raises:
-        ImageError: The data ends before the image does, or there are more chunks than in any real image.
+        ImageError: The data ends before IEND, or there are more chunks than in any real image.
     """
     at = 8
     for _ in range(_MAX_CHUNKS):
@@ -37,10 +36,10 @@ def png_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
 
 
 def webp_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
-    """Walks through a WebP.
+    """Iterates over the chunks of a WebP.
 
     Yields:
-        The kind of each chunk, and where it starts and ends, length and padding included; the last may end
+        (kind, start, end) of each chunk; the range includes header and padding, and the last one may end
         beyond the data.
 
     Raises:
@@ -49,7 +48,7 @@ def webp_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
     (size,) = struct.unpack_from("<I", data, 4)
     at = 12
     for _ in range(_MAX_CHUNKS):
-        if at > size:  # less than a chunk is left
+        if at > size:
             return
         kind, length = struct.unpack_from("<4sI", data, at)
         end = at + 8 + length + length % 2

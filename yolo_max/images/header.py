@@ -1,8 +1,8 @@
-"""What an image file says about itself in its first bytes: format and size, before anything is decoded.
+"""Format and size of an image file, from its headers, before anything is decoded.
 
-The content decides, never the name. Reading the size first is what keeps a small file that claims to be
-enormous from taking gigabytes; finding the end of the data is what keeps half an image from passing for one.
-Parsing takes microseconds, touches headers only, and raises nothing but `ImageError`.
+The content decides, never the name. The size is checked first so that a small file that claims to be enormous
+takes no memory; the end of the data is looked for so that half an image does not pass for a whole one.
+Parsing takes microseconds and raises only `ImageError`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.chunks import TRUNCATED, png_chunks
+from yolo_max.images.jpeg import read_jpeg
 from yolo_max.support.errors import ImageError
 
-# A file can be made of nothing but tiny segments; no real image comes near this number.
 _MAX_SEGMENTS = 10_000
+"""A hostile file may hold nothing but tiny segments; no real image comes near this number."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class ImageHeader:
         width: In pixels, as stored (before any EXIF rotation).
         height: In pixels, as stored.
         bytes_per_pixel: Of the decoded image; more than 4 for deep TIFF only.
+        ended: False for a JPEG without its end marker, whose pixels may all be there.
     """
 
     format: str
     width: int
     height: int
     bytes_per_pixel: int = 4
+    ended: bool = True
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -49,16 +52,16 @@ def read_header(data: bytes) -> ImageHeader:
         Its format and size, both sides at least 1.
 
     Raises:
-        ImageError: The data is not an image of a supported format, or its end is missing.
+        ImageError: The data is not an image of a supported format, is damaged, or lacks its end.
     """
     if not data:
         raise ImageError("it is empty")
     parse = next((parse for signature, parse in _PARSERS if data.startswith(signature)), None)
     if parse is None:
-        raise ImageError(_stranger(data))
+        raise ImageError(_not_supported(data))
     try:
         header = parse(data)
-    except (struct.error, IndexError, OverflowError) as error:  # read past the end, or far past it
+    except (struct.error, IndexError, OverflowError) as error:  # a read beyond the end
         raise ImageError(f"{TRUNCATED} inside its header") from error
     if header.width < 1 or header.height < 1:
         raise ImageError(f"its {header.format} header gives it no size ({header.width} x {header.height})")
@@ -66,29 +69,8 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def _jpeg(data: bytes) -> ImageHeader:
-    size: tuple[int, ...] | None = None
-    at = 2
-    for _ in range(_MAX_SEGMENTS):
-        if data[at] != 0xFF:
-            break
-        marker = data[at + 1]
-        if marker == 0xFF:  # padding before a marker
-            at += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # markers without a segment
-            at += 2
-        elif marker == 0xDA:  # the scan begins
-            if size is None:
-                break
-            # Inside a scan 0xFF is followed by 0, so these two bytes are the end of an image. Where they are
-            # missing, decoders fill the rest with gray.
-            if data.rfind(b"\xff\xd9", at) < 0:
-                raise ImageError(TRUNCATED)
-            return ImageHeader("JPEG", size[1], size[0])
-        else:
-            if size is None and 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # SOFn
-                size = struct.unpack_from(">HH", data, at + 5)
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise ImageError("its JPEG markers are damaged")
+    jpeg = read_jpeg(data)
+    return ImageHeader("JPEG", jpeg.width, jpeg.height, ended=jpeg.ended)
 
 
 def _png(data: bytes) -> ImageHeader:
@@ -97,7 +79,7 @@ def _png(data: bytes) -> ImageHeader:
         raise ImageError("its PNG header is damaged")
     view = memoryview(data)
     for kind, start, end in png_chunks(view):
-        # Chunks with a capital initial are what the picture is made of.
+        # A capital initial marks the chunks that a decoder cannot do without.
         (checksum,) = struct.unpack_from(">I", view, end - 4)
         if kind[:1].isupper() and zlib.crc32(view[start + 4 : end - 4]) != checksum:
             raise ImageError("its PNG chunks are damaged")
@@ -106,7 +88,7 @@ def _png(data: bytes) -> ImageHeader:
 
 def _webp(data: bytes) -> ImageHeader:
     if data[8:12] != b"WEBP":
-        raise ImageError(_stranger(data))
+        raise ImageError(_not_supported(data))
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise ImageError(TRUNCATED)
@@ -116,15 +98,17 @@ def _webp(data: bytes) -> ImageHeader:
     elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
-    else:
+    elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+    else:  # without a chunk header, decoders read the size from other bytes
+        raise ImageError("its WebP chunks are damaged")
     return ImageHeader("WebP", width, height)
 
 
 def _bmp(data: bytes) -> ImageHeader:
     (size,) = struct.unpack_from("<I", data, 14)
     width, height = struct.unpack_from("<HH" if size == 12 else "<ii", data, 18)
-    return ImageHeader("BMP", abs(width), abs(height))  # a negative height: rows from top to bottom
+    return ImageHeader("BMP", abs(width), abs(height))  # negative: rows run from top to bottom
 
 
 def _gif(data: bytes) -> ImageHeader:
@@ -136,7 +120,7 @@ def _tiff(data: bytes) -> ImageHeader:
     width, height, samples = tags.largest(256), tags.largest(257), tags.largest(277, 1)
     if samples > 4:
         raise ImageError(f"it is a TIFF of {samples} channels; at most 4 can be read")
-    # Tiles are decoded whole, so their size counts as the image's does.
+    # Tiles are decoded whole, so they take memory as the image does.
     if tags.largest(322) * tags.largest(323) > 2 * width * height + 2**20:
         raise ImageError("its TIFF tiles are far larger than the image")
     for offsets, lengths in ((273, 279), (324, 325)):  # of strips, of tiles
@@ -148,7 +132,7 @@ def _tiff(data: bytes) -> ImageHeader:
 
 
 class _TiffTags:
-    """The tags of the first page of a TIFF or BigTIFF, read as they are asked for."""
+    """The tags of the first page of a TIFF or BigTIFF, read on demand."""
 
     _TYPES: ClassVar = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
@@ -163,9 +147,11 @@ class _TiffTags:
         if count > _MAX_SEGMENTS or first + count * entry > len(data):
             raise ImageError(TRUNCATED)
         self._entries = {self._read("H", i): i for i in range(first, first + count * entry, entry)}
+        if len(self._entries) < count:  # of a tag that is there twice, readers use one or the other
+            raise ImageError("its TIFF tags are damaged")
 
     def values(self, tag: int) -> NDArray[np.unsignedinteger]:
-        """All values of a tag; none where it is missing."""
+        """All values of a tag; empty if it is missing."""
         if tag not in self._entries:
             return np.empty(0, np.uint8)
         at = self._entries[tag]
@@ -189,7 +175,7 @@ class _TiffTags:
 
 def _jpeg_2000(data: bytes) -> ImageHeader:
     at = 0
-    for _ in range(_MAX_SEGMENTS):  # boxes, until the codestream
+    for _ in range(_MAX_SEGMENTS):  # boxes, up to the codestream
         if data.startswith(b"\xff\x4f\xff\x51", at):
             right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
             return ImageHeader("JPEG 2000", right - left, bottom - top)
@@ -212,8 +198,8 @@ def _jpeg_2000(data: bytes) -> ImageHeader:
 def _avif(data: bytes) -> ImageHeader:
     (length,) = struct.unpack_from(">I", data, 0)
     if data[4:8] != b"ftyp" or b"avi" not in data[8 : min(length, 1024)]:  # the brands avif and avis
-        raise ImageError(_stranger(data))
-    # An image made of tiles has a size for each of them and one for the whole.
+        raise ImageError(_not_supported(data))
+    # A grid has one size per tile and one for the whole image.
     largest, at, meta = (0, 0), 0, data[: 2**20]
     while (at := meta.find(b"ispe", at) + 4) > 3:
         width, height = struct.unpack_from(">II", meta, at + 4)
@@ -240,8 +226,8 @@ _PARSERS = (
 SUPPORTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, JPEG 2000 and AVIF"
 
 
-def _stranger(data: bytes) -> str:
-    """Says what the data is instead of an image that can be read."""
+def _not_supported(data: bytes) -> str:
+    """Says what the data is instead of a supported image."""
     start = data[:512].lstrip().lower()
     kind = "not an image"
     if data[4:8] == b"ftyp":

@@ -1,8 +1,8 @@
-"""Letterbox: an image resized into a canvas with gray bars, and boxes taken back out of it.
+"""Letterbox: an image resized into a canvas with gray bars, and boxes mapped back to the image.
 
 The geometry and the pixels are those of Ultralytics' ``LetterBox`` (``center=True, scaleup=True``,
-bilinear, padding 114), so that both engines see what YOLOv8 was trained on. One resize, one channel swap,
-straight into the canvas.
+bilinear, padding 114), so that both engines see what YOLOv8 was trained on. One resize and one
+channel swap write straight into the canvas.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where an image lies inside its canvas.
+    """Where an image lies in its canvas.
 
     Attributes:
         scale: Canvas pixels per image pixel, before the resized sides are rounded.
@@ -47,12 +47,12 @@ class Letterbox:
 
     @classmethod
     def fit_rect(cls, image_size: Size, max_size: Size, stride: int) -> Self:
-        """Fits an image to ``max_size``, padded only to a multiple of ``stride`` (``auto=True``).
+        """Fits an image into ``max_size`` with as little padding as ``stride`` allows (``auto=True``).
 
         Args:
             image_size: (height, width) of the image in pixels.
-            max_size: (height, width) that the canvas does not exceed, multiples of ``stride``.
-            stride: The network's largest.
+            max_size: (height, width) limit for the canvas, multiples of ``stride``.
+            stride: The largest stride of the network, in pixels.
         """
         scale = _scale(image_size, max_size)
         resized = _resized(image_size, scale)
@@ -61,7 +61,7 @@ class Letterbox:
 
     @classmethod
     def _centred(cls, scale: float, resized: Size, canvas_size: Size, image_size: Size) -> Self:
-        # Half of an odd remainder goes down: Ultralytics' round(remainder / 2 - 0.1).
+        # Of an odd remainder the smaller half comes first: Ultralytics' round(remainder / 2 - 0.1).
         pad_top, pad_left = ((canvas_size[i] - resized[i]) // 2 for i in (0, 1))
         return cls(scale, pad_left, pad_top, canvas_size, image_size)
 
@@ -71,7 +71,7 @@ class Letterbox:
         return _resized(self.image_size, self.scale)
 
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes boxes from canvas pixels to image pixels and clips them to the image.
+        """Maps boxes from canvas pixels to image pixels and clips them to the image.
 
         The gain is the ratio of the rounded sides, one per axis, as in ``ultralytics.utils.ops.scale_boxes``.
 
@@ -88,7 +88,7 @@ class Letterbox:
         return np.clip(boxes, 0, np.array([width, height] * 2, np.float32), out=boxes)
 
     def to_canvas(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes boxes from image pixels to canvas pixels: the inverse of `to_image`, without clipping.
+        """Maps boxes from image pixels to canvas pixels: the inverse of `to_image`, without clipping.
 
         Args:
             xyxy: float32 [N, 4] in image pixels.
@@ -130,7 +130,7 @@ class Letterbox:
 
         window = canvas[top:bottom, left:right]
         image = np.ascontiguousarray(image_bgr)
-        # Channels are resized one by one, so they may be swapped on whichever side has fewer pixels.
+        # Channels are resized independently, so they are swapped on whichever side has fewer pixels.
         if self.scale > 1:
             rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             cv2.resize(rgb, (width, height), dst=window, interpolation=cv2.INTER_LINEAR)
@@ -149,7 +149,7 @@ def letterbox(image_bgr: NDArray[np.uint8], canvas_size: Size) -> tuple[NDArray[
         canvas_size: (height, width) of the canvas in pixels.
 
     Returns:
-        The canvas, uint8 [*canvas_size, 3] **RGB**, and the geometry that takes boxes back with
+        The canvas, uint8 [*canvas_size, 3] **RGB**, and the geometry that maps boxes back with
         `Letterbox.to_image`.
 
     Raises:

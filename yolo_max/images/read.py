@@ -1,10 +1,9 @@
-"""Images in, from a path, bytes, PIL or NumPy, to BGR pixels as the viewer sees them.
+"""Reads images from a path, bytes, PIL or NumPy to BGR pixels as displayed.
 
 An image in memory is uint8 [H, W, 3] BGR, C-contiguous, with its EXIF orientation applied: what
-``cv2.imread`` and Ultralytics give. OpenCV decodes, straight from the bytes of a file that is read once;
-Pillow does GIF and AVIF. Of animations and multi-page files the first frame is taken (of an APNG the default
-image, which nearly always is that). Alpha is dropped, not
-blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
+``cv2.imread`` and Ultralytics give. OpenCV decodes; Pillow decodes GIF and AVIF. Of animations and multi-page
+files the first frame is used (of an APNG the default image, which nearly always is the first frame). Alpha is
+dropped, not blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
 """
 
 from __future__ import annotations
@@ -20,8 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
+from yolo_max.images.chunks import TRUNCATED
 from yolo_max.images.header import ImageHeader, read_header
+from yolo_max.images.jpeg import endings
 from yolo_max.images.still import still
 from yolo_max.support.errors import ImageError
 from yolo_max.support.options import PredictOptions
@@ -33,7 +35,7 @@ ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[
 
 
 def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:
-    """Reads an image from wherever it is.
+    """Reads an image from a file or from memory.
 
     Args:
         source: A path; the bytes of an image file; a PIL image; or an array: uint8 (or uint16) [H, W, 3] BGR,
@@ -41,10 +43,10 @@ def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixe
         max_pixels: Larger images are refused by their header, before any decoding.
 
     Returns:
-        uint8 [H, W, 3] BGR, C-contiguous, EXIF applied. An array that is that already is returned itself.
+        uint8 [H, W, 3] BGR, C-contiguous, EXIF applied. An array of that form is returned as it is.
 
     Raises:
-        ImageError: It cannot be read; its message names the path, where there is one.
+        ImageError: It cannot be read; the message names the path, if there is one.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source)
@@ -64,10 +66,10 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
     """Reads a regular file whole; never waits on a pipe or a device.
 
     Raises:
-        ImageError: It cannot be opened or read, is no regular file, or is larger than `MAX_FILE_BYTES`.
+        ImageError: It cannot be opened or read, is not a regular file, or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        # Without O_NONBLOCK, opening a FIFO for reading would wait for a writer.
+        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
@@ -91,14 +93,14 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
     """Decodes the bytes of an image file.
 
     Args:
-        data: The whole file; the content decides about its format.
+        data: The whole file; its content decides the format.
         max_pixels: Larger images are refused by their header.
 
     Returns:
         uint8 [H, W, 3] BGR, C-contiguous, EXIF applied.
 
     Raises:
-        ImageError: The data is damaged, truncated, too large or no image.
+        ImageError: The data is damaged, truncated, too large or not an image.
     """
     header = read_header(data)
     _check_size(header, max_pixels)
@@ -106,34 +108,46 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:
                 return _from_pil(image, max_pixels)
+        if not header.ended:
+            data = _with_end(data)
         # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
         flags = cv2.IMREAD_UNCHANGED if header.format == "TIFF" else cv2.IMREAD_COLOR
         pixels = cv2.imdecode(np.frombuffer(still(data, header.format), np.uint8), flags)
     except ImageError:
         raise
-    except Exception as error:  # decoders raise whatever damaged data leads them to
+    except Exception as error:  # damaged data makes decoders raise anything
         raise ImageError(f"its {header.format} data cannot be decoded ({_first_line(error)})") from error
     if pixels is None:
         raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
     return _from_array(pixels)
 
 
-# The classes themselves: `Image.open` warns of sizes that were checked already, and Ultralytics replaces it.
+def _with_end(data: bytes) -> bytes:
+    """Adds the end marker to a JPEG without one; a JPEG whose last pixels are missing is refused."""
+    ended = endings(data)
+    # Pillow, since libjpeg prints warnings in OpenCV.
+    first, *others = (np.asarray(JpegImageFile(io.BytesIO(each))) for each in ended)
+    if not all(np.array_equal(first, other) for other in others):
+        raise ImageError(TRUNCATED)
+    return ended[0]
+
+
+# The classes themselves: `Image.open` warns of sizes that are checked here, and Ultralytics replaces it.
 _PILLOW = {"GIF": GifImageFile, "AVIF": AvifImageFile}
 
 
 def silence_opencv() -> None:
     """Keeps OpenCV from printing why it cannot decode something; the `ImageError` says it.
 
-    For the whole process, so a program decides on it, and not this library.
+    It affects the whole process, so programs call it and this library does not.
     """
-    # OpenCV 5 moved it.
+    # OpenCV 5 moved the logging functions.
     owner = getattr(cv2.utils, "logging", cv2)
     owner.setLogLevel(0)
 
 
 def _check_size(header: ImageHeader, max_pixels: int) -> None:
-    # A deep TIFF takes as much memory as an ordinary image of more pixels, and counts as such.
+    # Deep pixels take more memory than ordinary ones, and count as more of them.
     if header.width * header.height * header.bytes_per_pixel > 4 * max_pixels:
         raise ImageError(
             f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,} "
@@ -142,7 +156,7 @@ def _check_size(header: ImageHeader, max_pixels: int) -> None:
 
 
 def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
-    """Decodes a PIL image, which may not have been loaded so far."""
+    """Decodes a PIL image, which may not be loaded yet."""
     _check_size(ImageHeader(image.format or "PIL", *image.size), max_pixels)
     try:
         image = ImageOps.exif_transpose(image)
@@ -155,7 +169,7 @@ def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Any array that OpenCV, Pillow or a caller has for an image, as uint8 BGR."""
+    """Converts an array from OpenCV, Pillow or a caller to uint8 BGR."""
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(
@@ -167,7 +181,7 @@ def _from_array(array: NDArray[Any]) -> NDArray[np.uint8]:
         array = _from_floats(array)
     elif array.dtype != np.uint8:
         raise ImageError(
-            f"its pixels are {array.dtype}, for which no way of display is defined; make them uint8"
+            f"its pixels are {array.dtype}, for which no display range is defined; convert them to uint8"
         )
     if channels == 1:
         array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)

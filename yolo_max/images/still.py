@@ -1,8 +1,8 @@
-"""The still picture in an image file: all that a decoder is given.
+"""The first picture of a file, which is all that a decoder is given.
 
-Only the first frame of an animation is used, and the code that plays the others is young: OpenCV 5.0 crashes
-on a damaged APNG. So OpenCV is given the picture and its orientation, cut out of the PNG or WebP. Of a GIF or
-AVIF Pillow decodes no more than the first frame, and of a TIFF OpenCV no more than the first page.
+Only the first frame of an animation is used, and decoders of the others are young: OpenCV 5.0 crashes on a
+damaged APNG. So OpenCV is given a PNG or WebP with nothing but the picture and its orientation. Of a GIF or
+AVIF Pillow decodes only the first frame, and of a TIFF OpenCV only the first page.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import struct
 from yolo_max.images.chunks import png_chunks, webp_chunks
 
 _PNG_SIDE_CHUNKS = (b"tRNS", b"eXIf")
-"""Besides chunks with a capital initial, those that a picture depends on."""
+"""The optional chunks that a picture depends on."""
 
 
 def still(data: bytes, format_name: str) -> bytes | bytearray:
-    """Leaves out of an image file what does not belong to its picture.
+    """Removes from an image file what does not belong to its first picture.
 
     Args:
         data: The whole file, as `yolo_max.images.header.read_header` accepted it.
         format_name: As it is named there.
 
     Returns:
-        A file of the same format. Of an animated PNG it holds the default image: the first frame, unless the
-        animation begins with another one.
+        A file of the same format. An animated PNG is reduced to its default image, which is the first frame
+        unless the animation begins with another one.
 
     Raises:
         ImageError: It has more chunks than any real image.

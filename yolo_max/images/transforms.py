@@ -1,4 +1,4 @@
-"""The ways in which an image becomes the network's input, by name."""
+"""How an image becomes the network's input, by name."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None) -> F
     """The transform of that name.
 
     Args:
-        name: Of a transform.
+        name: "letterbox" or "centre crop".
         canvas_size: (height, width) in pixels.
-        rect_stride: To cut the canvas to the image's shape, down to a multiple of this many pixels, where the
-            transform knows how to; None for canvases of one size.
+        rect_stride: Shrinks the canvas to the image's shape, to multiples of this many pixels, if the
+            transform supports it; None for canvases of one size.
     """
     return _FITS[name](canvas_size, rect_stride)
 
@@ -56,7 +56,7 @@ def _letterbox(canvas_size: Size, rect_stride: int | None) -> Fit:
     return lambda image_size: Letterbox.fit_rect(image_size, canvas_size, rect_stride)
 
 
-def _centre_crop(canvas_size: Size, rect_stride: int | None) -> Fit:  # noqa: ARG001  (it fills every canvas)
+def _centre_crop(canvas_size: Size, rect_stride: int | None) -> Fit:  # noqa: ARG001  (it has no padding to cut)
     return lambda image_size: CentreCrop.fit(image_size, canvas_size)
 
 

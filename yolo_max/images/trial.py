@@ -1,4 +1,4 @@
-"""A trial of files that may crash their decoder: each is decoded in a process that may die of it."""
+"""Finds the files that crash their decoder, by decoding each in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from yolo_max.images.read import read_image, silence_opencv
 
 
 def find_crashes(paths: Iterable[str], *, max_pixels: int) -> dict[str, str]:
-    """Finds out which files kill the process that decodes them.
+    """Finds the files that kill the process that decodes them.
 
-    One after the other, so that no file is blamed for another's crash.
+    They are decoded one after the other, so that none is blamed for another's crash.
 
     Args:
         paths: The files.
         max_pixels: As for `yolo_max.images.read.read_image`.
 
     Returns:
-        Those that do, each with its reason. A file that merely cannot be read is not among them.
+        The reason by path. A file that merely cannot be read is not among them.
     """
     paths = list(paths)
     if not paths:
@@ -33,9 +33,9 @@ def find_crashes(paths: Iterable[str], *, max_pixels: int) -> dict[str, str]:
         input=b"\0".join(os.fsencode(path) for path in paths),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # It finds the modules that this process finds.
+        # The child finds the same modules.
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        # Whoever ends this process by a signal to its group does not make a file look guilty.
+        # A signal to the group of this process must not make a file look guilty.
         start_new_session=True,
         check=False,
     )
@@ -47,10 +47,10 @@ def find_crashes(paths: Iterable[str], *, max_pixels: int) -> dict[str, str]:
 
 
 def main() -> None:
-    """Reads paths from stdin, NUL between them; writes the signal that ended the process of each, or 0."""
+    """Reads NUL-separated paths from stdin; writes the signal that ended the process of each, or 0."""
     silence_opencv()
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a decoder prints is no answer
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # decoders may print
         for path in sys.stdin.buffer.read().split(b"\0"):
             child = os.fork()
             if not child:

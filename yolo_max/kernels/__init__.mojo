@@ -94,7 +94,7 @@ struct Run:
 
 @extensibility.register("kernels_join")
 struct Join:
-    """Copies tensors into one, one behind the other: an operation takes only one list of any length."""
+    """Concatenates tensors: an operation takes only one list of any length."""
 
     @staticmethod
     def execute[

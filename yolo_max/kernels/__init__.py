@@ -1,8 +1,8 @@
-"""The Mojo kernels, and what graphs need to call them; no network is known here.
+"""The Mojo kernels, and what graphs need to call them. Knows no network.
 
 ops.py                       convolutions and pools in a graph
-conv_kernel.py, packing.py   one entry for each kernel, and weights as it reads them
-feature_map.py               views: what convolutions read and give
-activation.py, precision.py  what is behind a convolution's sums, what maps are held in
+conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
+feature_map.py               views: the inputs and outputs of convolutions
+activation.py, precision.py  the activation of a convolution, the type of maps
 *.mojo                       the kernels: see ``__init__.mojo``
 """

@@ -1,4 +1,4 @@
-"""What is applied to a convolution's sums behind the bias."""
+"""What is applied to a convolution's sums after the bias."""
 
 from std.memory import bitcast
 from std.sys import llvm_intrinsic

@@ -1,4 +1,4 @@
-"""What a convolution applies to its sums."""
+"""Activations of convolutions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Activation(IntEnum):
-    """An activation behind the bias; the number is what ``kernels/activation.mojo`` knows it by."""
+    """Applied after the bias; the numbers are those of ``kernels/activation.mojo``."""
 
     NONE = 0
     SILU = 1

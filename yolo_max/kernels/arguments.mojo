@@ -6,7 +6,7 @@ A kernel gets tensors and one list of numbers, its *params*, that says how they 
 
 If `mask` is not 0 the last tensor is not part of the view but says which outputs will be read (grid.mojo); `mask` is
 one more than the halo. Kernels that do not work in tiles compute everything all the same. If `residual` is not 0 the
-last tensor, or the one before the mask, is added behind the activation. `divisor` is what bytes are divided by, or 0
+last tensor, or the one before the mask, is added after the activation. `divisor` is what bytes are divided by, or 0
 where the input is none. (What comes first of all, the kernel's id, only the operation sees.)
 """
 

@@ -1,4 +1,4 @@
-"""The kernels that a convolution can run on: one entry for each, and the one it takes."""
+"""The convolution kernels, one entry for each, and the choice between them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from yolo_max.kernels.precision import Precision
 
 @dataclass(frozen=True)
 class ConvKernel:
-    """A kernel for convolutions.
+    """A convolution kernel.
 
     Attributes:
-        name: What a cached graph calls it.
-        id: Its place in ``kernels/table.mojo``.
-        fits: Whether to take it for ``(c1, k, s, precision)``: input channels, side of the filters, stride.
+        name: Its name in cached graphs.
+        id: Its index in ``kernels/table.mojo``.
+        fits: Whether to use it for ``(c1, k, s, precision)``: input channels, filter size, stride.
         weight_dtype: Type of its packed filters in a precision.
-        packed_size: How many elements ``pack`` gives, from ``(c1, c2, k, precision)``.
-        pack: Lays filters out, RSCF ``[k, k, c1, c2]``; one-dimensional.
-        reads_bytes: Whether it reads uint8 as well; it takes one whole tensor then, no view.
+        packed_size: Number of elements that ``pack`` returns, from ``(c1, c2, k, precision)``.
+        pack: Packs filters, RSCF ``[k, k, c1, c2]``, into one dimension.
+        reads_bytes: Whether it also reads uint8; its input is then one whole tensor, not a view.
     """
 
     name: str
@@ -40,7 +40,7 @@ class ConvKernel:
 
     @staticmethod
     def named(name: str) -> ConvKernel:
-        """The kernel of this name.
+        """The kernel with this name.
 
         Raises:
             ValueError: There is none.
@@ -52,7 +52,7 @@ class ConvKernel:
 
     @staticmethod
     def choose(c1: int, k: int, s: int, precision: Precision) -> ConvKernel:
-        """The kernel to take for ``c1`` input channels, a ``k`` x ``k`` filter and stride ``s``."""
+        """The kernel for ``c1`` input channels, ``k`` x ``k`` filters and stride ``s``."""
         return next(kernel for kernel in KERNELS if kernel.fits(c1, k, s, precision))
 
 
@@ -76,7 +76,7 @@ WINOGRAD = ConvKernel(
 POLYPHASE = ConvKernel(
     "polyphase",
     2,
-    # It saves a third of the products, of which bf16 gets twice as many per instruction without it.
+    # It saves a third of the products; without it, bf16 has twice as many per instruction.
     fits=lambda _, k, s, precision: (k, s) == (3, 2) and precision is Precision.F32,
     weight_dtype=lambda _: np.float32,
     packed_size=packing.tiles_size,
@@ -98,16 +98,16 @@ KERNELS = (STEM, WINOGRAD, POLYPHASE, DIRECT)
 def pack_weights(
     tensors: Mapping[str, NDArray[np.float32]], kernels: Mapping[str, ConvKernel], precision: Precision
 ) -> dict[str, NDArray[Any]]:
-    """Lays a network's tensors out as its graph wants them.
+    """Packs a network's tensors for its graph.
 
     Args:
         tensors: Filters RSCF and biases, by the checkpoint's names.
-        kernels: What each convolution runs on, by its name ("model.0.conv"); one that is not there runs on
-            MAX's own operations, which take tensors as they are stored.
+        kernels: The kernel of each convolution, by its name ("model.0.conv"); any other convolution runs on
+            MAX's own operations, and its tensors are not packed.
         precision: Of the activations.
 
     Returns:
-        Arrays by the same names.
+        Arrays with the same names.
     """
     packed: dict[str, NDArray[Any]] = dict(tensors)
     for name, kernel in kernels.items():

@@ -28,7 +28,7 @@ from .view import View, gather_pixels, gather_row
 from .window import Window
 
 comptime POINTWISE_PIXELS = 16 * MR
-"""Of a 1x1 convolution, that are worth a chunk of their own."""
+"""Pixels of a 1x1 convolution that are worth their own chunk."""
 
 
 def convolve[

@@ -1,9 +1,8 @@
 """What flows between convolutions: a feature map, held as a view.
 
 Networks split channels, concatenate maps and double them by nearest neighbour. None of that computes
-anything, so none of it is an operation here: ``split``, ``concat`` and ``upsample`` only write down which
-channels of which tensors make up the map. A convolution reads the view and is the first thing to touch the
-pixels again.
+anything, so ``split``, ``concat`` and ``upsample`` only record which channels of which tensors make up the
+map, and copy nothing. The next convolution reads the view.
 
 Every tensor is NHWC.
 """
@@ -19,13 +18,13 @@ from max.graph import Dim, TensorValue, ops
 
 @dataclass(frozen=True)
 class ChannelSlice:
-    """Channels ``start .. start + channels`` of one NHWC tensor, at its size or doubled by nearest.
+    """Channels ``start .. start + channels`` of one NHWC tensor, at its own or doubled size (nearest).
 
     Attributes:
         tensor: ``[batch, height, width, c]`` with ``c >= start + channels``.
-        start: First channel taken.
-        channels: How many channels are taken.
-        doubled: Whether each pixel stands for a square of 2 x 2 pixels of the map.
+        start: First channel.
+        channels: Number of channels.
+        doubled: Whether each pixel stands for 2 x 2 pixels of the map.
     """
 
     tensor: TensorValue
@@ -35,7 +34,7 @@ class ChannelSlice:
 
     @property
     def whole(self) -> bool:
-        """Whether the slice is the tensor itself, as it stands."""
+        """Whether the slice is the tensor itself."""
         return not self.doubled and self.start == 0 and self.tensor.shape[3] == self.channels
 
     def continues(self, other: ChannelSlice) -> bool:
@@ -55,7 +54,7 @@ class FeatureMap:
 
     @classmethod
     def of(cls, tensor: TensorValue) -> FeatureMap:
-        """The map that is the whole of an NHWC tensor."""
+        """A map of a whole NHWC tensor."""
         return cls((ChannelSlice(tensor, 0, int(tensor.shape[3])),))
 
     @property
@@ -72,14 +71,14 @@ class FeatureMap:
     def size(self) -> tuple[Dim, Dim, Dim]:
         """Batch, height and width of the map, after doubling; each may be symbolic.
 
-        A slice that is not doubled is asked first: its dimensions are the simpler expressions.
+        Taken from a slice that is not doubled if possible: its dimensions are simpler expressions.
         """
         part = min(self.slices, key=lambda part: part.doubled)
         batch, height, width, _ = part.tensor.shape
         return (batch, height * 2, width * 2) if part.doubled else (batch, height, width)
 
     def split(self, parts: int) -> tuple[FeatureMap, ...]:
-        """Cuts the channels into ``parts`` equal runs, as ``torch.chunk`` does for a divisible count."""
+        """Cuts the channels into ``parts`` equal parts, as ``torch.chunk`` does for a divisible count."""
         if self.channels % parts:
             raise ValueError(f"{self.channels} channels cannot be split into {parts} equal parts.")
         width = self.channels // parts
@@ -103,7 +102,7 @@ class FeatureMap:
 
 
 def concat(maps: Iterable[FeatureMap]) -> FeatureMap:
-    """The channels of several maps, one map after the other; runs that lie together are joined."""
+    """Concatenates the channels of maps; adjacent slices are joined."""
     joined: list[ChannelSlice] = []
     for part in (part for each in maps for part in each.slices):
         if joined and part.continues(joined[-1]):
@@ -114,11 +113,11 @@ def concat(maps: Iterable[FeatureMap]) -> FeatureMap:
 
 
 def materialise(x: FeatureMap) -> TensorValue:
-    """Copies the slices of a view into one NHWC tensor of the view's own type."""
+    """Copies a view into one NHWC tensor of the same type."""
     parts = [_materialise_slice(part) for part in x.slices]
     if len(parts) == 1:
         return parts[0]
-    # Symbolic sizes that are equal need not look it: (h // 2) * 2 beside h.
+    # Equal symbolic sizes may look different: (h // 2) * 2 and h.
     return ops.concat([part.rebind([*x.size, part.shape[3]]) for part in parts], axis=3)
 
 
@@ -130,7 +129,7 @@ def _materialise_slice(part: ChannelSlice) -> TensorValue:
 
 
 def _double(x: TensorValue) -> TensorValue:
-    """Repeats every pixel as a square of 2 x 2."""
+    """Repeats every pixel as 2 x 2 pixels."""
     batch, height, width, channels = x.shape
     spread = ops.broadcast_to(
         ops.reshape(x, [batch, height, 1, width, 1, channels]), [batch, height, 2, width, 2, channels]

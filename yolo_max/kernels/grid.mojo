@@ -43,7 +43,7 @@ struct Grid(Copyable, ImplicitlyCopyable, Movable):
 
     @always_inline
     def tile(self, number: Int) -> Tile:
-        """Where a tile is; several divisions, so a strip asks once for each of its own."""
+        """Where a tile is. This takes several divisions, so a strip asks only once per tile."""
         var per_image = self.across() * self.down()
         var rest = number % per_image
         return Tile(number // per_image, rest // self.across() * SIDE, rest % self.across() * SIDE)

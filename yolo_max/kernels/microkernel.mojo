@@ -1,6 +1,6 @@
 """The microkernel: a tile of a few pixels by a panel of output channels in registers, and its epilogue.
 
-    weights, one *panel* of 32 channels (the last may be 16), one row a word of input
+    weights, one *panel* of 32 channels (the last may be 16), one row per word of input
                               | w[0][0..31]  |
                               | w[1][0..31]  |   32 channels = 2 blocks
     pixels in planes          |   ...        |
@@ -116,7 +116,7 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     var stride: Int
     """Elements from one pixel to the next."""
     var residual: Ptr[Self.T]
-    """Added behind the activation, if `has_residual`."""
+    """Added after the activation, if `has_residual`."""
     var residual_stride: Int
     var has_residual: Bool
     var activation: Activation

@@ -4,8 +4,8 @@ Maps are NHWC, float32 or bfloat16, and may be plain tensors or views (:class:`F
 width may be symbolic. A graph that calls these functions needs two things:
 
 - ``custom_extensions=[precompile().result()]`` (``runtime/kernel_package.py``);
-- as its last input the numbers of the run, float32 ``[n]``. The first is how many threads may take part; any
-  others are for kernels of other packages.
+- as its last input the parameters of the run, float32 ``[n]``: the number of threads to use, then any that
+  kernels of other packages need.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from yolo_max.kernels.precision import Precision
 
 CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
-"""Of activations."""
+"""Types of activations."""
 MAX_POOL = 4
-"""Its place in ``kernels/table.mojo``."""
+"""Its index in ``kernels/table.mojo``."""
 
 Map: TypeAlias = FeatureMap | TensorValue
 
 
 class KernelTable(NamedTuple):
-    """A table of kernels: the operation that makes it, and how many kernels it has."""
+    """A table of kernels: the operation that creates it, and its size."""
 
     operation: str
     size: int
@@ -46,10 +46,10 @@ CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", len(KERNELS) + 1)
 def conv_weights(
     kernel: ConvKernel, c1: int, c2: int, k: int, precision: Precision, prefix: str = ""
 ) -> tuple[Weight, Weight]:
-    """A convolution's weights in a graph, to be bound to what ``kernel.pack`` and ``pack_bias`` give.
+    """A convolution's weights in a graph, to be bound to the results of ``kernel.pack`` and ``pack_bias``.
 
     Returns:
-        Filters, under the name ``<prefix>weight``, and biases, ``<prefix>bias``.
+        Filters, named ``<prefix>weight``, and biases, ``<prefix>bias``.
     """
     size = kernel.packed_size(c1, c2, k, precision)
     return (
@@ -77,19 +77,19 @@ def conv2d(
     """Convolves, adds the bias, applies the activation, then adds ``residual``: one operation.
 
     Args:
-        x: ``[B, H, W, c1]``; uint8 as well, whose values are divided by ``divisor``.
+        x: ``[B, H, W, c1]``; uint8 is allowed, and divided by ``divisor``.
         weight: Filters, packed for ``kernel``.
         bias: Packed biases.
-        kernel: What computes it, such as ``ConvKernel.choose(c1, k, s, precision)``.
+        kernel: The kernel to run, such as ``ConvKernel.choose(c1, k, s, precision)``.
         c2: Output channels.
-        k: Side of the filters; the padding is ``k // 2``, of zeros.
+        k: Filter size; the zero padding is ``k // 2``.
         s: Stride.
-        activation: Behind the bias.
+        activation: Applied after the bias.
         residual: ``[B, ceil(H / s), ceil(W / s), c2]``.
-        mask: ``[B, ceil(H / s), ceil(W / s), 1]``: 0 for outputs that nobody reads, which may be anything.
-        halo: How many rings of tiles of 4 x 4 outputs around those in the mask are read as well.
-        divisor: Of uint8 input.
-        precision: Of the result; that of ``x`` by default, f32 for uint8.
+        mask: ``[B, ceil(H / s), ceil(W / s), 1]``: 0 for outputs that are not read and may be anything.
+        halo: Rings of 4 x 4 output tiles around those in the mask that are read as well.
+        divisor: For uint8 input.
+        precision: Of the result; by default that of ``x``, and f32 for uint8.
 
     Returns:
         ``[B, ceil(H / s), ceil(W / s), c2]``.
@@ -136,15 +136,14 @@ def run_kernel(
     """Runs a kernel.
 
     Args:
-        id: Its place in the table.
-        params: What it wants to know; behind that it is told the first channel, the number of channels, and
-            whether it is doubled, of each slice.
-        parts: What it reads.
+        id: Its index in the table.
+        params: Its parameters; first channel, number of channels and doubling of each slice are appended.
+        parts: Its inputs.
         weight: Packed weights.
         bias: Packed biases.
-        result: What it writes.
-        precision: Of what it reads.
-        table: Where the kernel is.
+        result: Type of its output.
+        precision: Of its inputs.
+        table: The kernel's table.
     """
     slices = [number for part in parts for number in (part.start, part.channels, int(part.doubled))]
     numbers = ops.constant(np.array([id, *params, *slices], np.int32), DType.int32, CPU)
@@ -154,14 +153,14 @@ def run_kernel(
 
 
 def join(parts: Sequence[Weight]) -> TensorValue:
-    """One-dimensional arrays, one behind the other."""
+    """Concatenates one-dimensional arrays."""
     size = sum(int(part.shape[0]) for part in parts)
     joined = TensorType(parts[0].dtype, [size], CPU)
     return ops.custom("kernels_join", CPU, list(parts), [joined])[0].tensor
 
 
 def one_slice(x: Map) -> ChannelSlice:
-    """The map as one slice that is not doubled: the view itself, or a copy of it."""
+    """The map as one slice that is not doubled, copied if necessary."""
     x = _view(x)
     if len(x.slices) == 1 and not x.slices[0].doubled:
         return x.slices[0]
@@ -180,7 +179,7 @@ def _precision(x: FeatureMap) -> Precision:
 
 
 def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precision) -> FeatureMap:
-    """The map as the kernel takes it: in its type, and whole for one that reads bytes."""
+    """The map in the kernel's type, and as a whole tensor for a kernel that reads bytes."""
     if kernel.reads_bytes:
         x = x if len(x.slices) == 1 and x.slices[0].whole else FeatureMap.of(materialise(x))
         if x.dtype == DType.uint8:
@@ -200,7 +199,7 @@ _tables: WeakKeyDictionary[Graph, dict[tuple[KernelTable, Precision], TensorValu
 
 
 def _addresses(table: KernelTable, precision: Precision) -> TensorValue:
-    """A table of kernels, made once in the graph that is being traced."""
+    """A table of kernels, created once in the graph being traced."""
     made = _tables.setdefault(Graph.current, {})
     if (table, precision) not in made:
         addresses = TensorType(DType.int64, [table.size], CPU)

@@ -1,9 +1,8 @@
-"""Weights as the kernels read them: panels of output channels, transformed where the kernel asks for it.
+"""Packed weights: panels of output channels, transformed if the kernel requires it.
 
-A *panel* is 32 output channels (the last one 16, if so few are left): one row of 32 weights for each input
-that these channels share. Output channels are padded to a multiple of 16 with zeros, and so are input
-channels, whose activations the kernels pad likewise. Arrays begin at a multiple of 64 bytes, a cache
-line and the widest register there is.
+A *panel* is 32 output channels (the last one may have 16): one row of 32 weights for each input that these
+channels share. Output and input channels are padded to a multiple of 16 with zeros; the kernels pad
+activations likewise. Arrays are aligned to 64 bytes, a cache line and the widest register.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ POLYPHASE_G = np.array(
 
 
 def word_dtype(precision: Precision) -> type[np.generic]:
-    """Type of the words that :func:`pack_direct` and :func:`pack_stem` give: pairs of bfloat16 for bf16."""
+    """Element type of :func:`pack_direct` and :func:`pack_stem`: pairs of bfloat16 for bf16."""
     return np.uint32 if precision is Precision.BF16 else np.float32
 
 
@@ -66,14 +65,14 @@ def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[A
 
 
 def direct_size(c1: int, c2: int, k: int, precision: Precision) -> int:
-    """Elements that :func:`pack_direct` gives."""
+    """Number of elements of :func:`pack_direct`."""
     return k * k * padded(c1) * padded(c2) // _channels_per_word(precision)
 
 
 def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
-    """Packs for the first convolution: the weights of one kernel row, all columns and colors, together.
+    """Packs for the first convolution: all columns and colors of one kernel row together.
 
-    For bf16 a zero is added where that makes an odd number, so that pairs do not cross kernel rows.
+    For bf16 an odd number is padded with a zero, so that pairs do not cross kernel rows.
     """
     k, _, c1, c2 = filters.shape
     rows = filters.reshape(k, k * c1, c2)
@@ -83,7 +82,7 @@ def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any
 
 
 def stem_size(c1: int, c2: int, k: int, precision: Precision) -> int:
-    """Elements that :func:`pack_stem` gives."""
+    """Number of elements of :func:`pack_stem`."""
     per_word = _channels_per_word(precision)
     return k * -(-k * c1 // per_word) * padded(c2)
 
@@ -91,7 +90,7 @@ def stem_size(c1: int, c2: int, k: int, precision: Precision) -> int:
 def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
     """Packs for the kernels that transform tiles: ``G g G'`` for each pair of channels.
 
-    Transformed in float64, rounded once; float32 whatever the activations are.
+    Transformed in float64 and rounded once; float32 for all precisions.
 
     Args:
         filters: RSCF, ``[3, 3, c1, c2]``.
@@ -104,7 +103,7 @@ def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
 
 
 def tiles_size(c1: int, c2: int, k: int, precision: Precision) -> int:  # noqa: ARG001
-    """Elements that :func:`pack_tiles` gives."""
+    """Number of elements of :func:`pack_tiles`."""
     return len(WINOGRAD_G) ** 2 * padded(c1) * padded(c2)
 
 
@@ -114,12 +113,12 @@ def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def padded(channels: int) -> int:
-    """Channels, padded to whole blocks."""
+    """Number of channels, padded to whole blocks."""
     return -(-channels // BLOCK) * BLOCK
 
 
 def align(values: NDArray[Any]) -> NDArray[Any]:
-    """The same values, beginning at a multiple of 64 bytes."""
+    """A copy of the values, aligned to 64 bytes."""
     buffer = np.empty(values.nbytes + ALIGNMENT, np.uint8)
     start = -buffer.ctypes.data % ALIGNMENT
     result = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
@@ -128,31 +127,31 @@ def align(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """The bits of the nearest bfloat16, ties to even; the values are finite."""
+    """The bits of the nearest bfloat16, ties to even, for finite values."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def round_filters(rows: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Rounds filters to bfloat16 so that the sum of each stays what it was.
+    """Rounds filters to bfloat16 and preserves the sum of each.
 
-    What one weight loses is given to the next. If all are rounded to the nearest, the errors of a filter add
-    up to something, which inputs that share a mean, as those behind a SiLU do, turn into a shift of the
-    output: a good part of what bfloat16 costs (docs/performance.md).
+    The rounding error of one weight is carried to the next. With rounding to nearest, the errors of a filter
+    add up, and inputs with a nonzero mean, as after a SiLU, turn the sum into a shift of the output: a good
+    part of bfloat16's error (docs/performance.md).
 
     Args:
         rows: float32 ``[inputs, outputs]``, finite.
 
     Returns:
-        Bits, ``[inputs, outputs]``. Zeros stay zero, and so does everything that bfloat16 can hold.
+        Bits, ``[inputs, outputs]``. Zeros stay zero, and values that bfloat16 can represent are kept.
     """
-    # The smallest last, which take what is left most exactly.
+    # The smallest last: they absorb the remaining error most exactly.
     order = np.argsort(-np.abs(rows), axis=0, kind="stable")
     ordered = np.take_along_axis(rows, order, axis=0)
     lost = np.zeros(rows.shape[1:], np.float32)
     rounded = np.zeros(rows.shape, np.uint16)
     for row, bits in zip(ordered, rounded, strict=True):
-        # Padding of a filter may be multiplied with another pixel, and stays 0.
+        # Padding may be multiplied with another pixel, and must stay 0.
         wanted = np.where(row == 0, 0, row + lost)
         bits[...] = to_bf16(wanted)
         lost = wanted - (bits.astype(np.uint32) << 16).view(np.float32)
@@ -171,9 +170,9 @@ def _pad(values: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _join_panels(matrices: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
-    """Cuts matrices ``[m, rows, c2]`` into panels, each with its part of every matrix, one after the other.
+    """Cuts matrices ``[m, rows, c2]`` into panels, each with its part of every matrix in turn.
 
-    For bf16 two rows become one of 32-bit words: the even row in the low half.
+    For bf16 two rows become one row of 32-bit words, the even row in the low half.
     """
     if precision is Precision.BF16:
         rows = matrices.reshape(-1, matrices.shape[2])

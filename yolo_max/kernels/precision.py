@@ -1,4 +1,4 @@
-"""What activations are held in between the layers."""
+"""The type of activations between layers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from yolo_max.support.errors import UsageError
 
 
 class Precision(StrEnum):
-    """Type of activations and weights on the kernels; sums are float32 in either case."""
+    """Type of activations and weights in the kernels; sums are always float32."""
 
     F32 = "f32"
     BF16 = "bf16"
 
     @classmethod
     def parse(cls, value: str) -> Precision:
-        """The precision of this name.
+        """The precision with this name.
 
         Raises:
             UsageError: There is none.
@@ -23,4 +23,4 @@ class Precision(StrEnum):
         try:
             return cls(value)
         except ValueError:
-            raise UsageError(f"there is no precision {value!r}; take one of {', '.join(cls)}.") from None
+            raise UsageError(f"there is no precision {value!r}; use one of {', '.join(cls)}.") from None

@@ -53,7 +53,7 @@ struct View[T: DType](Movable):
         self.channels = 0
 
     def append(mut self, slice: Slice[Self.T]):
-        """Adds the channels of one more slice behind those there are."""
+        """Appends the channels of one more slice."""
         self.slices.append(slice)
         self.channels += slice.channels
 
@@ -87,7 +87,7 @@ struct View[T: DType](Movable):
         return view^
 
     def behind(self, channels: Int) -> Self:
-        """The channels behind the first ones."""
+        """The channels after the first ones."""
         var view = Self(self.batch, self.height, self.width)
         var position = 0
         for i in range(len(self.slices)):
@@ -125,7 +125,7 @@ def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count
 def gather_row[
     T: DType
 ](view: View[T], image: Int, y: Int, first: Int, step: Int, planes: Ptr[T], plane_stride: Int):
-    """Gathers the pixels first, first + step, ... of row y, each one behind the other in the planes."""
+    """Gathers the pixels first, first + step, ... of row y, one after another in the planes."""
     var position = 0
     for i in range(len(view.slices)):
         var slice = view.slices[i]

@@ -1,8 +1,8 @@
 """The architecture table that a checkpoint carries, resolved into layers with channels and arguments.
 
-A YOLOv8 checkpoint says what network it holds as a table, ``[from, repeats, module, args]`` a row, with
+A checkpoint describes its network as a table, one row ``[from, repeats, module, args]`` per layer, with
 factors for depth and width (Ultralytics, ``parse_model``). Everything here is plain arithmetic on that table:
-nothing is allocated, and nothing heavy is imported, so an untrusted table is judged before it can do harm.
+nothing is allocated and nothing heavy imported, so an untrusted table is checked before it can do harm.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Architecture:
     Attributes:
         layers: Every layer, in order; the last one is the head.
         nc: Number of classes.
-        strides: Input pixels per cell at each level of the head, in the head's order; () where it has none.
-        stride: What height and width of the input must be multiples of.
-        unported: What the table as a whole asks for beyond the port, e.g. ("activation nn.ReLU()",).
+        strides: Input pixels per cell at each level of the head, in the head's order; () if it has no levels.
+        stride: Height and width of the input must be multiples of this.
+        unported: Unsupported settings of the whole table, e.g. ("activation nn.ReLU()",).
     """
 
     layers: tuple[Layer, ...]
@@ -49,7 +49,7 @@ class Architecture:
 
     @property
     def head(self) -> Layer:
-        """The last layer; once `require` has passed, that of a block with a `HeadSpec`."""
+        """The last layer; once `require` has passed, its block has a `HeadSpec`."""
         return self.layers[-1]
 
     @property
@@ -59,26 +59,26 @@ class Architecture:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of what the network gives."""
+        """The names of the network's outputs."""
         return self._head_spec.outputs
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a weights file's header repeats of the head."""
+        """The head's entries in the header of a weights file."""
         return self._head_spec.facts(self.head, self.strides)
 
     @property
     def ultralytics_model(self) -> str:
-        """The class in ``ultralytics.nn.tasks`` that such a network is made by."""
+        """The class in ``ultralytics.nn.tasks`` that builds such a network."""
         return self._head_spec.ultralytics_model
 
     def convolutions(self) -> Iterator[Convolution]:
-        """Every convolution, in the table's order, under its full name."""
+        """Every convolution with its full name, in the table's order."""
         for layer in self.layers:
             yield from layer.convolutions()
 
     def constants(self) -> dict[str, NDArray[Any]]:
-        """Tensors that a checkpoint holds and the port takes as given, under their full names."""
+        """Tensors of a checkpoint that are constants here, by their full names."""
         spec = self.head.spec
         return {f"model.{self.head.index}.{name}": t for name, t in spec.constants(self.head).items()}
 
@@ -87,7 +87,7 @@ class Architecture:
         return cast(HeadSpec, self.head.spec)
 
     def unsupported(self, supported: Collection[str] = SPECS.keys()) -> tuple[str, ...]:
-        """What a port of the modules ``supported`` cannot run: each kind of block once, with its layers."""
+        """What is unsupported with these modules: each kind of block once, with its layers."""
         layers: dict[str, list[str]] = {}
         for layer in self.layers:
             if layer.module not in supported:
@@ -100,10 +100,10 @@ class Architecture:
         return (*self.unported, *kinds)
 
     def require(self, supported: Collection[str] = SPECS.keys()) -> None:
-        """Refuses a table that asks for more than a port of the modules ``supported`` covers.
+        """Rejects a table that needs more than these modules.
 
         Raises:
-            WeightsError: Names what is not ported. The message is a sentence without its subject, the file.
+            WeightsError: Names what is not ported. The message lacks its subject, the file.
         """
         if problems := self.unsupported(supported):
             parts = some(problems, MAX_PARTS_NAMED)
@@ -116,13 +116,13 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
     Args:
         table: The checkpoint's own ``yaml``: backbone, head, nc, and scales with scale, or depth_multiple and
             width_multiple.
-        nc: Number of classes, where it is not the table's.
+        nc: Number of classes, if it is not the table's.
 
     Returns:
-        The network. Modules that are not known here are recorded, not refused: see `Architecture.require`.
+        The network. Unknown modules are recorded, not rejected: see `Architecture.require`.
 
     Raises:
-        WeightsError: The table makes no sense or is beyond the limits of this module.
+        WeightsError: The table is invalid or exceeds the limits of this module.
     """
     if not isinstance(table, Mapping):
         raise WeightsError(f"the architecture table is {shorten(table)}, not a mapping.")
@@ -145,8 +145,8 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
 def expected_tensors(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the fused network's tensors, in the table's order.
 
-    Filters are RSCF, ``(kh, kw, c_in, c_out)``; biases ``(c_out,)``. The DFL convolution of the head is a
-    constant and not among them.
+    Filters are RSCF, ``(kh, kw, c_in, c_out)``; biases ``(c_out,)``. The head's DFL convolution is a constant
+    and not included.
 
     Raises:
         WeightsError: The network has parts that are not ported.
@@ -190,7 +190,7 @@ def _layer(
 
 
 def _sources(index: int, from_: Any, module: str) -> tuple[int, ...]:
-    """The layers that layer ``index`` reads, as absolute indices; for layer 0 the image, -1."""
+    """The inputs of layer ``index`` as absolute indices; -1 is the image, for layer 0 only."""
     entries = from_ if isinstance(from_, list | tuple) else (from_,)
     if not 0 < len(entries) <= MAX_LAYERS:
         raise WeightsError(f"layer {index} ({module}) of the architecture table reads {len(entries)} layers.")
@@ -225,7 +225,7 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
     """Factors from ``scales`` and ``scale``, or from the older ``depth_multiple`` and ``width_multiple``.
 
     Raises:
-        WeightsError: They are missing or make no sense.
+        WeightsError: They are missing or invalid.
     """
     factors: Any = [table.get("depth_multiple", 1.0), table.get("width_multiple", 1.0), math.inf]
     if scales := table.get("scales"):
@@ -254,8 +254,8 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
 def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
     """Input pixels per cell at each level of the head, and what the input's sides must be multiples of.
 
-    Those are the strides of the levels, and of maps that are enlarged to fit others. Where unported layers
-    hide the levels, there are none.
+    The latter follows from the strides of the levels, and of maps that are upsampled to match others. There
+    are no levels if unported layers hide them.
     """
     stride: dict[int, Fraction | None] = {-1: Fraction(1)}
     fits = 1

@@ -1,8 +1,7 @@
-"""The two ways the port can be computed, behind one small interface.
+"""The interface between the blocks and the two ways to compute them.
 
-The blocks are written once, against :class:`Backend`. ``fused.py`` computes them with this project's own Mojo
-kernels, ``stock.py`` with the operations that come with MAX: the oracle, and the way for a device that the
-kernels do not reach.
+The blocks are written once, against :class:`Backend`. ``fused.py`` implements it with this project's own Mojo
+kernels, ``stock.py`` with MAX's own operations: the oracle, and the fallback for devices without kernels.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ from yolo_max.kernels.feature_map import FeatureMap
 
 
 class Candidates(NamedTuple):
-    """The cells of a level that can be detections, since one of their class logits is high enough.
+    """The cells of a level that can be detections: those with a high enough class logit.
 
-    Whoever is given them may leave out what only other cells would need.
+    An operation that is given candidates may skip whatever only other cells need.
     """
 
     mask: FeatureMap
-    """``[B, H, W, 1]``, 0 where a cell is none."""
+    """``[B, H, W, 1]``, 0 for cells that are not candidates."""
     halo: int = 0
-    """3x3 convolutions between here and the cells. Each reads a pixel around what it gives, and is allowed
-    a ring of the tiles of 4 x 4 that the kernels compute, which is more."""
+    """Number of 3x3 convolutions between here and the cells. Each needs one more pixel around its outputs,
+    and gets a ring of 4 x 4 tiles."""
 
     def before(self) -> Candidates:
-        """The same for the 3x3 convolution before the one that is given these."""
+        """The candidates for the preceding 3x3 convolution."""
         return self._replace(halo=self.halo + 1)
 
 
 class Conv2d(Protocol):
-    """A convolution that owns ``weight`` and ``bias``, with what can be fused into it.
+    """A convolution that owns ``weight`` and ``bias``, with everything that can be fused into it.
 
-    It is a ``max.nn.Module``, so that its place in the tree gives its weights the checkpoint's own names.
+    It is a ``max.nn.Module``, so that its path in the tree gives its weights the checkpoint's names.
     """
 
     def __call__(
@@ -45,7 +44,7 @@ class Conv2d(Protocol):
     ) -> FeatureMap:
         """Convolves, adds the bias, applies the activation, then adds ``residual``.
 
-        What ``only`` leaves out may be anything in the result.
+        Outputs that ``only`` excludes may be anything.
         """
         ...
 
@@ -58,17 +57,17 @@ class Prediction(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What the network gives."""
+    """The network's outputs."""
 
     outputs: dict[str, TensorValue]
-    """float32, by the names that the head's spec gives them."""
+    """float32, by the names of the head's spec."""
     candidates: tuple[TensorValue, ...] = ()
-    """Of a detect head, ``[B, H, W, 1]`` for each level: 0 where a cell is no candidate, whose logits may be
-    anything. None where every cell has its logits."""
+    """Of a detect head, ``[B, H, W, 1]`` for each level: 0 for cells that are not candidates and whose logits
+    may be anything. Empty if every cell has its logits."""
 
 
 class Level(NamedTuple):
-    """What is predicted at one stride, and where: DFL logits of the four box sides, and class logits."""
+    """The predictions at one stride: DFL logits of the four box sides, class logits, and the cells."""
 
     box: Prediction
     classes: Prediction
@@ -76,18 +75,18 @@ class Level(NamedTuple):
 
 
 class Backend(Protocol):
-    """What a block needs to be computed.
+    """The operations that blocks are built from.
 
     Attributes:
         extensions: Mojo packages, or folders of their sources, that the graph needs.
-        inputs: What the graph is given behind the pixels.
+        inputs: Inputs of the graph after the pixels.
     """
 
     extensions: tuple[Path, ...]
     inputs: tuple[TensorType, ...]
 
     def image(self, pixels: TensorValue) -> FeatureMap:
-        """Turns pixels, uint8 ``[B, H, W, 3]`` RGB, into a map with values from 0 to 1."""
+        """Pixels, uint8 ``[B, H, W, 3]`` RGB, as a map with values from 0 to 1."""
         ...
 
     def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
@@ -103,7 +102,7 @@ class Backend(Protocol):
         ...
 
     def candidates(self, classes: Prediction) -> Candidates | None:
-        """The cells of a level that its class logits make candidates; None where all are taken for one."""
+        """The candidates of a level by their class logits; None to treat every cell as one."""
         ...
 
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
@@ -116,5 +115,5 @@ class Backend(Protocol):
         ...
 
     def tensor(self, x: FeatureMap) -> TensorValue:
-        """The map as one float32 NHWC tensor, to be given out."""
+        """The map as one float32 NHWC tensor, for output."""
         ...

@@ -1,7 +1,7 @@
 """YOLOv8's blocks, as ``ultralytics.nn.modules`` has them: Conv, Bottleneck, C2f, SPPF; and C3 of YOLOv5.
 
-Attribute names are the checkpoint's names (``cv1``, ``m``, ``conv``), so that the path of a weight in this
-tree is its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;
+Attribute names are the checkpoint's (``cv1``, ``m``, ``conv``), so that the path of a weight in this tree is
+its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;
 ``split`` and ``concat`` are views (see ``feature_map.py``), read by the next convolution.
 """
 
@@ -23,12 +23,12 @@ class MaxConv(Module):
     def __call__(
         self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
     ) -> FeatureMap:
-        """Convolves ``x``; ``residual`` is added behind the SiLU, inside the same kernel."""
+        """Convolves ``x``; ``residual`` is added after the SiLU, in the same kernel."""
         return self.conv(x, residual, only)
 
 
 class MaxBottleneck(Module):
-    """Two convolutions, ``k`` x ``k`` and 3x3, and the input added if ``shortcut`` and the widths allow."""
+    """Two convolutions, ``k`` x ``k`` and 3x3; adds the input if ``shortcut`` and the widths match."""
 
     def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, shortcut: bool, k: int = 3) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ class MaxBottleneck(Module):
 class MaxC2f(Module):
     """Cross-stage partial bottleneck with two convolutions, the fast form.
 
-    A 1x1 convolution gives two halves; ``n`` bottlenecks follow each other from the second half on; a 1x1
-    convolution reads both halves and every bottleneck's output.
+    The output of a 1x1 convolution is split in two; ``n`` bottlenecks follow the second half in a chain; a
+    1x1 convolution reads both halves and every bottleneck's output.
     """
 
     def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, n: int, shortcut: bool) -> None:
@@ -63,10 +63,10 @@ class MaxC2f(Module):
 
 
 class MaxC3(Module):
-    """Cross-stage partial bottleneck with three convolutions, which YOLOv5 is made of.
+    """Cross-stage partial bottleneck with three convolutions, YOLOv5's main block.
 
-    One 1x1 convolution leads into ``n`` bottlenecks, one past them, and one reads both. The bottlenecks are
-    narrower than those of `MaxC2f`: their first convolution is 1x1.
+    One 1x1 convolution leads into ``n`` bottlenecks, one bypasses them, and one reads both. Unlike those of
+    `MaxC2f`, the bottlenecks begin with a 1x1 convolution.
     """
 
     def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, n: int, shortcut: bool) -> None:
@@ -82,7 +82,7 @@ class MaxC3(Module):
 
 
 class MaxSPPF(Module):
-    """Spatial pyramid pooling, the fast form: three max-pools in a row see 5, 9 and 13 pixels."""
+    """Spatial pyramid pooling, the fast form: three chained max-pools see 5, 9 and 13 pixels."""
 
     def __init__(self, backend: Backend, c1: int, c2: int, hidden: int, k: int = 5) -> None:
         super().__init__()

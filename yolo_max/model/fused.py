@@ -1,7 +1,7 @@
-"""The port on this project's own Mojo kernels, for CPUs: ``kernels/ops.py``, ``model/detect`` for the head.
+"""The backend on our Mojo kernels, for CPUs: ``kernels/ops.py``, and ``model/detect`` for the head.
 
-A convolution is one operation: it gathers its input from the slices of a view, and adds bias, activation and
-residual before anything is stored. Batch, height and width may be symbolic.
+A convolution is one operation: it gathers its input from the slices of a view, and applies bias, activation
+and residual before it stores anything. Batch, height and width may be symbolic.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from yolo_max.model.max_nn import Module
 from yolo_max.model.stock import mean
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
-"""What a graph is given behind the pixels: how many threads may work on this run, and the class logit that a
+"""The graph's input after the pixels: the number of threads for this run, and the class logit that a
 candidate exceeds (minus infinity: every cell is a candidate)."""
 
 DETECT = KernelTable("detect_table", 2)
 CANDIDATES, HEAD = 0, 1
-"""Places in that table: ``model/detect/__init__.mojo``."""
+"""Indices in that table: ``model/detect/__init__.mojo``."""
 
 
 class FusedConv2d(Module):
@@ -76,7 +76,7 @@ class FusedConv2d(Module):
 
 
 def candidates(classes: Prediction, precision: Precision) -> Candidates:
-    """Finds the cells of a level that have a class logit above what the run asks for."""
+    """Finds the cells of a level with a class logit above the run's threshold."""
     conv = cast(FusedConv2d, classes.conv)
     mask = TensorType(DTYPES[precision], [*classes.features.size, 1], CPU)
     part = one_slice(classes.features)
@@ -85,11 +85,11 @@ def candidates(classes: Prediction, precision: Precision) -> Candidates:
 
 
 def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
-    """The head's last convolutions, each into its columns of one tensor.
+    """The head's last convolutions, each writing its columns of one tensor.
 
     Returns:
         float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each row-major.
-        What a cell that is no candidate has there is what was in memory.
+        The rows of other cells than candidates are uninitialised memory.
     """
     convs = [cast(FusedConv2d, part.conv) for level in levels for part in (level.box, level.classes)]
     parts = []
@@ -118,12 +118,12 @@ class FusedBackend:
     inputs: tuple[TensorType, ...] = (RUN_INPUT,)
 
     def __init__(self, precision: Precision, kernels: Path) -> None:
-        """For activations of ``precision``; ``kernels``: this project's Mojo, as a package or a folder."""
+        """For activations of ``precision``; ``kernels`` is our Mojo package, or its folder of sources."""
         self.precision = precision
         self.extensions: tuple[Path, ...] = (kernels,)
 
     def image(self, pixels: TensorValue) -> FeatureMap:
-        """The pixels as they are: the first convolution reads bytes, and scales them as it does."""
+        """The pixels unchanged: the first convolution reads and scales bytes."""
         return FeatureMap.of(pixels)
 
     def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
@@ -135,7 +135,7 @@ class FusedBackend:
         return max_pool(x, k)
 
     def mean(self, x: FeatureMap) -> FeatureMap:
-        """MAX's own, once in a network and over a small map."""
+        """MAX's own: it runs once per network, on a small map."""
         return mean(x)
 
     def candidates(self, classes: Prediction) -> Candidates:
@@ -147,5 +147,5 @@ class FusedBackend:
         return detect_head(levels, self.precision)
 
     def tensor(self, x: FeatureMap) -> TensorValue:
-        """The view, materialised, as float32."""
+        """The view as a float32 tensor."""
         return ops.cast(materialise(x), DType.float32)

@@ -1,7 +1,7 @@
 """YOLOv8's heads, up to their logits.
 
-Detect: at each stride, one branch for the box sides and one for the classes. The classes come first:
-detections above some confidence need boxes for the few cells that reach it. Classify: the mean of a map.
+Detect: at each stride, one branch for the box sides and one for the classes. The classes come first, since
+only the few cells above the confidence threshold need boxes. Classify: the mean of a map.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class MaxBranch(LayerList):
         )
 
     def __call__(self, x: FeatureMap, only: Candidates | None = None) -> Prediction:
-        """Computes the features; the last convolution is left to the head, which joins all of them."""
+        """Computes the features; the last convolution is left to the head, which joins all branches."""
         first, second, last = self.layers
         return Prediction(second(first(x, only=only and only.before()), only=only), last)
 
@@ -53,7 +53,7 @@ class MaxDetect(Module):
         self.cv3 = LayerList([MaxBranch(backend, c, class_hidden, nc) for c in channels])
 
     def __call__(self, *maps: FeatureMap) -> Head:
-        """Maps of strides 8, 16 and 32 ``->`` logits, one row per cell, and which rows count."""
+        """Maps of strides 8, 16 and 32 ``->`` logits, one row per cell, and the candidates."""
         levels = []
         for box, classes, x in zip(self.cv2, self.cv3, maps, strict=True):
             prediction = classes(x)

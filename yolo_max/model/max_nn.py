@@ -1,4 +1,4 @@
-"""MAX's modules, imported without what else comes with them."""
+"""MAX's modules, imported without their heavy dependencies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class _WhenCalled(ModuleType):
-    """Stands for a module that is to be imported not before one of its functions is called."""
+    """Stands in for a module until one of its functions is called."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -18,9 +18,9 @@ class _WhenCalled(ModuleType):
         return lambda *args, **kwargs: getattr(import_module(self.__name__), name)(*args, **kwargs)
 
 
-# max.nn brings along all layers of language models, and their caches a module in Mojo. That would be compiled
-# when it is imported, which takes long, and a C compiler; and it starts a Python that looks for modules
-# in the working directory and tells child processes to be another Python. No layer here needs it.
+# max.nn imports all layers of language models, and their caches a Mojo module. Importing that compiles it,
+# which takes long and needs a C compiler; it also starts a Python that looks for modules in the working
+# directory and makes child processes use another Python. No layer here needs it.
 _CACHE_OPERATIONS = "max._kv_cache_ops"
 _absent = _CACHE_OPERATIONS not in sys.modules
 if _absent:

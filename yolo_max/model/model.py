@@ -36,17 +36,17 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
         b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
     ),
 }
-"""Module name in the table -> its block, built from the row's resolved channels and arguments."""
+"""Module name in the table -> its block, built from the resolved row."""
 
 
 class MaxYolo(Module):
-    """YOLOv8 as its table describes it: ``model.<i>`` is row ``i``, as in the checkpoint."""
+    """The network of a table: ``model.<i>`` is row ``i``, as in the checkpoint."""
 
     def __init__(self, architecture: Architecture, backend: Backend) -> None:
         """Builds the blocks.
 
         Raises:
-            WeightsError: The table asks for blocks that are not ported; the message names them all.
+            WeightsError: The table has blocks that are not ported; the message names them all.
         """
         super().__init__()
         architecture.require(BLOCKS)
@@ -55,7 +55,7 @@ class MaxYolo(Module):
         self.model = LayerList([make_block(backend, layer) for layer in architecture.layers])
 
     def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
-        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` what each row of the table gives; the last, the head."""
+        """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` the map of each row of the table, and the head."""
         image = self.backend.image(pixels)
         outputs: list[Any] = []
         for layer, block in zip(self.architecture.layers, self.model, strict=True):
@@ -64,7 +64,7 @@ class MaxYolo(Module):
         return maps, head
 
     def kernels(self) -> dict[str, ConvKernel]:
-        """What each convolution on the fused kernels runs on, by its name in the checkpoint."""
+        """The kernel of each convolution on the fused kernels, by its name in the checkpoint."""
         found = {}
         for prefix, module in self.named_modules():
             kernel = getattr(module, "kernel", None)
@@ -74,7 +74,7 @@ class MaxYolo(Module):
 
 
 def make_block(backend: Backend, layer: Layer) -> Module:
-    """One row of the table; a row that is repeated becomes a sequence, as in Ultralytics' ``parse_model``."""
+    """One row of the table; repeats become a sequence, as in Ultralytics' ``parse_model``."""
     copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
     return copies[0] if layer.copies == 1 else Sequential(copies)
 
@@ -92,19 +92,17 @@ def build_graph(
 
     Args:
         model: The network.
-        batch: Images in a batch; a number, or a name for a symbolic dimension. The same goes for the next
-            two.
-        height: Rows of the images, a multiple of the architecture's stride.
-        width: Columns of the images, likewise.
+        batch: Images per batch: a number, or a name for a symbolic dimension, like the next two.
+        height: Height of the images, a multiple of the architecture's stride.
+        width: Width of the images, likewise.
         device: Where it runs.
-        every_layer: Whether what each row of the table gives, as float32, stands in place of the masks of
-            candidates: to find the first layer that diverges.
+        every_layer: Whether to output the float32 map of each row of the table instead of the masks of
+            candidates, to find the first layer that diverges.
 
     Returns:
-        The graph; its outputs are the masks of candidates, if there are any, then those that the architecture
-        names, in that order.
+        The graph; its outputs are the masks of candidates, if any, then those that the architecture names.
     """
-    # Names of weights must be their paths in the tree before anything is traced.
+    # Weights must be named by their paths in the tree before tracing.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
     inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]

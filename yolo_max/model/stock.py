@@ -1,7 +1,7 @@
-"""The port on the operations that come with MAX.
+"""The backend on MAX's own operations.
 
-It is slower than ``fused.py``, and it is what that one is checked against: every view is materialised with
-``ops.split`` and ``ops.concat``, and every convolution is MAX's own.
+It is slower than ``fused.py`` and serves as its oracle: every view is materialised with ``ops.split`` and
+``ops.concat``, and every convolution is MAX's own.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class StockConv2d(Module):
         residual: FeatureMap | None = None,
         only: Candidates | None = None,  # noqa: ARG002
     ) -> FeatureMap:
-        """Convolves all of a map; see :class:`yolo_max.model.backend.Conv2d`."""
+        """Convolves the whole map; see :class:`yolo_max.model.backend.Conv2d`."""
         y = ops.conv2d(
             materialise(x),
             self.weight,
@@ -66,7 +66,7 @@ class StockConv2d(Module):
 
 
 class StockBackend:
-    """The blocks on MAX's own operations, on any device it knows (see ``backend.py``)."""
+    """The blocks on MAX's own operations, on any device (see ``backend.py``)."""
 
     extensions: tuple[Path, ...] = ()
     inputs: tuple[TensorType, ...] = ()
@@ -75,7 +75,7 @@ class StockBackend:
         self.device = device
 
     def image(self, pixels: TensorValue) -> FeatureMap:
-        """Casts and scales the pixels as PyTorch's side does: ``float(x) / 255``."""
+        """Casts and scales the pixels as the PyTorch engine does: ``float(x) / 255``."""
         return FeatureMap.of(ops.cast(pixels, DType.float32) / 255.0)
 
     def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
@@ -91,7 +91,7 @@ class StockBackend:
         return mean(x)
 
     def candidates(self, classes: Prediction) -> None:  # noqa: ARG002
-        """MAX's operations compute whole maps."""
+        """None: MAX's operations compute whole maps."""
         return
 
     def raw_head(self, levels: Sequence[Level]) -> TensorValue:
@@ -105,5 +105,5 @@ class StockBackend:
         return ops.concat(rows, axis=1)
 
     def tensor(self, x: FeatureMap) -> TensorValue:
-        """The view, materialised."""
+        """The view as a tensor."""
         return materialise(x)

@@ -1,5 +1,9 @@
-"""Predictions out: as pictures and as text.
+"""Predictions as pictures and as text.
 
-draw.py    marks on an image                 palette.py  a color for each class
-encode.py  the image as a file               records.py  JSON lines, CSV
+draw.py            marks on an image
+label_layout.py    where labels go
+text_rendering.py  text as pixels; with shaping.py and transliteration.py for what OpenCV's font lacks
+palette.py         a color for each class
+encode.py          the image as a file
+records.py         JSON lines, CSV
 """

@@ -20,19 +20,19 @@ _PARAMETERS = {
 
 
 def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
-    """Encodes an image in the format of a suffix of `FORMATS`; JPEG and WebP at quality 95.
+    """Encodes an image in the format of a suffix in `FORMATS`; JPEG and WebP at quality 95.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR.
         suffix: Such as ".jpg", in any case.
 
     Raises:
-        ImageError: The format cannot hold an image of this size (WebP ends at 16383 pixels a side).
-        UsageError: There is no format of that suffix, or none that can be written.
+        ImageError: The format cannot hold an image of this size (WebP: 16383 pixels per side).
+        UsageError: Images cannot be written in the format of that suffix.
     """
     if suffix.lower() not in FORMATS:
         raise UsageError(
-            f"images cannot be written as {suffix or 'files without a suffix'}; take {', '.join(FORMATS)}."
+            f"images cannot be written as {suffix or 'files without a suffix'}; use {', '.join(FORMATS)}."
         )
     format_suffix = FORMATS[suffix.lower()]
     try:
@@ -50,7 +50,7 @@ def write_image(path: Path, image_bgr: NDArray[np.uint8]) -> None:
 
     Raises:
         ImageError: The format cannot hold the image.
-        UsageError: There is no format of that suffix, or none that can be written.
+        UsageError: Images cannot be written in the format of that suffix.
         OutputError: The file cannot be written.
     """
     write_atomically(path, encode_image(image_bgr, path.suffix))

@@ -1,8 +1,8 @@
-"""One color for each class: the same every time, and apart from its neighbours for every kind of eyes.
+"""A fixed color per class, distinct from its neighbours for the color-blind too.
 
-The first seven are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), chosen to be told apart with
-any color blindness. After them hues go round by the golden angle in OKLCH
-(https://bottosson.github.io/posts/oklab/), while lightness goes up and down, which is what all eyes see.
+The first seven are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which are distinct under every
+kind of color blindness. After them the hue advances by the golden angle in OKLCH
+(https://bottosson.github.io/posts/oklab/), and the lightness alternates, which everyone can see.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def class_color(class_id: int) -> Color:
     lightness = _LIGHTNESS[class_id % len(_LIGHTNESS)]
     chroma = _CHROMA
     while (rgb_linear := _oklch_to_linear_rgb(lightness, chroma, hue)) != _clipped(rgb_linear):
-        chroma *= 0.95  # until it is a color that screens have
+        chroma *= 0.95  # until it lies in sRGB
     red, green, blue = (round(255 * _encode_srgb(channel)) for channel in rgb_linear)
     return blue, green, red
 
@@ -42,7 +42,7 @@ def text_color(background: Color) -> Color:
 
 
 def relative_luminance(color: Color) -> float:
-    """Of a BGR color, from 0 for black to 1 for white, as WCAG 2 defines it."""
+    """WCAG 2's relative luminance of a BGR color, from 0 for black to 1 for white."""
     blue, green, red = (_decode_srgb(channel / 255) for channel in color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 

@@ -1,4 +1,4 @@
-"""What was found in an image, as text: a record for JSON lines, and rows of a CSV table."""
+"""Predictions as text: records for JSON lines, rows for CSV."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 from yolo_max.tasks.contract import Prediction, Task
 
+ESCAPED = tuple("=+-@\t\r\n＝＋－＠'")
+"""How formulas begin (OWASP, "CSV Injection"), and the apostrophe that escapes them."""
+
 
 def record(
     path: str,
@@ -17,17 +20,17 @@ def record(
     error: str | None = None,
     times_ms: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """What became of one image, in plain JSON types: a line of the manifest.
+    """The outcome of one image in plain JSON types: a line of the manifest.
 
     Args:
-        path: The image as it was named.
-        prediction: What was found in it.
-        error: Why it could not be read; exactly one of the two is given.
-        times_ms: Milliseconds by stage.
+        path: The image's path as given.
+        prediction: Its prediction; or
+        error: why there is none. Exactly one of the two is given.
+        times_ms: Milliseconds per stage.
 
     Returns:
-        ``{"path", "times_ms"}`` and what the prediction's ``to_dict`` gives; or ``{"path", "error",
-        "times_ms"}`` for an image that failed. Its ``from_dict`` reads the former back, bit for bit.
+        ``{"path", **prediction.to_dict(), "times_ms"}``; for an image that failed ``{"path", "error",
+        "times_ms"}``. The prediction's ``from_dict`` restores it from the former, bit for bit.
     """
     if (prediction is None) == (error is None):
         raise ValueError("A record has either a prediction or an error.")
@@ -42,7 +45,11 @@ def csv_header(task: Task) -> str:
 
 
 def csv_rows(task: Task, result: Mapping[str, Any]) -> str:
-    """The CSV lines of a `record`; none for an image that failed."""
+    """The CSV lines of a `record`; none for an image that failed.
+
+    Text that a spreadsheet would run as a formula gets an apostrophe in front, as does text that begins with
+    one: without its first apostrophe, every text is as it was.
+    """
     if "error" in result:
         return ""
     return "".join(_csv_line((result["path"], *row)) for row in task.csv_rows(result))
@@ -50,5 +57,9 @@ def csv_rows(task: Task, result: Mapping[str, Any]) -> str:
 
 def _csv_line(values: tuple[object, ...]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(values)
+    csv.writer(line).writerow([_escaped(value) for value in values])
     return line.getvalue()
+
+
+def _escaped(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(ESCAPED) else value

@@ -14,7 +14,7 @@ class Detector(Predictor):
         for box in detector("street.jpg"):
             print(box.class_name, box.confidence, box.xyxy)
 
-    Weights for another task are refused with a `WeightsError`.
+    Raises a `WeightsError` for weights of another task.
     """
 
     predicts = Detections

@@ -1,4 +1,4 @@
-"""Predictions on the images that they were made of."""
+"""Predictions drawn on their images."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None =
     """Draws a prediction on a copy of its image.
 
     Args:
-        image: The image that the prediction was made of, as the predictor took it.
+        image: The image that was given to the predictor.
         prediction: What was found in it.
-        line_width: Of boxes, in pixels; by the size of the image when absent.
+        line_width: Width of the lines of boxes, in pixels; depends on the image's size when absent.
 
     Returns:
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image has another size than the one that the prediction was made of.
+        UsageError: The image's size is not the prediction's.
         ImageError: The image cannot be read.
     """
     image_bgr = read_image(image)
     if image_bgr.shape[:2] != prediction.image_size:
         (height, width), (its_height, its_width) = prediction.image_size, image_bgr.shape[:2]
         raise UsageError(
-            f"the image has {its_width} x {its_height} pixels, but the prediction was made of one of "
+            f"the image has {its_width} x {its_height} pixels, but the prediction is for one of "
             f"{width} x {height}; give that image."
         )
     return draw_marks(image_bgr, prediction.marks(), line_width=line_width)
@@ -50,13 +50,14 @@ def save(
     """Writes an image with its prediction drawn on it, as ``yolo-max predict`` does.
 
     Args:
-        path: Where to; the suffix says in which format. Missing folders are made.
+        path: Where to; its suffix decides the format. Missing folders are made.
         image: As for `draw`.
-        prediction: Likewise.
-        line_width: Likewise.
+        prediction: As for `draw`.
+        line_width: As for `draw`.
 
     Raises:
-        UsageError: The image has another size, or the suffix is of no format that can be written.
+        UsageError: The image's size is not the prediction's, or the suffix is not of a format that can be
+            written.
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """

@@ -1,18 +1,17 @@
-"""Ordered, bounded, threaded stages: what lets decoding and writing go on while the engine runs.
+"""Ordered, bounded, threaded stages, so that decoding and writing overlap with inference.
 
 A pipeline is a chain of generators. Each stage pulls from the one before it, so nothing runs further ahead
-than its window allows, however long the input is:
+than its window allows, however long the input is. `in_stages` runs the engine on the caller's thread:
 
-    sources ─► ordered_map(decode) ─► in_batches ─► engine, on the caller's thread ─► ordered_map(finish)
+    sources ─► ordered_map(prepare) ─► in_batches ─► engine ─► ordered_map(finish)
 
-which is `in_stages`; or, with an engine for several callers, of one stage that does everything to an image:
+`side_by_side` is for an engine that serves several callers. It has one stage that does everything to an item,
+with the engine on threads of its own:
 
-    sources ─► ordered_map(decode, engine on one of its threads, finish)
+    sources ─► ordered_map(prepare, engine, finish)
 
-which is `side_by_side`.
-
-Results come out in the order of the sources. An exception on a worker thread is raised where its result is
-asked for, and closing the last generator (or leaving its loop early) closes every stage before it.
+Results come out in the order of the sources. An exception on a worker thread is raised in place of its
+result, and closing the last generator (or leaving its loop early) closes every stage before it.
 """
 
 from __future__ import annotations
@@ -24,32 +23,32 @@ from contextlib import closing, contextmanager
 from typing import TypeVar
 
 THREADS = "yolo-max"
-"""What the names of the worker threads begin with."""
+"""The prefix of worker threads' names."""
 Item = TypeVar("Item")
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+Prepared = TypeVar("Prepared")
+Finished = TypeVar("Finished")
 
 
 def side_by_side(
-    prepare: Callable[[Item], Job],
-    work: Callable[[Job], None],
-    finish: Callable[[Job], Result],
+    prepare: Callable[[Item], Prepared],
+    work: Callable[[Prepared], None],
+    finish: Callable[[Prepared], Finished],
     items: Iterable[Item],
     *,
     callers: int,
     workers: int,
-) -> Generator[Result, None, None]:
-    """Several items at once, each on a thread of its own that lends it to another one for the work.
+) -> Generator[Finished, None, None]:
+    """Handles several items at once: each has a worker thread, and a thread from a second pool for the work.
 
     Args:
-        prepare: What comes before the work.
-        work: What the machine can do ``callers`` of at once, and should always be doing as many of.
-        finish: What comes after it.
+        prepare: Runs before the work.
+        work: The machine runs ``callers`` of these at once, and should always have that many.
+        finish: Runs after the work.
         items: As for `ordered_map`.
-        callers: How many threads work. They do nothing else: one that is done begins with the next item at
-            once. If the thread that prepared it had to be woken for that, it would have to wait for Python's
-            lock, which the thread of the item that is done goes on with.
-        workers: How many threads there are, beyond as many, for the rest.
+        callers: How many threads work. They do nothing else, so one that is done starts on the next item at
+            once. Waking the thread that prepared the item would cost a wait for the GIL, which the thread
+            that goes on with the finished item holds.
+        workers: How many further threads there are for the rest.
 
     Yields:
         ``finish(prepare(item))`` for each item, in order.
@@ -63,38 +62,38 @@ def side_by_side(
         ThreadPoolExecutor(threads, THREADS) as executor,
     ):
 
-        def whole(item: Item) -> Result:
-            job = prepare(item)
+        def whole(item: Item) -> Finished:
+            prepared = prepare(item)
             try:
-                run = runs.submit(work, job)
-            except RuntimeError:  # the interpreter is shutting down; what has begun is finished all the same
-                work(job)
+                run = runs.submit(work, prepared)
+            except RuntimeError:  # the interpreter is shutting down; finish what was begun
+                work(prepared)
             else:
                 run.result()
-            return finish(job)
+            return finish(prepared)
 
         with closing(ordered_map(whole, items, executor, 2 * threads)) as finished:
             yield from finished
 
 
 def in_stages(
-    prepare: Callable[[Item], Job],
-    work: Callable[[list[Job]], None],
-    finish: Callable[[Job], Result],
+    prepare: Callable[[Item], Prepared],
+    work: Callable[[list[Prepared]], None],
+    finish: Callable[[Prepared], Finished],
     items: Iterable[Item],
     *,
     batch: int,
-    canvas_of: Callable[[Job], Hashable],
+    canvas_of: Callable[[Prepared], Hashable],
     workers: int,
-) -> Generator[Result, None, None]:
-    """Works on one batch after the other on the caller's thread; the rest is done before and after it.
+) -> Generator[Finished, None, None]:
+    """Works on one batch after another on the caller's thread, and prepares and finishes items on workers.
 
     Args:
-        prepare: What comes before, on a worker thread.
-        work: Is given the batches.
-        finish: What comes after, on a worker thread.
+        prepare: Runs before the work, on a worker thread.
+        work: Called with each batch.
+        finish: Runs after the work, on a worker thread.
         items: As for `ordered_map`.
-        batch: As `in_batches` has its size.
+        batch: The ``size`` of `in_batches`.
         canvas_of: As for `in_batches`.
         workers: How many threads.
 
@@ -102,14 +101,14 @@ def in_stages(
         ``finish(prepare(item))`` for each item, in order.
 
     Raises:
-        Exception: As `ordered_map`, and what ``work`` raised.
+        Exception: As `ordered_map`, and whatever ``work`` raised.
     """
 
-    def worked(batches: Generator[list[Job], None, None]) -> Iterator[Job]:
+    def worked(batches: Generator[list[Prepared], None, None]) -> Iterator[Prepared]:
         with closing(batches):
-            for jobs in batches:
-                work(jobs)
-                yield from jobs
+            for each in batches:
+                work(each)
+                yield from each
 
     ahead = batch + workers
     with ThreadPoolExecutor(workers, THREADS) as executor:
@@ -119,12 +118,12 @@ def in_stages(
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], executor: Executor, ahead: int
-) -> Generator[Result, None, None]:
+    function: Callable[[Item], Finished], items: Iterable[Item], executor: Executor, ahead: int
+) -> Generator[Finished, None, None]:
     """Applies a function on the executor's threads and yields the results in order.
 
-    One item is taken in for each result handed out, on the caller's thread; while the next result is not
-    ready, more are, until ``ahead`` are under way. So a slow consumer never makes the window grow, and a slow
+    One item is pulled for each result handed out, on the caller's thread, and more while the next result is
+    not ready, until ``ahead`` are under way. So a slow consumer never makes the window grow, and a slow
     function never lets it run empty.
 
     Args:
@@ -137,10 +136,10 @@ def ordered_map(
         ``function(item)`` for each item.
 
     Raises:
-        Exception: Whatever ``function`` or ``items`` raised, in the place of that item: behind the results of
-            all items before it.
+        Exception: Whatever ``function`` or ``items`` raised, in place of that item, after the results of all
+            items before it.
     """
-    window: deque[Future[Result]] = deque()
+    window: deque[Future[Finished]] = deque()
     with _closing(items) as source:
         try:
             exhausted = False
@@ -160,26 +159,26 @@ def ordered_map(
             if failure is not None:
                 raise failure
         finally:
-            # What has begun may finish: a file abandoned half written helps nobody.
+            # A file abandoned half way helps nobody.
             wait([future for future in window if not future.cancel()])
 
 
 def in_batches(
     items: Iterable[Item], size: int, canvas_of: Callable[[Item], Hashable]
 ) -> Generator[list[Item], None, None]:
-    """Cuts a stream into runs that one execution of the engine can serve.
+    """Groups a stream into batches for one execution of the engine each.
 
     Args:
         items: In order; a generator is closed along with this one.
-        size: The most images in a batch, at least 1.
-        canvas_of: The shape of an item's canvas; only equal ones share a batch. None for an item without an
-            image (one that could not be read): it rides along and takes no place.
+        size: The largest number of images in a batch, at least 1.
+        canvas_of: The shape of an item's canvas; only equal ones share a batch. None for an item without one
+            (its image could not be read), which counts for nothing.
 
     Yields:
-        Consecutive items, never none, at most ``size`` of them with an image.
+        Consecutive items, at least one, at most ``size`` of them with a canvas.
 
     Raises:
-        Exception: Whatever ``items`` raised, behind the items before it.
+        Exception: Whatever ``items`` raised, after the items before it.
     """
     batch: list[Item] = []
     images, shape = 0, None
@@ -193,7 +192,7 @@ def in_batches(
                         batch, images = [], 0
                     images, shape = images + 1, canvas
                 batch.append(item)
-                # Unreadable files wait for nobody, and a long run of them does not pile up behind one image.
+                # Unreadable files need not wait, and a long run of them must not pile up behind one image.
                 if images in (0, size) or len(batch) == 2 * size:
                     yield batch
                     batch, images = [], 0
@@ -207,7 +206,7 @@ def in_batches(
 
 @contextmanager
 def _closing(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """The items' iterator, closed on the way out when it is a generator."""
+    """Gives the items' iterator, and closes it in the end if it is a generator."""
     source = iter(items)
     try:
         yield source

@@ -1,4 +1,4 @@
-"""Predictor: weights, engine, transform and decoder as one object, for one image or a stream of them."""
+"""Predictor: weights, engine, transform and decoder as one object, for one image or a stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
-from yolo_max.predict.job import Job, infer
+from yolo_max.predict.pending import PendingImage, infer
 from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
@@ -32,19 +32,19 @@ Finished = TypeVar("Finished")
 
 
 class Predictor:
-    """Says what is in images; the weights decide what that means.
+    """Predicts what is in images; the weights say for which task.
 
         predictor = Predictor("yolov8n")
         print(predictor("street.jpg"))
 
     Attributes:
         weights: The weights in use.
-        options: What was chosen.
-        task: What they are for.
-        imgsz: (height, width) in pixels of the canvas that images are brought into.
-        engine: The network, see `yolo_max.engine.contract.Engine`.
+        options: The options in use.
+        task: The weights' task.
+        imgsz: (height, width) in pixels of the canvas that images are fitted to.
+        engine: The network; see `yolo_max.engine.contract.Engine`.
         decoder: Turns the raw outputs of one image into its prediction.
-        predicts: What its weights must give.
+        predicts: The type of prediction that the weights must give.
     """
 
     predicts: ClassVar[type] = object
@@ -59,20 +59,20 @@ class Predictor:
         report: Callable[[str], None] | None = None,
         **changes: Any,
     ) -> None:
-        """Loads the weights and compiles the network, or takes it from the cache.
+        """Loads the weights, and compiles the network or loads it from the cache.
 
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
-            options: The options of the prediction; the defaults when absent. Those that only concern another
-                task than the weights' are passed over.
-            engine: "max" or "torch", as in the options; or an `yolo_max.engine.contract.Engine` of your own,
-                or a plain callable from uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or several
-                by name.
-            report: Called with a sentence when something begins that takes long.
+            options: The options of the prediction; the defaults when absent. Options of other tasks are
+                ignored.
+            engine: "max" or "torch", as in the options; or a `yolo_max.engine.contract.Engine` of your own,
+                or a plain callable from uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or to
+                several by name.
+            report: Called with a sentence before something that takes long.
             changes: Options by keyword: ``Predictor("yolov8n", conf=0.4)``; see `PredictOptions`.
 
         Raises:
-            UsageError: There is no such option, or one has a value that makes no sense.
+            UsageError: An option does not exist or has an invalid value.
             WeightsError: The weights are missing, damaged, or of a network that is not ported.
             EngineError: The device, the kernels or the precision are not available on this machine.
         """
@@ -91,7 +91,7 @@ class Predictor:
         rect_stride = meta.network.stride if options.rect else None
         self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=rect_stride)
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
-        # What costs seconds comes last, after everything that can be refused in no time.
+        # Compiling takes seconds, so it comes after everything that can be refused at once.
         if isinstance(engine, str):
             engine = make_engine(
                 engine,
@@ -106,11 +106,11 @@ class Predictor:
                 report=report,
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
-        # For all streams together.
+        # Shared by all streams.
         self._runs = Semaphore(self.engine.callers)
 
     def __call__(self, image: ImageSource) -> Prediction:
-        """Says what is in one image.
+        """Predicts what is in one image.
 
         Args:
             image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
@@ -121,20 +121,20 @@ class Predictor:
         Raises:
             ImageError: The image cannot be read.
         """
-        job = self._prepare(image, keep_image=False)
-        if job.result.error:
-            raise job.result.error
-        infer([job], self.run)
-        job.decode(self.decoder)
-        assert job.result.prediction is not None
-        return job.result.prediction
+        pending = self._prepare(image, keep_image=False)
+        if pending.result.error:
+            raise pending.result.error
+        infer([pending], self.run)
+        pending.decode(self.decoder)
+        assert pending.result.prediction is not None
+        return pending.result.prediction
 
     def run(self, batch: NDArray[np.uint8], *, shared: bool = False) -> list[Outputs]:
-        """Runs the network for what the decoder needs.
+        """Runs the network for the cells that the decoder needs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]`` RGB, as the transform makes it.
-            shared: Whether others call it at the same time.
+            shared: Whether other threads call it at the same time.
 
         Returns:
             The raw outputs of each image.
@@ -142,7 +142,7 @@ class Predictor:
         return self.engine.run(batch, self.decoder.min_logit, shared=shared)
 
     def settings(self) -> dict[str, Any]:
-        """Everything that predictions depend on, in plain JSON types: equal settings, equal predictions."""
+        """Everything that predictions depend on, as plain JSON types; equal settings, equal predictions."""
         return {
             "yolo_max": __version__,
             "weights": self.weights.sha256,
@@ -161,15 +161,14 @@ class Predictor:
         keep_images: bool = False,
         batch: int | None = None,
     ) -> Generator[Result, None, None]:
-        """Says what is in many images, decoding ahead on threads while the network runs.
+        """Predicts what is in many images, decoding ahead on threads while the network runs.
 
-        Memory stays bounded whatever the number of images: of those that are under way or wait to be yielded
-        there are at most two for each worker and each caller that the engine serves; with ``batch``, two for
-        each worker and four batches.
-        Leaving the loop early stops everything.
+        Memory stays bounded however many images there are: at most two per worker and per caller of the
+        engine are held at once; with ``batch``, two per worker and four batches. Leaving the loop early stops
+        everything.
 
         Args:
-            sources: Paths or images, as for a single one; pulled from as they are needed.
+            sources: Paths or images, as for a single call; pulled as they are needed.
             keep_images: Whether results carry the decoded image, to be drawn on.
             batch: Images in one execution of the network; the predictor's own when absent.
 
@@ -177,7 +176,7 @@ class Predictor:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
+            UsageError: ``batch`` is less than 1, or ``sources`` is a single source.
             Exception: Whatever a worker or ``sources`` raised.
         """
         return self.map(_itself, sources, keep_images=keep_images, batch=batch)
@@ -190,19 +189,19 @@ class Predictor:
         keep_images: bool = False,
         batch: int | None = None,
     ) -> Generator[Finished, None, None]:
-        """As `stream`, with a function that is applied to each result on a worker thread.
+        """As `stream`, with a function applied to each result on a worker thread.
 
         Args:
-            function: What it returns is yielded in place of the result.
-            sources: As for `stream`, and so are the others.
-            keep_images: Likewise.
-            batch: Likewise.
+            function: Its return value is yielded in place of the result.
+            sources: As for `stream`.
+            keep_images: As for `stream`.
+            batch: As for `stream`.
 
         Yields:
             ``function(result)`` for each source, in order.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is one source and not several.
+            UsageError: ``batch`` is less than 1, or ``sources`` is a single source.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
         if (one := _single(sources)) is not None:
@@ -213,38 +212,40 @@ class Predictor:
         at_least(1)("batch", batch)
         batch = self.options.batch if batch is None else batch
 
-        def prepare(source: ImageSource) -> Job:
+        def prepare(source: ImageSource) -> PendingImage:
             return self._prepare(source, keep_images)
 
-        def finish(job: Job) -> Finished:
-            job.decode(self.decoder)
-            return function(job.result)
+        def finish(pending: PendingImage) -> Finished:
+            pending.decode(self.decoder)
+            return function(pending.result)
 
-        def run_beside_others(job: Job) -> None:
+        def run_shared(pending: PendingImage) -> None:
             with self._runs:
-                infer([job], lambda batch: self.run(batch, shared=True))
+                infer([pending], lambda canvases: self.run(canvases, shared=True))
 
-        def run(jobs: list[Job]) -> None:
-            infer(jobs, self.run)
+        def run(batch: list[PendingImage]) -> None:
+            infer(batch, self.run)
 
         if batch is None and self.engine.callers > 1:
             return side_by_side(
-                prepare, run_beside_others, finish, sources, callers=self.engine.callers, workers=self.workers
+                prepare, run_shared, finish, sources, callers=self.engine.callers, workers=self.workers
             )
         return in_stages(
             prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
         )
 
-    def _prepare(self, source: ImageSource, keep_image: bool) -> Job:
-        return Job.prepare(source, self._fit, max_pixels=self.options.max_pixels, keep_image=keep_image)
+    def _prepare(self, source: ImageSource, keep_image: bool) -> PendingImage:
+        return PendingImage.prepare(
+            source, self._fit, max_pixels=self.options.max_pixels, keep_image=keep_image
+        )
 
 
-def _canvas_shape(job: Job) -> tuple[int, ...] | None:
-    return None if job.canvas is None else job.canvas.shape
+def _canvas_shape(pending: PendingImage) -> tuple[int, ...] | None:
+    return None if pending.canvas is None else pending.canvas.shape
 
 
 def _single(sources: object) -> str | None:
-    """What a single source is called, which is no stream; None for several."""
+    """A name for something that is a single source, not several; None for several."""
     if isinstance(sources, str | os.PathLike):
         return repr(os.fspath(sources))
     if isinstance(sources, bytes | bytearray | memoryview):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource
 from yolo_max.predict.picture import draw, save
-from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.tasks.contract import Prediction
 
 
@@ -21,16 +21,16 @@ from yolo_max.tasks.contract import Prediction
 class Result:
     """What became of one image of a stream.
 
-    As a string it is a line: the image, and what was found in it or why it could not be read.
+    As a string it is one line: the image, and what was found in it or why it could not be read.
 
     Attributes:
         source: The image as it was given.
-        prediction: What was found; None when the image could not be read.
-        error: Why the image could not be read; None when it was.
-        image: uint8 [H, W, 3] BGR, the image as displayed, when the stream was asked to keep it.
-        times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time over
-            its images), postprocess. Where several images were under way at once they add up to more than
-            the run took.
+        prediction: What was found; None if the image could not be read.
+        error: Why the image could not be read; None if it could.
+        image: uint8 [H, W, 3] BGR, the image as displayed, if the stream was asked to keep it.
+        times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time
+            divided by its images), postprocess. They add up to more than the run took where several images
+            were worked on at once.
     """
 
     source: ImageSource
@@ -48,18 +48,18 @@ class Result:
         return f"<Result: {self}>"
 
     def plot(self, *, line_width: int | None = None) -> NDArray[np.uint8]:
-        """The image with what was found drawn on a copy.
+        """Draws what was found on a copy of the image.
 
-        An image that the stream did not keep is read once more.
+        An image that the stream did not keep is read again.
 
         Args:
-            line_width: Of boxes, in pixels; by the size of the image when absent.
+            line_width: Width of the lines of boxes, in pixels; depends on the image's size when absent.
 
         Returns:
             uint8 [H, W, 3] BGR.
 
         Raises:
-            ImageError: The image could not be read, or cannot be read any more.
+            ImageError: The image could not be read, or no longer can.
         """
         return draw(*self._pair(), line_width=line_width)
 
@@ -67,12 +67,12 @@ class Result:
         """Writes the image with what was found drawn on it, as ``yolo-max predict`` does.
 
         Args:
-            path: Where to; the suffix says in which format. Missing folders are made.
+            path: Where to; its suffix decides the format. Missing folders are made.
             line_width: As for `plot`.
 
         Raises:
             ImageError: As for `plot`.
-            UsageError: The suffix is of no format that can be written.
+            UsageError: The suffix is not of a format that can be written.
             OutputError: The file cannot be written.
         """
         save(path, *self._pair(), line_width=line_width)
@@ -81,13 +81,32 @@ class Result:
         if self.error:
             raise self.error
         if self.prediction is None:
-            raise UsageError("the result has no prediction yet; take it from a stream.")
+            raise UsageError("the result has no prediction yet; use one that a stream yields.")
         return self.source if self.image is None else self.image, self.prediction
 
 
 @contextmanager
 def timed(result: Result, stage: str) -> Iterator[None]:
-    """Notes the milliseconds that a ``with`` block takes as the result's time for a stage."""
+    """Records the milliseconds that a ``with`` block takes as the result's time for a stage."""
     start = perf_counter()
     yield
     result.times_ms[stage] = (perf_counter() - start) * 1000
+
+
+@contextmanager
+def contained(result: Result, stage: str) -> Iterator[None]:
+    """As `timed`, for a stage in which an image can harm nothing but itself.
+
+    Raises:
+        ImageError: Something unexpected went wrong in the ``with`` block, be it that memory ran out.
+    """
+    try:
+        with timed(result, stage):
+            yield
+    except YoloMaxError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"there is not enough memory for it ({stage})") from error
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ImageError(f"it cannot be processed ({stage}: {reason})") from error

@@ -1,1 +1,1 @@
-"""MAX in this process: its threads, its compiled graphs, this machine; no network is known here."""
+"""MAX in this process: threads, compiled graphs, this machine. Knows no network."""

@@ -1,8 +1,8 @@
-"""Compiled graphs and where they are kept: the graph for one network on one machine is compiled once.
+"""Compiled graphs and their cache: each network is compiled once per machine.
 
-The key of a graph holds everything that the compiled code depends on, so a stale one is never found: the
+The key covers everything that the compiled code depends on, so a stale graph is never used: the
 architecture (not the weights, which are bound when a graph is loaded), the sources of graph and kernels, the
-versions of MAX and of this package, the processor, the precision and whatever sizes are static.
+versions of MAX and of this package, the processor, the precision and any static sizes.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from yolo_max.support.errors import EngineError, OutputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 GRAPH_SOURCES = ("model", "kernels")
-"""All of ours that decides what a graph computes: modules, and packages with whatever is below them."""
+"""Our modules and packages (at any depth) that decide what a graph computes."""
 
 
-def graph_key(**facts: Any) -> str:
-    """The name under which a graph is cached: a digest of ``facts`` and of all that holds on this machine."""
+def graph_key(**params: Any) -> str:
+    """The cache key of a graph: a digest of ``params`` and of this machine and installation."""
     everything = {
-        **facts,
+        **params,
         "yolo_max": version("yolo-max"),
         "max": version("max"),
         "sources": sources_digest(PACKAGE, GRAPH_SOURCES),
@@ -46,15 +46,15 @@ def graph_key(**facts: Any) -> str:
 
 
 def sources_digest(root: Path, places: Sequence[str]) -> str:
-    """A digest of source files: their paths below ``root``, and what is in them.
+    """A digest of source files: their paths below ``root`` and their contents.
 
     Args:
         root: The folder that the places are relative to.
-        places: Python modules, and folders, of which every Python and Mojo file counts at any depth.
+        places: Python modules, and folders whose Python and Mojo files count at any depth.
 
     Raises:
-        FileNotFoundError: A place holds no source: it has moved, and a digest without it would let a stale
-            graph be found.
+        FileNotFoundError: A place has no sources: it has moved, and a digest without it would match
+            stale graphs.
     """
     digest = hashlib.sha256()
     for place in places:
@@ -65,7 +65,7 @@ def sources_digest(root: Path, places: Sequence[str]) -> str:
             else sorted(each for kind in ("*.py", "*.mojo") for each in path.rglob(kind))
         )
         if not files:
-            raise FileNotFoundError(f"{path} holds no sources, but the key of cached graphs depends on them.")
+            raise FileNotFoundError(f"{path} has no sources, but the key of cached graphs depends on them.")
         for file in files:
             content = file.read_bytes()
             digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
@@ -78,7 +78,7 @@ class CompiledGraph(NamedTuple):
 
     Attributes:
         model: For ``InferenceSession.init``.
-        kernels: What each convolution runs on: see `yolo_max.kernels.conv_kernel.pack_weights`.
+        kernels: The kernel of each convolution: see `yolo_max.kernels.conv_kernel.pack_weights`.
         from_cache: Whether it was found in the cache.
     """
 
@@ -93,13 +93,13 @@ def compile_or_load(
     trace: Callable[[], tuple[Graph, dict[str, ConvKernel]]],
     on_compile: Callable[[], None],
 ) -> CompiledGraph:
-    """Takes a graph from the cache, or traces and compiles it and puts it there.
+    """Loads a graph from the cache, or traces, compiles and caches it.
 
     Args:
         session: The session the graph is for.
         key: From :func:`graph_key`.
-        trace: Gives the graph and its kernels; called only when it has to be compiled.
-        on_compile: Called before a compile, which takes from half a minute to several minutes.
+        trace: Returns the graph and its kernels; called only if it has to be compiled.
+        on_compile: Called before compiling, which takes from half a minute to several minutes.
 
     Raises:
         EngineError: MAX cannot compile the graph.
@@ -107,7 +107,7 @@ def compile_or_load(
     try:
         path = cache_folder("graphs") / f"{key}.mef"
     except OutputError:
-        path = None  # No place to keep it: compile each time rather than not run.
+        path = None  # no usable cache: compile each time rather than not run
     if path is not None and (cached := _load(path)) is not None:
         return cached
     on_compile()
@@ -123,7 +123,7 @@ def compile_or_load(
 
 
 def _load(path: Path) -> CompiledGraph | None:
-    """The graph behind ``path``, or None where there is none, it is damaged, or this MAX does not take it."""
+    """The graph at ``path``, or None if it is missing, damaged, or not accepted by this MAX."""
     data = read_checked(path)
     if data is None:
         return None
@@ -139,7 +139,7 @@ def _load(path: Path) -> CompiledGraph | None:
 
 
 def _store(compiled: CompiledGraph, path: Path) -> None:
-    """Keeps a graph for the next start; a full disk costs that start its speed, not this run its result."""
+    """Caches a graph; failing to (a full disk) only means compiling again next time."""
     head = json.dumps({name: kernel.name for name, kernel in compiled.kernels.items()}).encode()
     with suppress(OSError, OutputError), tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
         exported = Path(folder) / "graph.mef"

@@ -1,4 +1,4 @@
-"""What this machine's processor can do, as far as the kernels care."""
+"""What the kernels need to know about this machine's processor."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 
 @cache
 def features() -> frozenset[str]:
-    """Instruction set extensions under their Linux names: ``avx2``, ``avx512f``, ``avx512_bf16``, ``asimd``.
+    """Instruction set extensions by their Linux names: ``avx2``, ``avx512f``, ``avx512_bf16``, ``asimd``.
 
-    Empty where the system does not tell.
+    Empty if the system does not say.
     """
     return frozenset(_cpuinfo("flags", "Features").split())
 
 
 @cache
 def model_name() -> str:
-    """The processor's name for people, or the architecture where the system gives no name."""
+    """The processor's name, or the architecture if the system does not give one."""
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 
@@ -31,7 +31,7 @@ def runs_kernels() -> bool:
 
 
 def has_bf16() -> bool:
-    """Whether products of bfloat16 pairs are an instruction here (AVX512-BF16)."""
+    """Whether the processor multiplies pairs of bfloat16 in one instruction (AVX512-BF16)."""
     return "avx512_bf16" in features()
 
 
@@ -43,7 +43,7 @@ def available_threads() -> int:
 
 
 def _cpuinfo(*names: str) -> str:
-    """What Linux says of the first processor under one of these names; empty where it does not."""
+    """The first processor's field with one of these names in /proc/cpuinfo; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where it was measured: the host record, and how much else was going on."""
+"""The machine that a measurement was made on, and how busy it was otherwise."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from yolo_max.runtime import cpu
 
 PACKAGES = ("yolo-max", "max", "numpy", "opencv-python", "torch", "ultralytics", "onnxruntime", "openvino")
 TELLING_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "bf16", "sve")
-"""Instruction sets that decide how fast convolutions are; the record holds all flags besides."""
+"""Instruction sets that decide the speed of convolutions; the record has all flags."""
 QUIET_SHARE = 0.05
-"""CPU time of others, of all, from which times on a machine are not to be trusted."""
+"""Share of CPU time used by others above which times should not be trusted."""
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
 def record() -> dict[str, Any]:
-    """Everything about this machine that a figure may depend on; what the system does not tell is None."""
+    """Everything about this machine that a measurement may depend on; None where the system does not say."""
     memory = _fields(Path("/proc/meminfo"))
     return {
         "cpu": cpu.model_name(),
@@ -48,7 +48,7 @@ def record() -> dict[str, Any]:
 
 
 def cores() -> list[tuple[int, ...]]:
-    """The CPUs this process may use, grouped by the physical core they are threads of; [] if not told."""
+    """The CPUs this process may use, grouped by physical core; [] if unknown."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     groups: dict[tuple[str | None, str | None], list[int]] = {}
@@ -60,14 +60,14 @@ def cores() -> list[tuple[int, ...]]:
 
 
 def pin(threads: int, groups: Iterable[tuple[int, ...]] | None = None) -> list[int]:
-    """The CPUs for so many threads: one a core first, then the cores' second threads.
+    """The CPUs to pin threads to: one per core first, then the cores' second threads.
 
     Args:
         threads: How many.
         groups: CPUs by physical core; this machine's when absent.
 
     Returns:
-        CPU numbers, ascending; fewer than ``threads`` where there are no more, [] where pinning is unknown.
+        CPU numbers, ascending; fewer than ``threads`` if there are not enough, [] if unknown.
     """
     cores_of = list(cores() if groups is None else groups)
     layers = max((len(group) for group in cores_of), default=0)
@@ -76,7 +76,7 @@ def pin(threads: int, groups: Iterable[tuple[int, ...]] | None = None) -> list[i
 
 
 def warnings(host: Mapping[str, Any]) -> list[str]:
-    """What a reader of the figures should know about the machine they were measured on."""
+    """What a reader of the measurements should know about the machine."""
     found = []
     share = host.get("others_cpu_share")
     if share is not None and share > QUIET_SHARE:
@@ -92,7 +92,7 @@ def warnings(host: Mapping[str, Any]) -> list[str]:
 
 
 def describe(host: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The record in words, for people."""
+    """The record as labels and text."""
     flags = [flag for flag in TELLING_FLAGS if flag in host["flags"]]
     load = ", ".join(f"{each:.2f}" for each in host["load_average"])
     share = host.get("others_cpu_share")
@@ -114,9 +114,9 @@ def describe(host: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @dataclass
 class Disturbance:
-    """How busy the machine was with other things between two moments.
+    """How busy the machine was with other work since a moment.
 
-    ``/proc/stat`` counts the CPU time of everybody; what this process and its children used is taken off.
+    ``/proc/stat`` counts all CPU time; that of this process and its children is subtracted.
     """
 
     started: float
@@ -125,15 +125,15 @@ class Disturbance:
 
     @classmethod
     def start(cls) -> Disturbance:
-        """Begins to count."""
+        """Starts counting."""
         return cls(perf_counter(), _busy_seconds(), _own_seconds())
 
     def summary(self) -> dict[str, Any]:
         """Additions to the host record.
 
         Returns:
-            ``load_average_after``, and ``others_cpu_share``: CPU time of others since the start in terms of
-            all CPUs' time, None where the system does not tell. Children have to have ended.
+            ``load_average_after``, and ``others_cpu_share``: the share of all CPU time since the start that
+            others used, None if the system does not say. Children must have ended.
         """
         others = (_busy_seconds() - self.busy) - (_own_seconds() - self.own)
         total = (perf_counter() - self.started) * (os.cpu_count() or 1)

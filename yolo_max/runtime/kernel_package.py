@@ -1,4 +1,4 @@
-"""The Mojo kernels as MAX takes them into a graph: precompiled, once a process, beside other work."""
+"""The Mojo kernels as a graph extension: precompiled once per process, in the background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from yolo_max.support.cache import cache_folder, cache_root
 from yolo_max.support.errors import OutputError
 
 SOURCES = Path(__file__).resolve().parent.parent
-"""Mojo's packages lie beside those of Python: ``kernels``, and what networks add to them."""
+"""Mojo's packages share the folders of Python's: ``kernels``, and what networks add."""
 
 _RUN_MOJO = """
 import ctypes, os, signal, sys
@@ -27,16 +27,15 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 parent = int(sys.argv.pop(1))
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != parent:  # it ended before that was said
+if os.getppid() != parent:  # it had ended already
     sys.exit(1)
 from mojo._entrypoints import exec_mojo
 sys.argv[0] = "mojo"
 exec_mojo()
 """
-"""What the command ``mojo`` does, which need not be on the path: the process becomes the compiler.
+"""Becomes the Mojo compiler, like the command ``mojo``, which need not be on the path.
 
-It ends by Ctrl-C whatever its parent does then, and on Linux (PR_SET_PDEATHSIG) with its parent, however
-that ends.
+It ends on Ctrl-C whatever its parent does, and on Linux (PR_SET_PDEATHSIG) with its parent.
 """
 
 _PREFIX = f"{TEMPORARY_PREFIX}kernels_"
@@ -44,10 +43,10 @@ _STALE_SECONDS = 24 * 3600
 
 
 class Precompilation:
-    """The Mojo compiler at work on the kernels, in a process that this one takes along when it exits."""
+    """The Mojo compiler at work on the kernels, in a child process that ends with this one."""
 
     def __init__(self) -> None:
-        """Starts it; nothing is raised, whatever comes in between."""
+        """Starts the compiler; never raises."""
         self._process: subprocess.Popen[bytes] | None = None
         try:
             parent = cache_folder("graphs")
@@ -74,37 +73,37 @@ class Precompilation:
         """Waits for the package.
 
         Returns:
-            What to give to ``Graph(custom_extensions=[...])``: the package, or where that could not be made
-            the folder of sources, with which MAX tries itself and says what is wrong.
+            What to pass to ``Graph(custom_extensions=[...])``: the package, or if it could not be made the
+            folder of sources, which MAX then compiles itself and reports what is wrong.
         """
         made = self._process is not None and self._process.wait() == 0 and self._package.is_file()
         return self._package if made else SOURCES
 
 
 def precompile() -> Precompilation:
-    """Starts to precompile the kernels, the first time that it is called, and returns at once.
+    """Starts precompiling the kernels on the first call, and returns at once.
 
-    MAX would do that when it begins a graph, for each one again, and keep everything waiting meanwhile.
+    MAX would do it at the beginning of every graph, blocking everything else.
     """
-    with _beginning:
-        return _begun()
+    with _starting:
+        return _started()
 
 
-_beginning = Lock()
-_begun = cache(Precompilation)
+_starting = Lock()
+_started = cache(Precompilation)
 
 
 def _after_fork() -> None:
-    global _beginning
-    _beginning = Lock()  # another thread may have held it
-    _begun.cache_clear()  # the compiler is the parent's child
+    global _starting
+    _starting = Lock()  # another thread may have held it
+    _started.cache_clear()  # the compiler is the parent's child
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
 def precompile_on_first_start() -> None:
-    """Starts it at once where no graph is in the cache, so that one will most likely have to be compiled."""
+    """Starts precompiling if no graph is cached, so that one will likely have to be compiled."""
     try:
         cached = any((cache_root() / "graphs").glob("*.mef"))
     except (OSError, OutputError):
@@ -114,7 +113,7 @@ def precompile_on_first_start() -> None:
 
 
 def _sweep(parent: Path) -> None:
-    """Removes what processes left that were killed: nothing takes a day to compile."""
+    """Removes what killed processes left behind: nothing takes a day to compile."""
     with suppress(OSError):
         for folder in parent.glob(f"{_PREFIX}*"):
             if time.time() - folder.stat().st_mtime > _STALE_SECONDS:

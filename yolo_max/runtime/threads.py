@@ -1,4 +1,4 @@
-"""MAX's runtime in this process: how many threads it has, and keeping its poller from costing time."""
+"""MAX's runtime in this process: its number of threads, and a quiet poller."""
 
 from __future__ import annotations
 
@@ -19,33 +19,31 @@ _starting = Lock()
 
 
 def start(threads: int | None) -> tuple[driver.Device, int]:
-    """Starts MAX on the CPU with as many threads as asked for; it starts once a process.
+    """Starts MAX on the CPU with the given number of threads; it starts once per process.
 
-    MAX has one thread for each CPU that the process may run on when it starts, so the process is confined
-    to ``threads`` of them for that moment. (MAX 26.7 aborts when ``InferenceSession`` is given a number.)
+    MAX starts one thread for each CPU that the process may run on, so the process is briefly confined to
+    ``threads`` of them. (MAX 26.7 aborts when ``InferenceSession`` is given a number.)
 
     Args:
-        threads: How many; None for all CPUs this process may run on, or for what MAX already runs with.
+        threads: How many; None for all available CPUs, or for the number MAX already runs with.
 
     Returns:
         The CPU, and the number of threads.
 
     Raises:
-        UsageError: There are not as many CPUs, or MAX already runs with another number of threads.
+        UsageError: There are fewer CPUs, or MAX already runs with another number of threads.
     """
     global _started_with
     available = cpu.available_threads()
     if threads is not None and not 1 <= threads <= available:
-        cpus, remedy = (
-            (f"{available} CPUs", f"take 1 to {available}") if available > 1 else ("1 CPU", "take 1")
-        )
+        cpus, remedy = (f"{available} CPUs", f"use 1 to {available}") if available > 1 else ("1 CPU", "use 1")
         raise UsageError(f"threads is {threads}, but this process may run on {cpus}; {remedy}.")
     with _starting:
         if _started_with is not None:
             if threads not in (None, _started_with):
                 raise UsageError(
                     f"threads is {threads}, but MAX already runs on {_started_with} in this process, and "
-                    "cannot be restarted; use a process of its own."
+                    "cannot be restarted; use another process."
                 )
             return driver.CPU(), _started_with
         wanted = threads or available
@@ -66,11 +64,10 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
 
 @contextmanager
 def quiet_poller() -> Iterator[None]:
-    """Gives the thread that MAX starts at its first execution a coarse timer.
+    """Gives MAX's polling thread, which starts with the first execution, a coarse timer.
 
-    That thread wakes every 100 us for as long as the process lives and takes milliseconds from every image.
-    It inherits its timer slack from the thread that starts it, so that thread's is raised while it does
-    (Linux only).
+    It wakes every 100 us for as long as the process lives, which costs milliseconds per image. A thread
+    inherits its timer slack from the one that starts it, so the caller's is raised meanwhile (Linux only).
     """
     if platform.system() != "Linux":
         yield

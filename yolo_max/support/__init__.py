@@ -1,1 +1,1 @@
-"""Errors, options, text, tables, the cache, atomic writes: what every room may use."""
+"""Errors, options, text, tables, the cache, atomic writes: what every package may use."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Atomic writes: a file is whole or not there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 from yolo_max.support.errors import OutputError
 
 TEMPORARY_PREFIX = ".yolo-max-"
-"""Of the files that are being written; what a killed process leaves of them may be deleted."""
+"""Starts the names of files being written; those left by a killed process may be deleted."""
 
 
 def write_atomically(path: Path, data: bytes, *, sync: bool = False, mode: int = 0o666) -> None:
-    """Writes a file that is either there whole or not at all, whatever happens meanwhile.
+    """Writes a whole file or none, whatever interrupts it.
 
-    The data goes into a file beside it that is then renamed into place, so that a link that lies there is
-    replaced and never written through. Missing folders are made.
+    The data goes into a temporary file in the same folder, which is then renamed into place; a link at
+    ``path`` is replaced, never followed. Missing folders are created.
 
     Args:
-        path: Where the file shall be.
-        data: All of its content.
-        sync: Whether to wait until the disk has it, so that it outlives a power cut.
+        path: The file's path.
+        data: Its whole content.
+        sync: Whether to flush it to disk, so that it survives a power cut.
         mode: Its permissions, before the umask.
 
     Raises:
-        OutputError: It cannot be written; nothing is left behind.
+        OutputError: The file cannot be written; nothing is left behind.
     """
     temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
@@ -50,7 +50,7 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = False, mode: int =
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The error of a path that could not be written."""
+    """The error for a path that could not be written."""
     return OutputError(f"{path} cannot be written: {error.strerror or error}.")
 
 

@@ -1,6 +1,6 @@
-"""The errors a user of yolo_max can meet, and the exit code each one gives the command line.
+"""The errors that yolo_max raises, and the exit code of each on the command line.
 
-Every message is one sentence that says what was wrong, where, and what to do about it.
+Every message is one sentence: what was wrong, where, and what to do about it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ class YoloMaxError(Exception):
 
 
 class UsageError(YoloMaxError):
-    """An argument or option has a value that makes no sense."""
+    """An argument or option has an invalid value."""
 
     exit_code = ExitCode.USAGE
 
 
 class WeightsError(YoloMaxError):
-    """Weights are missing, damaged, unsafe to open, or describe a network that is not ported."""
+    """Weights are missing, damaged, unsafe to open, or describe an unsupported network."""
 
     exit_code = ExitCode.WEIGHTS
 
 
 class SourceError(YoloMaxError):
-    """A source of images does not exist or holds no image."""
+    """A source does not exist or has no images."""
 
     exit_code = ExitCode.SOURCE
 
 
 class EngineError(YoloMaxError):
-    """The device, the kernels or the compiled graph cannot do what was asked."""
+    """The device, the kernels or the compiled graph cannot do what was requested."""
 
     exit_code = ExitCode.ENGINE
 
@@ -60,7 +60,7 @@ class OutputError(YoloMaxError):
 
 
 class ImageError(YoloMaxError):
-    """One image cannot be read; a run over a folder records it and goes on.
+    """One image cannot be read; a run over a folder records it and continues.
 
     Attributes:
         reason: What is wrong with the image, without its name.
@@ -69,7 +69,7 @@ class ImageError(YoloMaxError):
     exit_code = ExitCode.SOME_IMAGES_FAILED
 
     def __init__(self, reason: str, path: str | None = None) -> None:
-        """Builds the message from the path (when there is one) and the reason."""
+        """Builds the message from the path, if any, and the reason."""
         self.reason = reason
         super().__init__(f"{path}: {reason}" if path else reason)
 

@@ -1,4 +1,4 @@
-"""Pages from templates; whatever is put into one is text, with no markup in it."""
+"""HTML pages from templates; every value is escaped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def render(template: Path, **values: object) -> str:
-    """Fills a Jinja template, which may include others from its folder."""
+    """Renders a Jinja template, which may include others from its folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -1,7 +1,7 @@
-"""The options of a prediction, each in one place: its name, type, default, limits and help.
+"""The options of a prediction: name, type, default, limits and help of each, in one place.
 
-The command line's options and Python's keywords both follow from these classes, so neither knows one that the
-other does not. Names and defaults are Ultralytics' where it has them.
+The command line's options and Python's keyword arguments both follow from these classes, so they always
+agree. Names and defaults are Ultralytics' where it has them.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
 
 NETWORK, DETECTIONS, OUTPUT, RUN = "Network", "Detections", "Output", "Run"
-"""Groups of options, in the order that the help shows them."""
+"""Groups of options, in the order of the help."""
 VAL_CONF = 0.001
-"""Least confidence where accuracy is measured, as in Ultralytics' validator."""
+"""Minimum confidence for measuring accuracy, as in Ultralytics' validator."""
 
 Check = Callable[[str, Any], None]
 
 
 @dataclass(frozen=True)
 class About:
-    """What is known of an option besides its name, type and default.
+    """An option's metadata, besides its name, type and default.
 
     Attributes:
-        group: The panel of the help that it stands in; empty for an option of Python alone.
+        group: Its panel of the help; empty for a Python-only option.
         help: One sentence.
-        metavar: What stands for its value in the help; empty for a switch.
-        check: Called with its name and a value; raises UsageError for one that makes no sense.
-        default_text: What the help says in place of a default that says nothing by itself.
-        switches: How the command line writes it, where not as ``--name``.
-        written_as: The type that the command line gives, where not the option's own.
-        parse: Brings that into the option's type.
+        metavar: Placeholder for its value in the help; empty for a switch.
+        check: Called with its name and a value; raises UsageError for an invalid one.
+        default_text: Shown in the help in place of a default that is not self-explanatory.
+        switches: Its names on the command line, if not ``--name``.
+        written_as: Its type on the command line, if not the option's own.
+        parse: Converts that to the option's type.
     """
 
     group: str
@@ -50,7 +50,7 @@ class About:
 
 
 def at_least(low: int) -> Check:
-    """A check for a whole number of at least ``low``; None leaves the choice to us."""
+    """A check for an integer of at least ``low``, or None for the default."""
 
     def check(name: str, value: Any) -> None:
         whole = isinstance(value, Integral) and not isinstance(value, bool)
@@ -68,19 +68,19 @@ def a_fraction(name: str, value: Any) -> None:
 
 
 def a_switch(name: str, value: Any) -> None:
-    """Checks a truth value."""
+    """Checks a boolean."""
     if not isinstance(value, bool):
         raise UsageError(f"{name} is {value!r}, but it must be True or False.")
 
 
 def a_word(name: str, value: Any) -> None:
-    """Checks a string; which words there are is known where they mean something."""
+    """Checks a string; its allowed values are checked where it is used."""
     if not isinstance(value, str):
         raise UsageError(f"{name} is {value!r}, but it must be a word.")
 
 
 def anything(_name: str, _value: Any) -> None:
-    """No check: what the value means depends on the weights, and so do its limits."""
+    """No check: the limits depend on the weights."""
 
 
 def option(
@@ -95,36 +95,36 @@ def option(
     written_as: Any = None,
     parse: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """A field of a class of options; see `About`."""
+    """A field of an options class; see `About`."""
     about = About(group, help, metavar, check, default_text, switches, written_as, parse)
     return field(default=default, metadata={About: about})
 
 
 def about(each: Field[Any]) -> About:
-    """What is known of an option."""
+    """An option's metadata."""
     found: About = each.metadata[About]
     return found
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options with values, all of them checked."""
+    """Options with checked values."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             about(each).check(each.name, getattr(self, each.name))
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
-        """These options with other values for some.
+        """These options with some values changed.
 
         Raises:
-            UsageError: There is no such option, or a value makes no sense.
+            UsageError: An option does not exist, or a value is invalid.
         """
         known = [each.name for each in fields(self)]
         for name in changes:
             if name not in known:
                 close = get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
+                hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}."
                 raise UsageError(f"there is no option {name!r}; {hint}")
         return replace(self, **changes)
 
@@ -149,9 +149,9 @@ def with_keywords(kind: type[Options]) -> Callable[[Callable[..., None]], Callab
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(Options):
-    """Everything that a prediction depends on besides its weights; see the help of each.
+    """Everything that a prediction depends on besides its weights; see the help texts.
 
-    ``imgsz`` is a side or (height, width) in pixels; ``classes`` one or several ids or names; ``conf`` and
+    ``imgsz`` is one side or (height, width) in pixels; ``classes`` one or more ids or names; ``conf`` and
     ``iou`` lie in [0, 1]. None stands for the default that the help names.
 
     Raises:
@@ -173,8 +173,8 @@ class PredictOptions(Options):
     device: str = option("auto", NETWORK, "auto, cpu or gpu.", "NAME", a_word)
     precision: str = option("f32", NETWORK, "f32, or bf16 where the CPU has it.", "NAME", a_word)
     kernels: str = option("auto", NETWORK, "auto, fused or stock.", "NAME", a_word)
-    conf: float = option(0.25, DETECTIONS, "Least confidence of a box, 0 to 1.", "X", a_fraction)
-    iou: float = option(0.7, DETECTIONS, "Most overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)
+    conf: float = option(0.25, DETECTIONS, "Minimum confidence of a box, 0 to 1.", "X", a_fraction)
+    iou: float = option(0.7, DETECTIONS, "Maximum overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)
     classes: int | str | Iterable[int | str] | None = option(
         None,
         DETECTIONS,
@@ -185,14 +185,14 @@ class PredictOptions(Options):
         written_as=list[str] | None,
         parse=words_of,
     )
-    max_det: int = option(300, DETECTIONS, "Most boxes in an image.", "N", at_least(1))
+    max_det: int = option(300, DETECTIONS, "Maximum boxes per image.", "N", at_least(1))
     agnostic_nms: bool = option(False, DETECTIONS, "Let boxes of different classes suppress each other.")
-    multi_label: bool = option(False, "", "Let a cell give a box for each class, as in validation.")
+    multi_label: bool = option(False, "", "Let a cell give one box per class, as in validation.")
     max_pixels: int = option(200_000_000, RUN, "Refuse larger images, before decoding.", "N", at_least(1))
     batch: int | None = option(
         None,
         RUN,
-        "Images in one execution of the network.",
+        "Images per execution of the network.",
         "N",
         at_least(1),
         default_text="1, several at a time on the fused kernels",
@@ -212,7 +212,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class SaveOptions(Options):
-    """What is written for each image of a run, besides its line in the manifest; see the help of each.
+    """What is written for each image of a run, besides its line in the manifest; see the help texts.
 
     Raises:
         UsageError: A value is of the wrong type or out of range.

@@ -1,4 +1,4 @@
-"""What a user may write for an option, judged and brought into the form that the code uses."""
+"""Option values as users write them, checked and converted to what the code uses."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from yolo_max.support.errors import UsageError
 
 DEVICES = ("auto", "cpu", "gpu")
 MAX_IMGSZ = 8192
-"""Pixels a side; the first feature maps of a canvas this large take gigabytes."""
+"""Pixels per side; the first feature maps of a canvas this large take gigabytes."""
 
 
 def parse_imgsz(imgsz: int | Sequence[int], stride: int = 32) -> tuple[int, int]:
-    """The canvas that an image size stands for.
+    """The canvas for an image size.
 
     Args:
         imgsz: One side of a square, or (height, width), in pixels.
-        stride: The network's largest; sides that are no multiple of it are rounded up, with a warning.
+        stride: The network's largest; other sides are rounded up to a multiple of it, with a warning.
 
     Returns:
         (height, width) in pixels, multiples of ``stride``.
@@ -45,10 +45,10 @@ def parse_imgsz(imgsz: int | Sequence[int], stride: int = 32) -> tuple[int, int]
 
 
 def parse_device(device: str) -> str:
-    """The device that a word stands for, those of PyTorch and Ultralytics included.
+    """The device for a name, including those of PyTorch and Ultralytics.
 
     Args:
-        device: "auto", "cpu" or "gpu"; "gpu:0", "cuda", "cuda:0" and "0" are the GPU as well.
+        device: "auto", "cpu" or "gpu"; "gpu:0", "cuda", "cuda:0" and "0" also mean the GPU.
 
     Returns:
         "auto", "cpu" or "gpu".
@@ -62,15 +62,15 @@ def parse_device(device: str) -> str:
     if word in ("0", "cuda", "cuda:0", "gpu:0"):
         return "gpu"
     raise UsageError(
-        f"there is no device {device!r}; take auto, cpu or gpu (0 and cuda:0 mean the GPU; only one is used)."
+        f"there is no device {device!r}; use auto, cpu or gpu (0 and cuda:0 mean the GPU; only one is used)."
     )
 
 
 def sides_of(text: str) -> int | list[int]:
-    """An image size as the command line has it: one side, or HEIGHT,WIDTH.
+    """An image size from the command line: one side, or HEIGHT,WIDTH.
 
     Raises:
-        UsageError: It is something else.
+        UsageError: It is neither.
     """
     try:
         numbers = [int(word) for word in text.replace("x", ",").split(",")]
@@ -91,18 +91,18 @@ def _size(height: int, width: int) -> str:
 def parse_classes(
     classes: int | str | Iterable[int | str] | None, names: Mapping[int, str]
 ) -> tuple[int, ...] | None:
-    """The class ids that a choice of classes stands for.
+    """The class ids for a selection of classes.
 
     Args:
-        classes: One or several ids or names (upper and lower case are alike); None for all classes. A name
-            made of digits is taken for an id, unless the model has a class of that name.
+        classes: One or more ids or names (case is ignored); None for all classes. A name made of digits is
+            an id, unless the model has a class with that name.
         names: The model's class names by id.
 
     Returns:
-        Ascending ids, each once; None for all.
+        Unique ids in ascending order; None for all.
 
     Raises:
-        UsageError: There is no such class, or the choice is empty.
+        UsageError: There is no such class, or the selection is empty.
     """
     if classes is None:
         return None

@@ -1,4 +1,4 @@
-"""What the files of results are called: told to those who write them, and to those who look for sources."""
+"""Names of result files, for the code that writes them and the code that looks for sources."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 MANIFEST_FILE = "predictions.jsonl"
 """One record per line, for every image of a run."""
 RUN_FILE = "run.json"
-"""What a run is, beside its manifest."""
+"""The run's settings and status, next to its manifest."""
 IN_FLIGHT_FILE = "in-flight.jsonl"
-"""The images that a run has begun with, as long as it runs."""
+"""The images in progress while a run lasts."""
 CSV_FILE = "predictions.csv"
 COMPARISON_FILE = "compare.json"
 REPORT_FILE = "report.html"
-"""What a comparison is, and that to be read."""
+"""A comparison as data, and as a page to read."""
 
 FORMATS = {
     ".jpg": ".jpg",
@@ -27,13 +27,13 @@ FORMATS = {
     ".tiff": ".tiff",
     ".jp2": ".jp2",
 }
-"""In which format an annotated image is written, by the suffix of its name in lower case."""
+"""The format of an annotated image, by its name's suffix in lower case."""
 
 
 def annotated_name(name: str) -> str:
-    """The file name of an annotated image: its own, in the format that its suffix says.
+    """The file name of an annotated image: that of the source, if its format can be written.
 
-    What OpenCV cannot write (GIF, AVIF, MPO, no suffix or an unknown one) becomes a PNG, and says so by a
-    second suffix: ``a.gif`` becomes ``a.gif.png``.
+    Anything that OpenCV cannot write (GIF, AVIF, MPO, a missing or unknown suffix) becomes a PNG with a
+    second suffix: ``a.gif.png`` for ``a.gif``.
     """
     return name if Path(name).suffix.lower() in FORMATS else f"{name}.png"

@@ -1,4 +1,4 @@
-"""Tables for a terminal of any width: columns that do not fit are taken out, and no figure is ever cut."""
+"""Tables for terminals of any width: split by columns where they do not fit, and numbers are never cut."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GAP = 2
-"""Blanks between columns."""
+"""Spaces between columns."""
 NARROW = 20
-"""Words may be folded to a column of so many characters; figures may not."""
+"""Text may be wrapped to this many characters; numbers may not."""
 
 
 def parts(
     headers: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, figures: bool = True
 ) -> list[list[int]]:
-    """Which columns fit next to each other.
+    """Splits the columns into parts that fit the terminal.
 
     Args:
-        headers: One a column; the first column names the rows. Line breaks are allowed.
+        headers: One per column; the first column names the rows. Line breaks are allowed.
         rows: Cells of text.
-        width: Characters of a line.
-        figures: Whether all columns but the first hold figures, and not words.
+        width: Characters per line.
+        figures: Whether all columns but the first hold numbers, not text.
 
     Returns:
-        Indices of columns: as many parts as it takes, each led by the first column, in order.
+        Column indices of each part, in order; every part begins with the first column.
     """
     first, *needed = (
-        _least(column, words=not (i and figures)) for i, column in enumerate(_columns(headers, rows))
+        _min_width(column, words=not (i and figures)) for i, column in enumerate(_columns(headers, rows))
     )
     found: list[list[int]] = [[0]]
     used = first
-    for column, least in enumerate(needed, 1):
-        if used + GAP + least > width and len(found[-1]) > 1:
+    for column, needs in enumerate(needed, 1):
+        if used + GAP + needs > width and len(found[-1]) > 1:
             found.append([0])
             used = first
         found[-1].append(column)
-        used += GAP + least
+        used += GAP + needs
     return found
 
 
@@ -50,14 +50,14 @@ def grid(
     figures: bool = True,
     styles: Sequence[str] = (),
 ) -> Table:
-    """Some of the columns, to be printed.
+    """A table of some of the columns.
 
     Args:
         headers: As `parts` takes them.
-        rows: As `parts` takes them; nothing in them is markup.
+        rows: As `parts` takes them; plain text, not markup.
         columns: One of the parts.
         figures: As `parts` takes it.
-        styles: Rich's style of each row, "" for none; absent for none at all.
+        styles: Rich's style of each row, "" for none; empty for no styles.
     """
     from rich.table import Table
     from rich.text import Text
@@ -81,8 +81,8 @@ def _columns(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[list
     return [[header, *(row[i] for row in rows)] for i, header in enumerate(headers)]
 
 
-def _least(cells: Sequence[str], *, words: bool) -> int:
-    """Characters that a column needs: its longest line, or if it holds words, no more than `NARROW`."""
+def _min_width(cells: Sequence[str], *, words: bool) -> int:
+    """Characters that a column needs: its longest line; for text at most `NARROW`."""
     from rich.cells import cell_len
 
     longest = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)

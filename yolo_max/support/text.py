@@ -1,4 +1,4 @@
-"""Putting values into sentences: untrusted ones short and on one line, whatever they are; and counts."""
+"""Values as text for messages: untrusted values short and on one line; counts."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 
 def shorten(value: Any, limit: int = 60) -> str:
-    """What a value looks like in code, cut to ``limit`` characters.
+    """A value's ``repr``, cut to ``limit`` characters.
 
-    Only the outermost list is looked into: values that hold each other many times over would take for ever.
+    Only the outermost list is expanded: values nested in each other many times would take forever.
     """
     if isinstance(value, list | tuple):
         inside = ", ".join(shorten(v, limit) if _is_plain(v) else "…" for v in value[:limit])
@@ -19,7 +19,7 @@ def shorten(value: Any, limit: int = 60) -> str:
     elif _is_plain(value):
         try:
             text = repr(value)
-        except ValueError:  # Python writes out no int of more than 4300 digits
+        except ValueError:  # Python does not print ints of more than 4300 digits
             text = "a huge int"
     else:
         text = f"a {type(value).__name__}"
@@ -38,7 +38,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with what would break a line or steer a terminal replaced."""
+    """The text with line breaks and control characters replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

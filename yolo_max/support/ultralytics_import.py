@@ -1,8 +1,8 @@
-"""Importing ultralytics without what it does on the side.
+"""Importing ultralytics without its side effects.
 
-On import it looks up hosts to see whether it is online, prints, writes a settings file into the user's
-configuration folder, and switches OpenCV to one thread; later it may install packages by itself. Whoever
-needs it gets it from here.
+On import it resolves host names to see whether it is online, prints, writes a settings file to the user's
+configuration folder, and limits OpenCV to one thread; later it may install packages. Always import it from
+here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from types import ModuleType
 
 from yolo_max.support.cache import cache_root
 
-# Read by ultralytics when it is imported. A user's own YOLO_CONFIG_DIR stays.
+# ultralytics reads these on import. A YOLO_CONFIG_DIR set by the user is kept.
 _QUIET = {
     "YOLO_OFFLINE": "true",
     "YOLO_AUTOINSTALL": "false",
@@ -26,7 +26,7 @@ _QUIET = {
 def import_ultralytics() -> ModuleType:
     """The ``ultralytics`` package, imported quietly, offline, and with its settings in yolo_max's own cache.
 
-    An ultralytics that is already imported is returned as it is. The process environment is left as it was.
+    If ultralytics is already imported, it is returned unchanged. The environment is restored.
     """
     if (loaded := sys.modules.get("ultralytics")) is not None:
         return loaded

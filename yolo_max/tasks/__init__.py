@@ -1,6 +1,6 @@
-"""What heads mean: a room for each task. NumPy only.
+"""What the outputs of a network mean: one package per task. NumPy only.
 
-contract.py  what all tasks have in common: the seam between a network and the rest of the house
+contract.py  what every task provides
 marks.py     what to draw, as plain data
-registry.py  the tasks by name; nothing outside this room knows one from another
+registry.py  the tasks by name; code outside this package never asks which one it has
 """

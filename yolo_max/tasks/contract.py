@@ -1,4 +1,4 @@
-"""What all tasks have in common: the seam between what a network gives and what it means."""
+"""What every task provides: the interface between a network's outputs and what is done with them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from yolo_max.weights.meta import ModelMeta
 Outputs = Mapping[str, NDArray[Any]]
 """The raw outputs of one image, by name.
 
-Detection: ``head``, float32 ``[N, 4 * reg_max + nc]``: DFL logits of the four sides, then class logits, of
-each cell of ``cells``, intp ``[N]`` ascending; where that is absent, of all cells, level by level, each
-row-major.
+Detection: ``head``, float32 ``[N, 4 * reg_max + nc]``: DFL logits of the four sides, then class logits, one
+row per cell of ``cells``, intp ``[N]`` ascending. Without ``cells`` there is a row for every cell, level by
+level, each level row-major.
 Classification: ``logits``, float32 ``[nc]``.
 """
 
 
 class Placement(Protocol):
-    """Where an image lies in the canvas that the network saw."""
+    """How an image was placed on the network's input canvas."""
 
     @property
     def canvas_size(self) -> tuple[int, int]:
@@ -42,7 +42,7 @@ class Placement(Protocol):
 
 
 class Prediction(Protocol):
-    """What a network says of one image; frozen."""
+    """The result for one image; frozen."""
 
     @property
     def names(self) -> Mapping[int, str]:
@@ -55,7 +55,7 @@ class Prediction(Protocol):
         ...
 
     def counts(self) -> dict[str, int]:
-        """How many of each class, by name, most frequent first."""
+        """The number of objects per class name, most frequent first."""
         ...
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,26 +64,26 @@ class Prediction(Protocol):
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
-        """Reads what `to_dict` wrote, bit for bit.
+        """Restores what `to_dict` wrote, bit for bit.
 
         Args:
             record: A mapping with at least the keys that `to_dict` gives.
-            names: The model's class names by id; when absent, those that the record mentions.
+            names: The model's class names by id; by default those in the record.
 
         Raises:
-            ValueError: The record is not of such a prediction.
+            ValueError: The record is of another kind of prediction.
         """
         ...
 
     def marks(self) -> Marks:
-        """What to draw on the image."""
+        """The annotations to draw on the image."""
         ...
 
     def labels(self, *, confidence: bool = False) -> str:
         """The prediction in Ultralytics' text format (``save_txt``).
 
         Args:
-            confidence: Whether each line has it, where that is a choice (``save_conf``).
+            confidence: Whether to add it to each line (``save_conf``), where the format leaves the choice.
         """
         ...
 
@@ -93,37 +93,36 @@ class Decoder(Protocol):
 
     @property
     def min_logit(self) -> float:
-        """Cells of a detection head without a class logit above this are of no interest."""
+        """A cell of a detection head matters only if one of its class logits exceeds this."""
         ...
 
     def __call__(self, outputs: Outputs, placement: Placement) -> Prediction:
         """Decodes one image.
 
         Raises:
-            EngineError: The network gave values that are not numbers.
+            EngineError: The network's outputs are not finite.
         """
         ...
 
     def settings(self) -> dict[str, Any]:
-        """The options that predictions depend on, in plain JSON types."""
+        """The options that affect predictions, in plain JSON types."""
         ...
 
 
 @dataclass(frozen=True)
 class Task:
-    """All that the rest of the house needs to know of a task.
+    """All that the rest of the package needs to know about a task.
 
     Attributes:
-        name: As Ultralytics has it.
-        fit: The name of the transform in `yolo_max.images.transforms` that makes its canvases.
-        decoder: Makes the decoder for a model, from the options that users have; those of other tasks are
-            passed over.
-        prediction: What decoders give.
-        counted: What the things that it finds are called, in the singular; None where it finds one an image.
-        found: The class name and confidence of each thing in the record of an image.
-        csv_columns: Of a table of predictions, behind the image's path.
-        csv_rows: The rows of that table, from the record of an image.
-        metric: The name of its accuracy in `yolo_max.verify.val.metrics`.
+        name: Ultralytics' name for it.
+        fit: The name of its input transform in `yolo_max.images.transforms`.
+        decoder: Makes the decoder for a model from the user's options; ignores those of other tasks.
+        prediction: The type of its predictions.
+        counted: What it finds, as a singular noun; None where there is always one per image.
+        found: From an image's record, the class name and confidence of each thing found.
+        csv_columns: The columns of its CSV table, after the image's path.
+        csv_rows: From an image's record, the rows of that table.
+        metric: The name of its accuracy metric in `yolo_max.verify.val.metrics`.
     """
 
     name: str

@@ -11,9 +11,9 @@ class BoxMark(NamedTuple):
 
     Attributes:
         xyxy: (left, top, right, bottom) in pixels of the image.
-        class_id: Decides on the color.
-        label: What is written beside it ...
-        short_label: ... and what, where that does not fit into the image.
+        class_id: Chooses the color.
+        label: The text beside it.
+        short_label: The text where ``label`` does not fit into the image.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -26,8 +26,8 @@ class LineMark(NamedTuple):
     """A line of text about the image as a whole.
 
     Attributes:
-        text: What it says.
-        class_id: Decides on the color.
+        text: The text.
+        class_id: Chooses the color.
     """
 
     text: str
@@ -39,8 +39,8 @@ class Marks:
     """All marks of one image, the most important first.
 
     Attributes:
-        boxes: On the image.
-        lines: In its upper left corner.
+        boxes: Boxes with labels.
+        lines: Text for the upper left corner.
     """
 
     boxes: tuple[BoxMark, ...] = ()

@@ -16,17 +16,17 @@ def task_of(meta: ModelMeta) -> Task:
     return TASKS[meta.task]
 
 
-def require_task(meta: ModelMeta, prediction: type, who: str) -> None:
+def require_task(meta: ModelMeta, prediction: type, user: str) -> None:
     """Refuses weights for another task.
 
     Args:
-        meta: Of the weights.
-        prediction: What they must give.
-        who: Is in need of that.
+        meta: The weights' metadata.
+        prediction: The type of prediction that is needed.
+        user: What needs it, for the message.
 
     Raises:
-        WeightsError: They are for something else.
+        WeightsError: The weights are for another task.
     """
     task = task_of(meta)
     if not issubclass(task.prediction, prediction):
-        raise WeightsError(f"the weights are for the task {task.name}, which {who} does not do.")
+        raise WeightsError(f"the weights are for the task {task.name}, which {user} does not support.")

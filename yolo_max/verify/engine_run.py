@@ -1,8 +1,8 @@
 """One engine over a list of images, in a process of its own.
 
-MAX's threads take time from PyTorch's in the same process and the other way round, so two engines are only
-compared fairly in two processes, one after the other. The parent sends one `Job`, the child answers with a
-message for each image; raw heads go through files, which the parent removes when it has read them.
+In one process, MAX's threads and PyTorch's slow each other down, so engines are compared in two processes,
+one after the other. The parent sends one `Workload` and the child answers with one message per image. Raw
+heads go through files, which the parent deletes after reading.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.registry import TASKS, task_of
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
-"""What the engines are called in front of people."""
+"""Display names of the engines."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What an engine is to do.
+class Workload:
+    """The work of one engine.
 
     Attributes:
         engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw heads.
-        weights: As `yolo_max.Predictor` takes them.
+        weights: As for `yolo_max.Predictor`.
         paths: The images.
-        options: More of `yolo_max.Predictor`'s arguments, plain JSON types.
-        heads: Folder for raw heads; where none is given, none are kept, and images are decoded ahead.
+        options: Further arguments of `yolo_max.Predictor`, in plain JSON types.
+        heads: Folder for raw heads; if None, none are kept and images are decoded ahead.
     """
 
     engine: str
@@ -51,15 +51,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image.
+    """The outcome for one image.
 
     Attributes:
         path: As it was given.
-        error: Why it could not be read; None when it was.
-        prediction: What was found; None when it could not be read.
-        times_ms: Milliseconds by stage: decode, letterbox, infer, postprocess.
-        pixels_sha256: Of the letterboxed pixels that the engine saw, where heads are kept.
-        head_file: The raw head, where heads are kept.
+        error: Why it could not be read, or None.
+        prediction: What was found, or None if it could not be read.
+        times_ms: Milliseconds per stage: decode, letterbox, infer, postprocess.
+        pixels_sha256: SHA-256 of the letterboxed pixels, if heads are kept.
+        head_file: File of the raw head, if heads are kept.
     """
 
     path: str
@@ -70,7 +70,7 @@ class Outcome:
     head_file: str | None = None
 
     def take_head(self) -> NDArray[np.float32]:
-        """The raw head, float32 [A, 4 * reg_max + nc]; its file is removed."""
+        """Reads the raw head, float32 [A, 4 * reg_max + nc], and deletes its file."""
         assert self.head_file is not None
         path = Path(self.head_file)
         head: NDArray[np.float32] = np.load(path)
@@ -79,31 +79,31 @@ class Outcome:
 
 
 class EngineRun:
-    """An engine at work in its process; iterate over it for the outcomes, in the order of the job's paths.
+    """An engine in a process of its own; iterating yields the outcomes in the order of the workload's paths.
 
     A context manager, so that no process outlives its use.
 
     Attributes:
         name: "MAX", "PyTorch" or "Ultralytics".
-        info: What the child says of its engine: imgsz, threads and what else is its own.
+        info: Facts about the engine: imgsz, threads and others of its own.
     """
 
-    def __init__(self, job: Job, report: Callable[[str], None] | None = None) -> None:
-        """Starts the child and waits until its engine is ready.
+    def __init__(self, workload: Workload, report: Callable[[str], None] | None = None) -> None:
+        """Starts the child process and waits until its engine is ready.
 
         Args:
-            job: What to do.
-            report: Called with a sentence when the child begins something that takes long.
+            workload: The work to do.
+            report: Called with a sentence before each slow step.
 
         Raises:
-            YoloMaxError: Whatever the child raised of these.
+            YoloMaxError: The child raised it.
             EngineError: The child died.
         """
-        self.name = NAMES.get(job.engine, job.engine)
+        self.name = NAMES.get(workload.engine, workload.engine)
         self._report = report or (lambda _: None)
         self._process = EngineProcess(f"{__name__}:_serve")
         try:
-            self._process.send(job)
+            self._process.send(workload)
             ready = self._receive()
             self._names: Mapping[int, str] = ready["names"]
             self._task = TASKS[ready["task"]]
@@ -127,7 +127,7 @@ class EngineRun:
         self.close()
 
     def close(self) -> None:
-        """Ends the child."""
+        """Ends the child process."""
         self._process.close()
 
     def _receive(self) -> dict[str, Any]:
@@ -151,22 +151,24 @@ class EngineRun:
 
 
 def _serve(connection: Connection) -> None:
-    """The child."""
-    job: Job = connection.recv()
+    """Runs in the child process."""
+    workload: Workload = connection.recv()
     try:
-        (_predict if job.engine == "ultralytics" else _work)(job, connection.send)
+        (_predict if workload.engine == "ultralytics" else _work)(workload, connection.send)
     except YoloMaxError as error:
         connection.send({"failure": error})
 
 
-def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
+def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None:
     from yolo_max.predict.predictor import Predictor
 
-    options = dict(job.options)
     predictor = Predictor(
-        job.weights, engine=job.engine, report=lambda sentence: send({"report": sentence}), **options
+        workload.weights,
+        engine=workload.engine,
+        report=lambda sentence: send({"report": sentence}),
+        **workload.options,
     )
-    predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is no measure of any
+    predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is slower
     facts = {
         name: getattr(predictor.engine, name, None) for name in ("threads", "kernels", "precision", "source")
     }
@@ -175,28 +177,28 @@ def _work(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
         **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
     }
     send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})
-    outcomes = _in_turn(predictor, job) if job.heads else _streamed(predictor, job)
+    outcomes = _in_turn(predictor, workload) if workload.heads else _streamed(predictor, workload)
     for outcome in outcomes:
         found = outcome.prediction
         send({**vars(outcome), "prediction": None if found is None else found.to_dict()})
     send({"done": True})
 
 
-def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
+def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None:
     """Ultralytics' own predictor from end to end, on square input."""
     from yolo_max.engine.torch_module import build_module
     from yolo_max.support.parse import parse_imgsz
     from yolo_max.support.ultralytics_import import import_ultralytics
     from yolo_max.weights.load import load_weights
 
-    weights = load_weights(job.weights)
+    weights = load_weights(workload.weights)
     import torch
 
     _require_torchvision()
     import_ultralytics()
     from ultralytics.models.yolo.detect import DetectionPredictor
 
-    options = dict(job.options)
+    options = dict(workload.options)
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
     imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, weights.meta.network.stride)
@@ -212,10 +214,10 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
             "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()},
         }
     )
-    for path in job.paths:
+    for path in workload.paths:
         try:
             (result,) = predictor(path)
-        except Exception as error:  # whatever its loader raises for a file that is no image
+        except Exception as error:  # its loader raises anything for a file that is not an image
             send(vars(Outcome(path, f"Ultralytics cannot read it: {error}")))
             continue
         rows = result.boxes.data.numpy()
@@ -228,10 +230,12 @@ def _predict(job: Job, send: Callable[[Mapping[str, Any]], None]) -> None:
 
 
 def _require_torchvision() -> None:
-    """Ultralytics' predictor imports it, and an import fails where its wheel was built for another torch.
+    """Checks torchvision, which Ultralytics' predictor imports.
+
+    Its import fails if the wheel was built for another torch.
 
     Raises:
-        EngineError: It is missing, or does not work with the torch that is installed.
+        EngineError: It is missing, or does not work with the installed torch.
     """
     import torch
 
@@ -248,28 +252,28 @@ def _require_torchvision() -> None:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             state = f"and torchvision {version} does not work with torch {torch.__version__} ({reason})"
     raise EngineError(
-        f"Ultralytics' predictor needs torchvision, {state}; install the torchvision that is built for torch "
-        f"{torch.__version__}, from where that torch came from, or take --baseline torch."
+        f"Ultralytics' predictor needs torchvision, {state}; install the torchvision built for torch "
+        f"{torch.__version__} from the same index as torch, or use --baseline torch."
     )
 
 
 _STAGES = {"letterbox": "preprocess", "infer": "inference", "postprocess": "postprocess"}
 
 
-def _streamed(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
-    # One image after the other on all threads, since the engines' times are held against each other.
-    for result in predictor.stream(job.paths, batch=1):
+def _streamed(predictor: Any, workload: Workload) -> Generator[Outcome, None, None]:
+    # One image at a time on all threads, because the engines' times are compared.
+    for result in predictor.stream(workload.paths, batch=1):
         error = None if result.error is None else result.error.reason
         yield Outcome(str(result.source), error, result.prediction, result.times_ms)
 
 
-def _in_turn(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
-    """One stage of one image at a time, so that no stage takes time from another."""
+def _in_turn(predictor: Any, workload: Workload) -> Generator[Outcome, None, None]:
+    """Runs one stage of one image at a time, so that no stage slows another down."""
     from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
 
-    assert job.heads is not None
-    for number, path in enumerate(job.paths):
+    assert workload.heads is not None
+    for number, path in enumerate(workload.paths):
         times = [perf_counter()]
         try:
             image = read_image(path, max_pixels=predictor.options.max_pixels)
@@ -283,12 +287,12 @@ def _in_turn(predictor: Any, job: Job) -> Generator[Outcome, None, None]:
         times.append(perf_counter())
         found = predictor.decoder(outputs, geometry)
         times.append(perf_counter())
-        if job.engine == "max":  # of which the predictor asks for no boxes but the candidates'
+        if workload.engine == "max":  # the predictor asks it for the candidates' boxes only
             found = predictor.decoder(predictor.run(canvas[None])[0], geometry)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )
-        file = Path(job.heads) / f"{job.engine}-{number}.npy"
+        file = Path(workload.heads) / f"{workload.engine}-{number}.npy"
         np.save(file, outputs["head"])
         digest = hashlib.sha256(canvas.data).hexdigest()
         yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))

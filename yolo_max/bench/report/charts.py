@@ -1,4 +1,4 @@
-"""Figures to charts: what is plotted, as data that `plots.py` draws."""
+"""Figures to charts, as data that `plots.py` draws."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from yolo_max.bench.engines import OURS
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import conditions, label
-from yolo_max.bench.results import EMPTY, WARM, Results
+from yolo_max.bench.results import EMPTY, WARM, BenchResults
 
 COLORS = {
     "max": "#e4572e",
@@ -22,13 +22,13 @@ COLORS = {
     "openvino-bf16": "#86bdf2",
 }
 PARTS = ("#5b8e7d", "#8cb369", "#e4572e", "#f4a259", "#7a5fd0", "#2f7ed8")
-"""Of stages and phases, in their order."""
+"""Colors of stages and phases, in their order."""
 OTHER = "#8a8f98"
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar, with the values it stands for as dots and a whisker up to ``high``."""
+    """One bar, with its values as dots and a whisker up to ``high``."""
 
     label: str
     color: str
@@ -49,7 +49,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Stacks:
-    """Horizontal bars made of parts, each ``(label, values by part)``."""
+    """Horizontal stacked bars, each ``(label, values by part)``."""
 
     name: str
     title: str
@@ -79,7 +79,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines over one axis, whose points stand at equal distances whatever their x."""
+    """Lines over one axis, with points at equal distances whatever their x."""
 
     name: str
     title: str
@@ -91,8 +91,8 @@ class Lines:
 Chart = Bars | Stacks | Lines
 
 
-def charts(results: Results, figures: Figures) -> list[Chart]:
-    """All charts of a run, those without data left out."""
+def charts(results: BenchResults, figures: Figures) -> list[Chart]:
+    """All charts of a run that have data."""
     growth: Figures = figures["growth"]
     made: list[Chart] = [
         _single_stream(results, figures["single_stream"]),
@@ -112,7 +112,7 @@ def _has_data(chart: Chart) -> bool:
     return bool(chart.bars if isinstance(chart, Bars) else chart.stacks)
 
 
-def _single_stream(results: Results, figures: Figures) -> Bars:
+def _single_stream(results: BenchResults, figures: Figures) -> Bars:
     bars = [
         Bar(label(results, key), _color(key), each["p50"], each["p90"], each["round_medians"])
         for key, each in figures.items()
@@ -121,7 +121,7 @@ def _single_stream(results: Results, figures: Figures) -> Bars:
     return Bars("single-stream", title, "ms", bars)
 
 
-def _rounds(results: Results, figures: Figures) -> Lines:
+def _rounds(results: BenchResults, figures: Figures) -> Lines:
     curves = {
         key: [Point(i, y, y, y) for i, y in enumerate(each["round_medians"], start=1)]
         for key, each in figures.items()
@@ -130,16 +130,16 @@ def _rounds(results: Results, figures: Figures) -> Lines:
     return Lines("rounds", title, "round", "ms", _lines(results, curves))
 
 
-def _offline(results: Results, figures: Figures) -> Lines:
+def _offline(results: BenchResults, figures: Figures) -> Lines:
     curves: dict[str, list[Point]] = {}
     for batch, by_engine in figures.items():
         for key, each in by_engine.items():
             curves.setdefault(key, []).append(Point(x=float(batch), **_spread(each["images_per_second"])))
-    title = f"Offline: images a second ({conditions(results)})"
+    title = f"Offline: images per second ({conditions(results)})"
     return Lines("offline", title, "batch", "images/s", _lines(results, curves))
 
 
-def _end_to_end(results: Results, figures: Figures) -> Stacks:
+def _end_to_end(results: BenchResults, figures: Figures) -> Stacks:
     stacks = [
         (label(results, key), {stage: part["ms"] for stage, part in each["stages"].items()})
         for key, each in figures.items()
@@ -148,7 +148,7 @@ def _end_to_end(results: Results, figures: Figures) -> Stacks:
     return Stacks("end-to-end", title, "ms", STAGES, stacks)
 
 
-def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
+def _cold_start(results: BenchResults, figures: Figures, cache: str) -> Stacks:
     stacks = [
         (label(results, key), {part: ms / 1000 for part, ms in each[cache]["phases"].items()})
         for key, each in figures.items()
@@ -158,7 +158,7 @@ def _cold_start(results: Results, figures: Figures, cache: str) -> Stacks:
     return Stacks(f"cold-{cache}", title, "s", [*PHASES, "total"], stacks)
 
 
-def _memory(results: Results, figures: Figures) -> Bars:
+def _memory(results: BenchResults, figures: Figures) -> Bars:
     bars = [
         Bar(label(results, key), _color(key), each[WARM]["peak_mib"])
         for key, each in figures.items()
@@ -167,7 +167,7 @@ def _memory(results: Results, figures: Figures) -> Bars:
     return Bars("memory", "Peak resident memory, one image at a time", "MiB", bars)
 
 
-def _growth(results: Results, figures: Figures) -> list[Chart]:
+def _growth(results: BenchResults, figures: Figures) -> list[Chart]:
     made: list[Chart] = []
     for axis, title, x_unit, unit in (
         ("batch", "Growth with the batch", "images in a batch", "images/s"),
@@ -184,7 +184,7 @@ def _growth(results: Results, figures: Figures) -> list[Chart]:
     return [*made, Lines("growth-images", "Peak memory of a stream", "images", "MiB", lines)]
 
 
-def _lines(results: Results, curves: Mapping[str, Sequence[Point]]) -> list[Line]:
+def _lines(results: BenchResults, curves: Mapping[str, Sequence[Point]]) -> list[Line]:
     return [Line(label(results, key), _color(key), points) for key, points in curves.items()]
 
 

@@ -1,4 +1,4 @@
-"""Charts drawn with matplotlib: as SVG for the page, whose colors they take on, and as PNG files."""
+"""Charts drawn with matplotlib: as SVG in the colors of the page, and as PNG files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import Any
 from yolo_max.bench.report.charts import OTHER, PARTS, Bars, Chart, Lines, Stacks
 
 WIDTH = 500
-"""Pixels of the page, where text has `TEXT`: narrow, to be read where a telephone shrinks the chart."""
+"""Width in pixels for text of size `TEXT`: narrow, so that the text stays legible on a phone."""
 TEXT = 13.5
 ROW_MARGINS, LINE_MARGINS = (134, 58), (62, 24)
-"""Left and right of bars, which have names and figures there, and of lines."""
+"""Left and right margins of bars, for names and figures, and of lines."""
 ROW, LINES_HEIGHT, LINE = 34, 230, 21
-"""Heights in the same pixels: of a bar, of the plot of lines, of a line of text."""
+"""Heights in pixels: of a bar, of a line plot, of a line of text."""
 LEGEND_COLUMNS = 3
 PNG_SCALE = 2.5
 INK, SOFT, GRID, CARD = "#000000", "#666677", "#dde1e8", "#ffffff"
 PAGE_COLORS = {INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--line)", CARD: "var(--card)"}
 INSIDE = "#fefefe"
-"""Of text on a bar, on the page and elsewhere."""
+"""Color of text on a bar."""
 STYLE = {
     "font.size": TEXT,
     "legend.fontsize": TEXT,
-    "svg.fonttype": "none",  # text that a reader can search and mark
+    "svg.fonttype": "none",  # text can be searched and selected
     "text.parse_math": False,
 }
 
@@ -40,7 +40,7 @@ def available() -> bool:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as one ``<svg>`` element, with a title for each value under the pointer."""
+    """The chart as one ``<svg>`` element, with a tooltip for each value."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     file = io.StringIO()
@@ -75,7 +75,7 @@ def write(charts: Sequence[Chart], folder: Path) -> list[Path]:
 
 
 def ticks(high: float) -> list[float]:
-    """Round numbers from 0 up to ``high`` and one beyond it, about five of them."""
+    """About five round numbers from 0 to just beyond ``high``."""
     from matplotlib.ticker import MaxNLocator
 
     if high <= 0:
@@ -84,7 +84,7 @@ def ticks(high: float) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without a needless zero."""
+    """Three significant digits, without trailing zeros."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
@@ -97,7 +97,7 @@ def _style() -> Any:
 
 
 def _figure(chart: Chart, *, titled: bool) -> Any:
-    """A chart; with a title of its own and a page to stand on, as a file needs them, or without."""
+    """Draws a chart; a file needs a title and a background, the page has its own."""
     from matplotlib.figure import Figure
 
     title = textwrap.wrap(chart.title, WIDTH // 9) if titled else []
@@ -130,13 +130,13 @@ def _figure(chart: Chart, *, titled: bool) -> Any:
         patches = [Patch(color=color, label=label) for label, color in colors.items()]
         style = {"ncols": LEGEND_COLUMNS, "frameon": False, "handlelength": 0.9, "handleheight": 0.9}
         figure.legend(handles=patches, loc="lower left", **style)
-    for artist in figure.findobj():  # an SVG clips by a reference, and the page refers to nothing
+    for artist in figure.findobj():  # an SVG clips by reference; those of several charts would clash
         artist.set_clip_on(False)
     return figure
 
 
 def _legend(chart: Chart) -> dict[str, str]:
-    """Colors by what they stand for, where rows do not say it."""
+    """Colors by label, for charts that need a legend."""
     if isinstance(chart, Lines):
         return {line.label: line.color for line in chart.lines}
     if isinstance(chart, Bars):
@@ -195,7 +195,7 @@ def _lines(axes: Any, chart: Lines) -> None:
 
 
 def _rows(axes: Any, chart: Bars | Stacks, labels: Sequence[str], high: float) -> None:
-    """Names the rows, the first on top, over a grid from zero."""
+    """Labels the rows, first on top, over a grid from zero."""
     marks = ticks(high)
     *named, last = map(number, marks)
     axes.set_xticks(marks, [*named, f"{last} {chart.unit}"])
@@ -206,7 +206,7 @@ def _rows(axes: Any, chart: Bars | Stacks, labels: Sequence[str], high: float) -
 
 
 def _dot(axes: Any, x: float, y: float, radius: float, **more: Any) -> None:
-    """A circle of some pixels; a marker would be a reference to a shape, and the page refers to nothing."""
+    """Draws a circle; a marker would be a reference, and those of several charts would clash."""
     from matplotlib.patches import Circle
     from matplotlib.transforms import ScaledTranslation
 

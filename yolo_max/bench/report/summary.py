@@ -1,4 +1,4 @@
-"""Results to figures: every number that a table or a plot shows is computed here, once."""
+"""Results to figures: every number in a table or plot is computed here, once."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, TypeVar
 import numpy as np
 
 from yolo_max.bench.plan import END_TO_END, GROWTH, OFFLINE, SINGLE_STREAM, STAGES, Case
-from yolo_max.bench.results import CaseResult, ColdStart, Results
+from yolo_max.bench.results import BenchResults, CaseResult, ColdStart
 from yolo_max.bench.stats import Latency, Rounds, Spread, round_medians, speed_up
 
 Figures = dict[str, Any]
 T = TypeVar("T")
 
 
-def summarise(results: Results) -> Figures:
+def summarise(results: BenchResults) -> Figures:
     """The figures of a run, in plain JSON types.
 
     Returns:
         ``single_stream``, ``offline`` (by batch), ``end_to_end``, ``cold_start`` by engine, in the registry's
-        order; ``growth`` by what grows; a scenario that was not measured is empty. ``headline``: the first
-        MAX engine that may be compared, against all others.
+        order; ``growth`` by axis; empty for a scenario that was not measured. ``headline``: the first
+        comparable MAX engine against all others.
     """
     plan, growth = results.plan, GROWTH in results.plan.scenarios
     return {
@@ -47,10 +47,10 @@ def summarise(results: Results) -> Figures:
     }
 
 
-def ratio(results: Results, case: Case, engine: str, peer: str) -> Spread | None:
+def ratio(results: BenchResults, case: Case, engine: str, peer: str) -> Spread | None:
     """How many times as fast as ``peer`` an engine is at a case.
 
-    None where one of them has no samples there, or did not pass its parity check: then nothing is to be said.
+    None if one of them has no samples there, or did not pass its parity check.
     """
     found = results.case(case)
     if found is None or not {engine, peer} <= found.samples.keys():
@@ -60,7 +60,7 @@ def ratio(results: Results, case: Case, engine: str, peer: str) -> Spread | None
     return speed_up(found.samples[engine], found.samples[peer])
 
 
-def _single_stream(results: Results) -> Figures:
+def _single_stream(results: BenchResults) -> Figures:
     found = results.case(results.plan.base)
     return {
         key: {
@@ -72,7 +72,7 @@ def _single_stream(results: Results) -> Figures:
     }
 
 
-def _throughput(results: Results, case: Case) -> Figures:
+def _throughput(results: BenchResults, case: Case) -> Figures:
     found = results.case(case)
     return {
         key: {
@@ -83,7 +83,7 @@ def _throughput(results: Results, case: Case) -> Figures:
     }
 
 
-def _end_to_end(results: Results) -> Figures:
+def _end_to_end(results: BenchResults) -> Figures:
     figures = {}
     for key, rounds in _in_order(results, results.stages):
         images = list(chain.from_iterable(rounds))
@@ -97,7 +97,7 @@ def _end_to_end(results: Results) -> Figures:
     return figures
 
 
-def _cold_start(results: Results) -> Figures:
+def _cold_start(results: BenchResults) -> Figures:
     grouped: dict[str, dict[str, list[ColdStart]]] = {}
     for start in results.cold:
         grouped.setdefault(start.engine, {}).setdefault(start.cache, []).append(start)
@@ -108,7 +108,7 @@ def _cold_start(results: Results) -> Figures:
 
 
 def _median_start(starts: list[ColdStart]) -> Figures:
-    """The start whose total is the median one (of two, the slower): its phases add up, as medians do not."""
+    """The start with the median total (of two, the slower); unlike medians, its phases add up."""
     start = sorted(starts, key=lambda each: each.total_ms)[len(starts) // 2]
     return {
         "phases": start.phases,
@@ -119,12 +119,12 @@ def _median_start(starts: list[ColdStart]) -> Figures:
 
 
 def _curves(
-    results: Results,
+    results: BenchResults,
     cases: list[Case],
     name: Callable[[Case], str],
     figure: Callable[[Case, Rounds], Spread],
 ) -> dict[str, dict[str, Figures]]:
-    """By engine, by point of the axis: a median with its quartiles over the rounds."""
+    """By engine and point of the axis: the median and quartiles over the rounds."""
     curves: dict[str, dict[str, Figures]] = {}
     found: list[CaseResult] = [each for case in cases if (each := results.case(case)) is not None]
     for each in found:
@@ -133,7 +133,7 @@ def _curves(
     return dict(_in_order(results, curves))
 
 
-def _headline(results: Results) -> list[Figures]:
+def _headline(results: BenchResults) -> list[Figures]:
     leader = next((e.key for e in results.engines if e.key.startswith("max") and e.comparable), None)
     if leader is None:
         return []
@@ -157,8 +157,8 @@ def _size(case: Case) -> str:
     return str(case.width) if case.height == case.width else f"{case.height}x{case.width}"
 
 
-def _in_order(results: Results, by_key: Mapping[str, T]) -> list[tuple[str, T]]:
-    """By the registry's order of engines; what is none of them comes last."""
+def _in_order(results: BenchResults, by_key: Mapping[str, T]) -> list[tuple[str, T]]:
+    """Items in the registry's order; other keys come last."""
     keys = [engine.key for engine in results.engines]
     return sorted(by_key.items(), key=lambda item: keys.index(item[0]) if item[0] in keys else len(keys))
 

@@ -1,4 +1,4 @@
-"""Figures to tables of text, which the terminal, Markdown and the page show alike."""
+"""Figures to text tables, for the terminal, Markdown and the page."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from yolo_max.bench.cold import COMMAND
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures, summarise
-from yolo_max.bench.results import EMPTY, WARM, Results
+from yolo_max.bench.results import EMPTY, WARM, BenchResults
 from yolo_max.support.text import counted
 
 MARK = "*"
-"""Behind the name of an engine that computes in another precision."""
+"""Suffix of an engine's name if it computes in another precision."""
 NONE = "–"
 
 
@@ -21,12 +21,12 @@ class Table:
     """A table of text.
 
     Attributes:
-        name: A short name, for anchors and for finding it in documents.
+        name: Short name, for anchors and for markers in documents.
         title: What it shows, and under which conditions.
-        headers: One a column; the first is text, the others are figures. Line breaks are allowed.
+        headers: One per column; may contain line breaks.
         rows: Cells.
-        notes: Sentences below it.
-        figures: Whether all columns but the first hold figures, and not words.
+        notes: Sentences below the table.
+        figures: Whether all columns but the first hold figures.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Table:
 
     @property
     def whole_headers(self) -> list[str]:
-        """The headers whose words were broken for narrow terminals, in one piece."""
+        """The headers without the hyphens for narrow terminals."""
         return [header.replace("-\n", "") for header in self.headers]
 
 
-def tables(results: Results, figures: Figures | None = None) -> list[Table]:
-    """All tables of a run, those of scenarios that were not measured left out."""
+def tables(results: BenchResults, figures: Figures | None = None) -> list[Table]:
+    """All tables of a run, for the scenarios that were measured."""
     figures = figures or summarise(results)
     made = [
         _engines(results),
@@ -56,8 +56,8 @@ def tables(results: Results, figures: Figures | None = None) -> list[Table]:
     return [table for table in made if table.rows]
 
 
-def headline(results: Results, figures: Figures) -> list[str]:
-    """A sentence for each peer of the first MAX engine: how many times as fast, and who is ahead."""
+def headline(results: BenchResults, figures: Figures) -> list[str]:
+    """One sentence per peer of the first MAX engine: how many times as fast, and if the peer is ahead."""
     sentences = []
     for each in figures["headline"]:
         ours, peer = label(results, each["engine"]), label(results, each["peer"])
@@ -68,18 +68,18 @@ def headline(results: Results, figures: Figures) -> list[str]:
     return sentences
 
 
-def label(results: Results, key: str) -> str:
-    """An engine's name in a table, marked if it computes in another precision; any other key as it is."""
+def label(results: BenchResults, key: str) -> str:
+    """An engine's name in tables, marked if it computes in another precision; other keys unchanged."""
     return next((each.label + MARK * each.marked for each in results.engines if each.key == key), key)
 
 
-def conditions(results: Results) -> str:
-    """Batch, size and threads of the base case, in words."""
+def conditions(results: BenchResults) -> str:
+    """Size and threads of the base case, in words."""
     height, width = results.plan.imgsz
     return f"{height}x{width} pixels, {counted(results.plan.threads, 'thread')}"
 
 
-def _engines(results: Results) -> Table:
+def _engines(results: BenchResults) -> Table:
     rows = []
     for engine in results.engines:
         parity = NONE
@@ -91,12 +91,12 @@ def _engines(results: Results) -> Table:
         rows.append([label(results, engine.key), engine.precision, versions or NONE, parity, state])
     return Table(
         "engines",
-        "Who took part, and whether it says what PyTorch says",
+        "Engines, and whether they agree with PyTorch",
         ["engine", "type", "versions", "parity", "state"],
         rows,
         [
-            "Parity: largest difference from PyTorch's f32 raw head, of what is allowed; images looked at: "
-            f"{len(results.images['parity'])}. Who fails has no speed-up.",
+            "Parity: largest difference from PyTorch's f32 raw head, and its bound; images compared: "
+            f"{len(results.images['parity'])}. An engine that fails has no speed-up.",
             *_mark_note(rows),
             *(
                 f"{engine.label}: {engine.parity.text}."
@@ -108,23 +108,23 @@ def _engines(results: Results) -> Table:
     )
 
 
-def _single_stream(results: Results, figures: Figures) -> Table:
+def _single_stream(results: BenchResults, figures: Figures) -> Table:
     rows = [
         [
             label(results, key),
-            *(f"{each[p]:.1f}" for p in ("p50", "p90", "p99", "least")),
+            *(f"{each[p]:.1f}" for p in ("p50", "p90", "p99", "min")),
             str(each["count"]),
             _speed_up(each["speed_up"]),
         ]
         for key, each in figures.items()
     ]
     faster = f"times as fast as\n{results.engine(results.against).label}"
-    title = f"Single-stream: milliseconds an image, batch 1, {conditions(results)}"
+    title = f"Single-stream: milliseconds per image, batch 1, {conditions(results)}"
     headers = ["engine", "p50", "p90", "p99", "min", "runs", faster]
     return Table("single-stream", title, headers, rows, _mark_note(rows))
 
 
-def _offline(results: Results, figures: Figures) -> Table:
+def _offline(results: BenchResults, figures: Figures) -> Table:
     keys = [each.key for each in results.engines if any(each.key in found for found in figures.values())]
     rows = []
     for key in keys:
@@ -136,10 +136,10 @@ def _offline(results: Results, figures: Figures) -> Table:
         rows.append(cells)
     headers = ["engine", *(header for batch in figures for header in (f"batch {batch}", "×"))]
     notes = [f"×: times as fast as {results.engine(results.against).label}.", *_mark_note(rows)]
-    return Table("offline", f"Offline: images a second, {conditions(results)}", headers, rows, notes)
+    return Table("offline", f"Offline: images per second, {conditions(results)}", headers, rows, notes)
 
 
-def _end_to_end(results: Results, figures: Figures) -> Table:
+def _end_to_end(results: BenchResults, figures: Figures) -> Table:
     rows = [
         [
             label(results, key),
@@ -149,13 +149,13 @@ def _end_to_end(results: Results, figures: Figures) -> Table:
         ]
         for key, each in figures.items()
     ]
-    title = f"End to end: milliseconds an image and their share, one after the other, {conditions(results)}"
+    title = f"End to end: milliseconds per image and their share, one after the other, {conditions(results)}"
     stages = ["decode", "letter-\nbox", "infer", "post-\nprocess", "draw", "write"]
     notes = ["Every stage but infer is this project's own code, whichever engine runs.", *_mark_note(rows)]
     return Table("end-to-end", title, ["engine", *stages, "total", "images/s"], rows, notes)
 
 
-def _cold_start(results: Results, figures: Figures) -> Table:
+def _cold_start(results: BenchResults, figures: Figures) -> Table:
     rows = [
         [
             label(results, key),
@@ -170,14 +170,14 @@ def _cold_start(results: Results, figures: Figures) -> Table:
     title = f"Cold start: seconds from the start of a process to its first result, {conditions(results)}"
     phases = ["start", "import", "weights", "build", "first"]
     notes = [
-        f"{COMMAND} is the whole command on one image, to its end.",
-        *(["A quick run leaves out the empty cache."] if results.plan.quick and rows else []),
+        f"{COMMAND} is the whole command on one image.",
+        *(["A quick run skips the empty cache."] if results.plan.quick and rows else []),
         *_mark_note(rows),
     ]
     return Table("cold-start", title, ["engine", "cache", *phases, "total", "peak\nMiB"], rows, notes)
 
 
-def _growth(results: Results, figures: Figures) -> list[Table]:
+def _growth(results: BenchResults, figures: Figures) -> list[Table]:
     if not figures:
         return []
     height, width = results.plan.imgsz
@@ -189,9 +189,9 @@ def _growth(results: Results, figures: Figures) -> list[Table]:
     }
     made = []
     for axis, title, notes in (
-        ("batch", f"Growth with the batch: images a second, {conditions(results)}", ()),
-        ("imgsz", f"Growth with the image: milliseconds an image, batch 1, {threads}", sorted(skipped)),
-        ("threads", f"Growth with threads: images a second, batch 1, {height}x{width} pixels", ()),
+        ("batch", f"Growth with the batch: images per second, {conditions(results)}", ()),
+        ("imgsz", f"Growth with the image: milliseconds per image, batch 1, {threads}", sorted(skipped)),
+        ("threads", f"Growth with threads: images per second, batch 1, {height}x{width} pixels", ()),
     ):
         curves: Figures = figures[axis]
         points = list(dict.fromkeys(point for curve in curves.values() for point in curve))

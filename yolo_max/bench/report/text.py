@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def show(tables: Sequence[Table], sentences: Sequence[str], console: Console) -> None:
-    """Prints the tables, and what is to be said above all."""
+    """Prints the tables, then the main sentences in bold."""
     from rich.text import Text
 
     for table in tables:

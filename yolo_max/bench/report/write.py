@@ -1,4 +1,4 @@
-"""A run's files: bench.json, plots/*.png and bench.html, which needs nothing but itself to be read."""
+"""A run's files: bench.json, plots/*.png and the self-contained bench.html."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from yolo_max.bench.report import plots
 from yolo_max.bench.report.charts import Chart, charts
 from yolo_max.bench.report.summary import Figures
 from yolo_max.bench.report.tables import Table, headline, label
-from yolo_max.bench.results import Results
+from yolo_max.bench.results import BenchResults
 from yolo_max.runtime import host
 from yolo_max.support import html
 from yolo_max.support.atomic import cannot_write, write_atomically
 
 TEMPLATE = Path(__file__).with_name("page.html")
-NO_CHARTS = "The charts are missing, for want of matplotlib: pip install matplotlib."
+NO_CHARTS = "Charts need matplotlib: pip install matplotlib."
 JSON_FILE, HTML_FILE, PLOTS = "bench.json", "bench.html", "plots"
 
 
 def make_folder(path: Path) -> None:
-    """Makes the folder for a run's files, before a long run and not after it.
+    """Creates the folder for a run's files; called before a long run.
 
     Raises:
-        OutputError: It cannot be made or written to.
+        OutputError: It cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -34,8 +34,8 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def write_record(results: Results, out: Path) -> Path:
-    """Writes bench.json, all that was measured, into ``out``; returns its path.
+def write_record(results: BenchResults, out: Path) -> Path:
+    """Writes bench.json into ``out``; returns its path.
 
     Raises:
         OutputError: It cannot be written.
@@ -45,8 +45,8 @@ def write_record(results: Results, out: Path) -> Path:
     return path
 
 
-def write_page(results: Results, figures: Figures, tables: list[Table], out: Path) -> list[Path]:
-    """Writes what people look at into ``out``; returns the files and folders that they would open.
+def write_page(results: BenchResults, figures: Figures, tables: list[Table], out: Path) -> list[Path]:
+    """Writes the page and plots into ``out``; returns their paths.
 
     Raises:
         OutputError: A file cannot be written.
@@ -63,7 +63,7 @@ def write_page(results: Results, figures: Figures, tables: list[Table], out: Pat
     return written
 
 
-def render(results: Results, figures: Figures, tables: Sequence[Table], charts: Sequence[Chart]) -> str:
+def render(results: BenchResults, figures: Figures, tables: Sequence[Table], charts: Sequence[Chart]) -> str:
     """The page as HTML."""
     return html.render(
         TEMPLATE,
@@ -80,7 +80,7 @@ def render(results: Results, figures: Figures, tables: Sequence[Table], charts: 
         record=[
             *host.describe(results.host),
             ("weights", f"{results.weights['file']}, sha256 {results.weights['sha256']}"),
-            ("rounds", f"{results.plan.rounds} of {results.plan.seconds:g} s an engine and case"),
+            ("rounds", f"{results.plan.rounds} of {results.plan.seconds:g} s per engine and case"),
             ("took", f"{results.seconds / 60:.1f} minutes"),
         ],
     )

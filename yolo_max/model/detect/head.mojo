@@ -6,11 +6,11 @@ so they are found before the box branch is computed, and its convolutions keep t
 The last convolutions each write their columns of the one result:
 
     output [batch, cells, columns]       box logits | class logits
-        cells of stride 8, row-major    |   64      |   nc        |  <- two convolutions a level
+        cells of stride 8, row-major    |   64      |   nc        |  <- two convolutions per level
         cells of stride 16              |           |             |
         cells of stride 32              |           |             |
 
-The rows of cells that are no candidates are left as they are.
+The rows of other cells are left uninitialised.
 """
 
 from std.utils.numerics import neg_inf
@@ -29,7 +29,7 @@ def mask_candidates[T: DType](call: Call) raises:
 
     Its params are the number of classes, then those of the one slice, which the class convolution reads. A
     candidate exceeds the second number of the run; with minus infinity every cell is one. So is a cell with a
-    logit that is no number: whoever reads it shall find out.
+    NaN, so that the caller sees it.
 
     Raises:
         Error: The tensors do not fit each other.
@@ -46,7 +46,7 @@ def mask_candidates[T: DType](call: Call) raises:
     var filters = Filters(Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), nc)
 
     def some_cells(first: Int, last: Int) {imm}:
-        # Whole blocks a cell; behind the last class stays what is never above anything.
+        # Whole blocks per cell; the padding after the last class stays below every threshold.
         var stride = filters.padded()
         var logits = Scratch[F32](POINTWISE_PIXELS * stride)
         for i in range(0, logits.size, BLOCK):
@@ -67,9 +67,9 @@ def mask_candidates[T: DType](call: Call) raises:
 
 
 def predict_all[T: DType](call: Call) raises:
-    """All convolutions of the head, without activation: two a level, boxes then classes.
+    """All convolutions of the head, without activation: two per level, boxes then classes.
 
-    It reads three maps a level: what either convolution reads, and the mask of its candidates. Its params are
+    It reads three maps per level: the input of each convolution, and the mask of its candidates. Its params are
     the output channels of both convolutions for every level, then three for every map. Weights and biases
     are those of all convolutions in a row; the result is [batch, 1, cells, columns], of float32.
 
@@ -78,7 +78,7 @@ def predict_all[T: DType](call: Call) raises:
     """
     var levels, left = divmod(call.inputs, 3)
     if left != 0:
-        raise Error("the head reads three maps a level, not ", call.inputs, " in all")
+        raise Error("the head reads three maps per level, not ", call.inputs, " in all")
     var params = call.params.unsafe_offset(2 * levels)
     var cells = call.result().width
     var columns = call.result().channels

@@ -26,7 +26,7 @@ class Conv(BlockSpec):
     last = "conv"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """Kernels that are square and odd, padded by half."""
+        """Only square, odd kernels with padding ``kernel // 2`` are ported."""
         c_out = row.output_channels(given["c_out"])
         square = not isinstance(given["kernel"], list | tuple)
         kernel = row.integer(given["kernel"], "kernel", 1, MAX_KERNEL) if square else 0
@@ -40,12 +40,12 @@ class Conv(BlockSpec):
         return [layer.c_out, layer.args["kernel"], layer.args["stride"]]
 
     def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """Its one."""
+        """One."""
         args = layer.args
         yield Convolution("conv", args["kernel"], layer.c_in[0], layer.c_out, args["stride"])
 
     def stride(self, layer: Layer) -> Fraction:
-        """That of the convolution."""
+        """The convolution's."""
         return Fraction(layer.args["stride"])
 
     def describe(self, layer: Layer) -> str:
@@ -56,7 +56,7 @@ class Conv(BlockSpec):
 
 @block("Bottleneck")
 class Bottleneck(BlockSpec):
-    """Two 3x3 convolutions, and perhaps a shortcut. ``args``: hidden, shortcut."""
+    """Two 3x3 convolutions and an optional shortcut. ``args``: hidden, shortcut."""
 
     signature = (
         Argument("c_out"),
@@ -68,7 +68,7 @@ class Bottleneck(BlockSpec):
     last = "cv2.conv"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """There is a shortcut where it was asked for and the widths allow it."""
+        """A shortcut needs matching widths."""
         c_out = row.output_channels(given["c_out"])
         hidden = row.hidden_channels(c_out, given["expansion"])
         return Resolved(
@@ -99,7 +99,7 @@ class CrossStage(BlockSpec):
     repeats_inside = True
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """The bottlenecks keep their width, so nothing but the row decides about shortcuts."""
+        """The bottlenecks keep their width, so the row alone decides on shortcuts."""
         c_out = row.output_channels(given["c_out"])
         hidden = row.hidden_channels(c_out, given["expansion"])
         return Resolved(
@@ -169,7 +169,7 @@ class C3(CrossStage):
 class SPPF(BlockSpec):
     """Spatial pyramid pooling, the fast form. ``args``: kernel, hidden.
 
-    One whose row counts its pools is YOLO26's, which has no activation after its first convolution.
+    A row with a number of pools is YOLO26's, without an activation after the first convolution.
     """
 
     signature = (
@@ -181,7 +181,7 @@ class SPPF(BlockSpec):
     last = "cv2.conv"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """Pools that are odd; between the convolutions half of the input channels."""
+        """Odd pools; half of the input channels between the convolutions."""
         kernel = row.integer(given["kernel"], "kernel", 1, MAX_KERNEL)
         if row.c_in[0] == 1:
             raise row.error("halves a single channel")
@@ -199,7 +199,7 @@ class SPPF(BlockSpec):
         yield Convolution("cv2.conv", 1, 4 * hidden, layer.c_out)
 
     def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """Three equal pools without a shortcut, all that releases before 2025 had and did not save."""
+        """Three equal pools without a shortcut, which releases before 2025 always had and did not save."""
         kernel = layer.args["kernel"]
         yield SavedModule("", "SPPF", later={"n": 3, "add": False})
         yield SavedModule(
@@ -223,7 +223,7 @@ class Upsample(BlockSpec):
     )
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:  # noqa: ARG002
-        """There is one way."""
+        """Only a factor of two is ported."""
         return Resolved(row.c_in[0], {"scale": 2})
 
     def arguments(self, layer: Layer) -> list[Any]:
@@ -235,7 +235,7 @@ class Upsample(BlockSpec):
         return Fraction(1, layer.args["scale"])
 
     def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """How it was made; ``align_corners`` does not concern this mode."""
+        """Its settings; ``align_corners`` does not apply to this mode."""
         factor = pairs(scale_factor=layer.args["scale"])
         yield SavedModule("", "Upsample", {**factor, "mode": "nearest", "size": None})
 
@@ -246,13 +246,13 @@ class Upsample(BlockSpec):
 
 @block("Concat")
 class Concat(BlockSpec):
-    """Maps one behind the other, along the channels. ``args``: none."""
+    """Concatenation along the channels. ``args``: none."""
 
     signature = (Argument("axis", 1, only=1),)
     joins = True
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:  # noqa: ARG002
-        """The sum of the channels, if all are known."""
+        """The sum of the channels; 0 if any are unknown."""
         total = sum(row.c_in) if all(row.c_in) else 0
         return Resolved(row.integer(total, "concatenated channels", 0, MAX_CHANNELS), {})
 
@@ -266,7 +266,7 @@ class Concat(BlockSpec):
 
 
 def _expansion(layer: Layer) -> float:
-    """The ratio of hidden to output channels, with half a channel to spare: Ultralytics rounds down."""
+    """The ratio of hidden to output channels, plus half a channel because Ultralytics rounds down."""
     return (layer.args["hidden"] + 0.5) / layer.c_out
 
 

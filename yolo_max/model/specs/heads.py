@@ -22,7 +22,7 @@ MAX_LEVEL_STRIDE = 1024
 class Classify(HeadSpec):
     """A 1x1 convolution, the mean of its map, and a linear layer. ``args``: nc, hidden.
 
-    It has no cells, so nothing asks for inputs of any size.
+    It has no cells, so it does not constrain the size of the input.
     """
 
     signature = (
@@ -37,7 +37,7 @@ class Classify(HeadSpec):
     ultralytics_model = "ClassificationModel"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """The width is the same in every size of network."""
+        """The width is the same at every scale."""
         nc = self.classes(row, given["nc"])
         return Resolved(nc, {"nc": nc, "hidden": CLASSIFY_HIDDEN})
 
@@ -52,7 +52,7 @@ class Classify(HeadSpec):
         yield Convolution("linear", 1, hidden, layer.args["nc"], kind="Linear")
 
     def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
-        """The pool; there is a dropout behind it, which does nothing but in training."""
+        """The pool; the dropout after it acts only in training."""
         yield SavedModule("pool", "AdaptiveAvgPool2d", pairs(output_size=1))
 
     def describe(self, layer: Layer) -> str:
@@ -74,7 +74,7 @@ class Detect(HeadSpec):
     ultralytics_model = "DetectionModel"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """Widths as Ultralytics chooses them; the bins are the table's."""
+        """Widths as in Ultralytics; the bins are the table's."""
         nc = self.classes(row, given["nc"])
         reg_max = whole(row.table.get("reg_max", 16), "reg_max", 1, MAX_REG_MAX)
         args = {
@@ -90,7 +90,7 @@ class Detect(HeadSpec):
         return [layer.args["nc"]]
 
     def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """Two 3x3 and a plain 1x1 convolution in each branch of each level; first the boxes' branches."""
+        """Two 3x3 and a plain 1x1 convolution for each branch of each level; boxes first."""
         args = layer.args
         box = ("cv2", args["box_hidden"], 4 * args["reg_max"])
         classes = ("cv3", args["class_hidden"], args["nc"])
@@ -101,7 +101,7 @@ class Detect(HeadSpec):
                 yield Convolution(f"{branch}.{level}.2", 1, hidden, last)
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:
-        """One at each input."""
+        """One per input."""
         for stride in strides:
             if stride.denominator != 1 or stride > MAX_LEVEL_STRIDE:
                 raise WeightsError(
@@ -114,11 +114,11 @@ class Detect(HeadSpec):
         yield SavedModule("", "Detect", {name: layer.args[name] for name in ("nc", "reg_max")})
 
     def constants(self, layer: Layer) -> Mapping[str, NDArray[Any]]:
-        """The bins of the DFL, 0, 1, 2, ..., which is a convolution there."""
+        """The bins of the DFL, 0, 1, 2, ..., which is a convolution in the checkpoint."""
         return {"dfl.conv.weight": np.arange(layer.args["reg_max"]).reshape(1, -1, 1, 1)}
 
     def facts(self, layer: Layer, strides: Sequence[int]) -> dict[str, Any]:
-        """What decoding the head takes."""
+        """What is needed to decode the head."""
         return {"reg_max": layer.args["reg_max"], "strides": list(strides)}
 
     def describe(self, layer: Layer) -> str:

@@ -1,7 +1,7 @@
-"""One row of an architecture table, and what its arguments come to.
+"""One row of an architecture table and its arguments.
 
-A row is ``[from, repeats, module, args]``, the arguments by position, as the block's constructor in
-Ultralytics takes them. Here they get their names and defaults, and numbers their limits.
+A row is ``[from, repeats, module, args]``, with the positional arguments of the block's constructor in
+Ultralytics. Here they get names, defaults and limits.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Argument(NamedTuple):
 
     Attributes:
         name: Its name here.
-        default: What it is where a row does not give it; a row must, where there is no default.
-        only: The one value that the port covers, if there is but one.
+        default: Its value if a row leaves it out; required if there is no default.
+        only: The only value that is ported, if there is just one.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Argument(NamedTuple):
     only: Any = _ANY
 
     def covers(self, value: Any) -> bool:
-        """Whether the port has this value."""
+        """Whether this value is ported."""
         return self.only is _ANY or bool(value == self.only)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Compound scaling of a table: how deep, how wide, and where the width stops growing."""
+    """Compound scaling of a table: factors for depth and width, and the maximum width."""
 
     depth: float
     width: float
@@ -61,16 +61,16 @@ class Scale:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a block that is ported, and what its meaning depends on.
+    """One row of a ported block, and its context.
 
     Attributes:
         index: Position in the table.
         module: The block's name in the table.
-        repeats: How often it is repeated, scaled.
-        raw: Its arguments, not checked.
-        c_in: Channels of each input; 0: unknown.
+        repeats: Number of repeats, scaled.
+        raw: Its unchecked arguments.
+        c_in: Channels of each input; 0 if unknown.
         scale: The table's.
-        table: All of the table, not checked.
+        table: The whole unchecked table.
         nc: Number of classes.
     """
 
@@ -88,7 +88,7 @@ class Row:
         return WeightsError(f"layer {self.index} ({self.module}) of the architecture table {problem}.")
 
     def integer(self, value: Any, what: str, low: int, high: int) -> int:
-        """``value`` as an int, or a WeightsError when it is none or lies outside [low, high]."""
+        """``value`` as an int; a WeightsError if it is not a whole number in [low, high]."""
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -98,7 +98,7 @@ class Row:
     def arguments(self, signature: Sequence[Argument]) -> dict[str, Any]:
         """The arguments by name: literals in strings evaluated, ``nc`` resolved, defaults filled in."""
         if len(self.raw) > len(signature):
-            raise self.error(f"has {len(self.raw)} arguments, where at most {len(signature)} are known")
+            raise self.error(f"has {len(self.raw)} arguments, but takes at most {len(signature)}")
         given = {argument.name: argument.default for argument in signature}
         values = (self.nc if value == "nc" else _literal(value) for value in self.raw)
         given.update(zip(given, values, strict=False))
@@ -120,14 +120,14 @@ class Row:
 
 
 def whole(value: Any, what: str, low: int, high: int) -> int:
-    """``value``, once it is known to be an int in [low, high]; ``what`` in the table it is, for the error."""
+    """``value``, checked to be an int in [low, high]; ``what`` names it in the error."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise WeightsError(f"the architecture table's {what} is {shorten(value)}, not from {low} to {high}.")
     return value
 
 
 def _literal(value: Any) -> Any:
-    """Tables may write literals as strings, "None" above all; any other string is itself."""
+    """Tables may write literals as strings, mostly "None"; any other string is returned unchanged."""
     if not isinstance(value, str) or len(value) > 32:
         return value
     try:

@@ -1,4 +1,4 @@
-"""What is written down of each block: its row in a table, its weights, and how a checkpoint saves it."""
+"""Block specs: a block's row in a table, its weights, and its form in a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from yolo_max.support.errors import WeightsError
 
 
 class SavedModule(NamedTuple):
-    """A PyTorch module that a checkpoint holds, as it must be for the port to compute the same.
+    """A PyTorch module of a checkpoint, as it must be for the port to compute the same.
 
     Attributes:
-        path: Its dotted name, below that of the block; "" is the block itself.
+        path: Its dotted name below the block; "" is the block itself.
         kind: The name of its class.
-        attributes: What they must be. A pair of sizes may be saved as one number.
-        later: Those that old releases did not save: they must be this where they are there.
+        attributes: Their required values. A pair of sizes may be saved as one number.
+        later: Required values of attributes that old releases did not save.
     """
 
     path: str
@@ -31,17 +31,18 @@ class SavedModule(NamedTuple):
 
 
 def pairs(**sizes: int) -> dict[str, tuple[int, int]]:
-    """Sizes that are the same along both sides, as `SavedModule` takes them."""
+    """Equal sizes for both sides, as `SavedModule` expects them."""
     return {name: (size, size) for name, size in sizes.items()}
 
 
 class Convolution(NamedTuple):
-    """A convolution of a block, of padding ``kernel // 2``; a linear layer is one on a map of one pixel.
+    """A convolution of a block, with padding ``kernel // 2``; a linear layer is one on a map of one pixel.
 
-    One called "conv" is that of Ultralytics' Conv: BatchNorm, which is folded into it, and SiLU follow.
+    If it is named "conv", it belongs to Ultralytics' Conv: a BatchNorm, which is folded into it, and a SiLU
+    follow.
 
     Attributes:
-        name: Its dotted name, below that of the block.
+        name: Its dotted name below the block.
         kernel: Height and width of the filters.
         c_in: Input channels.
         c_out: Output channels.
@@ -58,12 +59,12 @@ class Convolution(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """Of its filters, RSCF: ``(kh, kw, c_in, c_out)``."""
+        """Shape of its filters, RSCF: ``(kh, kw, c_in, c_out)``."""
         return self.kernel, self.kernel, self.c_in, self.c_out
 
     @property
     def saved_shape(self) -> tuple[int, ...]:
-        """Of its filters in a checkpoint: ``(c_out, c_in, kh, kw)``; of a linear layer ``(c_out, c_in)``."""
+        """Shape of its filters in a checkpoint: ``(c_out, c_in, kh, kw)``, or ``(c_out, c_in)`` if linear."""
         return (self.c_out, self.c_in, *(self.shape[:2] if self.kind == "Conv2d" else ()))
 
     @property
@@ -72,7 +73,7 @@ class Convolution(NamedTuple):
         return self.kernel**2 * self.c_in * self.c_out + self.c_out
 
     def saved(self) -> Iterator[SavedModule]:
-        """Its modules in a checkpoint, apart from the BatchNorm, which a fused one has no more."""
+        """Its modules in a checkpoint, except the BatchNorm, which a fused checkpoint no longer has."""
         if self.kind == "Linear":
             yield SavedModule(self.name, self.kind)
             return
@@ -90,12 +91,12 @@ class Convolution(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """What the arguments of a row come to.
+    """The resolved arguments of a row.
 
     Attributes:
-        c_out: Channels of the output; 0: unknown, as those of an input are.
+        c_out: Channels of the output; 0 if unknown because those of an input are.
         args: See `Layer`.
-        unported: Which arguments have a legal value that the port does not cover, beyond `Argument.only`.
+        unported: Arguments with a legal value that is not ported, besides those of `Argument.only`.
     """
 
     c_out: int
@@ -104,14 +105,14 @@ class Resolved(NamedTuple):
 
 
 class BlockSpec(ABC):
-    """All that there is to know of a block but its computation, which is a class in ``blocks.py``.
+    """Everything about a block except its computation, which is a class in ``blocks.py``.
 
     Attributes:
-        signature: The constructor's arguments as a row gives them: those after the input channels, without
-            what Ultralytics' parser adds.
-        last: The convolution that gives the row's output channels; None where a row gives no such number.
-        joins: Whether it takes any number of inputs, rather than one.
-        repeats_inside: Whether its repeats are its own bottlenecks, rather than copies of it in a row.
+        signature: The constructor's arguments in a row: those after the input channels, without any that
+            Ultralytics' parser adds.
+        last: The convolution with the row's output channels; None if a row has no such number.
+        joins: Whether it takes any number of inputs rather than one.
+        repeats_inside: Whether its repeats are its own bottlenecks rather than chained copies of it.
     """
 
     signature: ClassVar[Sequence[Argument]]
@@ -125,34 +126,34 @@ class BlockSpec(ABC):
 
         Args:
             row: The row.
-            given: Its arguments by the names of `signature`, not checked.
+            given: Its unchecked arguments, by the names of `signature`.
 
         Raises:
-            WeightsError: One of them makes no sense.
+            WeightsError: One of them is invalid.
         """
 
     @abstractmethod
     def arguments(self, layer: Layer) -> list[Any]:
-        """A row's arguments that come to this layer where nothing is scaled, for Ultralytics to build it."""
+        """The row's arguments for this layer, already scaled, for Ultralytics to build it."""
 
     def convolutions(self, layer: Layer) -> Iterator[Convolution]:  # noqa: ARG002
         """Its convolutions, in the order of the attributes of the PyTorch module."""
         yield from ()
 
     def stride(self, layer: Layer) -> Fraction:  # noqa: ARG002
-        """Input pixels to a pixel of its output, along either side."""
+        """Input pixels per output pixel, along either side."""
         return Fraction(1)
 
     def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
-        """What else than its class and its convolutions decides what its PyTorch module computes."""
+        """What decides its PyTorch module's computation besides its class and its convolutions."""
         yield from ()
 
     def constants(self, layer: Layer) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
-        """Tensors that a checkpoint holds and the port takes as given, by their names below the block's."""
+        """Tensors of a checkpoint that are constants here, by their names below the block."""
         return {}
 
     def describe(self, layer: Layer) -> str:  # noqa: ARG002
-        """What its arguments come to, in a few words."""
+        """Its resolved arguments in a few words."""
         return ""
 
 
@@ -161,8 +162,8 @@ class HeadSpec(BlockSpec):
 
     Attributes:
         task: What the network does: "detect", "classify".
-        outputs: The names of what it gives.
-        ultralytics_model: The class in ``ultralytics.nn.tasks`` that such a network is made by.
+        outputs: The names of its outputs.
+        ultralytics_model: The class in ``ultralytics.nn.tasks`` that builds such a network.
     """
 
     task: ClassVar[str]
@@ -170,22 +171,22 @@ class HeadSpec(BlockSpec):
     ultralytics_model: ClassVar[str]
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:  # noqa: ARG002
-        """Input pixels per cell at each level, from the strides of its inputs; none if it has no cells.
+        """Input pixels per cell at each level, from the strides of its inputs; empty if it has no cells.
 
         Raises:
-            WeightsError: It cannot have such levels.
+            WeightsError: Such levels are invalid.
         """
         return ()
 
     def facts(self, layer: Layer, strides: Sequence[int]) -> dict[str, Any]:  # noqa: ARG002
-        """What a weights file's header repeats of it, for who reads only that: values that JSON can hold."""
+        """Its entries in the header of a weights file, for readers of the header alone: JSON values."""
         return {}
 
     def classes(self, row: Row, nc: Any) -> int:
-        """The number of classes that a row gives, which must be the table's.
+        """The number of classes in a row, which must be the table's.
 
         Raises:
-            WeightsError: It is another one.
+            WeightsError: It differs.
         """
         if row.integer(nc, "class count", 1, MAX_CHANNELS) != row.nc:
             raise row.error(f"is for {nc} classes, but the table is for {row.nc}")
@@ -193,7 +194,7 @@ class HeadSpec(BlockSpec):
 
 
 class _Unported(BlockSpec):
-    """Stands for a block that is not known here."""
+    """Stands in for an unknown block."""
 
     signature = ()
 
@@ -208,14 +209,14 @@ class _Unported(BlockSpec):
 
 _UNPORTED = _Unported()
 SPECS: dict[str, BlockSpec] = {}
-"""The spec of each ported block, by the name that tables give it."""
+"""The spec of each ported block, by its name in tables."""
 
 
 S = TypeVar("S", bound=BlockSpec)
 
 
 def block(module: str) -> Callable[[type[S]], type[S]]:
-    """Puts a spec into `SPECS`, under the block's name in tables."""
+    """Registers a spec in `SPECS` by the block's name in tables."""
 
     def register(spec: type[S]) -> type[S]:
         SPECS[module] = spec()
@@ -232,12 +233,12 @@ class Layer:
         index: Position in the table; tensor names start with ``model.{index}.``.
         from_: Absolute indices of the layers it reads; -1 is the network's input image (layer 0 only).
         module: The block's name in the table: "Conv", "C2f", "SPPF", "nn.Upsample", "Concat", "Detect", ...
-        copies: How many of this block follow one another; above 1, copy k is named ``model.{index}.{k}.``.
-            (The repeats of a C2f are its own bottlenecks: see ``args``.)
+        copies: Number of chained copies of this block; above 1, copy k is named ``model.{index}.{k}.``. (The
+            repeats of a C2f are its own bottlenecks: see ``args``.)
         c_in: Channels of each input, one per entry of ``from_``; 0 when an unported layer hides them.
         c_out: Channels of the output; of a head, of its rows.
-        args: Arguments by name, as the block's spec resolves them. Empty for a module not known here.
-        unported: Arguments that Ultralytics allows and the port does not cover, e.g. ("groups=2",).
+        args: Arguments by name, as the block's spec resolves them. Empty for an unknown module.
+        unported: Legal arguments that are not ported, e.g. ("groups=2",).
     """
 
     index: int
@@ -251,28 +252,28 @@ class Layer:
 
     @property
     def ported(self) -> bool:
-        """Whether its block is known here, whatever its arguments are."""
+        """Whether its block is ported, whatever its arguments."""
         return self.module in SPECS
 
     @property
     def spec(self) -> BlockSpec:
-        """What there is to know of its block: nothing of one that is not ported."""
+        """The spec of its block, which says nothing if the block is not ported."""
         return SPECS.get(self.module, _UNPORTED)
 
     def prefixes(self) -> tuple[str, ...]:
-        """What the tensor names of each copy start with, without the last dot: ``("model.4",)``."""
+        """The prefix of each copy's tensor names, without the last dot: ``("model.4",)``."""
         if self.copies == 1:
             return (f"model.{self.index}",)
         return tuple(f"model.{self.index}.{k}" for k in range(self.copies))
 
     def convolutions(self) -> Iterator[Convolution]:
-        """Its convolutions, every copy's, under their full names."""
+        """The convolutions of every copy, with their full names."""
         for prefix in self.prefixes():
             for each in self.spec.convolutions(self):
                 yield each._replace(name=f"{prefix}.{each.name}")
 
     def saved(self) -> Iterator[SavedModule]:
-        """Its PyTorch modules, every copy's, under their full names."""
+        """The PyTorch modules of every copy, with their full names."""
         kind = self.module.removeprefix("nn.")
         for prefix in self.prefixes():
             yield SavedModule(prefix, kind)

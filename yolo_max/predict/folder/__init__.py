@@ -1,7 +1,9 @@
 """A run over a folder, which can be killed and resumed.
 
-run.py       detects, writes and records, in order, whatever happens between
-saving.py    what is written for each image      manifest.py  what is done, and what the run is
-tally.py     what was found so far               earlier.py   a run that the folder holds already
-in_flight.py what a process was at when it died
+run.py           predicts, writes and records, in order
+saving.py        what is written for each image
+manifest.py      what the run is, and which images are done
+totals.py        what was found so far
+previous_run.py  a run that the output folder already holds
+in_flight.py     the images that a process was working on when it died
 """

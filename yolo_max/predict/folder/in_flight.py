@@ -1,4 +1,4 @@
-"""Which images were under way when a process died: it may have died of one of them."""
+"""The images that a process was working on when it died; one of them may be the reason."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from yolo_max.support.result_names import IN_FLIGHT_FILE
 
 
 class InFlight:
-    """A list of the images that a run has begun with, which only a process that dies leaves behind.
+    """A list of the images that a run has begun; it stays behind only when the process dies.
 
-    It holds one line per image, appended before the image is read. What has no line in the manifest when the
-    process dies was under way, on one thread or another.
+    It has one line per image, appended before the image is read. Those that have no line in the manifest when
+    the process dies were in flight.
 
     Attributes:
-        suspects: The paths that an earlier process left in the list, done or not.
+        suspects: The paths that previous processes left in the list, done or not.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Opens the list of the run in a folder that no other process writes to.
+        """Opens the list of the run in a folder, to which no other process may write.
 
         Raises:
             OutputError: It cannot be written.
@@ -38,7 +38,7 @@ class InFlight:
         self.suspects = [path for path in decoded if path is not None]
 
     def begin(self, path: str) -> None:
-        """Adds an image; a process that is killed right after this has added it.
+        """Adds an image; its line survives if the process is killed right afterwards.
 
         Raises:
             OutputError: It cannot be written.
@@ -58,7 +58,7 @@ class InFlight:
 
 
 def _decode(line: bytes) -> str | None:
-    """The path of a line; None for one that is not whole."""
+    """The path of a line; None if it is damaged."""
     try:
         path = json.loads(line)
     except (ValueError, RecursionError):

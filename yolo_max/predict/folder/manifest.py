@@ -1,9 +1,9 @@
-"""The output folder of a run over many images: what the run is, and which of its images are done.
+"""The manifest of a run over many images: what the run is, and which of its images are done.
 
-``run.json`` says what the run is: the weights, and every option that a result depends on.
-``predictions.jsonl`` is the manifest: one line of JSON per image, appended after everything else that belongs
-to the image is in its place, so a line says that its image is done. A killed process loses no line; lines are
-flushed to the disk in batches, so a power cut costs the last seconds, which a resumed run does again.
+``run.json`` describes the run: the weights, and every option that a result depends on.
+``predictions.jsonl`` is the manifest: one line of JSON per image, appended after all the image's files are in
+place, so a line says that its image is done. A killed process loses no line. Lines are flushed to the disk in
+batches, so a power cut costs the last seconds, which a resumed run does again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from yolo_max.predict.folder.earlier import Record, read_lines, read_run, remove_results, require_no_results
+from yolo_max.predict.folder.previous_run import (
+    Record,
+    read_lines,
+    read_run,
+    remove_results,
+    require_no_results,
+)
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
@@ -26,12 +32,12 @@ SYNC_SECONDS = 5.0
 
 
 class Manifest:
-    """The manifest of one run, held by this process alone until it is closed.
+    """The manifest of one run, locked for this process until it is closed.
 
     Attributes:
         path: ``predictions.jsonl`` in the output folder.
-        tables: The files of the run that belong to no single image, relative to that folder; those of a run
-            that is taken up are among them.
+        tables: The files of the run that belong to no single image, relative to that folder; includes those
+            of the run that is resumed.
     """
 
     def __init__(
@@ -44,19 +50,19 @@ class Manifest:
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Begins a run in a folder, or takes its run up again.
+        """Begins a run in a folder, or resumes the one that it holds.
 
         Args:
-            folder: Made where it does not exist.
-            settings: What the results depend on, in plain JSON types.
-            tables: The files that will belong to no single image, relative to the folder.
-            planned: All other files that the run may write, likewise.
-            resume: Whether to go on with the run that the folder holds, if it holds one.
+            folder: Made if it does not exist.
+            settings: What the results depend on, as plain JSON types.
+            tables: The files that belong to no single image, relative to the folder.
+            planned: All other files that the run may write, relative to the folder.
+            resume: Whether to resume the run that the folder holds, if it holds one.
             overwrite: Whether to remove the results of that run.
 
         Raises:
-            OutputError: The folder cannot be written, another process writes there, or there is something
-                that nobody allowed to replace.
+            OutputError: The folder cannot be written, another process writes there, or it holds results that
+                may not be replaced.
             UsageError: The run to resume was begun with other settings.
         """
         self.path = folder / MANIFEST_FILE
@@ -71,16 +77,16 @@ class Manifest:
             raise cannot_write(self.path, error) from error
         try:
             self._lock()
-            earlier = read_run(folder) if resume else None
-            if earlier:
-                self._require_same(earlier.settings)
-                tables, planned = {*tables, *earlier.tables}, {*planned, *earlier.planned}
+            previous = read_run(folder) if resume else None
+            if previous:
+                self._require_same(previous.settings)
+                tables, planned = {*tables, *previous.tables}, {*planned, *previous.planned}
             else:
-                # Once more, since a run may have begun and ended here while this process got ready.
+                # Again, since another run may have come and gone while this process got ready.
                 if not overwrite:
                     require_no_results(folder)
                 remove_results(folder)
-                # Before the settings change: no line of an earlier run may pass for one of this.
+                # Before the settings change: no line of the previous run may pass for one of this run.
                 os.ftruncate(self._file, 0)
             self.tables = tuple(sorted(tables))
             self._write_run(finished=False, planned=sorted(planned))
@@ -91,17 +97,17 @@ class Manifest:
             os.close(self._file)
             raise
 
-    def take_up(self, is_done: Callable[[Record], bool]) -> None:
-        """Goes through the lines that are there and cuts the manifest off before the first that is not done.
+    def resume(self, is_done: Callable[[Record], bool]) -> None:
+        """Reads the previous process's lines and truncates the manifest before the first that is not done.
 
-        That is a line that is not whole, the last one after a crash; or one whose image is not done after
-        all, since its files did not survive. It and all that follow will be done again.
+        That is a damaged line (the last one, after a crash) or one whose files did not survive. Its image and
+        all that follow will be done again.
 
         Args:
             is_done: Called with each record in order, up to the first for which it is false.
 
         Raises:
-            OutputError: The manifest cannot be read or cut.
+            OutputError: The manifest cannot be read or truncated.
         """
         end = 0
         for record, after in read_lines(self.path.parent):
@@ -115,10 +121,10 @@ class Manifest:
             raise cannot_write(self.path, error) from error
 
     def records(self) -> Iterator[Record]:
-        """Reads what the manifest holds.
+        """Reads the manifest.
 
         Yields:
-            The record of each line, up to the first that is not whole.
+            The record of each line, up to the first damaged one.
 
         Raises:
             OutputError: It cannot be read.
@@ -126,7 +132,7 @@ class Manifest:
         return (record for record, _ in read_lines(self.path.parent))
 
     def append(self, record: Record) -> None:
-        """Adds the line of an image whose results are all in place, or nothing at all.
+        """Adds the whole line of an image whose files are all in place, or nothing.
 
         Raises:
             OutputError: It cannot be written.
@@ -139,10 +145,10 @@ class Manifest:
             self.flush()
 
     def flush(self) -> None:
-        """Waits until the disk has every line.
+        """Waits until every line is on the disk.
 
         Raises:
-            OutputError: It did not take them.
+            OutputError: The disk did not take them.
         """
         try:
             os.fsync(self._file)
@@ -151,7 +157,7 @@ class Manifest:
         self._synced = monotonic()
 
     def finish(self) -> None:
-        """Flushes, and notes that every image is done.
+        """Flushes, and marks the run as finished.
 
         Raises:
             OutputError: The disk did not take it.
@@ -160,9 +166,9 @@ class Manifest:
         self._write_run(finished=True)
 
     def close(self) -> None:
-        """Lets go of the folder; lines that are there stay, though the disk may not have them yet."""
+        """Unlocks the folder, without waiting until all lines are on the disk."""
         os.close(self._file)
-        self._file = -1  # so that nothing is written to another file that gets this number
+        self._file = -1  # so that nothing is written to another file with this descriptor
 
     def _write_whole(self, line: memoryview) -> None:
         end = os.fstat(self._file).st_size
@@ -185,23 +191,23 @@ class Manifest:
         except OSError:
             pass  # not every file system has locks
 
-    def _require_same(self, earlier: Mapping[str, Any]) -> None:
+    def _require_same(self, previous: Mapping[str, Any]) -> None:
         differing = [
-            f"{name} was {_shown(earlier.get(name))} and is {_shown(self._settings.get(name))}"
-            for name in sorted(earlier.keys() | self._settings.keys())
-            if earlier.get(name) != self._settings.get(name)
+            f"{name} was {_shown(previous.get(name))} and is {_shown(self._settings.get(name))}"
+            for name in sorted(previous.keys() | self._settings.keys())
+            if previous.get(name) != self._settings.get(name)
         ]
         if differing:
             raise UsageError(
-                f"the run in {self.path.parent} cannot be resumed, as its results would not fit together: "
-                f"{', '.join(differing)}; take the same again, or another --out."
+                f"the run in {self.path.parent} cannot be resumed with other settings: "
+                f"{', '.join(differing)}; use the same, or another --out."
             )
 
     def _write_run(self, *, finished: bool, planned: Sequence[str] = ()) -> None:
         run = {"settings": self._settings, "finished": finished, "tables": self.tables}
         if planned:
             run["planned"] = planned
-        # On the disk before any line is: without it, those lines could not be taken up.
+        # On the disk before any line: without it, lines could not be resumed.
         write_atomically(self._run_file, _encode(run, indent=2), sync=True)
 
 

@@ -1,14 +1,13 @@
-"""A run over many images: each detected, drawn, written and recorded, in order, whatever happens between.
+"""A run over many images: each is predicted, drawn, written and recorded.
 
-What belongs to an image is written on the worker threads, and its record is appended on the caller's thread
-once all of it is in place: the records are in order, and what they name is there.
+An image's files are written on worker threads. Its record is appended on the caller's thread once they are in
+place, so records are in order and the files that they name exist.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from functools import cache
 from itertools import takewhile
@@ -19,21 +18,21 @@ from typing import Any, Self
 from yolo_max.images.sources import SourceFailure, SourceImage
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import csv_header, csv_rows, record
-from yolo_max.predict.folder.earlier import Record, read_run, results_of
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
+from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
 from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
-from yolo_max.predict.folder.tally import Tally
+from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
-from yolo_max.support.atomic import TEMPORARY_PREFIX, cannot_write, write_atomically
+from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 
 
 class FolderRun:
-    """A run over images into an output folder, which it holds for itself; a context manager.
+    """A run over images into an output folder, which it locks; a context manager.
 
         with FolderRun(predictor, found, out, SaveOptions()) as run:
             for record in run.images():
@@ -41,9 +40,9 @@ class FolderRun:
 
     Attributes:
         total: How many images the whole run has.
-        resumed: How many of them an earlier process had done.
-        read_before: How many of these it could read.
-        tally: What was found so far, by an earlier process as well.
+        resumed: How many of them previous processes had done.
+        read_before: How many of these they could read.
+        totals: What was found so far, by previous processes too.
         finished: Whether every image is done.
     """
 
@@ -58,21 +57,21 @@ class FolderRun:
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
-        """Begins the run, or takes it up where an earlier process left it.
+        """Begins the run, or resumes it where a previous process stopped.
 
         Args:
-            predictor: Says what is in the images.
+            predictor: Predicts what is in the images.
             found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
-            out: The output folder, made where it does not exist.
+            out: The output folder, made if it does not exist.
             saving: What is written into it.
             settings: What the results depend on, besides the predictor's options and ``saving``.
-            resume: Whether to go on with the run that the folder holds, which takes the same settings.
+            resume: Whether to resume the run that the folder holds; the settings must be the same.
             overwrite: Whether to remove the results of the run that the folder holds, and no other files.
 
         Raises:
-            OutputError: The folder cannot be written, another process writes there, or there is something
-                that nobody allowed to replace.
-            UsageError: A source would be overwritten, or the run to take up had other settings.
+            OutputError: The folder cannot be written, another process writes there, or it holds files that
+                may not be replaced.
+            UsageError: A source would be overwritten, or the run to resume had other settings.
         """
         found = list(found)
         images = [item for item in found if isinstance(item, SourceImage)]
@@ -89,11 +88,11 @@ class FolderRun:
         self._saving = saving
         self._done: set[str] = set()
         self.total = len(found)
-        self.tally = Tally(predictor.task)
+        self.totals = Totals(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
         written = asdict(saving)
-        del written["save_csv"]  # made from the manifest in the end
+        del written["save_csv"]  # the table is made from the manifest
         self._manifest = Manifest(
             out,
             {**predictor.settings(), **written, **(settings or {})},
@@ -104,19 +103,20 @@ class FolderRun:
         )
         try:
             _remove_remnants(images, out)
-            self._manifest.take_up(self._recall)
+            self._manifest.resume(self._recall)
             self._in_flight = InFlight(out)
         except BaseException:
             self._manifest.close()
             raise
-        self.resumed = self.tally.images
-        self.read_before = self.tally.read
+        self.resumed = self.totals.images
+        self.read_before = self.totals.read
 
     def images(self, *, stop: Callable[[], bool] = lambda: False) -> Generator[Record, None, None]:
-        """Does what is left to do.
+        """Does the images that are left.
 
         Args:
-            stop: Asked before each image is taken in; once it says so, what was is finished, and no more.
+            stop: Called before each image; once it is true, the images in flight are finished and no other is
+                begun.
 
         Yields:
             The record of each image, in order, once it is in the manifest.
@@ -132,7 +132,7 @@ class FolderRun:
             if str(failure.path) not in self._done:
                 yield self._note(record(str(failure.path), error=failure.reason))
         left = dict.fromkeys(path for path in self._images if path not in self._done)
-        # An earlier process may have died of one of them.
+        # One of them may have crashed a previous process.
         suspects = [path for path in self._in_flight.suspects if path in left]
         for path, reason in find_crashes(suspects, max_pixels=self._predictor.options.max_pixels).items():
             del left[path]
@@ -144,7 +144,7 @@ class FolderRun:
                 pending -= 1
                 yield self._note(each)
         self._manifest.flush()
-        if CSV_FILE in self._manifest.tables:  # or else that of an earlier process would lack these images
+        if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
             task = self._predictor.task
             table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
             write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
@@ -164,16 +164,16 @@ class FolderRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._records is not None:
-            self._records.close()  # nothing is written once the folder is somebody else's
+            self._records.close()  # nothing is written once the folder is unlocked
         self._in_flight.close()
         self._manifest.close()
 
     def _recall(self, record: Record) -> bool:
-        """Takes in a record of the earlier process; False if its image has to be done again."""
+        """Counts a record of a previous process; False if its image has to be done again."""
         if not is_there(record, self._out):
             return False
         self._done.add(record["path"])
-        self.tally.add(record)
+        self.totals.add(record)
         return True
 
     def _write(self, result: Result) -> Record:
@@ -181,30 +181,27 @@ class FolderRun:
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)
-        self.tally.add(record)
+        self.totals.add(record)
         return record
 
 
 def _folders(images: Iterable[SourceImage], out: Path) -> set[Path]:
-    """Where the images' results go."""
+    """The folders of the images' results."""
     return {
         out / place.parent for image in images for place in (image.annotated, LABELS_FOLDER / image.labels)
     }
 
 
 def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
-    """Removes the halves of files that a killed process left."""
-    try:
-        for folder in _folders(images, out):
-            if folder.is_dir():
-                for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                    remnant.unlink(missing_ok=True)
-    except OSError as error:
-        raise cannot_write(out, error) from error
+    """Removes the partial files that a killed process left."""
+    for folder in _folders(images, out):
+        with suppress(OSError):  # there may be no such folder, nor any of so long a name
+            for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
+                remnant.unlink(missing_ok=True)
 
 
 def _targets(images: Iterable[SourceImage], saving: SaveOptions) -> Iterator[Path]:
-    """The places of all that is written for the images, relative to the output folder."""
+    """The paths of all files written for the images, relative to the output folder."""
     for image in images:
         if saving.save:
             yield image.annotated
@@ -213,25 +210,25 @@ def _targets(images: Iterable[SourceImage], saving: SaveOptions) -> Iterator[Pat
 
 
 def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
-    """Refuses to write over what no run lists as its own.
+    """Refuses to overwrite files that no run lists.
 
     Raises:
-        OutputError: Something of that kind is in the place of a result.
+        OutputError: There is such a file in place of a result.
     """
     own = results_of(out) | ({out / MANIFEST_FILE} if read_run(out) else set())
     for target in (out / name for name in (*targets, MANIFEST_FILE)):
-        if target not in own and os.path.lexists(target):
+        if target not in own and holds_file(target):
             raise OutputError(
-                f"{target} is no result of an earlier run, and would be overwritten; choose another folder "
-                "with --out."
+                f"{target} is not a result of an earlier run, and would be overwritten; choose another "
+                "folder with --out."
             )
 
 
 def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -> None:
-    """Refuses to write over a source, by whatever path or mount the output folder leads to it.
+    """Refuses to overwrite a source, whatever path or mount leads to it.
 
     Raises:
-        UsageError: An annotated image would take the place of its source, or of another's.
+        UsageError: An annotated image would replace its source or another.
     """
 
     @cache

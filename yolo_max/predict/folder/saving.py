@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,57 +11,93 @@ from yolo_max.images.sources import SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
-from yolo_max.predict.result import Result, timed
+from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.atomic import write_atomically
-from yolo_max.support.errors import ImageError
+from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
+from yolo_max.tasks.contract import Prediction
 
 LABELS_FOLDER = "labels"
+_OF_ONE_PATH = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
+"""Errors of one path in the output folder; any other would meet the next image too."""
 
 
 def save_result(result: Result, source: SourceImage, out: Path, options: SaveOptions) -> dict[str, Any]:
-    """Writes what belongs to one image.
+    """Writes the files of one image: all, or none where one cannot be written.
 
     Args:
-        result: Of the predictor; with its image, if images are to be written.
-        source: Where the image comes from, and its places in the output tree.
+        result: The predictor's; with its image, if images are to be written.
+        source: Where the image comes from, and its paths in the output tree.
         out: The root of the output tree.
         options: What to write.
 
     Returns:
-        The record of the image (`yolo_max.output.records.record`), which also names what was written,
-        relative to ``out``: "annotated", "labels".
+        The record of the image (`yolo_max.output.records.record`), with the files written, relative to
+        ``out``: "annotated", "labels".
 
     Raises:
-        OutputError: A file cannot be written.
+        OutputError: A file cannot be written, for a reason that would meet other images too.
     """
     path, prediction = str(source.path), result.prediction
     if prediction is None:
         return record(path, error=result.error.reason if result.error else "it was not read")
     files: dict[str, str] = {}
-    if options.save and result.image is not None:
-        try:
-            with timed(result, "draw"):
-                annotated = draw(result.image, prediction.marks(), line_width=options.line_width)
-            with timed(result, "encode"):
-                data = encode_image(annotated, source.annotated.suffix)
-        except ImageError as error:
-            return record(path, error=error.reason)
-        with timed(result, "write"):
-            write_atomically(out / source.annotated, data)
-        files["annotated"] = str(source.annotated)
-    if options.labels:
-        labels = Path(LABELS_FOLDER) / source.labels
-        write_atomically(out / labels, prediction.labels(confidence=options.save_conf).encode())
-        files["labels"] = str(labels)
+    try:
+        if options.save and result.image is not None:
+            data = _annotated(result, prediction, source, options)
+            with timed(result, "write"):
+                _write(out, source.annotated, data)
+            files["annotated"] = str(source.annotated)
+        if options.labels:
+            labels = Path(LABELS_FOLDER) / source.labels
+            _write(out, labels, prediction.labels(confidence=options.save_conf).encode())
+            files["labels"] = str(labels)
+    except ImageError as error:
+        for name in files.values():
+            (out / name).unlink(missing_ok=True)
+        return record(path, error=error.reason)
     return record(path, prediction=prediction, times_ms=result.times_ms if options.times else None) | files
 
 
 def is_there(record: Mapping[str, Any], out: Path) -> bool:
-    """Whether all that a record names is there, and has survived (a power cut leaves empty images)."""
+    """Whether the files that a record names exist, and no image is empty (as a power cut leaves them)."""
     try:
         return ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0) and (
             "labels" not in record or (out / record["labels"]).is_file()
         )
     except OSError:
         return False
+
+
+def _annotated(result: Result, prediction: Prediction, source: SourceImage, options: SaveOptions) -> bytes:
+    assert result.image is not None
+    with contained(result, "draw"):
+        image = draw(result.image, prediction.marks(), line_width=options.line_width)
+    with contained(result, "encode"):
+        return encode_image(image, source.annotated.suffix)
+
+
+def _write(out: Path, place: Path, data: bytes) -> None:
+    """Writes a file of one image.
+
+    Raises:
+        ImageError: It cannot be written, and that concerns this file only.
+        OutputError: It cannot be written, for another reason.
+    """
+    try:
+        write_atomically(out / place, data)
+    except OutputError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _OF_ONE_PATH:
+            raise ImageError(f"{place} cannot be written for it ({cause.strerror})") from error
+        raise

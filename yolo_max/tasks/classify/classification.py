@@ -1,4 +1,4 @@
-"""Classification: how probable each class is for an image as a whole."""
+"""Classification: the probability of each class for a whole image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.marks import LineMark, Marks
 
 TOP = 5
-"""How many classes are shown, drawn and written, as in Ultralytics."""
+"""How many classes are printed, drawn and written, as in Ultralytics."""
 
 
 class ClassScore(NamedTuple):
@@ -33,10 +33,10 @@ class ClassScore(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Classification:
-    """How probable each class is for one image; iterating gives each `ClassScore`, the most probable first.
+    """The probability of each class for one image; iterates over `ClassScore`, most probable first.
 
-    The array is copied on the way in and read-only. As a string it is a line with the `TOP` classes, such as
-    "tabby 0.81, lynx 0.09 (480x640)": then height and width.
+    The array is copied and made read-only. ``str`` gives the `TOP` classes, then height and width:
+    "tabby 0.81, lynx 0.09 (480x640)".
 
     Attributes:
         probabilities: float32 [nc] in [0, 1], by class id.
@@ -68,12 +68,12 @@ class Classification:
 
     @cached_property
     def class_id(self) -> NDArray[np.int32]:
-        """int32 [nc], the most probable class first; equal ones by id."""
+        """int32 [nc], most probable first; ties by id."""
         return np.argsort(-self.probabilities, kind="stable").astype(np.int32)
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """float32 [nc], the probabilities of `class_id`, descending."""
+        """float32 [nc], descending: the probabilities of `class_id`."""
         return self.probabilities[self.class_id]
 
     @property
@@ -83,7 +83,7 @@ class Classification:
 
     @property
     def top5(self) -> tuple[ClassScore, ...]:
-        """The five most probable classes, or as many as there are."""
+        """The five most probable classes, fewer if the model has fewer."""
         return tuple(self._score(class_id) for class_id in self.class_id[:TOP].tolist())
 
     def _score(self, class_id: int) -> ClassScore:
@@ -118,7 +118,7 @@ class Classification:
         return {self.top1.class_name: 1}
 
     def to_dict(self) -> dict[str, Any]:
-        """The classification as plain JSON types; `from_dict` gives the same float32 values back.
+        """The classification as plain JSON types; `from_dict` restores the same float32 values.
 
         Returns:
             ``{"image_size": [height, width], "top5": [{"class_id", "class_name", "confidence"}, ...],
@@ -139,12 +139,12 @@ class Classification:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
-        """Reads what `to_dict` wrote.
+        """Restores what `to_dict` wrote.
 
         Args:
             record: A mapping with at least the keys that `to_dict` gives.
-            names: The model's class names by id; when absent, those of the first five, and "class 7" for
-                others.
+            names: The model's class names by id; by default those of the top five, and "class 7" for
+                the others.
 
         Raises:
             ValueError: The record lacks a key, or its values are not a classification.
@@ -160,18 +160,18 @@ class Classification:
             raise ValueError(f"The record does not describe a classification ({error!r}).") from error
 
     def marks(self) -> Marks:
-        """A line for each of the first five."""
+        """One line per class of the top five."""
         return Marks(
             lines=tuple(
                 LineMark(f"{each.class_name} {each.confidence:.2f}", each.class_id) for each in self.top5
             )
         )
 
-    def labels(self, *, confidence: bool = False) -> str:  # noqa: ARG002  (it is always there)
-        """The first five as Ultralytics' ``save_txt`` writes them.
+    def labels(self, *, confidence: bool = False) -> str:  # noqa: ARG002  (always included)
+        """The top five in the format of Ultralytics' ``save_txt``.
 
         Args:
-            confidence: Taken as by other predictions.
+            confidence: Ignored: the format always has it.
 
         Returns:
             One line ``confidence name`` per class.

@@ -1,4 +1,4 @@
-"""The logits of a classifier to probabilities, in NumPy."""
+"""Class logits to probabilities, in NumPy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from yolo_max.tasks.contract import Outputs, Placement
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities, computed in float64 and rounded once: the same float32 on every machine.
+    """Probabilities, computed in float64 and rounded once, for the same float32 on every machine.
 
     Args:
         logits: float32 [nc], finite.
@@ -43,11 +43,11 @@ class ClassifyDecoder:
 
         Args:
             outputs: ``logits``, float32 [nc].
-            placement: Where the image lies in the canvas that the network saw.
+            placement: How the image was placed on the canvas.
 
         Raises:
-            ValueError: The logits' shape or dtype does not fit the classes.
-            EngineError: The network gave logits that are not finite.
+            ValueError: The logits have the wrong shape or dtype.
+            EngineError: The logits are not finite.
         """
         logits = outputs["logits"]
         if logits.dtype != np.float32 or logits.shape != (len(self.names),):
@@ -61,5 +61,5 @@ class ClassifyDecoder:
         return Classification(softmax(logits), self.names, placement.image_size)
 
     def settings(self) -> dict[str, Any]:
-        """Nothing: there is nothing to choose."""
+        """Empty: classification has no options."""
         return {}

@@ -1,4 +1,4 @@
-"""Classification, as the rest of the house sees it."""
+"""The classification task, as the rest of the package sees it."""
 
 from __future__ import annotations
 

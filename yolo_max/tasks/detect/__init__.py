@@ -2,7 +2,7 @@
 
 decode.py       logits to confidences, distributions to boxes
 nms.py          greedy non-maximum suppression
-postprocess.py  threshold, decode, NMS, and back out of the letterbox
+postprocess.py  threshold, decode, NMS, undo the letterbox
 detections.py   the result
-task.py         all of it, as the rest of the house sees it
+task.py         the task, as the rest of the package sees it
 """

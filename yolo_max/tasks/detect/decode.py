@@ -1,4 +1,4 @@
-"""What the numbers of the raw head mean: logits to confidences, distributions to boxes."""
+"""Decoding the raw head: logits to confidences, distributions to boxes."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from numpy.typing import NDArray
 
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The logistic function, computed in float64 and rounded once: the same float32 on every machine."""
+    """The logistic function, computed in float64 and rounded once, for the same float32 on every machine."""
     with np.errstate(over="ignore"):
         return (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
 
 
 @lru_cache
 def logit_threshold(conf: float) -> np.float32:
-    """The largest float32 logit whose confidence is not above ``conf``.
+    """The largest float32 logit whose confidence is not above ``conf``, found by bisection.
 
-    So ``logit > logit_threshold(conf)`` says exactly what ``sigmoid(logit) > conf`` says in float32, and
-    not one exponential is computed for the background. Found by bisection over the float32 numbers.
+    ``logit > logit_threshold(conf)`` is equivalent to ``sigmoid(logit) > conf`` in float32, but needs no
+    exponential for background cells.
 
     Args:
         conf: In [0, 1].
 
     Returns:
-        The threshold; +inf where no confidence is above ``conf``.
+        The threshold; +inf if no confidence can exceed ``conf``.
     """
     below, above = -_INFINITY_RANK, _INFINITY_RANK
     highest = np.float32(conf)
@@ -44,7 +44,7 @@ _INFINITY_RANK = int(np.float32(np.inf).view(np.uint32))
 
 
 def _float_of_rank(rank: int) -> NDArray[np.float32]:
-    """The float32 numbers in order: rank 0 is 0, rank 1 the smallest above it, rank -1 its negative."""
+    """The float32 of a rank: 0 is 0, 1 the smallest positive number, -1 its negative."""
     magnitude = np.array(abs(rank), np.uint32).view(np.float32)
     return np.copysign(magnitude, np.float32(rank))
 
@@ -57,10 +57,10 @@ def anchor_points(
 
     Args:
         canvas_size: (height, width) of the network's input, multiples of every stride.
-        strides: Canvas pixels per cell, one a level.
+        strides: Canvas pixels per cell, one per level.
 
     Returns:
-        Read-only float32 [A, 2], (x, y) in cells of its own level, and float32 [A, 1], the stride.
+        Read-only: float32 [A, 2], (x, y) in units of the level's cells, and float32 [A, 1], the stride.
     """
     points, scales = [], []
     for stride in strides:
@@ -76,9 +76,9 @@ def anchor_points(
 def decode_boxes(
     distribution: NDArray[np.float32], points: NDArray[np.float32], stride: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Distribution focal loss (https://arxiv.org/abs/2006.04388) and dist2bbox.
+    """Boxes from DFL logits (https://arxiv.org/abs/2006.04388, then dist2bbox).
 
-    Each side's distance from the anchor point is the expectation of a softmax over ``reg_max`` bins.
+    The distance of each side from the anchor point is the mean of a softmax over ``reg_max`` bins.
 
     Args:
         distribution: float32 [N, 4 * reg_max] logits, in the order left, top, right, bottom.
@@ -89,7 +89,7 @@ def decode_boxes(
         float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
     """
     logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
-    with np.errstate(invalid="ignore"):  # inf - inf, from a broken network, comes out as NaN
+    with np.errstate(invalid="ignore"):  # a broken network gives inf - inf, which is NaN
         weights = np.exp(logits - logits.max(axis=2, keepdims=True))
     bins = np.arange(logits.shape[2], dtype=np.float32)
     distance = (weights * bins).sum(axis=2) / weights.sum(axis=2)

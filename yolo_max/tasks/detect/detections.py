@@ -1,4 +1,4 @@
-"""Detections: the value that every later step passes around (draw, write, compare, evaluate)."""
+"""Detections: the result that later steps draw, write, compare and evaluate."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """What was found in one image, most confident first.
+    """The objects found in one image, most confident first.
 
-    The arrays are copied on the way in and read-only. As a string it is a line that counts the objects, such
-    as "4 person, 1 bus (480x640)": class names as they are, then height and width.
+    The arrays are copied and made read-only. ``str`` counts the objects by class name, then gives height and
+    width: "4 person, 1 bus (480x640)".
 
     Attributes:
         xyxy: float32 [N, 4] left, top, right, bottom, in pixels of the image as displayed (EXIF applied).
             Boxes are clipped to the image, so one in the letterbox's padding has no area left. It is kept, as
-            by Ultralytics, and ``yolo-max val`` counts it as a false alarm.
+            in Ultralytics, and ``yolo-max val`` counts it as a false positive.
         confidence: float32 [N] in [0, 1], descending.
         class_id: int32 [N], each a key of ``names``.
         names: The model's class names by id.
@@ -75,7 +75,7 @@ class Detections:
             return
         if not np.isfinite(self.xyxy).all():
             raise ValueError("Detections need finite boxes.")
-        # Written so that NaN fails as well.
+        # Negated so that NaN fails as well.
         if not (self.confidence[0] <= 1 and self.confidence[-1] >= 0):
             raise ValueError("Detections need confidences in [0, 1].")
         if not (self.confidence[:-1] >= self.confidence[1:]).all():
@@ -86,7 +86,7 @@ class Detections:
 
     @classmethod
     def empty(cls, names: Mapping[int, str], image_size: tuple[int, int]) -> Self:
-        """Nothing found in an image of ``image_size`` (height, width)."""
+        """No detections in an image of ``image_size`` (height, width)."""
         return cls(
             np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32), names, image_size
         )
@@ -112,7 +112,7 @@ class Detections:
     @overload
     def __getitem__(self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Self: ...
     def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Box | Self:
-        """A `Box` for an int; the Detections picked by a slice, a boolean mask or ascending indices."""
+        """A `Box` for an int; Detections for a slice, a boolean mask or ascending indices."""
         if isinstance(index, int | np.integer):
             x1, y1, x2, y2 = self.xyxy[index].tolist()
             class_id = int(self.class_id[index])
@@ -135,7 +135,7 @@ class Detections:
     __hash__ = None  # type: ignore[assignment]
 
     def counts(self) -> dict[str, int]:
-        """How many of each class, by name, most frequent first (then by class id)."""
+        """The number of objects per class name, most frequent first (then by class id)."""
         by_id = Counter(self.class_id.tolist())
         counts: Counter[str] = Counter()
         for class_id in sorted(by_id):
@@ -143,7 +143,7 @@ class Detections:
         return dict(counts.most_common())
 
     def to_dict(self) -> dict[str, Any]:
-        """The detections as plain JSON types; `from_dict` gives the same float32 values back.
+        """The detections as plain JSON types; `from_dict` restores the same float32 values.
 
         Returns:
             ``{"image_size": [height, width], "boxes": [{"class_id", "class_name", "confidence",
@@ -166,11 +166,11 @@ class Detections:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
-        """Reads what `to_dict` wrote.
+        """Restores what `to_dict` wrote.
 
         Args:
             record: A mapping with at least the keys that `to_dict` gives.
-            names: The model's class names by id; when absent, those that the boxes mention.
+            names: The model's class names by id; by default those of the boxes.
 
         Raises:
             ValueError: The record lacks a key, or its values are not detections.
@@ -191,7 +191,7 @@ class Detections:
             raise ValueError(f"The record does not describe detections ({error!r}).") from error
 
     def marks(self) -> Marks:
-        """A box for each, labelled with class and confidence."""
+        """One box per detection, labelled with class and confidence."""
         return Marks(
             boxes=tuple(
                 BoxMark(box.xyxy, box.class_id, f"{box.class_name} {box.confidence:.2f}", box.class_name)
@@ -200,14 +200,14 @@ class Detections:
         )
 
     def labels(self, *, confidence: bool = False) -> str:
-        """The detections in the label format of YOLO data sets, as Ultralytics' ``save_txt`` writes it.
+        """The detections in YOLO label format, as written by Ultralytics' ``save_txt``.
 
         Args:
             confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            One line ``class x y width height [confidence]`` per box: centre and size, as fractions of the
-            image's.
+            One line ``class x y width height [confidence]`` per box: centre and size as fractions of the
+            image.
         """
         height, width = self.image_size
         x1, y1, x2, y2 = self.xyxy.T

@@ -1,9 +1,8 @@
-"""Greedy non-maximum suppression in NumPy, a block of candidates at a time.
+"""Greedy non-maximum suppression in NumPy, in blocks of candidates.
 
 A box is dropped when a more confident box that was kept overlaps it by more than the IoU threshold.
-Candidates are taken in blocks of descending confidence: a block is first held against everything kept so
-far, then against itself. Few candidates cost one small matrix; of many, only those needed to find
-``max_det`` are looked at.
+Each block, in order of confidence, is compared with the boxes kept so far, then with itself. Few candidates
+cost one small matrix; with many, the loop stops once ``max_det`` boxes are kept.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ def nms(
     iou_threshold: float,
     max_det: int | None = None,
 ) -> NDArray[np.intp]:
-    """Picks the boxes that no better box overlaps.
+    """Selects the boxes that no better box overlaps.
 
-    The IoU is computed in float32, operation by operation as ``ultralytics.utils.nms.TorchNMS`` and
-    torchvision do, so that the very same boxes survive.
+    The IoU is computed in float32, in the same operations as in ``ultralytics.utils.nms.TorchNMS`` and
+    torchvision, so the same boxes are kept.
 
     Args:
-        xyxy: float32 [N, 4] left, top, right, bottom, in any one unit.
-        confidence: float32 [N]; of equal ones the first in the array counts as the better.
-        iou_threshold: In [0, 1]; a box overlapped by exactly this much is kept.
-        max_det: At most so many boxes are returned; None for no limit.
+        xyxy: float32 [N, 4] left, top, right, bottom, in any unit.
+        confidence: float32 [N]; on a tie the earlier box is the better one.
+        iou_threshold: In [0, 1]; an IoU of exactly this is allowed.
+        max_det: The maximum number of boxes returned; None for no limit.
 
     Returns:
         Indices of the kept boxes, most confident first.
     """
     order = np.argsort(-confidence, kind="stable")
-    boxes = np.ascontiguousarray(xyxy[order].T)  # a row for each side: arithmetic runs along memory
+    boxes = np.ascontiguousarray(xyxy[order].T)  # one contiguous row per side
     threshold = np.float32(iou_threshold)
     limit = len(order) if max_det is None else max_det
     kept = np.empty(0, np.intp)  # positions in `order`
@@ -53,7 +52,7 @@ def nms(
 
 
 def _greedy(boxes: NDArray[np.float32], threshold: np.float32) -> NDArray[np.bool_]:
-    """Mask of the boxes [4, N], best first, that survive among themselves."""
+    """A mask of the boxes [4, N], best first, that are kept among themselves."""
     overlaps = _overlaps(boxes, boxes, threshold)
     overlaps.flat[:: len(overlaps) + 1] = False  # a box does not suppress itself
     alive = np.ones(len(overlaps), bool)
@@ -64,7 +63,7 @@ def _greedy(boxes: NDArray[np.float32], threshold: np.float32) -> NDArray[np.boo
 
 
 def _overlaps(a: NDArray[np.float32], b: NDArray[np.float32], threshold: np.float32) -> NDArray[np.bool_]:
-    """Whether the IoU of a[:, i] and b[:, j] is above the threshold, as [N, M]; never, where it is 0/0."""
+    """Whether the IoU of a[:, i] and b[:, j] exceeds the threshold, as [N, M]; 0/0 does not."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = a[:, :, None], b[:, None, :]
     width = np.minimum(ax2, bx2)
     width -= np.maximum(ax1, bx1)

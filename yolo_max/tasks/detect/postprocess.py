@@ -2,8 +2,8 @@
 
     class logits ──threshold──► candidates ──DFL, dist2bbox──► boxes ──NMS──► undo letterbox ──► Detections
 
-Nearly every anchor is background, so the class logits are held against one exact threshold first, and only
-what survives is ever decoded.
+Nearly every cell is background, so the class logits are compared with an exact threshold first, and only the
+candidates are decoded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from yolo_max.tasks.detect.nms import nms
 from yolo_max.weights.meta import ModelMeta
 
 CLASS_OFFSET = 7680
-"""Ultralytics' ``max_wh``: classes are moved this many pixels apart, so that one NMS serves them all."""
+"""Ultralytics' ``max_wh``: boxes are shifted by class id times this many pixels for one joint NMS."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,16 @@ class Postprocess:
 
     Attributes:
         names: The model's class names by id, 0 to nc - 1.
-        strides: Canvas pixels per cell, one a level of the head.
-        reg_max: Bins of the distribution of each side.
-        conf: Boxes of a confidence above this are kept.
-        iou: Boxes that overlap a better one by more than this are dropped.
-        classes: Only these class ids are kept; None for all.
+        strides: Canvas pixels per cell, one per level of the head.
+        reg_max: Bins per side of the box distribution.
+        conf: Boxes must have a higher confidence than this.
+        iou: A box that overlaps a better one by more than this is dropped.
+        classes: The class ids to keep; None for all.
         agnostic_nms: Whether boxes of different classes suppress each other.
-        multi_label: Whether an anchor gives a box for each class above ``conf`` (as in validation) and not
-            for its best class only.
-        max_det: At most so many boxes an image.
-        max_nms: At most so many candidates, the most confident, go into NMS.
+        multi_label: Whether a cell gives one box for each class above ``conf``, as in validation, instead of
+            one for its best class.
+        max_det: The maximum number of boxes per image.
+        max_nms: The maximum number of candidates for NMS; the most confident are used.
 
     Raises:
         UsageError: An option is outside its range.
@@ -62,7 +62,7 @@ class Postprocess:
 
     @classmethod
     def for_model(cls, meta: ModelMeta, options: PredictOptions) -> Self:
-        """The postprocessing of a model's raw head.
+        """The postprocessing for a model.
 
         Args:
             meta: The model's.
@@ -96,11 +96,11 @@ class Postprocess:
 
     @property
     def min_logit(self) -> float:
-        """Cells without a class logit above this give no detection; a float32."""
+        """A cell gives detections only if a class logit exceeds this; a float32."""
         return float(logit_threshold(self.conf))
 
     def settings(self) -> dict[str, Any]:
-        """The options that detections depend on, in plain JSON types."""
+        """The options that affect detections, in plain JSON types."""
         names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label")
         return {name: getattr(self, name) for name in names}
 
@@ -108,16 +108,16 @@ class Postprocess:
         """Decodes one image.
 
         Args:
-            outputs: ``head`` and ``cells``, as `yolo_max.tasks.contract.Outputs` has them: all cells, or at
-                least those with a class logit above `min_logit`.
-            placement: Where the image lies in the canvas that the network saw.
+            outputs: ``head`` and ``cells`` (see `yolo_max.tasks.contract.Outputs`): all cells, or at least
+                those with a class logit above `min_logit`.
+            placement: How the image was placed on the canvas.
 
         Returns:
-            The detections in image pixels, most confident first; ties go by anchor, then by class.
+            The detections in image pixels, most confident first; ties by cell, then by class.
 
         Raises:
-            ValueError: The head's shape or dtype does not fit the canvas and the classes.
-            EngineError: The network gave class logits that are no numbers, or boxes that are not finite.
+            ValueError: The head has the wrong shape or dtype for the canvas and the classes.
+            EngineError: The network gave class logits that are NaN, or boxes that are not finite.
         """
         points, stride = anchor_points(placement.canvas_size, self.strides)
         box_channels = 4 * self.reg_max
@@ -135,7 +135,7 @@ class Postprocess:
         if not np.isfinite(xyxy).all():
             raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
 
-        kept = nms(self._apart(xyxy, class_id, placement), confidence, self.iou, self.max_det)
+        kept = nms(self._offset_by_class(xyxy, class_id, placement), confidence, self.iou, self.max_det)
         return Detections(
             placement.to_image(xyxy[kept]),
             confidence[kept],
@@ -147,17 +147,15 @@ class Postprocess:
     def _candidates(
         self, class_logits: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.int32], NDArray[np.float32]]:
-        """(row, class id, confidence) of what is above ``conf``, by row, then class."""
-        # Written so that NaN is a hit: a pass of its own over the logits would cost as much as this one.
+        """(row, class id, confidence) of each candidate, ordered by row, then class."""
+        # NaN counts as a hit, and is found below: a separate check would double the time spent here.
         hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
         row, class_id = np.divmod(hits, class_logits.shape[1])
         if not self.multi_label:
             row = np.unique(row)
             class_id = class_logits[row].argmax(axis=1)
         if np.isnan(class_logits[row, class_id]).any():
-            raise EngineError(
-                "the network gave class logits that are no numbers; its weights or engine are broken."
-            )
+            raise EngineError("the network gave class logits that are NaN; its weights or engine are broken.")
         if self.classes is not None:
             wanted = np.isin(class_id, self.classes)
             row, class_id = row[wanted], class_id[wanted]
@@ -167,13 +165,13 @@ class Postprocess:
             row, class_id, confidence = row[best], class_id[best], confidence[best]
         return row, class_id.astype(np.int32), confidence
 
-    def _apart(
+    def _offset_by_class(
         self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], placement: Placement
     ) -> NDArray[np.float32]:
-        """The boxes with every class moved to a place of its own.
+        """The boxes shifted by class, so that boxes of different classes never overlap.
 
-        The sum is rounded to float32 as it is by Ultralytics, which decides the closest calls of NMS. Past
-        its offset, on a canvas wider than that, the classes still have to be apart.
+        The sum is rounded to float32 as in Ultralytics, which decides near ties in NMS. Only on canvases
+        larger than Ultralytics' offset is a larger one used.
         """
         if self.agnostic_nms:
             return xyxy

@@ -1,4 +1,4 @@
-"""Detection, as the rest of the house sees it."""
+"""The detection task, as the rest of the package sees it."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Both engines over the same images: what each found, how far apart they are, and whether parity holds.
+"""Both engines on the same images: what each found, how far apart they are, and whether parity holds.
 
     images ─► PyTorch, in a process ─► raw heads, detections ┐
     images ─► MAX, in a process     ─► raw heads, detections ┴─► parity/, image by image ─► Comparison
 
-The engines take turns on runs of images, so that raw heads never take more than `HEAD_BYTES` on the disk.
+The engines take turns on runs of images, so that raw heads never take more than `HEAD_BYTES` on disk.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from yolo_max.tasks.detect.decode import anchor_points
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.registry import require_task
-from yolo_max.verify.engine_run import EngineRun, Job, Outcome
-from yolo_max.verify.parity.fates import Fates
+from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.parity.rubric import (
     BOX_BOUND,
     CONFIDENCE_BOUND,
@@ -36,10 +35,11 @@ from yolo_max.verify.parity.rubric import (
     judge,
     judge_layers,
 )
+from yolo_max.verify.parity.tolerant_nms import TolerantNms
 from yolo_max.weights.load import Weights
 
 HEAD_BYTES = 1024**3
-"""Raw heads on the disk at any time, both engines together."""
+"""Max size of the raw heads on disk, both engines together."""
 PERCENTILES = (50, 90, 99, 100)
 DIFFERENCES: tuple[tuple[str, str, float | None], ...] = (
     ("one_minus_iou", "1 - IoU of a pair", 1 - MATCH_IOU),
@@ -48,18 +48,20 @@ DIFFERENCES: tuple[tuple[str, str, float | None], ...] = (
     ("score_difference", "score before NMS", SCORE_BOUND),
     ("head_difference", "raw head", None),
 )
-"""What `Comparison.distributions` gives: its key, a name for people, and the rubric's bound, if fixed."""
+"""Keys of `Comparison.distributions`, each with its display name and the rubric's bound, if fixed."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is compared, and with which options; names and defaults are those of `yolo_max.Detector`.
+    """What is compared, and with which options.
+
+    Names and defaults of options are those of `yolo_max.Detector`.
 
     Attributes:
-        weights: Loaded weights; ``weights.path`` is what the engines are given.
+        weights: Loaded weights; the engines are given ``weights.path``.
         baseline: "torch" for PyTorch's fused module behind this project's own pre- and post-processing,
             "ultralytics" for Ultralytics' own predictor from end to end.
-        detector: More arguments of `yolo_max.Detector` for both engines.
+        detector: Further arguments of `yolo_max.Detector` for both engines.
         max_only: Arguments for MAX alone: device, precision, kernels.
 
     Raises:
@@ -86,24 +88,24 @@ class Settings:
         """How raw heads become detections."""
         return Postprocess.for_model(self.weights.meta, PredictOptions().with_changes(self.detector))
 
-    def job(self, engine: str, paths: Sequence[str], heads: str) -> Job:
-        """What one engine is to do with some of the images."""
+    def workload(self, engine: str, paths: Sequence[str], heads: str) -> Workload:
+        """The work of one engine on some of the images."""
         options = {**self.detector, **(self.max_only if engine == "max" else {})}
-        return Job(engine, str(self.weights.path), paths, options, heads=heads)
+        return Workload(engine, str(self.weights.path), paths, options, heads=heads)
 
 
 @dataclass(frozen=True)
 class ImageComparison:
-    """One image through both engines.
+    """One image on both engines.
 
     Attributes:
         path: As it was given.
         ours: What MAX found.
         reference: What the baseline found.
         detections: How these compare.
-        head: How the raw heads compare; None against Ultralytics' predictor, which does not show its own.
-        same_pixels: Whether both engines saw the very same letterboxed pixels.
-        times_ms: Milliseconds by stage, "max" and the baseline's.
+        head: How the raw heads compare; None for Ultralytics' predictor, which does not expose its own.
+        same_pixels: Whether both engines saw the same letterboxed pixels.
+        times_ms: Milliseconds per stage, by engine ("max" and the baseline).
     """
 
     path: str
@@ -121,38 +123,38 @@ class ImageComparison:
         return pixels + (self.head.verdict if self.head else Verdict()) + self.detections.verdict
 
     @property
-    def least_iou(self) -> float:
-        """Of the matched pairs; 1 where there is none."""
+    def min_iou(self) -> float:
+        """Min IoU of the matched pairs; 1 without a pair."""
         return float(self.detections.matching.iou.min(initial=1))
 
     @property
     def confidence_difference(self) -> float:
-        """The largest of the matched pairs; 0 where there is none."""
+        """Max confidence difference of the matched pairs; 0 without a pair."""
         return float(self.detections.matching.confidence_difference.max(initial=0))
 
     @property
     def disagreements(self) -> int:
-        """Detections that only one engine has, excused or not."""
+        """Number of detections that only one engine has, excused or not."""
         return len(self.detections.matching.only_first) + len(self.detections.matching.only_second)
 
     @property
     def badness(self) -> tuple[bool, int, float, float]:
-        """Sorts images, the worst last."""
-        moved = 1 - self.least_iou + self.confidence_difference
+        """Sort key; the worst image comes last."""
+        moved = 1 - self.min_iou + self.confidence_difference
         head = self.head.logits.difference if self.head else 0.0
         return not self.verdict.holds, self.disagreements, moved, head
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A folder through both engines.
+    """A folder on both engines.
 
     Attributes:
         settings: What was compared.
         images: Every image that could be read, in order.
         unreadable: Reason by path of those that could not.
-        info: What "max" and the baseline say of their engine: threads, kernels and so on.
-        layers: How the layers compare on a few of the images, where that was asked for.
+        info: Facts about "max" and the baseline: threads, kernels and so on.
+        layers: How the layers compare on a few of the images, if requested.
     """
 
     settings: Settings
@@ -167,11 +169,11 @@ class Comparison:
         return judge(image.verdict.about(image.path) for image in self.images) + judge_layers(self.layers)
 
     def worst_first(self) -> list[ImageComparison]:
-        """The images, those that disagree most at the front."""
+        """The images, worst first."""
         return sorted(self.images, key=lambda image: image.badness, reverse=True)
 
     def counts(self) -> dict[str, int]:
-        """How many detections were matched, or are one engine's alone, over all images."""
+        """Numbers of detections over all images: matched, only one engine's, excused."""
         matchings = [image.detections.matching for image in self.images]
         excused = sum(
             np.count_nonzero(d.excused_max[d.matching.only_first])
@@ -186,7 +188,7 @@ class Comparison:
         }
 
     def distributions(self) -> dict[str, dict[str, float]]:
-        """Percentiles, the worst at 100, of what the rubric looks at."""
+        """Percentiles of what the rubric checks; 100 is the worst."""
         matchings = [image.detections.matching for image in self.images]
         heads = [image.head for image in self.images if image.head]
         samples = {
@@ -197,14 +199,14 @@ class Comparison:
             "score_difference": np.array([head.score for head in heads]),
         }
         return {
-            # A value that was there, so that one infinite difference stays what it is.
+            # "higher" does not interpolate, so an infinite difference stays infinite.
             name: {f"p{p}": float(np.percentile(values, p, method="higher")) for p in PERCENTILES}
             for name, values in samples.items()
             if len(values)
         }
 
     def speed(self) -> dict[str, dict[str, float]]:
-        """By engine: milliseconds an image in the network, median and 90th percentile, and in all stages."""
+        """By engine: milliseconds per image in the network (median, 90th percentile) and in all stages."""
         result = {}
         for engine in (self.settings.baseline, "max"):
             times = [image.times_ms[engine] for image in self.images]
@@ -227,24 +229,24 @@ def compare(
     on_progress: Callable[[str], None] = lambda _: None,
     report: Callable[[str], None] | None = None,
 ) -> Comparison:
-    """Runs both engines over images.
+    """Runs both engines on images.
 
     Args:
         settings: What to compare.
         paths: The images.
-        on_image: Called with each image as soon as it has been compared.
-        on_progress: Called with "PyTorch", "MAX" or "Ultralytics" when that engine is done with one image.
-        report: Called with a sentence when something begins that takes long.
+        on_image: Called with each image after it has been compared.
+        on_progress: Called with "PyTorch", "MAX" or "Ultralytics" after each image of that engine.
+        report: Called with a sentence before each slow step.
 
     Raises:
-        YoloMaxError: An engine could not be made, or died.
+        YoloMaxError: An engine cannot be created, or died.
     """
     images, unreadable, info = [], {}, {}
     with tempfile.TemporaryDirectory(prefix="yolo_max_compare_") as folder:
         for run in _runs(paths, settings):
             outcomes: list[list[Outcome]] = []
             for engine in (settings.baseline, "max"):
-                with EngineRun(settings.job(engine, run, folder), report) as process:
+                with EngineRun(settings.workload(engine, run, folder), report) as process:
                     info[engine] = process.info
                     outcomes.append([])
                     for outcome in process:
@@ -277,7 +279,7 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
         ours.path,
         found,
         expected,
-        DetectionDifference.between(found, expected, Fates.of(head, geometry, postprocess)),
+        DetectionDifference.between(found, expected, TolerantNms.of(head, geometry, postprocess)),
         difference,
         reference.pixels_sha256 in (None, ours.pixels_sha256),
         {"max": ours.times_ms, settings.baseline: reference.times_ms},

@@ -13,7 +13,7 @@ from typing import Any
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.encode import write_image
-from yolo_max.predict.folder.earlier import is_free, require_no_file
+from yolo_max.predict.folder.previous_run import is_free, require_no_file
 from yolo_max.runtime import host
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import ImageError, OutputError
@@ -26,26 +26,26 @@ from yolo_max.verify.parity.rubric import Verdict
 
 IMAGES_FOLDER = "images"
 THUMBNAILS = 100
-"""So many images, the worst, are shown in the report itself."""
+"""How many of the worst images the report itself shows."""
 
 
 class ComparisonFolder:
-    """Takes images as they are compared, then the whole.
+    """Receives each image as it is compared, then the whole comparison.
 
     Attributes:
         path: The folder.
     """
 
     def __init__(self, path: Path, images: Iterable[SourceImage], *, save_images: bool = True) -> None:
-        """Makes the folder, and removes the results of the comparison that it holds.
+        """Creates the folder, and deletes the results of an earlier comparison in it.
 
         Args:
             path: The folder.
-            images: What is compared, with the place of each in a tree of images.
+            images: The images, each with its place in the image tree.
             save_images: Whether to write side-by-side images.
 
         Raises:
-            OutputError: A result would take the place of another file, or the folder cannot be written.
+            OutputError: A result would overwrite another file, or the folder cannot be written.
         """
         self.path = path
         self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
@@ -56,8 +56,8 @@ class ComparisonFolder:
         for target in (path / each for each in planned):
             if os.path.lexists(target) and target.relative_to(path).as_posix() not in earlier:
                 raise OutputError(
-                    f"{target} is no result of an earlier comparison, and would be overwritten; choose "
-                    "another folder with --out."
+                    f"{target} is not a result of an earlier comparison and would be overwritten; "
+                    "choose another folder with --out."
                 )
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -78,17 +78,17 @@ class ComparisonFolder:
             picture = side_by_side(read_image(image.path), image)
             write_image(self.path / self._places[image.path], picture)
         except ImageError:
-            return  # gone since it was compared, or too wide for its format; the figures are there
+            return  # deleted since, or too wide for its format; its figures remain
         self._saved.add(image.path)
 
     def finish(self, comparison: Comparison) -> tuple[dict[str, Any], list[Path]]:
         """Writes ``compare.json`` and ``report.html``.
 
         Args:
-            comparison: All of it.
+            comparison: The whole comparison.
 
         Returns:
-            What ``compare.json`` holds, and the paths of both.
+            The content of ``compare.json``, and the paths of both files.
 
         Raises:
             OutputError: A file cannot be written.
@@ -120,10 +120,10 @@ class ComparisonFolder:
 
 
 def require_empty_or_allowed(folder: Path, *, overwrite: bool) -> None:
-    """Refuses an output folder that holds something, so that nothing is replaced unasked.
+    """Refuses an output folder that is not empty, unless it may be overwritten.
 
     Raises:
-        OutputError: It does, and ``overwrite`` is false; or it is no folder, or cannot be looked into.
+        OutputError: It is not empty, not a folder, or cannot be listed.
     """
     require_no_file(folder)
     try:
@@ -132,13 +132,13 @@ def require_empty_or_allowed(folder: Path, *, overwrite: bool) -> None:
         raise cannot_write(folder, error) from error
     if not harmless:
         raise OutputError(
-            f"{folder} is not empty; choose another folder with --out, or give --overwrite to replace the "
+            f"{folder} is not empty; choose another folder with --out, or use --overwrite to replace the "
             "results of the comparison in it."
         )
 
 
 def results_of(folder: Path) -> set[str]:
-    """The files of the comparison that a folder holds, relative to it, as far as it is one."""
+    """The files of the comparison in a folder, relative to it; none if there is no comparison."""
     try:
         images = json.loads((folder / COMPARISON_FILE).read_bytes())["images"]
         pictures = {str(image["picture"]) for image in images if image.get("picture")}
@@ -199,7 +199,7 @@ def _image(image: ImageComparison, baseline: str) -> dict[str, Any]:
         "path": image.path,
         "verdict": _verdict(image.verdict),
         "matched": len(pairs.first),
-        "least_iou": image.least_iou,
+        "min_iou": image.min_iou,
         "confidence_difference": image.confidence_difference,
         "only_max": _boxes(image.ours, pairs.only_first.tolist(), image.detections.excused_max.tolist()),
         f"only_{baseline}": _boxes(
@@ -218,7 +218,7 @@ def _boxes(detections: Detections, indices: Sequence[int], excused: Sequence[boo
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for what JSON has no number for: a difference from something that is not finite."""
+    """The value with None for numbers that are not finite, which JSON lacks."""
     if isinstance(value, dict):
         return {key: _finite(each) for key, each in value.items()}
     if isinstance(value, list):

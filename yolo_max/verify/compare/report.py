@@ -1,4 +1,4 @@
-"""A comparison as one page of HTML that needs no network, no other file, and hardly a script."""
+"""A comparison as one HTML page that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from yolo_max.verify.parity.rubric import BOX_BOUND, SCORE_BOUND
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_POINTS = 4000
-"""Of the scatter plot; the ones farthest from the diagonal are kept."""
+"""Max number of points in the scatter plot; the farthest from the diagonal are kept."""
 PERCENTILE_COLUMNS = {
     f"p{p}": {50: ("median", ""), 100: ("worst", "")}.get(p, (f"{p} %", "inner")) for p in PERCENTILES
 }
-"""By the key of `Comparison.distributions`: a heading, and the class of what narrow windows leave out."""
+"""By percentile key: a heading, and the CSS class of columns that narrow windows hide."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Picture:
     """A side-by-side picture.
 
     Attributes:
-        file: Where it is, relative to the report; None when it was not written.
-        thumbnail: The ``data:`` address of a small copy; None for images far down the list.
+        file: Path relative to the report; None if it was not written.
+        thumbnail: ``data:`` URL of a small copy; None far down the list.
     """
 
     file: str | None
@@ -45,9 +45,9 @@ def render(
     """Renders the page.
 
     Args:
-        comparison: What to show.
-        pictures: By the path of the image.
-        provenance: What the figures come from, by name: versions, command, machine.
+        comparison: The comparison.
+        pictures: Pictures by the path of the image.
+        provenance: Versions, command, machine and so on, by name.
     """
     settings, images = comparison.settings, comparison.worst_first()
     reference, post = NAMES[settings.baseline], settings.postprocess
@@ -93,7 +93,7 @@ def _tiles(comparison: Comparison) -> list[tuple[str, str]]:
         (f"{counts['matched']:,}", "detections matched"),
         (f"{counts[f'only_{baseline}']:,}", f"only {NAMES[baseline]}"),
         (f"{counts['only_max']:,}", "only MAX"),
-        (f"{counts['excused']:,}", "of these excused, being within rounding of a threshold"),
+        (f"{counts['excused']:,}", "of these excused, within rounding of a threshold"),
     ]
     if "box_difference_px" in distributions:
         box = distributions["box_difference_px"]["p100"]
@@ -124,13 +124,13 @@ def _info(info: Mapping[str, object]) -> str:
 
 
 def _names(paths: Sequence[str]) -> dict[str, str]:
-    """The paths without the folders that all of them share."""
+    """The paths relative to the folder that all share."""
     shared = os.path.commonpath([Path(path).absolute().parent for path in paths]) if paths else ""
     return {path: os.path.relpath(path, shared) for path in paths}
 
 
 def _short(value: float) -> str:
-    """Two digits that count, with an exponent only where there would be many zeros."""
+    """Two significant digits, with an exponent for very small or large values."""
     if value == 0 or not 1e-3 <= value < 1e6:
         return f"{value:.1e}" if value else "0"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -16,7 +16,7 @@ from yolo_max.verify.compare.comparison import ImageComparison
 REFERENCE_COLOR: Color = (0x1F, 0x70, 0xD9)
 MAX_COLOR: Color = (0xD6, 0x6F, 0x1F)
 ALONE_COLOR: Color = (0x83, 0x1F, 0xD6)
-"""BGR; the report's page has the same."""
+"""BGR; the same colors as in the report."""
 
 GAP = 8
 THUMBNAIL_WIDTH = 720
@@ -24,11 +24,11 @@ THUMBNAIL_QUALITY = 72
 
 
 def side_by_side(image_bgr: NDArray[np.uint8], comparison: ImageComparison) -> NDArray[np.uint8]:
-    """Draws both engines' detections on copies of an image and puts these next to each other.
+    """Draws both engines' detections on copies of an image, side by side.
 
     Args:
-        image_bgr: uint8 [H, W, 3] BGR, the image that was compared.
-        comparison: How it compared.
+        image_bgr: uint8 [H, W, 3] BGR, the compared image.
+        comparison: Its comparison.
 
     Returns:
         uint8 [H, 2 * W + GAP, 3] BGR.
@@ -47,7 +47,7 @@ def side_by_side(image_bgr: NDArray[np.uint8], comparison: ImageComparison) -> N
 
 
 def thumbnail(picture: NDArray[np.uint8]) -> str:
-    """A small copy of a picture, as the ``data:`` address of a JPEG.
+    """A small copy of a picture, as a ``data:`` URL of a JPEG.
 
     Raises:
         ImageError: It cannot be encoded.

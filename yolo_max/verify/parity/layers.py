@@ -1,4 +1,4 @@
-"""The network layer by layer: to find the first one in which MAX and PyTorch diverge."""
+"""The network layer by layer, to find the first layer in which MAX and PyTorch diverge."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def layer_differences(
     Args:
         weights: Loaded weights.
         batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
-        kernels: "fused", "stock", or "auto" for the fused ones wherever they run.
+        kernels: "fused", "stock", or "auto" for fused kernels where they run.
         threads: Threads of each engine.
-        report: Called with a sentence when something begins that takes long.
+        report: Called with a sentence before each slow step.
 
     Returns:
-        One difference a row of the architecture table, in its order.
+        One difference per row of the architecture table, in its order.
 
     Raises:
-        YoloMaxError: An engine could not be made.
+        YoloMaxError: An engine cannot be created.
     """
     size = (batch.shape[1], batch.shape[2])
     engine = MaxEngine(

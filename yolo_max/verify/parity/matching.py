@@ -14,7 +14,7 @@ SAME_IOU = 0.99
 LOOSE_IOU = 0.5
 """Pairs that overlap less are never matched."""
 COINCIDE = 0.05
-"""Boxes without area coincide up to this distance of their sides, in pixels."""
+"""Max distance between the sides of boxes without area that coincide, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class Matching:
 def match(first: Detections, second: Detections) -> Matching:
     """Pairs detections of one class by optimal assignment.
 
-    Detections that are practically the same (`SAME_IOU`) are paired first, so that no sum of half-good pairs
-    can tear such a pair apart; what remains may be paired down to `LOOSE_IOU`, to show what has moved. Within
-    each step the assignment has the least total of 1 - IoU + difference of confidence among those with the
-    most pairs.
+    Near-identical detections (`SAME_IOU`) are paired first, so that no sum of half-good pairs can split them;
+    the rest may be paired down to `LOOSE_IOU`, to show what has moved. Each step makes as many pairs as
+    possible, with the min total of 1 - IoU + difference of confidence.
 
     Args:
         first: One set.
@@ -55,9 +54,9 @@ def match(first: Detections, second: Detections) -> Matching:
     confidence = np.abs(first.confidence[:, None].astype(np.float64) - second.confidence[None, :])
     pairs: list[tuple[int, int]] = []
     free_first, free_second = np.arange(len(first)), np.arange(len(second))
-    for least in (SAME_IOU, LOOSE_IOU):
+    for min_iou in (SAME_IOU, LOOSE_IOU):
         grid = np.ix_(free_first, free_second)
-        rows, columns = _assign(1 - iou[grid] + confidence[grid], iou[grid] >= least)
+        rows, columns = _assign(1 - iou[grid] + confidence[grid], iou[grid] >= min_iou)
         pairs += zip(free_first[rows].tolist(), free_second[columns].tolist(), strict=True)
         free_first, free_second = np.delete(free_first, rows), np.delete(free_second, columns)
     i, j = np.array(sorted(pairs), np.intp).reshape(-1, 2).T
@@ -67,7 +66,7 @@ def match(first: Detections, second: Detections) -> Matching:
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union of every pair of boxes.
 
-    Two boxes that clipping left without area count as 1 where they coincide, to `COINCIDE`, and else as 0.
+    The IoU of two boxes without area is 1 if they coincide (within `COINCIDE`), else 0.
 
     Args:
         a: [N, 4] left, top, right, bottom.
@@ -89,11 +88,11 @@ def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
 def _assign(
     cost: NDArray[np.float64], allowed: NDArray[np.bool_]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The assignment with the most allowed pairs, and of those the least total cost (each cost in [0, 2])."""
+    """The assignment with the most allowed pairs, then with the min total cost (each cost in [0, 2])."""
     # Only comparing needs SciPy, so it is imported here.
     from scipy.optimize import linear_sum_assignment
 
-    forbidden = 2.0 * (min(cost.shape) + 1)  # dearer than any assignment of allowed pairs
+    forbidden = 2.0 * (min(cost.shape) + 1)  # costs more than any assignment of allowed pairs
     rows, columns = linear_sum_assignment(np.where(allowed, cost, forbidden))
     kept = allowed[rows, columns]
     return rows[kept], columns[kept]

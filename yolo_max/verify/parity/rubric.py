@@ -1,11 +1,11 @@
 """The parity rubric: what it takes to say that MAX computes what PyTorch computes.
 
-It stands here once; the tests and ``yolo-max compare`` both apply it. Three things are held against PyTorch's
-fused module on the same pixels: tensors (each layer and the raw head), what the head says before NMS (boxes
-and scores of every anchor), and the detections after NMS. A fourth, mAP, is for whole datasets.
+The tests and ``yolo-max compare`` both apply it. Three things are compared with PyTorch's fused module on
+the same pixels: tensors (each layer and the raw head), boxes and scores of every anchor before NMS, and
+detections after NMS. A fourth, mAP, is for whole datasets.
 
-Rounding alone may decide a call that is close to a threshold either way, and one such call decides others.
-Which candidates that can touch is worked out in ``fates.py``; the rubric excuses those and no others.
+Rounding alone may decide about a candidate close to a threshold, and through it about others.
+``tolerant_nms.py`` finds these; the rubric excuses them and no others.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from yolo_max.support.errors import ParityError
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.parity.fates import Fates
 from yolo_max.verify.parity.matching import Matching, match
+from yolo_max.verify.parity.tolerant_nms import TolerantNms
 
 LAYER_BOUND = 5e-4
 """Largest difference from PyTorch in a tensor whose values stay within +-`LAYER_SCALE`."""
@@ -33,7 +33,7 @@ BOX_BOUND = 0.05
 SCORE_BOUND = 1e-4
 """Largest difference of a class score before NMS, and of a class probability of a whole image."""
 MATCH_IOU = 0.99
-"""Least IoU of two detections that count as the same."""
+"""Min IoU of two detections that count as the same."""
 CONFIDENCE_BOUND = 1e-3
 """Largest difference of their confidences."""
 METRIC_BOUND = 5e-4
@@ -42,10 +42,10 @@ METRIC_BOUND = 5e-4
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the rubric holds, and if not, in words what failed.
+    """Whether the rubric holds, and what failed if not.
 
     Attributes:
-        failures: One phrase for each thing that is out of bounds; empty when the rubric holds.
+        failures: One phrase per value out of bounds; empty if the rubric holds.
     """
 
     failures: tuple[str, ...] = ()
@@ -62,15 +62,11 @@ class Verdict:
         return "parity holds" if self.holds else f"parity does not hold: {'; '.join(self.failures)}"
 
     def about(self, subject: str) -> Verdict:
-        """The same verdict with every failure put down to ``subject``, an image's name for example."""
+        """The same verdict with ``subject``, such as an image's name, before every failure."""
         return Verdict(tuple(f"{subject}: {failure}" for failure in self.failures))
 
     def require(self) -> None:
-        """Does nothing when the rubric holds.
-
-        Raises:
-            ParityError: It does not; the message is the verdict.
-        """
+        """Raises ParityError, with the verdict as its message, unless the rubric holds."""
         if not self.holds:
             raise ParityError(f"{self}.")
 
@@ -81,10 +77,10 @@ class TensorDifference:
 
     Attributes:
         name: Which tensor, e.g. "model.4 C2f" or "head".
-        difference: Largest absolute difference between MAX and PyTorch; inf when a value is not finite or
+        difference: Largest absolute difference between MAX and PyTorch; inf if a value is not finite or
             the shapes differ.
         magnitude: Largest absolute value on PyTorch's side.
-        max_error: Root mean square distance of MAX from a float64 run; None where there was none.
+        max_error: Root mean square distance of MAX from a float64 run; None without one.
         torch_error: The same of PyTorch in float32.
     """
 
@@ -102,7 +98,7 @@ class TensorDifference:
         reference: NDArray[np.float32],
         exact: NDArray[np.float64] | None = None,
     ) -> TensorDifference:
-        """Measures it.
+        """Measures one tensor.
 
         Args:
             name: What to call the tensor.
@@ -159,7 +155,7 @@ class TensorDifference:
 
 @dataclass(frozen=True)
 class HeadDifference:
-    """How far the two raw heads of one image are apart, before NMS.
+    """How far apart the raw heads of one image are, before NMS.
 
     Attributes:
         logits: The raw heads themselves.
@@ -180,13 +176,13 @@ class HeadDifference:
         strides: tuple[int, ...] = (8, 16, 32),
         reg_max: int = 16,
     ) -> HeadDifference:
-        """Measures it for one image.
+        """Measures one image.
 
         Args:
             ours: MAX's raw head, float32 [A, 4 * reg_max + nc].
             reference: PyTorch's, of the same shape.
             canvas_size: (height, width) of the network's input.
-            strides: Canvas pixels per cell, one a level of the head.
+            strides: Canvas pixels per cell, one per level.
             reg_max: Bins of the distribution of each side.
         """
         logits = TensorDifference.between("head", ours, reference)
@@ -215,9 +211,9 @@ class DetectionDifference:
 
     Attributes:
         matching: Which detections of MAX and PyTorch belong together.
-        excused_max: bool, one a detection of MAX: its being there or not hangs on a call within rounding.
+        excused_max: One bool per detection of MAX: whether it is undecided.
         excused_torch: The same for PyTorch's.
-        missing: Phrases for candidates that no rounding can remove and that a side does not have.
+        missing: Phrases for what a side lacks or has whatever rounding does.
     """
 
     matching: Matching
@@ -226,23 +222,23 @@ class DetectionDifference:
     missing: tuple[str, ...] = ()
 
     @classmethod
-    def between(cls, ours: Detections, reference: Detections, fates: Fates) -> DetectionDifference:
+    def between(cls, ours: Detections, reference: Detections, nms: TolerantNms) -> DetectionDifference:
         """Compares two sets of detections of one image.
 
         Args:
             ours: MAX's detections.
             reference: PyTorch's.
-            fates: What thresholds and NMS can and cannot do to the candidates in PyTorch's raw head.
+            nms: Tolerant NMS over PyTorch's raw head.
         """
         missing = [
             phrase
             for side, detections in (("MAX", ours), ("PyTorch", reference))
-            for phrase in fates.missing(detections, side, MATCH_IOU, CONFIDENCE_BOUND)
+            for phrase in nms.missing(detections, side, MATCH_IOU, CONFIDENCE_BOUND)
         ]
         return cls(
             match(ours, reference),
-            fates.open_calls(ours, MATCH_IOU, CONFIDENCE_BOUND),
-            fates.open_calls(reference, MATCH_IOU, CONFIDENCE_BOUND),
+            nms.undecided_among(ours, MATCH_IOU, CONFIDENCE_BOUND),
+            nms.undecided_among(reference, MATCH_IOU, CONFIDENCE_BOUND),
             tuple(missing),
         )
 
@@ -273,9 +269,8 @@ class DetectionDifference:
 def judge_layers(layers: Sequence[TensorDifference]) -> Verdict:
     """The rubric on the layers of a network, the last one being its raw head.
 
-    Each is held against PyTorch, and the head, in which every layer's rounding has added up, against float64
-    as well. (In between, PyTorch's error is often but a few units in the last place, and Winograd's, harmless
-    as it is, several times that.)
+    Each is compared with PyTorch, and the head, where every layer's rounding adds up, with float64 too.
+    (Before the head, PyTorch's error is often a few units in the last place, Winograd's a harmless multiple.)
     """
     return judge([*(layer.verdict for layer in layers), *(layer.precision_verdict for layer in layers[-1:])])
 
@@ -296,7 +291,7 @@ def judge_probabilities(ours: NDArray[np.float32], reference: NDArray[np.float32
 
 
 def judge(verdicts: Iterable[Verdict]) -> Verdict:
-    """All verdicts in one."""
+    """Combines verdicts into one."""
     return sum(verdicts, Verdict())
 
 

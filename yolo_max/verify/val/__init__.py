@@ -1,12 +1,12 @@
-"""``yolo-max val``: how well an engine knows what is labelled.
+"""``yolo-max val``: how accurate an engine is on labelled images.
 
 dataset.py          labelled images: Ultralytics' YAML and YOLO labels, or COCO's json
 evaluate.py         mean average precision by COCO's definition
-ultralytics_map.py  the same as Ultralytics' validator adds it up
-image_folder.py     images in a folder for each class
+ultralytics_map.py  the same by Ultralytics' formula
+image_folder.py     images in one folder per class
 accuracy.py         top-1 and top-5
 classes.py          the model's classes and the dataset's
-figures.py          what all metrics give
+figures.py          figures, common to all metrics
 metrics.py          the metrics by name
-validate.py         engines over a dataset, and whether they differ
+validate.py         engines on a dataset, and whether they differ
 """

@@ -1,4 +1,4 @@
-"""Accuracy of classifications: how often the right class comes first, or among the first five."""
+"""Accuracy of classification: how often the right class comes first, or among the first five."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class ClassTopAccuracy:
     Attributes:
         class_id: The dataset's id.
         name: The dataset's name.
-        images: How many images there are of it.
-        top1: The share of them for which it comes first, in [0, 1].
-        top5: The share for which it is among the first five.
+        images: Number of its images.
+        top1: Share of them for which it comes first, in [0, 1].
+        top5: Share for which it is among the first five.
     """
 
     class_id: int
@@ -38,9 +38,9 @@ class TopAccuracy:
     """How well the classes of a dataset are recognised.
 
     Attributes:
-        images: How many images were measured on.
-        top1: The share of them whose class comes first, in [0, 1].
-        top5: The share of them whose class is among the first five.
+        images: Number of measured images.
+        top1: Share of them whose class comes first, in [0, 1].
+        top5: Share of them whose class is among the first five.
         classes: Each class that has an image, by id.
     """
 
@@ -51,7 +51,7 @@ class TopAccuracy:
     compared: ClassVar[tuple[str, ...]] = ("top-1", "top-5")
 
     def rows(self) -> list[Row]:
-        """A row for each class."""
+        """One row per class."""
         return [
             Row(each.name, each.images, None, {"top-1": each.top1, "top-5": each.top5})
             for each in self.classes
@@ -70,9 +70,9 @@ def evaluate(dataset: ImageFolder, pairs: Pairs, classes: Mapping[int, int]) -> 
     """Measures classifications.
 
     Args:
-        dataset: Whose classes they are.
-        pairs: Each example that is to count, and what it was taken for.
-        classes: The dataset's class id for each of the model's that it has.
+        dataset: The dataset.
+        pairs: Each example that counts, with its prediction.
+        classes: The dataset's class ids by the model's.
     """
     hits: dict[int, list[tuple[bool, bool]]] = {}
     for example, found in pairs:
@@ -92,7 +92,7 @@ def _shares(hits: Sequence[tuple[bool, bool]]) -> tuple[float, float]:
 
 
 def predictions(pairs: Pairs) -> list[dict[str, Any]]:
-    """What each image was taken for, one row per image."""
+    """The predicted class of each image, one row per image."""
     return [
         {
             "file_name": str(example.path),

@@ -9,10 +9,10 @@ from yolo_max.support.errors import UsageError
 
 
 def class_map(model: Mapping[int, str], dataset: Mapping[int, str]) -> dict[int, int]:
-    """The dataset's class id for each of the model's that it has.
+    """The dataset's class ids by the model's, for the classes that both have.
 
-    Ids are the same where all the dataset's names are (or where it has none of its own, "class_0" and so on);
-    else classes are the same if their names are, upper or lower case.
+    If all the dataset's names are the model's under the same ids (or "class_0" and so on), ids are the same.
+    Otherwise classes are matched by name, ignoring case.
 
     Args:
         model: The model's class names by id.
@@ -39,8 +39,8 @@ def class_map(model: Mapping[int, str], dataset: Mapping[int, str]) -> dict[int,
 def class_map_by_order(model: Mapping[int, str], dataset: Mapping[int, str]) -> dict[int, int]:
     """As `class_map`, for names that are those of folders.
 
-    Where these are codes of which the model knows none, and there are as many, the order of both is taken to
-    be the same, with a warning: so it is for ImageNet.
+    If the model knows none of the names and has as many classes, as with ImageNet's codes, both are matched
+    in order, with a warning.
 
     Args:
         model: The model's class names by id.
@@ -52,8 +52,8 @@ def class_map_by_order(model: Mapping[int, str], dataset: Mapping[int, str]) -> 
     known = {name.casefold() for name in model.values()}
     if len(model) == len(dataset) and not any(name.casefold() in known for name in dataset.values()):
         warnings.warn(
-            f"the folders ({dataset[0]}, ...) are not named as the model's classes ({model[0]}, ...); both "
-            "are taken in order.",
+            f"the folders ({dataset[0]}, ...) are not named like the model's classes ({model[0]}, ...); both "
+            "are matched in order.",
             stacklevel=2,
         )
         return {class_id: class_id for class_id in dataset}

@@ -1,8 +1,8 @@
 """Mean average precision of detections on a labelled dataset, by COCO's definition.
 
 https://cocodataset.org/#detection-eval: for each class and each IoU threshold from 0.5 to 0.95, detections
-are matched to objects by descending confidence, and precision is averaged over 101 recalls. The arithmetic
-is faster-coco-eval's; here the data are brought into its form and the figures out of it.
+are matched to objects by descending confidence, and precision is averaged over 101 recalls. faster-coco-eval
+does the arithmetic; this module converts data to its form and figures from it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from yolo_max.verify.val.figures import Row
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """Average precision, each in [0, 1]; None where there is no such object to find.
+    """Average precision, each in [0, 1]; None without such objects.
 
     Attributes:
         map50_95: Over the IoU thresholds 0.5, 0.55, ..., 0.95.
@@ -43,19 +43,19 @@ class AveragePrecision:
     large: float | None
 
     def named(self) -> dict[str, float | None]:
-        """The figures by their names for people."""
+        """The figures by display name."""
         return {name.replace("map", "mAP").replace("_", "-"): figure for name, figure in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """How well one class is found.
+    """The accuracy on one class.
 
     Attributes:
         class_id: The dataset's id.
         name: The dataset's name.
-        images: In how many images there is such an object.
-        objects: How many there are, crowds not counted.
+        images: Number of images with such an object.
+        objects: Number of objects without crowds.
         precision: Its average precision.
     """
 
@@ -68,11 +68,11 @@ class ClassAccuracy:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How well the objects of a dataset are found.
+    """The accuracy on a dataset.
 
     Attributes:
-        images: How many images were measured on.
-        objects: How many objects they hold, crowds not counted.
+        images: Number of measured images.
+        objects: Number of objects in them without crowds.
         mean: The mean over the classes that have an object.
         classes: Each class that has an object, by id.
     """
@@ -98,11 +98,11 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Found:
-    """What a detector found in one example.
+    """The detections in one example.
 
     Attributes:
         example: The example.
-        detections: In pixels of its image.
+        detections: Detections in pixels of its image.
     """
 
     example: Example
@@ -110,10 +110,10 @@ class Found:
 
 
 def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict[str, Any]]:
-    """Detections as COCO has them: a row a box, ``bbox`` left, top, width, height in pixels.
+    """Detections in COCO's form: one row per box, ``bbox`` left, top, width, height in pixels.
 
     Args:
-        found: What was found.
+        found: The detections in each example.
         classes: From `yolo_max.verify.val.classes.class_map`; detections of other classes are left out.
     """
     return [
@@ -136,7 +136,7 @@ def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict
 
 
 def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
-    """The examples' objects as COCO's json has them."""
+    """The examples' objects in the form of COCO's JSON."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for each in found:
@@ -164,7 +164,7 @@ def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
 
 
 def require_evaluator() -> None:
-    """Makes sure that there is something to measure with; takes no time, so that it can come first.
+    """Checks that the evaluator is installed; quick, so that it can come first.
 
     Raises:
         EngineError: faster-coco-eval is not installed.
@@ -184,10 +184,10 @@ def evaluate(
     """Measures detections against the objects of a dataset.
 
     Args:
-        dataset: Whose classes they are.
-        found: What was found in each of its examples that is to count.
+        dataset: The dataset.
+        found: The detections in each of its examples that counts.
         classes: From `yolo_max.verify.val.classes.class_map`.
-        max_det: How many detections of a class in an image count.
+        max_det: How many detections per class and image count.
 
     Raises:
         EngineError: faster-coco-eval is not installed.
@@ -229,7 +229,7 @@ def _average_precision(curves: Any) -> AveragePrecision:
 
 
 def _mean(figures: Sequence[AveragePrecision]) -> AveragePrecision:
-    """The mean over classes, of each figure over those that have it."""
+    """The mean of each figure over the classes that have it."""
     columns = [[asdict(each)[name] for each in figures] for name in AveragePrecision.__dataclass_fields__]
     known = [[figure for figure in column if figure is not None] for column in columns]
     return AveragePrecision(*(sum(column) / len(column) if column else None for column in known))

@@ -1,4 +1,4 @@
-"""Figures of accuracy, as every metric gives them."""
+"""Figures of accuracy, in the form common to all metrics."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Protocol
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of one class, or of all.
+    """The figures of one class, or of all classes.
 
     Attributes:
         name: The dataset's name of the class.
-        images: In how many images there is one.
-        objects: How many there are; None where images hold one each.
-        figures: By their names for people, each in [0, 1]; None where there is nothing to find.
+        images: Number of images that hold such an object.
+        objects: Number of objects; None if every image holds one.
+        figures: Figures in [0, 1] by display name; None without objects.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Row:
 
     @property
     def count(self) -> int:
-        """How much there is to find."""
+        """The number of objects."""
         return self.images if self.objects is None else self.objects
 
 
@@ -40,11 +40,11 @@ class Figures(Protocol):
 
     @property
     def images(self) -> int:
-        """How many images were measured on."""
+        """Number of measured images."""
         ...
 
     def rows(self) -> list[Row]:
-        """A row for each class that there is, by id."""
+        """One row per class that has objects, by id."""
         ...
 
     def total(self) -> Row:

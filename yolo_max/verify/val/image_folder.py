@@ -1,4 +1,4 @@
-"""Images sorted into a folder for each class: ``DATASET/val/tabby/1.jpg``, as Ultralytics has them."""
+"""Images in one folder per class, ``DATASET/val/tabby/1.jpg``, as in Ultralytics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolo_max.images.sources import IMAGE_SUFFIXES
+from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
 
 _SPLITS = {
@@ -52,14 +52,14 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
     Args:
         path: The folder that holds the folders of the splits.
         split: "val" (or a folder named validation or valid), "test" or "train".
-        images: Taken as other datasets take it; here it must be absent.
+        images: Must be None; other datasets use it.
 
     Raises:
         SourceError: It is not such a folder, or holds no image.
-        UsageError: It has no such split.
+        UsageError: The split does not exist.
     """
     if images is not None:
-        raise UsageError("a folder of images can only be given for annotations in json.")
+        raise UsageError("a folder of images can only be given for annotations in JSON.")
     if not path.is_dir():
         raise SourceError(
             f"{path} is not a folder; to measure a classifier, give one with {split}/CLASS/IMAGE in it."
@@ -68,7 +68,7 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
     if split not in there:
         raise UsageError(f"{path} has no split {split!r}; it has {', '.join(there) or 'none'}.")
     try:
-        # A class may be absent from a split, and counts all the same.
+        # A class counts even if it is absent from this split.
         names = sorted({each.name for place in there.values() for each in _visible(place) if each.is_dir()})
         examples = [
             ClassExample(file, class_id)
@@ -79,7 +79,7 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not examples:
-        raise SourceError(f"{there[split]} holds no folder of a class with an image in it.")
+        raise SourceError(f"{there[split]} holds no class folder with an image in it.")
     return ImageFolder(path, dict(enumerate(names)), tuple(examples))
 
 

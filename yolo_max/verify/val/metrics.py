@@ -1,4 +1,4 @@
-"""What accuracy means: how its datasets are read, what is measured on them, and how that is shown."""
+"""The metrics: how each reads its datasets and measures predictions on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 
 class Labelled(Protocol):
-    """One image of a dataset, and what is in it."""
+    """One labelled image of a dataset."""
 
     @property
     def path(self) -> Path:
@@ -30,7 +30,7 @@ class AnyDataset(Protocol):
 
     @property
     def path(self) -> Path:
-        """What describes them."""
+        """The file or folder that describes them."""
         ...
 
     @property
@@ -45,23 +45,23 @@ class AnyDataset(Protocol):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """A sentence for each image that cannot."""
+        """One sentence per image that cannot."""
         ...
 
     @property
     def unlabelled(self) -> int:
-        """How many images have no label, and count as background."""
+        """Number of images without labels, which count as background."""
         ...
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """How well one engine does on a dataset.
+    """The accuracy of one engine on a dataset.
 
     Attributes:
         accuracy: The figures.
-        predictions: Every prediction, as a json for evaluators has them.
-        ultralytics: mAP50-95 and mAP50 as ``yolo val`` adds them up, where it does so differently.
+        predictions: Every prediction, in the evaluators' JSON form.
+        ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs.
     """
 
     accuracy: Figures
@@ -71,12 +71,12 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Metric:
-    """One notion of accuracy.
+    """One definition of accuracy.
 
     Attributes:
         load: Reads a dataset, given its path, a split and the folder of its images.
-        classes: The dataset's class id for each of the model's, from the names of both.
-        measure: Measures what was found in each example, given that map and how many detections count.
+        classes: The dataset's class ids by the model's, from the names of both.
+        measure: Measures the predictions, given that map and max_det.
     """
 
     load: Callable[[Path, str, Path | None], AnyDataset]
@@ -88,7 +88,7 @@ class Metric:
 
 
 def require(path: Path) -> None:
-    """Makes sure that there is something to measure a dataset with; takes no time, so that it can come first.
+    """Checks that the packages for measuring a dataset are installed; quick, so that it can come first.
 
     Raises:
         EngineError: A package is not installed.

@@ -1,8 +1,8 @@
-"""Mean average precision as Ultralytics' validator adds it up, for comparing with what ``yolo val`` prints.
+"""Mean average precision by Ultralytics' formula, for comparison with ``yolo val``.
 
-It matches as COCO does, but draws the precision-recall curve as straight lines, ending at (1, 0), and takes
-the area under it by the trapezoidal rule. On few objects that comes to something else than COCO's mean over
-steps. Summed here and not by Ultralytics' own `ap_per_class`, which imports torch; the tests compare the two.
+Detections are matched as in COCO, but the precision-recall curve is piecewise linear, ends at (1, 0), and is
+integrated by the trapezoidal rule. On few objects this differs from COCO's mean over steps. Ultralytics' own
+`ap_per_class` imports torch, so the sum is computed here; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
 def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -> tuple[float, float] | None:
-    """mAP50-95 and mAP50, each in [0, 1]; None where there is no object to find.
+    """mAP50-95 and mAP50, each in [0, 1]; None without objects.
 
     Args:
-        found: What was found in each example that is to count.
+        found: The detections in each example that counts.
         classes: The dataset's class ids by the model's, from `yolo_max.verify.val.evaluate.class_map`.
     """
     correct, confidence, predicted, objects = [], [], [], []
@@ -51,7 +51,7 @@ def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -
 
 
 def _matched(iou: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which detections find an object at each threshold, [D, T], the most confident choosing first.
+    """Which detections find an object at each threshold, [D, T]; the most confident choose first.
 
     Args:
         iou: [D, objects], most confident detection first; 0 where the classes differ.
@@ -68,7 +68,7 @@ def _matched(iou: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _area(hits: NDArray[np.bool_], objects: int) -> float:
-    """Area under the precision-recall curve of one class, whose detections are given most confident first."""
+    """Area under the precision-recall curve of one class; its hits are given most confident first."""
     if not len(hits):
         return 0.0
     true = hits.cumsum()

@@ -1,4 +1,4 @@
-"""``yolo-max val``: engines over a labelled dataset, and how well each knows what is there."""
+"""``yolo-max val``: the accuracy of engines on a labelled dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from yolo_max.support.errors import SourceError
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.registry import task_of
-from yolo_max.verify.engine_run import EngineRun, Job, Outcome
+from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.parity.rubric import Verdict, judge_metric
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
@@ -18,15 +18,15 @@ from yolo_max.weights.load import Weights
 
 @dataclass(frozen=True)
 class EngineAccuracy:
-    """How well one engine does on a dataset.
+    """The accuracy of one engine on a dataset.
 
     Attributes:
         engine: "max" or "torch".
         accuracy: Its figures.
-        ultralytics: mAP50-95 and mAP50 as ``yolo val`` adds them up, where it does so differently.
-        predictions: Every prediction, as a json for evaluators has them.
-        info: What the engine says of itself: threads, kernels and so on.
-        infer_ms: Mean time in the network, milliseconds an image.
+        ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs.
+        predictions: Every prediction, in the evaluators' JSON form.
+        info: Facts about the engine: threads, kernels and so on.
+        infer_ms: Mean time in the network, milliseconds per image.
     """
 
     engine: str
@@ -43,8 +43,8 @@ class Validation:
 
     Attributes:
         dataset: The dataset.
-        engines: One or two results, in the order asked for.
-        unreadable: Reason by path of the images that could not be read, which count for no engine.
+        engines: One or two results, in the requested order.
+        unreadable: Reasons by path of the images that could not be read; no engine counts them.
     """
 
     dataset: AnyDataset
@@ -53,19 +53,19 @@ class Validation:
 
     @property
     def metric(self) -> str:
-        """The figure that decides."""
+        """The name of the deciding figure."""
         return self.engines[0].accuracy.compared[0]
 
     @property
     def difference(self) -> float | None:
-        """MAX's `metric` less PyTorch's; None unless both were measured and there is something to find."""
+        """MAX's `metric` minus PyTorch's; None unless both were measured on some objects."""
         figures = {each.engine: each.accuracy.total().figures[self.metric] for each in self.engines}
         ours, reference = figures.get("max"), figures.get("torch")
         return None if ours is None or reference is None else ours - reference
 
     @property
     def verdict(self) -> Verdict:
-        """The parity rubric on that; it holds where there is nothing to compare."""
+        """The parity rubric on the difference; it holds if there is none."""
         return Verdict() if self.difference is None else judge_metric(self.metric, self.difference, 0.0)
 
 
@@ -82,19 +82,19 @@ def validate(
     """Measures engines on a dataset, one after the other, each in a process of its own.
 
     Args:
-        dataset: What to find, as the weights' metric reads it.
+        dataset: A dataset that the weights' metric has loaded.
         weights: Loaded weights; the engines are given ``weights.path``.
-        engines: Of "max" and "torch".
+        engines: Some of "max" and "torch".
         options: Arguments of `yolo_max.Detector`: conf, iou, imgsz and so on.
-        max_only: More of them for MAX alone: device, precision, kernels.
-        on_progress: Called with "PyTorch" or "MAX" when that engine is done with one image.
-        report: Called with a sentence when something begins that takes long.
+        max_only: Further arguments for MAX alone: device, precision, kernels.
+        on_progress: Called with "PyTorch" or "MAX" after each image of that engine.
+        report: Called with a sentence before each slow step.
 
     Raises:
         UsageError: The dataset has classes that the model does not know.
         SourceError: None of its images can be used.
         EngineError: faster-coco-eval is not installed.
-        YoloMaxError: An engine could not be made, or died.
+        YoloMaxError: An engine cannot be created, or died.
     """
     require(dataset.path)
     metric = METRICS[task_of(weights.meta).metric]
@@ -106,9 +106,9 @@ def validate(
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
         arguments = {**options, "multi_label": True, **(max_only if engine == "max" else {})}
-        job = Job(engine, str(weights.path), paths, arguments)
+        workload = Workload(engine, str(weights.path), paths, arguments)
         outcomes.append([])
-        with EngineRun(job, report) as process:
+        with EngineRun(workload, report) as process:
             infos.append(process.info)
             for outcome in process:
                 outcomes[-1].append(outcome)

@@ -74,9 +74,8 @@ class Machine:
             try:
                 step(self, argument)
             except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise WeightsError(
-                    f"cannot be read as a PyTorch checkpoint ({_first_line(error)})"
-                ) from error
+                reason = _first_line(error)
+                raise WeightsError(f"cannot be read as a PyTorch checkpoint ({reason})") from error
 
     def _push(self, value: Any) -> None:
         self._stack.append(value)
@@ -232,14 +231,7 @@ class Machine:
         match reference:
             case ("module", Name() as name, _, _):
                 self._push(name)
-            case ("storage", Name(attribute=kind), key, _, count) | (
-                "storage",
-                Name(attribute=kind),
-                key,
-                _,
-                count,
-                None,
-            ):
+            case ("storage", Name(attribute=kind), key, _, count, *view) if view in ([], [None]):
                 storage = storage_of(kind, key, count, self._read, self._order)
                 known = self.storages.setdefault(storage.key, storage)
                 if (known.dtype, known.size) != (storage.dtype, storage.size):

@@ -1,12 +1,12 @@
-"""What must happen to each candidate in thresholding and NMS, and what rounding may decide either way.
+"""Tolerant NMS: which candidates must be kept, which must go, and which rounding decides.
 
 Two engines that agree to the last few bits can still disagree about a box: its score lies at the threshold,
 its overlap with a better box lies at the IoU threshold, two overlapping boxes score the same, or one of these
-is true of a box that decides over it. Greedy NMS is therefore run here in three values. A candidate *must* be
-kept, must be dropped, or is an *open call*, if scores and overlaps are only known up to a margin.
+is true of a box that suppresses it. Greedy NMS is therefore run here in three values: if scores and overlaps
+are only known up to a margin, a candidate *must* be kept, must be dropped, or is *undecided*.
 
-This is written from the definitions, pair by pair in float64, and shares nothing with ``nms.py``: it is also
-what the product's own thresholding and NMS are held against.
+It is written from the definitions, pair by pair in float64, and shares no code with ``nms.py``, so it is also
+the oracle for the product's own thresholding and NMS.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, Postprocess
 from yolo_max.verify.parity.matching import box_iou
 
 MARGIN = 1e-3
-"""How near to a threshold a score or an IoU must lie for a call to be open."""
+"""How close to a threshold a score or an IoU leaves a candidate undecided."""
 
 
 @dataclass(frozen=True)
-class Fates:
-    """The candidates of one image and what can become of them.
+class TolerantNms:
+    """The candidates of one image and their outcomes.
 
     Attributes:
         xyxy: float32 [N, 4] in image pixels, clipped to the image.
         confidence: float32 [N].
         class_id: intp [N].
         must: bool [N]: kept, whatever rounding does.
-        may: bool [N]: kept or an open call. ``may & ~must`` are the open calls.
+        may: bool [N]: kept or undecided.
     """
 
     xyxy: NDArray[np.float32]
@@ -48,20 +48,20 @@ class Fates:
     @classmethod
     def of(
         cls, head: NDArray[np.float32], letterbox: Letterbox, postprocess: Postprocess, margin: float = MARGIN
-    ) -> Fates:
-        """Works out the fates of an image.
+    ) -> TolerantNms:
+        """Works out the outcomes for one image.
 
         Args:
             head: The reference's raw head, float32 [A, 4 * reg_max + nc].
             letterbox: Where the image lies in the canvas that the network saw.
             postprocess: The options of thresholding and NMS.
-            margin: How near a score or an IoU must come to a threshold, or two scores to each other.
+            margin: How close to a threshold a score or an IoU may lie, or two scores to each other.
         """
         options = postprocess
         sides = 4 * options.reg_max
         scores = sigmoid(head[:, sides:])
         best = scores.max(axis=1, keepdims=True)
-        # Scores that small differ by less, and a margin below 0 would make a candidate of every cell.
+        # Scores this small differ by less, and a margin below 0 would make every cell a candidate.
         possible = scores > max(options.conf - margin, options.conf / 2)
         certain = scores > options.conf + margin
         if not options.multi_label:
@@ -86,24 +86,24 @@ class Fates:
         return cls(letterbox.to_image(canvas), score, class_id, must, may)
 
     @property
-    def open(self) -> NDArray[np.bool_]:
-        """The candidates that rounding decides about, bool [N]."""
+    def undecided(self) -> NDArray[np.bool_]:
+        """The candidates that rounding decides, bool [N]."""
         return np.logical_and(self.may, ~self.must)
 
-    def open_calls(self, detections: Detections, iou: float, confidence: float) -> NDArray[np.bool_]:
-        """Which detections are such a candidate; bool, one a detection.
+    def undecided_among(self, detections: Detections, iou: float, confidence: float) -> NDArray[np.bool_]:
+        """Which detections are undecided candidates; one bool per detection.
 
         Args:
-            detections: Of the same image, by either engine.
-            iou: A detection is a candidate of its class from this IoU on ...
-            confidence: ... and up to this difference of confidence.
+            detections: Detections of the same image, by either engine.
+            iou: Min IoU for a detection to be a candidate of its class.
+            confidence: Max difference of their confidences.
         """
         same = self._same(detections, iou, confidence)
-        calls: NDArray[np.bool_] = np.count_nonzero(same[:, self.open], axis=1) > 0
-        return calls
+        undecided: NDArray[np.bool_] = np.count_nonzero(same[:, self.undecided], axis=1) > 0
+        return undecided
 
     def missing(self, detections: Detections, side: str, iou: float, confidence: float) -> Iterator[str]:
-        """Says what ``side`` has that it must not have, and lacks that it must have; see `open_calls`."""
+        """Yields what ``side`` lacks and what it must not have; arguments as for `undecided_among`."""
         same = self._same(detections, iou, confidence)
         if lacking := int(np.count_nonzero(~same[:, self.must].any(axis=0))):
             known = np.count_nonzero(self.must)
@@ -131,10 +131,10 @@ def _suppress(
     Args:
         xyxy: float32 [N, 4], canvas pixels.
         score: float32 [N].
-        sure: bool [N], whether it certainly is a candidate at all.
-        threshold: IoU above which the better of two boxes drops the other.
+        sure: bool [N], whether it is certainly a candidate.
+        threshold: IoU above which the better of two boxes suppresses the other.
         margin: Uncertainty of each score and each IoU.
-        shift: How far NMS moves these boxes, in pixels; float32 rounds them there.
+        shift: How far NMS moves these boxes, in pixels, before float32 rounds them.
     """
     low, high = _iou_bounds(xyxy, shift)
     ahead = score[:, None].astype(np.float64) - score[None, :]
@@ -142,7 +142,7 @@ def _suppress(
     may_drop = (high > threshold - margin) & (ahead > -margin)
     np.fill_diagonal(may_drop, False)
     must, may = np.zeros(len(score), bool), np.ones(len(score), bool)
-    while True:  # each round settles more of them, so it ends
+    while True:  # each round settles more candidates, so the loop ends
         settled = int(must.sum()) - int(may.sum())
         must = sure & ~np.any(may_drop[may], axis=0)
         may = ~np.any(surely_drops[must], axis=0)
@@ -151,7 +151,7 @@ def _suppress(
 
 
 def _iou_bounds(xyxy: NDArray[np.float32], shift: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Least and largest IoU of each pair once ``shift`` is added to the sides and the sums are float32."""
+    """Min and max IoU of each pair after ``shift`` is added to the sides in float32."""
     boxes = xyxy.astype(np.float64)
     error = float(np.spacing(np.float32(shift + np.abs(boxes).max(initial=1)))) / 2
     size = boxes[:, 2:] - boxes[:, :2]
@@ -176,7 +176,7 @@ def _truncate(
     max_det: int,
     margin: float,
 ) -> None:
-    """Applies ``max_det`` to fates in place: only so many of the most confident are kept."""
+    """Applies ``max_det`` in place: only that many of the most confident are kept."""
     ascending_must, ascending_may = np.sort(score[must]), np.sort(score[may])
     surely_ahead = len(ascending_must) - np.searchsorted(ascending_must, score + margin, "right")
     maybe_ahead = len(ascending_may) - np.searchsorted(ascending_may, score - margin, "left") - may

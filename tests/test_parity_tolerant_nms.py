@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.fates import MARGIN, Fates
 from yolo_max.verify.parity.rubric import CONFIDENCE_BOUND, MATCH_IOU
+from yolo_max.verify.parity.tolerant_nms import MARGIN, TolerantNms
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((480, 480), CANVAS)
@@ -43,11 +43,11 @@ def _sides(cells: float) -> np.ndarray:
     return logits.ravel()
 
 
-def _fates(head: np.ndarray, post: Postprocess = POST) -> dict[tuple[int, float], str]:
-    """(class, score to 4 digits) -> "must", "open" or "drop"."""
-    fates = Fates.of(head, LETTERBOX, post)
-    state = np.where(fates.must, "must", np.where(fates.may, "open", "drop"))
-    keys = zip(fates.class_id.tolist(), fates.confidence.tolist(), strict=True)
+def _outcomes(head: np.ndarray, post: Postprocess = POST) -> dict[tuple[int, float], str]:
+    """(class, score to 4 digits) -> "must", "undecided" or "drop"."""
+    nms = TolerantNms.of(head, LETTERBOX, post)
+    state = np.where(nms.must, "must", np.where(nms.may, "undecided", "drop"))
+    keys = zip(nms.class_id.tolist(), nms.confidence.tolist(), strict=True)
     return {(c, round(s, 4)): str(name) for (c, s), name in zip(keys, state, strict=True)}
 
 
@@ -57,12 +57,12 @@ def _fates(head: np.ndarray, post: Postprocess = POST) -> dict[tuple[int, float]
         # far from everything
         ([(0, 0.9, 0, 0)], {(0, 0.9): "must"}),
         # at the confidence threshold, on either side of it, and just out of its reach
-        ([(0, 0.2505, 0, 0)], {(0, 0.2505): "open"}),
-        ([(0, 0.2495, 0, 0)], {(0, 0.2495): "open"}),
+        ([(0, 0.2505, 0, 0)], {(0, 0.2505): "undecided"}),
+        ([(0, 0.2495, 0, 0)], {(0, 0.2495): "undecided"}),
         ([(0, 0.2515, 0, 0)], {(0, 0.2515): "must"}),
         ([(0, 0.2485, 0, 0)], {}),
         # a cell that may be of either class
-        ([(0, 0.9, 0.8995, 0)], {(0, 0.9): "open", (1, 0.8995): "open"}),
+        ([(0, 0.9, 0.8995, 0)], {(0, 0.9): "undecided", (1, 0.8995): "undecided"}),
         ([(0, 0.9, 0.898, 0)], {(0, 0.9): "must"}),
         # far apart: no suppression
         ([(0, 0.9, 0, 0), (63, 0.8, 0, 0)], {(0, 0.9): "must", (0, 0.8): "must"}),
@@ -73,7 +73,7 @@ def _fates(head: np.ndarray, post: Postprocess = POST) -> dict[tuple[int, float]
 def test_fates_without_overlap(
     boxes: list[tuple[int, float, float, float]], expected: dict[tuple[int, float], str]
 ) -> None:
-    assert _fates(_head(boxes)) == expected
+    assert _outcomes(_head(boxes)) == expected
 
 
 # Neighbouring anchors of stride 8: IoU (2 * size - 1) / (2 * size + 1), which is 0.7 at 17/6 cells.
@@ -85,11 +85,11 @@ def test_fates_without_overlap(
         # well below: both stay
         (2.0, [(0, 0.9, 0, 0), (1, 0.8, 0, 0)], {(0, 0.9): "must", (0, 0.8): "must"}),
         # at the threshold
-        (17 / 6, [(0, 0.9, 0, 0), (1, 0.8, 0, 0)], {(0, 0.9): "must", (0, 0.8): "open"}),
+        (17 / 6, [(0, 0.9, 0, 0), (1, 0.8, 0, 0)], {(0, 0.9): "must", (0, 0.8): "undecided"}),
         # equals: either may go
-        (5.0, [(0, 0.9, 0, 0), (1, 0.8995, 0, 0)], {(0, 0.9): "open", (0, 0.8995): "open"}),
+        (5.0, [(0, 0.9, 0, 0), (1, 0.8995, 0, 0)], {(0, 0.9): "undecided", (0, 0.8995): "undecided"}),
         # the one that would drop the second is itself in doubt
-        (5.0, [(0, 0.2508, 0, 0), (1, 0.2506, 0, 0)], {(0, 0.2508): "open", (0, 0.2506): "open"}),
+        (5.0, [(0, 0.2508, 0, 0), (1, 0.2506, 0, 0)], {(0, 0.2508): "undecided", (0, 0.2506): "undecided"}),
         # a chain (1st overlaps 2nd, 2nd 3rd, not 1st 3rd): the second surely goes, so the third stays
         (
             4.0,
@@ -100,14 +100,14 @@ def test_fates_without_overlap(
         (
             4.0,
             [(0, 0.9, 0.8995, 0), (1, 0.8, 0, 0), (2, 0.7, 0, 0)],
-            {(0, 0.9): "open", (1, 0.8995): "open", (0, 0.8): "open", (0, 0.7): "open"},
+            {(0, 0.9): "undecided", (1, 0.8995): "undecided", (0, 0.8): "undecided", (0, 0.7): "undecided"},
         ),
     ],
 )
 def test_fates_of_neighbours(
     size: float, boxes: list[tuple[int, float, float, float]], expected: dict[tuple[int, float], str]
 ) -> None:
-    assert _fates(_head(boxes, size)) == expected
+    assert _outcomes(_head(boxes, size)) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,23 +117,27 @@ def test_fates_of_neighbours(
         ({"classes": [1]}, {(1, 0.8): "must"}),
         ({"max_det": 1}, {(0, 0.9): "must", (1, 0.8): "drop"}),
         ({"max_det": 2}, {(0, 0.9): "must", (1, 0.8): "must"}),
-        ({"conf": 0.8005}, {(0, 0.9): "must", (1, 0.8): "open"}),
+        ({"conf": 0.8005}, {(0, 0.9): "must", (1, 0.8): "undecided"}),
     ],
 )
 def test_options(options: dict[str, object], expected: dict[tuple[int, float], str]) -> None:
     head = _head([(0, 0.9, 0, 0), (1, 0, 0.8, 0)], size=5)
-    assert _fates(head, replace(POST, **options)) == expected  # type: ignore[arg-type]
+    assert _outcomes(head, replace(POST, **options)) == expected  # type: ignore[arg-type]
 
 
-def test_max_det_between_equals_is_open() -> None:
+def test_max_det_between_equals_leaves_them_undecided() -> None:
     head = _head([(0, 0.9, 0, 0), (7, 0.8, 0, 0), (63, 0.8005, 0, 0)])
-    assert _fates(head, replace(POST, max_det=2)) == {(0, 0.9): "must", (0, 0.8): "open", (0, 0.8005): "open"}
+    assert _outcomes(head, replace(POST, max_det=2)) == {
+        (0, 0.9): "must",
+        (0, 0.8): "undecided",
+        (0, 0.8005): "undecided",
+    }
 
 
 def test_multi_label_makes_a_candidate_of_each_class() -> None:
     head = _head([(0, 0.9, 0.5, 0.2502)])
     post = replace(POST, multi_label=True)
-    assert _fates(head, post) == {(0, 0.9): "must", (1, 0.5): "must", (2, 0.2502): "open"}
+    assert _outcomes(head, post) == {(0, 0.9): "must", (1, 0.5): "must", (2, 0.2502): "undecided"}
 
 
 @st.composite
@@ -166,38 +170,38 @@ def test_no_rounding_overturns_a_sure_call(
 ) -> None:
     head, rng = drawn
     post = replace(POST, agnostic_nms=agnostic, multi_label=multi_label, max_det=max_det)
-    fates = Fates.of(head, LETTERBOX, post)
+    nms = TolerantNms.of(head, LETTERBOX, post)
     # A step of MARGIN / 5 in a logit moves a score by at most MARGIN / 20.
     for scale in (0.0, MARGIN / 100, MARGIN / 5):
         nudged = head + rng.uniform(-scale, scale, head.shape).astype(np.float32)
         found = post({"head": nudged}, LETTERBOX)
-        assert list(fates.missing(found, "it", MATCH_IOU, CONFIDENCE_BOUND)) == []
+        assert list(nms.missing(found, "it", MATCH_IOU, CONFIDENCE_BOUND)) == []
 
 
 @settings(max_examples=200)
 @given(_crowded_heads())
 def test_without_a_margin_nothing_but_ties_is_open(drawn: tuple[np.ndarray, np.random.Generator]) -> None:
     head, _ = drawn
-    fates = Fates.of(head, LETTERBOX, POST, margin=1e-9)
+    nms = TolerantNms.of(head, LETTERBOX, POST, margin=1e-9)
     found = POST({"head": head}, LETTERBOX)
-    assert fates.must.sum() <= len(found) <= fates.may.sum()
-    assert fates.open.sum() <= 0.2 * len(fates.may)
+    assert nms.must.sum() <= len(found) <= nms.may.sum()
+    assert nms.undecided.sum() <= 0.2 * len(nms.may)
 
 
 def test_sees_what_is_missing_and_what_is_too_many() -> None:
     head = _head([(0, 0.9, 0, 0), (63, 0, 0.8, 0)])
-    fates, found = Fates.of(head, LETTERBOX, POST), POST({"head": head}, LETTERBOX)
-    assert list(fates.missing(found[:1], "MAX", MATCH_IOU, CONFIDENCE_BOUND)) == [
+    nms, found = TolerantNms.of(head, LETTERBOX, POST), POST({"head": head}, LETTERBOX)
+    assert list(nms.missing(found[:1], "MAX", MATCH_IOU, CONFIDENCE_BOUND)) == [
         "MAX lacks 1 of 2 detections that no rounding removes"
     ]
     moved = Detections(found.xyxy + np.float32(9), found.confidence, found.class_id, NAMES, found.image_size)
-    assert list(fates.missing(moved, "MAX", MATCH_IOU, CONFIDENCE_BOUND)) == [
+    assert list(nms.missing(moved, "MAX", MATCH_IOU, CONFIDENCE_BOUND)) == [
         "MAX lacks 2 of 2 detections that no rounding removes",
         "MAX has 2 of 2 detections that no rounding brings about",
     ]
 
 
-@pytest.mark.parametrize("conf", [0.0005, MARGIN])  # at and below the margin of an open call
+@pytest.mark.parametrize("conf", [0.0005, MARGIN])  # at and below the margin of a threshold
 def test_at_a_low_threshold_not_every_cell_is_a_candidate(conf: float) -> None:
     head = _head([(3, 0.9, 0, 0)])
-    assert len(Fates.of(head, LETTERBOX, replace(POST, conf=conf)).confidence) == 1
+    assert len(TolerantNms.of(head, LETTERBOX, replace(POST, conf=conf)).confidence) == 1

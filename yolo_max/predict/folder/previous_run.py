@@ -1,12 +1,13 @@
-"""An earlier run in an output folder: what it is, whether a new one may begin there, and removing it.
+"""A previous run in an output folder: what it is, whether a new one may begin there, and how to remove it.
 
-A finished run is neither destroyed nor mixed with another unless the user says so, and whatever no run lists
-is never removed.
+A run is neither destroyed nor mixed with another unless the user says so, and files that no run lists are
+never removed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,15 +23,15 @@ Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class EarlierRun:
-    """What ``run.json`` says.
+class PreviousRun:
+    """The contents of ``run.json``.
 
     Attributes:
-        settings: What its results depend on, in plain JSON types.
-        finished: Whether every image was done.
+        settings: What its results depend on, as plain JSON types.
+        finished: Whether every image is done.
         tables: Its files that belong to no single image, relative to the folder.
-        planned: Of an unfinished run, the files that it may have written; its manifest lists those of images
-            that are done, and a process that stopped may have written others ahead.
+        planned: The files that an unfinished run may have written. Its manifest lists only those of images
+            that are done, and the process may have written others ahead of it.
     """
 
     settings: Mapping[str, Any]
@@ -40,20 +41,20 @@ class EarlierRun:
 
 
 def next_free(folder: Path) -> Path:
-    """The folder where nothing lies yet: ``folder`` itself, or it with the first free number from 2 on."""
+    """The folder itself if it is free, or else with the first number from 2 on that makes it free."""
     return next(each for each in _numbered(folder) if is_free(each))
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nothing lies there yet."""
+    """Whether the folder does not exist or is empty."""
     return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
 
 
 def require_no_file(folder: Path) -> None:
-    """Refuses a file in the place of an output folder.
+    """Refuses a file in place of an output folder.
 
     Raises:
-        OutputError: It is one, or what it is cannot be found out.
+        OutputError: It is a file, or cannot be examined.
     """
     try:
         is_file = folder.exists() and not folder.is_dir()
@@ -64,7 +65,7 @@ def require_no_file(folder: Path) -> None:
 
 
 def latest(folder: Path) -> Path:
-    """Where the last run is that `next_free` gave a folder; ``folder`` itself where there is none."""
+    """The last of the folders from `next_free` that holds a run; ``folder`` itself if none does."""
     found = folder
     for each in _numbered(folder):
         if not each.exists():
@@ -75,15 +76,15 @@ def latest(folder: Path) -> Path:
 
 
 def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuses an output folder in which a run would harm something; changes nothing.
+    """Refuses an output folder in which a run would do harm; changes nothing.
 
     Args:
         folder: It need not exist.
-        resume: Whether the run that it holds is to be taken up again.
-        overwrite: Whether the results of that run are to be replaced.
+        resume: Whether the run that it holds will be resumed.
+        overwrite: Whether the results of that run will be replaced.
 
     Raises:
-        OutputError: It holds the results of a run, or files that are no results; or it is no folder.
+        OutputError: It holds the results of a run, or files that are not results; or it is not a folder.
     """
     require_no_file(folder)
     if overwrite:
@@ -92,8 +93,8 @@ def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:
     try:
         if run is None and not is_free(folder):
             raise OutputError(
-                f"{folder} holds files that are no results of yolo-max; choose a new or empty folder with "
-                "--out, or give --overwrite to write beside them."
+                f"{folder} holds files that are not results of yolo-max; choose a new or empty folder with "
+                "--out, or use --overwrite to write beside them."
             )
     except OSError as error:
         raise cannot_write(folder, error) from error
@@ -105,33 +106,32 @@ def require_no_results(folder: Path) -> None:
     """Refuses a folder that holds the results of a run, finished or not.
 
     Raises:
-        OutputError: It does.
+        OutputError: It holds some.
     """
     run = read_run(folder)
     if run and run.finished:
         raise OutputError(
-            f"{folder} holds the results of a finished run; choose another folder with --out, or give "
+            f"{folder} holds the results of a finished run; choose another folder with --out, or use "
             "--overwrite to replace them."
         )
     if run and next(read_lines(folder), None):
         raise OutputError(
-            f"{folder} holds a run that was not finished; give --resume to finish it, or --overwrite to "
-            "begin again."
+            f"{folder} holds an unfinished run; use --resume to finish it, or --overwrite to start again."
         )
 
 
-def read_run(folder: Path) -> EarlierRun | None:
-    """The run that a folder holds; None where there is none.
+def read_run(folder: Path) -> PreviousRun | None:
+    """The run that a folder holds, or None.
 
     Raises:
-        OutputError: Its ``run.json`` cannot be read, or is something else.
+        OutputError: Its ``run.json`` cannot be read, or is not that of a run.
     """
     path = folder / RUN_FILE
     try:
         run = json.loads(path.read_bytes())
         if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
             tables, planned = (tuple(map(str, run.get(key, ()))) for key in ("tables", "planned"))
-            return EarlierRun(run["settings"], run["finished"], tables, planned)
+            return PreviousRun(run["settings"], run["finished"], tables, planned)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -142,10 +142,10 @@ def read_run(folder: Path) -> EarlierRun | None:
 
 
 def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
-    """The whole lines of a folder's manifest from the first on.
+    """Reads the lines of a folder's manifest.
 
     Yields:
-        The record of each line, and where the line ends, in bytes; up to the first that is not whole.
+        The record of each line and the offset of the line's end, in bytes; up to the first damaged line.
 
     Raises:
         OutputError: It cannot be read.
@@ -166,12 +166,12 @@ def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
 
 
 def results_of(folder: Path) -> set[Path]:
-    """What the run in a folder lists as its own, there or not, but for its manifest and ``run.json``.
+    """The files that the run in a folder lists, whether they exist or not, without manifest and ``run.json``.
 
-    Only paths that lie inside the folder count, whatever the manifest says.
+    Paths that lead outside the folder are ignored.
 
     Raises:
-        OutputError: They cannot be read.
+        OutputError: The lists cannot be read.
     """
     run = read_run(folder)
     if run is None:
@@ -179,23 +179,29 @@ def results_of(folder: Path) -> set[Path]:
     listed = {*run.tables, *run.planned}
     for record, _ in read_lines(folder):
         listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
-    root = folder.resolve()
+    root = os.path.realpath(folder)
     named = (folder / name for name in listed if "\0" not in name)
-    return {path for path in named if path.parent.resolve().is_relative_to(root)}
+    return {path for path in named if Path(os.path.realpath(path.parent)).is_relative_to(root)}
+
+
+def holds_file(path: Path) -> bool:
+    """Whether there is something at a path that a file would replace: anything but a folder."""
+    # Not by methods of the path, which raise for one that is too long.
+    return os.path.lexists(path) and (os.path.islink(path) or not os.path.isdir(path))  # noqa: PTH112, PTH114
 
 
 def remove_results(folder: Path) -> None:
-    """Removes `results_of` a folder, and the folders below it that this leaves empty.
+    """Removes `results_of` a folder, and subfolders that become empty.
 
     Raises:
         OutputError: A file cannot be removed.
     """
     parents = set()
     for path in results_of(folder):
+        if not holds_file(path):
+            continue
         try:
             path.unlink(missing_ok=True)
-        except NotADirectoryError:
-            continue  # it is gone, and its folder is a file now
         except OSError as error:
             raise OutputError(f"{path} cannot be removed: {error.strerror or error}.") from error
         parents |= {each for each in path.parents if each.is_relative_to(folder) and each != folder}
@@ -211,7 +217,7 @@ def _numbered(folder: Path) -> Iterator[Path]:
 
 
 def _decode(line: bytes) -> Record | None:
-    """The record of a line; None for a line that is not whole."""
+    """The record of a line; None if it is damaged."""
     if not line.endswith(b"\n"):
         return None
     try:

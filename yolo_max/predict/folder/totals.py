@@ -1,4 +1,4 @@
-"""Tally: what a run has found so far, summed over its records."""
+"""Totals: what a run has found so far."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from yolo_max.tasks.contract import Task
 
 
 @dataclass
-class ClassTally:
-    """One class.
+class ClassTotals:
+    """The totals of one class.
 
     Attributes:
         objects: How many were found.
-        images: In how many images.
-        best: The highest confidence among them.
+        images: How many images have one.
+        best: Their highest confidence.
     """
 
     objects: int = 0
@@ -25,25 +25,25 @@ class ClassTally:
 
 
 @dataclass
-class Tally:
-    """All records of a run.
+class Totals:
+    """The totals of a run's records.
 
     Attributes:
-        task: What they are records of.
+        task: The task of the records.
         images: How many there are, failed ones included.
-        classes: By class name.
-        failures: (path, reason) of what could not be read.
+        classes: Totals by class name.
+        failures: (path, reason) of each image that failed.
         times_ms: Milliseconds by stage, summed over the images.
     """
 
     task: Task
     images: int = 0
-    classes: dict[str, ClassTally] = field(default_factory=dict)
+    classes: dict[str, ClassTotals] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     times_ms: dict[str, float] = field(default_factory=dict)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Takes in the record of one image, as `yolo_max.output.records.record` makes it."""
+        """Adds the record of one image (`yolo_max.output.records.record`)."""
         self.images += 1
         for stage, milliseconds in record.get("times_ms", {}).items():
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + milliseconds
@@ -52,9 +52,9 @@ class Tally:
             return
         names = set()
         for name, confidence in self.task.found(record):
-            tally = self.classes.setdefault(name, ClassTally())
-            tally.objects += 1
-            tally.best = max(tally.best, confidence)
+            totals = self.classes.setdefault(name, ClassTotals())
+            totals.objects += 1
+            totals.best = max(totals.best, confidence)
             names.add(name)
         for name in names:
             self.classes[name].images += 1
@@ -69,6 +69,6 @@ class Tally:
         """How many images did not fail."""
         return self.images - len(self.failures)
 
-    def by_frequency(self) -> list[tuple[str, ClassTally]]:
+    def by_frequency(self) -> list[tuple[str, ClassTotals]]:
         """The classes, most frequent first, then by name."""
         return sorted(self.classes.items(), key=lambda item: (-item[1].objects, item[0]))

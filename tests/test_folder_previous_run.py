@@ -1,4 +1,4 @@
-"""What lies in an output folder already: never mixed with new results, and never lost unasked."""
+"""A previous run in an output folder: never mixed with new results, and never lost unasked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fakes import FakeEngine, fake_weights, read_tree, write_image
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
-from yolo_max.predict.folder.earlier import latest, next_free, remove_results, require_harmless
+from yolo_max.predict.folder.previous_run import latest, next_free, remove_results, require_harmless
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import OutputError
 from yolo_max.support.options import SaveOptions
@@ -53,8 +53,8 @@ def files(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("after", "message"),
     [
-        (None, "holds the results of a finished run; .* --out, or give --overwrite to replace them"),
-        (2, "holds a run that was not finished; give --resume to finish it, or --overwrite"),
+        (None, "holds the results of a finished run; .* --out, or use --overwrite to replace them"),
+        (2, "holds an unfinished run; use --resume to finish it, or --overwrite"),
     ],
 )
 def test_a_run_is_not_replaced_unasked(
@@ -84,7 +84,7 @@ def test_a_file_is_no_folder(overwrite: bool, tmp_path: Path) -> None:
 def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(
     photos: Path, other: Path, tmp_path: Path, after: int | None, saving: SaveOptions
 ) -> None:
-    """No picture, label or table of the earlier run stays behind, whatever options were dropped."""
+    """No picture, label or table of the previous run stays behind, whatever options were dropped."""
     detect(photos, tmp_path / "out", after=after)
     detect(other, tmp_path / "out", saving, overwrite=True)
     detect(other, tmp_path / "whole", saving)
@@ -131,7 +131,9 @@ def test_overwriting_does_not_write_over_the_files_of_others(
     (out / name).parent.mkdir(parents=True, exist_ok=True)
     (out / name).write_bytes(b"mine")
     before = read_tree(out)
-    with pytest.raises(OutputError, match=f"{name} is no result of an earlier run, and would be overwritten"):
+    with pytest.raises(
+        OutputError, match=f"{name} is not a result of an earlier run, and would be overwritten"
+    ):
         detect(other, out, overwrite=True)
     assert read_tree(out) == before
 
@@ -139,7 +141,7 @@ def test_overwriting_does_not_write_over_the_files_of_others(
 def test_a_manifest_of_somebody_else_is_not_overwritten(other: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "predictions.jsonl").write_text("mine")
-    with pytest.raises(OutputError, match=r"predictions\.jsonl is no result"):
+    with pytest.raises(OutputError, match=r"predictions\.jsonl is not a result"):
         detect(other, tmp_path / "out", overwrite=True)
     assert (tmp_path / "out" / "predictions.jsonl").read_text() == "mine"
 
@@ -152,7 +154,7 @@ def test_a_manifest_of_somebody_else_is_not_overwritten(other: Path, tmp_path: P
         lambda here: "away/mine.jpg",  # through a link that leads out
         lambda here: 3,
         lambda here: None,
-        lambda root: "a\0b/c.jpg",  # no name at all
+        lambda here: "a\0b/c.jpg",  # not a file name
     ],
 )
 def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, listed: Callable[[Path], Any]) -> None:
@@ -178,7 +180,7 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
         assert latest(base) == base.with_name(name)
     base.with_name("predict4").mkdir()
     (base.with_name("predict4") / "mine.txt").touch()
-    assert next_free(base) == base.with_name("predict5")  # no run lies there, and yet it is not free
+    assert next_free(base) == base.with_name("predict5")  # it holds no run, and yet is not free
     assert latest(base) == base.with_name("predict3")
     base.with_name("predict5").touch()
     assert next_free(base) == base.with_name("predict6")

@@ -1,0 +1,52 @@
+"""Sources that people may expect to work, and what to do instead."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from yolo_max.images.suffixes import VIDEO_SUFFIXES, is_image
+
+_STREAMS = ("rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
+
+
+def unsupported(source: str) -> str | None:
+    """Says why a named source cannot be images.
+
+    Returns:
+        What it is and what to do, to be put behind its name; None for a source that may be images.
+    """
+    is_folder = os.path.isdir(source)  # noqa: PTH112  (Path raises for some strings that are not paths)
+    if Path(source).suffix.lower() in VIDEO_SUFFIXES and "://" not in source and not is_folder:
+        return (
+            "is a video, and only images are read; cut it into images first, for instance with "
+            f"ffmpeg -i {shlex.quote(source)} %06d.png"
+        )
+    if os.path.exists(source):  # noqa: PTH110
+        if not is_folder and not os.path.isfile(source):  # noqa: PTH113
+            return "is a pipe or a device; images are read from files, so name a file"
+        if _is_list(source):
+            return f"is a list of images; name them as sources, as in $(cat {shlex.quote(source)})"
+        return None
+    scheme, separator, _ = source.partition("://")
+    if separator:
+        if scheme.lower() in _STREAMS:
+            return "is a stream, and only images are read; save some of its frames as images first"
+        return "is an address; download it first"
+    if source.isdecimal():
+        return "would be a webcam, and only images are read; save some of its frames as images first"
+    if source == "-":
+        return "would be the standard input; images are read from files, so name a file"
+    return None
+
+
+def _is_list(source: str) -> bool:
+    """Whether a text file has one path of an image per line, a source that `yolo` knows."""
+    if not source.lower().endswith(".txt"):
+        return False
+    try:
+        with open(source, encoding="utf-8-sig") as lines:  # noqa: PTH123
+            return is_image(Path(lines.readline(4096).strip()))
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,95 @@
+"""PendingImage: one image between its source and its prediction.
+
+source ──prepare──► canvas ──infer──► raw outputs ──decode──► prediction
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.images.read import ImageSource, read_image
+from yolo_max.images.transforms import Fit, Transform
+from yolo_max.predict.result import Result, contained, timed
+from yolo_max.support.errors import ImageError
+from yolo_max.tasks.contract import Decoder, Outputs
+
+Network = Callable[[NDArray[np.uint8]], Sequence[Outputs]]
+
+
+@dataclass
+class PendingImage:
+    """One image and how far it has come.
+
+    Attributes:
+        result: Collects stage times, and in the end the prediction or the error.
+        canvas: uint8 [H, W, 3] RGB; None if the image cannot be read, and after inference.
+        transform: Where the image lies in the canvas.
+        outputs: The network's raw outputs, until they are decoded.
+    """
+
+    result: Result
+    canvas: NDArray[np.uint8] | None = None
+    transform: Transform | None = None
+    outputs: Outputs | None = None
+
+    @classmethod
+    def prepare(
+        cls,
+        source: ImageSource,
+        fit: Fit,
+        *,
+        max_pixels: int,
+        keep_image: bool = False,
+    ) -> PendingImage:
+        """Reads an image and renders its canvas; if it cannot be read, its result holds the error.
+
+        Args:
+            source: The image.
+            fit: Gives the transform for the image's size.
+            max_pixels: Larger images are refused.
+            keep_image: Whether the result carries the decoded image.
+        """
+        pending = cls(Result(source))
+        try:
+            with contained(pending.result, "decode"):
+                image = read_image(source, max_pixels=max_pixels)
+            with contained(pending.result, "letterbox"):
+                pending.transform = fit((image.shape[0], image.shape[1]))
+                pending.canvas = pending.transform.render(image)
+        except ImageError as error:
+            pending.result.error = error
+        else:
+            pending.result.image = image if keep_image else None
+        return pending
+
+    def decode(self, decoder: Decoder) -> None:
+        """Decodes the raw outputs, if there are any, into the result's prediction."""
+        if self.outputs is None or self.transform is None:
+            return
+        with timed(self.result, "postprocess"):
+            self.result.prediction = decoder(self.outputs, self.transform)
+        self.outputs = None
+
+
+def infer(batch: Sequence[PendingImage], network: Network) -> None:
+    """Runs the network once on all images of a batch that have a canvas; their canvases share one shape.
+
+    Args:
+        batch: Each image gets its outputs and drops its canvas.
+        network: Gives the raw outputs of each image of a batch.
+    """
+    batch = [pending for pending in batch if pending.canvas is not None]
+    if not batch:
+        return
+    start = perf_counter()
+    canvases = [pending.canvas for pending in batch if pending.canvas is not None]
+    outputs = network(canvases[0][None] if len(canvases) == 1 else np.stack(canvases))
+    each = (perf_counter() - start) * 1000 / len(batch)
+    for pending, its_outputs in zip(batch, outputs, strict=True):
+        pending.outputs, pending.canvas = its_outputs, None
+        pending.result.times_ms["infer"] = each
