@@ -23,6 +23,7 @@ import pytest
 import torch
 
 from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
@@ -217,7 +218,8 @@ def saved_with_transforms(model: Any) -> bytes:
     with pytest.MonkeyPatch.context() as patch:
         for module in modules:
             patch.setitem(sys.modules, module.__name__, module)
-        mode: Any = Enum("InterpolationMode", {"BILINEAR": "bilinear"}, module=functional.__name__)
+        make: Any = Enum
+        mode = make("InterpolationMode", {"BILINEAR": "bilinear"}, module=functional.__name__)
         vars(functional)["InterpolationMode"] = mode
         for name, base in (("Compose", object), ("Resize", torch.nn.Module), ("Normalize", torch.nn.Module)):
             vars(transforms)[name] = type(name, (base,), {"__module__": transforms.__name__})
@@ -229,7 +231,7 @@ def saved_with_transforms(model: Any) -> bytes:
 
 
 def test_a_classifier_with_the_transform_that_training_leaves(tmp_path: Path) -> None:
-    checkpoints.import_ultralytics()
+    import_ultralytics()
     from ultralytics.nn.tasks import yaml_model_load
 
     classifier = checkpoints.classification_model({**yaml_model_load("yolov8n-cls.yaml"), "nc": 7})
