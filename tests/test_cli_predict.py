@@ -359,11 +359,13 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["photos", "--classes", "0,7"], 2, "no class 7"),
         (["photos", "--max-det", "0"], 2, "max_det is 0"),
         (["photos", "--batch", "0"], 2, "batch is 0"),
+        (["photos", "--batch", "9" * 30], 2, "it must be a whole number from 1 to 1024"),
+        (["photos", "--classes", "9" * 5000], 2, "no class '999"),
         (["photos", "--workers", "0"], 2, "workers is 0"),
         (["photos", "--threads", "0"], 2, "threads is 0"),
         (["photos", "--line-width", "0"], 2, "line_width is 0"),
         (["photos", "--max-pixels", "0"], 2, "max_pixels is 0"),
-        (["photos", "--cnof", "0.5"], 2, "--cnof"),
+        (["photos", "--cnof", "0.5"], 2, "there is no option '--cnof'; did you mean --conf?"),
         ([], 2, "SOURCE"),
         (["missing"], 4, "missing does not exist"),
         (["photos/*.gif"], 4, "no image"),
@@ -373,11 +375,16 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["photos", "--max-det", "many"], 2, "max_det is 'many', but it must be a whole number"),
         (["photos", "--threads", "1.5"], 2, "threads is '1.5', but it must be a whole number"),
         # what users of `yolo` type
-        (["--source", "photos"], 2, "the source is an argument here: yolo-max predict SOURCE"),
-        (["photos", "--project", "runs"], 2, "the folder for the results is --out here"),
-        (["photos", "--half"], 2, "numbers of 16 bits are --precision bf16 here"),
-        (["photos", "--conff", "1"], 2, "no such option: --conff (Possible options: --conf"),
-        (["photos", "--conff", "1"], 2, "; see yolo-max predict --help."),
+        (["--source", "photos"], 2, "the source is an argument: yolo-max predict SOURCE"),
+        (["photos", "--project", "runs"], 2, "results go into the folder of --out"),
+        (["photos", "--half"], 2, "use precision bf16 for 16-bit numbers"),
+        (["photos", "--max_det", "1"], 2, "there is no option '--max_det'; use --max-det."),
+        (["photos", "--show"], 2, "there is no option '--show'; pictures are written to files, not shown."),
+        (["photos", "--no-sav"], 2, "there is no option '--no-sav'; did you mean --no-save?"),
+        (["photos", "--shape", "1"], 2, "there is no option '--shape'; see yolo-max predict --help."),
+        (["photos", "save_crop=True"], 2, "there is no option 'save_crop'; crops are not written"),
+        (["photos", "confi=0.5"], 2, "there is no option 'confi'; did you mean --conf?"),
+        (["photos", "save=False"], 2, "yolo-max predict photos --no-save."),
         (
             ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
             *(2, "yolo-max predict 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
@@ -481,8 +488,9 @@ def test_paragraphs_of_help_are_broken_by_the_terminal_only(monkeypatch: Any, ca
     [
         (["train"], "nothing is trained here; train with Ultralytics"),
         (["photos"], "photos is not a command; to find out what is in it: yolo-max predict photos."),
-        (["predct"], "predict"),  # typer's own guess
-        (["val", "--data", "coco8.yaml"], "the dataset is an argument here: yolo-max val DATA."),
+        (["predct"], "there is no command 'predct'; did you mean predict?"),
+        (["test"], "there is no command 'test'; use one of predict, compare, "),  # not `detect`
+        (["val", "--data", "coco8.yaml"], "the dataset is an argument: yolo-max val DATA."),
         (["compare", "source=photos"], "yolo-max compare photos."),
     ],
 )

@@ -76,7 +76,13 @@ def test_classes_of_one_name_are_all_meant() -> None:
         ([5], "no class 5; its class ids run from 0 to 4"),
         (["-1"], "no class -1"),
         ([], "classes is empty"),
-        ([1.0], "no class '1.0'"),
+        ([1.0], "classes has 1.0, but it must be one or more ids or names"),
+        ([True], "classes has True"),  # a number to Python
+        ([None], "classes has None"),
+        (1.5, "classes is 1.5, but it must be one or more ids or names"),
+        ([10**5000], "no class a huge int"),
+        (["9" * 5000], "no class '999"),
+        (["cat"], "no class 'cat'; it knows"),  # a `car` is another thing
     ],
 )
 def test_bad_classes(classes: Any, message: str) -> None:

@@ -363,6 +363,14 @@ def unlisted(model: Any) -> None:
     model.yaml["backbone"][2][1] = 2
 
 
+def endless_names(model: Any) -> None:
+    """32 modules in one another under one name of 500 kB: their paths would take hundreds of megabytes."""
+    name = "m" * 500_000
+    inner = model.model
+    for _ in range(30):
+        inner._modules[name] = inner = type(model.model)()
+
+
 def looping(model: Any) -> None:
     model.model[0]._modules["again"] = model.model[0]
 
@@ -429,6 +437,7 @@ def looping(model: Any) -> None:
         (replaced("names", ["a", "b", ["c"]]), "as the name of class 2"),
         (replaced("names", None), "has no class names"),
         (looping, "nested without end"),
+        (endless_names, "without usable names"),
     ],
 )
 def test_a_model_that_is_not_what_its_table_says_is_refused(

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import io
+import sys
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from enum import Enum
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import checkpoints
@@ -21,6 +23,7 @@ import pytest
 import torch
 
 from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
@@ -205,3 +208,36 @@ def test_the_content_decides_and_not_the_name(name: str, model: Any, tmp_path: P
     engine = TorchEngine(weights)
     assert engine.source == "checkpoint"
     np.testing.assert_array_equal(engine(PIXELS)["head"], head_of(model))
+
+
+def saved_with_transforms(model: Any) -> bytes:
+    """A classifier as training leaves it: with the transform of its images, which is torchvision's."""
+    names = [f"torchvision{end}" for end in ("", ".transforms", ".transforms.functional")]
+    names.append("torchvision.transforms.transforms")
+    *_, functional, transforms = modules = [ModuleType(name) for name in names]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in modules:
+            patch.setitem(sys.modules, module.__name__, module)
+        make: Any = Enum
+        mode = make("InterpolationMode", {"BILINEAR": "bilinear"}, module=functional.__name__)
+        vars(functional)["InterpolationMode"] = mode
+        for name, base in (("Compose", object), ("Resize", torch.nn.Module), ("Normalize", torch.nn.Module)):
+            vars(transforms)[name] = type(name, (base,), {"__module__": transforms.__name__})
+        compose, resize, normalize = (kind() for kind in list(vars(transforms).values())[-3:])
+        vars(resize).update(size=224, interpolation=mode.BILINEAR)
+        vars(normalize).update(mean=torch.zeros(3))
+        compose.transforms = [resize, normalize]
+        return saved({"ema": with_(model, transforms=compose)})
+
+
+def test_a_classifier_with_the_transform_that_training_leaves(tmp_path: Path) -> None:
+    import_ultralytics()
+    from ultralytics.nn.tasks import yaml_model_load
+
+    classifier = checkpoints.classification_model({**yaml_model_load("yolov8n-cls.yaml"), "nc": 7})
+    weights = load(saved_with_transforms(with_criterion(classifier)), tmp_path)
+    assert (weights.meta.task, weights.meta.nc) == ("classify", 7)
+    with torch.inference_mode():
+        pixels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255
+        _, logits = copy.deepcopy(classifier).float().eval().fuse(verbose=False)(pixels)
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["logits"], logits.numpy())

@@ -103,8 +103,8 @@ def test_a_file_of_that_name_in_the_working_directory_is_not_taken(server: Serve
     ("content", "message"),
     [
         (None, r"yolov8n.pt could not be downloaded \(.*; check the connection"),
-        (b"<!DOCTYPE html>" + b" " * 200_000, "what came as yolov8n.pt cannot be used: .* is an HTML"),
-        (b"PK\x03\x04" + bytes(200_000), "what came as yolov8n.pt cannot be used: .* truncated or damaged"),
+        (b"<!DOCTYPE html>" + b" " * 200_000, "the downloaded yolov8n.pt cannot be used: .* is an HTML"),
+        (b"PK\x03\x04" + bytes(200_000), "the downloaded yolov8n.pt cannot be used: .* truncated or damaged"),
         (b"tiny", "yolov8n.pt could not be downloaded"),
     ],
     ids=["absent", "a web page", "damaged", "too small"],

@@ -13,7 +13,9 @@ from yolo_max.cli import hints, leave_at_once
 from yolo_max.cli.parameters import TERMINAL
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
+from yolo_max.support.ultralytics_options import unknown_option
 
+MAX_OPTION = 60
 _CODES = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "an unexpected error",
@@ -76,8 +78,9 @@ class Command(TyperCommand):
         except typer.Exit:
             raise
         except Exception as error:
-            raise _in_our_words(error) from error
-        if hint := hints.for_settings(ctx.info_name, ctx.params.get("sources") or ()):
+            raise _in_our_words(error, ctx) from error
+        sources = ctx.params.get("sources") or ()
+        if hint := hints.for_settings(ctx.command_path, sources, _switches(self)):
             raise UsageError(hint)
         return rest
 
@@ -97,9 +100,16 @@ class Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of that name; a hint for those of `yolo`."""
-        if args and args[0] not in self.commands and (hint := hints.for_command(args)):
-            raise UsageError(hint)
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            shown = [name for name, command in self.commands.items() if not command.hidden]
+            raise UsageError(hints.for_command(args, shown))
         return super().resolve_command(ctx, args)
+
+
+def _switches(command: Any) -> list[str]:
+    """The command's options as they are written: "--conf", "--save", "--no-save"."""
+    written = (switch for each in command.params for switch in (*each.opts, *each.secondary_opts))
+    return [switch for switch in written if switch.startswith("--")]
 
 
 def _plain(option: Any) -> Any:
@@ -113,9 +123,12 @@ def _paragraphs(text: str | None) -> str | None:
     return text and "\n\n".join(" ".join(each.split()) for each in cleandoc(text).split("\n\n"))
 
 
-def _in_our_words(error: Exception) -> Exception:
-    if hint := hints.for_option(getattr(error, "option_name", None)):
-        return UsageError(hint)
+def _in_our_words(error: Any, context: Any) -> Any:
+    if hasattr(error, "possibilities"):  # an option that does not exist
+        otherwise = f"see {context.command_path} --help."
+        return UsageError(
+            unknown_option(str(error.option_name)[:MAX_OPTION], _switches(context.command), otherwise)
+        )
     for kind, wanted in (("float_parsing", "a number"), ("int_parsing", "a whole number")):
         for problem in getattr(error.__cause__, "errors", list)():
             if str(problem.get("type")).startswith(kind):

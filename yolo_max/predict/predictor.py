@@ -25,7 +25,7 @@ from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import DETECTIONS, PredictOptions, about, at_least, with_keywords
+from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
 from yolo_max.support.parse import parse_imgsz
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
@@ -248,7 +248,7 @@ class Predictor:
                 f"a stream takes several images, and {one} is one source; give a list, or for a folder "
                 "Path(folder).iterdir()."
             )
-        at_least(1)("batch", batch)
+        a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch
         decoder = self._decoder_with(changes)
 

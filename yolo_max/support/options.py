@@ -6,15 +6,16 @@ agree. Names and defaults are Ultralytics' where it has them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
-from difflib import get_close_matches
 from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
+from yolo_max.support.ultralytics_options import unknown_option
 
 NETWORK, DETECTIONS, OUTPUT, RUN = "Network", "Detections", "Output", "Run"
 """Groups of options, in the order of the help."""
@@ -51,15 +52,20 @@ class About:
     parse: Callable[[Any], Any] | None
 
 
-def at_least(low: int) -> Check:
-    """A check for an integer of at least ``low``, or None for the default."""
+def at_least(low: int, high: float = math.inf) -> Check:
+    """A check for an integer from ``low`` to ``high``, or None for the default."""
+    limits = f"of at least {low}" if high == math.inf else f"from {low} to {high}"
 
     def check(name: str, value: Any) -> None:
         whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if value is not None and (not whole or value < low):
-            raise UsageError(f"{name} is {value!r}, but it must be a whole number of at least {low}.")
+        if value is not None and (not whole or not low <= value <= high):
+            raise UsageError(f"{name} is {value!r}, but it must be a whole number {limits}.")
 
     return check
+
+
+a_batch = at_least(1, 1024)
+"""Checks a batch: a larger one would gain no speed, and need memory that no machine has."""
 
 
 def a_fraction(name: str, value: Any) -> None:
@@ -125,9 +131,7 @@ class Options:
         known = [each.name for each in fields(self)]
         for name in changes:
             if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}."
-                raise UsageError(f"there is no option {name!r}; {hint}")
+                raise UsageError(unknown_option(name, known, f"use one of {', '.join(known)}."))
         return replace(self, **changes)
 
 
@@ -196,7 +200,7 @@ class PredictOptions(Options):
         RUN,
         "Images per execution of the network.",
         "N",
-        at_least(1),
+        a_batch,
         default_text="1, several at a time on the fused kernels",
     )
     threads: int | None = option(

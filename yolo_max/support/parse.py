@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from numbers import Integral
+from typing import Any
 
 from yolo_max.support.errors import UsageError
+from yolo_max.support.text import nearest, shorten
 
 DEVICES = ("auto", "cpu", "gpu")
+MAX_DIGITS = 1000
+"""Characters of a class id; Python converts no text of more than 4300."""
 MAX_IMGSZ = 8192
 """Pixels per side; the first feature maps of a canvas this large take gigabytes."""
 
@@ -75,7 +78,9 @@ def sides_of(text: str) -> int | list[int]:
     try:
         numbers = [int(word) for word in text.replace("x", ",").split(",")]
     except ValueError:
-        raise UsageError(f"imgsz is {text!r}, but it must be one side in pixels, or HEIGHT,WIDTH.") from None
+        raise UsageError(
+            f"imgsz is {shorten(text)}, but it must be one side in pixels, or HEIGHT,WIDTH."
+        ) from None
     return numbers[0] if len(numbers) == 1 else numbers
 
 
@@ -108,28 +113,36 @@ def parse_classes(
         return None
     if isinstance(classes, int | str):
         classes = (classes,)
+    if not isinstance(classes, Iterable):
+        raise UsageError(f"classes is {shorten(classes)}, but it must be one or more ids or names.")
     ids_by_name: dict[str, set[int]] = {}
     for class_id, name in names.items():
         ids_by_name.setdefault(name.casefold(), set()).add(class_id)
     chosen: set[int] = set()
+    wanted: Any
     for wanted in classes:
         if isinstance(wanted, str):
             chosen |= ids_by_name.get(wanted.strip().casefold()) or {_class_id(wanted.strip(), names)}
+        elif isinstance(wanted, bool) or not isinstance(wanted, Integral):
+            raise UsageError(f"classes has {shorten(wanted)}, but it must be one or more ids or names.")
         else:
-            chosen.add(_class_id(str(wanted), names))
+            chosen.add(_known_id(int(wanted), names))
     if not chosen:
         raise UsageError("classes is empty, so nothing could be found; leave it out for all classes.")
     return tuple(sorted(chosen))
 
 
 def _class_id(wanted: str, names: Mapping[int, str]) -> int:
-    if wanted.lstrip("-").isdecimal():
-        if int(wanted) in names:
-            return int(wanted)
-        raise UsageError(f"the model has no class {wanted}; its class ids run from 0 to {max(names)}.")
+    if wanted.lstrip("-").isdecimal() and len(wanted) < MAX_DIGITS:
+        return _known_id(int(wanted), names)
     known = {name.casefold(): name for name in names.values()}
-    close = get_close_matches(wanted.casefold(), known, n=1)
-    if close:
-        raise UsageError(f"the model has no class {wanted!r}; did you mean {known[close[0]]!r}?")
+    if close := nearest(wanted.casefold(), known):
+        raise UsageError(f"the model has no class {shorten(wanted)}; did you mean {known[close]!r}?")
     some = ", ".join(list(names.values())[:8]) + (", ..." if len(names) > 8 else "")
-    raise UsageError(f"the model has no class {wanted!r}; it knows {some}.")
+    raise UsageError(f"the model has no class {shorten(wanted)}; it knows {some}.")
+
+
+def _known_id(wanted: int, names: Mapping[int, str]) -> int:
+    if wanted in names:
+        return wanted
+    raise UsageError(f"the model has no class {shorten(wanted)}; its class ids run from 0 to {max(names)}.")

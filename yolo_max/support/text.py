@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -35,6 +36,12 @@ def some(names: Sequence[str], limit: int = 5) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 image``, ``1,200 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that ``word`` probably misspells; None if none is close ("cat" does not mean "car")."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.75)
+    return close[0] if close else None
 
 
 def visible(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from yolo_max.support.cache import cache_root
 from yolo_max.support.errors import OutputError, WeightsError
+from yolo_max.support.text import nearest
 
 SUFFIXES = (".safetensors", ".pt")
 OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")
@@ -91,8 +91,8 @@ def closest(name: str, known: Iterable[str]) -> str:
     """
     family = _family(name)
     known = [each for each in known if family in (None, _family(each))]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = nearest(name, known)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def _family(name: str) -> str | None:

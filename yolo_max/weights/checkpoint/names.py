@@ -17,7 +17,7 @@ MAX_LENGTH = 200
 
 # Objects that are restored attribute by attribute: a model's modules, and leftovers of training.
 _OBJECT = re.compile(
-    r"(ultralytics|torch\.(nn|optim|amp|cuda\.amp))(\.\w+)* ([A-Z]|v\d)\w*"
+    r"(ultralytics|torch\.(nn|optim|amp|cuda\.amp)|torchvision\.transforms)(\.\w+)* ([A-Z]|v\d)\w*"
     r"|ultralytics(\.yolo)?\.utils\.callbacks\.\w+ \w+|omegaconf(\.\w+)+ [A-Z]\w*|typing Any"
 )
 # Values that are made by a call.
@@ -25,6 +25,7 @@ _VALUE = re.compile(
     r"pathlib(\._local)? (Pure)?(Posix|Windows)?Path"
     r"|numpy (dtype|ndarray|\w+_|u?int\d+|float\d+)"
     r"|numpy\._?core\.(multiarray|numeric) (scalar|_reconstruct|_frombuffer)"
+    r"|torchvision\.transforms\.functional InterpolationMode"
     r"|ultralytics(\.yolo)?\.utils IterableSimpleNamespace|argparse Namespace|types SimpleNamespace"
     r"|collections (OrderedDict|defaultdict|Counter|deque)|datetime (datetime|date|time|timedelta|timezone)"
     r"|(__builtin__|builtins) (set|frozenset|list|dict|tuple|int|long|float|str|bytes|bool|slice)"

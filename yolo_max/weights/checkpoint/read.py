@@ -34,6 +34,8 @@ WRAPPED = ("module", "_orig_mod", "model")
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 MAX_DEPTH = 32
+MAX_NAME = 100
+"""Characters of a module's own name; a file may use one long name for every module."""
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,8 @@ def _walk(model: StandIn) -> Iterator[tuple[str, StandIn]]:
             if not isinstance(child, StandIn) or (not prefix and name != "model"):
                 continue  # None, or a loss that training left beside the network
             count += 1
-            if depth == MAX_DEPTH or count > MAX_MODULES or not isinstance(name, str):
-                raise WeightsError("holds modules nested without end, or without names")
+            if depth == MAX_DEPTH or count > MAX_MODULES or not isinstance(name, str) or len(name) > MAX_NAME:
+                raise WeightsError("holds modules nested without end, or without usable names")
             path = f"{prefix}.{name}" if prefix else name
             yield path, child
             pending.append((path, child, depth + 1))
