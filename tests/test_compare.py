@@ -177,7 +177,7 @@ def test_nothing_is_replaced_unasked(command: Any, tmp_path: Path, capfd: Any) -
     own.write_text("mine")
     assert command() == ExitCode.OUTPUT
     assert own.read_text() == "mine"
-    assert "out is not empty; choose another folder with --out, or give --overwrite" in capfd.readouterr().err
+    assert "out is not empty; choose another folder with --out, or use --overwrite" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("images")
