@@ -38,8 +38,8 @@ from yolo_max.support.errors import ExitCode
 from yolo_max.support.options import VAL_CONF
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.val.classes import class_map
-from yolo_max.verify.val.dataset import load_dataset
 from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
+from yolo_max.verify.val.load import load_dataset
 from yolo_max.weights.load import Weights, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -399,7 +399,7 @@ def test_every_engine_is_listed_with_its_outcome(run: BenchResults) -> None:
         "wrong": (RAN, ""),
         "broken": (FAILED, "ValueError: no more"),
         "missing": (ABSENT, f"no_such_package_anywhere {INSTALL}"),
-        "late": (LEFT_OUT, "a quick run takes it only when it is named"),
+        "late": (LEFT_OUT, "a quick run includes it only if it is named"),
     }
     shown = {row[0].rstrip("*"): row[-1] for row in tables(run)[0].rows}
     assert shown["MAX fused bf16"] == "absent: this CPU has no bf16"

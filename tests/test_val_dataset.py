@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import yaml  # type: ignore[import-untyped]
 from fakes import write_image
 
 from yolo_max.support.errors import SourceError, UsageError
-from yolo_max.verify.val.dataset import Dataset, load_dataset, read_labels
+from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.labels import read_labels
+from yolo_max.verify.val.load import load_dataset
 
 NAMES = {0: "disc", 1: "square"}
 
@@ -77,6 +80,87 @@ def test_junk_in_labels(tmp_path: Path, text: str, problem: str) -> None:
         _labels(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kpt_shape"),
+    [
+        ("0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 1", (2, 3)),  # a pose: the box counts
+        ("0 0.5 0.5 0.2 0.2 0.4 0.4 0.6 0.6", (2, 2)),  # one that looks like a polygon
+        ("0 0.5 0.5 0.2 0.2 320 240 2 0 0 0", (2, 3)),  # keypoints in pixels are no matter
+        ("0 0.5 0.5 0.2 0.2", (2, 3)),  # a box without keypoints
+        ("0 0.1 0.1 0.9 0.1 0.5 0.9", (2, 3)),  # a polygon all the same
+        ("0 0.5 0.5 0.2 0.2 0.4 0.4 2", (2, 3)),  # too few keypoints
+        ("0 -0.1 0.2 0.5 0.1 0.3 0.9", None),  # a point outside, whose box has its centre and size inside
+        ("0 0.9 0.2 1.3 0.1 1.2 0.9", None),  # a box whose centre lies outside
+        ("0 -0.6 0.2 0.6 0.1 0.3 0.9", None),  # a box wider than the image
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9\n0 0.5 0.5 0.2 0.2", None),  # a polygon and a box
+        ("0 0.5 0.5 0.2 0.2\n0 0.1 0.2 0.5 0.1 0.3 0.9 0.4 0.4", None),
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9\n0 0.1 0.2 0.5 0.1 0.3 0.9", None),  # the same polygon counts once
+        ("0 0.1 0.1 0.5 0.1 0.3 0.9\n0 0.1 0.1 0.5 0.1 0.4 0.9", None),  # another one with the same box
+        ("0 0.1 0.2 0.5 0.1 0.3 0.9\n0 0.1 0.2 0.5 0.1 0.3", None),  # half a point
+        ("0 0.1 0.2 0.5 0.1 0.3", None),
+        ("0 0.1 0.2 0.9 0.2 0.9 0.8 0.1 0.8", None),  # an oriented box
+    ],
+)
+def test_labels_mean_what_they_mean_to_ultralytics(
+    tmp_path: Path, text: str, kpt_shape: tuple[int, int] | None
+) -> None:
+    from ultralytics.data.utils import verify_image_label
+
+    image = write_image(tmp_path / "a.png", seed=0)
+    labels = tmp_path / "a.txt"
+    labels.write_text(text)
+    points, numbers = kpt_shape or (0, 0)
+    theirs = verify_image_label((str(image), str(labels), "", False, len(NAMES), points, numbers, False))[1]
+    try:
+        class_id, xyxy = read_labels(labels, NAMES, points * numbers)
+    except ValueError:
+        assert theirs is None
+        return
+    ours = np.column_stack([class_id, (xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]])
+    assert theirs is not None
+    np.testing.assert_allclose(sorted(ours.tolist()), sorted(theirs.tolist()), atol=1e-6)
+
+
+@pytest.mark.parametrize("kpt_shape", [3, [17], [17, 4], [17, "3"], {"a": 1}])
+def test_a_kpt_shape_that_makes_no_sense(tmp_path: Path, kpt_shape: Any) -> None:
+    with pytest.raises(SourceError, match=r"kpt_shape that is not \[keypoints, 2 or 3\]"):
+        load_dataset(_write(tmp_path, {"a": ""}, kpt_shape=kpt_shape))
+
+
+def test_pose_labels_are_boxes(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": "1 0.5 0.5 0.2 0.4 0.1 0.1 0.9 0.9"}, kpt_shape=[2, 2])
+    np.testing.assert_allclose(load_dataset(path).examples[0].xyxy, [[0.4, 0.3, 0.6, 0.7]])
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [_fifo, _device, Path.mkdir])
+def test_labels_that_are_no_files_are_refused_at_once(tmp_path: Path, make: Any) -> None:
+    path = _write(tmp_path, {"a": None, "b": ""})
+    make(tmp_path / "labels" / "val" / "a.txt")
+    dataset = load_dataset(path)
+    assert [example.path.stem for example in dataset.examples] == ["b"]
+    (problem,) = dataset.problems
+    assert problem.endswith("a.txt cannot be read: it is not a regular file")
+
+
+@pytest.mark.parametrize("make", [_fifo, _device])
+@pytest.mark.parametrize("name", ["data.yaml", "data.json", "list.txt"])
+def test_descriptions_that_are_no_files_are_refused_at_once(tmp_path: Path, make: Any, name: str) -> None:
+    path = tmp_path / name
+    if name == "list.txt":
+        path = _write(tmp_path, {"a": ""}, val=name)
+    make(tmp_path / name)
+    with pytest.raises(SourceError, match="cannot be read: it is not a regular file"):
+        load_dataset(path)
+
+
 def test_binary_labels(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not text"):
@@ -120,7 +204,10 @@ def test_boxes_in_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(dataset.examples[0].pixels((40, 60)), [[24, 12, 36, 28]])
 
 
-@pytest.mark.parametrize("names", [{0: "disc", 1: "square"}, ["disc", "square"]])
+@pytest.mark.parametrize(
+    "names",
+    [{0: "disc", 1: "square"}, ["disc", "square"], {"1": "square", "0": "disc"}, {"0": "disc", 1: "square"}],
+)
 def test_names(tmp_path: Path, names: Any) -> None:
     assert load_dataset(_write(tmp_path, {"a": ""}, names=names)).names == NAMES
 
@@ -128,6 +215,61 @@ def test_names(tmp_path: Path, names: Any) -> None:
 def test_a_class_count_names_the_classes(tmp_path: Path) -> None:
     dataset = load_dataset(_write(tmp_path, {"a": ""}, names=None, nc=2))
     assert dataset.names == {0: "class_0", 1: "class_1"}
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "cp1252", "gbk"],
+    ids=["utf-8", "bom", "utf-16", "cp1252", "gbk"],
+)
+def test_encodings_of_a_yaml(tmp_path: Path, encoding: str) -> None:
+    path = _write(tmp_path, {"a": ""})
+    comment = "# 数据集\n" if encoding == "gbk" else "# Datensätze\n"
+    path.write_bytes((comment + path.read_text()).encode(encoding))
+    assert load_dataset(path).names == NAMES
+
+
+def _laughs(values: str) -> str:
+    """Lists that hold each other: 10 ** 9 values in a few lines."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    return "\n".join([*lines, values])
+
+
+def _merges() -> str:
+    lines = ["b0: &b0 {k0: v}"]
+    lines += [f"b{i}: &b{i} {{<<: [{', '.join([f'*b{i - 1}'] * 10)}], k{i}: v}}" for i in range(1, 9)]
+    return "\n".join([*lines, "val: images/val", "names: [a]"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (_laughs("val: images/val\nnames: [*a8]"), "holds more than 100,000 values"),
+        (_laughs("val: [*a8]\nnames: [a]"), "holds more than 100,000 values"),
+        (_laughs("path: *a8\nval: images/val\nnames: [a]"), "holds more than 100,000 values"),
+        (_merges(), "holds more than 100,000 values"),
+        ("a: &a [*a]\nval: images/val\nnames: [a]", "holds more than 100,000 values"),  # a list in itself
+        ("[" * 5000, "nested too deeply"),
+        ("val: images/val\nnc: 2000000000", "does not name its classes"),
+        ("val: images/val\nnames: {2000000000: a}", "class id that is not a number from 0 to 99,999"),
+        ("val: images/val\nnames: {yes: a}", "class id that is not a number"),
+        ("val: images/val\nnames: {-1: a}", "class id that is not a number"),
+        (f"val: images/val\nnames:\n  ? 0x{'f' * 9999}\n  : a", "class id that is not a number"),
+        (f"val: images/val\nnames: [0x{'f' * 9999}]", "class name that is not text"),
+        (f"val: images/val\nnames: [{'9' * 9999}]", "is not YAML"),
+        ("val: images/val\nnames: [[a]]", "class name that is not text, but of type list"),
+        ("val: {a: b}\nnames: [a]", "val that is not text, but of type dict"),
+        ("path: [a]\nval: images/val\nnames: [a]", "path that is not text"),
+        (f"val: {'x' * 9999}\nnames: [a]", "names a file that cannot be looked up"),
+        ("#" * 2**20 + "\nval: images/val\nnames: [a]", "more than 1,048,576"),
+    ],
+)
+def test_hostile_yaml_is_refused_at_once(tmp_path: Path, text: str, message: str) -> None:
+    path = _write(tmp_path, {"a": ""})
+    path.write_text(text)
+    with pytest.raises(SourceError, match=message):
+        load_dataset(path)
 
 
 @pytest.mark.parametrize("root", [None, ".", "absolute", "sub"])
@@ -188,7 +330,7 @@ def test_a_split_that_leaves_the_dataset_may_mean_a_folder_in_it(tmp_path: Path)
 def test_a_list_that_is_no_text(tmp_path: Path) -> None:
     path = _write(tmp_path, {"a": ""}, val="val.txt")
     (tmp_path / "val.txt").write_bytes("images/val/é.png".encode("latin-1"))
-    with pytest.raises(SourceError, match=r"val\.txt is no list of images in UTF-8"):
+    with pytest.raises(SourceError, match=r"val\.txt is not a list of images in UTF-8"):
         load_dataset(path)
 
 
@@ -285,6 +427,50 @@ def test_coco_json_with_its_images_elsewhere(tmp_path: Path) -> None:
 def test_coco_json_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         _coco(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"bbox": []},
+        {"bbox": [1, 2, 3]},
+        {"bbox": None},
+        {"bbox": [1, 2, -3, 4]},
+        {"bbox": [1, 2, float("inf"), 4]},
+        {"bbox": ["a", 2, 3, 4]},
+        {"bbox": [1, 2, 3, 4], "area": "large"},
+        {},  # a mask without a box
+    ],
+)
+def test_an_annotation_without_a_box_costs_itself(tmp_path: Path, annotation: dict[str, Any]) -> None:
+    broken = {"id": 3, "image_id": 7, "category_id": 1, **annotation}
+    dataset = _coco(tmp_path, annotations=[*COCO["annotations"], broken, broken])
+    assert dataset.examples[1].class_id.tolist() == [90, 1]
+    (problem,) = dataset.problems
+    assert problem.startswith("2 annotations of a.png without a usable box (")
+
+
+def test_deep_json(tmp_path: Path) -> None:
+    path = tmp_path / "data.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(SourceError, match="is not COCO's json of boxes: RecursionError"):
+        load_dataset(path)
+
+
+def test_ids_in_saved_predictions_are_those_of_ultralytics(tmp_path: Path) -> None:
+    dataset = load_dataset(_write(tmp_path, {"000000000139": "", "a1": ""}))
+    assert [example.image_id for example in dataset.examples] == [139, "a1"]
+    assert dataset.category_ids == {0: 1, 1: 2}
+
+
+def test_categories_of_coco_itself_have_gaps(tmp_path: Path) -> None:
+    from ultralytics.data.converter import coco80_to_coco91_class
+
+    root = tmp_path / "coco"
+    names = [f"class_{i}" for i in range(80)]
+    path = _write(root, {"a": ""}, names=names, val="val2017.txt")
+    (root / "val2017.txt").write_text("./images/val/a.png\n")
+    assert list(load_dataset(path).category_ids.values()) == coco80_to_coco91_class()
 
 
 def test_a_yaml_names_its_own_images(tmp_path: Path) -> None:

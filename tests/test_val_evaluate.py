@@ -16,9 +16,9 @@ import torch
 from yolo_max.support.errors import UsageError
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.parity.matching import box_iou
-from yolo_max.verify.val.classes import class_map
+from yolo_max.verify.val.classes import class_map, class_map_by_id
 from yolo_max.verify.val.dataset import Dataset, Example
-from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, predictions
+from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, other_sizes, predictions
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 NAMES = {0: "disc", 1: "square", 2: "star"}
@@ -210,6 +210,74 @@ def test_nothing_to_find_has_no_mean() -> None:
 )
 def test_class_map(model: dict[int, str], dataset: dict[int, str], expected: dict[int, int]) -> None:
     assert class_map(model, dataset) == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "labelled", "expected"),
+    [
+        # a root category that nothing is labelled with, as Roboflow writes it
+        ({0: "things", 1: "disc", 2: "square"}, {1, 2}, {0: 1, 1: 2}),
+        # one that is called like a class
+        ({0: "disc", 1: "disc", 2: "square"}, {1, 2}, {0: 1, 1: 2}),
+        ({1: "disc", 2: "square", 3: "disc"}, {1, 2}, {0: 1, 1: 2}),
+        ({0: "cat", 1: "square"}, set(), {1: 1}),
+    ],
+)
+def test_only_labelled_classes_must_be_known(
+    dataset: dict[int, str], labelled: set[int], expected: dict[int, int]
+) -> None:
+    assert class_map({0: "disc", 1: "square"}, dataset, labelled) == expected
+
+
+def test_renamed_classes_are_matched_by_id() -> None:
+    model = {0: "disc", 1: "stop sign", 2: "star"}
+    with pytest.warns(
+        UserWarning, match=r"other names for 1 of the dataset's classes \('stopsign', \.\.\.\)"
+    ):
+        assert class_map(model, {0: "disc", 1: "stopsign", 2: "star"}) == _same(model)
+    # Not where another name shows that ids differ, or nothing shows that they agree.
+    for names in ({0: "stop sign", 1: "cat", 2: "star"}, {0: "cat", 1: "dog", 2: "cow"}):
+        with pytest.raises(UsageError, match="does not know"):
+            class_map(model, names)
+
+
+def test_classes_by_id() -> None:
+    model = {0: "disc", 1: "square", 2: "star"}
+    assert class_map_by_id(model, {0: "cat", 1: "dog", 7: "cow"}, {0, 1}) == {0: 0, 1: 1}
+    with pytest.raises(UsageError, match="has objects of class 7, but the model's classes run from 0 to 2"):
+        class_map_by_id(model, {0: "cat", 7: "cow"}, {0, 7})
+
+
+def test_all_classes_as_one() -> None:
+    other = (1, *BOX[1:])
+    found = [Found(_example(1, BOX), _detections((0.9, *other)))]
+    assert evaluate(_dataset(found), found, _same(NAMES)).mean.map50_95 == 0
+    one = _dataset(found).as_one_class()
+    found = [replace(found[0], example=one.examples[0])]
+    accuracy = evaluate(one, found, dict.fromkeys(NAMES, 0))
+    assert accuracy.mean.map50_95 == pytest.approx(1)
+    assert [each.name for each in accuracy.classes] == ["item"]
+
+
+def test_other_sizes_than_stated_are_warned_of() -> None:
+    height, width = SIZE
+    stated = [None, SIZE, (2 * height, 2 * width), (width, height)]  # unknown, right, doubled, turned
+    found = [
+        Found(replace(_example(i, BOX), image_size=size), _detections()) for i, size in enumerate(stated)
+    ]
+    assert other_sizes(found[:2]) == ()
+    (warning,) = other_sizes(found)
+    assert warning.startswith(
+        "2 images of another size than the annotations state (2.jpg: 640 x 480, not 1280 x 960)"
+    )
+
+
+def test_images_may_share_an_id_or_have_words_for_one() -> None:
+    found = [
+        Found(replace(_example(1, BOX), image_id=image_id), _detections((0.9, *BOX)))
+        for image_id in ("a", 7, 7)
+    ]
+    assert _map(*found) == pytest.approx(1)
 
 
 def test_classes_that_the_model_does_not_know() -> None:

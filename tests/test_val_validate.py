@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import subprocess
@@ -19,8 +20,9 @@ from yolo_max import cli
 from yolo_max.cli.val import show
 from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
-from yolo_max.verify.val.dataset import Dataset, load_dataset
+from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
+from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.validate import EngineAccuracy, Validation, validate
 
 COMMAND = str(Path(sys.executable).with_name("yolo-max"))
@@ -149,7 +151,7 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
     """Runs ``yolo-max val`` on fake engines, in this process."""
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_weights())
 
-    def run(*arguments: str, **nudges: Any) -> int:
+    def run(*arguments: str, data: Path = data, **nudges: Any) -> int:
         comparisons.install(monkeypatch, fake_weights(), **nudges)
         return cli.run(["val", str(data), *arguments])
 
@@ -260,6 +262,70 @@ def test_predictions_as_coco_json(command: Any, tmp_path: Path) -> None:
     assert command("--save-json", str(tmp_path / "q.json"), "--engine", "both", "--quiet") == ExitCode.OK
     assert {path.name for path in tmp_path.glob("q*")} == {"q_max.json", "q_torch.json"}
     assert json.loads((tmp_path / "q_max.json").read_text()) == rows
+
+
+def _pycocotools(truth: dict[str, Any], predictions: Path) -> float:
+    """mAP50-95 of saved predictions under a dataset's own annotations."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco: Any = COCO()
+        coco.dataset = truth
+        coco.createIndex()
+        evaluator = COCOeval(coco, coco.loadRes(str(predictions)), "bbox")
+        evaluator.params.maxDets = [1, 10, 300]
+        evaluator.evaluate()
+        evaluator.accumulate()
+    precision = evaluator.eval["precision"][:, :, :, 0, -1]
+    return float(precision[precision > -1].mean())
+
+
+def test_saved_predictions_match_the_annotations_of_the_dataset(
+    command: Any, data: Path, tmp_path: Path, capfd: Any
+) -> None:
+    """Annotations as COCO's converters write them: images by the number in their name, classes from 1 on."""
+    assert command("--save-json", str(tmp_path / "p.json"), "--json") == ExitCode.OK
+    figure = json.loads(capfd.readouterr().out)["engines"]["max"]["mean"]["map50_95"]
+    truth: dict[str, Any] = {"images": [], "annotations": []}
+    truth["categories"] = [{"id": i + 1, "name": name} for i, name in NAMES.items()]
+    for example in load_dataset(data).examples:
+        number = int(example.path.stem)
+        truth["images"].append({"id": number, "file_name": example.path.name, "height": 40, "width": 60})
+        for class_id, (x1, y1, x2, y2) in zip(example.class_id, example.pixels((40, 60)), strict=True):
+            row = {"id": len(truth["annotations"]) + 1, "image_id": number, "category_id": int(class_id) + 1}
+            area = (x2 - x1) * (y2 - y1)
+            truth["annotations"].append(
+                {**row, "bbox": [x1, y1, x2 - x1, y2 - y1], "area": area, "iscrowd": 0}
+            )
+    assert _pycocotools(truth, tmp_path / "p.json") == pytest.approx(figure, abs=1e-3)
+
+
+def test_classes_of_other_names(command: Any, data: Path, capfd: Any) -> None:
+    data.write_text(yaml.safe_dump({"val": "images", "names": ["cat", "dog", "bird"]}))
+    assert command() == ExitCode.USAGE
+    assert "use --classes-by-id or --single-cls." in " ".join(capfd.readouterr().err.split())
+    assert command("--classes-by-id", "--json") == ExitCode.OK
+    record = json.loads(capfd.readouterr().out)["engines"]["max"]
+    assert record["mean"]["map50_95"] == pytest.approx(1)
+    assert {each["name"] for each in record["classes"]} <= {"cat", "dog", "bird"}
+    assert command("--single-cls", "--json") == ExitCode.OK
+    record = json.loads(capfd.readouterr().out)["engines"]["max"]
+    assert [each["name"] for each in record["classes"]] == ["item"]
+    assert command("--single-cls", "--classes-by-id") == ExitCode.USAGE
+
+
+def test_an_image_of_another_size_is_warned_of(command: Any, data: Path, capfd: Any) -> None:
+    image = {"id": 0, "file_name": "0.png", "width": 120, "height": 80}
+    annotation = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 30, 40]}
+    categories = [{"id": i + 1, "name": name} for i, name in NAMES.items()]
+    content = {"images": [image], "annotations": [annotation], "categories": categories}
+    (data.parent / "a.json").write_text(json.dumps(content))
+    assert command(data=data.parent / "a.json") == ExitCode.OK
+    said = " ".join(capfd.readouterr().err.split())
+    assert (
+        "Warning: 1 image of another size than the annotations state (0.png: 60 x 40, not 120 x 80)" in said
+    )
 
 
 @pytest.mark.usefixtures("coco_engine")  # so that its graph is compiled

@@ -59,6 +59,11 @@ def val(
             show_default="in the usual places around it",
         ),
     ] = None,
+    classes_by_id: Annotated[
+        bool,
+        flag(RUN, "Match classes by id, whatever their names.", "--classes-by-id"),
+    ] = False,
+    single_cls: Annotated[bool, flag(RUN, "Measure all classes as one.", "--single-cls")] = False,
     *,
     options: PredictOptions,
     save_json: Annotated[
@@ -86,6 +91,8 @@ def val(
 
     if engine not in ENGINES:
         raise UsageError(f"there is no engine {engine!r}; use max, torch or both.")
+    if classes_by_id and single_cls:
+        raise UsageError("--classes-by-id and --single-cls exclude each other; use one of them.")
     require(data)
     loaded = load_weights(weights)
     dataset = METRICS[task_of(loaded.meta).metric].load(data, split, images)
@@ -99,6 +106,7 @@ def val(
             engines,
             options=measured,
             max_only={name: getattr(options, name) for name in MAX_ONLY},
+            match="one" if single_cls else "id" if classes_by_id else "name",
             on_progress=counter.advance,
             report=counter.report,
         )
@@ -113,6 +121,8 @@ def val(
         if dataset.unlabelled:
             images_without = counted(dataset.unlabelled, "image")
             say(f"{images_without} without a label file: counted as background.", "yellow")
+    for warning in validation.engines[0].warnings:
+        say(f"Warning: {printable(warning)}.", "yellow")
     left_out = [*dataset.problems, *(f"{path}: {reason}" for path, reason in validation.unreadable.items())]
     for problem in left_out:
         say(f"Left out: {printable(problem)}.", "yellow")
@@ -133,6 +143,7 @@ def to_record(validation: Validation) -> dict[str, Any]:
     return {
         "dataset": str(validation.dataset.path),
         "unlabelled": validation.dataset.unlabelled,
+        "warnings": list(validation.engines[0].warnings),
         "left_out": {"labels": list(validation.dataset.problems), "images": dict(validation.unreadable)},
         "engines": {
             each.engine: {

@@ -90,7 +90,7 @@ class Predictor:
         report = report or logging.getLogger("yolo_max").warning
         engine = options.engine if engine is None else engine
         if engine == "max":
-            place_max_cache(report or (lambda _: None))
+            place_max_cache(report)
         if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)

@@ -1,6 +1,10 @@
 """``yolo-max val``: how accurate an engine is on labelled images.
 
-dataset.py          labelled images: Ultralytics' YAML and YOLO labels, or COCO's json
+dataset.py          labelled images for detection, and their objects
+load.py             reads them:
+yolo_dataset.py       Ultralytics' YAML, labels.py its label files
+coco_json.py          COCO's annotations
+plain_file.py       files that are neither pipes nor devices
 evaluate.py         mean average precision by COCO's definition
 ultralytics_map.py  the same by Ultralytics' formula
 image_folder.py     images in one folder per class

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from yolo_max.support.errors import EngineError
 from yolo_max.support.numbers import shortest_float
 from yolo_max.support.options import PredictOptions
+from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.val.dataset import Dataset, Example
 from yolo_max.verify.val.figures import Row
@@ -114,7 +115,7 @@ def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict
 
     Args:
         found: The detections in each example.
-        classes: From `yolo_max.verify.val.classes.class_map`; detections of other classes are left out.
+        classes: Category ids by the model's class ids; detections of other classes are left out.
     """
     return [
         {
@@ -163,6 +164,26 @@ def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
     return {"images": images, "annotations": annotations, "categories": categories}
 
 
+def other_sizes(found: Sequence[Found]) -> tuple[str, ...]:
+    """A warning if images do not have the sizes that the dataset states, for then its boxes may not fit."""
+    other = [
+        f"{each.example.path.name}: {_size(each.detections.image_size)}, not {_size(each.example.image_size)}"
+        for each in found
+        if each.example.image_size not in (None, each.detections.image_size)
+    ]
+    if not other:
+        return ()
+    return (
+        f"{counted(len(other), 'image')} of another size than the annotations state ({other[0]}); "
+        "their boxes may not fit",
+    )
+
+
+def _size(size: tuple[int, int] | None) -> str:
+    assert size is not None
+    return f"{size[1]} x {size[0]}"
+
+
 def require_evaluator() -> None:
     """Checks that the evaluator is installed; quick, so that it can come first.
 
@@ -195,6 +216,10 @@ def evaluate(
     require_evaluator()
     from faster_coco_eval import COCO, COCOeval_faster
 
+    # The evaluator needs integers, and one id per image.
+    found = [
+        replace(each, example=replace(each.example, image_id=number)) for number, each in enumerate(found, 1)
+    ]
     coco = COCO(ground_truth(dataset, found))
     rows = coco.loadRes(predictions(found, classes))
     evaluator = COCOeval_faster(coco, rows, "bbox", print_function=lambda *_: None)

@@ -45,6 +45,11 @@ class ImageFolder:
     problems: tuple[str, ...] = ()
     unlabelled: int = 0
 
+    @property
+    def labelled(self) -> set[int]:
+        """The class ids that have an image."""
+        return {each.class_id for each in self.examples}
+
 
 def load_image_folder(path: Path, split: str = "val", images: Path | None = None) -> ImageFolder:
     """Finds the images of a split.

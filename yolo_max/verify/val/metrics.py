@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from yolo_max.tasks.contract import Prediction
 from yolo_max.verify.val import accuracy, evaluate
 from yolo_max.verify.val.classes import class_map, class_map_by_order
-from yolo_max.verify.val.dataset import load_dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.image_folder import load_image_folder
+from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 
@@ -44,6 +44,11 @@ class AnyDataset(Protocol):
         ...
 
     @property
+    def labelled(self) -> Collection[int]:
+        """The class ids that have an object."""
+        ...
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """One sentence per image that cannot."""
         ...
@@ -62,11 +67,13 @@ class Measurement:
         accuracy: The figures.
         predictions: Every prediction, in the evaluators' JSON form.
         ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs.
+        warnings: Phrases about what casts doubt on the figures.
     """
 
     accuracy: Figures
     predictions: list[dict[str, Any]] = field(repr=False)
     ultralytics: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,13 @@ class Metric:
 
     Attributes:
         load: Reads a dataset, given its path, a split and the folder of its images.
-        classes: The dataset's class ids by the model's, from the names of both.
+        classes: The dataset's class ids by the model's, from the names of both and the
+            ids that have an object.
         measure: Measures the predictions, given that map and max_det.
     """
 
     load: Callable[[Path, str, Path | None], AnyDataset]
-    classes: Callable[[Mapping[int, str], Mapping[int, str]], dict[int, int]]
+    classes: Callable[[Mapping[int, str], Mapping[int, str], Collection[int]], dict[int, int]]
     measure: Callable[
         [Any, Sequence[tuple[Any, Prediction]], Mapping[int, int], int],
         Measurement,
@@ -103,8 +111,11 @@ def _measure_map(
     found = [evaluate.Found(example, detections) for example, detections in pairs]
     return Measurement(
         evaluate.evaluate(dataset, found, classes, max_det),
-        evaluate.predictions(found, classes),
+        evaluate.predictions(
+            found, {model: dataset.category_ids.get(ours, ours) for model, ours in classes.items()}
+        ),
         mean_average_precision(found, classes),
+        evaluate.other_sizes(found),
     )
 
 

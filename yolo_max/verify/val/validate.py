@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from yolo_max.support.errors import SourceError
+from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.registry import task_of
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.parity.rubric import Verdict, judge_metric
+from yolo_max.verify.val.classes import class_map_by_id
+from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
 from yolo_max.weights.load import Weights
@@ -27,6 +29,7 @@ class EngineAccuracy:
         predictions: Every prediction, in the evaluators' JSON form.
         info: Facts about the engine: threads, kernels and so on.
         infer_ms: Mean time in the network, milliseconds per image.
+        warnings: Phrases about what casts doubt on the figures.
     """
 
     engine: str
@@ -35,6 +38,7 @@ class EngineAccuracy:
     predictions: list[dict[str, Any]] = field(repr=False)
     info: Mapping[str, Any]
     infer_ms: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ def validate(
     *,
     options: Mapping[str, Any],
     max_only: Mapping[str, Any],
+    match: str = "name",
     on_progress: Callable[[str], None] = lambda _: None,
     report: Callable[[str], None] | None = None,
 ) -> Validation:
@@ -87,18 +92,28 @@ def validate(
         engines: Some of "max" and "torch".
         options: Arguments of `yolo_max.Detector`: conf, iou, imgsz and so on.
         max_only: Further arguments for MAX alone: device, precision, kernels.
+        match: How to match the model's classes and the dataset's: by "name", by "id", or all as "one".
         on_progress: Called with "PyTorch" or "MAX" after each image of that engine.
         report: Called with a sentence before each slow step.
 
     Raises:
-        UsageError: The dataset has classes that the model does not know.
+        UsageError: The dataset has objects of classes that the model does not know, or cannot be seen as one
+            class.
         SourceError: None of its images can be used.
         EngineError: faster-coco-eval is not installed.
         YoloMaxError: An engine cannot be created, or died.
     """
     require(dataset.path)
     metric = METRICS[task_of(weights.meta).metric]
-    classes = metric.classes(weights.meta.names, dataset.names)
+    if match == "one":
+        if not isinstance(dataset, Dataset):
+            raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
+        dataset = dataset.as_one_class()
+        classes = dict.fromkeys(weights.meta.names, 0)
+        options = {**options, "agnostic_nms": True}
+    else:
+        class_map = class_map_by_id if match == "id" else metric.classes
+        classes = class_map(weights.meta.names, dataset.names, dataset.labelled)
     if not dataset.examples:
         raise SourceError(f"no image of {dataset.path} has labels that can be used: {dataset.problems[0]}.")
     paths = [str(example.path) for example in dataset.examples]
@@ -131,6 +146,7 @@ def validate(
                 measured.predictions,
                 info,
                 sum(done.times_ms["infer"] for _, done in read) / len(read),
+                measured.warnings,
             )
         )
     return Validation(dataset, tuple(results), unreadable)

@@ -1,0 +1,118 @@
+"""``yolo-max compare`` with two real engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from yolo_max.support.errors import ExitCode
+
+COMMAND = str(Path(sys.executable).with_name("yolo-max"))
+
+
+@pytest.mark.usefixtures("demo_engine")  # so that its graph is compiled
+def test_the_bundled_images(demo_weights: Path, scenes: list[Path], tmp_path: Path) -> None:
+    """The installed command, two real engines, and nothing to excuse."""
+    done = subprocess.run(
+        [
+            *(COMMAND, "compare", *map(str, scenes)),
+            *("--weights", str(demo_weights), "--out", str(tmp_path), "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert len(record["images"]) == len(scenes)
+    assert record["counts"]["matched"] > 20
+    assert record["engines"]["max"]["kernels"] == "fused"
+    assert record["engines"]["torch"]["source"] == "safetensors"
+
+
+def _noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
+
+
+ODD_PICTURES: dict[str, NDArray[np.uint8]] = {
+    "black": np.zeros((240, 320, 3), np.uint8),
+    "white": np.full((240, 320, 3), 255, np.uint8),
+    "padding": np.full((240, 320, 3), 114, np.uint8),
+    "noise": _noise(240, 320),
+    "gray noise": np.repeat(_noise(320, 240, 1), 3, 2),
+    "black and white noise": np.repeat(_noise(320, 320, 1) // 128 * 255, 3, 2),
+    "blocks": _noise(12, 16).repeat(20, 0).repeat(20, 1),
+    "1 x 1": _noise(1, 1),
+    "1 x 2": _noise(1, 2),
+    "3 x 2": _noise(3, 2),
+    "8 x 8": _noise(8, 8),
+    "20 x 13": _noise(20, 13),
+    "a row": _noise(1, 600),
+    "a column": _noise(600, 1),
+}
+"""BGR; none looks like what a network has been trained on."""
+
+
+@pytest.mark.usefixtures("demo_engine", "coco_engine")
+@pytest.mark.parametrize("network", ["demo_weights", "coco_weights"])
+def test_pictures_that_are_no_photographs(
+    network: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Parity holds on any pixels; a low threshold brings the network's least certain boxes into it."""
+    for name, picture in ODD_PICTURES.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+    done = subprocess.run(
+        [
+            *(COMMAND, "compare", str(tmp_path), "--weights", str(request.getfixturevalue(network))),
+            *("--imgsz", "320", "--conf", "0.005", "--out", str(tmp_path / "out"), "--json", "--no-save"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert len(record["images"]) == len(ODD_PICTURES)
+    assert record["counts"]["matched"] > 10
+
+
+@pytest.mark.usefixtures("coco_engine")
+def test_the_photographs(coco_weights: Path, shared: Path, tmp_path: Path) -> None:
+    """On 64 photographs, the same detections as PyTorch's fused module under the rubric."""
+    done = subprocess.run(
+        [
+            *(COMMAND, "compare", str(shared / "coco" / "images")),
+            *("--weights", str(coco_weights), "--out", str(tmp_path), "--json", "--no-save"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
+    record = json.loads(done.stdout)
+    assert len(record["images"]) == 64
+    assert record["counts"]["matched"] > 200
+    assert record["engines"]["torch"]["source"] == "checkpoint"
+
+
+@pytest.mark.usefixtures("coco_engine")
+def test_ultralytics_own_predictor(coco_weights: Path, photographs: list[Path], tmp_path: Path) -> None:
+    arguments = [*map(str, photographs[:8]), "--weights", str(coco_weights), "--out", str(tmp_path)]
+    done = subprocess.run(
+        [COMMAND, "compare", *arguments, "--baseline", "ultralytics"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == ExitCode.ENGINE:
+        assert "Ultralytics' predictor needs torchvision, " in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == ExitCode.OK, done.stderr + done.stdout
