@@ -113,9 +113,9 @@ def test_no_text_becomes_question_marks(text: str) -> None:
     assert shown.count("?") <= unicodedata.normalize("NFKD", text).count("?")
 
 
-def ink(text: str) -> np.ndarray:
+def ink(text: str, height: int = 52) -> np.ndarray:
     """The inked columns of a text in a font of the system."""
-    mask = shaped(text, text[-1], 40, 52, 12)
+    mask = shaped(text, text[-1], 40, height, 12)
     if mask is None:
         pytest.skip("no font of this system has the script")
     columns = np.flatnonzero(mask.any(axis=0))
@@ -133,6 +133,15 @@ def test_hebrew_runs_from_right_to_left() -> None:
         return float(np.abs(end - letter).mean())
 
     assert differs(alef) < differs(lamed) / 2  # at a fraction of a pixel it is not the same
+
+
+def test_text_too_high_for_its_line_is_made_smaller() -> None:
+    full, small = (ink("רכב", height) for height in (52, 20))
+    rows = np.flatnonzero(full.any(axis=1))
+    high = rows[-1] - rows[0] + 1
+    assert high > 20
+    assert len(small) == 20
+    assert small.shape[1] / full.shape[1] == pytest.approx(20 / high, rel=0.15)
 
 
 def test_arabic_letters_are_joined() -> None:

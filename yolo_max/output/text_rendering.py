@@ -94,7 +94,7 @@ def render_one(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
     """A label of one line, uint8 [h, w, 3] BGR, read-only."""
     height = round(font_size * 1.3)
     margin = round(font_size * 0.3)
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "ignore").decode())
+    text = unicodedata.normalize("NFC", text)
     mask = None
     if foreign := "".join(c for c in text if not _is_built_in(c)):
         mask = shaped(text, foreign, font_size, height, margin)
