@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -93,14 +94,14 @@ def test_without_a_usable_cache_it_compiles_all_the_same(session: OneCompile, ro
 @pytest.mark.parametrize(
     ("owner", "step"),
     [
-        (Path, "replace"),  # the cache's own disk
+        (os, "replace"),  # the cache's own disk
         (tempfile, "mkdtemp"),  # the one of temporary files
     ],
 )
 def test_on_a_full_disk_it_runs_all_the_same(
     session: OneCompile, owner: Any, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(owner, step, full)

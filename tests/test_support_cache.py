@@ -203,7 +203,7 @@ def test_concurrent_writers_leave_one_whole_file(root: Path) -> None:
 
 def test_a_failed_write_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache_folder("graphs") / "x"
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr("os.replace", lambda *_, **__: (_ for _ in ()).throw(OSError("full")))
     with pytest.raises(OutputError, match="full"):
         write_checked(path, b"data")
     assert list(path.parent.iterdir()) == []

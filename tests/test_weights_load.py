@@ -251,10 +251,10 @@ def test_without_a_cache_it_is_converted_each_time(
 def test_a_full_disk_does_not_keep_weights_from_being_used(
     pt: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     assert_equal(load_weights(pt), load_weights(pt))
     assert len(conversions) == 2
     assert list(cache.iterdir()) == []

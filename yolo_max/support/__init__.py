@@ -7,4 +7,5 @@ terminal_table.py         tables for terminals     html.py  HTML pages from temp
 cache.py, atomic.py       the user's private cache, and files that are whole or not there
 result_names.py           names of result files
 ultralytics_import.py     Ultralytics without its side effects
+ultralytics_options.py    the names of Ultralytics' options
 """
