@@ -115,3 +115,13 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
         pytest.skip(f"a build for {target} does not run on {cpu.model_name()}")
     assert request.config.cache is not None
     return Kernels(build(request.config.cache.mkdir("kernels"), target))
+
+
+@pytest.fixture(scope="module")
+def fake_engines() -> Iterator[None]:
+    """The processes of the benchmark's engines find `bench_runtimes`."""
+    import bench_runtimes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(bench_runtimes.__file__).parent), prepend=os.pathsep)
+        yield

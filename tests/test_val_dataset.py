@@ -161,6 +161,14 @@ def test_descriptions_that_are_no_files_are_refused_at_once(tmp_path: Path, make
         load_dataset(path)
 
 
+def test_images_that_are_no_files_are_not_passed_over(tmp_path: Path) -> None:
+    path = _write(tmp_path, {"a": ""})
+    (tmp_path / "images" / "val" / "folder.png").mkdir()
+    (tmp_path / "images" / "val" / "gone.png").symlink_to("nowhere")
+    _fifo(tmp_path / "images" / "val" / "pipe.png")
+    assert [example.path.stem for example in load_dataset(path).examples] == ["a", "gone", "pipe"]
+
+
 def test_binary_labels(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not text"):

@@ -1,4 +1,4 @@
-"""Engines for `tests/test_bench.py`: each does one thing that a real one might."""
+"""Engines for the tests of the benchmark: each does one thing that a real one might."""
 
 from __future__ import annotations
 

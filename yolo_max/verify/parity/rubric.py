@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import ParityError
+from yolo_max.support.text import counted
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.parity.matching import Matching, match
@@ -133,12 +134,8 @@ class TensorDifference:
         """The rubric on the difference from PyTorch."""
         if self.difference <= self.bound:
             return Verdict()
-        return Verdict(
-            (
-                f"{self.name} differs by {self.difference:.2g}, more than {self.bound:.2g} "
-                f"(values up to {self.magnitude:.3g})",
-            )
-        )
+        bound = f"more than {self.bound:.2g} (values up to {self.magnitude:.3g})"
+        return Verdict((f"{self.name} differs by {self.difference:.2g}, {bound}",))
 
     @property
     def precision_verdict(self) -> Verdict:
@@ -252,7 +249,7 @@ class DetectionDifference:
         if count := int(np.count_nonzero(apart)):
             iou, confidence = pairs.iou[apart].min(), pairs.confidence_difference[apart].max()
             failures.append(
-                f"{count} pair{'s' * (count > 1)} of detections {'are' if count > 1 else 'is'} too far apart "
+                f"{counted(count, 'pair')} of detections {'are' if count > 1 else 'is'} too far apart "
                 f"(IoU down to {iou:.4f}, confidences up to {confidence:.2g} apart)"
             )
         for side, alone, excused in (
@@ -260,9 +257,7 @@ class DetectionDifference:
             ("PyTorch", pairs.only_second, self.excused_torch),
         ):
             if count := int(np.count_nonzero(~excused[alone])):
-                failures.append(
-                    f"{count} detection{'s' * (count > 1)} only {side} has, far from any threshold"
-                )
+                failures.append(f"{counted(count, 'detection')} only {side} has, far from any threshold")
         return Verdict(tuple(failures))
 
 

@@ -189,7 +189,7 @@ def _part(base: Path, part: str) -> Path:
 def _images_of(part: Path) -> Iterable[Path]:
     """The images in a folder (without hidden ones) or in a text file, or the image itself."""
     if part.is_dir():
-        files: Iterable[Path] = (file for file in _visible(part) if file.is_file())
+        files: Iterable[Path] = (file for file in _visible(part) if not file.is_dir())
     elif part.suffix.lower() in IMAGE_SUFFIXES:
         files = [part]
     else:
