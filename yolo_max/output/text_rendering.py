@@ -56,15 +56,19 @@ def _one_line(text: str) -> str:
 
 
 _rendered: dict[_Key, NDArray[np.uint8]] = {}
+_rendered_bytes = 0
 
 
 def _render_and_keep(keys: Iterable[_Key]) -> dict[_Key, NDArray[np.uint8]]:
+    global _rendered_bytes
     fresh = {key: render_one(*key) for key in keys}
     size = sum(label.nbytes for label in fresh.values())
-    if size + sum(label.nbytes for label in _rendered.values()) > CACHE_BYTES:
+    if _rendered_bytes + size > CACHE_BYTES:
         _rendered.clear()
+        _rendered_bytes = 0
     if size <= CACHE_BYTES:
         _rendered.update(fresh)
+        _rendered_bytes += size
     return fresh
 
 
@@ -104,11 +108,18 @@ def render_one(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
         _, _, text_width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, font_size, WEIGHT)
         mask = np.zeros((height, text_width + 2 * margin), np.uint8)
         cv2.putText(mask, text, (margin, font_size), 255, font, font_size, WEIGHT)
-    alpha = np.linspace(0, 1, 256, dtype=np.float32)[:, None]
-    shades = alpha * np.array(text_color(color), np.float32) + (1 - alpha) * np.array(color, np.float32)
-    label: NDArray[np.uint8] = np.rint(shades).astype(np.uint8)[mask]
+    label = _shades(color)[mask]
     label.flags.writeable = False
     return label
+
+
+@cache
+def _shades(color: Color) -> NDArray[np.uint8]:
+    """From a background to the color of its text, uint8 [256, 3] BGR, by how much ink there is."""
+    ink = np.arange(256, dtype=np.float32)[:, None] / np.float32(255)
+    shades = ink * np.array(text_color(color), np.float32) + (1 - ink) * np.array(color, np.float32)
+    rounded: NDArray[np.uint8] = np.rint(shades).astype(np.uint8)
+    return rounded
 
 
 @cache
