@@ -212,6 +212,53 @@ def test_hundreds_of_damaged_files_are_hundreds_of_records(tmp_path: Path) -> No
     assert json.loads(done.stdout)["failed"] == sum(size is None for size in readable.values())
 
 
+def test_runs_that_begin_together_get_a_folder_each(photos: Path) -> None:
+    processes = [
+        subprocess.Popen([*FAKE_CLI, "predict", "photos", "--quiet"], stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[1] for process in processes] == [b""] * 3
+    assert {process.returncode for process in processes} == {0}
+    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict2", "predict3"}
+    trees = [read_tree(path) for path in Path("runs").iterdir()]
+    assert all(tree.keys() == trees[0].keys() for tree in trees)
+
+
+def test_json_has_what_the_manifest_has(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (photos / "broken.jpg").touch()
+    for more in ([], ["--resume"]):
+        assert run(["predict", "photos", "--json", "-o", "out", *more]) == ExitCode.SOME_IMAGES_FAILED
+        lines = Path("out/predictions.jsonl").read_text().splitlines()
+        summary = read_json(capsys)
+        assert summary["predictions"] == [json.loads(line) for line in lines]
+        assert summary["out"] == "out"
+    assert sum(len(each.get("boxes", ())) for each in summary["predictions"]) == summary["objects"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "folder"),
+    [
+        (["--no-save"], None),  # everything is printed
+        (["--no-save", "--save-txt"], "runs/predict"),  # labels have to go somewhere
+        (["--no-save", "--save-csv"], "runs/predict"),
+        (["--no-save", "--resume"], "runs/predict"),  # there may be a run to finish
+        (["--no-save", "-o", "out"], "out"),  # a folder that is named is wanted
+        ([], "runs/predict"),
+    ],
+)
+def test_json_without_files_leaves_no_folder(
+    photos: Path, capsys: pytest.CaptureFixture[str], options: list[str], folder: str | None
+) -> None:
+    before = set(Path().iterdir())
+    assert run(["predict", "photos", "--json", *options]) == 0
+    summary = read_json(capsys)
+    assert summary["out"] == folder
+    assert summary["finished"]
+    assert len(summary["predictions"]) == 2
+    made = {str(path) for path in Path().iterdir() if path not in before}
+    assert made == (set() if folder is None else {folder.partition("/")[0]})
+
+
 def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
     photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,7 +281,7 @@ def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
 def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predict", "photos"]) == 0
     assert run(["predict", ".", "-r", "--no-save"]) == 0
-    assert run(["predict", "**/*.jpg", "--no-save", "--json"]) == 0
+    assert run(["predict", "**/*.jpg", "--no-save"]) == 0
     assert "objects in 3 images" in capsys.readouterr().out
     records = Path("runs/predict3/predictions.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]

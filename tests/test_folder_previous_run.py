@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -170,17 +171,27 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path: Path, listed: Callable
 
 def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     base = tmp_path / "runs" / "predict"
-    assert next_free(base) == latest(base) == base
-    base.mkdir(parents=True)
-    assert next_free(base) == base  # nothing is in it
+    assert latest(base) == base
+    assert next_free(base) == base
     for name, expected in (("predict", "predict2"), ("predict2", "predict3"), ("predict3", "predict4")):
-        (base.with_name(name)).mkdir(exist_ok=True)
         (base.with_name(name) / "run.json").touch()
         assert next_free(base) == base.with_name(expected)
         assert latest(base) == base.with_name(name)
-    base.with_name("predict4").mkdir()
-    (base.with_name("predict4") / "mine.txt").touch()
-    assert next_free(base) == base.with_name("predict5")  # it holds no run, and yet is not free
+    assert next_free(base) == base.with_name("predict5")  # predict4 is empty, but another run may have begun
     assert latest(base) == base.with_name("predict3")
-    base.with_name("predict5").touch()
-    assert next_free(base) == base.with_name("predict6")
+    base.with_name("predict6").touch()
+    assert next_free(base) == base.with_name("predict7")
+
+
+def test_no_two_runs_get_the_same_folder(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        folders = list(pool.map(lambda _: next_free(tmp_path / "runs" / "predict"), range(64)))
+    assert {folder.name for folder in folders} == {"predict", *(f"predict{n}" for n in range(2, 65))}
+
+
+@pytest.mark.parametrize("parent", ["file", "nowhere"])
+def test_no_folder_can_be_made(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("gone/too")
+    with pytest.raises(OutputError, match="cannot be written"):
+        next_free(tmp_path / parent / "runs" / "predict")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -140,6 +141,56 @@ def test_what_did_not_survive_is_done_again(photos: Path, tmp_path: Path, damage
     finish(start(photos, tmp_path / "out", resume=True))
     finish(start(photos, tmp_path / "whole"))
     assert read_tree(tmp_path / "out") == read_tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boxes": 3},  # no list
+        {"boxes": [3]},  # of something else
+        {"boxes": [{"class_id": 0}]},  # that lacks the rest
+        {"boxes": [{"class_id": "0", "class_name": "circle", "confidence": 0.5, "xyxy": [0, 0, 1, 1]}]},
+        {"boxes": [{"class_id": 0, "class_name": 7, "confidence": 0.5, "xyxy": [0, 0, 1, 1]}]},
+        {"boxes": [{"class_id": 0, "class_name": "circle", "confidence": None, "xyxy": [0, 0, 1, 1]}]},
+        {"boxes": [{"class_id": 10**99, "class_name": "circle", "confidence": 0.5, "xyxy": [0, 0, 1, 1]}]},
+        {"boxes": [{"class_id": 0, "class_name": "circle", "confidence": 0.5, "xyxy": [0, 0, 1, math.nan]}]},
+        {"boxes": [{"class_id": 0, "class_name": "horse", "confidence": 0.5, "xyxy": [0, 0, 1, 1]}]},
+        {"image_size": "large"},
+        {"image_size": ["a", "b"]},
+        {"times_ms": [1]},
+        {"times_ms": {"decode": "long"}},
+        {"times_ms": {"decode": math.inf}},
+        {"annotated": 3},
+        {"annotated": "a\0b"},
+        {"labels": ["21.txt"]},
+        {"error": 5},
+        {"error": None},
+        {"path": "03.png"},  # of an image that is done
+    ],
+)
+def test_a_line_of_something_else_is_done_again(photos: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    out = tmp_path / "out"
+    interrupt(photos, out, 50)
+    manifest = out / "predictions.jsonl"
+    *lines, last = manifest.read_text().splitlines()
+    change = {key: str(photos / value) if key == "path" else value for key, value in change.items()}
+    manifest.write_text("\n".join([*lines, json.dumps({**json.loads(last), **change})]) + "\n")
+    run = finish(start(photos, out, resume=True))
+    assert (run.resumed, run.total, run.totals.images) == (49, 61, 61)
+    finish(start(photos, tmp_path / "whole"))
+    assert read_tree(out) == read_tree(tmp_path / "whole")
+
+
+def test_images_that_are_gone_since_count_as_done(photos: Path, tmp_path: Path) -> None:
+    interrupt(photos, tmp_path / "out", 40)
+    for path in sorted(photos.glob("*.png"))[:30]:
+        path.unlink()
+    with start(photos, tmp_path / "out", resume=True) as run:
+        assert run.total == 61
+        for _ in islice(run.images(), 5):
+            pass
+        assert run.total - run.totals.images == 16
+    assert finish(start(photos, tmp_path / "out", resume=True)).totals.images == 61
 
 
 @pytest.mark.parametrize(

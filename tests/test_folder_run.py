@@ -182,8 +182,8 @@ def test_a_folder_that_cannot_be_read_is_recorded(photos: Path, tmp_path: Path) 
 class Vandal(SharedEngine):
     """Damages the folder during the first image, as another process may."""
 
-    def __init__(self, damage: Any) -> None:
-        super().__init__()
+    def __init__(self, damage: Any, callers: int = 2) -> None:
+        super().__init__(callers)
         self.damage = damage
         self.first = threading.Lock()
 
@@ -254,6 +254,56 @@ def test_a_link_in_the_output_folder_is_replaced_and_not_followed(photos: Path, 
     run_folder(photos, tmp_path / "out", overwrite=True)
     assert read_tree(photos) == before
     assert not (tmp_path / "out" / "a.jpg").is_symlink()
+
+
+def replaced(out: Path) -> None:
+    shutil.rmtree(out)
+    out.mkdir()
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+@pytest.mark.parametrize("saving", [EVERYTHING, SaveOptions(save=False, times=False)])
+@pytest.mark.parametrize("images", [1, 40])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda out: out.rename(out.with_name("moved")),
+        shutil.rmtree,
+        replaced,
+        lambda out: (out / "predictions.jsonl").unlink(),  # its manifest alone
+    ],
+)
+def test_an_output_folder_that_goes_away_ends_the_run(
+    tmp_path: Path, damage: Any, images: int, saving: SaveOptions, callers: int
+) -> None:
+    for i in range(images):
+        write_image(tmp_path / "photos" / f"deep/{i:02}.jpg", i)
+    out = tmp_path / "out"
+    engine = Vandal(lambda: damage(out), callers)
+    with pytest.raises(OutputError):
+        run_folder(tmp_path / "photos", out, saving, engine=engine)
+    assert not (out / "run.json").exists() or not json.loads((out / "run.json").read_text())["finished"]
+    if (moved := tmp_path / "moved").exists():
+        assert json.loads((moved / "run.json").read_text())["finished"] is False
+        moved.rename(out)
+        for folder in (out, tmp_path / "whole"):
+            run_folder(tmp_path / "photos", folder, saving, resume=True, engine=Vandal(lambda: None))
+        assert read_tree(out) == read_tree(tmp_path / "whole")
+
+
+def test_a_folder_swapped_for_a_link_is_not_written_through(photos: Path, tmp_path: Path) -> None:
+    out, before = tmp_path / "out", read_tree(photos)
+    (out / "deep").mkdir(parents=True)
+
+    def damage() -> None:
+        (out / "deep").rename(tmp_path / "was deep")
+        (out / "deep").symlink_to(photos / "deep")
+
+    run = run_folder(photos, out, overwrite=True, engine=Vandal(damage), workers=1, batch=1)
+    assert read_tree(photos) == before
+    assert run.finished
+    assert {Path(path).name for path, _ in run.totals.failures} >= {"e.tif"}
+    assert all(Path(path).parent != photos for path, _ in run.totals.failures)
 
 
 def test_files_of_others_are_not_written_among(photos: Path, tmp_path: Path) -> None:

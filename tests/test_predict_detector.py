@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fake_cli import make_engine
 from fakes import NAMES, FakeEngine, SharedEngine, fake_weights, write_image
 from image_files import scene, with_orientation
 from numpy.typing import NDArray
@@ -359,6 +361,86 @@ def test_classes_and_thresholds_reach_the_results(folder: list[Path]) -> None:
     assert (found(conf=0.9).confidence > 0.9).all()
     assert len(found(conf=0, max_det=1)) == 1
     assert found(conf=0, max_det=1)[0] == everything[0]
+
+
+CHANGES = [
+    {"conf": 0.9},
+    {"conf": 0.001, "iou": 0.1},
+    {"max_det": 1},
+    {"classes": "star"},
+    {"classes": [0, 2]},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("callers", [1, 2])
+def test_options_for_one_call_are_those_of_another_detector(
+    folder: list[Path], change: dict[str, Any], callers: int
+) -> None:
+    detect, other = detector(engine=SharedEngine(callers)), detector(**change)
+    before = [result.prediction for result in detect.stream(folder)]
+    expected = [result.prediction for result in other.stream(folder)]
+    assert before != expected
+    assert detect(folder[0], **change) == other(folder[0])
+    for batch in (None, 2):
+        found = detect.stream(folder, batch=batch, **change)
+        assert [result.prediction for result in found] == expected
+    assert [result.prediction for result in detect.stream(folder)] == before  # for that call only
+
+
+def test_none_for_a_call_is_the_default_again(folder: list[Path]) -> None:
+    assert detector(classes="star")(folder[0], classes=None) == detector()(folder[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"conf": 2}, "conf is 2"),
+        ({"conf": "high"}, "conf is 'high'"),
+        ({"max_det": 0}, "max_det is 0"),
+        ({"classes": ["sqare"]}, "did you mean 'square'"),
+        ({"confidence": 0.5}, "no option 'confidence'"),
+        ({"imgsz": 320}, "imgsz cannot change with a call; make another Detector"),
+        ({"rect": True, "device": "cpu"}, "device, rect cannot change"),
+    ],
+)
+def test_options_for_one_call_that_make_no_sense(
+    folder: list[Path], change: dict[str, Any], message: str
+) -> None:
+    detect = detector()
+    with pytest.raises(UsageError, match=message):
+        detect(folder[0], **change)
+    with pytest.raises(UsageError, match=message):
+        detect.stream(folder, **change)
+
+
+@pytest.mark.parametrize("name", ["conf", "imgsz", "model", "_private"])
+def test_a_detector_does_not_change(name: str) -> None:
+    detect = detector()
+    with pytest.raises(UsageError, match=f"{name} cannot be set on a Detector; .* conf, iou, classes"):
+        setattr(detect, name, 0.5)
+    with pytest.raises(AttributeError):
+        detect.confidence  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_detector_says_what_it_is() -> None:
+    detect = detector(imgsz=(64, 96))
+    assert detect.names == NAMES
+    assert repr(detect) == "<Detector: fake.safetensors, detect, 3 classes, 96 x 64, FakeEngine>"
+
+
+def test_a_long_start_is_logged_unless_it_is_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
+    monkeypatch.setattr("yolo_max.predict.predictor.precompile_on_first_start", lambda: None)
+    said: list[str] = []
+    Detector(fake_weights(), report=said.append)
+    assert (said, caplog.messages) == (["Compiling the network."], [])
+    Detector(fake_weights())
+    (record,) = caplog.records
+    assert (record.name, record.getMessage()) == ("yolo_max", "Compiling the network.")
+    assert record.levelno >= logging.WARNING  # shown where nobody has set logging up
 
 
 def test_the_package_imports_next_to_nothing() -> None:

@@ -105,8 +105,8 @@ def test_a_device_that_is_always_full(tmp_path: Path, monkeypatch: pytest.Monkey
     path.write_bytes(b"old")
     real = os.open
 
-    def open_full(place: Path, *arguments: int) -> int:
-        os.close(real(place, *arguments))
+    def open_full(place: Path, *arguments: int, **more: Any) -> int:
+        os.close(real(place, *arguments, **more))
         return real("/dev/full", os.O_WRONLY)
 
     monkeypatch.setattr(os, "open", open_full)

@@ -89,7 +89,7 @@ def bench(
             "--out",
             "-o",
             metavar="FOLDER",
-            show_default="runs/bench, or that of --from",
+            show_default="runs/bench, or the first free of runs/bench2, ...; with --from, its folder",
         ),
     ] = None,
     again: Annotated[
@@ -116,9 +116,10 @@ def bench(
     from yolo_max.bench.report.write import make_folder, write_page, write_record
     from yolo_max.bench.request import Request, reference_point
     from yolo_max.bench.results import BenchResults
+    from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
 
-    out = out or (Path("runs/bench") if again is None else again.parent)
+    out = out or (next_free(Path("runs/bench")) if again is None else again.parent)
     if again is not None:
         results = BenchResults.read(again)
         keys = [engine.key for engine in results.engines]

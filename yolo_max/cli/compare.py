@@ -89,9 +89,10 @@ def compare(
 
     if baseline not in BASELINES:
         raise UsageError(f"there is no baseline {baseline!r}; use {' or '.join(BASELINES)}.")
-    if out is None:
-        out = DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
-    require_empty_or_allowed(out, overwrite=overwrite)
+    if out is None and overwrite:
+        out = DEFAULT_OUT
+    if out is not None:
+        require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
     classes = parse_classes(options.classes, loaded.meta.names)
     both = {name: getattr(options, name) for name in BOTH_ENGINES}
@@ -100,6 +101,7 @@ def compare(
     settings = Settings(loaded, baseline, both, {name: getattr(options, name) for name in MAX_ONLY})
     found = list(find_images(sources, recursive=recursive, exclude=out))
     images = [each for each in found if isinstance(each, SourceImage)]
+    out = out or next_free(DEFAULT_OUT)
     folder = ComparisonFolder(out, images, save_images=save)
     with counting(2 * len(images), quiet or as_json) as counter:
         comparison = run(

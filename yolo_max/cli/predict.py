@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Annotated
 
@@ -51,9 +52,11 @@ def predict(
     """Predict what is in images: boxes or classes, as the weights say.
 
     Writes annotated images, and one line per image to [cyan]predictions.jsonl[/].
+
+    With --json and --no-save it prints those lines and writes nothing.
     """
     quiet = quiet or as_json
-    with Interrupt() as interrupt, warnings_as_lines(quiet):
+    with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:
         import cv2
 
         from yolo_max.images.read import silence_opencv
@@ -66,10 +69,11 @@ def predict(
         silence_opencv()
         # Images already run in parallel; OpenCV's own threads would compete for the same CPUs.
         cv2.setNumThreads(1)
-        if out is None:
-            out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT if overwrite else next_free(DEFAULT_OUT)
+        if out is None and (resume or overwrite):
+            out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT
         found = list(find_images(sources, recursive=recursive, exclude=out))
-        require_harmless(out, resume=resume, overwrite=overwrite)
+        if out is not None:
+            require_harmless(out, resume=resume, overwrite=overwrite)
         if saving.save:
             load_font()
         with busy(quiet) as report:
@@ -77,6 +81,10 @@ def predict(
         asked = {"sources": sources, "recursive": recursive}
         if not all(Path(source).is_absolute() for source in sources):
             asked["working_folder"] = str(Path.cwd())
+        printed_only = out is None and as_json and not saving.files
+        if printed_only:
+            out = Path(stack.enter_context(TemporaryDirectory(prefix="yolo_max_")))
+        out = out or next_free(DEFAULT_OUT)
         start = monotonic()
         with FolderRun(
             predictor, found, out, saving, settings=asked, resume=resume, overwrite=overwrite
@@ -90,9 +98,11 @@ def predict(
                     show(record)
                     if strict and "error" in record:
                         break
+            done = list(run.records()) if as_json else []
         seconds = monotonic() - start
     if as_json:
-        typer.echo(json_summary(run, seconds, str(out), predictor.settings()))
+        place = None if printed_only else str(out)
+        typer.echo(json_summary(run, done, seconds, place, predictor.settings()))
     elif not quiet:
         print_summary(run, seconds, str(out))
     if interrupt.came:

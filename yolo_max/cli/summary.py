@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -106,7 +106,9 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
 
 
-def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, Any]) -> str:
+def json_summary(
+    run: FolderRun, records: Sequence[Record], seconds: float, out: str | None, settings: dict[str, Any]
+) -> str:
     """The summary as one line of JSON, in ASCII, whatever the file names."""
     tally = run.totals
     read = tally.read - run.read_before
@@ -126,6 +128,7 @@ def json_summary(run: FolderRun, seconds: float, out: str, settings: dict[str, A
                 }
                 for name, count in tally.by_frequency()
             },
+            "predictions": records,
             "failures": [{"path": path, "error": reason} for path, reason in tally.failures],
             "seconds": round(seconds, 3),
             "images_per_second": round(read / seconds, 2),

@@ -15,6 +15,7 @@ class Places:
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
+        self._numbers: dict[str, int] = {}  # the last that was tried for a place
 
     def claim(self, folder: Path, name: str) -> tuple[Path, Path]:
         """Finds places for the results of an image.
@@ -33,11 +34,12 @@ class Places:
         return annotated, self._claim(labels)
 
     def _claim(self, place: Path) -> Path:
-        free, number = place, 1
+        free, number = place, self._numbers.get(_key(place), 1)
         while _key(free) in self._taken:
             number += 1
             free = place.with_name(f"{place.stem}_{number}{place.suffix}")
         self._taken.add(_key(free))
+        self._numbers[_key(place)] = number
         return free
 
 

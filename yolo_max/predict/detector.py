@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from yolo_max.images.read import ImageSource
 from yolo_max.predict.predictor import Predictor
 from yolo_max.tasks.detect.detections import Detections
@@ -19,8 +21,8 @@ class Detector(Predictor):
 
     predicts = Detections
 
-    def __call__(self, image: ImageSource) -> Detections:
+    def __call__(self, image: ImageSource, **changes: Any) -> Detections:
         """Finds the objects in one image; see `Predictor`."""
-        found = super().__call__(image)
+        found = super().__call__(image, **changes)
         assert isinstance(found, Detections)
         return found

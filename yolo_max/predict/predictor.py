@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import fields
 from threading import Semaphore
 from typing import Any, ClassVar, TypeVar
 
@@ -22,13 +24,15 @@ from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import PredictOptions, a_batch, with_keywords
+from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
 from yolo_max.support.parse import parse_imgsz
-from yolo_max.tasks.contract import Outputs, Prediction
+from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import Weights, load_weights
 
 Finished = TypeVar("Finished")
+PER_CALL = tuple(each.name for each in fields(PredictOptions) if about(each).group == DETECTIONS)
+"""The options that can change with a call: those that only the decoder reads."""
 
 
 class Predictor:
@@ -36,6 +40,9 @@ class Predictor:
 
         predictor = Predictor("yolov8n")
         print(predictor("street.jpg"))
+        print(predictor("street.jpg", conf=0.5, classes="person"))
+
+    Once made it does not change; options of detection can be given per call.
 
     Attributes:
         weights: The weights in use.
@@ -44,6 +51,7 @@ class Predictor:
         imgsz: (height, width) in pixels of the canvas that images are fitted to.
         engine: The network; see `yolo_max.engine.contract.Engine`.
         decoder: Turns the raw outputs of one image into its prediction.
+        names: The model's class names by id.
         predicts: The type of prediction that the weights must give.
     """
 
@@ -68,7 +76,8 @@ class Predictor:
             engine: "max" or "torch", as in the options; or a `yolo_max.engine.contract.Engine` of your own,
                 or a plain callable from uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or to
                 several by name.
-            report: Called with a sentence before something that takes long.
+            report: Called with a sentence before something that takes long; when absent it is logged, as a
+                warning of the logger "yolo_max".
             changes: Options by keyword: ``Predictor("yolov8n", conf=0.4)``; see `PredictOptions`.
 
         Raises:
@@ -77,6 +86,7 @@ class Predictor:
             EngineError: The device, the kernels or the precision are not available on this machine.
         """
         options = (options or PredictOptions()).with_changes(changes)
+        report = report or logging.getLogger("yolo_max").warning
         engine = options.engine if engine is None else engine
         if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
@@ -109,37 +119,59 @@ class Predictor:
         # Shared by all streams.
         self._runs = Semaphore(self.engine.callers)
 
-    def __call__(self, image: ImageSource) -> Prediction:
+    @property
+    def names(self) -> Mapping[int, str]:
+        """The model's class names by id."""
+        return self.weights.meta.names
+
+    def __repr__(self) -> str:
+        height, width = self.imgsz
+        return (
+            f"<{type(self).__name__}: {self.weights.path.name}, {self.task.name}, "
+            f"{len(self.names)} classes, {width} x {height}, {self._engine_name}>"
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, "_runs"):  # the last that is set
+            raise UsageError(
+                f"{name} cannot be set on a {type(self).__name__}; give options when you make it, or "
+                f"{', '.join(PER_CALL)} with a call."
+            )
+        super().__setattr__(name, value)
+
+    def __call__(self, image: ImageSource, **changes: Any) -> Prediction:
         """Predicts what is in one image.
 
         Args:
             image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
+            changes: Options of `PER_CALL` for this call: ``predictor("street.jpg", conf=0.4)``.
 
         Returns:
             The prediction, in pixels of the image as displayed, most confident first.
 
         Raises:
+            UsageError: An option does not exist, has an invalid value, or cannot change with a call.
             ImageError: The image cannot be read.
         """
+        decoder = self._decoder_with(changes)
         pending = self._prepare(image, keep_image=False)
         if pending.result.error:
             raise pending.result.error
-        infer([pending], self.run)
-        pending.decode(self.decoder)
+        infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit))
+        pending.decode(decoder)
         assert pending.result.prediction is not None
         return pending.result.prediction
 
-    def run(self, batch: NDArray[np.uint8], *, shared: bool = False) -> list[Outputs]:
+    def run(self, batch: NDArray[np.uint8]) -> list[Outputs]:
         """Runs the network for the cells that the decoder needs.
 
         Args:
             batch: uint8 ``[B, H, W, 3]`` RGB, as the transform makes it.
-            shared: Whether other threads call it at the same time.
 
         Returns:
             The raw outputs of each image.
         """
-        return self.engine.run(batch, self.decoder.min_logit, shared=shared)
+        return self.engine.run(batch, self.decoder.min_logit)
 
     def settings(self) -> dict[str, Any]:
         """Everything that predictions depend on, as plain JSON types; equal settings, equal predictions."""
@@ -160,6 +192,7 @@ class Predictor:
         *,
         keep_images: bool = False,
         batch: int | None = None,
+        **changes: Any,
     ) -> Generator[Result, None, None]:
         """Predicts what is in many images, decoding ahead on threads while the network runs.
 
@@ -171,15 +204,16 @@ class Predictor:
             sources: Paths or images, as for a single call; pulled as they are needed.
             keep_images: Whether results carry the decoded image, to be drawn on.
             batch: Images in one execution of the network; the predictor's own when absent.
+            changes: As for a call.
 
         Yields:
             A `Result` for each source, in order. An image that cannot be read is a result with its error.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is a single source.
+            UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
             Exception: Whatever a worker or ``sources`` raised.
         """
-        return self.map(_itself, sources, keep_images=keep_images, batch=batch)
+        return self.map(_itself, sources, keep_images=keep_images, batch=batch, **changes)
 
     def map(
         self,
@@ -188,6 +222,7 @@ class Predictor:
         *,
         keep_images: bool = False,
         batch: int | None = None,
+        **changes: Any,
     ) -> Generator[Finished, None, None]:
         """As `stream`, with a function applied to each result on a worker thread.
 
@@ -196,12 +231,13 @@ class Predictor:
             sources: As for `stream`.
             keep_images: As for `stream`.
             batch: As for `stream`.
+            changes: As for `stream`.
 
         Yields:
             ``function(result)`` for each source, in order.
 
         Raises:
-            UsageError: ``batch`` is less than 1, or ``sources`` is a single source.
+            UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
         if (one := _single(sources)) is not None:
@@ -211,20 +247,21 @@ class Predictor:
             )
         a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch
+        decoder = self._decoder_with(changes)
 
         def prepare(source: ImageSource) -> PendingImage:
             return self._prepare(source, keep_images)
 
         def finish(pending: PendingImage) -> Finished:
-            pending.decode(self.decoder)
+            pending.decode(decoder)
             return function(pending.result)
 
         def run_shared(pending: PendingImage) -> None:
             with self._runs:
-                infer([pending], lambda canvases: self.run(canvases, shared=True))
+                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=True))
 
         def run(batch: list[PendingImage]) -> None:
-            infer(batch, self.run)
+            infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit))
 
         if batch is None and self.engine.callers > 1:
             return side_by_side(
@@ -233,6 +270,16 @@ class Predictor:
         return in_stages(
             prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
         )
+
+    def _decoder_with(self, changes: Mapping[str, Any]) -> Decoder:
+        if not changes:
+            return self.decoder
+        options = self.options.with_changes(changes)
+        if fixed := sorted(changes.keys() - set(PER_CALL)):
+            raise UsageError(
+                f"{', '.join(fixed)} cannot change with a call; make another {type(self).__name__} with it."
+            )
+        return self.task.decoder(self.weights.meta, options)
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> PendingImage:
         return PendingImage.prepare(

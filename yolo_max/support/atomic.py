@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from yolo_max.support.errors import OutputError
@@ -27,32 +28,47 @@ def write_atomically(path: Path, data: bytes, *, sync: bool = False, mode: int =
     Raises:
         OutputError: The file cannot be written; nothing is left behind.
     """
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
     try:
         try:
-            file = _create(temporary, mode)
+            replace_file(path, data, sync=sync, mode=mode)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = _create(temporary, mode)
-        try:
-            with os.fdopen(file, "wb", 0) as stream:
-                view = memoryview(data)
-                while view:
-                    view = view[stream.write(view) :]
-                if sync:
-                    os.fsync(file)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+            replace_file(path, data, sync=sync, mode=mode)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def replace_file(
+    path: str | Path, data: bytes, *, sync: bool = False, mode: int = 0o666, dir_fd: int | None = None
+) -> None:
+    """As `write_atomically`, in a folder that exists.
+
+    Args:
+        path: Where the file shall be.
+        data: All of its content.
+        sync: Whether to wait until the disk has it.
+        mode: Its permissions, before the umask.
+        dir_fd: An open folder that ``path`` is relative to; the working directory when absent.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+    """
+    temporary = Path(path).with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=dir_fd)
+    try:
+        with os.fdopen(file, "wb", 0) as stream:
+            view = memoryview(data)
+            while view:
+                view = view[stream.write(view) :]
+            if sync:
+                os.fsync(file)
+        os.replace(temporary, path, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=dir_fd)
+        raise
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
     """The error for a path that could not be written."""
     return OutputError(f"{path} cannot be written: {error.strerror or error}.")
-
-
-def _create(path: Path, mode: int) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)

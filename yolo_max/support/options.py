@@ -234,6 +234,11 @@ class SaveOptions(Options):
     )
 
     @property
+    def files(self) -> bool:
+        """Whether any file is written besides the manifest."""
+        return self.save or self.labels or self.save_csv
+
+    @property
     def labels(self) -> bool:
         """Whether labels are written, with confidences or without."""
         return self.save_txt or self.save_conf

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.folder.previous_run import (
     Record,
     read_lines,
@@ -24,7 +25,7 @@ from yolo_max.predict.folder.previous_run import (
     remove_results,
     require_no_results,
 )
-from yolo_max.support.atomic import cannot_write, write_atomically
+from yolo_max.support.atomic import cannot_write
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
 
@@ -35,7 +36,8 @@ class Manifest:
     """The manifest of one run, locked for this process until it is closed.
 
     Attributes:
-        path: ``predictions.jsonl`` in the output folder.
+        tree: The output folder.
+        path: ``predictions.jsonl`` in it.
         tables: The files of the run that belong to no single image, relative to that folder; includes those
             of the run that is resumed.
     """
@@ -65,15 +67,15 @@ class Manifest:
                 may not be replaced.
             UsageError: The run to resume was begun with other settings.
         """
+        self.tree = OutputTree(folder)
         self.path = folder / MANIFEST_FILE
-        self._run_file = folder / RUN_FILE
         self._settings = json.loads(json.dumps(settings))
         self._synced = monotonic()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, flags, 0o666)
         except OSError as error:
+            self.tree.close()
             raise cannot_write(self.path, error) from error
         try:
             self._lock()
@@ -91,10 +93,10 @@ class Manifest:
             self.tables = tuple(sorted(tables))
             self._write_run(finished=False, planned=sorted(planned))
         except OSError as error:
-            os.close(self._file)
+            self.close()
             raise cannot_write(self.path, error) from error
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     def resume(self, is_done: Callable[[Record], bool]) -> None:
@@ -135,12 +137,13 @@ class Manifest:
         """Adds the whole line of an image whose files are all in place, or nothing.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: It cannot be written, or it was moved or removed, or its folder.
         """
         try:
             self._write_whole(memoryview(_encode(record)))
         except OSError as error:
             raise cannot_write(self.path, error) from error
+        self._require_in_place()
         if monotonic() - self._synced > SYNC_SECONDS:
             self.flush()
 
@@ -160,15 +163,25 @@ class Manifest:
         """Flushes, and marks the run as finished.
 
         Raises:
-            OutputError: The disk did not take it.
+            OutputError: The disk did not take it, or it was moved or removed, or its folder.
         """
         self.flush()
+        self._require_in_place()
         self._write_run(finished=True)
 
     def close(self) -> None:
         """Unlocks the folder, without waiting until all lines are on the disk."""
+        self.tree.close()
         os.close(self._file)
         self._file = -1  # so that nothing is written to another file with this descriptor
+
+    def _require_in_place(self) -> None:
+        with suppress(OSError):
+            if os.path.samestat(self.path.stat(), os.fstat(self._file)):
+                return
+        raise OutputError(
+            f"{self.path} was moved or removed during the run; put it back and use --resume, or start again."
+        )
 
     def _write_whole(self, line: memoryview) -> None:
         end = os.fstat(self._file).st_size
@@ -208,7 +221,7 @@ class Manifest:
         if planned:
             run["planned"] = planned
         # On the disk before any line: without it, lines could not be resumed.
-        write_atomically(self._run_file, _encode(run, indent=2), sync=True)
+        self.tree.write(Path(RUN_FILE), _encode(run, indent=2), sync=True)
 
 
 def _encode(record: Record, indent: int | None = None) -> bytes:

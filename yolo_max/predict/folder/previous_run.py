@@ -41,8 +41,22 @@ class PreviousRun:
 
 
 def next_free(folder: Path) -> Path:
-    """The folder itself if it is free, or else with the first number from 2 on that makes it free."""
-    return next(each for each in _numbered(folder) if is_free(each))
+    """Makes an output folder: ``folder``, or the first of ``folder2``, ``folder3``, ... that does not exist.
+
+    Processes that ask at the same time get a folder each, so an existing one is not free even if it is empty.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for each in _numbered(folder):
+            with suppress(FileExistsError):
+                each.mkdir()
+                return each
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    raise AssertionError("there is always another number")
 
 
 def is_free(folder: Path) -> bool:

@@ -21,11 +21,11 @@ from yolo_max.output.records import csv_header, csv_rows, record
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
-from yolo_max.predict.folder.saving import LABELS_FOLDER, is_there, save_result
+from yolo_max.predict.folder.saving import LABELS_FOLDER, is_done, save_result
 from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
-from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
+from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
@@ -39,7 +39,7 @@ class FolderRun:
                 print(record["path"], record.get("boxes"))
 
     Attributes:
-        total: How many images the whole run has.
+        total: How many images the whole run has, with those done before that are no longer found.
         resumed: How many of them previous processes had done.
         read_before: How many of these they could read.
         totals: What was found so far, by previous processes too.
@@ -87,7 +87,6 @@ class FolderRun:
         self._out = out
         self._saving = saving
         self._done: set[str] = set()
-        self.total = len(found)
         self.totals = Totals(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
@@ -108,6 +107,7 @@ class FolderRun:
         except BaseException:
             self._manifest.close()
             raise
+        self.total = len(self._done.union(str(item.path) for item in found))
         self.resumed = self.totals.images
         self.read_before = self.totals.read
 
@@ -126,6 +126,10 @@ class FolderRun:
         """
         self._records = self._run(stop)
         return self._records
+
+    def records(self) -> Iterator[Record]:
+        """The record of each image that is done, by previous processes too; see `Manifest.records`."""
+        return self._manifest.records()
 
     def _run(self, stop: Callable[[], bool]) -> Generator[Record, None, None]:
         for failure in self._failures:
@@ -147,7 +151,7 @@ class FolderRun:
         if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
             task = self._predictor.task
             table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
-            write_atomically(self._out / CSV_FILE, table.encode("utf-8", "backslashreplace"))
+            self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
         if not pending:
             self._manifest.finish()
             self.finished = True
@@ -170,14 +174,15 @@ class FolderRun:
 
     def _recall(self, record: Record) -> bool:
         """Counts a record of a previous process; False if its image has to be done again."""
-        if not is_there(record, self._out):
+        path, names = record["path"], self._predictor.weights.meta.names
+        if path in self._done or not is_done(record, self._out, self._predictor.task, names):
             return False
-        self._done.add(record["path"])
+        self._done.add(path)
         self.totals.add(record)
         return True
 
     def _write(self, result: Result) -> Record:
-        return save_result(result, self._images[str(result.source)], self._out, self._saving)
+        return save_result(result, self._images[str(result.source)], self._manifest.tree, self._saving)
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from yolo_max.images.sources import SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
+from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.result import Result, contained, timed
-from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
-from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.contract import Prediction, Task
 
 LABELS_FOLDER = "labels"
 _OF_ONE_PATH = {
@@ -32,13 +33,13 @@ _OF_ONE_PATH = {
 """Errors of one path in the output folder; any other would meet the next image too."""
 
 
-def save_result(result: Result, source: SourceImage, out: Path, options: SaveOptions) -> dict[str, Any]:
+def save_result(result: Result, source: SourceImage, out: OutputTree, options: SaveOptions) -> dict[str, Any]:
     """Writes the files of one image: all, or none where one cannot be written.
 
     Args:
         result: The predictor's; with its image, if images are to be written.
         source: Where the image comes from, and its paths in the output tree.
-        out: The root of the output tree.
+        out: The output folder.
         options: What to write.
 
     Returns:
@@ -64,18 +65,37 @@ def save_result(result: Result, source: SourceImage, out: Path, options: SaveOpt
             files["labels"] = str(labels)
     except ImageError as error:
         for name in files.values():
-            (out / name).unlink(missing_ok=True)
+            out.remove(Path(name))
         return record(path, error=error.reason)
     return record(path, prediction=prediction, times_ms=result.times_ms if options.times else None) | files
 
 
-def is_there(record: Mapping[str, Any], out: Path) -> bool:
-    """Whether the files that a record names exist, and no image is empty (as a power cut leaves them)."""
+def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:
+    """Whether a line of a manifest shows that an image is done.
+
+    Args:
+        record: The line; it may hold anything besides its path.
+        out: The root of the output tree.
+        task: The run's task.
+        names: The model's class names by id.
+
+    Returns:
+        Whether it is a whole `yolo_max.output.records.record` of the task, the files that it names exist, and
+        no image is empty (as a power cut leaves them).
+    """
     try:
-        return ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0) and (
-            "labels" not in record or (out / record["labels"]).is_file()
+        if not all(math.isfinite(each) for each in record["times_ms"].values()):
+            return False
+        if "error" in record:
+            return isinstance(record["error"], str)
+        prediction = task.prediction.from_dict(record, names)
+        return (
+            all(isinstance(side, int) for side in prediction.image_size)
+            and prediction.to_dict().items() <= record.items()
+            and ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0)
+            and ("labels" not in record or (out / record["labels"]).is_file())
         )
-    except OSError:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return False
 
 
@@ -87,7 +107,7 @@ def _annotated(result: Result, prediction: Prediction, source: SourceImage, opti
         return encode_image(image, source.annotated.suffix)
 
 
-def _write(out: Path, place: Path, data: bytes) -> None:
+def _write(out: OutputTree, place: Path, data: bytes) -> None:
     """Writes a file of one image.
 
     Raises:
@@ -95,7 +115,7 @@ def _write(out: Path, place: Path, data: bytes) -> None:
         OutputError: It cannot be written, for another reason.
     """
     try:
-        write_atomically(out / place, data)
+        out.write(place, data)
     except OutputError as error:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in _OF_ONE_PATH:

@@ -1,0 +1,92 @@
+"""The output folder of a run, held open so that results land in it and nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from yolo_max.support.atomic import cannot_write, replace_file
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class OutputTree:
+    """A folder that files are written below, by its descriptor and not by its path.
+
+    Whatever happens to the path meanwhile, no file goes elsewhere: a folder that was moved is still the one
+    that is written, one that was removed is not made again, and no link below it is followed.
+
+    Attributes:
+        root: The folder's path when it was opened.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Opens a folder, which is made if it does not exist.
+
+        Raises:
+            OutputError: It cannot be made or opened.
+        """
+        self.root = root
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            self._folder = os.open(root, _FOLDER)
+        except OSError as error:
+            raise cannot_write(root, error) from error
+
+    def write(self, place: Path, data: bytes, *, sync: bool = False) -> None:
+        """Writes a file as `yolo_max.support.atomic.write_atomically` does; missing folders are made.
+
+        Args:
+            place: Relative to the root, without "..".
+            data: All of its content.
+            sync: Whether to wait until it is on the disk.
+
+        Raises:
+            OutputError: It cannot be written, or a folder of its path is a link; nothing is left behind.
+        """
+        try:
+            with self._folder_of(place) as folder:
+                replace_file(place.name, data, sync=sync, dir_fd=folder)
+        except OSError as error:
+            raise cannot_write(self.root / place, error) from error
+
+    def remove(self, place: Path) -> None:
+        """Removes a file that was written.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        try:
+            with self._folder_of(place) as folder:
+                os.unlink(place.name, dir_fd=folder)
+        except OSError as error:
+            raise cannot_write(self.root / place, error) from error
+
+    def close(self) -> None:
+        """Closes the folder."""
+        os.close(self._folder)
+        self._folder = -1  # so that nothing is written to another folder with this descriptor
+
+    @contextmanager
+    def _folder_of(self, place: Path) -> Iterator[int]:
+        """Opens the folder that a file lies in; each on the way is made if it is missing."""
+        folder = os.dup(self._folder)
+        try:
+            for part in place.parent.parts:
+                inner = _open_or_make(part, folder)
+                os.close(folder)
+                folder = inner
+            yield folder
+        finally:
+            os.close(folder)
+
+
+def _open_or_make(name: str, parent: int) -> int:
+    try:
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+    except FileNotFoundError:
+        with suppress(FileExistsError):  # another thread made it
+            os.mkdir(name, dir_fd=parent)
+        return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
