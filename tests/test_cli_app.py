@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,3 +32,71 @@ def test_a_package_that_is_not_installed(
     said = capfd.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        # Names that no file system takes, wherever a path is asked for.
+        (["weights", "convert", LONG], ExitCode.USAGE, "is too long for a path; use a shorter one."),
+        (["weights", "info", f"{LONG}/x"], ExitCode.WEIGHTS, "there is no weights file"),
+        (["val", f"{LONG}.yaml", "-w", "DEMO"], ExitCode.USAGE, "is too long for a path"),
+        (["predict", LONG], ExitCode.SOURCE, "does not exist"),
+        # Brackets without end, where a file of ours is expected.
+        (["bench", "--from", "deep.json"], ExitCode.SOURCE, "was not written by yolo-max bench"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence(
+    arguments: list[str],
+    code: ExitCode,
+    message: str,
+    demo_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: Any,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("deep.json").write_text("[" * 100_000)
+    assert cli.run([str(demo_weights) if each == "DEMO" else each for each in arguments]) == code
+    (line,) = capfd.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (["compare", "/"], ExitCode.USAGE, "the working directory was removed; change to another one."),
+        (["predict", "a.jpg"], ExitCode.SOURCE, "a.jpg does not exist"),
+    ],
+)
+def test_a_working_directory_that_was_removed(
+    command: list[str],
+    code: ExitCode,
+    message: str,
+    demo_weights: Path,
+    tmp_path: Path,
+    monkeypatch: Any,
+    capfd: Any,
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(FileNotFoundError):
+        Path.cwd()
+    assert cli.run([*command, "-w", str(demo_weights)]) == code
+    (line,) = capfd.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    def app(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(commands, "app", app)
+    assert cli.run(["predict", "images"]) == ExitCode.ENGINE
+    assert capfd.readouterr().err.startswith("Error: memory ran out; use ")

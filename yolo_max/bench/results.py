@@ -195,5 +195,5 @@ class BenchResults:
             )
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise SourceError(f"{path} was not written by yolo-max bench ({error!r}).") from error

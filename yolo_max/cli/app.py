@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from yolo_max.cli.parameters import TERMINAL, flag
 from yolo_max.cli.predict import predict
 from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError
+from yolo_max.support.text import shorten
 
 OPTIONAL = ("torch", "ultralytics")
 """Packages that prediction from a safetensors file does not need, so an environment may lack them."""
@@ -71,10 +73,10 @@ def run(arguments: list[str]) -> int:
         sys.stdout = None
         return ExitCode.UNEXPECTED
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return _unexpected(error)
-        _show(error, f"{error.filename or 'standard output'} cannot be written: {error.strerror}.")
-        return ExitCode.OUTPUT
+        return _of_the_system(error)
+    except MemoryError as error:
+        _show(error, "memory ran out; use smaller images, a smaller --imgsz or --batch, or fewer --workers.")
+        return ExitCode.ENGINE
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in OPTIONAL:
@@ -90,6 +92,22 @@ def run(arguments: list[str]) -> int:
     if code == ExitCode.INTERRUPTED:
         say("Interrupted.", "yellow")
     return int(code or ExitCode.OK)
+
+
+def _of_the_system(error: OSError) -> ExitCode:
+    """What the operating system refuses wherever it is asked; other refusals are sentences of their own."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _show(error, f"{error.filename or 'standard output'} cannot be written: {error.strerror}.")
+        return ExitCode.OUTPUT
+    if error.errno == errno.ENAMETOOLONG:
+        _show(error, f"{shorten(str(error.filename))} is too long for a path; use a shorter one.")
+        return ExitCode.USAGE
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        _show(error, "the working directory was removed; change to another one.")
+        return ExitCode.USAGE
+    return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> ExitCode:
