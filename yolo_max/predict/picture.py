@@ -12,6 +12,8 @@ from yolo_max.images.read import ImageSource, read_image
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import write_image
 from yolo_max.support.errors import UsageError
+from yolo_max.support.options import at_least
+from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Prediction
 
 
@@ -27,9 +29,12 @@ def draw(image: ImageSource, prediction: Prediction, *, line_width: int | None =
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image's size is not the prediction's.
+        UsageError: The image's size is not the prediction's, or an argument is of another type.
         ImageError: The image cannot be read.
     """
+    if not isinstance(prediction, Prediction):
+        raise UsageError(f"{shorten(prediction)} is not a prediction; give what a predictor returned.")
+    at_least(1)("line_width", line_width)
     image_bgr = read_image(image)
     if image_bgr.shape[:2] != prediction.image_size:
         (height, width), (its_height, its_width) = prediction.image_size, image_bgr.shape[:2]
@@ -61,4 +66,6 @@ def save(
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"the path is {shorten(path)}, but it must be text or a Path.")
     write_image(Path(path), draw(image, prediction, line_width=line_width))
