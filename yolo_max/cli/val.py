@@ -113,7 +113,8 @@ def val(
     if save_json is not None:
         for each, path in zip(validation.engines, _files(save_json, engines), strict=True):
             write_atomically(path, json.dumps(each.predictions).encode())
-            say(f"Wrote {path}.")
+            if not quiet and not as_json:
+                say(f"Wrote {path}.")
     if as_json:
         typer.echo(json.dumps(to_record(validation)))
     elif not quiet:

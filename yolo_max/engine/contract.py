@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Outputs
 
 Network = Callable[[NDArray[np.uint8]], NDArray[Any] | Mapping[str, NDArray[Any]]]
@@ -49,7 +50,12 @@ def as_engine(network: Engine | Network, outputs: Sequence[str]) -> Engine:
     Args:
         network: An engine, or a function from pixels to whole raw outputs.
         outputs: The names of the network's raw outputs; a plain array is the first.
+
+    Raises:
+        UsageError: It is neither.
     """
+    if not isinstance(network, Engine) and not callable(network):
+        raise UsageError(f"the engine is {shorten(network)}, but it must be a name, an Engine or a function.")
     return network if isinstance(network, Engine) else _Wrapped(network, outputs)
 
 
@@ -94,6 +100,8 @@ def require_pixels(batch: NDArray[np.uint8], stride: int) -> None:
     Raises:
         UsageError: It is not uint8 ``[B, H, W, 3]``, is empty, or does not fit the network.
     """
+    if not isinstance(batch, np.ndarray):
+        raise UsageError(f"the engine takes uint8 images [B, H, W, 3], not {shorten(batch)}.")
     if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[3] != 3 or 0 in batch.shape:
         raise UsageError(
             f"the engine takes uint8 images [B, H, W, 3], not {batch.dtype} {list(batch.shape)}; "

@@ -244,8 +244,8 @@ class MaxEngine:
 _MOST_CALLERS = 8
 """Each run needs its own memory for activations; with more threads than this, a run gets several."""
 _COMPILING = {
-    "fused": "Compiling for this processor: about a minute, once for each network on this machine.",
-    "stock": "Compiling MAX's stock operations: five minutes or more, once for each network on this machine.",
+    "fused": "Compiling for this processor: about a minute, once for each network.",
+    "stock": "Compiling MAX's stock operations: five minutes or more, once per network.",
 }
 
 

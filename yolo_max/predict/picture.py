@@ -15,6 +15,7 @@ from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import write_image
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DrawOptions, with_keywords
+from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Prediction
 
 
@@ -31,9 +32,11 @@ def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[
         uint8 [H, W, 3] BGR.
 
     Raises:
-        UsageError: The image's size is not the prediction's, or an option makes no sense.
+        UsageError: The image's size is not the prediction's, or an argument is of another type.
         ImageError: The image cannot be read.
     """
+    if not isinstance(prediction, Prediction):
+        raise UsageError(f"{shorten(prediction)} is not a prediction; give what a predictor returned.")
     image_bgr = read_image(image)
     if image_bgr.shape[:2] != prediction.image_size:
         (height, width), (its_height, its_width) = prediction.image_size, image_bgr.shape[:2]
@@ -60,4 +63,6 @@ def save(path: str | os.PathLike[str], image: ImageSource, prediction: Predictio
         ImageError: The image cannot be read.
         OutputError: The file cannot be written.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"the path is {shorten(path)}, but it must be text or a Path.")
     write_image(Path(path), draw(image, prediction, **options))

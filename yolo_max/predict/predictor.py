@@ -27,6 +27,7 @@ from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
 from yolo_max.support.parse import parse_imgsz
+from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import Weights, load_weights
@@ -86,6 +87,8 @@ class Predictor:
             WeightsError: The weights are missing, damaged, or of a network that is not ported.
             EngineError: The device, the kernels or the precision are not available on this machine.
         """
+        if not isinstance(options, PredictOptions | None):
+            raise UsageError(f"options are {shorten(options)}, but they must be PredictOptions.")
         options = (options or PredictOptions()).with_changes(changes)
         report = report or logging.getLogger("yolo_max").warning
         engine = options.engine if engine is None else engine
@@ -304,7 +307,7 @@ def _single(sources: object) -> str | None:
         return "a PIL image"
     if isinstance(sources, np.ndarray) and sources.dtype != object and sources.ndim < 4:
         return f"an array of {sources.ndim} dimensions"
-    return None
+    return None if isinstance(sources, Iterable) else shorten(sources)
 
 
 def _itself(result: Result) -> Result:

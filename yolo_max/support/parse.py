@@ -113,14 +113,16 @@ def parse_classes(
         return None
     if isinstance(classes, int | str):
         classes = (classes,)
-    if not isinstance(classes, Iterable):
-        raise UsageError(f"classes is {shorten(classes)}, but it must be one or more ids or names.")
+    try:
+        entries = list(classes)
+    except TypeError:
+        raise UsageError(f"classes is {shorten(classes)}, but it must be one or more ids or names.") from None
     ids_by_name: dict[str, set[int]] = {}
     for class_id, name in names.items():
         ids_by_name.setdefault(name.casefold(), set()).add(class_id)
     chosen: set[int] = set()
     wanted: Any
-    for wanted in classes:
+    for wanted in entries:
         if isinstance(wanted, str):
             chosen |= ids_by_name.get(wanted.strip().casefold()) or {_class_id(wanted.strip(), names)}
         elif isinstance(wanted, bool) or not isinstance(wanted, Integral):

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from yolo_max.support.cache import cache_root
-from yolo_max.support.errors import OutputError, WeightsError
-from yolo_max.support.text import nearest
+from yolo_max.support.errors import OutputError, UsageError, WeightsError
+from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
 OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")
@@ -30,7 +30,10 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
 
     Raises:
         WeightsError: There is none; the message says what was looked for, where, and what to do.
+        UsageError: ``spec`` is not a path or a name.
     """
+    if not isinstance(spec, str | os.PathLike):
+        raise UsageError(f"weights are {shorten(spec)}, but they must be a path or a name.")
     path = _expanded(spec)
     is_name = path.name == str(spec)
     if _exists(path) and not (is_name and path.suffix not in SUFFIXES and path.is_dir()):
