@@ -23,7 +23,7 @@ def detector(*arguments: Any, engine: Any = None, **options: Any) -> Any:
 
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "weights": (lambda: yolo_max.load_weights(5), "weights are 5, but they must be a path or a name"),  # type: ignore[arg-type]
-    "no weights": (lambda: yolo_max.Predictor(None), "weights are None"),
+    "no weights": (lambda: yolo_max.Predictor(None), "weights are None"),  # type: ignore[arg-type]
     "bytes for weights": (lambda: yolo_max.load_weights(b"a.pt"), "weights are a bytes"),  # type: ignore[arg-type]
     "options": (lambda: detector({"conf": 0.5}), "options are a dict, but they must be PredictOptions"),
     "an engine": (lambda: detector(engine=5), "the engine is 5, but it must be a name, an Engine or"),
@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing to stream": (lambda: detector().stream(None), "None is one source"),
     "a batch": (lambda: detector().stream([IMAGE], batch="two"), "batch is 'two'"),
     "pixels": (lambda: yolo_max.draw(IMAGE, [1]), r"\[1\] is not a prediction"),  # type: ignore[arg-type]
-    "a width": (lambda: yolo_max.draw(IMAGE, detector()(IMAGE), line_width=1.5), "line_width is 1.5"),  # type: ignore[arg-type]
+    "a width": (lambda: yolo_max.draw(IMAGE, detector()(IMAGE), line_width=1.5), "line_width is 1.5"),
     "a path": (lambda: yolo_max.save(5, IMAGE, detector()(IMAGE)), "the path is 5"),  # type: ignore[arg-type]
 }
 
