@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_a_sentence(
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["compare", "/"], ExitCode.USAGE, "the working directory was removed; change to another one."),
+        (["compare", "SCENE"], ExitCode.OUTPUT, "runs/compare cannot be written: No such file or directory"),
         (["predict", "a.jpg"], ExitCode.SOURCE, "a.jpg does not exist"),
     ],
 )
@@ -78,10 +78,12 @@ def test_a_working_directory_that_was_removed(
     code: ExitCode,
     message: str,
     demo_weights: Path,
+    scenes: list[Path],
     tmp_path: Path,
     monkeypatch: Any,
     capfd: Any,
 ) -> None:
+    command = [str(scenes[0]) if each == "SCENE" else each for each in command]
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
