@@ -7,7 +7,7 @@ add and pooling stay PyTorch's. Prints the differences from the module's own res
 and the times of both. Exits with 1 if the parity rubric does not hold.
 
 The kernels are called through ctypes, on the memory of channels_last tensors, and come as a separate library
-(tests/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
+(tests/support/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
 """
 
 from __future__ import annotations

@@ -181,6 +181,9 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     assert latest(base) == base.with_name("predict3")
     base.with_name("predict6").touch()
     assert next_free(base) == base.with_name("predict7")
+    (base / "run.json").unlink()
+    base.rmdir()
+    assert latest(base) == base.with_name("predict3")  # whatever is missing before it
 
 
 def test_no_two_runs_get_the_same_folder(tmp_path: Path) -> None:

@@ -313,6 +313,10 @@ def test_files_of_others_are_not_written_among(photos: Path, tmp_path: Path) -> 
     with pytest.raises(OutputError, match=r"holds files that are not results of yolo-max; .* --overwrite"):
         run_folder(photos, out)
     assert read_tree(out) == before
+    for resume in (False, True):  # there is no run to resume
+        with pytest.raises(OutputError, match=r"a\.jpg is not a result of an earlier run"):
+            run_folder(photos, out, overwrite=True, resume=resume)
+        assert read_tree(out) == before
 
 
 def test_a_file_in_the_place_of_the_output_folder(photos: Path, tmp_path: Path) -> None:

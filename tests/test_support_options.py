@@ -103,3 +103,8 @@ def test_python_shows_each_option_as_a_keyword() -> None:
     assert set(parameters) == {"weights", *(each.name for each in fields(PredictOptions))}
     assert parameters["device"].default == "cpu"  # its own comes first
     assert parameters["iou"].default == 0.7
+
+
+def test_classes_from_a_generator_can_be_read_again() -> None:
+    options = PredictOptions(classes=(name for name in ("cat", "dog")))
+    assert options.with_changes({"conf": 0.5}).classes == ("cat", "dog")

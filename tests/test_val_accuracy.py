@@ -150,7 +150,7 @@ def test_the_command(command: Any, capfd: Any) -> None:
     assert lines[0] == ["top-1", "top-1", "top-5", "top-5"]
     assert lines[1] == ["class", "PyTorch", "MAX", "PyTorch", "MAX", "images"]
     assert ["all", *["1.0000"] * 4, "6"] in lines
-    assert ["MAX's", "top-1", "less", "PyTorch's:", "+0.00000."] in lines
+    assert ["MAX's", "top-1", "minus", "PyTorch's:", "+0.00000."] in lines
 
 
 def test_engines_that_differ(

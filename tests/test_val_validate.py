@@ -169,7 +169,7 @@ def test_prints_both_engines_in_one_table(command: Any, capfd: Any) -> None:
     assert objects == sorted(objects, reverse=True)
     assert lines[5] == ["all", str(sum(objects)), *["1.0000"] * 4, "6"]
     assert "for a benchmark, use yolo-max bench" in " ".join(out.split())
-    assert ["MAX's", "mAP50-95", "less", "PyTorch's:", "+0.00000."] in lines
+    assert ["MAX's", "mAP50-95", "minus", "PyTorch's:", "+0.00000."] in lines
 
 
 def _validation(classes: int, value: float = 0.12345) -> Validation:

@@ -21,6 +21,7 @@ import pytest
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.calls import StandIn
+from yolo_max.weights.checkpoint.tensors import Storage, Tensor
 
 
 class Call:
@@ -333,3 +334,10 @@ def test_tensors_are_what_torch_saved(dtype: str, zipped: bool) -> None:
         expected = (view.float() if dtype == "bfloat16" else view).numpy()
         assert found.array().dtype == expected.dtype
         np.testing.assert_array_equal(found.array(), expected)
+
+
+def test_an_empty_tensor_that_is_huge_along_other_axes_is_refused() -> None:
+    storage = Storage("0", "float32", 4, lambda _: bytes(4), "<")
+    with pytest.raises(WeightsError, match="larger than any file"):
+        Tensor.view(storage, 0, (2**47, 2**47, 0), (1, 1, 1))
+    assert Tensor.view(storage, 0, (2**20, 0), (1, 1)).array().shape == (2**20, 0)

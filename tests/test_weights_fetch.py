@@ -142,10 +142,10 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("yolov9n", "no official YOLOv8 detection model 'yolov9n'; only these are ported: yolov8n, "),
+        ("yolov9n", "no official YOLOv8 model 'yolov9n'; only these are ported: yolov8n, "),
         ("yolo8s", "did you mean yolov8s"),
         ("yolov8", "did you mean"),
-        ("yolov8n-seg", "no official YOLOv8 detection model 'yolov8n-seg'"),
+        ("yolov8n-seg", "no official YOLOv8 model 'yolov8n-seg'; only"),
         ("../yolov8n", "no official"),
         ("https://example.com/yolov8n.pt", "no official"),
     ],

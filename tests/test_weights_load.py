@@ -355,7 +355,7 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         (changed(setting("imgsz", "0")), "imgsz 0"),
         (changed(setting("imgsz", "true")), "imgsz True"),
         (changed(setting("strides", "[8, 16]")), r"strides \[8, 16\], but .* \[4, 8\]"),
-        (changed(setting("reg_max", "8")), "reg_max 8, but its architecture table comes to 16"),
+        (changed(setting("reg_max", "8")), "reg_max 8, but its architecture table gives 16"),
         (changed(setting("architecture", "[]")), "cannot be built: the architecture table is"),
         (changed(in_table(lambda t: t["backbone"][1].__setitem__(3, [-16, 3, 2]))), "output channels -16"),
         (changed(in_table(lambda t: t["backbone"][1].__setitem__(0, 8))), "not an earlier layer"),

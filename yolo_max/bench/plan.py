@@ -1,7 +1,7 @@
 """What is measured: the scenarios and their cases.
 
-A case is one batch, one image size and one number of threads. Scenarios overlap (single-stream is offline at
-batch 1 is the first point of growth over batches), so each case is measured once.
+A case is one batch, one image size and one number of threads. Scenarios overlap (single-stream is both
+offline at batch 1 and the first point of growth over batches), so each case is measured once.
 """
 
 from __future__ import annotations

@@ -73,14 +73,14 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    tally, console = run.totals, stdout()
-    thing = tally.task.counted
-    if tally.classes:
+    totals, console = run.totals, stdout()
+    thing = totals.task.counted
+    if totals.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("class")
         for heading in ([f"{thing}s"] if thing else []) + ["images", "best"]:
             table.add_column(heading, justify="right")
-        ranked = tally.by_frequency()
+        ranked = totals.by_frequency()
         for name, count in ranked[:MOST_CLASSES_SHOWN]:
             objects = [str(count.objects)] if thing else []
             table.add_row(Text(printable(name)), *objects, str(count.images), f"{count.best:.2f}")
@@ -89,18 +89,18 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
             objects = [str(sum(count.objects for _, count in rest))] if thing else []
             table.add_row(f"[dim]{len(rest)} more[/]", *objects, "", "")
         console.print(table)
-    images = counted(tally.read, "image")
-    parts = [f"{counted(tally.objects, thing)} in {images}" if thing else images]
-    if tally.failures:
-        parts.append(f"{len(tally.failures)} could not be read")
+    images = counted(totals.read, "image")
+    parts = [f"{counted(totals.objects, thing)} in {images}" if thing else images]
+    if totals.failures:
+        parts.append(f"{len(totals.failures)} could not be read")
     if run.resumed:
         parts.append(f"{run.resumed} {'was' if run.resumed == 1 else 'were'} done before")
-    if read := tally.read - run.read_before:
+    if read := totals.read - run.read_before:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     for line in skipped_lines(run.skipped):
         console.print(Text(line, "yellow"), soft_wrap=True)
-    left = run.total - tally.images
+    left = run.total - totals.images
     state = ""
     if left:
         state = f"{counted(left, 'image')} left to do; --resume goes on. "
@@ -122,31 +122,31 @@ def json_summary(
     run: FolderRun, records: Sequence[Record], seconds: float, out: str | None, settings: dict[str, Any]
 ) -> str:
     """The summary as one line of JSON, in ASCII, whatever the file names."""
-    tally = run.totals
-    read = tally.read - run.read_before
-    things = f"{tally.task.counted}s" if tally.task.counted else None
+    totals = run.totals
+    read = totals.read - run.read_before
+    things = f"{totals.task.counted}s" if totals.task.counted else None
     return json.dumps(
         {
             "finished": run.finished,
-            "images": tally.images,
-            "failed": len(tally.failures),
+            "images": totals.images,
+            "failed": len(totals.failures),
             "resumed": run.resumed,
-            **({things: tally.objects} if things else {}),
+            **({things: totals.objects} if things else {}),
             "classes": {
                 name: {
                     **({things: count.objects} if things else {}),
                     "images": count.images,
                     "best": count.best,
                 }
-                for name, count in tally.by_frequency()
+                for name, count in totals.by_frequency()
             },
             "predictions": records,
-            "failures": [{"path": path, "error": reason} for path, reason in tally.failures],
+            "failures": [{"path": path, "error": reason} for path, reason in totals.failures],
             "skipped": [{"path": str(item.path), "reason": item.reason} for item in run.skipped],
             "seconds": round(seconds, 3),
             "images_per_second": round(read / seconds, 2),
             "mean_times_ms": {
-                stage: round(total / max(tally.read, 1), 3) for stage, total in tally.times_ms.items()
+                stage: round(total / max(totals.read, 1), 3) for stage, total in totals.times_ms.items()
             },
             "out": out,
             "settings": settings,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from yolo_max.cli.console import Debug, printable, say, stdout
+from yolo_max.cli.console import Debug, printable, say, stdout, warnings_as_lines
 from yolo_max.cli.parameters import (
     MAX_ONLY,
     TWO_ENGINES,
@@ -99,7 +99,10 @@ def val(
     engines = ENGINES[engine]
     measured = {name: getattr(options, name) for name in MEASURED}
     measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
-    with counting(len(engines) * len(dataset.examples), quiet or as_json) as counter:
+    with (
+        counting(len(engines) * len(dataset.examples), quiet or as_json) as counter,
+        warnings_as_lines(quiet or as_json),
+    ):
         validation = validate(
             dataset,
             loaded,

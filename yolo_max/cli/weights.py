@@ -93,7 +93,7 @@ def fetch_command(
     name: Annotated[
         str,
         typer.Argument(
-            help="An official model: yolov8n, yolov8s, yolov8m, yolov8l or yolov8x.",
+            help="An official model: yolov8n, s, m, l or x, or one of them with -cls or -oiv7.",
             metavar="NAME",
             show_default=False,
         ),

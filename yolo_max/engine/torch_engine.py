@@ -164,7 +164,7 @@ class TorchEngine:
             for hook in hooks:
                 hook.remove()
         maps = [np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy()) for y in outputs[:-1]]
-        return [*maps, _raw_head(outputs[-1])]
+        return [*maps, *(_RAW[name](outputs[-1]) for name in self._outputs)]
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch's input: NCHW, ``float(x) / 255``."""

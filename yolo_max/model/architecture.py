@@ -167,7 +167,7 @@ def _layer(
         raise WeightsError(f"{where} is {shorten(row)}, not [from, repeats, module, args].")
     module = row[2]
     if not isinstance(module, str) or not 0 < len(module) <= 64 or not module.isprintable():
-        raise WeightsError(f"{where} names the module {shorten(module)}, which is no module's name.")
+        raise WeightsError(f"{where} names the module {shorten(module)}, which is not a module's name.")
     from_ = _sources(index, row[0], module)
     repeats = scale.repeats(whole(row[1], f"repeats in {where}", 1, MAX_REPEATS))
     repeats = whole(repeats, f"scaled repeats in {where}", 1, MAX_REPEATS)

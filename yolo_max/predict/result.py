@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource
-from yolo_max.predict.picture import draw, save
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.tasks.contract import Prediction
@@ -64,6 +63,8 @@ class Result:
         Raises:
             ImageError: The image could not be read, or no longer can.
         """
+        from yolo_max.predict.picture import draw
+
         return draw(*self._pair(), **options)
 
     @with_keywords(DrawOptions)
@@ -79,6 +80,8 @@ class Result:
             UsageError: The suffix is not of a format that can be written.
             OutputError: The file cannot be written.
         """
+        from yolo_max.predict.picture import save
+
         save(path, *self._pair(), **options)
 
     def _pair(self) -> tuple[ImageSource, Prediction]:

@@ -7,7 +7,7 @@ agree. Names and defaults are Ultralytics' where it has them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from inspect import Parameter, signature
 from numbers import Integral, Real
@@ -120,7 +120,11 @@ class Options:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            about(each).check(each.name, getattr(self, each.name))
+            value = getattr(self, each.name)
+            if isinstance(value, Iterator):  # which could be read only once
+                value = tuple(value)
+                object.__setattr__(self, each.name, value)
+            about(each).check(each.name, value)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """These options with some values changed.

@@ -30,7 +30,7 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     stem = name.removesuffix(".pt")
     if stem not in OFFICIAL:
         raise UsageError(
-            f"there is no official YOLOv8 detection model {name!r}{closest(stem, OFFICIAL)}; "
+            f"there is no official YOLOv8 model {name!r}{closest(stem, OFFICIAL)}; "
             f"only these are ported: {', '.join(OFFICIAL)}."
         )
     folder = cache_folder("weights")

@@ -13,8 +13,8 @@ from yolo_max.support.errors import OutputError, UsageError, WeightsError
 from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
-OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7") for size in "nsmlx")
-"""YOLOv8 detection models that Ultralytics publishes."""
+OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7", "-cls") for size in "nsmlx")
+"""YOLOv8 models that Ultralytics publishes and the port covers."""
 
 
 def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -90,7 +90,7 @@ def _suggest(name: str, folders: list[Path]) -> str:
 def closest(name: str, known: Iterable[str]) -> str:
     """A did-you-mean clause, or "" where no known name is close.
 
-    ``yolov9`` is another network, not a misspelt ``yolov8``.
+    ``yolov9`` is another network, not a misspelt ``yolov8``; ``-seg`` is another task.
     """
     family = _family(name)
     known = [each for each in known if family in (None, _family(each))]
@@ -98,7 +98,7 @@ def closest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close}?)" if close else ""
 
 
-def _family(name: str) -> str | None:
-    """The YOLO version in a name, or None."""
-    match = re.match(r"yolov?(\d+)", name.lower())
-    return match and match[1]
+def _family(name: str) -> tuple[str, str | None] | None:
+    """The YOLO version and the task in a name, or None."""
+    match = re.match(r"yolov?(\d+)[a-z]?(?:-(cls|obb|pose|seg))?", name.lower())
+    return match and (match[1], match[2])

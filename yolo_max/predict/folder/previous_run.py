@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,12 @@ def require_no_file(folder: Path) -> None:
 
 def latest(folder: Path) -> Path:
     """The last of the folders from `next_free` that holds a run; ``folder`` itself if none does."""
-    found = folder
-    for each in _numbered(folder):
-        if not each.exists():
-            return found
-        if (each / RUN_FILE).exists():
-            found = each
-    return found
+    runs = [(1, folder)]
+    for each in folder.parent.glob(f"{escape(folder.name)}*"):
+        number = each.name.removeprefix(folder.name)
+        if number.isdecimal() and (each / RUN_FILE).exists():
+            runs.append((int(number), each))
+    return max(runs)[1]
 
 
 def require_harmless(folder: Path, *, resume: bool, overwrite: bool) -> None:

@@ -83,7 +83,7 @@ class FolderRun:
             _require_no_target_is_a_source(images, out)
         planned = [str(place) for place in _targets(images, saving)]
         tables = [CSV_FILE] if saving.save_csv else []
-        if overwrite and not resume:
+        if overwrite and not (resume and read_run(out)):
             _require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
         self._out = out
@@ -171,10 +171,12 @@ class FolderRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._records is not None:
-            self._records.close()  # nothing is written once the folder is unlocked
-        self._in_flight.close()
-        self._manifest.close()
+        try:
+            if self._records is not None:
+                self._records.close()  # nothing is written once the folder is unlocked
+        finally:
+            self._in_flight.close()
+            self._manifest.close()
 
     def _recall(self, record: Record) -> bool:
         """Counts a record of a previous process; False if its image has to be done again."""

@@ -1,8 +1,8 @@
 """The parity rubric: what it takes to say that MAX computes what PyTorch computes.
 
-The tests and ``yolo-max compare`` both apply it. Three things are compared with PyTorch's fused module on
-the same pixels: tensors (each layer and the raw head), boxes and scores of every anchor before NMS, and
-detections after NMS. A fourth, mAP, is for whole datasets.
+The tests and ``yolo-max compare`` both apply it. Compared with PyTorch's fused module on the same pixels are
+tensors (each layer and the raw outputs), boxes and scores of every anchor before NMS, detections after NMS,
+and class probabilities; over whole datasets, mAP or accuracy.
 
 Rounding alone may decide about a candidate close to a threshold, and through it about others.
 ``tolerant_nms.py`` finds these; the rubric excuses them and no others.

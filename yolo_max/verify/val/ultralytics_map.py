@@ -23,7 +23,7 @@ def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -
 
     Args:
         found: The detections in each example that counts.
-        classes: The dataset's class ids by the model's, from `yolo_max.verify.val.evaluate.class_map`.
+        classes: The dataset's class ids by the model's, from `yolo_max.verify.val.classes.class_map`.
     """
     correct, confidence, predicted, objects = [], [], [], []
     for each in found:

@@ -14,6 +14,7 @@ from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten
 
 MAX_RANK = 16
+MAX_ELEMENTS = 2**40
 MAX_KEY = 100
 STORAGES: Mapping[str, str] = {
     "HalfStorage": "float16",
@@ -91,6 +92,8 @@ class Tensor:
             raise WeightsError(f"has a tensor of shape {shorten(shape)} and strides {shorten(strides)}")
         if type(offset) is not int or offset < 0:
             raise WeightsError(f"has a tensor that begins at {shorten(offset)}")
+        if math.prod(n for n in shape if n) > MAX_ELEMENTS:  # NumPy refuses more, even of an empty array
+            raise WeightsError(f"has a tensor of shape {shorten(shape)}, larger than any file")
         reach = 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         if 0 not in shape and (offset + reach) * _ITEM_SIZES[dtype] > storage.size:
             raise WeightsError(f"has a tensor of shape {shorten(shape)} that reaches past its storage")
