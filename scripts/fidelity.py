@@ -206,7 +206,12 @@ def provenance(measured: Sequence[Measured]) -> str:
         weights = each.comparison["weights"]
         images = len(each.comparison["images"])
         name = Path(weights["path"]).name
-        rows.append((each.subject.name, f"{name}, sha256 {weights['sha256'][:16]}…, on {images} images"))
+        rows.append(
+            (
+                each.subject.name,
+                f"{name}, sha256 as safetensors {weights['sha256'][:16]}…, on {images} images",
+            )
+        )
     return "".join(f"- {name}: {value}\n" for name, value in rows)
 
 

@@ -58,8 +58,12 @@ class Request:
     seed: int = 0
     against: str | None = None
 
-    def run(self, progress: Progress) -> BenchResults:
+    def run(self, progress: Progress, begin: Callable[[], object] = lambda: None) -> BenchResults:
         """Runs the benchmark.
+
+        Args:
+            progress: Shows how far it has come.
+            begin: Called once the options make sense and there are weights and images.
 
         Raises:
             UsageError: An option makes no sense.
@@ -78,6 +82,7 @@ class Request:
             inputs = Inputs(weights, self._images(Path(folder)), Path(folder))
             taking_part = [spec for spec in specs if spec not in left_out]
             runner = Runner(plan, taking_part, inputs, against, left_out)
+            begin()
             with progress(runner.steps) as tick:
                 return runner.run(tick)
 

@@ -119,14 +119,17 @@ def bench(
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
 
-    out = out or (next_free(Path("runs/bench")) if again is None else again.parent)
+    def claim() -> Path:
+        nonlocal out
+        out = out or (next_free(Path("runs/bench")) if again is None else again.parent)
+        make_folder(out)
+        return out
+
     if again is not None:
         results = BenchResults.read(again)
         keys = [engine.key for engine in results.engines]
         results.against = reference_point(keys, against or results.against)
-        make_folder(out)
     else:
-        make_folder(out)
         results = Request(
             weights=weights,
             images=images,
@@ -139,7 +142,8 @@ def bench(
             threads=threads,
             seed=seed,
             against=against,
-        ).run(_progress)
+        ).run(_progress, claim)
+    out = claim()
     written = [write_record(results, out)] if again is None else []
     figures = summarise(results)
     shown = tables(results, figures)

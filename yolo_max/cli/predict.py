@@ -54,7 +54,7 @@ def predict(
 
     Writes annotated images, and one line per image to [cyan]predictions.jsonl[/].
 
-    With --json and --no-save it prints those lines and writes nothing.
+    With --json and --no-save it prints the result, with those lines in it, and writes nothing.
     """
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:

@@ -153,7 +153,7 @@ def _header(weights: Weights) -> Table:
     table = Table.grid("key", "value", padding=(0, 2))
     for key, value in (
         ("file", str(weights.path)),
-        ("sha256", weights.sha256),
+        ("sha256 as safetensors", weights.sha256),
         ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
         ("its sha256", meta.source_sha256),
         ("stored as", f"{weights.stored_dtype}, {weights.parameters:,} parameters"),

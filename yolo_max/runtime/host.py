@@ -81,8 +81,8 @@ def warnings(host: Mapping[str, Any]) -> list[str]:
     share = host.get("others_cpu_share")
     if share is not None and share > QUIET_SHARE:
         found.append(
-            f"Other processes took {share:.0%} of this machine's CPU time: trust the ratios more than the "
-            "times, and measure again when it is quiet."
+            f"Other processes took {share:.0%} of this machine's CPU time: neither times nor ratios mean "
+            "much, so measure again when it is quiet."
         )
     if host["governor"] not in (None, "performance"):
         found.append(
