@@ -48,3 +48,9 @@ def test_an_option_that_makes_no_sense_is_one_line(
 def test_a_folder_that_cannot_be_written_is_known_before_the_run(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert cli.run(["bench", "--out", str(tmp_path / "file" / "out")]) == ExitCode.OUTPUT
+
+
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["bench", "--engines", "foo"]) == ExitCode.USAGE
+    assert not list(tmp_path.iterdir())

@@ -119,6 +119,9 @@ def bench(
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
 
+    if out is not None:
+        make_folder(out)  # one that cannot be written is known before the run
+
     def claim() -> Path:
         nonlocal out
         out = out or (next_free(Path("runs/bench")) if again is None else again.parent)
