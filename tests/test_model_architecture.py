@@ -241,9 +241,9 @@ def endless() -> list[Any]:
         ("backbone.0", "Conv", "not \\[from, repeats, module, args\\]"),
         ("backbone.0", [-1, 1, "Conv"], "not \\[from, repeats, module, args\\]"),
         ("backbone.0.3", "64", "not \\[from, repeats, module, args\\]"),
-        ("backbone.0.2", 7, "no module's name"),
-        ("backbone.0.2", "Conv\x1b[2J", "no module's name"),
-        ("backbone.0.2", "x" * 1000, "no module's name"),
+        ("backbone.0.2", 7, "not a module's name"),
+        ("backbone.0.2", "Conv\x1b[2J", "not a module's name"),
+        ("backbone.0.2", "x" * 1000, "not a module's name"),
         # references
         ("backbone.0.0", 0, "reads from 0, which is not an earlier layer"),  # itself
         ("backbone.0.0", -2, "reads from -2"),
