@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.output.palette import Color, text_color
-from yolo_max.output.shaping import shaped
-from yolo_max.output.transliteration import transliterate
 
 WEIGHT = 450  # slightly bolder than regular (400), to be legible on color
 LARGEST = 256
@@ -101,6 +99,10 @@ def render_one(text: str, font_size: int, color: Color) -> NDArray[np.uint8]:
     text = unicodedata.normalize("NFC", text)
     mask = None
     if foreign := "".join(c for c in text if not _is_built_in(c)):
+        # Imported here, since most labels need neither, nor Pillow's fonts.
+        from yolo_max.output.shaping import shaped
+        from yolo_max.output.transliteration import transliterate
+
         mask = shaped(text, foreign, font_size, height, margin)
         text = transliterate(text, _is_built_in)
     if mask is None:
