@@ -27,6 +27,7 @@ from kernel_cases import (
 )
 from kernel_harness import REPOSITORY, Guarded, Kernels, Map, loaded, mojo, stored, survives
 from numpy.typing import NDArray
+from toom_cook import ALGORITHMS, Algorithm
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
@@ -104,6 +105,33 @@ def test_convolutions(kernels: Kernels, case: Case, precision: Precision) -> Non
         rounded = kernel.weight_dtype(precision) is not np.float32
         p = problem(case, precision, rounded)
         check(solve(kernels, p, kernel, precision), p, precision)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_tiles_are_transformed_by_toom_cook(kernels: Kernels, algorithm: Algorithm) -> None:
+    """Each of 36 output channels has a filter that is 1 at one point, each image a single 1 in the patch."""
+    side = algorithm.input.shape[1]
+    first = 4 * algorithm.stride - 1  # of the patch of the second tile, which padding does not touch
+    patches = np.eye(side * side, dtype=np.float32).reshape(-1, side, side)
+    images = np.pad(patches, ((0, 0), (first, 4), (first, 4)))[..., None]
+    out = -(-images.shape[1] // algorithm.stride)
+    result = poisoned((len(images), out, out, 36), F32)
+    kernels.convolve(
+        algorithm.kernel,
+        [Map(images)],
+        packing.pack_tiles(np.eye(36, dtype=np.float32).reshape(6, 6, 1, 36), np.eye(6)),
+        packing.pack_bias(np.zeros(36, np.float32)),
+        result,
+        k=3,
+        s=algorithm.stride,
+        activation=NONE,
+    )
+    one_way = np.zeros((6, 4, side))
+    for point, index in enumerate(algorithm.filter_of):
+        along = np.outer(algorithm.output[:, point], algorithm.input[point])
+        one_way[index] += algorithm.scales[point] * along
+    expected = np.einsum("pir,qjs->rsijpq", one_way, one_way).reshape(side * side, 4, 4, 36)
+    np.testing.assert_allclose(result[:, 4:8, 4:8], expected, rtol=5e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("precision", Precision)

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from toom_cook import ALGORITHMS, Algorithm
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.conv_kernel import DIRECT, KERNELS, ConvKernel, pack_weights
-from yolo_max.kernels.packing import POLYPHASE_G, WINOGRAD_G
 from yolo_max.kernels.precision import Precision
 
 rng = np.random.default_rng(7)
@@ -87,63 +87,33 @@ def test_stem_rows_are_the_numbers_under_a_kernel_row(c2: int, precision: Precis
     assert not got[:, :, c2:].any()
 
 
-# The other two matrices of each kernel, as kernels/winograd.mojo and kernels/polyphase.mojo state them.
-WINOGRAD_INPUT = np.array(
-    [
-        [4, 0, -5, 0, 1, 0],
-        [0, -4, -4, 1, 1, 0],
-        [0, 4, -4, -1, 1, 0],
-        [0, -2, -1, 2, 1, 0],
-        [0, 2, -1, -2, 1, 0],
-        [0, 4, 0, -5, 0, 1],
-    ]
-)
-WINOGRAD_OUTPUT = np.array(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-)
-EVEN_INPUT = np.array(
-    [[2, -1, -2, 1, 0], [0, -2, -1, 1, 0], [0, 2, -3, 1, 0], [0, -1, 0, 1, 0], [0, 2, -1, -2, 1]]
-)
-EVEN_OUTPUT = np.array([[1, 1, 1, 1, 0], [0, 1, -1, 2, 0], [0, 1, 1, 4, 0], [0, 1, -1, 8, 1]])
-# Samples with even index are transformed, those with odd index follow as they are.
-POLYPHASE_INPUT = np.zeros((9, 9))
-POLYPHASE_INPUT[:5, 0::2] = EVEN_INPUT
-POLYPHASE_INPUT[5:, 1::2] = np.eye(4)
-POLYPHASE_OUTPUT = np.hstack([EVEN_OUTPUT, np.eye(4)])
-
-ALGORITHMS = [
-    pytest.param(WINOGRAD_G, range(6), WINOGRAD_INPUT, WINOGRAD_OUTPUT, 1, id="winograd"),
-    pytest.param(
-        POLYPHASE_G, [0, 1, 2, 3, 4, 5, 5, 5, 5], POLYPHASE_INPUT, POLYPHASE_OUTPUT, 2, id="polyphase"
-    ),
-]
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_matrices_give_every_tap_of_every_sample(algorithm: Algorithm) -> None:
+    given = np.einsum("ip,pk,pn->ikn", algorithm.output, algorithm.filter, algorithm.input)
+    expected = np.zeros_like(given)
+    for output, tap in itertools.product(range(4), range(3)):
+        expected[output, tap, output * algorithm.stride + tap] = 1
+    np.testing.assert_allclose(given, expected, atol=1e-14)
 
 
-@pytest.mark.parametrize(("matrix", "used", "to_points", "from_points", "stride"), ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_filters_are_transformed_by_toom_cook(algorithm: Algorithm) -> None:
+    own = algorithm.matrix[list(algorithm.filter_of)]
+    np.testing.assert_allclose(own * algorithm.scales[:, None], algorithm.filter, atol=1e-15)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(("c1", "c2"), [(16, 16), (24, 80), (3, 5)])
-def test_tiles_compute_a_convolution(
-    matrix: NDArray[np.float64],
-    used: Any,
-    to_points: NDArray[np.float64],
-    from_points: NDArray[np.float64],
-    stride: int,
-    c1: int,
-    c2: int,
-) -> None:
+def test_transformed_filters_are_packed_point_by_point(algorithm: Algorithm, c1: int, c2: int) -> None:
     f = filters(3, c1, c2)
-    packed = unpacked(packing.pack_tiles(f, matrix), 36, packing.padded(c1), c2, False)
-    points = packed.reshape(6, 6, -1, packed.shape[2])[np.ix_(list(used), list(used))][:, :, :c1, :c2]
-    side = to_points.shape[1]
-    patch = rng.standard_normal((side, side, c1))
-    transformed = np.einsum("pr,rsc,qs->pqc", to_points, patch, to_points)
-    products = np.einsum("pqc,pqcd->pqd", transformed, points)
-    tile = np.einsum("ip,pqd,jq->ijd", from_points, products, from_points)
-    expected = np.zeros((4, 4, c2))
-    for i, j in itertools.product(range(4), range(4)):
-        window = patch[i * stride : i * stride + 3, j * stride : j * stride + 3]
-        expected[i, j] = np.einsum("rsc,rscd->d", window, f)
-    # The transformed weights were rounded to float32, which the transform back enlarges; the rest is float64.
-    np.testing.assert_allclose(tile, expected, atol=1e-4)
+    packed = unpacked(packing.pack_tiles(f, algorithm.matrix), 36, packing.padded(c1), c2, False)
+    matrix = algorithm.matrix
+    for (p, row), (q, column) in itertools.product(enumerate(matrix), enumerate(matrix)):
+        expected = np.einsum("r,s,rscd->cd", row, column, f.astype(np.float64))
+        # Rounded once: half a unit in the last place, and float64's own error where terms cancel.
+        np.testing.assert_allclose(packed[6 * p + q, :c1, :c2], expected, rtol=2.0**-24, atol=1e-15)
+    assert not packed[:, c1:].any()
+    assert not packed[:, :, c2:].any()
 
 
 @pytest.mark.parametrize("precision", Precision)

@@ -20,27 +20,28 @@ ALIGNMENT = 64
 
 WINOGRAD_G = np.array(
     [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
+        [1, 0, 0],
+        [-1 / 3, -(0.5**0.5) / 3, -1 / 6],
+        [-1 / 3, 0.5**0.5 / 3, -1 / 6],
+        [1 / 6, 2**0.5 / 6, 1 / 3],
+        [1 / 6, -(2**0.5) / 6, 1 / 3],
         [0, 0, 1],
     ]
 )
-"""G of F(4, 3) at the points 0, 1, -1, 2, -2, infinity: ``kernels/winograd.mojo``."""
+"""G of F(4, 3) at the points 0, ±1/sqrt(2), ±sqrt(2), infinity: ``kernels/winograd.mojo``."""
 
 POLYPHASE_G = np.array(
     [
-        [1 / 2, 0, 0],
-        [-1 / 2, 0, -1 / 2],
-        [-1 / 6, 0, 1 / 6],
-        [1 / 6, 0, 1 / 3],
+        [-16 / 21, 0, -8 / 21],
+        [16 / 21, 0, -8 / 21],
+        [32 / 105, 0, 8 / 21],
+        [-32 / 105, 0, 8 / 21],
         [0, 0, 1],
         [0, 1, 0],
     ]
 )
-"""G of F(4, 2) for the outer taps of a filter, and its middle tap as it is: ``kernels/polyphase.mojo``."""
+"""G of F(4, 2) at ±1/2, ±5/4, infinity for the outer taps of a filter, and its middle tap as it is:
+``kernels/polyphase.mojo``."""
 
 
 def word_dtype(precision: Precision) -> type[np.generic]:
@@ -93,12 +94,12 @@ def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
     Transformed in float64 and rounded once; float32 for all precisions.
 
     Args:
-        filters: RSCF, ``[3, 3, c1, c2]``.
-        matrix: G, ``[points, 3]``: :data:`WINOGRAD_G` or :data:`POLYPHASE_G`.
+        filters: RSCF, ``[k, k, c1, c2]``.
+        matrix: G, ``[points, k]``: :data:`WINOGRAD_G` or :data:`POLYPHASE_G`.
     """
     whole = _pad(_pad(filters, 3), 2).astype(np.float64)
     # The Kronecker product applies the matrix along both axes at once.
-    points = np.kron(matrix, matrix) @ whole.reshape(9, -1)
+    points = np.kron(matrix, matrix) @ whole.reshape(matrix.shape[1] ** 2, -1)
     return _join_panels(points.astype(np.float32).reshape(-1, *whole.shape[2:]), Precision.F32)
 
 

@@ -88,9 +88,6 @@ def inverse[Algorithm: Transform](products: Words, point_stride: Int, bias: L, o
         var m = Array[L, N](fill=L(0))
         comptime for r in range(N):
             m[r] = products.unsafe_load[width=LANES]((r * N + c) * point_stride)
-        # The point that every output takes once, in both directions.
-        comptime if c == 1:
-            m[1] += bias
         var y = Algorithm.from_points(m)
         comptime for r in range(SIDE):
             columns[r * N + c] = y[r]
@@ -100,4 +97,4 @@ def inverse[Algorithm: Transform](products: Words, point_stride: Int, bias: L, o
             m[c] = columns[r * N + c]
         var y = Algorithm.from_points(m)
         comptime for c in range(SIDE):
-            outputs.unsafe_store((r * SIDE + c) * LANES, y[c])
+            outputs.unsafe_store((r * SIDE + c) * LANES, y[c] + bias)
