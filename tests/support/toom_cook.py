@@ -36,7 +36,7 @@ class Algorithm:
 
     @property
     def stride(self) -> int:
-        return (self.input.shape[1] - 3) // 3
+        return int(self.input.shape[1] - 3) // 3
 
     @property
     def scales(self) -> NDArray[np.float64]:
