@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from toom_cook import ALGORITHMS, Algorithm
 
 from yolo_max.kernels import packing
-from yolo_max.kernels.conv_kernel import DIRECT, KERNELS, ConvKernel, pack_weights
+from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, KERNELS, ConvKernel, pack_weights
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Window
 
 rng = np.random.default_rng(7)
 
@@ -122,9 +123,10 @@ def test_transformed_filters_are_packed_point_by_point(algorithm: Algorithm, c1:
 def test_sizes_and_types_are_known_without_packing(
     c1: int, c2: int, kernel: ConvKernel, precision: Precision
 ) -> None:
+    groups = c2 if kernel is DEPTHWISE else 1
     for k in (1, 3, 5) if kernel is DIRECT else (3,):
-        packed = kernel.pack(filters(k, c1, c2), precision)
-        assert packed.shape == (kernel.packed_size(c1, c2, k, precision),)
+        packed = kernel.pack(filters(k, 1 if kernel is DEPTHWISE else c1, c2), precision)
+        assert packed.shape == (kernel.packed_size(c1, c2, Window.of(k, groups=groups), precision),)
         assert packed.dtype == kernel.weight_dtype(precision)
         assert packed.ctypes.data % 64 == 0
 

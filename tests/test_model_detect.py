@@ -39,7 +39,7 @@ def test_the_head_writes_candidates_and_no_others(
                 Case(c1, c2, 1, 1, height, width, batch, activation=NONE), precision, precision is BF16
             )
             x = loaded(stored(rng.standard_normal(p.x.shape).astype(np.float32), precision))
-            columns.append(convolution(x, p.filters, p.bias, 1, NONE, None))
+            columns.append(convolution(p.case, x, p.filters, p.bias, p.slopes))
             maps.append(Map(stored(x, precision)))
             weights.append(packing.pack_direct(p.filters, precision))
             biases.append(packing.pack_bias(p.bias))

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from yolo_max.kernels import ops, packing
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import ConvKernel
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Pair, Window
 from yolo_max.model import fused
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -155,20 +156,36 @@ class Kernels:
         bias: NDArray[np.float32],
         result: NDArray[Any],
         *,
-        k: int,
-        s: int,
+        k: int | Pair,
+        s: int | Pair,
+        padding: int | Pair | tuple[int, int, int, int] | None = None,
+        dilation: int | Pair = 1,
+        groups: int = 1,
         activation: Activation = Activation.SILU,
+        slope: float = 0.01,
         residual: Map | None = None,
+        residual_first: bool = False,
+        residual_scale: float = 1.0,
+        factor: Map | None = None,
         mask: Map | None = None,
         halo: int = 0,
         divisor: int = 255,
     ) -> None:
         """One convolution, into ``result``; where ``mask`` says so, and in the halo of tiles around it."""
-        added = [residual] if residual is not None else []
-        masks = [mask] if mask is not None else []
-        divided = divisor if maps[0].tensor.dtype == np.uint8 else 0
-        params = [k, s, activation, len(added), halo + 1 if masks else 0, divided]
-        self._run(kernel.id, params, [*maps, *added, *masks], weight, bias, result)
+        params = conv_params(
+            Window.of(k, s, padding, dilation, groups),
+            sum(map.channels for map in maps),
+            result.shape[3],
+            activation=activation,
+            slope=slope,
+            residual=0 if residual is None else BEFORE if residual_first else BEHIND,
+            scale=residual_scale,
+            factor=factor is not None,
+            halo=None if mask is None else halo,
+            divisor=divisor if maps[0].tensor.dtype == np.uint8 else 0,
+        )
+        others = [each for each in (residual, factor, mask) if each is not None]
+        self._run(kernel.id, params, [*maps, *others], weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools one slice into ``result``."""

@@ -7,10 +7,12 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     activation.mojo   what is applied to sums
     view.mojo         views, and gathering from them
     microkernel.mojo  the register tile, which does nearly all of the arithmetic
+    epilogue.mojo     from sums to outputs
     window.mojo       the geometry of a convolution
     row_buffer.mojo   the input rows that one output row needs
-    direct.mojo       convolutions of any kernel size and stride
-    stem.mojo         3x3, stride 2, of images
+    direct.mojo       convolutions with any window
+    stem.mojo         those of few channels, such as images
+    depthwise.mojo    those of every channel by itself
     grid.mojo         output maps in tiles, and which of these are computed
     tiles.mojo        convolutions by transformed tiles, with the passes of transform.mojo:
     winograd.mojo         3x3, stride 1

@@ -3,6 +3,7 @@
 ops.py                       convolutions and pools in a graph
 conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
 feature_map.py               views: the inputs and outputs of convolutions
+window.py                    the geometry of a convolution
 activation.py, precision.py  the activation of a convolution, the type of maps
 *.mojo                       the kernels: see ``__init__.mojo``
 """

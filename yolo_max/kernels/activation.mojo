@@ -1,30 +1,107 @@
-"""What is applied to a convolution's sums after the bias."""
+"""What is applied to a convolution's sums after the bias.
 
+What is common is done as sums are stored (epilogue.mojo); any other in a loop of its own, behind one switch per tile.
+"""
+
+from std.math import exp, erf, tanh
 from std.memory import bitcast
 from std.sys import llvm_intrinsic
 from std.sys.info import CompilationTarget
+from std.utils.numerics import isnan
 
-from .lanes import AVX512, BLOCK, F32
+from .lanes import AVX512, BLOCK, F32, Words
 
 comptime DIVIDES_FAST = CompilationTarget._has_feature["sse4a"]()
 """AMD's, which take half as long for a division as Intel's with AVX-512 do."""
+comptime LANES = BLOCK if AVX512 else 8
+"""Channels at a time: what is done to one value takes a dozen registers."""
+
+# Numbered as in `activation.py`.
+comptime NONE = 0
+comptime SILU = 1
+comptime RELU = 2
+comptime RELU6 = 3
+comptime LEAKY_RELU = 4
+comptime PRELU = 5
+comptime HARD_SIGMOID = 6
+comptime HARD_SWISH = 7
+comptime SIGMOID = 8
+comptime TANH = 9
+comptime GELU = 10
+comptime GELU_TANH = 11
 
 
 @fieldwise_init
 struct Activation(Copyable, ImplicitlyCopyable, Movable):
-    """One of those there are; numbered as in `activation.py`."""
+    """One of those there are."""
 
-    comptime NONE = Self(0)
-    comptime SILU = Self(1)
+    var kind: Int
+    var slope: Float32
+    """Of LeakyReLU."""
+    var slopes: Words
+    """Of PReLU, one per channel, and zeros behind them; anywhere for others."""
 
-    var value: Int
+    @no_inline
+    def apply[T: DType](self, sums: Words, count: Int, channel: Int, width: Int):
+        """Applies it in place, as exactly as T can show.
 
-    @always_inline
-    def apply[N: SIMDLength, //, T: DType](self, x: SIMD[F32, N]) -> SIMD[F32, N]:
-        """The activation of x, as exactly as T can show."""
-        if self.value == Self.SILU.value:
-            return silu[T](x)
-        return x
+        Args:
+            sums: Rows of channels, one for each pixel.
+            count: All of them, a multiple of LANES.
+            channel: The first channel of each row.
+            width: Of a row.
+        """
+        comptime for kind in range(SILU, GELU_TANH + 1):
+            if self.kind == kind:
+                for i in range(0, count, LANES):
+                    var slope = SIMD[F32, LANES](self.slope)
+                    comptime if kind == PRELU:
+                        slope = self.slopes.unsafe_load[width=LANES](channel + i % width)
+                    var p = sums.unsafe_offset(i)
+                    p.unsafe_store(0, activated[T, kind](p.unsafe_load[width=LANES](0), slope))
+                return
+
+
+@always_inline
+def activated[N: SIMDLength, //, T: DType, kind: Int](x: SIMD[F32, N], slope: SIMD[F32, N]) -> SIMD[F32, N]:
+    """The activation of x. What is no number stays none."""
+    comptime L = SIMD[F32, N]
+    comptime if kind == SILU:
+        return silu[T](x)
+    elif kind == RELU:
+        return x.lt(L(0)).select(L(0), x)
+    elif kind == RELU6:
+        return clipped(x)
+    elif kind == LEAKY_RELU or kind == PRELU:
+        return x.lt(L(0)).select(x * slope, x)
+    elif kind == HARD_SIGMOID:
+        return clipped(x + 3) / 6
+    elif kind == HARD_SWISH:
+        return x * clipped(x + 3) / 6
+    elif kind == SIGMOID:
+        return sigmoid(x)
+    elif kind == TANH:
+        return isnan(x).select(x, tanh(x))
+    elif kind == GELU:
+        # As PyTorch has it: below -2 the digits that erf shares with -1 are lost, and the error is one of x.
+        return x * (L(0.5) + erf(x * L(0.7071067811865476)) * L(0.5))
+    else:
+        # (1 + tanh u) / 2 is the sigmoid of 2u.
+        return x * sigmoid(x * (x * x).fma(L(0.07135481627159815), L(1.5957691216057308)))
+
+
+@always_inline
+def clipped[N: SIMDLength, //](x: SIMD[F32, N]) -> SIMD[F32, N]:
+    """ReLU6 of x."""
+    comptime L = SIMD[F32, N]
+    return x.gt(L(6)).select(L(6), x.lt(L(0)).select(L(0), x))
+
+
+@always_inline
+def sigmoid[N: SIMDLength, //](x: SIMD[F32, N]) -> SIMD[F32, N]:
+    """1 / (1 + exp(-x)); the exponential's argument is limited to where float32 can hold it."""
+    comptime L = SIMD[F32, N]
+    return isnan(x).select(x, L(1) / (L(1) + exp(-x)))
 
 
 @always_inline

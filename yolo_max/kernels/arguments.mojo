@@ -2,24 +2,36 @@
 
 A kernel gets tensors and one list of numbers, its *params*, that says how they are meant. For a convolution:
 
-    side, stride, activation, residual, mask, divisor, then for each tensor it reads: first channel, channels, doubled
+    the window's (window.mojo), activation, slope, residual, scale, factor, mask, divisor,
+    then for each tensor it reads: first channel, channels, doubled
 
-If `mask` is not 0 the last tensor is not part of the view but says which outputs will be read (grid.mojo); `mask` is
-one more than the halo. Kernels that do not work in tiles compute everything all the same. If `residual` is not 0 the
-last tensor, or the one before the mask, is added after the activation. `divisor` is what bytes are divided by, or 0
-where the input is none. (What comes first of all, the kernel's id, only the operation sees.)
+The tensors of the view come first. Behind them, where its number is not 0:
+
+    residual   added at last if it is 1, before the activation if it is 2
+    factor     multiplied with behind the activation: a map of the result's size, or of one pixel per image
+    mask       says which outputs will be read (grid.mojo); its number is one more than the halo. Kernels that do not
+               work in tiles compute everything all the same
+
+`slope` (of LeakyReLU) and `scale` (of the residual) are the bits of a float32. The slopes of PReLU lie
+behind the biases, with a block of zeros behind them. `divisor` is what bytes are divided by, or 0 where the input is none. (What comes first of all,
+the kernel's id, only the operation sees.)
 """
 
-from .activation import Activation
+from std.memory import bitcast
+
+from .activation import PRELU
+from .epilogue import Operand, Output
 from .grid import Mask
 from .lanes import F32, Ptr
-from .microkernel import Filters, Output
+from .microkernel import Filters
 from .parallel import Workers
 from .view import Slice, View
-from .window import Window
+from .window import WINDOW_PARAMS, Window
 
 comptime Params = Ptr[DType.int32]
-comptime CONV_PARAMS = 6
+comptime CONV_PARAMS = WINDOW_PARAMS + 7
+comptime BEHIND = 1
+comptime BEFORE = 2
 comptime SLICE_PARAMS = 3
 
 
@@ -82,39 +94,67 @@ struct Convolution[T: DType](Movable):
         Raises:
             Error: The tensors do not fit each other.
         """
-        var params = call.params
         var result = call.result()
-        self.window = Window(Int(params[unsafe_offset=0]), Int(params[unsafe_offset=1]))
-        var activation = Activation(Int(params[unsafe_offset=2]))
-        var has_residual = params[unsafe_offset=3] != 0
-        var has_mask = params[unsafe_offset=4] != 0
-        self.divisor = Int(params[unsafe_offset=5])
-        var count = call.inputs - Int(has_residual) - Int(has_mask)
-        self.view = view_of[Self.T](params.unsafe_offset(CONV_PARAMS), call, 0, count)
-        var height = self.window.outputs(self.view.height)
-        var width = self.window.outputs(self.view.width)
+        self.window = Window(call.params)
+        var params = call.params.unsafe_offset(WINDOW_PARAMS)
+        var slices = call.params.unsafe_offset(CONV_PARAMS)
+        var residual = Int(params[unsafe_offset=2])
+        var has_factor = params[unsafe_offset=4] != 0
+        var has_mask = params[unsafe_offset=5] != 0
+        self.divisor = Int(params[unsafe_offset=6])
+        var next = call.inputs - Int(residual != 0) - Int(has_factor) - Int(has_mask)
+        self.view = view_of[Self.T](slices, call, 0, next)
+        var height = self.window.rows(self.view.height)
+        var width = self.window.columns(self.view.width)
         require_size("the result", result, self.view.batch, height, width)
-        var data = result.data[Self.T]()
-        self.output = Output[Self.T](data, result.channels, data, 0, False, activation, False)
-        if has_residual:
-            var tensor = call.input(count)
-            var added = slice_of[Self.T](params.unsafe_offset(CONV_PARAMS + count * SLICE_PARAMS), tensor, count)
-            require_size("the residual", tensor, self.view.batch, height, width)
-            if added.doubled or added.channels != result.channels:
-                raise Error(
-                    "a residual of ", added.channels, " channels cannot be added to ", result.channels,
-                )
-            self.output.residual = added.data
-            self.output.residual_stride = added.stride
-            self.output.has_residual = True
-        self.mask = Mask[Self.T](data, has_mask, Int(params[unsafe_offset=4]) - 1)
-        if has_mask:
-            var tensor = call.input(call.inputs - 1)
-            require_mask(tensor, self.view.batch, height, width)
-            self.mask.data = tensor.data[Self.T]()
+        require_groups(self.window.groups, self.view.channels, result.channels)
         self.filters = Filters(
             Ptr[F32](unsafe_from_address=call.weight), Ptr[F32](unsafe_from_address=call.bias), result.channels
         )
+        var output = Output[Self.T](result.data[Self.T](), result.channels)
+        output.activation.kind = Int(params[unsafe_offset=0])
+        output.activation.slope = bitcast[F32, 1](params[unsafe_offset=1])
+        if output.activation.kind == PRELU:
+            output.activation.slopes = self.filters.begin.unsafe_offset(self.filters.padded())
+        if residual != 0:
+            require_size("the residual", call.input(next), self.view.batch, height, width)
+            var added = operand_of[Self.T]("the residual", slices, call, next, 1)
+            if residual == BEFORE:
+                output.before = added
+            else:
+                output.behind = added
+            output.scale = bitcast[F32, 1](params[unsafe_offset=3])
+            next += 1
+        if has_factor:
+            var map = call.input(next)
+            var per_image = map.height * map.width == 1
+            if not per_image:
+                require_size("the factor", map, self.view.batch, height, width)
+            elif map.batch != self.view.batch:
+                raise Error("a factor of ", map.batch, " images is given for ", self.view.batch)
+            output.factor = operand_of[Self.T]("the factor", slices, call, next, height * width if per_image else 1)
+            next += 1
+        self.mask = Mask[Self.T](output.data, has_mask, Int(params[unsafe_offset=5]) - 1)
+        if has_mask:
+            require_mask(call.input(next), self.view.batch, height, width)
+            self.mask.data = call.input(next).data[Self.T]()
+        self.output = output
+
+
+def operand_of[
+    T: DType
+](name: StaticString, slices: Params, call: Call, index: Int, pixels: Int) raises -> Operand[T]:
+    """A tensor that is read beside the sums, each of its pixels for so many outputs."""
+    var slice = slice_of[T](slices.unsafe_offset(index * SLICE_PARAMS), call.input(index), index)
+    if slice.doubled or slice.channels != call.result().channels:
+        raise Error(name, " has ", slice.channels, " channels where ", call.result().channels, " are needed")
+    return Operand[T](slice.data, slice.stride, pixels)
+
+
+def require_groups(groups: Int, inputs: Int, outputs: Int) raises:
+    """Raises unless both numbers of channels can be divided into groups."""
+    if groups < 1 or inputs % groups != 0 or outputs % groups != 0:
+        raise Error(inputs, " and ", outputs, " channels are not to be divided into ", groups, " groups")
 
 
 def view_of[

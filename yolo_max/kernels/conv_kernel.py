@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Pair, Window
+
+BEHIND, BEFORE = 1, 2
+"""Where a residual is added: at last, as YOLO does, or before the activation, as ResNet does."""
+
+
+class Pack(Protocol):
+    """A function that packs filters."""
+
+    def __call__(
+        self, filters: NDArray[np.float32], precision: Precision, groups: int = 1, /
+    ) -> NDArray[Any]:
+        """Packs RSCF filters, ``[kh, kw, c1 / groups, c2]``, into one dimension."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +34,19 @@ class ConvKernel:
     Attributes:
         name: Its name in cached graphs.
         id: Its index in ``kernels/table.mojo``.
-        fits: Whether to use it for ``(c1, k, s, precision)``: input channels, filter size, stride.
+        fits: Whether to use it for ``(c1, c2, window, precision)``: input and output channels, geometry.
         weight_dtype: Type of its packed filters in a precision.
-        packed_size: Number of elements that ``pack`` returns, from ``(c1, c2, k, precision)``.
-        pack: Packs filters, RSCF ``[k, k, c1, c2]``, into one dimension.
+        packed_size: Number of elements that ``pack`` returns, from ``(c1, c2, window, precision)``.
+        pack: Packs filters, from ``(filters, precision, groups)``.
         reads_bytes: Whether it also reads uint8; its input is then one whole tensor, not a view.
     """
 
     name: str
     id: int
-    fits: Callable[[int, int, int, Precision], bool]
+    fits: Callable[[int, int, Window, Precision], bool]
     weight_dtype: Callable[[Precision], type[np.generic]]
-    packed_size: Callable[[int, int, int, Precision], int]
-    pack: Callable[[NDArray[np.float32], Precision], NDArray[Any]]
+    packed_size: Callable[[int, int, Window, Precision], int]
+    pack: Pack
     reads_bytes: bool = False
 
     def __str__(self) -> str:
@@ -51,47 +65,115 @@ class ConvKernel:
         raise ValueError(f"There is no kernel {name!r} for convolutions.")
 
     @staticmethod
-    def choose(c1: int, k: int, s: int, precision: Precision) -> ConvKernel:
-        """The kernel for ``c1`` input channels, ``k`` x ``k`` filters and stride ``s``."""
-        return next(kernel for kernel in KERNELS if kernel.fits(c1, k, s, precision))
+    def choose(
+        c1: int,
+        k: int | Pair,
+        s: int | Pair,
+        precision: Precision,
+        *,
+        c2: int | None = None,
+        padding: int | Pair | tuple[int, int, int, int] | None = None,
+        dilation: int | Pair = 1,
+        groups: int = 1,
+    ) -> ConvKernel:
+        """The kernel for a convolution.
+
+        Args:
+            c1: Input channels.
+            k: Filter size; a pair is (rows, columns), here and below.
+            s: Stride.
+            precision: Of the activations.
+            c2: Output channels; by default as many.
+            padding: See :meth:`yolo_max.kernels.window.Window.of`.
+            dilation: Of the filter.
+            groups: Of the channels.
+        """
+        window = Window.of(k, s, padding, dilation, groups)
+        return next(kernel for kernel in KERNELS if kernel.fits(c1, c2 or c1, window, precision))
+
+
+def _is_for_tiles(window: Window, s: int) -> bool:
+    """Whether a transform of 3x3 filters with this stride applies; it goes two pixels beyond the map."""
+    return window == replace(Window.of(3, s), padding=window.padding) and max(window.padding) <= 2
+
+
+def conv_params(
+    window: Window,
+    c1: int,
+    c2: int,
+    *,
+    activation: Activation = Activation.NONE,
+    slope: float = 0,
+    residual: int = 0,
+    scale: float = 1,
+    factor: bool = False,
+    halo: int | None = None,
+    divisor: int = 0,
+) -> list[int]:
+    """The numbers that ``kernels/arguments.mojo`` reads.
+
+    Args:
+        window: The geometry.
+        c1: Input channels.
+        c2: Output channels.
+        activation: The activation.
+        slope: Of LeakyReLU.
+        residual: :data:`BEHIND`, :data:`BEFORE`, or 0 without one.
+        scale: Of the residual.
+        factor: Whether there is one.
+        halo: Tiles around those of the mask; None without one.
+        divisor: Of bytes; 0 for other input.
+    """
+    groups = packing.packed_groups(c1, c2, window.groups)
+    bits = [int(np.float32(value).view(np.int32)) for value in (slope, scale)]
+    numbers = [activation, bits[0], residual, bits[1], factor, 0 if halo is None else halo + 1, divisor]
+    return [*replace(window, groups=groups).params(), *map(int, numbers)]
 
 
 STEM = ConvKernel(
     "stem",
     3,
-    fits=lambda c1, k, s, _: (c1, k, s) == (3, 3, 2),
+    fits=lambda c1, _, w, __: c1 <= 4 and w.dilation[1] == w.groups == 1,
     weight_dtype=packing.word_dtype,
-    packed_size=packing.stem_size,
-    pack=packing.pack_stem,
+    packed_size=lambda c1, c2, w, precision: packing.stem_size(c1, c2, w.kernel, precision),
+    pack=lambda filters, precision, _=1: packing.pack_stem(filters, precision),
     reads_bytes=True,
+)
+DEPTHWISE = ConvKernel(
+    "depthwise",
+    5,
+    fits=lambda c1, c2, w, _: w.groups == c1 == c2 > 1,
+    weight_dtype=lambda _: np.float32,
+    packed_size=lambda _, c2, w, __: w.kernel[0] * w.kernel[1] * packing.padded(c2),
+    pack=lambda filters, _, __=1: packing.pack_depthwise(filters),
 )
 WINOGRAD = ConvKernel(
     "winograd",
     1,
-    fits=lambda _, k, s, __: (k, s) == (3, 1),
+    fits=lambda _, __, w, ___: _is_for_tiles(w, 1),
     weight_dtype=lambda _: np.float32,
-    packed_size=packing.tiles_size,
-    pack=lambda filters, _: packing.pack_tiles(filters, packing.WINOGRAD_G),
+    packed_size=lambda c1, c2, _, __: packing.tiles_size(c1, c2),
+    pack=lambda filters, _, __=1: packing.pack_tiles(filters, packing.WINOGRAD_G),
 )
 POLYPHASE = ConvKernel(
     "polyphase",
     2,
     # It saves a third of the products; without it, bf16 has twice as many per instruction.
-    fits=lambda _, k, s, precision: (k, s) == (3, 2) and precision is Precision.F32,
+    fits=lambda _, __, w, precision: _is_for_tiles(w, 2) and precision is Precision.F32,
     weight_dtype=lambda _: np.float32,
-    packed_size=packing.tiles_size,
-    pack=lambda filters, _: packing.pack_tiles(filters, packing.POLYPHASE_G),
+    packed_size=lambda c1, c2, _, __: packing.tiles_size(c1, c2),
+    pack=lambda filters, _, __=1: packing.pack_tiles(filters, packing.POLYPHASE_G),
 )
 DIRECT = ConvKernel(
     "direct",
     0,
     fits=lambda *_: True,
     weight_dtype=packing.word_dtype,
-    packed_size=packing.direct_size,
+    packed_size=lambda c1, c2, w, precision: packing.direct_size(c1, c2, w.kernel, precision, w.groups),
     pack=packing.pack_direct,
 )
 
-KERNELS = (STEM, WINOGRAD, POLYPHASE, DIRECT)
+KERNELS = (STEM, DEPTHWISE, WINOGRAD, POLYPHASE, DIRECT)
 """In order of preference."""
 
 
@@ -103,7 +185,7 @@ def pack_weights(
     Args:
         tensors: Filters RSCF and biases, by the checkpoint's names.
         kernels: The kernel of each convolution, by its name ("model.0.conv"); any other convolution runs on
-            MAX's own operations, and its tensors are not packed.
+            MAX's own operations, and its tensors are not packed. None but depthwise ones has groups.
         precision: Of the activations.
 
     Returns:

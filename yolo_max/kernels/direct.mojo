@@ -1,16 +1,16 @@
-"""Direct convolution of any kernel size and stride.
+"""Direct convolution with any window.
 
-The batch's output rows are shared out in chunks. A thread keeps the `kernel` input rows that its current output
-row needs in a *row buffer*, gathered into planes, zeros left and right and for rows outside of the map:
+The batch's output rows are shared out in chunks. A thread keeps the input rows that its current output row spans
+in a *row buffer*, gathered into planes, zeros left and right and for rows outside of the map:
 
     buffer, kernel = 3   slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
                          slot 1: input row 4     planes of phase 1: | x0 | x2 | x4 | ...
                          slot 2: input row 2     (stride 2: columns -1, 1, 3, ... and 0, 2, 4, ...)
 
 Columns are sorted by phase, their remainder by the stride, so that neighbouring outputs always read
-neighbouring pixels of a plane and one tile serves every stride: tap `kx` is phase `kx % stride`, and
-`kx // stride` pixels further on. The next output row shifts the buffer by `stride` rows; nothing is copied
-twice.
+neighbouring pixels of a plane and one tile serves every stride: a tap in column `x` of the window is in phase
+`x % stride`, and `x // stride` pixels further on. The next output row shifts the buffer by `stride` rows; nothing is
+copied twice. Groups of channels are convolved one after the other.
 
 A 1x1 convolution needs neither buffer nor rows: the pixels of the batch are one long row, gathered a tile at a
 time. What it sums up over doubled channels is the same for four pixels, so that is done once, before doubling, and
@@ -19,9 +19,9 @@ the sums of the four pixels go on from there: three quarters of these products a
 
 from std.math import ceildiv
 
-from .activation import Activation
-from .lanes import BLOCK, F32, MR, Ptr, Scratch, words
-from .microkernel import Filters, Output, Taps, microkernel_panels
+from .epilogue import Output
+from .lanes import BLOCK, F32, MR, Scratch, words
+from .microkernel import Filters, Taps, microkernel_panels
 from .parallel import Workers, parallel_for
 from .row_buffer import RowBuffer
 from .view import View, gather_pixels, gather_row
@@ -34,11 +34,37 @@ comptime POINTWISE_PIXELS = 16 * MR
 def convolve[
     T: DType
 ](view: View[T], window: Window, filters: Filters, output: Output[T], workers: Workers):
-    """Convolves a view.
+    """Convolves a view, group by group.
 
-    Filters are packed with the rows of a panel in the order kernel row, plane, kernel column, channel.
+    Filters are packed with the rows of a panel in the order kernel row, plane, kernel column, channel; those of a
+    group behind those of the last.
     """
-    if window.kernel == 1 and window.stride == 1:
+    if window.groups == 1:
+        convolve_group(view, window, filters, output, workers)
+        return
+    var inputs = view.channels // window.groups
+    var outputs = filters.channels // window.groups
+    for group in range(window.groups):
+        var part = view.part(group * inputs, inputs)
+        var own = Filters(filters.panels, filters.begin, outputs)
+        own.panels = filters.panels.unsafe_offset(
+            group * window.height * window.width * words[T](part.blocks() * BLOCK) * own.padded()
+        )
+        # A group's biases begin anywhere, and the last one's would be read beyond their end.
+        var biases = Scratch[F32](own.padded())
+        biases.clear()
+        for i in range(outputs):
+            biases.data[unsafe_offset=i] = filters.begin[unsafe_offset=group * outputs + i]
+        own.begin = biases.data
+        convolve_group(part, window, own, output.behind_channels(group * outputs), workers)
+        _ = biases^
+
+
+def convolve_group[
+    T: DType
+](view: View[T], window: Window, filters: Filters, output: Output[T], workers: Workers):
+    """Convolves a view of which every output reads all channels."""
+    if window.is_pointwise():
 
         var doubled = view.doubled_channels()
         if doubled > 0:
@@ -54,7 +80,7 @@ def convolve[
         def some_rows(first: Int, last: Int) {imm}:
             rowwise(view, window, first, last, filters, output)
 
-        parallel_for(some_rows, view.batch * window.outputs(view.height), 2 * window.kernel, workers)
+        parallel_for(some_rows, view.batch * window.rows(view.height), 2 * window.height, workers)
 
 
 def pointwise_of_doubled[
@@ -62,11 +88,10 @@ def pointwise_of_doubled[
 ](view: View[T], doubled: Int, filters: Filters, output: Output[T], workers: Workers):
     """A 1x1 convolution of a view whose first `doubled` channels, whole blocks, are doubled."""
     var coarse = view.before_doubling(doubled)
-    var fine = view.behind(doubled)
+    var fine = view.part(doubled, view.channels - doubled)
     var stride = filters.padded()
     var begun = Scratch[F32](coarse.pixels() * stride)
-    var data = begun.data.unsafe_bitcast[Scalar[T]]()
-    var sums = Output[T](data, stride, data, 0, False, Activation.NONE, True)
+    var sums = Output[T](begun.data.unsafe_bitcast[Scalar[T]](), stride, wide=True)
     var first_rows = filters
     first_rows.behind = words[T](fine.blocks() * BLOCK)
 
@@ -124,36 +149,39 @@ def rowwise[
 ](view: View[T], window: Window, first: Int, last: Int, filters: Filters, output: Output[T]):
     """The output rows first .. last of the batch."""
     comptime STEP = words[T](BLOCK)
-    var stride = window.stride
-    var kernel = window.kernel
-    var height = window.outputs(view.height)
-    var width = window.outputs(view.width)
+    var stride = window.stride_x
+    var span = window.span_y()
+    var height = window.rows(view.height)
+    var width = window.columns(view.width)
     var blocks = view.blocks()
     # Room for the last tile's pixels that are read and not stored. An odd number of pixels keeps planes from
     # falling on the same cache sets.
-    var plane_stride = ((width + MR + kernel // stride) | 1) * BLOCK
-    var buffer = RowBuffer[T](kernel, stride * blocks * plane_stride)
-    var taps = Taps(kernel * blocks * kernel, STEP)
+    var plane_stride = ((width + MR + window.span_x() // stride) | 1) * BLOCK
+    # No tap is in a phase that the window does not span.
+    var phases = min(stride, window.span_x())
+    var buffer = RowBuffer[T](span, phases * blocks * plane_stride)
+    var taps = Taps(window.height * blocks * window.width, STEP)
     var tiles = ceildiv(width, MR)
     for row in range(first, last):
         var image = row // height
-        var top = row % height * stride - window.padding()
-        for y in range(buffer.advance(image, top), top + kernel):
+        var top = row % height * window.stride_y - window.top
+        for y in range(buffer.advance(image, top), top + span):
             if y < 0 or y >= view.height:
                 buffer.clear(y)
                 continue
-            for phase in range(stride):
+            for phase in range(phases):
                 # The first column of this phase that is on the map, and its place among the phase's pixels.
-                var index = max(0, ceildiv(window.padding() - phase, stride))
-                var x = index * stride + phase - window.padding()
+                var index = max(0, ceildiv(window.left - phase, stride))
+                var x = index * stride + phase - window.left
                 var planes = buffer.row(y).unsafe_offset(phase * blocks * plane_stride + index * BLOCK)
                 gather_row(view, image, y, x, stride, planes, plane_stride)
         var t = 0
-        for ky in range(kernel):
+        for ky in range(window.height):
             for block in range(blocks):
-                for kx in range(kernel):
-                    var plane = buffer.slot(top + ky) + (kx % stride * blocks + block) * plane_stride
-                    taps.begin(t, words[T](plane + kx // stride * BLOCK))
+                for kx in range(window.width):
+                    var pixel, phase = divmod(kx * window.dilation_x, stride)
+                    var plane = buffer.slot(top + ky * window.dilation_y) + (phase * blocks + block) * plane_stride
+                    taps.begin(t, words[T](plane + pixel * BLOCK))
                     t += 1
         for i in range(tiles):
             var x = width * i // tiles

@@ -1,4 +1,4 @@
-"""The microkernel: a tile of a few pixels by a panel of output channels in registers, and its epilogue.
+"""The microkernel: a tile of a few pixels by a panel of output channels in registers.
 
     weights, one *panel* of 32 channels (the last may be 16), one row per word of input
                               | w[0][0..31]  |
@@ -14,8 +14,8 @@ relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 
 in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the inner loop, alone.
 
 The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
-words are done. Then they are left on the stack, which the first cache holds, and `epilogue`, which is compiled once for
-all sizes of tile, applies the activation, adds the residual and stores.
+words are done. Then they are left in memory, which the first cache holds, for `epilogue`, which is compiled once for
+all sizes of tile (epilogue.mojo).
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -23,24 +23,8 @@ one block wide, a panel is done as two halves.
 
 from std.math import ceildiv
 
-from .activation import Activation
-from .lanes import (
-    AVX512,
-    BF16_PRODUCTS,
-    BLOCK,
-    F32,
-    Ptr,
-    Scratch,
-    MR,
-    V,
-    Words,
-    prefetch,
-    load,
-    load_some,
-    multiply_add,
-    store,
-    store_some,
-)
+from .epilogue import Output, epilogue
+from .lanes import AVX512, BF16_PRODUCTS, BLOCK, F32, MR, Scratch, V, Words, multiply_add, prefetch
 
 comptime PANEL = 2 * BLOCK
 comptime AHEAD = 32
@@ -68,6 +52,8 @@ struct Taps(Movable):
     """Words in a run."""
     var sums: Scratch[DType.int64]
     """For each pixel of a tile, where its sums begin, in words from `Filters.begin`: all at the biases."""
+    var finished: Scratch[F32]
+    """Room for the sums of a tile. It is no stack, since Mojo makes a tail call of one with a pointer into that."""
 
     def __init__(out self, count: Int, run: Int):
         self.offsets = Scratch[DType.int32](count)
@@ -75,6 +61,7 @@ struct Taps(Movable):
         self.run = run
         self.sums = Scratch[DType.int64](MR)
         self.sums.clear()
+        self.finished = Scratch[F32](MR * PANEL)
 
     def begin(mut self, tap: Int, offset: Int):
         """Sets where a run begins."""
@@ -105,57 +92,6 @@ struct Filters(Copyable, ImplicitlyCopyable, Movable):
     def padded(self) -> Int:
         """Output channels in whole blocks: so many biases there are, and sums begun for a pixel."""
         return ceildiv(self.channels, BLOCK) * BLOCK
-
-
-@fieldwise_init
-struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
-    """Where sums go, and what is done to them on the way."""
-
-    var data: Ptr[Self.T]
-    """The first channel of the first pixel."""
-    var stride: Int
-    """Elements from one pixel to the next."""
-    var residual: Ptr[Self.T]
-    """Added after the activation, if `has_residual`."""
-    var residual_stride: Int
-    var has_residual: Bool
-    var activation: Activation
-    var wide: Bool
-    """Whether `data` holds float32 although T does not: final results, sums that others go on with."""
-
-    @always_inline
-    def at(self, pixel: Int, channel: Int) -> Self:
-        """The same, to be counted from this pixel and channel on."""
-        var moved = self
-        moved.data = self.data.unsafe_offset(
-            (pixel * self.stride + channel) * (2 if self.wide and Self.T != F32 else 1)
-        )
-        moved.residual = self.residual.unsafe_offset(pixel * self.residual_stride + channel)
-        return moved
-
-    @always_inline
-    def put[N: SIMDLength, //](self, pixel: Int, v: SIMD[F32, N]):
-        """Adds the residual to the first N channels of a pixel, and stores them."""
-        var sum = v
-        if self.has_residual:
-            sum += load[Self.T, N](self.residual, pixel * self.residual_stride)
-        comptime if Self.T != F32:
-            if self.wide:
-                store(self.data.unsafe_bitcast[Float32](), pixel * self.stride, sum)
-                return
-        store(self.data, pixel * self.stride, sum)
-
-    @always_inline
-    def put_some[N: SIMDLength, //](self, pixel: Int, v: SIMD[F32, N], count: Int):
-        """The same for the first `count` of the channels, touching nothing behind them."""
-        var sum = v
-        if self.has_residual:
-            sum += load_some[Self.T, N](self.residual, pixel * self.residual_stride, count)
-        comptime if Self.T != F32:
-            if self.wide:
-                store_some(self.data.unsafe_bitcast[Float32](), pixel * self.stride, sum, count)
-                return
-        store_some(self.data, pixel * self.stride, sum, count)
 
 
 @always_inline
@@ -198,11 +134,10 @@ def accumulate[
 @no_inline
 def microkernel[
     T: DType, N: Int, STEP: Int
-](
-    m: Int, pixels: Words, taps: Taps, panel: Words, begin: Words, output: Output[T], pixel: Int, channel: Int,
-    channels: Int,
-):
-    """M pixels, at most MR, by one panel of N blocks.
+](m: Int, pixels: Words, taps: Taps, panel: Words, begin: Words):
+    """The sums of M pixels, at most MR, for one panel of N blocks.
+
+    They are left in memory, so that what follows them is compiled once and not for every size of tile.
 
     Parameters:
         T: Type of the activations.
@@ -210,20 +145,14 @@ def microkernel[
         STEP: Words from one pixel to the next.
 
     Args:
-        m: Pixels; some more may be read, and are not stored.
+        m: Pixels; some more may be read, and summed up.
         pixels: The first pixel.
-        taps: Its words.
+        taps: Its words, and the room for the sums.
         panel: The panel.
         begin: What the sums of its channels begin with.
-        output: Where the sums go.
-        pixel: The first pixel's index there.
-        channel: The panel's first channel there.
-        channels: Output channels from there on; fewer than N blocks are stored in part.
     """
-    # What is kept in registers is indexed at compile time only, for it is kept in memory otherwise; and what follows
-    # the sums is compiled once, not for every size of tile.
-    var stored = Array[V, MR * N](uninitialized=True)
-    var first = Words(unsafe_from_address=Int(Pointer(to=stored)))
+    # What is kept in registers is indexed at compile time only, for it is kept in memory otherwise.
+    var first = taps.finished.data
 
     @always_inline
     def run[M: Int]() {imm}:
@@ -247,21 +176,7 @@ def microkernel[
         comptime size = MR_SIZES[i]
         if m <= size:
             run[size]()
-            break
-    for j in range(0, min(N * BLOCK, channels), BLOCK):
-        epilogue(first.unsafe_offset(j), N * BLOCK, m, output.at(pixel, channel + j), min(BLOCK, channels - j))
-    _ = stored^
-
-
-@no_inline
-def epilogue[T: DType](sums: Words, sum_stride: Int, m: Int, output: Output[T], channels: Int):
-    """Activates and stores up to a block of channels of m pixels, whose sums are `sum_stride` words apart."""
-    for i in range(m):
-        var sum = output.activation.apply[T](sums.unsafe_load[width=BLOCK](i * sum_stride))
-        if channels == BLOCK:
-            output.put(i, sum)
-        else:
-            output.put_some(i, sum, channels)
+            return
 
 
 def microkernel_panels[
@@ -274,8 +189,8 @@ def microkernel_panels[
         var begin = filters.begin.unsafe_offset(channel)
         var left = filters.channels - channel
         if left > BLOCK:
-            var rows = panel.unsafe_offset(filters.before * PANEL)
-            microkernel[T, 2, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
+            microkernel[T, 2, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * PANEL), begin)
+            epilogue(taps.finished.data, PANEL, m, output, pixel, channel, min(PANEL, left))
         else:
-            var rows = panel.unsafe_offset(filters.before * BLOCK)
-            microkernel[T, 1, STEP](m, pixels, taps, rows, begin, output, pixel, channel, left)
+            microkernel[T, 1, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * BLOCK), begin)
+            epilogue(taps.finished.data, BLOCK, m, output, pixel, channel, left)

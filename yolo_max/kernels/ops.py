@@ -16,13 +16,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
+from max.graph import DeviceRef, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import KERNELS, ConvKernel
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, KERNELS, ConvKernel, conv_params
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
-from yolo_max.kernels.packing import padded
+from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Pair, Window
 
 CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
@@ -44,17 +45,35 @@ CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", len(KERNELS) + 1)
 
 
 def conv_weights(
-    kernel: ConvKernel, c1: int, c2: int, k: int, precision: Precision, prefix: str = ""
+    kernel: ConvKernel,
+    c1: int,
+    c2: int,
+    k: int | Pair,
+    precision: Precision,
+    prefix: str = "",
+    *,
+    groups: int = 1,
+    slopes: bool = False,
 ) -> tuple[Weight, Weight]:
     """A convolution's weights in a graph, to be bound to the results of ``kernel.pack`` and ``pack_bias``.
+
+    Args:
+        kernel: The kernel that reads them.
+        c1: Input channels.
+        c2: Output channels.
+        k: Filter size, or (rows, columns).
+        precision: Of the activations.
+        prefix: Of their names.
+        groups: Of the channels.
+        slopes: Whether the biases are followed by the slopes of PReLU.
 
     Returns:
         Filters, named ``<prefix>weight``, and biases, ``<prefix>bias``.
     """
-    size = kernel.packed_size(c1, c2, k, precision)
+    size = kernel.packed_size(c1, c2, Window.of(k, groups=groups), precision)
     return (
         Weight(f"{prefix}weight", DType.from_numpy(np.dtype(kernel.weight_dtype(precision))), [size], CPU),
-        Weight(f"{prefix}bias", DType.float32, [padded(c2)], CPU),
+        Weight(f"{prefix}bias", DType.float32, [bias_size(c2, slopes=slopes)], CPU),
     )
 
 
@@ -64,50 +83,78 @@ def conv2d(
     bias: TensorValueLike,
     kernel: ConvKernel,
     c2: int,
-    k: int,
-    s: int = 1,
+    k: int | Pair,
+    s: int | Pair = 1,
     *,
+    padding: int | Pair | tuple[int, int, int, int] | None = None,
+    dilation: int | Pair = 1,
+    groups: int = 1,
     activation: Activation = Activation.NONE,
+    slope: float = 0.01,
     residual: Map | None = None,
+    residual_first: bool = False,
+    residual_scale: float = 1.0,
+    factor: Map | None = None,
     mask: Map | None = None,
     halo: int = 0,
     divisor: int = 1,
     precision: Precision | None = None,
 ) -> FeatureMap:
-    """Convolves, adds the bias, applies the activation, then adds ``residual``: one operation.
+    """A convolution and what follows it, as one operation: ``activation(conv + bias) * factor + residual``.
 
     Args:
         x: ``[B, H, W, c1]``; uint8 is allowed, and divided by ``divisor``.
         weight: Filters, packed for ``kernel``.
-        bias: Packed biases.
-        kernel: The kernel to run, such as ``ConvKernel.choose(c1, k, s, precision)``.
+        bias: Packed biases, and the slopes of PReLU.
+        kernel: The kernel to run, such as ``ConvKernel.choose(c1, k, s, precision)``, chosen for the geometry
+            given here.
         c2: Output channels.
-        k: Filter size; the zero padding is ``k // 2``.
+        k: Filter size; a pair is (rows, columns), here and below.
         s: Stride.
+        padding: Zeros around the map, ``k // 2`` by default; four numbers are (top, left, bottom, right).
+        dilation: Pixels from one tap of the filter to the next.
+        groups: Parts of the channels that are convolved by themselves; ``c1`` and ``c2`` are multiples.
         activation: Applied after the bias.
-        residual: ``[B, ceil(H / s), ceil(W / s), c2]``.
-        mask: ``[B, ceil(H / s), ceil(W / s), 1]``: 0 for outputs that are not read and may be anything.
+        slope: Of ``LEAKY_RELU``.
+        residual: Of the result's shape.
+        residual_first: Whether the residual is added before the activation, as ResNet does; else at last.
+        residual_scale: What it is multiplied with.
+        factor: Of the result's shape, or ``[B, 1, 1, c2]``; the activated values are multiplied with it.
+        mask: As the result, with one channel: 0 for outputs that are not read and may be anything.
         halo: Rings of 4 x 4 output tiles around those in the mask that are read as well.
         divisor: For uint8 input.
         precision: Of the result; by default that of ``x``, and f32 for uint8.
 
     Returns:
-        ``[B, ceil(H / s), ceil(W / s), c2]``.
+        ``[B, H', W', c2]``: with the defaults, H' is ceil(H / s).
+
+    Raises:
+        ValueError: The geometry is none.
     """
     x = _view(x)
     precision = precision or (Precision.F32 if x.dtype == DType.uint8 else _precision(x))
     x = _readable(x, kernel, divisor, precision)
-    added = [] if residual is None else [one_slice(residual)]
-    masks = [] if mask is None else [one_slice(mask)]
+    window = Window.of(k, s, padding, dilation, groups)
     batch, *sides = x.size
-    divided = divisor if x.dtype == DType.uint8 else 0
+    params = conv_params(
+        window,
+        x.channels,
+        c2,
+        activation=activation,
+        slope=slope,
+        residual=0 if residual is None else BEFORE if residual_first else BEHIND,
+        scale=residual_scale,
+        factor=factor is not None,
+        halo=None if mask is None else halo,
+        divisor=divisor if x.dtype == DType.uint8 else 0,
+    )
     y = run_kernel(
         kernel.id,
-        [k, s, activation, len(added), halo + 1 if masks else 0, divided],
-        [*x.slices, *added, *masks],
+        params,
+        [*x.slices, *(one_slice(each) for each in (residual, factor, mask) if each is not None)],
         weight,
         bias,
-        TensorType(DTYPES[precision], [batch, *(_outputs(side, k, s) for side in sides), c2], CPU),
+        TensorType(DTYPES[precision], [batch, *window.outputs(*sides), c2], CPU),
         precision,
     )
     return FeatureMap.of(y)
@@ -189,10 +236,6 @@ def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precis
     if x.dtype != DTYPES[precision]:
         x = FeatureMap.of(ops.cast(materialise(x), DTYPES[precision]))
     return x
-
-
-def _outputs(size: Dim, k: int, s: int) -> Dim:
-    return (size + 2 * (k // 2) - k) // s + 1
 
 
 _tables: WeakKeyDictionary[Graph, dict[tuple[KernelTable, Precision], TensorValue]] = WeakKeyDictionary()

@@ -49,43 +49,90 @@ def word_dtype(precision: Precision) -> type[np.generic]:
     return np.uint32 if precision is Precision.BF16 else np.float32
 
 
-def pack_direct(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
+def pack_direct(filters: NDArray[np.float32], precision: Precision, groups: int = 1) -> NDArray[Any]:
     """Packs for the direct convolution: rows in the order kernel row, input block, kernel column, channel.
 
     Args:
-        filters: RSCF, ``[k, k, c1, c2]``.
+        filters: RSCF, ``[kh, kw, c1 / groups, c2]``.
         precision: For bf16, a row holds pairs of input channels (see :func:`_join_panels`).
+        groups: Parts of the channels that are convolved by themselves; packed one behind the other.
 
     Returns:
         float32 for f32, uint32 for bf16, one-dimensional.
     """
+    count = packed_groups(filters.shape[2] * groups, filters.shape[3], groups)
+    parts = np.split(_block_diagonal(filters, groups // count, groups), count, axis=3)
+    packed = [_pack_group(part, precision) for part in parts]
+    return packed[0] if count == 1 else align(np.concatenate(packed))
+
+
+def direct_size(c1: int, c2: int, kernel: tuple[int, int], precision: Precision, groups: int = 1) -> int:
+    """Number of elements of :func:`pack_direct`."""
+    count = packed_groups(c1, c2, groups)
+    rows = kernel[0] * kernel[1] * padded(c1 // count)
+    return count * rows * padded(c2 // count) // _channels_per_word(precision)
+
+
+def packed_groups(c1: int, c2: int, groups: int) -> int:
+    """As how many groups they are packed: narrow ones are joined, with zeros between, if they fit a block."""
+    widest = max(c1, c2) // groups
+    counts = (n for n in range(1, groups) if groups % n == 0 and groups // n * widest <= BLOCK)
+    return next(counts, groups)
+
+
+def _block_diagonal(filters: NDArray[np.float32], joined: int, groups: int) -> NDArray[np.float32]:
+    """Filters of ``groups / joined`` groups that compute what those of ``groups`` do."""
+    height, width, c1, c2 = filters.shape
+    if joined == 1:
+        return filters
+    whole = np.zeros((height, width, joined, c1, c2), filters.dtype)
+    outputs = c2 // groups
+    for group in range(groups):
+        own = slice(group * outputs, (group + 1) * outputs)
+        whole[:, :, group % joined, :, own] = filters[..., own]
+    return whole.reshape(height, width, joined * c1, c2)
+
+
+def _pack_group(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
     whole = _pad(_pad(filters, 3), 2)
-    k, _, c1, c2 = whole.shape
-    rows = whole.reshape(k, k, c1 // BLOCK, BLOCK, c2).transpose(0, 2, 1, 3, 4).reshape(-1, c2)
+    height, width, c1, c2 = whole.shape
+    rows = whole.reshape(height, width, c1 // BLOCK, BLOCK, c2).transpose(0, 2, 1, 3, 4).reshape(-1, c2)
     return _join_panels(rows[None], precision)
 
 
-def direct_size(c1: int, c2: int, k: int, precision: Precision) -> int:
-    """Number of elements of :func:`pack_direct`."""
-    return k * k * padded(c1) * padded(c2) // _channels_per_word(precision)
-
-
 def pack_stem(filters: NDArray[np.float32], precision: Precision) -> NDArray[Any]:
-    """Packs for the first convolution: all columns and colors of one kernel row together.
-
-    For bf16 an odd number is padded with a zero, so that pairs do not cross kernel rows.
-    """
-    k, _, c1, c2 = filters.shape
-    rows = filters.reshape(k, k * c1, c2)
-    if precision is Precision.BF16 and k * c1 % 2:
-        rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))
+    """Packs for few channels: the columns and channels of a kernel row together, in parts of equal length."""
+    height, width, c1, c2 = filters.shape
+    words, parts = _stem_run(width * c1, precision)
+    rows = filters.reshape(height, width * c1, c2)
+    filled = parts * words * _channels_per_word(precision) - width * c1
+    rows = np.pad(rows, ((0, 0), (0, filled), (0, 0)))
     return _join_panels(_pad(rows.reshape(-1, c2), 1)[None], precision)
 
 
-def stem_size(c1: int, c2: int, k: int, precision: Precision) -> int:
+def stem_size(c1: int, c2: int, kernel: tuple[int, int], precision: Precision) -> int:
     """Number of elements of :func:`pack_stem`."""
-    per_word = _channels_per_word(precision)
-    return k * -(-k * c1 // per_word) * padded(c2)
+    words, parts = _stem_run(kernel[1] * c1, precision)
+    return kernel[0] * parts * words * padded(c2)
+
+
+def _stem_run(numbers: int, precision: Precision) -> tuple[int, int]:
+    """Words of each part of a run of numbers, and how many parts; none is longer than a block of words."""
+    words = -(-numbers // _channels_per_word(precision))
+    parts = -(-words // BLOCK)
+    return -(-words // parts), parts
+
+
+def pack_depthwise(filters: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Packs for the depthwise convolution: a row of channels, in whole blocks, for each tap.
+
+    Args:
+        filters: RSCF, ``[kh, kw, 1, c]``.
+
+    Returns:
+        float32 for all precisions, one-dimensional.
+    """
+    return align(_pad(filters, 3).reshape(-1))
 
 
 def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -103,14 +150,20 @@ def pack_tiles(filters: NDArray[np.float32], matrix: NDArray[np.float64]) -> NDA
     return _join_panels(points.astype(np.float32).reshape(-1, *whole.shape[2:]), Precision.F32)
 
 
-def tiles_size(c1: int, c2: int, k: int, precision: Precision) -> int:  # noqa: ARG001
+def tiles_size(c1: int, c2: int) -> int:
     """Number of elements of :func:`pack_tiles`."""
     return len(WINOGRAD_G) ** 2 * padded(c1) * padded(c2)
 
 
-def pack_bias(bias: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pads the biases to whole blocks."""
-    return align(_pad(bias, 0).astype(np.float32))
+def pack_bias(bias: NDArray[np.float32], slopes: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Pads the biases to whole blocks; behind them the slopes of PReLU, likewise, and one block of zeros."""
+    parts = [bias] if slopes is None else [bias, slopes, np.zeros(BLOCK, np.float32)]
+    return align(np.concatenate([_pad(part, 0) for part in parts]).astype(np.float32))
+
+
+def bias_size(c2: int, *, slopes: bool = False) -> int:
+    """Number of elements of :func:`pack_bias`."""
+    return 2 * padded(c2) + BLOCK if slopes else padded(c2)
 
 
 def padded(channels: int) -> int:

@@ -26,13 +26,12 @@ same filter g[1], so that 81 points share 36 transformed filters.
 
 from .grid import SIDE
 from .transform import L, Transform
-from .window import Window
 
 
 struct Phases(Transform):
     """4x4 outputs of a 3x3 convolution of stride 2; the last four points of a direction are the odd samples."""
 
-    comptime WINDOW = Window(3, 2)
+    comptime STRIDE = 2
     comptime PATCH = 9
     comptime FILTERS = 36
 

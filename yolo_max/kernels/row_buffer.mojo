@@ -4,26 +4,26 @@ from .lanes import Ptr, Scratch
 
 
 struct RowBuffer[T: DType](Movable):
-    """The input rows around the current output row: row y is in slot y modulo the kernel's height."""
+    """The input rows that the window spans now: row y is in slot y modulo their number."""
 
     var rows: Scratch[Self.T]
     var slot_size: Int
-    var kernel: Int
+    var span: Int
     var image: Int
     var next: Int
 
-    def __init__(out self, kernel: Int, slot_size: Int):
-        """Makes room for `kernel` rows of `slot_size` elements each, all zero."""
-        self.rows = Scratch[Self.T](kernel * slot_size)
+    def __init__(out self, span: Int, slot_size: Int):
+        """Makes room for `span` rows of `slot_size` elements each, all zero."""
+        self.rows = Scratch[Self.T](span * slot_size)
         self.rows.clear()
         self.slot_size = slot_size
-        self.kernel = kernel
+        self.span = span
         self.image = -1
         self.next = 0
 
     def slot(self, y: Int) -> Int:
-        """Where input row y (not less than -kernel) begins, in elements."""
-        return (y + self.kernel) % self.kernel * self.slot_size
+        """Where input row y begins, in elements; above the map, y is negative."""
+        return y % self.span * self.slot_size
 
     def row(self, y: Int) -> Ptr[Self.T]:
         """The place of input row y."""
@@ -35,7 +35,7 @@ struct RowBuffer[T: DType](Movable):
             self.image = image
             self.next = top
         var first = max(top, self.next)
-        self.next = top + self.kernel
+        self.next = top + self.span
         return first
 
     def clear(mut self, y: Int):

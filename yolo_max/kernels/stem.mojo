@@ -1,78 +1,107 @@
-"""A convolution of images: 3x3, stride 2, three input channels, of bytes or of numbers.
+"""Convolutions of few channels, such as those of images, of bytes or of numbers.
 
-Three channels would leave thirteen lanes of a block empty. Here a row of the image is kept as it is, so that
-the three pixels under one kernel row are nine consecutive numbers, and the next output's are six further on:
+Three channels would leave thirteen lanes of a block empty. But the numbers under one row of the kernel, all taps and
+channels, are consecutive in a row of the image: a *run*.
 
-    row    | 0 0 0 | r g b | r g b | r g b | r g b | ...
-    out 0  |-----------------------|
-    out 1                  |-----------------------|
+    row of the image    | 0 0 0 | r g b | r g b | r g b | r g b | ...
+    run of output 0     |-----------------------|
+    run of output 1                     |-----------------------|         (3x3, stride 2: six numbers further on)
 
-Bytes are divided by a number, such as 255, as rows are loaded.
+To the microkernel a row is a plane of pixels that overlap. Their distance is compiled in for the most common stems,
+of three channels and stride 2; for any other, each run is copied to a place of its own. A run that is longer than a
+place is cut into parts of equal length. Bytes are divided by a number, such as 255, as rows are loaded.
 """
 
-from std.math import ceildiv
+from std.math import align_up, ceildiv
 
-from .lanes import BF16, BLOCK, F32, MR, Ptr, words
-from .microkernel import Filters, Output, Taps, microkernel_panels
+from .epilogue import Output
+from .lanes import BF16, BLOCK, F32, MR, Ptr, Scratch, words
+from .microkernel import Filters, Taps, microkernel_panels
 from .parallel import Workers, parallel_for
 from .row_buffer import RowBuffer
 from .window import Window
 
-comptime COLORS = 3
-comptime WINDOW = Window(3, 2)
-comptime STRIDE = WINDOW.stride * COLORS
+comptime PLACE = BLOCK
+"""Words of a run that has been copied, with what fills it up."""
+comptime STEP = 6
+"""Numbers from run to run that is compiled in: three channels, stride 2."""
 
 
 def convolve_image[
     Pixel: DType, T: DType
 ](
-    image: Ptr[Pixel], batch: Int, height: Int, width: Int, divisor: Int, filters: Filters, output: Output[T],
-    workers: Workers,
+    image: Ptr[Pixel], batch: Int, height: Int, width: Int, channels: Int, divisor: Int, window: Window,
+    filters: Filters, output: Output[T], workers: Workers,
 ):
-    """Convolves images [batch, height, width, 3] of uint8, each divided by `divisor`, or of T.
+    """Convolves images [batch, height, width, channels] of uint8, each divided by `divisor`, or of T.
 
-    Filters are packed a kernel row at a time: nine weights, and for bfloat16 a tenth that is zero.
+    The window's columns are not dilated, and it has one group. Filters are packed a kernel row at a time, in parts of
+    equal length, with zeros behind the last one.
     """
 
     def some_rows(first: Int, last: Int) {imm}:
-        rowwise(image, height, width, Float32(divisor), first, last, filters, output)
+        if window.stride_x * channels == STEP:
+            rowwise[words[T](STEP)](image, height, width, channels, divisor, window, first, last, filters, output)
+        else:
+            rowwise[PLACE](image, height, width, channels, divisor, window, first, last, filters, output)
 
-    parallel_for(some_rows, batch * WINDOW.outputs(height), 2 * WINDOW.kernel, workers)
+    parallel_for(some_rows, batch * window.rows(height), 2 * window.height, workers)
 
 
 @no_inline
 def rowwise[
-    Pixel: DType, T: DType
+    Pixel: DType, T: DType, //, step: Int
 ](
-    image: Ptr[Pixel], height: Int, width: Int, divisor: Float32, first: Int, last: Int, filters: Filters,
-    output: Output[T],
+    image: Ptr[Pixel], height: Int, width: Int, channels: Int, divisor: Int, window: Window, first: Int, last: Int,
+    filters: Filters, output: Output[T],
 ):
-    """The output rows first .. last of the batch."""
-    comptime RUN = words[T](WINDOW.kernel * COLORS + 1) if T == BF16 else WINDOW.kernel * COLORS
-    var out_height = WINDOW.outputs(height)
-    var out_width = WINDOW.outputs(width)
-    # The last tile reads past the last output; a multiple of the block keeps rows aligned.
-    var row_size = ceildiv((out_width + MR) * STRIDE + 2 * BLOCK, BLOCK) * BLOCK
-    var buffer = RowBuffer[T](WINDOW.kernel, row_size)
-    var taps = Taps(WINDOW.kernel, RUN)
+    """The output rows first .. last of the batch; runs are `step` words apart, and copied if that is a place."""
+    comptime PER_WORD = 2 if T == BF16 else 1
+    comptime COPIED = step == PLACE
+    var out_height = window.rows(height)
+    var out_width = window.columns(width)
+    var run = ceildiv(window.width * channels, PER_WORD)
+    var parts = ceildiv(run, PLACE)
+    run = ceildiv(run, parts)
+    # The last tile's pixels that are read and not stored need room; and so does what is copied behind the last run.
+    var plane = align_up((out_width + MR) * step * PER_WORD + parts * run * PER_WORD, BLOCK)
+    var room = align_up((window.left + width) * channels + plane, BLOCK)
+    var buffer = RowBuffer[T](window.span_y(), parts * plane if COPIED else room)
+    var padded = Scratch[T](room + PLACE * PER_WORD if COPIED else 0)
+    padded.clear()
+    var taps = Taps(window.height * parts, run)
     var tiles = ceildiv(out_width, MR)
     for row in range(first, last):
         var index = row // out_height
-        var top = row % out_height * WINDOW.stride - WINDOW.padding()
-        for y in range(buffer.advance(index, top), top + WINDOW.kernel):
+        var top = row % out_height * window.stride_y - window.top
+        for y in range(buffer.advance(index, top), top + window.span_y()):
             if y < 0 or y >= height:
                 buffer.clear(y)
-            else:
-                var source = image.unsafe_offset((index * height + y) * width * COLORS)
-                var target = buffer.row(y).unsafe_offset(WINDOW.padding() * COLORS)
-                load_row(source, width * COLORS, divisor, target)
-        for ky in range(WINDOW.kernel):
-            taps.begin(ky, words[T](buffer.slot(top + ky)))
+                continue
+            var source = image.unsafe_offset((index * height + y) * width * channels)
+            var loaded = padded.data if COPIED else buffer.row(y)
+            load_row(source, width * channels, Float32(divisor), loaded.unsafe_offset(window.left * channels))
+            comptime if COPIED:
+                for part in range(parts):
+                    var runs = padded.data.unsafe_offset(part * run * PER_WORD)
+                    copy_runs(runs, out_width, window.stride_x * channels, buffer.row(y).unsafe_offset(part * plane))
+        for ky in range(window.height):
+            for part in range(parts):
+                var offset = part * plane if COPIED else part * run * PER_WORD
+                taps.begin(ky * parts + part, words[T](buffer.slot(top + ky * window.dilation_y) + offset))
         for i in range(tiles):
             var x = out_width * i // tiles
             var m = out_width * (i + 1) // tiles - x
-            var pixels = buffer.rows.data.unsafe_offset(x * STRIDE).unsafe_bitcast[Float32]()
-            microkernel_panels[T, words[T](STRIDE)](m, pixels, taps, filters, output, row * out_width + x)
+            var pixels = buffer.rows.data.unsafe_bitcast[Float32]().unsafe_offset(x * step)
+            microkernel_panels[T, step](m, pixels, taps, filters, output, row * out_width + x)
+
+
+@always_inline
+def copy_runs[T: DType](row: Ptr[T], count: Int, step: Int, plane: Ptr[T]):
+    """Copies what begins at every `step` elements of a row to a place each."""
+    comptime SIZE = PLACE * (2 if T == BF16 else 1)
+    for i in range(count):
+        plane.unsafe_store(i * SIZE, row.unsafe_load[width=SIZE](i * step))
 
 
 @always_inline

@@ -8,7 +8,7 @@ once. Other packages can make tables of their own.
 A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `ops.py`).
 """
 
-from . import direct, tiles
+from . import depthwise, direct, tiles
 from .arguments import Call, Convolution, slice_of
 from .pool import max_pool
 from .polyphase import Phases
@@ -23,7 +23,8 @@ comptime WINOGRAD = 1
 comptime POLYPHASE = 2
 comptime STEM = 3
 comptime MAX_POOL = 4
-comptime COUNT = 5
+comptime DEPTHWISE = 5
+comptime COUNT = 6
 
 
 def kernel[T: DType, id: Int]() -> Kernel:
@@ -36,8 +37,10 @@ def kernel[T: DType, id: Int]() -> Kernel:
         return run_tiles[Phases, T]
     elif id == STEM:
         return run_stem[T]
-    else:
+    elif id == MAX_POOL:
         return run_max_pool[T]
+    else:
+        return run_depthwise[T]
 
 
 def run_direct[T: DType](call: Call) raises:
@@ -47,7 +50,7 @@ def run_direct[T: DType](call: Call) raises:
 
 def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    tiles.convolve[Algorithm](conv.view, conv.filters, conv.output, conv.mask, call.workers)
+    tiles.convolve[Algorithm](conv.view, conv.window, conv.filters, conv.output, conv.mask, call.workers)
 
 
 def run_stem[T: DType](call: Call) raises:
@@ -58,14 +61,19 @@ def run_stem[T: DType](call: Call) raises:
     @always_inline
     def run[Pixel: DType]() {imm}:
         convolve_image(
-            image.data[Pixel](), image.batch, image.height, image.width, conv.divisor, conv.filters, conv.output,
-            call.workers,
+            image.data[Pixel](), image.batch, image.height, image.width, image.channels, conv.divisor, conv.window,
+            conv.filters, conv.output, call.workers,
         )
 
     if conv.divisor > 0:
         run[DType.uint8]()
     else:
         run[T]()
+
+
+def run_depthwise[T: DType](call: Call) raises:
+    var conv = Convolution[T](call)
+    depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
 
 
 def run_max_pool[T: DType](call: Call) raises:

@@ -18,12 +18,14 @@ particular to one algorithm is a `Transform`: see transform.mojo, winograd.mojo 
 
 from std.math import ceildiv
 
+from .epilogue import Output, finish
 from .grid import ActiveTiles, Grid, Mask, SIDE, Tile
 from .lanes import AVX512, BLOCK, F32, MR, Ptr, Scratch, V, Words, line, prefetch, prefetch_to_write
-from .microkernel import Filters, MR_SIZES, Output, PANEL, accumulate, mr_size
+from .microkernel import Filters, MR_SIZES, PANEL, accumulate, mr_size
 from .parallel import Workers, parallel_for
 from .transform import L, LANES, Transform, forward, inverse
 from .view import View, gather_patch
+from .window import Window
 
 comptime STRIP = MR
 """Tiles of a strip: those of one call of the microkernel, or of two where that is all there is."""
@@ -33,16 +35,16 @@ comptime WRITTEN_AHEAD = 2
 
 def convolve[
     Algorithm: Transform, T: DType
-](view: View[T], filters: Filters, output: Output[T], mask: Mask[T], workers: Workers):
+](view: View[T], window: Window, filters: Filters, output: Output[T], mask: Mask[T], workers: Workers):
     """Convolves a view where the mask says so; other outputs are left as they are.
 
     Filters are packed panel after panel, point after point, as rows of input channels, which are padded to
-    whole blocks. The arithmetic is float32 whatever the activations are.
+    whole blocks. The arithmetic is float32 whatever the activations are. Of the window only the padding is free.
 
     Threads share the tiles as long as each has enough of them to use a filter well; beyond that they share the
     panels, since to transform a tile twice costs less than to read the filters twice.
     """
-    var grid = Grid(Algorithm.WINDOW.outputs(view.height), Algorithm.WINDOW.outputs(view.width))
+    var grid = Grid(window.rows(view.height), window.columns(view.width))
     var active = ActiveTiles(grid, view.batch, mask)
     var tiles = active.count
     if tiles == 0:
@@ -52,7 +54,7 @@ def convolve[
     if columns == 1:
 
         def some_tiles(first: Int, last: Int) {imm}:
-            strips[Algorithm](view, grid, active, first, last, 0, filters.channels, filters, output)
+            strips[Algorithm](view, window, grid, active, first, last, 0, filters.channels, filters, output)
 
         parallel_for(some_tiles, tiles, 2 * STRIP, workers)
         return
@@ -62,7 +64,7 @@ def convolve[
         for chunk in range(first, last):
             var part, column = divmod(chunk, columns)
             strips[Algorithm](
-                view, grid, active, tiles * part // parts, tiles * (part + 1) // parts,
+                view, window, grid, active, tiles * part // parts, tiles * (part + 1) // parts,
                 panels * column // columns * PANEL,
                 min(filters.channels, panels * (column + 1) // columns * PANEL), filters, output,
             )
@@ -74,8 +76,8 @@ def convolve[
 def strips[
     Algorithm: Transform, T: DType
 ](
-    view: View[T], grid: Grid, active: ActiveTiles, first: Int, last: Int, first_channel: Int, last_channel: Int,
-    filters: Filters, output: Output[T],
+    view: View[T], window: Window, grid: Grid, active: ActiveTiles, first: Int, last: Int, first_channel: Int,
+    last_channel: Int, filters: Filters, output: Output[T],
 ):
     """The tiles first .. last of the active ones, strip by strip; of the panels that begin in these channels."""
     comptime PATCH = Algorithm.PATCH
@@ -93,6 +95,7 @@ def strips[
     var products = Scratch[F32](POINTS * product_stride)
     var gathered = Scratch[T](PATCH * PATCH * channels)
     gathered.clear()
+    var outputs = Scratch[F32](SIDE * SIDE * LANES)
     # Tiles that only fill up a call of the microkernel; not everything, which would take as long as a transform.
     for point in range(POINTS):
         for block in range(blocks):
@@ -106,7 +109,8 @@ def strips[
         for i in range(size):
             tiles.append(grid.tile(active.number(begin + i)))
             forward_tile[Algorithm](
-                view, tiles[i], gathered.data, transformed.data.unsafe_offset(i * BLOCK), room * BLOCK, point_stride
+                view, tiles[i].y * window.stride_y - window.top, tiles[i].x * window.stride_x - window.left,
+                tiles[i].image, gathered.data, transformed.data.unsafe_offset(i * BLOCK), room * BLOCK, point_stride,
             )
         for channel in range(first_channel, last_channel, PANEL):
             var left = filters.channels - channel
@@ -126,7 +130,7 @@ def strips[
                 for lane in range(0, min(width, left), LANES):
                     inverse_tile[Algorithm](
                         grid, tiles[i], products.data.unsafe_offset(i * width + lane), product_stride,
-                        filters.begin.unsafe_offset(channel + lane), output, channel + lane,
+                        filters.begin.unsafe_offset(channel + lane), outputs.data, output, channel + lane,
                         min(LANES, left - lane),
                     )
 
@@ -185,23 +189,22 @@ def multiply[
 def forward_tile[
     Algorithm: Transform, T: DType
 ](
-    view: View[T], tile: Tile, gathered: Ptr[T], points: Words, plane_stride: Int, point_stride: Int
+    view: View[T], top: Int, left: Int, image: Int, gathered: Ptr[T], points: Words, plane_stride: Int,
+    point_stride: Int,
 ):
-    """Transforms all channels of a tile's patch, read in place where that can be."""
+    """Transforms all channels of the patch that begins at (top, left), read in place where that can be."""
     comptime PATCH = Algorithm.PATCH
-    var top = tile.y * Algorithm.WINDOW.stride - 1
-    var left = tile.x * Algorithm.WINDOW.stride - 1
     var patch: Ptr[T]
     var column: Int
     var row: Int
     var inside = top >= 0 and left >= 0 and top + PATCH <= view.height and left + PATCH <= view.width
     if inside and view.is_plain():
-        patch = view.slices[0].pixel(tile.image, top, left)
+        patch = view.slices[0].pixel(image, top, left)
         column = view.slices[0].stride
         row = view.width * column
         prefetch_next[Algorithm](patch, column, row, view.channels)
     else:
-        gather_patch(view, tile.image, top, left, PATCH, gathered)
+        gather_patch(view, image, top, left, PATCH, gathered)
         patch = gathered
         column = view.blocks() * BLOCK
         row = PATCH * column
@@ -220,7 +223,7 @@ def prefetch_next[
     """Prefetches what the patch of the next tile to the right does not share with this one."""
     comptime PATCH = Algorithm.PATCH
     for y in range(PATCH):
-        for x in range(PATCH, PATCH + SIDE * Algorithm.WINDOW.stride):
+        for x in range(PATCH, PATCH + SIDE * Algorithm.STRIDE):
             for i in range(0, channels, line[T]()):
                 prefetch(patch.unsafe_offset(y * row + x * column + i))
 
@@ -232,28 +235,22 @@ def prefetch_outputs[T: DType](grid: Grid, tile: Tile, output: Output[T], channe
     for y in range(min(SIDE, grid.height - tile.y)):
         for x in range(SIDE):
             for i in range(0, channels, line[T]()):
-                prefetch_to_write(output.at(pixel + y * grid.width + x, channel + i).data)
+                prefetch_to_write(output.at(pixel + y * grid.width + x, channel + i))
 
 
 @no_inline
 def inverse_tile[
     Algorithm: Transform, T: DType
 ](
-    grid: Grid, tile: Tile, products: Words, point_stride: Int, bias: Words, output: Output[T], channel: Int,
-    channels: Int,
+    grid: Grid, tile: Tile, products: Words, point_stride: Int, bias: Words, outputs: Words, output: Output[T],
+    channel: Int, channels: Int,
 ):
-    """Transforms up to LANES channels of a tile back, and stores the outputs that are on the map."""
+    """Transforms up to LANES channels of a tile back, by way of `outputs`, and stores those that are on the map."""
     # In memory, so that what follows is a loop and not sixteen times the same code.
-    var tile_outputs = Array[L, SIDE * SIDE](uninitialized=True)
-    var outputs = Words(unsafe_from_address=Int(Pointer(to=tile_outputs)))
     inverse[Algorithm](products, point_stride, bias.unsafe_load[width=LANES](0), outputs)
     var pixel = grid.pixel(tile)
-    for y in range(min(SIDE, grid.height - tile.y)):
-        var row = output.at(pixel + y * grid.width, channel)
-        for x in range(min(SIDE, grid.width - tile.x)):
-            var v = output.activation.apply[T](outputs.unsafe_load[width=LANES]((y * SIDE + x) * LANES))
-            if channels == LANES:
-                row.put(x, v)
-            else:
-                row.put_some(x, v, channels)
-    _ = tile_outputs^
+    var height = min(SIDE, grid.height - tile.y)
+    var width = min(SIDE, grid.width - tile.x)
+    for y in range(height):
+        var row = outputs.unsafe_offset(y * SIDE * LANES)
+        finish[LANES](row, LANES, width, output, pixel + y * grid.width, channel, channels)

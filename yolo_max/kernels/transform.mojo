@@ -6,19 +6,17 @@ to all columns, a second one to all rows of what the first gave:
     patch  |d|d|d|d|d|d|  --B' on columns-->  on the stack  --B' on rows-->  points, each to a place of its own
 """
 
+from .activation import LANES
 from .grid import SIDE
-from .lanes import AVX512, BLOCK, F32, Ptr, Words, load
-from .window import Window
+from .lanes import F32, Ptr, Words, load
 
-comptime LANES = BLOCK if AVX512 else 8
-"""Channels transformed at a time: one register of AVX-512 or AVX2, for a pass holds up to a dozen of them."""
 comptime L = SIMD[F32, LANES]
 
 
 trait Transform:
     """One algorithm: its sizes, and its matrices, which serve both directions one after the other."""
 
-    comptime WINDOW: Window
+    comptime STRIDE: Int
     comptime PATCH: Int
     """Input pixels of a patch in one direction, and its points; patches of neighbouring tiles overlap."""
     comptime FILTERS: Int

@@ -86,14 +86,19 @@ struct View[T: DType](Movable):
                 view.append(slice)
         return view^
 
-    def behind(self, channels: Int) -> Self:
-        """The channels after the first ones."""
+    def part(self, first: Int, count: Int) -> Self:
+        """`count` channels from the first one on."""
         var view = Self(self.batch, self.height, self.width)
         var position = 0
         for i in range(len(self.slices)):
-            if position >= channels:
-                view.append(self.slices[i])
-            position += self.slices[i].channels
+            var slice = self.slices[i]
+            var skipped = max(0, first - position)
+            var end = min(slice.channels, first + count - position)
+            position += slice.channels
+            if skipped < end:
+                slice.data = slice.data.unsafe_offset(skipped)
+                slice.channels = end - skipped
+                view.append(slice)
         return view^
 
     def is_plain(self) -> Bool:

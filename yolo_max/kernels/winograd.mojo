@@ -25,7 +25,6 @@ with itself: Y = A' [(G g G') * (B' d B)] A.
 
 from .grid import SIDE
 from .transform import L, Transform
-from .window import Window
 
 comptime A = L(0.7071067811865476)
 comptime B = L(1.4142135623730951)
@@ -34,7 +33,7 @@ comptime B = L(1.4142135623730951)
 struct F4x4(Transform):
     """F(4x4, 3x3), stride 1."""
 
-    comptime WINDOW = Window(3, 1)
+    comptime STRIDE = 1
     comptime PATCH = 6
     comptime FILTERS = 36
 

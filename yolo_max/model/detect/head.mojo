@@ -15,11 +15,11 @@ The rows of other cells are left uninitialised.
 
 from std.utils.numerics import neg_inf
 
-from ...kernels.activation import Activation
 from ...kernels.arguments import Call, SLICE_PARAMS, require_mask, require_size, view_of
 from ...kernels.direct import POINTWISE_PIXELS, pointwise
+from ...kernels.epilogue import Output
 from ...kernels.lanes import BLOCK, F32, Ptr, Scratch, V, words
-from ...kernels.microkernel import Filters, Output
+from ...kernels.microkernel import Filters
 from ...kernels.parallel import Workers, parallel_for
 from ...kernels.view import View
 
@@ -51,8 +51,7 @@ def mask_candidates[T: DType](call: Call) raises:
         var logits = Scratch[F32](POINTWISE_PIXELS * stride)
         for i in range(0, logits.size, BLOCK):
             logits.data.unsafe_store(i, V(neg_inf[F32]()))
-        var data = logits.data.unsafe_bitcast[Scalar[T]]()
-        var output = Output[T](data, stride, data, 0, False, Activation.NONE, True)
+        var output = Output[T](logits.data.unsafe_bitcast[Scalar[T]](), stride, wide=True)
         for cell in range(first, last, POINTWISE_PIXELS):
             var count = min(POINTWISE_PIXELS, last - cell)
             pointwise(view, cell, count, filters, output, 0)
@@ -95,7 +94,7 @@ def predict_all[T: DType](call: Call) raises:
             var view = view_of[T](params.unsafe_offset((3 * level + i) * SLICE_PARAMS), call, 3 * level + i, 1)
             var filters = Filters(weight, bias, Int(call.params[unsafe_offset=2 * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
-            var output = Output[T](data, columns, data, 0, False, Activation.NONE, True)
+            var output = Output[T](data, columns, wide=True)
             predict(view, filters, output, mask, cells, cell, call.workers)
             weight = weight.unsafe_offset(words[T](view.blocks() * BLOCK) * filters.padded())
             bias = bias.unsafe_offset(filters.padded())
