@@ -32,7 +32,7 @@ from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.precision import Precision
-from yolo_max.verify.parity.rubric import TensorDifference
+from yolo_max.tasks.rubric import TensorDifference
 
 
 class FusedConv(torch.nn.Module):  # type: ignore[misc]

@@ -42,22 +42,22 @@ def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) ->
     (peer,) = choose([key])
     if reason := peer.absent():
         pytest.skip(reason)
-    from yolo_max.bench.raw_head import export_onnx
+    from yolo_max.bench.raw_network import export_onnx
     from yolo_max.engine.torch_engine import TorchEngine
 
     weights = shared / "weights" / "yolov8n.pt"
     engine = TorchEngine(weights)
     onnx = tmp_path / "network.onnx"
     if "onnx" in peer.packages:
-        export_onnx(engine.module, onnx)
-    runtime = make_runtime(*peer.make(Setup(str(weights), str(onnx), 1)))
+        export_onnx(engine.module, engine.reference, onnx)
+    runtime = make_runtime(*peer.make(Setup(str(weights), str(onnx), 1, {"head": (0, 2, 1)})))
     runtime.imports()
     runtime.load()
     for shape in ((1, 64, 64, 3), (3, 96, 64, 3)):
         batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runtime.prepare(*shape[:3])
         np.testing.assert_allclose(
-            runtime.head(runtime.infer(batch)), engine(batch)["head"], rtol=0, atol=1e-3
+            runtime.outputs(runtime.infer(batch))["head"], engine(batch)["head"], rtol=0, atol=1e-3
         )
 
 

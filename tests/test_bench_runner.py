@@ -30,6 +30,7 @@ from yolo_max.bench.results import (
 from yolo_max.bench.stats import round_medians
 from yolo_max.engine.process import EngineProcessError
 from yolo_max.support.errors import SourceError
+from yolo_max.tasks.contract import Outputs
 
 RUN_SPECS = [
     spec("max", "MAX fused f32"),
@@ -47,11 +48,11 @@ def run(fake_engines: None, tmp_path_factory: pytest.TempPathFactory) -> BenchRe
     work = tmp_path_factory.mktemp("bench")
     images = [write_image(work / f"{i}.png", seed=i) for i in range(5)]
 
-    def reference(self: runner.Runner, canvases: np.ndarray) -> dict[str, np.ndarray]:
-        fake = bench_runtimes.Fake(SETUP)
-        heads = np.concatenate([fake.infer(canvas[None]) for canvas in canvases])
-        exact = heads.astype(np.float64) + np.random.default_rng(0).normal(0, 1e-6, heads.shape)
-        return {"f32": heads, "f64": exact}
+    def reference(self: runner.Runner, canvases: np.ndarray) -> dict[str, list[Outputs]]:
+        fake, rng = bench_runtimes.Fake(SETUP), np.random.default_rng(0)
+        heads = [fake.infer(canvas[None])[0] for canvas in canvases]
+        exact = [head.astype(np.float64) + rng.normal(0, 1e-6, head.shape) for head in heads]
+        return {"f32": [{"head": head} for head in heads], "f64": [{"head": head} for head in exact]}
 
     def command(self: cold.ColdStarts, image: Path, state: str) -> ColdStart:
         return ColdStart(cold.COMMAND, state, {"total": 1234.0})

@@ -16,8 +16,8 @@ from ultralytics.engine.results import Results
 from yolo_max.images.centre_crop import CentreCrop
 from yolo_max.support.errors import EngineError
 from yolo_max.tasks.classify.classification import Classification, ClassScore
+from yolo_max.tasks.classify.comparison import judge_probabilities
 from yolo_max.tasks.classify.decoder import ClassifyDecoder, softmax
-from yolo_max.verify.parity.rubric import judge_probabilities
 
 NAMES = dict(enumerate(["tabby", "lynx", "tiger", "a dog", "hen", "cock", "robin"]))
 SIZE = (480, 640)

@@ -13,9 +13,9 @@ from fakes import fake_weights, write_image
 from yolo_max import cli
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.verify.compare import comparison as compare
 from yolo_max.verify.compare.comparison import Comparison, Settings
-from yolo_max.verify.parity.rubric import TensorDifference
 
 
 @pytest.fixture
@@ -96,20 +96,20 @@ def test_a_layer_out_of_bounds_is_a_failure(monkeypatch: pytest.MonkeyPatch, ima
     )
 
 
-def test_raw_heads_are_bounded_and_removed(
+def test_raw_outputs_are_bounded_and_removed(
     monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     whole = _compare(monkeypatch, images)
     head = 4 * 84 * 67
-    monkeypatch.setattr(compare, "HEAD_BYTES", 2 * 2 * head)
+    monkeypatch.setattr(compare, "RAW_BYTES", 2 * 2 * head)
     process = comparisons.install(monkeypatch, fake_weights())
     most = 0
 
     def count(_: object) -> None:
         nonlocal most
-        most = max(most, len(list(tmp_path.glob("temporary/*/*.npy"))))
+        most = max(most, len(list(tmp_path.glob("temporary/*/*.npz"))))
 
     said: list[str] = []
     parts = compare.compare(Settings(fake_weights()), images, on_image=count, on_progress=said.append)
@@ -140,7 +140,7 @@ def test_options_reach_the_engines(monkeypatch: pytest.MonkeyPatch, images: list
         {"conf": 0.5, "imgsz": 64},
         {"conf": 0.5, "imgsz": 64, "kernels": "stock"},
     ]
-    assert settings.postprocess.conf == 0.5
+    assert settings.decoder.settings()["conf"] == 0.5
 
 
 def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
@@ -148,7 +148,7 @@ def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: 
     settings = Settings(fake_weights(), "ultralytics")
     comparison = _compare(monkeypatch, images, settings)
     assert comparison.verdict.holds
-    assert all(image.head is None for image in comparison.images)
+    assert all(image.raw is None for image in comparison.images)
     assert "head_difference" not in comparison.distributions()
     assert not _compare(monkeypatch, images, settings, ultralytics=comparisons.without_best).verdict.holds
 
@@ -320,10 +320,11 @@ def test_side_by_side_shows_who_found_what(
     (image,) = _compare(monkeypatch, images[:1], max=comparisons.without_best).images
     width = 200
     canvas = np.zeros((160, width, 3), np.uint8)
-    scaled = [
-        Detections(d.xyxy * np.float32(3), d.confidence, d.class_id, d.names, (160, width))
-        for d in (image.ours, image.reference)
-    ]
+    scaled = []
+    for found in (image.ours, image.reference):
+        assert isinstance(found, Detections)
+        xyxy = found.xyxy * np.float32(3)
+        scaled.append(Detections(xyxy, found.confidence, found.class_id, found.names, (160, width)))
     picture = side_by_side(canvas, replace(image, ours=scaled[0], reference=scaled[1]))
     assert picture.shape == (160, 2 * width + GAP, 3)
     left, right = picture[:, :width], picture[:, width + GAP :]

@@ -21,10 +21,10 @@ from fakes import fake_weights, write_image
 
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.verify.compare.comparison import Comparison, Settings, compare
 from yolo_max.verify.compare.folder import ComparisonFolder
 from yolo_max.verify.compare.report import Picture, render
-from yolo_max.verify.parity.rubric import TensorDifference
 
 NAMES = ["b.png", "a.png", "<i>&'\".png", "d.png"]
 

@@ -9,7 +9,7 @@ import pytest
 from fakes import SharedEngine
 from numpy.typing import NDArray
 
-from yolo_max.engine.contract import as_engine
+from yolo_max.engine.contract import Engine, as_engine
 from yolo_max.support.errors import EngineError
 
 BATCH = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
@@ -21,7 +21,7 @@ def sums(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_an_engine_stays_what_it_is() -> None:
-    engine = SharedEngine()
+    engine: Engine = SharedEngine()
     assert as_engine(engine, ("head",)) is engine
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tiny import tiny_weights
 
 from yolo_max import Detections, Detector
-from yolo_max.engine import max_engine
+from yolo_max.engine import max_engine, max_target
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
@@ -243,7 +243,7 @@ def test_detections_are_those_of_the_whole_head(
     ],
 )
 def test_callers_share_all_threads(threads: int, callers: int, each: int) -> None:
-    assert max_engine.shares(threads) == (callers, each)
+    assert max_target.shares(threads) == (callers, each)
     assert callers * each >= threads
 
 
@@ -289,7 +289,7 @@ def test_bad_options_are_one_sentence(
 
 
 def test_a_gpu_that_is_not_there_is_an_error(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("yolo_max.engine.max_engine.driver.accelerator_count", lambda: 0)
+    monkeypatch.setattr("yolo_max.engine.max_target.driver.accelerator_count", lambda: 0)
     with pytest.raises(EngineError, match="no GPU"):
         MaxEngine(weights, imgsz=(32, 32), device="gpu")
 
@@ -303,11 +303,11 @@ def test_bf16_is_refused_where_the_cpu_lacks_it(weights: Weights, monkeypatch: p
 def test_a_cpu_without_the_kernels_falls_to_stock_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "runs_kernels", lambda: False)
     said: list[str] = []
-    assert max_engine._choose_kernels("auto", "cpu", Precision.F32, said.append) == "stock"
+    assert max_target.choose_kernels("auto", "cpu", Precision.F32, said.append) == "stock"
     assert len(said) == 1
     assert "stock operations" in said[0]
     with pytest.raises(EngineError, match="--kernels stock"):
-        max_engine._choose_kernels("fused", "cpu", Precision.F32, said.append)
+        max_target.choose_kernels("fused", "cpu", Precision.F32, said.append)
 
 
 def test_unported_layers_are_named_together(weights: Weights) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from yolo_max.engine.torch_engine import TorchEngine, _raw_head
+from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.engine.torch_module import build_module, table_of
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.specs import Layer
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
+from yolo_max.tasks.detect.reference import REFERENCE
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3
@@ -237,7 +238,7 @@ def test_a_table_with_everything_the_port_covers(tmp_path: Path, batch: np.ndarr
 )
 def test_a_head_in_another_form(output: Any) -> None:
     with pytest.raises(EngineError, match="another form"):
-        _raw_head(output)
+        REFERENCE.of_module(output)
 
 
 WATCHED = """

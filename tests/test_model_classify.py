@@ -17,7 +17,8 @@ from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.read import read_image
 from yolo_max.support.errors import ExitCode
 from yolo_max.support.ultralytics_import import import_ultralytics
-from yolo_max.verify.parity.rubric import TensorDifference, judge_probabilities
+from yolo_max.tasks.classify.comparison import judge_probabilities
+from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.weights.load import Weights, save_weights
 from yolo_max.weights.meta import ModelMeta
 

@@ -19,17 +19,16 @@ from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.model.specs import SPECS
+from yolo_max.tasks.detect.comparison import DetectionDifference, HeadDifference
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.layers import layer_differences
-from yolo_max.verify.parity.rubric import (
-    DetectionDifference,
-    HeadDifference,
+from yolo_max.tasks.detect.tolerant_nms import TolerantNms
+from yolo_max.tasks.rubric import (
     TensorDifference,
     judge,
     judge_layers,
 )
-from yolo_max.verify.parity.tolerant_nms import TolerantNms
+from yolo_max.verify.layers import layer_differences
 from yolo_max.weights.load import Weights, load_weights
 
 

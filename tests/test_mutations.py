@@ -16,15 +16,14 @@ from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
+from yolo_max.tasks.detect.comparison import DetectionDifference, HeadDifference
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.rubric import (
-    DetectionDifference,
-    HeadDifference,
+from yolo_max.tasks.detect.tolerant_nms import TolerantNms
+from yolo_max.tasks.rubric import (
     TensorDifference,
     Verdict,
     judge,
 )
-from yolo_max.verify.parity.tolerant_nms import TolerantNms
 from yolo_max.weights.load import Weights, load_weights
 
 CANVAS = (320, 320)

@@ -35,8 +35,6 @@ APART = {
     ("bench", "verify.val"),
     ("verify.compare", "verify.val"),
     ("verify.val", "verify.compare"),
-    ("verify.parity", "verify.compare"),  # the rubric judges numbers, whoever asks
-    ("verify.parity", "verify.val"),
 }
 """Places on one floor, or on two, that know nothing of each other all the same."""
 

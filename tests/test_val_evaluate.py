@@ -15,7 +15,7 @@ import torch
 
 from yolo_max.support.errors import UsageError
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.parity.matching import box_iou
+from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.verify.val.classes import class_map, class_map_by_id
 from yolo_max.verify.val.dataset import Dataset, Example
 from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, other_sizes, predictions

@@ -44,7 +44,7 @@ OPTIONS: dict[str, Any] = {"imgsz": 64, "conf": 0.01, "threads": 1}
 
 def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: Path) -> None:
     detector = Detector(checkpoint, engine="torch", **OPTIONS)
-    with EngineRun(Workload("torch", checkpoint, images, OPTIONS, heads=str(tmp_path))) as process:
+    with EngineRun(Workload("torch", checkpoint, images, OPTIONS, raw=str(tmp_path))) as process:
         assert process.name == "PyTorch"
         assert process.info == {"imgsz": [64, 64], "threads": 1, "source": "checkpoint"}
         outcomes = list(process)
@@ -57,20 +57,20 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
         assert outcome.times_ms.keys() == {"decode", "letterbox", "infer", "postprocess"}
         canvas, _ = letterbox(read_image(outcome.path), (64, 64))
         np.testing.assert_allclose(
-            outcome.take_head(), detector.engine.run(canvas[None])[0]["head"], atol=1e-4
+            outcome.take_raw()["head"], detector.engine.run(canvas[None])[0]["head"], atol=1e-4
         )
     assert outcomes[0].pixels_sha256 != outcomes[2].pixels_sha256
-    assert not list(tmp_path.glob("*.npy"))
+    assert not list(tmp_path.glob("*.npz"))
 
 
-def test_without_heads(checkpoint: str, images: list[str]) -> None:
+def test_without_raw_outputs(checkpoint: str, images: list[str]) -> None:
     """In validation every class of an anchor may give a box, and nothing but boxes is kept."""
     with EngineRun(Workload("torch", checkpoint, images, {**OPTIONS, "multi_label": True})) as process:
         outcomes = list(process)
     detector = Detector(checkpoint, engine="torch", multi_label=True, **OPTIONS)
     assert outcomes[0].prediction == detector(images[0])
     assert outcomes[1].error is not None
-    assert (outcomes[0].head_file, outcomes[0].pixels_sha256) == (None, None)
+    assert (outcomes[0].raw_file, outcomes[0].pixels_sha256) == (None, None)
 
 
 def test_an_image_without_a_single_object(checkpoint: str, images: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from yolo_max.bench.engines import EngineSpec, Setup
 
 LIMIT = 30.0
-SETUP = Setup("weights", "onnx", 1)
+SETUP = Setup("weights", "onnx", 1, {"head": (0, 1, 2)})
 INSTALL = "not installed (pip install no_such_package_anywhere)"
 
 

@@ -54,5 +54,5 @@ class Fake:
         head += means[:, None, None] / 255
         return head
 
-    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        return output
+    def outputs(self, output: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {"head": output}

@@ -9,13 +9,14 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
-from fakes import FakeEngine
+from fakes import FakeEngine, brightness
 from numpy.typing import NDArray
 
-from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.images.transforms import fit_of
 from yolo_max.support.errors import ImageError
-from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.support.options import PredictOptions
+from yolo_max.tasks.registry import task_of
 from yolo_max.verify.compare import comparison as compare
 from yolo_max.verify.engine_run import NAMES, Outcome, Workload
 from yolo_max.verify.val import validate
@@ -29,7 +30,7 @@ class FakeProcess:
 
     Attributes:
         jobs: Every workload that was ever given to one.
-        nudges: By engine, what is done to its raw heads.
+        nudges: By engine, what is done to its raw outputs.
     """
 
     weights: Weights
@@ -51,29 +52,32 @@ class FakeProcess:
 
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
+        (name,) = meta.network.outputs
         known = ("conf", "iou", "max_det", "multi_label")
-        postprocess = Postprocess(
-            meta.names, **{k: v for k, v in self.workload.options.items() if k in known}
-        )
+        options = PredictOptions(**{k: v for k, v in self.workload.options.items() if k in known})
+        task = task_of(meta)
+        decoder, fit = task.decoder(meta, options), fit_of(task.fit, (meta.imgsz, meta.imgsz))
         nudge = self.nudges.get(self.workload.engine, rounding(0))
         for number, path in enumerate(self.workload.paths):
             try:
-                canvas, geometry = letterbox(read_image(path), (meta.imgsz, meta.imgsz))
+                image = read_image(path)
             except ImageError as error:
                 yield Outcome(path, error.reason)
                 continue
-            head = nudge(small(FakeEngine()(canvas[None])[0]))
+            placement = fit((image.shape[0], image.shape[1]))
+            canvas = placement.render(image)
+            outputs = {name: nudge(NETWORKS[name](canvas[None])[0])}
             times = {"decode": 1.0, "infer": 20.0 if self.workload.engine == "max" else 60.0}
             file, digest = None, None
-            if self.workload.heads and self.workload.engine != "ultralytics":
-                file = str(Path(self.workload.heads) / f"{self.workload.engine}-{number}.npy")
-                np.save(file, head)
+            if self.workload.raw and self.workload.engine != "ultralytics":
+                file = str(Path(self.workload.raw) / f"{self.workload.engine}-{number}.npz")
+                np.savez(file, **outputs)  # type: ignore[arg-type]
                 digest = str(zlib.crc32(canvas.data))
-            yield Outcome(path, None, postprocess({"head": head}, geometry), times, digest, file)
+            yield Outcome(path, None, decoder(outputs, placement), times, digest, file)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, weights: Weights, **nudges: Nudge) -> type[FakeProcess]:
-    """Puts fake processes in the place of real ones; a nudge for an engine changes its raw heads."""
+    """Puts fake processes in the place of real ones; a nudge for an engine changes its raw outputs."""
     fresh: Any = type("Installed", (FakeProcess,), {"weights": weights, "jobs": [], "nudges": nudges})
     for module in (compare, validate):
         monkeypatch.setattr(module, "EngineRun", fresh)
@@ -99,3 +103,10 @@ def without_best(head: NDArray[np.float32]) -> NDArray[np.float32]:
     head = head.copy()
     head[head[:, 64:].max(axis=1).argmax(), 64:] = -20
     return head
+
+
+NETWORKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]] = {
+    "head": lambda batch: np.stack([small(head) for head in FakeEngine()(batch)]),
+    "logits": brightness,
+}
+"""Networks that cost nothing, by their raw output."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -92,6 +93,8 @@ class SharedEngine(FakeEngine):
         most: How many there were at the same time.
         least: What the calls said that they were interested in.
     """
+
+    info: Mapping[str, str | int] = {"device": "none"}
 
     def __init__(self, callers: int = 2, nap: float = 0) -> None:
         super().__init__(nap)

@@ -1,8 +1,8 @@
-"""MAX and its peers, all from uint8 pixels to the raw head.
+"""MAX and its peers, all from uint8 pixels to the raw outputs.
 
-The contract is `yolo_max.engine.contract.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, the raw head out. Cast,
-scaling and layout change are inside each engine's own graph, where it can fuse them. A peer may return its
-head as ``[B, C, A]``; transposing that is a view and is not timed.
+The contract is `yolo_max.engine.contract.Engine`'s: uint8 ``[B, H, W, 3]`` RGB in, raw outputs
+out. Cast, scaling and layout change are inside each engine's own graph, where it can fuse them. A peer may
+return its outputs in PyTorch's layout; transposing that is a view and is not timed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,20 @@ class Setup:
         weights: Path of the fused weights, safetensors.
         onnx: Path of the same network as ONNX, exported once per run.
         threads: Number of threads.
+        layout: For each raw output by name, the transpose from PyTorch's axes to the contract's.
         cache: Cache folder for engines that need to be given one, or None.
     """
 
     weights: str
     onnx: str
     threads: int
+    layout: Mapping[str, tuple[int, ...]]
     cache: str | None = None
+
+    def outputs(self, arrays: Sequence[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """As the contract has them, a peer's raw outputs: in the order of ``layout``, PyTorch's axes."""
+        named = zip(self.layout.items(), arrays, strict=True)
+        return {name: array.transpose(axes) for (name, axes), array in named}
 
 
 class Runtime(Protocol):
@@ -65,8 +72,8 @@ class Runtime(Protocol):
         """Runs the network; this is timed."""
         ...
 
-    def head(self, output: Any) -> NDArray[np.float32]:
-        """The output of `infer` as ``[B, A, 4 * reg_max + nc]``."""
+    def outputs(self, output: Any) -> Mapping[str, NDArray[np.float32]]:
+        """The output of `infer` as the contract has it: ``[B, ...]`` by name."""
         ...
 
 

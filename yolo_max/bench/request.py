@@ -17,9 +17,6 @@ from yolo_max.bench.samples import draw_samples
 from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.runtime import cpu
 from yolo_max.support.errors import UsageError
-from yolo_max.support.parse import parse_imgsz
-from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.registry import require_task
 from yolo_max.weights.load import load_weights
 
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
@@ -75,9 +72,7 @@ class Request:
         left_out = [spec for spec in specs if self.quick and self.engines is None and not spec.quick]
         against = reference_point([spec.key for spec in specs], self.against)
         weights = load_weights(self.weights)
-        require_task(weights.meta, Detections, "a benchmark")
-        stride = weights.meta.network.stride
-        plan = self._plan(parse_imgsz(weights.meta.imgsz if self.imgsz is None else self.imgsz, stride))
+        plan = self._plan(weights.meta.canvas_size(self.imgsz))
         with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
             inputs = Inputs(weights, self._images(Path(folder)), Path(folder))
             taking_part = [spec for spec in specs if spec not in left_out]

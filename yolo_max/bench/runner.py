@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,14 @@ from yolo_max.bench.results import ABSENT, FAILED, LEFT_OUT, RAN, BenchResults, 
 from yolo_max.bench.verify import verify
 from yolo_max.bench.worker import WorkerProcess
 from yolo_max.engine.process import EngineProcessError
-from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.images.transforms import fit_of
 from yolo_max.runtime import host
 from yolo_max.support.errors import EngineError
+from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import counted
+from yolo_max.tasks.contract import Outputs
+from yolo_max.tasks.registry import task_of
 from yolo_max.weights.load import Weights, save_weights
 
 PARITY_IMAGES = 4
@@ -92,6 +94,7 @@ class Runner:
             images={"count": len(inputs.images), "parity": [p.name for p in self._parity_images()]},
             engines=[_participant(spec, spec in left_out) for spec in (*specs, *left_out)],
         )
+        self._task = task_of(meta)
         self._weights_file = inputs.work / "weights.safetensors"
         self._onnx = inputs.work / "network.onnx"
 
@@ -120,7 +123,7 @@ class Runner:
         start = perf_counter()
         disturbance = host.Disturbance.start()
         save_weights(self.inputs.weights, self._weights_file)
-        canvases = np.stack([letterbox(read_image(p), self.plan.imgsz)[0] for p in self._parity_images()])
+        canvases = np.stack([self._canvas(path) for path in self._parity_images()])
         reference = self._reference(canvases)
         for threads, cases in {self.plan.threads: [], **by_threads(self.plan.cases())}.items():
             setup = self._setup(threads)
@@ -146,6 +149,11 @@ class Runner:
         images = self.inputs.images
         return list(images[:: max(1, len(images) // PARITY_IMAGES)][:PARITY_IMAGES])
 
+    def _canvas(self, path: Path) -> NDArray[np.uint8]:
+        image = read_image(path)
+        fit = fit_of(self._task.fit, self.plan.imgsz)
+        return fit((image.shape[0], image.shape[1])).render(image)
+
     def _running(self) -> list[EngineSpec]:
         return [spec for spec in self._specs if self.results.engine(spec.key).state == RAN]
 
@@ -154,19 +162,20 @@ class Runner:
         return any(spec.key == OURS for spec in self._running())
 
     def _setup(self, threads: int) -> Setup:
-        return Setup(str(self._weights_file), str(self._onnx), threads)
+        layout = {name: each.axes for name, each in self._task.reference().outputs.items()}
+        return Setup(str(self._weights_file), str(self._onnx), threads, layout)
 
     def _failed(self, key: str, failure: EngineProcessError) -> None:
         engine = self.results.engine(key)
         engine.state, engine.reason, engine.log = FAILED, str(failure), failure.log
 
-    def _reference(self, canvases: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """PyTorch's heads in f32 and f64, from a process that ends before anything is timed."""
+    def _reference(self, canvases: NDArray[np.uint8]) -> dict[str, list[Outputs]]:
+        """PyTorch's raw outputs in f32 and f64, from a process that ends before anything is timed."""
         self._tick("PyTorch in f32 and f64: the reference")
         peers_want_onnx = any("onnx" in spec.packages for spec in self._specs)
         with WorkerProcess(host.pin(self.plan.threads), self.plan.threads) as worker:
             try:
-                heads: dict[str, NDArray[Any]] = worker.call(
+                outputs: dict[str, list[Outputs]] = worker.call(
                     "reference",
                     limit=self._limits[0],
                     weights=str(self.inputs.weights.path),
@@ -177,25 +186,19 @@ class Runner:
                 raise EngineError(
                     f"PyTorch, which every engine is checked against, did not run: {failure}."
                 ) from failure
-        return heads
+        return outputs
 
     def _verify(
-        self, pool: EnginePool, canvases: NDArray[np.uint8], reference: dict[str, NDArray[Any]]
+        self, pool: EnginePool, canvases: NDArray[np.uint8], reference: dict[str, list[Outputs]]
     ) -> None:
-        network = self.inputs.weights.meta.network
+        judge = self._task.judge(self.inputs.weights.meta, PredictOptions())
         for key in pool.keys:
             engine = self.results.engine(key)
             self._tick(f"{engine.label}: parity")
-            heads = pool.ask(key, "heads", canvases=canvases)
-            if heads is not None:
+            outputs = pool.ask(key, "outputs", canvases=canvases)
+            if outputs is not None:
                 engine.parity = verify(
-                    engine.precision,
-                    heads,
-                    reference["f32"],
-                    reference["f64"],
-                    self.plan.imgsz,
-                    network.strides,
-                    network.head.args["reg_max"],
+                    engine.precision, outputs, reference["f32"], reference["f64"], judge, self.plan.imgsz
                 )
 
     def _stages(self, pool: EnginePool) -> None:

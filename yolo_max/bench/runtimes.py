@@ -48,17 +48,17 @@ class MaxRuntime:
         elif self.kernels == "stock" and self.size != (height, width):
             raise NotMeasuredError("its graph has one static size, and compiling another takes minutes")
 
-    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The raw head, in the contract's layout."""
-        return self.engine(batch)["head"]
+    def infer(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        """The raw outputs as the contract has them."""
+        return self.engine(batch)
 
-    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
+    def outputs(self, output: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
         """Returns the output unchanged."""
         return output
 
 
 class TorchRuntime:
-    """PyTorch: Ultralytics' fused module up to its raw head, channels_last, eager or compiled."""
+    """PyTorch: Ultralytics' fused module up to its raw outputs, channels_last, eager or compiled."""
 
     def __init__(self, setup: Setup, compiled: bool = False) -> None:
         self.setup = setup
@@ -68,17 +68,17 @@ class TorchRuntime:
         """torch, and Ultralytics for its module."""
         import torch
 
-        import yolo_max.bench.raw_head  # noqa: F401
+        import yolo_max.bench.raw_network  # noqa: F401
 
         torch.set_num_threads(self.setup.threads)
 
     def load(self) -> None:
         """Builds the module and loads the weights."""
-        from yolo_max.bench.raw_head import RawHead
+        from yolo_max.bench.raw_network import RawNetwork
         from yolo_max.engine.torch_engine import TorchEngine
 
         engine = TorchEngine(self.setup.weights, threads=self.setup.threads, channels_last=True)
-        self.module = RawHead(engine.module)
+        self.module = RawNetwork(engine.module, engine.reference)
         self.run: Any = self.module
 
     def prepare(self, batch: int, height: int, width: int) -> None:
@@ -93,16 +93,15 @@ class TorchRuntime:
         self.infer(np.zeros((batch, height, width, 3), np.uint8))
 
     def infer(self, batch: NDArray[np.uint8]) -> Any:
-        """The raw head as a tensor [B, C, A]."""
+        """The raw outputs as tensors, in PyTorch's layout."""
         import torch
 
         with torch.no_grad():
             return self.run(torch.from_numpy(batch))
 
-    def head(self, output: Any) -> NDArray[np.float32]:
-        """A view of it."""
-        head: NDArray[np.float32] = output.numpy().transpose(0, 2, 1)
-        return head
+    def outputs(self, output: Any) -> dict[str, NDArray[np.float32]]:
+        """Views of them."""
+        return self.setup.outputs([tensor.numpy() for tensor in output])
 
 
 class OnnxRuntime:
@@ -131,14 +130,14 @@ class OnnxRuntime:
             options.add_free_dimension_override_by_name(name, size)
         self.session = ort.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
 
-    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The raw head, [B, C, A]."""
-        head: NDArray[np.float32] = self.session.run(None, {"pixels": batch})[0]
-        return head
+    def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The raw outputs, in PyTorch's layout."""
+        outputs: list[NDArray[np.float32]] = self.session.run(None, {"pixels": batch})
+        return outputs
 
-    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view of it."""
-        return output.transpose(0, 2, 1)
+    def outputs(self, output: list[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Views of them."""
+        return self.setup.outputs(output)
 
 
 class OpenVinoRuntime:
@@ -174,15 +173,14 @@ class OpenVinoRuntime:
         )
         self.request = compiled.create_infer_request()
 
-    def infer(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The raw head, [B, C, A]; neither input nor output is copied."""
+    def infer(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """The raw outputs, in PyTorch's layout; neither input nor output is copied."""
         results = self.request.infer([batch], share_inputs=True, share_outputs=True)
-        head: NDArray[np.float32] = results[0]
-        return head
+        return [results[i] for i in range(len(results))]
 
-    def head(self, output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """A view of it."""
-        return output.transpose(0, 2, 1)
+    def outputs(self, output: list[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """Views of them."""
+        return self.setup.outputs(output)
 
 
 def import_openvino() -> Any:

@@ -5,7 +5,7 @@ This runs in an engine's process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from time import perf_counter
@@ -14,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.plan import STAGES
-from yolo_max.images.letterbox import letterbox
+from yolo_max.engine.contract import by_image
 from yolo_max.images.read import read_image
+from yolo_max.images.transforms import fit_of
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import write_image
-from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Predictor
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.result_names import annotated_name
-from yolo_max.tasks.detect.postprocess import Postprocess
+from yolo_max.tasks.registry import task_of
 from yolo_max.weights.load import load_weights
 
 
 def run(
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    network: Callable[[NDArray[np.uint8]], Mapping[str, NDArray[np.float32]]],
     weights: str,
     images: Sequence[str],
     out: Path,
@@ -35,7 +36,7 @@ def run(
     """Times each stage of each image; nothing overlaps. The first image runs twice and counts once.
 
     Args:
-        network: uint8 ``[1, H, W, 3]`` RGB to the raw head ``[1, A, C]``.
+        network: uint8 ``[1, H, W, 3]`` RGB to raw outputs ``[1, ...]`` by name.
         weights: File of the weights.
         images: Image files.
         out: Folder for the annotated images.
@@ -45,7 +46,8 @@ def run(
         Milliseconds by stage, per image.
     """
     meta = load_weights(weights).meta
-    postprocess = Postprocess.for_model(meta, PredictOptions())
+    task = task_of(meta)
+    fit, decoder = fit_of(task.fit, imgsz), task.decoder(meta, PredictOptions())
     out.mkdir(parents=True, exist_ok=True)
 
     def one(path: Path) -> dict[str, float]:
@@ -58,13 +60,14 @@ def run(
 
         image = read_image(path)
         lap()
-        canvas, geometry = letterbox(image, imgsz)
+        placement = fit((image.shape[0], image.shape[1]))
+        canvas = placement.render(image)
         lap()
-        head = network(canvas[None])[0]
+        outputs = network(canvas[None])
         lap()
-        detections = postprocess({"head": head}, geometry)
+        prediction = decoder(by_image(outputs)[0], placement)
         lap()
-        annotated = draw(image, detections.marks())
+        annotated = draw(image, prediction.marks())
         lap()
         write_image(target, annotated)
         lap()
@@ -75,9 +78,9 @@ def run(
 
 
 def stream(weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
-    """Images per second of `Detector.stream` over ``count`` images, cycling through the given ones."""
-    detector = Detector(weights, imgsz=imgsz)
+    """Images per second of `Predictor.stream` over ``count`` images, cycling through the given ones."""
+    predictor = Predictor(weights, imgsz=imgsz)
     start = perf_counter()
-    for _ in detector.stream(islice(cycle(images), count)):
+    for _ in predictor.stream(islice(cycle(images), count)):
         pass
     return count / (perf_counter() - start)

@@ -1,58 +1,62 @@
-"""No parity, no speed-up: an engine's raw head is compared with PyTorch's before its times count."""
+"""No parity, no speed-up: an engine's raw outputs are compared with PyTorch's before its times count."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.bench.results import Parity
-from yolo_max.verify.parity.rubric import HeadDifference, TensorDifference, Verdict, judge
+from yolo_max.tasks.comparison import Judge
+from yolo_max.tasks.contract import Outputs
+from yolo_max.tasks.rubric import Verdict, judge
 
 BF16_MEAN = 0.005
-"""bf16's bound on the mean difference from PyTorch's f32 head, relative to its largest value."""
+"""bf16's bound on the mean difference from PyTorch's f32 output, relative to its largest value."""
 BF16_MAX = 0.05
 """bf16's bound on the largest difference, likewise."""
 
 
 def verify(
     precision: str,
-    heads: NDArray[np.float32],
-    reference: NDArray[np.float32],
-    exact: NDArray[np.float64],
+    outputs: Sequence[Outputs],
+    reference: Sequence[Outputs],
+    exact: Sequence[Outputs],
+    rubric: Judge,
     canvas_size: tuple[int, int],
-    strides: tuple[int, ...],
-    reg_max: int,
 ) -> Parity:
     """Compares an engine with PyTorch on some images.
 
-    f32 must meet the rubric of `yolo_max.verify.parity` up to NMS: the head, its distance from float64, boxes
-    and scores. bf16 cannot, and has its own bound on the head.
+    f32 must meet the rubric of `yolo_max.tasks` up to post-processing: the raw outputs, their distance from
+    float64, and what they decode to. bf16 cannot, and has its own bound on the raw outputs.
 
     Args:
         precision: "f32" or "bf16".
-        heads: The engine's raw heads, ``[N, A, C]``.
+        outputs: The engine's raw outputs, image by image.
         reference: PyTorch's, in f32.
         exact: PyTorch's, in f64.
+        rubric: The task's.
         canvas_size: (height, width) of the images, in pixels.
-        strides: Canvas pixels per cell, one per level.
-        reg_max: Bins of the distribution of each side.
     """
-    magnitude = float(np.abs(reference).max(initial=0))
-    if heads.shape != reference.shape:
-        text = f"head of shape {heads.shape}, not {reference.shape}"
-        return Parity(False, float("inf"), magnitude, 0.0, text)
+    names = reference[0].keys()
+    theirs = {name: np.stack([each[name] for each in reference]) for name in names}
+    ours = {name: np.stack([each[name] for each in outputs]) for name in names}
+    largest = {name: float(np.abs(theirs[name]).max(initial=0)) for name in names}
+    for name in names:
+        if ours[name].shape != theirs[name].shape:
+            text = f"{name} of shape {ours[name].shape}, not {theirs[name].shape}"
+            return Parity(False, float("inf"), largest[name], 0.0, text)
     if precision != "f32":
-        return _verify_bf16(heads, reference, magnitude)
-    differences = []
-    for ours, theirs, truth in zip(heads, reference, exact, strict=True):
-        before_nms = HeadDifference.between(ours, theirs, canvas_size, strides, reg_max)
-        logits = TensorDifference.between("head", ours, theirs, truth)
-        differences.append(replace(before_nms, logits=logits))
-    worst = max(differences, key=lambda each: each.logits.difference / each.logits.bound)
+        found = [_bf16(name, ours[name], theirs[name], largest[name]) for name in names]
+        return max(found, key=lambda each: (not each.holds, each.difference / max(each.bound, 1e-30)))
+    differences = [
+        rubric.raw(a, b, canvas_size, e) for a, b, e in zip(outputs, reference, exact, strict=True)
+    ]
+    tensors = [tensor for each in differences for tensor in each.tensors]
+    worst = max(tensors, key=lambda each: each.difference / each.bound)
     verdict: Verdict = judge(each.verdict.about(f"image {i}") for i, each in enumerate(differences))
-    return Parity(verdict.holds, worst.logits.difference, magnitude, worst.logits.bound, _in_short(verdict))
+    return Parity(verdict.holds, worst.difference, largest[worst.name], worst.bound, _in_short(verdict))
 
 
 def _in_short(verdict: Verdict) -> str:
@@ -62,13 +66,13 @@ def _in_short(verdict: Verdict) -> str:
     return f"parity does not hold: {verdict.failures[0]}{more}"
 
 
-def _verify_bf16(heads: NDArray[np.float32], reference: NDArray[np.float32], magnitude: float) -> Parity:
-    difference = np.abs(heads - reference)
+def _bf16(name: str, ours: NDArray[np.float32], reference: NDArray[np.float32], magnitude: float) -> Parity:
+    difference = np.abs(ours - reference)
     largest, mean = float(difference.max(initial=0)), float(difference.mean())
     # Comparisons with NaN fail.
     holds = largest <= BF16_MAX * magnitude and mean <= BF16_MEAN * magnitude
     text = (
-        f"bf16: head differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and "
+        f"bf16: {name} differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and "
         f"{largest:.2g} at most (bound {BF16_MAX * magnitude:.2g})"
     )
     return Parity(holds, largest, magnitude, BF16_MAX * magnitude, text)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from yolo_max.bench.engines import NotMeasuredError, Runtime, make_runtime
 from yolo_max.engine.process import EngineProcess, EngineProcessError
+from yolo_max.tasks.contract import Outputs
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -102,14 +103,15 @@ class Worker:
             gc.enable()
         return samples
 
-    def heads(self, canvases: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The raw heads of letterboxed images, uint8 ``[N, H, W, 3]``, run one by one."""
+    def outputs(self, canvases: NDArray[np.uint8]) -> list[Outputs]:
+        """The raw outputs of images, uint8 ``[N, H, W, 3]``, run one by one."""
         runtime = self._runtime
         runtime.prepare(1, *canvases.shape[1:3])
-        heads = [
-            runtime.head(runtime.infer(canvas[None])).copy() for canvas in canvases
-        ]  # the runtime may reuse its buffer
-        return np.concatenate(heads)
+        found: list[Outputs] = []
+        for canvas in canvases:
+            outputs = runtime.outputs(runtime.infer(canvas[None]))
+            found.append({name: output[0].copy() for name, output in outputs.items()})  # it may reuse them
+        return found
 
     def stages(
         self, weights: str, images: Sequence[str], out: str, imgsz: tuple[int, int]
@@ -119,30 +121,32 @@ class Worker:
 
         self._runtime.prepare(1, *imgsz)
         runtime = self._runtime
-        return stages.run(lambda batch: runtime.head(runtime.infer(batch)), weights, images, Path(out), imgsz)
+        return stages.run(
+            lambda batch: runtime.outputs(runtime.infer(batch)), weights, images, Path(out), imgsz
+        )
 
     def stream(self, weights: str, images: Sequence[str], count: int, imgsz: tuple[int, int]) -> float:
-        """Images per second of `Detector.stream` over ``count`` images, without start-up."""
+        """Images per second of `Predictor.stream` over ``count`` images, without start-up."""
         from yolo_max.bench import stages
 
         return stages.stream(weights, images, count, imgsz)
 
     def reference(self, weights: str, canvases: NDArray[np.uint8], onnx: str | None) -> dict[str, Any]:
-        """PyTorch's heads in f32 and f64; exports the network if ``onnx`` says where.
+        """PyTorch's raw outputs in f32 and f64; exports the network if ``onnx`` says where.
 
         Returns:
-            ``{"f32": heads, "f64": heads}``, each ``[N, A, C]``.
+            ``{"f32": outputs, "f64": outputs}``, each image by image.
         """
-        from yolo_max.bench.raw_head import export_onnx
+        from yolo_max.bench.raw_network import export_onnx
         from yolo_max.engine.torch_engine import TorchEngine
 
-        heads = {}
+        found = {}
         for precision in ("f64", "f32"):
             engine = TorchEngine(weights, precision=precision)
-            heads[precision] = np.concatenate([engine(canvas[None])["head"] for canvas in canvases])
+            found[precision] = [engine.run(canvas[None])[0] for canvas in canvases]
         if onnx is not None:
-            export_onnx(engine.module, Path(onnx))
-        return heads
+            export_onnx(engine.module, engine.reference, Path(onnx))
+        return found
 
     def memory(self) -> dict[str, float]:
         """Peak and present resident memory of this process, in MiB."""

@@ -35,8 +35,8 @@ from yolo_max.support.text import counted
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from yolo_max.tasks.rubric import TensorDifference
     from yolo_max.verify.compare.comparison import Comparison, Settings
-    from yolo_max.verify.parity.rubric import TensorDifference
 
 BASELINES = ("torch", "ultralytics")
 DEFAULT_OUT = Path("runs/compare")
@@ -140,27 +140,25 @@ def _layers(
 ) -> list[TensorDifference]:
     import numpy as np
 
-    from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
-    from yolo_max.verify.parity.layers import layer_differences
+    from yolo_max.verify.layers import layer_differences
 
-    first = [image.path for image in comparison.images[:LAYER_IMAGES]]
-    batch = np.stack([letterbox(read_image(path), settings.canvas_size)[0] for path in first])
+    images = [read_image(image.path) for image in comparison.images[:LAYER_IMAGES]]
+    batch = np.stack([settings.place((image.shape[0], image.shape[1])).render(image) for image in images])
     return layer_differences(
         settings.weights,
         batch,
         kernels=settings.max_only["kernels"],
-        threads=settings.detector["threads"],
+        threads=settings.options["threads"],
         report=report,
     )
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Prints the figures and the verdict."""
-    from yolo_max.verify.compare.comparison import DIFFERENCES
     from yolo_max.verify.engine_run import NAMES
 
-    reference = NAMES[comparison.settings.baseline]
+    reference, judge = NAMES[comparison.settings.baseline], comparison.settings.judge
     counts, speed = comparison.counts(), comparison.speed()
     if comparison.layers:
         rows = [
@@ -179,20 +177,22 @@ def show(comparison: Comparison, console: Console) -> None:
     distributions = comparison.distributions()
     rows = [
         [
-            name,
-            f"{distributions[key]['p100']:.1e}",
-            "" if bound is None else f"{bound:.1e}",
-            *(f"{distributions[key][p]:.1e}" for p in ("p50", "p99")),
+            measure.name,
+            f"{distributions[measure.key]['p100']:.1e}",
+            "" if measure.bound is None else f"{measure.bound:.1e}",
+            *(f"{distributions[measure.key][p]:.1e}" for p in ("p50", "p99")),
         ]
-        for key, name, bound in DIFFERENCES
-        if key in distributions
+        for measure in judge.measures
+        if measure.key in distributions
     ]
     _print_table(console, ["difference", "worst", "bound", "median", "99 %"], rows)
     console.print(
-        f"{counts['matched']} detections matched, {counts[f'only_{comparison.settings.baseline}']} only by "
-        f"{reference}, {counts['only_max']} only by MAX ({counts['excused']} of these within rounding of a "
-        "threshold)."
+        f"{counts['matched']} {judge.things} matched, "
+        f"{counts[f'only_{comparison.settings.baseline}']} only by {reference}, "
+        f"{counts['only_max']} only by MAX ({counts['excused']} of these within rounding of a threshold)."
     )
+    for key, name in judge.agreements.items():
+        console.print(f"The same {name} on {counts[key]} of {counted(len(comparison.images), 'image')}.")
     times = [f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms" for engine, each in speed.items()]
     console.print(
         f"Network, median per image: {', '.join(times)}; for a benchmark, use yolo-max bench.", style="dim"

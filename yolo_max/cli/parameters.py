@@ -52,10 +52,8 @@ def canvas(imgsz: int | Sequence[int] | None, meta: ModelMeta, quiet: bool) -> l
     Raises:
         UsageError: ``imgsz`` is not a size, or is out of range.
     """
-    from yolo_max.support.parse import parse_imgsz
-
     with warnings_as_lines(quiet):
-        return list(parse_imgsz(meta.imgsz if imgsz is None else imgsz, meta.network.stride))
+        return list(meta.canvas_size(imgsz))
 
 
 BOTH_ENGINES = ("imgsz", "conf", "iou", "classes", "max_det", "agnostic_nms", "threads")

@@ -27,6 +27,11 @@ class Engine(Protocol):
 
     callers: int
 
+    @property
+    def info(self) -> Mapping[str, str | int]:
+        """Facts that results or times depend on, such as device, precision, kernels and threads."""
+        ...
+
     def run(
         self, batch: NDArray[np.uint8], min_logit: float = -math.inf, *, shared: bool = False
     ) -> list[Outputs]:
@@ -54,15 +59,18 @@ def as_engine(network: Engine | Network, outputs: Sequence[str]) -> Engine:
     Raises:
         UsageError: It is neither.
     """
-    if not isinstance(network, Engine) and not callable(network):
+    if isinstance(network, Engine):
+        return network
+    if not callable(network):
         raise UsageError(f"the engine is {shorten(network)}, but it must be a name, an Engine or a function.")
-    return network if isinstance(network, Engine) else _Wrapped(network, outputs)
+    return _Wrapped(network, outputs)
 
 
 class _Wrapped:
     """A plain callable as an engine, for one caller."""
 
     callers = 1
+    info: Mapping[str, str | int] = {}
 
     def __init__(self, network: Network, outputs: Sequence[str]) -> None:
         self._network = network

@@ -15,23 +15,20 @@ from max.graph import DeviceRef, Graph
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import by_image, require_pixels
+from yolo_max.engine.max_target import choose_device, choose_kernels, shares
 from yolo_max.kernels.conv_kernel import ConvKernel, pack_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import Architecture
-from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.runtime.max_errors import max_errors
-from yolo_max.support.errors import EngineError, UsageError
-from yolo_max.support.parse import parse_device
+from yolo_max.support.errors import UsageError
 from yolo_max.support.text import counted
 from yolo_max.tasks.contract import Outputs
 from yolo_max.weights.load import Weights
-
-KERNELS = ("auto", "fused", "stock")
 
 
 class MaxEngine:
@@ -85,9 +82,9 @@ class MaxEngine:
             WeightsError: The network is not supported.
         """
         report = report or (lambda _: None)
-        self.device = _choose_device(device)
+        self.device = choose_device(device)
         self.precision = Precision.parse(precision)
-        self.kernels = _choose_kernels(kernels, self.device, self.precision, report)
+        self.kernels = choose_kernels(kernels, self.device, self.precision, report)
         if rect and self.kernels == "stock":
             raise UsageError(
                 "rectangular input comes in many sizes, and MAX's stock operations are compiled for one; "
@@ -95,11 +92,11 @@ class MaxEngine:
             )
         architecture = weights.meta.network
         architecture.require()
-        self._outputs = architecture.outputs
+        self._outputs, self._per_cell = architecture.outputs, architecture.per_cell
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        place_max_cache()
+        place_max_cache(report)
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
@@ -129,6 +126,16 @@ class MaxEngine:
             with max_errors("load the weights"):
                 self._model: Model = session.init(compiled.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """Device, precision, kernels and threads."""
+        return {
+            "device": self.device,
+            "precision": str(self.precision),
+            "kernels": self.kernels,
+            "threads": self.threads,
+        }
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Runs the network and returns its whole raw outputs.
@@ -188,9 +195,8 @@ class MaxEngine:
         levels = [level.reshape(len(batch), -1) for level in found[: -len(self._outputs)]]
         if not levels:
             return outputs
-        return [
-            _select(image, mask) for image, mask in zip(outputs, np.concatenate(levels, axis=1), strict=True)
-        ]
+        masks = np.concatenate(levels, axis=1)
+        return [self._candidates(image, mask) for image, mask in zip(outputs, masks, strict=True)]
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Runs the network and returns the output of each row of the architecture table.
@@ -236,13 +242,18 @@ class MaxEngine:
                 inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))
             return [_array(output) for output in self._model.execute(*inputs)]
 
+    def _candidates(self, outputs: Outputs, mask: NDArray[Any]) -> Outputs:
+        """Only the candidates' rows of what has one per cell, and ``cells``; all if every cell is one."""
+        cells = np.flatnonzero(mask)
+        if len(cells) == len(mask):
+            return outputs
+        return {**outputs, **{name: outputs[name][cells] for name in self._per_cell}, "cells": cells}
+
     def _named(self, outputs: list[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The raw outputs, the last of the graph's, by name."""
         return dict(zip(self._outputs, outputs[-len(self._outputs) :], strict=True))
 
 
-_MOST_CALLERS = 8
-"""Each run needs its own memory for activations; with more threads than this, a run gets several."""
 _COMPILING = {
     "fused": "Compiling for this processor: about a minute, once for each network.",
     "stock": "Compiling MAX's stock operations: five minutes or more, once per network.",
@@ -253,53 +264,3 @@ def _array(output: driver.Buffer) -> NDArray[Any]:
     narrow = output.dtype == DType.bfloat16  # NumPy does not have it
     array: NDArray[Any] = (output.view(DType.uint16) if narrow else output).to_numpy()
     return array
-
-
-def _select(outputs: Outputs, mask: NDArray[Any]) -> Outputs:
-    """The rows of the candidates and their cells; everything if all cells are candidates."""
-    cells = np.flatnonzero(mask)
-    if len(cells) == len(mask):
-        return outputs
-    return {**{name: rows[cells] for name, rows in outputs.items()}, "cells": cells}
-
-
-def shares(threads: int) -> tuple[int, int]:
-    """How many callers share these threads, and how many threads each one gets."""
-    each = -(-threads // _MOST_CALLERS)
-    return -(-threads // each), each
-
-
-def _choose_device(device: str) -> str:
-    device = parse_device(device)
-    if device == "cpu":
-        return "cpu"
-    found = driver.accelerator_count() > 0
-    if device == "gpu" and not found:
-        raise EngineError("no GPU that MAX can use was found on this machine; use --device cpu or auto.")
-    return "gpu" if found else "cpu"
-
-
-def _choose_kernels(kernels: str, device: str, precision: Precision, report: Callable[[str], None]) -> str:
-    if kernels not in KERNELS:
-        raise UsageError(f"there are no kernels {kernels!r}; use one of {', '.join(KERNELS)}.")
-    problem = None
-    if device == "gpu":
-        problem = "the fused kernels are written for CPUs"
-    elif not cpu.runs_kernels():
-        problem = (
-            f"the fused kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have"
-        )
-    if kernels == "fused" and problem:
-        raise EngineError(f"{problem}; use --kernels stock.")
-    chosen = "stock" if kernels == "stock" or problem else "fused"
-    if precision is Precision.BF16:
-        if chosen == "stock":
-            raise EngineError("MAX's stock convolutions compute in f32 only; use --precision f32.")
-        if not cpu.has_bf16():
-            raise EngineError(
-                f"bf16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; "
-                "use --precision f32."
-            )
-    if kernels == "auto" and device == "cpu" and problem:
-        report(f"Running on MAX's stock operations: {problem}.")
-    return chosen

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.engine.torch_module import build_module, import_torch
 from yolo_max.runtime.fork import require_same_process
-from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.errors import UsageError
 from yolo_max.tasks.contract import Outputs
+from yolo_max.tasks.registry import task_of
 from yolo_max.weights.load import Weights, load_weights
 
 PRECISIONS = ("f32", "f64")
@@ -31,6 +32,7 @@ class TorchEngine:
     Attributes:
         module: The fused module, NCHW inside.
         source: "checkpoint" when PyTorch did the fusing, "safetensors" when the weights were folded already.
+        reference: What its task knows of it.
         layer_names: "model.0 Conv" and so on, one per row of the architecture table.
         threads: How many threads PyTorch runs on.
         callers: One, which uses all threads.
@@ -97,10 +99,15 @@ class TorchEngine:
         self.module = module.to(self._dtype).eval().fuse(verbose=False).requires_grad_(False)
         self.module.to(memory_format=self._format)
         self._stride = weights.meta.network.stride
-        self._outputs = weights.meta.network.outputs
+        self.reference = task_of(weights.meta).reference()
         self.layer_names = tuple(
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )
+
+    @property
+    def info(self) -> dict[str, str | int]:
+        """Its threads and its source."""
+        return {"threads": self.threads, "source": self.source}
 
     def __call__(self, batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Runs the network and returns its whole raw outputs.
@@ -116,7 +123,7 @@ class TorchEngine:
         """
         with import_torch().inference_mode():
             output = self.module(self._pixels(batch))
-        return {name: _RAW[name](output) for name in self._outputs}
+        return self._outputs(output)
 
     def run(
         self,
@@ -164,7 +171,7 @@ class TorchEngine:
             for hook in hooks:
                 hook.remove()
         maps = [np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy()) for y in outputs[:-1]]
-        return [*maps, *(_RAW[name](outputs[-1]) for name in self._outputs)]
+        return [*maps, *self._outputs(outputs[-1]).values()]
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch's input: NCHW, ``float(x) / 255``."""
@@ -173,25 +180,10 @@ class TorchEngine:
         nchw = import_torch().from_numpy(np.ascontiguousarray(batch)).permute(0, 3, 1, 2)
         return nchw.contiguous(memory_format=self._format).to(self._dtype).div_(255)
 
-
-def _raw_head(output: Any) -> NDArray[np.float32]:
-    """The raw head, from the output of a detection module in eval mode.
-
-    Raises:
-        EngineError: This Ultralytics returns something else.
-    """
-    raw = output[1] if isinstance(output, tuple) and len(output) == 2 else None
-    if not isinstance(raw, dict) or not {"boxes", "scores"} <= raw.keys():
-        raise EngineError("this Ultralytics returns its raw head in another form; install ultralytics>=8.4.")
-    rows = import_torch().cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2)
-    head: NDArray[np.float32] = rows.contiguous().numpy()
-    return head
-
-
-def _logits(output: Any) -> NDArray[np.float32]:
-    """The logits, from the output of a classification module in eval mode."""
-    logits: NDArray[np.float32] = output[1].numpy()
-    return logits
-
-
-_RAW = {"head": _raw_head, "logits": _logits}
+    def _outputs(self, output: Any) -> dict[str, NDArray[np.float32]]:
+        """The raw outputs in the contract's layout, from what the module returns."""
+        tensors = self.reference.of_module(output)
+        return {
+            name: tensors[name].permute(each.axes).contiguous().numpy()
+            for name, each in self.reference.outputs.items()
+        }

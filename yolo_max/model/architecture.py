@@ -63,6 +63,11 @@ class Architecture:
         return self._head_spec.outputs
 
     @property
+    def per_cell(self) -> tuple[str, ...]:
+        """Those outputs that have a row for each cell of the head."""
+        return self._head_spec.per_cell
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The head's entries in the header of a weights file."""
         return self._head_spec.facts(self.head, self.strides)

@@ -40,7 +40,7 @@ def draw(
         image_bgr: uint8 [H, W, 3] BGR.
         marks: What to draw on it.
         options: How.
-        colors: BGR, one per box; by default those of the classes.
+        colors: BGR, one per box, then one per line; by default those of the classes.
 
     Returns:
         uint8 [H, W, 3] BGR.
@@ -54,7 +54,9 @@ def draw(
 
     boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
     if colors is None:
-        colors = [class_color(mark.class_id) for mark in marks.boxes]
+        class_ids = [*(box.class_id for box in marks.boxes), *(line.class_id for line in marks.lines)]
+        colors = [class_color(class_id) for class_id in class_ids]
+    colors, line_colors = colors[: len(boxes)], colors[len(boxes) :]
     for box, color in zip(reversed(boxes), reversed(colors), strict=True):
         _draw_box(canvas, box, line_width, color)
 
@@ -74,17 +76,15 @@ def draw(
                 cv2.line(canvas, *line, color, max(1, line_width // 2), cv2.LINE_AA)
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
-    lines = [(line.short_text if options.hide_conf else line.text, line.class_id) for line in marks.lines]
-    _write_lines(canvas, lines, style.font_size)
+    lines = [line.short_text if options.hide_conf else line.text for line in marks.lines]
+    _write_lines(canvas, render(lines, style.font_size, line_colors), max(1, style.font_size // 6))
     return canvas
 
 
-def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[tuple[str, int]], font_size: int) -> None:
-    """Writes lines, each a text and a class id, into the upper left corner, as far as they fit."""
-    colors = [class_color(class_id) for _, class_id in lines]
-    gap = max(1, font_size // 6)
+def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.uint8]], gap: int) -> None:
+    """Writes rendered lines into the upper left corner, as far as they fit."""
     top = gap
-    for label in render([text for text, _ in lines], font_size, colors):
+    for label in lines:
         if top + len(label) > canvas.shape[0]:
             return
         fitting = label[:, : max(canvas.shape[1] - gap, 0)]

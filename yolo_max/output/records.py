@@ -7,7 +7,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_max.tasks.contract import Prediction, Task
+from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.task import Task
 
 ESCAPED = tuple("=+-@\t\r\n＝＋－＠'")
 """How formulas begin (OWASP, "CSV Injection"), and the apostrophe that escapes them."""

@@ -5,17 +5,20 @@ source ──prepare──► canvas ──infer──► raw outputs ──deco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.images.transforms import Fit, Transform
 from yolo_max.predict.result import Result, contained, timed
-from yolo_max.support.errors import ImageError
+from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs
 
 Network = Callable[[NDArray[np.uint8]], Sequence[Outputs]]
@@ -93,3 +96,29 @@ def infer(batch: Sequence[PendingImage], network: Network) -> None:
     for pending, its_outputs in zip(batch, outputs, strict=True):
         pending.outputs, pending.canvas = its_outputs, None
         pending.result.times_ms["infer"] = each
+
+
+def require_several(sources: object) -> None:
+    """Refuses a single source where several are needed.
+
+    Raises:
+        UsageError: It is one, or nothing that can be iterated over.
+    """
+    if (one := _name_of_one(sources)) is not None:
+        raise UsageError(
+            f"a stream takes several images, and {one} is one source; give a list, or for a folder "
+            "Path(folder).iterdir()."
+        )
+
+
+def _name_of_one(sources: object) -> str | None:
+    """A name for something that is a single source, not several; None for several."""
+    if isinstance(sources, str | os.PathLike):
+        return repr(os.fspath(sources))
+    if isinstance(sources, bytes | bytearray | memoryview):
+        return "a file's bytes"
+    if isinstance(sources, Image.Image):
+        return "a PIL image"
+    if isinstance(sources, np.ndarray) and sources.dtype != object and sources.ndim < 4:
+        return f"an array of {sources.ndim} dimensions"
+    return None if isinstance(sources, Iterable) else shorten(sources)

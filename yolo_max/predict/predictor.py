@@ -11,22 +11,19 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
-from yolo_max.predict.pending import PendingImage, infer
+from yolo_max.predict.pending import PendingImage, infer, require_several
 from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
-from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
-from yolo_max.support.parse import parse_imgsz
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
@@ -51,6 +48,7 @@ class Predictor:
         options: The options in use.
         task: The weights' task.
         imgsz: (height, width) in pixels of the canvas that images are fitted to.
+        fit: How: from an image's (height, width), its place on the canvas.
         engine: The network; see `yolo_max.engine.contract.Engine`.
         decoder: Turns the raw outputs of one image into its prediction.
         names: The model's class names by id.
@@ -92,20 +90,18 @@ class Predictor:
         options = (options or PredictOptions()).with_changes(changes)
         report = report or logging.getLogger("yolo_max").warning
         engine = options.engine if engine is None else engine
-        if engine == "max":
-            place_max_cache(report)
         if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         meta = self.weights.meta
         self.options = options
-        self.imgsz = parse_imgsz(meta.imgsz if options.imgsz is None else options.imgsz, meta.network.stride)
+        self.imgsz = meta.canvas_size(options.imgsz)
         self.task = task_of(meta)
         require_task(meta, self.predicts, type(self).__name__)
         self.decoder = self.task.decoder(meta, options)
         self.workers = options.workers or available_threads()
         rect_stride = meta.network.stride if options.rect else None
-        self._fit = fit_of(self.task.fit, self.imgsz, rect_stride=rect_stride)
+        self.fit = fit_of(self.task.fit, self.imgsz, rect_stride=rect_stride)
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # Compiling takes seconds, so it comes after everything that can be refused at once.
         if isinstance(engine, str):
@@ -185,7 +181,7 @@ class Predictor:
             "yolo_max": __version__,
             "weights": self.weights.sha256,
             "engine": self._engine_name,
-            **{name: str(getattr(self.engine, name, None)) for name in ("device", "precision", "kernels")},
+            **{name: str(self.engine.info.get(name)) for name in ("device", "precision", "kernels")},
             "imgsz": list(self.imgsz),
             "rect": self.options.rect,
             **self.decoder.settings(),
@@ -246,11 +242,7 @@ class Predictor:
             UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
-        if (one := _single(sources)) is not None:
-            raise UsageError(
-                f"a stream takes several images, and {one} is one source; give a list, or for a folder "
-                "Path(folder).iterdir()."
-            )
+        require_several(sources)
         a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch
         decoder = self._decoder_with(changes)
@@ -289,25 +281,12 @@ class Predictor:
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> PendingImage:
         return PendingImage.prepare(
-            source, self._fit, max_pixels=self.options.max_pixels, keep_image=keep_image
+            source, self.fit, max_pixels=self.options.max_pixels, keep_image=keep_image
         )
 
 
 def _canvas_shape(pending: PendingImage) -> tuple[int, ...] | None:
     return None if pending.canvas is None else pending.canvas.shape
-
-
-def _single(sources: object) -> str | None:
-    """A name for something that is a single source, not several; None for several."""
-    if isinstance(sources, str | os.PathLike):
-        return repr(os.fspath(sources))
-    if isinstance(sources, bytes | bytearray | memoryview):
-        return "a file's bytes"
-    if isinstance(sources, Image.Image):
-        return "a PIL image"
-    if isinstance(sources, np.ndarray) and sources.dtype != object and sources.ndim < 4:
-        return f"an array of {sources.ndim} dimensions"
-    return None if isinstance(sources, Iterable) else shorten(sources)
 
 
 def _itself(result: Result) -> Result:

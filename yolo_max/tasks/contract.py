@@ -1,17 +1,14 @@
-"""What every task provides: the interface between a network's outputs and what is done with them."""
+"""The interface between a network's outputs and what is done with them: outputs, decoder, prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.marks import Marks
-from yolo_max.weights.meta import ModelMeta
 
 Outputs = Mapping[str, NDArray[Any]]
 """The raw outputs of one image, by name.
@@ -53,6 +50,11 @@ class Prediction(Protocol):
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) of the image as displayed, in pixels."""
+        ...
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """float32 [N] in [0, 1], of each thing that it lists; descending."""
         ...
 
     def counts(self) -> dict[str, int]:
@@ -108,30 +110,3 @@ class Decoder(Protocol):
     def settings(self) -> dict[str, Any]:
         """The options that affect predictions, in plain JSON types."""
         ...
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that the rest of the package needs to know about a task.
-
-    Attributes:
-        name: Ultralytics' name for it.
-        fit: The name of its input transform in `yolo_max.images.transforms`.
-        decoder: Makes the decoder for a model from the user's options; ignores those of other tasks.
-        prediction: The type of its predictions.
-        counted: What it finds, as a singular noun; None where there is always one per image.
-        found: From an image's record, the class name and confidence of each thing found.
-        csv_columns: The columns of its CSV table, after the image's path.
-        csv_rows: From an image's record, the rows of that table.
-        metric: The name of its accuracy metric in `yolo_max.verify.val.metrics`.
-    """
-
-    name: str
-    fit: str
-    decoder: Callable[[ModelMeta, PredictOptions], Decoder]
-    prediction: type[Prediction]
-    counted: str | None
-    found: Callable[[Mapping[str, Any]], Iterable[tuple[str, float]]]
-    csv_columns: tuple[str, ...]
-    csv_rows: Callable[[Mapping[str, Any]], Iterable[tuple[object, ...]]]
-    metric: str

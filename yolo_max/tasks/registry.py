@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from yolo_max.support.errors import WeightsError
 from yolo_max.tasks.classify.task import CLASSIFY
-from yolo_max.tasks.contract import Task
 from yolo_max.tasks.detect.task import DETECT
+from yolo_max.tasks.task import Task
 from yolo_max.weights.meta import ModelMeta
 
 TASKS = {task.name: task for task in (DETECT, CLASSIFY)}

@@ -1,1 +1,5 @@
-"""Holding the port against PyTorch and against labels; engine_run.py runs an engine over images for both."""
+"""Holding the port against PyTorch and against labels.
+
+engine_run.py  an engine over images, in a process of its own
+layers.py      the network layer by layer, to find the first one that diverges
+"""

@@ -2,12 +2,13 @@
 
 In one process, MAX's threads and PyTorch's slow each other down, so engines are compared in two processes,
 one after the other. The parent sends one `Workload` and the child answers with one message per image. Raw
-heads go through files, which the parent deletes after reading.
+outputs go through files, which the parent deletes after reading.
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -18,12 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
-from yolo_max.tasks.contract import Prediction
-from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.contract import Outputs, Prediction
 from yolo_max.tasks.registry import TASKS, task_of
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
@@ -35,18 +34,18 @@ class Workload:
     """The work of one engine.
 
     Attributes:
-        engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw heads.
+        engine: "max" or "torch"; or "ultralytics" for its own predictor, which shows no raw outputs.
         weights: As for `yolo_max.Predictor`.
         paths: The images.
         options: Further arguments of `yolo_max.Predictor`, in plain JSON types.
-        heads: Folder for raw heads; if None, none are kept and images are decoded ahead.
+        raw: Folder for raw outputs; if None, none are kept and images are decoded ahead.
     """
 
     engine: str
     weights: str
     paths: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
-    heads: str | None = None
+    raw: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Outcome:
         error: Why it could not be read, or None.
         prediction: What was found, or None if it could not be read.
         times_ms: Milliseconds per stage: decode, letterbox, infer, postprocess.
-        pixels_sha256: SHA-256 of the letterboxed pixels, if heads are kept.
-        head_file: File of the raw head, if heads are kept.
+        pixels_sha256: SHA-256 of the network's input, if raw outputs are kept.
+        raw_file: File of the raw outputs, if they are kept.
     """
 
     path: str
@@ -67,15 +66,16 @@ class Outcome:
     prediction: Prediction | None = None
     times_ms: Mapping[str, float] = field(default_factory=dict)
     pixels_sha256: str | None = None
-    head_file: str | None = None
+    raw_file: str | None = None
 
-    def take_head(self) -> NDArray[np.float32]:
-        """Reads the raw head, float32 [A, 4 * reg_max + nc], and deletes its file."""
-        assert self.head_file is not None
-        path = Path(self.head_file)
-        head: NDArray[np.float32] = np.load(path)
+    def take_raw(self) -> Outputs:
+        """Reads the whole raw outputs and deletes their file."""
+        assert self.raw_file is not None
+        path = Path(self.raw_file)
+        with np.load(path) as file:
+            outputs = dict(file)
         path.unlink()
-        return head
+        return outputs
 
 
 class EngineRun:
@@ -169,15 +169,9 @@ def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None
         **workload.options,
     )
     predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is slower
-    facts = {
-        name: getattr(predictor.engine, name, None) for name in ("threads", "kernels", "precision", "source")
-    }
-    info = {
-        "imgsz": list(predictor.imgsz),
-        **{name: fact for name, fact in facts.items() if isinstance(fact, str | int)},
-    }
+    info = {"imgsz": list(predictor.imgsz), **predictor.engine.info}
     send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})
-    outcomes = _in_turn(predictor, workload) if workload.heads else _streamed(predictor, workload)
+    outcomes = _in_turn(predictor, workload) if workload.raw else _streamed(predictor, workload)
     for outcome in outcomes:
         found = outcome.prediction
         send({**vars(outcome), "prediction": None if found is None else found.to_dict()})
@@ -185,9 +179,8 @@ def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None
 
 
 def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None:
-    """Ultralytics' own predictor from end to end, on square input."""
+    """Ultralytics' own predictor from end to end, on input of one size."""
     from yolo_max.engine.torch_module import build_module
-    from yolo_max.support.parse import parse_imgsz
     from yolo_max.support.ultralytics_import import import_ultralytics
     from yolo_max.weights.load import load_weights
 
@@ -196,21 +189,23 @@ def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> N
 
     _require_torchvision()
     import_ultralytics()
-    from ultralytics.models.yolo.detect import DetectionPredictor
-
+    task = task_of(weights.meta)
+    reference = task.reference()
+    module, _, name = reference.predictor.partition(":")
     options = dict(workload.options)
     if threads := options.pop("threads", None):
         torch.set_num_threads(threads)
-    imgsz = parse_imgsz(options.pop("imgsz", None) or weights.meta.imgsz, weights.meta.network.stride)
+    imgsz = weights.meta.canvas_size(options.pop("imgsz", None))
     options |= {"imgsz": list(imgsz), "rect": False, "device": "cpu", "verbose": False, "save": False}
-    predictor = DetectionPredictor(overrides={"mode": "predict", "task": "detect", "batch": 1, **options})
+    make = getattr(importlib.import_module(module), name)
+    predictor = make(overrides={"mode": "predict", "task": task.name, "batch": 1, **options})
     predictor.setup_model(build_module(weights), verbose=False)  # its own loading would unpickle the file
     predictor(np.zeros((*imgsz, 3), np.uint8))
     names = dict(weights.meta.names)
     send(
         {
             "names": names,
-            "task": task_of(weights.meta).name,
+            "task": task.name,
             "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()},
         }
     )
@@ -220,10 +215,7 @@ def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> N
         except Exception as error:  # its loader raises anything for a file that is not an image
             send(vars(Outcome(path, f"Ultralytics cannot read it: {error}")))
             continue
-        rows = result.boxes.data.numpy()
-        rows = rows[np.argsort(-rows[:, 4], kind="stable")]
-        xyxy, confidence = rows[:, :4].astype(np.float32), rows[:, 4].astype(np.float32)
-        found = Detections(xyxy, confidence, rows[:, 5].astype(np.int32), names, result.orig_shape)
+        found = reference.prediction(result, names)
         times = {name: result.speed[key] for name, key in _STAGES.items()}
         send({**vars(Outcome(path, None, found, times)), "prediction": found.to_dict()})
     send({"done": True})
@@ -269,30 +261,30 @@ def _streamed(predictor: Any, workload: Workload) -> Generator[Outcome, None, No
 
 def _in_turn(predictor: Any, workload: Workload) -> Generator[Outcome, None, None]:
     """Runs one stage of one image at a time, so that no stage slows another down."""
-    from yolo_max.images.letterbox import letterbox
     from yolo_max.images.read import read_image
 
-    assert workload.heads is not None
+    assert workload.raw is not None
     for number, path in enumerate(workload.paths):
         times = [perf_counter()]
         try:
             image = read_image(path, max_pixels=predictor.options.max_pixels)
+            times.append(perf_counter())
+            placement = predictor.fit(image.shape[:2])
         except ImageError as error:
             yield Outcome(path, error.reason)
             continue
-        times.append(perf_counter())
-        canvas, geometry = letterbox(image, predictor.imgsz)
+        canvas = placement.render(image)
         times.append(perf_counter())
         outputs = predictor.engine.run(canvas[None])[0]
         times.append(perf_counter())
-        found = predictor.decoder(outputs, geometry)
+        found = predictor.decoder(outputs, placement)
         times.append(perf_counter())
         if workload.engine == "max":  # the predictor asks it for the candidates' boxes only
-            found = predictor.decoder(predictor.run(canvas[None])[0], geometry)
+            found = predictor.decoder(predictor.run(canvas[None])[0], placement)
         stages = dict(
             zip(("decode", "letterbox", "infer", "postprocess"), np.diff(times) * 1000, strict=True)
         )
-        file = Path(workload.heads) / f"{workload.engine}-{number}.npy"
-        np.save(file, outputs["head"])
+        file = Path(workload.raw) / f"{workload.engine}-{number}.npz"
+        np.savez(file, **outputs)
         digest = hashlib.sha256(canvas.data).hexdigest()
         yield Outcome(path, None, found, {k: float(v) for k, v in stages.items()}, digest, str(file))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from yolo_max import __version__
 from yolo_max.model.architecture import Architecture, parse_architecture
 from yolo_max.support.errors import WeightsError
-from yolo_max.support.parse import MAX_IMGSZ
+from yolo_max.support.parse import MAX_IMGSZ, parse_imgsz
 from yolo_max.support.text import shorten, visible
 
 FORMAT = "yolo_max"
@@ -52,6 +52,17 @@ class ModelMeta:
     def nc(self) -> int:
         """Number of classes."""
         return self.network.nc
+
+    def canvas_size(self, imgsz: int | Sequence[int] | None) -> tuple[int, int]:
+        """(height, width) of the network's input, in pixels.
+
+        Args:
+            imgsz: What a user asked for, as `parse_imgsz` takes it; None for the model's own.
+
+        Raises:
+            UsageError: It is not a size, or is out of range.
+        """
+        return parse_imgsz(self.imgsz if imgsz is None else imgsz, self.network.stride)
 
     def to_header(self) -> dict[str, str]:
         """The header as safetensors metadata: strings, with JSON for anything else."""

@@ -70,7 +70,7 @@ class Detect(HeadSpec):
     signature = (Argument("nc"),)
     joins = True
     task = "detect"
-    outputs = ("head",)
+    outputs = per_cell = ("head",)
     ultralytics_model = "DetectionModel"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:

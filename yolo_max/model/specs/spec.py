@@ -163,11 +163,13 @@ class HeadSpec(BlockSpec):
     Attributes:
         task: What the network does: "detect", "classify".
         outputs: The names of its outputs.
+        per_cell: Those that have a row for each cell.
         ultralytics_model: The class in ``ultralytics.nn.tasks`` that builds such a network.
     """
 
     task: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
+    per_cell: ClassVar[tuple[str, ...]] = ()
     ultralytics_model: ClassVar[str]
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:  # noqa: ARG002

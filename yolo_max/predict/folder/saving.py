@@ -16,7 +16,8 @@ from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
-from yolo_max.tasks.contract import Prediction, Task
+from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.task import Task
 
 LABELS_FOLDER = "labels"
 _OF_ONE_PATH = {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yolo_max.tasks.contract import Task
+from yolo_max.tasks.task import Task
 
 
 @dataclass

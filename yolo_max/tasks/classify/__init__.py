@@ -2,5 +2,7 @@
 
 decoder.py         softmax
 classification.py  the result
+comparison.py      its part of the parity rubric
+reference.py       Ultralytics' side
 task.py            the task, as the rest of the package sees it
 """

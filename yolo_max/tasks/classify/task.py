@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.classify.classification import Classification
 from yolo_max.tasks.classify.decoder import ClassifyDecoder
-from yolo_max.tasks.contract import Task
+from yolo_max.tasks.task import Task
+from yolo_max.weights.meta import ModelMeta
+
+if TYPE_CHECKING:
+    from yolo_max.tasks.comparison import Judge
+    from yolo_max.tasks.reference import Reference
 
 
 def _found(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -17,6 +23,18 @@ def _found(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def _csv_rows(record: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     for rank, each in enumerate(record["top5"], 1):
         yield rank, each["class_id"], each["class_name"], each["confidence"]
+
+
+def _judge(meta: ModelMeta, _: PredictOptions) -> Judge:
+    from yolo_max.tasks.classify.comparison import ClassifyJudge  # predicting does without
+
+    return ClassifyJudge(meta.nc)
+
+
+def _reference() -> Reference:
+    from yolo_max.tasks.classify.reference import REFERENCE
+
+    return REFERENCE
 
 
 CLASSIFY = Task(
@@ -29,4 +47,6 @@ CLASSIFY = Task(
     csv_columns=("rank", "class_id", "class_name", "confidence"),
     csv_rows=_csv_rows,
     metric="accuracy",
+    judge=_judge,
+    reference=_reference,
 )

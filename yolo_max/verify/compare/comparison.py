@@ -1,9 +1,9 @@
 """Both engines on the same images: what each found, how far apart they are, and whether parity holds.
 
-    images ─► PyTorch, in a process ─► raw heads, detections ┐
-    images ─► MAX, in a process     ─► raw heads, detections ┴─► parity/, image by image ─► Comparison
+    images ─► PyTorch, in a process ─► raw outputs, predictions ┐
+    images ─► MAX, in a process     ─► raw outputs, predictions ┴─► the task's judge ─► Comparison
 
-The engines take turns on runs of images, so that raw heads never take more than `HEAD_BYTES` on disk.
+The engines take turns on runs of images, so that raw outputs never take more than `RAW_BYTES` on disk.
 """
 
 from __future__ import annotations
@@ -11,87 +11,71 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from yolo_max.images.letterbox import Letterbox
+from yolo_max.images.transforms import Transform, fit_of
 from yolo_max.support.options import PredictOptions
-from yolo_max.support.parse import parse_imgsz
-from yolo_max.tasks.detect.decode import anchor_points
-from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.tasks.registry import require_task
+from yolo_max.tasks.comparison import Judge, PredictionDifference, RawDifference, Samples
+from yolo_max.tasks.contract import Decoder, Prediction
+from yolo_max.tasks.registry import task_of
+from yolo_max.tasks.rubric import TensorDifference, Verdict, judge, judge_layers
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
-from yolo_max.verify.parity.rubric import (
-    BOX_BOUND,
-    CONFIDENCE_BOUND,
-    MATCH_IOU,
-    SCORE_BOUND,
-    DetectionDifference,
-    HeadDifference,
-    TensorDifference,
-    Verdict,
-    judge,
-    judge_layers,
-)
-from yolo_max.verify.parity.tolerant_nms import TolerantNms
 from yolo_max.weights.load import Weights
 
-HEAD_BYTES = 1024**3
-"""Max size of the raw heads on disk, both engines together."""
+RAW_BYTES = 1024**3
+"""Max size of the raw outputs on disk, both engines together."""
 PERCENTILES = (50, 90, 99, 100)
-DIFFERENCES: tuple[tuple[str, str, float | None], ...] = (
-    ("one_minus_iou", "1 - IoU of a pair", 1 - MATCH_IOU),
-    ("confidence_difference", "confidence of a pair", CONFIDENCE_BOUND),
-    ("box_difference_px", "box before NMS, px", BOX_BOUND),
-    ("score_difference", "score before NMS", SCORE_BOUND),
-    ("head_difference", "raw head", None),
-)
-"""Keys of `Comparison.distributions`, each with its display name and the rubric's bound, if fixed."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What is compared, and with which options.
 
-    Names and defaults of options are those of `yolo_max.Detector`.
+    Names and defaults of options are those of `yolo_max.Predictor`.
 
     Attributes:
         weights: Loaded weights; the engines are given ``weights.path``.
         baseline: "torch" for PyTorch's fused module behind this project's own pre- and post-processing,
             "ultralytics" for Ultralytics' own predictor from end to end.
-        detector: Further arguments of `yolo_max.Detector` for both engines.
+        options: Further arguments of `yolo_max.Predictor` for both engines.
         max_only: Arguments for MAX alone: device, precision, kernels.
-
-    Raises:
-        WeightsError: The weights are for another task than detection.
     """
 
     weights: Weights
     baseline: str = "torch"
-    detector: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     max_only: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        require_task(self.weights.meta, Detections, "a comparison")
 
     @property
     def canvas_size(self) -> tuple[int, int]:
-        """(height, width) of the letterboxed images."""
-        meta = self.weights.meta
-        asked = self.detector.get("imgsz")
-        return parse_imgsz(meta.imgsz if asked is None else asked, meta.network.stride)
+        """(height, width) of the network's input."""
+        return self.weights.meta.canvas_size(self.options.get("imgsz"))
+
+    @cached_property
+    def judge(self) -> Judge:
+        """The task's rubric."""
+        return task_of(self.weights.meta).judge(self.weights.meta, self._predict_options)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """How raw outputs become predictions."""
+        return task_of(self.weights.meta).decoder(self.weights.meta, self._predict_options)
 
     @property
-    def postprocess(self) -> Postprocess:
-        """How raw heads become detections."""
-        return Postprocess.for_model(self.weights.meta, PredictOptions().with_changes(self.detector))
+    def _predict_options(self) -> PredictOptions:
+        return PredictOptions().with_changes(self.options)
 
-    def workload(self, engine: str, paths: Sequence[str], heads: str) -> Workload:
-        """The work of one engine on some of the images."""
-        options = {**self.detector, **(self.max_only if engine == "max" else {})}
-        return Workload(engine, str(self.weights.path), paths, options, heads=heads)
+    def place(self, image_size: tuple[int, int]) -> Transform:
+        """How an image of (height, width) becomes the network's input."""
+        return fit_of(task_of(self.weights.meta).fit, self.canvas_size)(image_size)
+
+    def workload(self, engine: str, paths: Sequence[str], raw: str) -> Workload:
+        """The work of one engine on some of the images; its raw outputs go into a folder."""
+        options = {**self.options, **(self.max_only if engine == "max" else {})}
+        return Workload(engine, str(self.weights.path), paths, options, raw=raw)
 
 
 @dataclass(frozen=True)
@@ -102,17 +86,17 @@ class ImageComparison:
         path: As it was given.
         ours: What MAX found.
         reference: What the baseline found.
-        detections: How these compare.
-        head: How the raw heads compare; None for Ultralytics' predictor, which does not expose its own.
-        same_pixels: Whether both engines saw the same letterboxed pixels.
+        difference: How these compare.
+        raw: How the raw outputs compare; None for Ultralytics' predictor, which does not expose its own.
+        same_pixels: Whether both engines saw the same input.
         times_ms: Milliseconds per stage, by engine ("max" and the baseline).
     """
 
     path: str
-    ours: Detections
-    reference: Detections
-    detections: DetectionDifference
-    head: HeadDifference | None
+    ours: Prediction
+    reference: Prediction
+    difference: PredictionDifference
+    raw: RawDifference | None
     same_pixels: bool
     times_ms: Mapping[str, Mapping[str, float]]
 
@@ -120,29 +104,19 @@ class ImageComparison:
     def verdict(self) -> Verdict:
         """The rubric on this image."""
         pixels = Verdict() if self.same_pixels else Verdict(("the engines saw different pixels",))
-        return pixels + (self.head.verdict if self.head else Verdict()) + self.detections.verdict
+        return pixels + (self.raw.verdict if self.raw else Verdict()) + self.difference.verdict
 
     @property
-    def min_iou(self) -> float:
-        """Min IoU of the matched pairs; 1 without a pair."""
-        return float(self.detections.matching.iou.min(initial=1))
-
-    @property
-    def confidence_difference(self) -> float:
-        """Max confidence difference of the matched pairs; 0 without a pair."""
-        return float(self.detections.matching.confidence_difference.max(initial=0))
-
-    @property
-    def disagreements(self) -> int:
-        """Number of detections that only one engine has, excused or not."""
-        return len(self.detections.matching.only_first) + len(self.detections.matching.only_second)
+    def samples(self) -> Samples:
+        """What was measured, by key of a measure of the task's judge."""
+        return {**self.difference.samples, **(self.raw.samples() if self.raw else {})}
 
     @property
     def badness(self) -> tuple[bool, int, float, float]:
         """Sort key; the worst image comes last."""
-        moved = 1 - self.min_iou + self.confidence_difference
-        head = self.head.logits.difference if self.head else 0.0
-        return not self.verdict.holds, self.disagreements, moved, head
+        alone = sum(map(len, self.difference.alone))
+        raw = max((each.difference for each in self.raw.tensors), default=0.0) if self.raw else 0.0
+        return not self.verdict.holds, alone, self.difference.moved, raw
 
 
 @dataclass(frozen=True)
@@ -173,37 +147,33 @@ class Comparison:
         return sorted(self.images, key=lambda image: image.badness, reverse=True)
 
     def counts(self) -> dict[str, int]:
-        """Numbers of detections over all images: matched, only one engine's, excused."""
-        matchings = [image.detections.matching for image in self.images]
+        """Over all images: what was found by both, by one alone, and excused; and how many images agree."""
+        differences = [image.difference for image in self.images]
         excused = sum(
-            np.count_nonzero(d.excused_max[d.matching.only_first])
-            + np.count_nonzero(d.excused_torch[d.matching.only_second])
-            for d in (image.detections for image in self.images)
+            int(np.count_nonzero(mask[alone]))
+            for each in differences
+            for mask, alone in zip(each.excused, each.alone, strict=True)
         )
         return {
-            "matched": sum(len(m.first) for m in matchings),
-            "only_max": sum(len(m.only_first) for m in matchings),
-            f"only_{self.settings.baseline}": sum(len(m.only_second) for m in matchings),
-            "excused": int(excused),
+            "matched": sum(len(each.pairs[0]) for each in differences),
+            "only_max": sum(len(each.alone[0]) for each in differences),
+            f"only_{self.settings.baseline}": sum(len(each.alone[1]) for each in differences),
+            "excused": excused,
+            **{key: sum(each.same[key] for each in differences) for key in self.settings.judge.agreements},
         }
 
     def distributions(self) -> dict[str, dict[str, float]]:
-        """Percentiles of what the rubric checks; 100 is the worst."""
-        matchings = [image.detections.matching for image in self.images]
-        heads = [image.head for image in self.images if image.head]
-        samples = {
-            "one_minus_iou": np.array([1 - iou for m in matchings for iou in m.iou]),
-            "confidence_difference": np.array([d for m in matchings for d in m.confidence_difference]),
-            "head_difference": np.array([head.logits.difference for head in heads]),
-            "box_difference_px": np.array([head.box for head in heads]),
-            "score_difference": np.array([head.score for head in heads]),
-        }
-        return {
-            # "higher" does not interpolate, so an infinite difference stays infinite.
-            name: {f"p{p}": float(np.percentile(values, p, method="higher")) for p in PERCENTILES}
-            for name, values in samples.items()
-            if len(values)
-        }
+        """Percentiles of what the rubric checks, by key of a measure; 100 is the worst."""
+        found: dict[str, dict[str, float]] = {}
+        for measure in self.settings.judge.measures:
+            samples = [image.samples[measure.key] for image in self.images if measure.key in image.samples]
+            values = np.concatenate(samples) if samples else np.empty(0)
+            if len(values):
+                # "higher" does not interpolate, so an infinite difference stays infinite.
+                found[measure.key] = {
+                    f"p{p}": float(np.percentile(values, p, method="higher")) for p in PERCENTILES
+                }
+        return found
 
     def speed(self) -> dict[str, dict[str, float]]:
         """By engine: milliseconds per image in the network (median, 90th percentile) and in all stages."""
@@ -262,24 +232,19 @@ def compare(
 
 
 def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> ImageComparison:
-    postprocess = settings.postprocess
     found, expected = ours.prediction, reference.prediction
-    assert isinstance(found, Detections)
-    assert isinstance(expected, Detections)
-    geometry = Letterbox.fit(found.image_size, settings.canvas_size)
-    head = ours.take_head()
-    difference = None
-    if reference.head_file is not None:
-        judged = reference.take_head()
-        difference = HeadDifference.between(
-            head, judged, settings.canvas_size, postprocess.strides, postprocess.reg_max
-        )
-        head = judged
+    assert found is not None
+    assert expected is not None
+    outputs, difference = ours.take_raw(), None
+    if reference.raw_file is not None:
+        theirs = reference.take_raw()
+        difference = settings.judge.raw(outputs, theirs, settings.canvas_size)
+        outputs = theirs
     return ImageComparison(
         ours.path,
         found,
         expected,
-        DetectionDifference.between(found, expected, TolerantNms.of(head, geometry, postprocess)),
+        settings.judge.predictions(found, expected, outputs, settings.place(found.image_size)),
         difference,
         reference.pixels_sha256 in (None, ours.pixels_sha256),
         {"max": ours.times_ms, settings.baseline: reference.times_ms},
@@ -287,7 +252,6 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
 
 
 def _runs(paths: Sequence[str], settings: Settings) -> Iterator[Sequence[str]]:
-    network = settings.weights.meta.network
-    anchors = len(anchor_points(settings.canvas_size, network.strides)[0])
-    length = max(1, HEAD_BYTES // (2 * 4 * anchors * (4 * network.head.args["reg_max"] + network.nc)))
+    bytes_of_both = 2 * 4 * settings.judge.output_size(settings.canvas_size)
+    length = max(1, RAW_BYTES // bytes_of_both)
     return (paths[start : start + length] for start in range(0, len(paths), length))

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from yolo_max.runtime import host
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.result_names import COMPARISON_FILE, REPORT_FILE
-from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.compare.comparison import Comparison, ImageComparison
+from yolo_max.tasks.rubric import Verdict
+from yolo_max.verify.compare.comparison import Comparison, ImageComparison, Settings
 from yolo_max.verify.compare.report import Picture, render
 from yolo_max.verify.compare.side_by_side import side_by_side, thumbnail
-from yolo_max.verify.parity.rubric import Verdict
 
 IMAGES_FOLDER = "images"
 THUMBNAILS = 100
@@ -159,19 +158,11 @@ def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any
         facts: The host record, from `yolo_max.runtime.host.record`.
     """
     settings = comparison.settings
-    post = settings.postprocess
     return {
         "verdict": _verdict(comparison.verdict),
         "baseline": settings.baseline,
         "weights": {"path": str(settings.weights.path), "sha256": settings.weights.sha256},
-        "options": {
-            "imgsz": list(settings.canvas_size),
-            "conf": post.conf,
-            "iou": post.iou,
-            "classes": None if post.classes is None else list(post.classes),
-            "max_det": post.max_det,
-            "agnostic_nms": post.agnostic_nms,
-        },
+        "options": {"imgsz": list(settings.canvas_size), **settings.decoder.settings()},
         "engines": {engine: dict(info) for engine, info in comparison.info.items()},
         "counts": comparison.counts(),
         "distributions": comparison.distributions(),
@@ -187,34 +178,34 @@ def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any
             }
             for layer in comparison.layers
         ],
-        "images": [_image(image, settings.baseline) for image in comparison.worst_first()],
+        "images": [_image(image, settings) for image in comparison.worst_first()],
         "unreadable": dict(comparison.unreadable),
         "host": {name: facts[name] for name in ("cpu", "available_cpus", "python", "packages", "command")},
     }
 
 
-def _image(image: ImageComparison, baseline: str) -> dict[str, Any]:
-    pairs, head = image.detections.matching, image.head
+def _image(image: ImageComparison, settings: Settings) -> dict[str, Any]:
+    difference, listed = image.difference, settings.judge.listed
+    alone = [
+        [{**things[i], "excused": bool(excused[i])} for i in indices.tolist()]
+        for things, indices, excused in zip(
+            (each.to_dict()[listed] for each in (image.ours, image.reference)),
+            difference.alone,
+            difference.excused,
+            strict=True,
+        )
+    ]
     return {
         "path": image.path,
         "verdict": _verdict(image.verdict),
-        "matched": len(pairs.first),
-        "min_iou": image.min_iou,
-        "confidence_difference": image.confidence_difference,
-        "only_max": _boxes(image.ours, pairs.only_first.tolist(), image.detections.excused_max.tolist()),
-        f"only_{baseline}": _boxes(
-            image.reference, pairs.only_second.tolist(), image.detections.excused_torch.tolist()
-        ),
-        "head": None
-        if head is None
-        else {"difference": head.logits.difference, "box_px": head.box, "score": head.score},
+        "matched": len(difference.pairs[0]),
+        **difference.same,
+        **difference.record,
+        "only_max": alone[0],
+        f"only_{settings.baseline}": alone[1],
+        settings.weights.meta.network.outputs[0]: image.raw and image.raw.to_dict(),
         "times_ms": {engine: dict(times) for engine, times in image.times_ms.items()},
     }
-
-
-def _boxes(detections: Detections, indices: Sequence[int], excused: Sequence[bool]) -> list[dict[str, Any]]:
-    boxes = detections.to_dict()["boxes"]
-    return [{**boxes[i], "excused": excused[i]} for i in indices]
 
 
 def _finite(value: Any) -> Any:

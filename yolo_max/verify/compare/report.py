@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from yolo_max.support import html
 from yolo_max.support.text import counted
-from yolo_max.verify.compare.comparison import DIFFERENCES, PERCENTILES, Comparison
+from yolo_max.tasks.comparison import Judge
+from yolo_max.verify.compare.comparison import PERCENTILES, Comparison, ImageComparison
 from yolo_max.verify.engine_run import NAMES
-from yolo_max.verify.parity.rubric import BOX_BOUND, SCORE_BOUND
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_POINTS = 4000
@@ -50,7 +50,7 @@ def render(
         provenance: Versions, command, machine and so on, by name.
     """
     settings, images = comparison.settings, comparison.worst_first()
-    reference, post = NAMES[settings.baseline], settings.postprocess
+    reference, judge = NAMES[settings.baseline], settings.judge
     distributions = comparison.distributions()
     return html.render(
         TEMPLATE,
@@ -58,8 +58,7 @@ def render(
         reference=reference,
         weights=settings.weights.path.name,
         canvas=settings.canvas_size,
-        conf=post.conf,
-        iou=post.iou,
+        judge=judge,
         verdict=comparison.verdict,
         failing=sum(not image.verdict.holds for image in images),
         tiles=_tiles(comparison),
@@ -68,13 +67,17 @@ def render(
         y=lambda value: round(314 - 306 * value, 1),
         percentiles=PERCENTILE_COLUMNS,
         differences=[
-            (name, distributions[key], bound) for key, name, bound in DIFFERENCES if key in distributions
+            (measure, distributions[measure.key])
+            for measure in judge.measures
+            if measure.key in distributions
         ],
         times="; ".join(
             f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms ({_info(comparison.info[engine])})"
             for engine, each in comparison.speed().items()
         ),
         images=images,
+        columns=_columns(judge, reference),
+        cells=lambda image: _cells(judge, image),
         pictures=pictures,
         names=_names([image.path for image in images]),
         link=lambda file: quote(os.fsencode(file)),
@@ -82,39 +85,68 @@ def render(
         layers=comparison.layers,
         provenance=provenance or {},
         counted=counted,
+        zip=zip,
         short=_short,
     )
 
 
 def _tiles(comparison: Comparison) -> list[tuple[str, str]]:
     counts, distributions = comparison.counts(), comparison.distributions()
-    baseline = comparison.settings.baseline
+    baseline, judge = comparison.settings.baseline, comparison.settings.judge
     tiles = [
-        (f"{counts['matched']:,}", "detections matched"),
+        *(
+            (f"{counts[key]:,} of {len(comparison.images):,}", f"images with the same {name}")
+            for key, name in judge.agreements.items()
+        ),
+        (f"{counts['matched']:,}", f"{judge.things} matched"),
         (f"{counts[f'only_{baseline}']:,}", f"only {NAMES[baseline]}"),
         (f"{counts['only_max']:,}", "only MAX"),
         (f"{counts['excused']:,}", "of these excused, within rounding of a threshold"),
     ]
-    if "box_difference_px" in distributions:
-        box = distributions["box_difference_px"]["p100"]
-        score = distributions["score_difference"]["p100"]
-        tiles += [
-            (f"{_short(box)} px", f"largest box difference before NMS (bound {BOX_BOUND:g} px)"),
-            (_short(score), f"largest score difference before NMS (bound {SCORE_BOUND:g})"),
-        ]
+    for measure in judge.measures:
+        if measure.tile and measure.key in distributions:
+            worst, unit = _short(distributions[measure.key]["p100"]), f" {measure.unit}".rstrip()
+            tiles.append((f"{worst}{unit}", f"largest {measure.tile} (bound {measure.bound:g}{unit})"))
     return tiles
 
 
+def _columns(judge: Judge, reference: str) -> list[tuple[str, bool]]:
+    """The columns of the table of images after the first: heading, and whether the least comes first."""
+    return [
+        *((f"same {name}", True) for name in judge.agreements.values()),
+        *((name, False) for name in ("matched", f"only {reference}", "only MAX")),
+        *((measure.column, measure.similarity) for measure in judge.measures if measure.column),
+    ]
+
+
+def _cells(judge: Judge, image: ImageComparison) -> list[tuple[float, str, bool]]:
+    """One image's values in these columns, what to show of them, and whether it stands out."""
+    difference, samples = image.difference, image.samples
+    only_max, only_reference = map(len, difference.alone)
+    cells = [
+        *((float(same), "yes" if same else "no", not same) for same in difference.same.values()),
+        (len(difference.pairs[0]), str(len(difference.pairs[0])), False),
+        *((count, str(count), count > 0) for count in (only_reference, only_max)),
+    ]
+    for measure in judge.measures:
+        if measure.column:
+            worst = float(samples[measure.key].max(initial=0)) if measure.key in samples else 0.0
+            value = 1 - worst if measure.similarity else worst
+            text = f"{value:.4f}" if measure.similarity else _short(value)
+            cells.append((value, text if measure.key in samples else "", False))
+    return cells
+
+
 def _points(comparison: Comparison) -> dict[str, list[tuple[float, float]]]:
-    """Confidences of the baseline and of MAX; 0 for a detection that an engine lacks."""
+    """Confidences of the baseline and of MAX; 0 for what an engine lacks."""
     both: list[tuple[float, float]] = []
     alone: list[tuple[float, float]] = []
     for image in comparison.images:
-        pairs = image.detections.matching
         ours, theirs = image.ours.confidence, image.reference.confidence
-        both += zip(theirs[pairs.second].tolist(), ours[pairs.first].tolist(), strict=True)
-        alone += [(float(confidence), 0.0) for confidence in theirs[pairs.only_second]]
-        alone += [(0.0, float(confidence)) for confidence in ours[pairs.only_first]]
+        (first, second), (only_max, only_reference) = image.difference.pairs, image.difference.alone
+        both += zip(theirs[second].tolist(), ours[first].tolist(), strict=True)
+        alone += [(confidence, 0.0) for confidence in theirs[only_reference].tolist()]
+        alone += [(0.0, confidence) for confidence in ours[only_max].tolist()]
     both.sort(key=lambda point: -abs(point[0] - point[1]))
     return {"both": both[:MAX_POINTS], "alone": alone}
 

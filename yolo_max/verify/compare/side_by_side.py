@@ -1,4 +1,4 @@
-"""Pictures of a comparison: the baseline's detections left, MAX's right, disagreements in a third color."""
+"""Pictures of a comparison: what the baseline found left, MAX right, disagreements in a third color."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THUMBNAIL_QUALITY = 72
 
 
 def side_by_side(image_bgr: NDArray[np.uint8], comparison: ImageComparison) -> NDArray[np.uint8]:
-    """Draws both engines' detections on copies of an image, side by side.
+    """Draws what both engines found on copies of an image, side by side.
 
     Args:
         image_bgr: uint8 [H, W, 3] BGR, the compared image.
@@ -33,15 +33,16 @@ def side_by_side(image_bgr: NDArray[np.uint8], comparison: ImageComparison) -> N
     Returns:
         uint8 [H, 2 * W + GAP, 3] BGR.
     """
-    matching = comparison.detections.matching
+    only_max, only_reference = comparison.difference.alone
     halves = []
-    for detections, color, alone in (
-        (comparison.reference, REFERENCE_COLOR, matching.only_second),
-        (comparison.ours, MAX_COLOR, matching.only_first),
+    for prediction, color, alone in (
+        (comparison.reference, REFERENCE_COLOR, only_reference),
+        (comparison.ours, MAX_COLOR, only_max),
     ):
-        lonely = set(alone.tolist())
-        colors = [ALONE_COLOR if i in lonely else color for i in range(len(detections))]
-        halves.append(draw(image_bgr, detections.marks(), colors=colors))
+        marks, lonely = prediction.marks(), set(alone.tolist())
+        count = len(marks.boxes) + len(marks.lines)
+        colors = [ALONE_COLOR if i in lonely else color for i in range(count)]
+        halves.append(draw(image_bgr, marks, colors=colors))
     gap = np.full((image_bgr.shape[0], GAP, 3), 255, np.uint8)
     return np.hstack([halves[0], gap, halves[1]])
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.verify.parity.matching import box_iou
+from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.verify.val.evaluate import Found
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)

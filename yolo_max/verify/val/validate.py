@@ -9,8 +9,8 @@ from typing import Any
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.registry import task_of
+from yolo_max.tasks.rubric import Verdict, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
-from yolo_max.verify.parity.rubric import Verdict, judge_metric
 from yolo_max.verify.val.classes import class_map_by_id
 from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.figures import Figures

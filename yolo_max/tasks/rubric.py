@@ -4,8 +4,7 @@ The tests and ``yolo-max compare`` both apply it. Compared with PyTorch's fused 
 tensors (each layer and the raw outputs), boxes and scores of every anchor before NMS, detections after NMS,
 and class probabilities; over whole datasets, mAP or accuracy.
 
-Rounding alone may decide about a candidate close to a threshold, and through it about others.
-``tolerant_nms.py`` finds these; the rubric excuses them and no others.
+Every bound is here; how a task applies them is in its own ``comparison.py``.
 """
 
 from __future__ import annotations
@@ -17,11 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import ParityError
-from yolo_max.support.text import counted
-from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
-from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.parity.matching import Matching, match
-from yolo_max.verify.parity.tolerant_nms import TolerantNms
 
 LAYER_BOUND = 5e-4
 """Largest difference from PyTorch in a tensor whose values stay within +-`LAYER_SCALE`."""
@@ -57,7 +51,7 @@ class Verdict:
         return not self.failures
 
     def __add__(self, other: Verdict) -> Verdict:
-        return Verdict(self.failures + other.failures)
+        return Verdict(tuple(dict.fromkeys(self.failures + other.failures)))  # each is said once
 
     def __str__(self) -> str:
         return "parity holds" if self.holds else f"parity does not hold: {'; '.join(self.failures)}"
@@ -150,117 +144,6 @@ class TensorDifference:
         )
 
 
-@dataclass(frozen=True)
-class HeadDifference:
-    """How far apart the raw heads of one image are, before NMS.
-
-    Attributes:
-        logits: The raw heads themselves.
-        box: Largest difference of a side of a decoded box, over all anchors, in canvas pixels.
-        score: Largest difference of a class score, over all anchors and classes.
-    """
-
-    logits: TensorDifference
-    box: float
-    score: float
-
-    @classmethod
-    def between(
-        cls,
-        ours: NDArray[np.float32],
-        reference: NDArray[np.float32],
-        canvas_size: tuple[int, int],
-        strides: tuple[int, ...] = (8, 16, 32),
-        reg_max: int = 16,
-    ) -> HeadDifference:
-        """Measures one image.
-
-        Args:
-            ours: MAX's raw head, float32 [A, 4 * reg_max + nc].
-            reference: PyTorch's, of the same shape.
-            canvas_size: (height, width) of the network's input.
-            strides: Canvas pixels per cell, one per level.
-            reg_max: Bins of the distribution of each side.
-        """
-        logits = TensorDifference.between("head", ours, reference)
-        if logits.difference == float("inf"):
-            return cls(logits, float("inf"), float("inf"))
-        points, stride = anchor_points(canvas_size, strides)
-        sides = 4 * reg_max
-        boxes = (decode_boxes(head[:, :sides], points, stride) for head in (ours, reference))
-        scores = (sigmoid(head[:, sides:]) for head in (ours, reference))
-        return cls(logits, _largest_difference(*boxes), _largest_difference(*scores))
-
-    @property
-    def verdict(self) -> Verdict:
-        """The rubric before NMS."""
-        failures = []
-        if not self.box <= BOX_BOUND:
-            failures.append(f"a box differs by {self.box:.2g} px before NMS, more than {BOX_BOUND:g} px")
-        if not self.score <= SCORE_BOUND:
-            failures.append(f"a score differs by {self.score:.2g} before NMS, more than {SCORE_BOUND:g}")
-        return self.logits.verdict + Verdict(tuple(failures))
-
-
-@dataclass(frozen=True)
-class DetectionDifference:
-    """How the detections of one image compare.
-
-    Attributes:
-        matching: Which detections of MAX and PyTorch belong together.
-        excused_max: One bool per detection of MAX: whether it is undecided.
-        excused_torch: The same for PyTorch's.
-        missing: Phrases for what a side lacks or has whatever rounding does.
-    """
-
-    matching: Matching
-    excused_max: NDArray[np.bool_]
-    excused_torch: NDArray[np.bool_]
-    missing: tuple[str, ...] = ()
-
-    @classmethod
-    def between(cls, ours: Detections, reference: Detections, nms: TolerantNms) -> DetectionDifference:
-        """Compares two sets of detections of one image.
-
-        Args:
-            ours: MAX's detections.
-            reference: PyTorch's.
-            nms: Tolerant NMS over PyTorch's raw head.
-        """
-        missing = [
-            phrase
-            for side, detections in (("MAX", ours), ("PyTorch", reference))
-            for phrase in nms.missing(detections, side, MATCH_IOU, CONFIDENCE_BOUND)
-        ]
-        return cls(
-            match(ours, reference),
-            nms.undecided_among(ours, MATCH_IOU, CONFIDENCE_BOUND),
-            nms.undecided_among(reference, MATCH_IOU, CONFIDENCE_BOUND),
-            tuple(missing),
-        )
-
-    @property
-    def verdict(self) -> Verdict:
-        """The rubric after NMS."""
-        failures = list(self.missing)
-        pairs = self.matching
-        apart = (pairs.iou < MATCH_IOU) | (pairs.confidence_difference > CONFIDENCE_BOUND)
-        apart &= ~(self.excused_max[pairs.first] & self.excused_torch[pairs.second])
-        if count := int(np.count_nonzero(apart)):
-            iou, confidence = pairs.iou[apart].min(), pairs.confidence_difference[apart].max()
-            failures.append(
-                f"{counted(count, 'pair')} of detections {'are' if count > 1 else 'is'} too far apart "
-                f"(IoU down to {iou:.4f}, confidences up to {confidence:.2g} apart)"
-            )
-        for side, alone, excused in (
-            ("MAX", pairs.only_first, self.excused_max),
-            ("PyTorch", pairs.only_second, self.excused_torch),
-        ):
-            if count := int(np.count_nonzero(~excused[alone])):
-                failures.append(f"{counted(count, 'detection')} only {side} has, far from any threshold")
-        return Verdict(tuple(failures))
-
-
 def judge_layers(layers: Sequence[TensorDifference]) -> Verdict:
     """The rubric on the layers of a network, the last one being its raw head.
 
@@ -277,20 +160,13 @@ def judge_metric(name: str, ours: float, reference: float) -> Verdict:
     return Verdict((f"{name} differs by {abs(ours - reference):.2g}, more than {METRIC_BOUND:g}",))
 
 
-def judge_probabilities(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> Verdict:
-    """The rubric on the class probabilities of an image, both float32 [nc]; NaN fails."""
-    difference = _largest_difference(ours, reference)
-    if difference <= SCORE_BOUND:
-        return Verdict()
-    return Verdict((f"a class probability differs by {difference:.2g}, more than {SCORE_BOUND:g}",))
-
-
 def judge(verdicts: Iterable[Verdict]) -> Verdict:
     """Combines verdicts into one."""
     return sum(verdicts, Verdict())
 
 
-def _largest_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+def largest_difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The largest absolute difference of two arrays of one shape; 0 if they are empty."""
     return float(np.abs(a - b).max(initial=0))
 
 

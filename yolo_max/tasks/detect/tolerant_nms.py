@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.images.letterbox import Letterbox
+from yolo_max.tasks.contract import Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
 from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, Postprocess
-from yolo_max.verify.parity.matching import box_iou
 
 MARGIN = 1e-3
 """How close to a threshold a score or an IoU leaves a candidate undecided."""
@@ -47,13 +47,13 @@ class TolerantNms:
 
     @classmethod
     def of(
-        cls, head: NDArray[np.float32], letterbox: Letterbox, postprocess: Postprocess, margin: float = MARGIN
+        cls, head: NDArray[np.float32], placement: Placement, postprocess: Postprocess, margin: float = MARGIN
     ) -> TolerantNms:
         """Works out the outcomes for one image.
 
         Args:
             head: The reference's raw head, float32 [A, 4 * reg_max + nc].
-            letterbox: Where the image lies in the canvas that the network saw.
+            placement: Where the image lies in the canvas that the network saw.
             postprocess: The options of thresholding and NMS.
             margin: How close to a threshold a score or an IoU may lie, or two scores to each other.
         """
@@ -70,7 +70,7 @@ class TolerantNms:
         if options.classes is not None:
             possible &= np.isin(np.arange(scores.shape[1]), options.classes)
         anchor, class_id = np.nonzero(possible)
-        points, stride = anchor_points(letterbox.canvas_size, options.strides)
+        points, stride = anchor_points(placement.canvas_size, options.strides)
         canvas = decode_boxes(head[anchor, :sides], points[anchor], stride[anchor])
         score, sure = scores[anchor, class_id], certain[anchor, class_id]
 
@@ -83,7 +83,7 @@ class TolerantNms:
                 canvas[members], score[members], sure[members], options.iou, margin, shift
             )
         _truncate(score, must, may, options.max_det, margin)
-        return cls(letterbox.to_image(canvas), score, class_id, must, may)
+        return cls(placement.to_image(canvas), score, class_id, must, may)
 
     @property
     def undecided(self) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.parity.matching import LOOSE_IOU, SAME_IOU, box_iou, match
+from yolo_max.tasks.detect.matching import LOOSE_IOU, SAME_IOU, box_iou, match
 
 NAMES = {0: "disc", 1: "square"}
 

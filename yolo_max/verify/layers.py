@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine
-from yolo_max.verify.parity.rubric import TensorDifference
+from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.weights.load import Weights
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.verify.parity.rubric import CONFIDENCE_BOUND, MATCH_IOU
-from yolo_max.verify.parity.tolerant_nms import MARGIN, TolerantNms
+from yolo_max.tasks.detect.tolerant_nms import MARGIN, TolerantNms
+from yolo_max.tasks.rubric import CONFIDENCE_BOUND, MATCH_IOU
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((480, 480), CANVAS)

@@ -1,0 +1,46 @@
+"""Task: what every task provides, as the rest of the package sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from yolo_max.support.options import PredictOptions
+from yolo_max.tasks.contract import Decoder, Prediction
+from yolo_max.weights.meta import ModelMeta
+
+if TYPE_CHECKING:
+    from yolo_max.tasks.comparison import Judge
+    from yolo_max.tasks.reference import Reference
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that the rest of the package needs to know about a task.
+
+    Attributes:
+        name: Ultralytics' name for it.
+        fit: The name of its input transform in `yolo_max.images.transforms`.
+        decoder: Makes the decoder for a model from the user's options; ignores those of other tasks.
+        prediction: The type of its predictions.
+        counted: What it finds, as a singular noun; None where there is always one per image.
+        found: From an image's record, the class name and confidence of each thing found.
+        csv_columns: The columns of its CSV table, after the image's path.
+        csv_rows: From an image's record, the rows of that table.
+        metric: The name of its accuracy metric in `yolo_max.verify.val.metrics`.
+        judge: Makes the judge of two engines' results from the user's options.
+        reference: What to know of Ultralytics' side.
+    """
+
+    name: str
+    fit: str
+    decoder: Callable[[ModelMeta, PredictOptions], Decoder]
+    prediction: type[Prediction]
+    counted: str | None
+    found: Callable[[Mapping[str, Any]], Iterable[tuple[str, float]]]
+    csv_columns: tuple[str, ...]
+    csv_rows: Callable[[Mapping[str, Any]], Iterable[tuple[object, ...]]]
+    metric: str
+    judge: Callable[[ModelMeta, PredictOptions], Judge]
+    reference: Callable[[], Reference]
