@@ -8,7 +8,7 @@ from typing import Any
 import comparisons
 import numpy as np
 import pytest
-from fakes import fake_weights, write_image
+from fakes import fake_classifier, fake_weights, write_image
 
 from yolo_max import cli
 from yolo_max.support.errors import ExitCode
@@ -304,6 +304,78 @@ def test_quiet(command: Any, images: list[str], capfd: Any) -> None:
 def test_mistakes(command: Any, images: list[str], capfd: Any, arguments: list[str], message: str) -> None:
     assert command(*arguments) == ExitCode.USAGE
     assert message in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(("share", "said"), [(0.5, 1), (0.01, 0), (None, 0)])  # None: not told
+def test_times_on_a_busy_machine_are_doubted(
+    command: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch, share: float | None, said: int
+) -> None:
+    monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {"others_cpu_share": share})
+    assert command() == ExitCode.OK
+    assert capfd.readouterr().err.count("Other processes took 50% of this machine's CPU time") == said
+
+
+# A classifier
+
+
+def _other_top1(logits: np.ndarray) -> np.ndarray:
+    return np.roll(logits, 1)
+
+
+@pytest.mark.parametrize(
+    ("nudge", "top1", "holds"),
+    [
+        (comparisons.rounding(), 5, True),
+        (_other_top1, 0, False),
+        (lambda logits: logits + np.array([0, 0.1, 0], np.float32), 5, False),  # the same order
+    ],
+)
+def test_classifiers(
+    monkeypatch: pytest.MonkeyPatch, images: list[str], nudge: Any, top1: int, holds: bool
+) -> None:
+    comparisons.install(monkeypatch, fake_classifier(), max=nudge)
+    comparison = compare.compare(Settings(fake_classifier()), images)
+    assert comparison.verdict.holds is holds
+    counts = comparison.counts()
+    assert (counts["same_top1"], counts["same_top5"], counts["matched"]) == (top1, 5, 15)  # three classes
+    assert comparison.distributions().keys() == {"probability_difference", "logit_difference"}
+
+
+def test_a_classifier_against_ultralytics_predictor(
+    monkeypatch: pytest.MonkeyPatch, images: list[str]
+) -> None:
+    settings = Settings(fake_classifier(), "ultralytics")
+    for nudge, holds in ((comparisons.rounding(), True), (_other_top1, False)):
+        comparisons.install(monkeypatch, fake_classifier(), ultralytics=nudge)
+        comparison = compare.compare(settings, images)
+        assert comparison.verdict.holds is holds
+        assert comparison.distributions().keys() == {"probability_difference"}
+
+
+def test_the_command_on_a_classifier(
+    monkeypatch: pytest.MonkeyPatch, images: list[str], tmp_path: Path, capfd: Any
+) -> None:
+    loaded = fake_classifier()
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: loaded)
+    comparisons.install(monkeypatch, loaded, max=_other_top1)
+    out = tmp_path / "out"
+    assert cli.run(["compare", str(tmp_path / "in"), "--out", str(out)]) == ExitCode.PARITY
+    said = " ".join(capfd.readouterr().out.split())
+    assert "class probability" in said
+    assert "15 top-5 classes matched, 0 only by PyTorch, 0 only by MAX" in said
+    assert "The same top-1 class on 0 of 5 images." in said
+    assert said.count(": a class probability differs by") == 5  # said once for each
+    record = json.loads((out / "compare.json").read_text())
+    assert record["options"] == {"imgsz": [32, 32]}
+    assert record["images"][0]["logits"]["difference"] > 0
+    assert (record["images"][0]["same_top1"], record["images"][0]["same_top5"]) == (False, True)
+    page = (out / "report.html").read_text()
+    for words in ("Confidence of each top-5 class", "images with the same top-1 class", "Δ probability"):
+        assert words in page
+    for words in ("detection", "NMS", "IoU"):
+        assert words not in page
+    assert len(list((out / "images").iterdir())) == 5
 
 
 def test_side_by_side_shows_who_found_what(

@@ -36,6 +36,7 @@ def test_an_engine_stays_what_it_is() -> None:
 def test_a_callable_becomes_an_engine_for_one_caller(network: Any, outputs: tuple[str, ...]) -> None:
     engine = as_engine(network, outputs)
     assert engine.callers == 1
+    assert engine.info == {}
     for found, image in zip(engine.run(BATCH, 0.5, shared=True), BATCH, strict=True):
         assert found.keys() == set(outputs)
         np.testing.assert_array_equal(found["head"], sums(image[None])[0])

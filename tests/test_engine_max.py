@@ -288,6 +288,16 @@ def test_bad_options_are_one_sentence(
         MaxEngine(weights, imgsz=(32, 32), **options)
 
 
+def test_only_what_has_a_row_per_cell_is_reduced_to_the_candidates(demo_engine: MaxEngine) -> None:
+    head, prototypes = np.arange(12).reshape(4, 3), np.arange(8).reshape(4, 2)  # as many rows, by chance
+    outputs, mask = {"head": head, "prototypes": prototypes}, np.array([0, 1, 0, 1])
+    found = demo_engine._candidates(outputs, mask)
+    np.testing.assert_array_equal(found["head"], head[[1, 3]])
+    np.testing.assert_array_equal(found["prototypes"], prototypes)
+    assert found["cells"].tolist() == [1, 3]
+    assert demo_engine._candidates(outputs, np.ones(4)) == outputs  # all of them
+
+
 def test_a_gpu_that_is_not_there_is_an_error(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolo_max.engine.max_target.driver.accelerator_count", lambda: 0)
     with pytest.raises(EngineError, match="no GPU"):

@@ -108,20 +108,3 @@ def test_a_run_can_be_resumed(photos: list[Path], capsys: Any) -> None:
     assert cli.run([*command[:-1], "whole"]) == ExitCode.SOME_IMAGES_FAILED
     whole = {path: data for path, data in read_tree(Path("whole")).items() if path.name != "run.json"}
     assert {path: read_tree(Path("out"))[path] for path in whole} == whole
-
-
-@pytest.mark.parametrize(
-    ("command", "who"),
-    [
-        (["compare", "photos"], "a comparison"),
-        (["bench", "--quick"], "a benchmark"),
-    ],
-)
-def test_what_is_not_done_for_it_is_refused_in_a_sentence(
-    photos: list[Path], command: list[str], who: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
-) -> None:
-    for place in ("weights.load", "bench.request"):
-        monkeypatch.setattr(f"yolo_max.{place}.load_weights", lambda _: fake_classifier())
-    assert cli.run([*command, "-w", "cls.pt"]) == ExitCode.WEIGHTS
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == f"Error: the weights are for the task classify, which {who} does not support."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_packages import imported
 
 import yolo_max
 from yolo_max.images.transforms import fit_of
@@ -66,6 +67,28 @@ def test_nothing_outside_tasks_decides_by_task(path: Path) -> None:
 )
 def test_a_decision_by_task_is_noticed(source: str) -> None:
     assert list(decides_by_task(source))
+
+
+MAY_KNOW_A_TASK = {
+    "__init__": {"detect.detections", "classify.classification"},  # the public names
+    "predict.detector": {"detect.detections"},  # `Detector`, the predictor for one task
+    # a metric measures one kind of prediction
+    "verify.val.evaluate": {"detect.detections"},
+    "verify.val.ultralytics_map": {"detect.matching"},
+    "verify.val.accuracy": {"classify.classification"},
+}
+"""Which modules outside the package import from the package of one task, and what."""
+
+
+def test_hardly_anything_outside_tasks_imports_from_one_task() -> None:
+    found: dict[str, set[str]] = {}
+    for path in OUTSIDE:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for other in imported(module):
+            task, _, rest = other.removeprefix("tasks.").partition(".")
+            if other.startswith("tasks.") and task in TASKS:
+                found.setdefault(module, set()).add(f"{task}.{rest}")
+    assert found == MAY_KNOW_A_TASK
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -16,7 +16,7 @@ from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
 from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.runtime import cpu
-from yolo_max.support.errors import UsageError
+from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.weights.load import load_weights
 
 QUICK_SECONDS, FULL_SECONDS = 0.3, 1.5
@@ -66,16 +66,21 @@ class Request:
             UsageError: An option makes no sense.
             WeightsError: The weights cannot be used.
             SourceError: No images were found.
-            EngineError: PyTorch's reference could not be computed.
+            EngineError: No engine can run here, or PyTorch's reference could not be computed.
         """
         specs = choose(self.engines)
         left_out = [spec for spec in specs if self.quick and self.engines is None and not spec.quick]
+        taking_part = [spec for spec in specs if spec not in left_out]
+        if all(reasons := [spec.absent() for spec in taking_part]):
+            raise EngineError(
+                f"no engine can run here: {'; '.join(filter(None, reasons))}; install the peers with "
+                "`pip install 'yolo-max[bench]'`."
+            )
         against = reference_point([spec.key for spec in specs], self.against)
         weights = load_weights(self.weights)
         plan = self._plan(weights.meta.canvas_size(self.imgsz))
         with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
             inputs = Inputs(weights, self._images(Path(folder)), Path(folder))
-            taking_part = [spec for spec in specs if spec not in left_out]
             runner = Runner(plan, taking_part, inputs, against, left_out)
             begin()
             with progress(runner.steps) as tick:

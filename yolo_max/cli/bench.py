@@ -119,10 +119,8 @@ def bench(
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
 
-    if out is not None:
-        make_folder(out)  # one that cannot be written is known before the run
-
     def claim() -> Path:
+        """Makes the folder, once the options make sense and before anything is measured."""
         nonlocal out
         out = out or (next_free(Path("runs/bench")) if again is None else again.parent)
         make_folder(out)

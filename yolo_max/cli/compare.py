@@ -82,6 +82,7 @@ def compare(
     """
     from yolo_max.images.sources import SourceFailure, SourceImage, SourceSkipped, find_images
     from yolo_max.predict.folder.previous_run import next_free
+    from yolo_max.runtime import host
     from yolo_max.support.parse import parse_classes
     from yolo_max.verify.compare.comparison import Settings
     from yolo_max.verify.compare.comparison import compare as run
@@ -104,6 +105,7 @@ def compare(
     images = [each for each in found if isinstance(each, SourceImage)]
     out = out or next_free(DEFAULT_OUT)
     folder = ComparisonFolder(out, images, save_images=save)
+    disturbance = host.Disturbance.start()
     with counting(2 * len(images), quiet or as_json) as counter:
         comparison = run(
             settings,
@@ -118,6 +120,7 @@ def compare(
         if layers:
             differences = _layers(settings, comparison, counter.report)
             comparison = replace(comparison, layers=tuple(differences))
+    disturbed = host.warnings(disturbance.summary())
     folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
     comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
     record, written = folder.finish(comparison)
@@ -125,6 +128,8 @@ def compare(
         typer.echo(json.dumps(record))
     elif not quiet:
         show(comparison, stdout())
+        for warning in disturbed:
+            say(warning, "yellow")
         say(f"Wrote {' and '.join(map(str, written))}.")
         for line in skipped_lines(each for each in found if isinstance(each, SourceSkipped)):
             say(line, "yellow")

@@ -84,10 +84,8 @@ def warnings(host: Mapping[str, Any]) -> list[str]:
             f"Other processes took {share:.0%} of this machine's CPU time: neither times nor ratios mean "
             "much, so measure again when it is quiet."
         )
-    if host["governor"] not in (None, "performance"):
-        found.append(
-            f"The CPU frequency governor is {host['governor']}; with 'performance' times are steadier."
-        )
+    if (governor := host.get("governor")) not in (None, "performance"):
+        found.append(f"The CPU frequency governor is {governor}; with 'performance' times are steadier.")
     return found
 
 

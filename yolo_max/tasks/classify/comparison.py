@@ -115,7 +115,7 @@ class ClassifyJudge:
             judge_probabilities(ours.probabilities, reference.probabilities),
             (i, j),
             (only_first, only_second),
-            (_near_the_top(first, reference), _near_the_top(second, ours)),
+            (_undecided(first, reference), _undecided(second, reference)),
             {"probability_difference": np.array([difference])},
             moved=difference,
             same={"same_top1": bool(first[0] == second[0]), "same_top5": not len(only_first)},
@@ -123,8 +123,9 @@ class ClassifyJudge:
         )
 
 
-def _near_the_top(classes: NDArray[np.int32], other: Classification) -> NDArray[np.bool_]:
-    """Which classes are in the other's top five, or so close that probabilities within their bounds swap."""
-    last = other.top5[-1].confidence
-    near: NDArray[np.bool_] = last - other.probabilities[classes] <= 2 * SCORE_BOUND
-    return near
+def _undecided(classes: NDArray[np.int32], reference: Classification) -> NDArray[np.bool_]:
+    """Which classes rounding moves into or out of the top five: probabilities within their bounds swap."""
+    probability, ranked = reference.probabilities[classes], reference.confidence
+    last, next_one = ranked[:TOP][-1], ranked[TOP] if len(ranked) > TOP else -np.inf
+    undecided: NDArray[np.bool_] = np.maximum(probability - next_one, last - probability) <= 2 * SCORE_BOUND
+    return undecided

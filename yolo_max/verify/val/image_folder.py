@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
@@ -49,6 +50,14 @@ class ImageFolder:
     def labelled(self) -> set[int]:
         """The class ids that have an image."""
         return {each.class_id for each in self.examples}
+
+    def as_one_class(self) -> Self:
+        """Refused: the class is all that a classifier tells.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
 
 
 def load_image_folder(path: Path, split: str = "val", images: Path | None = None) -> ImageFolder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from yolo_max.tasks.contract import Prediction
 from yolo_max.verify.val import accuracy, evaluate
@@ -56,6 +56,14 @@ class AnyDataset(Protocol):
     @property
     def unlabelled(self) -> int:
         """Number of images without labels, which count as background."""
+        ...
+
+    def as_one_class(self) -> Self:
+        """The dataset with every object in class 0.
+
+        Raises:
+            UsageError: That makes no sense for it.
+        """
         ...
 
 

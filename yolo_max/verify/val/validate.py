@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.support.errors import SourceError
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.registry import task_of
 from yolo_max.tasks.rubric import Verdict, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.val.classes import class_map_by_id
-from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
 from yolo_max.weights.load import Weights
@@ -106,8 +105,6 @@ def validate(
     require(dataset.path)
     metric = METRICS[task_of(weights.meta).metric]
     if match == "one":
-        if not isinstance(dataset, Dataset):
-            raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
         dataset = dataset.as_one_class()
         classes = dict.fromkeys(weights.meta.names, 0)
         options = {**options, "agnostic_nms": True}
