@@ -364,14 +364,14 @@ def test_the_command_on_a_classifier(
     said = " ".join(capfd.readouterr().out.split())
     assert "class probability" in said
     assert "15 top-5 classes matched, 0 only by PyTorch, 0 only by MAX" in said
-    assert "The same top-1 class on 0 of 5 images." in said
+    assert "The same top-1 on 0 of 5 images." in said
     assert said.count(": a class probability differs by") == 5  # said once for each
     record = json.loads((out / "compare.json").read_text())
     assert record["options"] == {"imgsz": [32, 32]}
     assert record["images"][0]["logits"]["difference"] > 0
     assert (record["images"][0]["same_top1"], record["images"][0]["same_top5"]) == (False, True)
     page = (out / "report.html").read_text()
-    for words in ("Confidence of each top-5 class", "images with the same top-1 class", "Δ probability"):
+    for words in ("Confidence of each top-5 class", "images with the same top-1", "Δ probability"):
         assert words in page
     for words in ("detection", "NMS", "IoU"):
         assert words not in page

@@ -113,7 +113,7 @@ class ColdStart:
 
 @dataclass
 class StreamPoint:
-    """`Detector.stream` over a number of images, in a process of its own."""
+    """`Predictor.stream` over a number of images, in a process of its own."""
 
     images: int
     images_per_second: float

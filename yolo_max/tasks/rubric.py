@@ -1,8 +1,8 @@
 """The parity rubric: what it takes to say that MAX computes what PyTorch computes.
 
-The tests and ``yolo-max compare`` both apply it. Compared with PyTorch's fused module on the same pixels are
-tensors (each layer and the raw outputs), boxes and scores of every anchor before NMS, detections after NMS,
-and class probabilities; over whole datasets, mAP or accuracy.
+The tests, ``yolo-max compare`` and ``yolo-max bench`` apply it. Compared with PyTorch's fused module on the
+same pixels are tensors (each layer and the raw outputs), boxes and scores of every anchor before NMS,
+detections after NMS, and class probabilities; over whole datasets, mAP or accuracy.
 
 Every bound is here; how a task applies them is in its own ``comparison.py``.
 """

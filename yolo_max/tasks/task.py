@@ -29,8 +29,8 @@ class Task:
         csv_columns: The columns of its CSV table, after the image's path.
         csv_rows: From an image's record, the rows of that table.
         metric: The name of its accuracy metric in `yolo_max.verify.val.metrics`.
-        judge: Makes the judge of two engines' results from the user's options.
-        reference: What to know of Ultralytics' side.
+        judge: Makes the judge of two engines' results for a model from the user's options.
+        reference: What to know of Ultralytics' side. Neither is imported to predict.
     """
 
     name: str

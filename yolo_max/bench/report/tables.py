@@ -95,7 +95,7 @@ def _engines(results: BenchResults) -> Table:
         ["engine", "type", "versions", "parity", "state"],
         rows,
         [
-            "Parity: largest difference from PyTorch's f32 raw head, and its bound; images compared: "
+            "Parity: largest difference from PyTorch's f32 raw outputs, and its bound; images compared: "
             f"{len(results.images['parity'])}. An engine that fails has no speed-up.",
             *_mark_note(rows),
             *(
@@ -204,7 +204,7 @@ def _growth(results: BenchResults, figures: Figures) -> list[Table]:
         [f"{each['images']}", f"{each['images_per_second']:.1f}", f"{each['peak_mib']:.0f}"]
         for each in figures["images"]
     ]
-    title = f"Growth with the folder: Detector.stream, nothing written, {conditions(results)}"
+    title = f"Growth with the folder: Predictor.stream, nothing written, {conditions(results)}"
     made.append(Table("growth-images", title, ["images", "images/s", "peak MiB"], rows))
     return made
 

@@ -74,7 +74,7 @@ class ClassifyJudge:
     thing: ClassVar[str] = "top-5 class"
     things: ClassVar[str] = "top-5 classes"
     listed: ClassVar[str] = "top5"
-    agreements: ClassVar[Mapping[str, str]] = {"same_top1": "top-1 class", "same_top5": "top-5 classes"}
+    agreements: ClassVar[Mapping[str, str]] = {"same_top1": "top-1", "same_top5": "top-5"}
     conditions: ClassVar[str] = ""
 
     def output_size(self, canvas_size: tuple[int, int]) -> int:  # noqa: ARG002
