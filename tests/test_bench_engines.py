@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import checkpoints
 import numpy as np
 import pytest
 from bench_fakes import SETUP
@@ -36,29 +39,40 @@ def test_ratios_refer_to_pytorch_or_else_to_the_first() -> None:
     assert reference_point(["max", "openvino"], "openvino") == "openvino"
 
 
+NETWORKS: dict[str, Callable[[], Any]] = {
+    "head": lambda: checkpoints.detection_model(checkpoints.tiny_table()),
+    "logits": lambda: checkpoints.classification_model(
+        {"nc": 5, "backbone": [[-1, 1, "Conv", [16, 3, 2]]], "head": [[-1, 1, "Classify", ["nc"]]]}
+    ),
+}
+"""A small module of each task, by its raw output."""
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("key", ["torch", "onnxruntime", "openvino"])
-def test_a_peer_runs_the_same_network(key: str, shared: Path, tmp_path: Path) -> None:
-    """Through its own export and in two sizes, it gives PyTorch's raw head."""
+def test_a_peer_runs_the_same_network(key: str, name: str, tmp_path: Path) -> None:
+    """Through its own export and in two sizes, it gives PyTorch's raw outputs."""
     (peer,) = choose([key])
     if reason := peer.absent():
         pytest.skip(reason)
     from yolo_max.bench.raw_network import export_onnx
     from yolo_max.engine.torch_engine import TorchEngine
 
-    weights = shared / "weights" / "yolov8n.pt"
+    weights, onnx = tmp_path / "network.pt", tmp_path / "network.onnx"
+    weights.write_bytes(checkpoints.checkpoint(NETWORKS[name]()))
     engine = TorchEngine(weights)
-    onnx = tmp_path / "network.onnx"
     if "onnx" in peer.packages:
         export_onnx(engine.module, engine.reference, onnx)
-    runtime = make_runtime(*peer.make(Setup(str(weights), str(onnx), 1, {"head": (0, 2, 1)})))
+    layout = {output: each.axes for output, each in engine.reference.outputs.items()}
+    runtime = make_runtime(*peer.make(Setup(str(weights), str(onnx), 1, layout)))
     runtime.imports()
     runtime.load()
     for shape in ((1, 64, 64, 3), (3, 96, 64, 3)):
         batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runtime.prepare(*shape[:3])
-        np.testing.assert_allclose(
-            runtime.outputs(runtime.infer(batch))["head"], engine(batch)["head"], rtol=0, atol=1e-3
-        )
+        found, expected = runtime.outputs(runtime.infer(batch)), engine(batch)
+        assert found.keys() == expected.keys() == {name}
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-3)
 
 
 def test_openvino_is_imported_without_a_look_at_the_network() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,3 +99,11 @@ def test_a_task_names_an_existing_transform_and_metric(name: str) -> None:
     assert task.name == name
     assert fit_of(task.fit, (64, 64))((30, 40)).canvas_size == (64, 64)
     assert task.metric in METRICS
+
+
+def test_predicting_imports_nothing_that_compares() -> None:
+    code = "import sys, yolo_max.predict.predictor; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    compares = {f"yolo_max.tasks.{name}" for name in ("rubric", "comparison", "reference")}
+    compares |= {f"yolo_max.tasks.{task}.{name}" for task in TASKS for name in ("comparison", "reference")}
+    assert not compares & set(done.stdout.split())

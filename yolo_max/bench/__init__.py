@@ -1,7 +1,7 @@
 """``yolo-max bench``: a benchmark that anyone can repeat.
 
     plan.py         which batches, sizes and thread counts are measured, each once
-    engines.py      the engines, and why one cannot run         runtimes.py, raw_head.py   how they run
+    engines.py      the engines, and why one cannot run         runtimes.py, raw_network.py  how they run
     worker.py       an engine in a process of its own, and its handle, with time limits
     engine_pool.py  all engines, timed in rounds of random order while the others are stopped
     verify.py       no parity with PyTorch, no speed-up         stages.py    an image from file to file
