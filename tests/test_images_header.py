@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from image_files import encode, files_of, png_of, scene, tiff_with, with_orientation
+from image_files import encode, files_of, in_frames, png_of, scene, tiff_with, with_orientation
+from PIL import Image
 
 from yolo_max.images.header import read_header
 from yolo_max.support.errors import ImageError
@@ -43,6 +44,58 @@ def test_sizes_of_what_opencv_writes(suffix: str, size: tuple[int, int]) -> None
     assert encoded
     header = read_header(data.tobytes())
     assert (header.height, header.width) == size
+
+
+def gif_of(count: int) -> bytes:
+    first, *others = (Image.new("RGB", (8, 8), (shade, 0, 99)) for shade in range(count))
+    return encode(first, "GIF", save_all=True, append_images=others)
+
+
+def circular_tiff() -> bytes:
+    """A TIFF whose only page is said to be followed by itself."""
+    data = bytearray(FILES["tiff"])
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    struct.pack_into("<I", data, at + 2 + 12 * count, at)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "frames"),
+    [
+        *((data, 1) for data in FILES.values()),
+        (in_frames(scene(), "GIF"), 3),
+        (gif_of(200), 200),
+        (gif_of(200)[:-50], 199),  # a cut one has those that are begun
+        (in_frames(scene(), "WEBP"), 3),
+        (in_frames(scene(), "PNG"), 3),
+        (in_frames(scene(), "PNG", default_image=True), 3),  # the default image and an animation of two
+        # What its animation header claims does not count.
+        (FILES["png"][:33] + png_of((b"acTL", b"\xff\xff\xff\xff\0\0\0\0"))[8:] + FILES["png"][33:], 1),
+        (in_frames(scene(), "TIFF"), 3),
+        (in_frames(scene(), "TIFF", big_tiff=True), 3),
+        (circular_tiff(), 1),
+        (in_frames(scene(), "MPO"), 1),  # previews and gain maps of cameras look the same
+    ],
+)
+def test_frames_are_counted(data: bytes, frames: int) -> None:
+    assert read_header(data).frames == frames
+
+
+def test_a_smaller_version_or_a_mask_is_no_page() -> None:
+    data = bytearray(in_frames(scene(), "TIFF"))
+    at = struct.unpack_from("<I", data, 4)[0]
+    for kind in (0, 1, 4):  # NewSubfileType, in place of the width, which only the first page needs
+        (count,) = struct.unpack_from("<H", data, at)
+        if kind:
+            struct.pack_into("<HHII", data, at + 2, 254, 4, 1, kind)
+        (at,) = struct.unpack_from("<I", data, at + 2 + 12 * count)
+    assert read_header(bytes(data)).frames == 1
+
+
+def test_counting_frames_ends() -> None:
+    data = FILES["gif"][:-1] + b",\0\0\0\0\x01\0\x01\0\0\x02\0" * 3_000_000
+    assert 1000 < read_header(data).frames < 3_000_000
 
 
 def test_the_stored_size_is_before_any_rotation() -> None:
@@ -101,7 +154,7 @@ def _zip() -> bytes:
         (_zip(), "ZIP archive"),
         (b"%PDF-1.7\n...", "PDF"),
         (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="9"/>', "SVG drawing"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40, "HEIC"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 40, "boxes are damaged"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + b"\0" * 40, "video"),
         (b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 40, "sound or video"),
         (b"\xff\xd8\xff", "truncated"),

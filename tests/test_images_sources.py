@@ -105,6 +105,14 @@ def test_results_are_not_sources_unless_named(
     touch("a.jpg", "runs/one/b.jpg", *(f"runs/one/{name}" for name in files))
     assert found(source, recursive=True) == ["a.jpg"] + ["runs/one/b.jpg"] * (not passed_over)
     assert found("runs/one") == ["runs/one/b.jpg"]
+    for sources in ([source, "runs/one"], ["runs/one", source], [source, "runs/*"]):
+        assert sorted(found(*sources, recursive=True)) == ["a.jpg", "runs/one/b.jpg"]
+        assert skipped(*sources, recursive=True) == {}
+
+
+@pytest.fixture
+def without_heif(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_max.images.suffixes.reads_heif", lambda: False)
 
 
 MIXED = (
@@ -123,6 +131,7 @@ MIXED = (
 
 
 @pytest.mark.parametrize("source", [".", "*", "**", "**/*"])
+@pytest.mark.usefixtures("without_heif")
 def test_files_that_one_may_expect_to_be_read_are_reported(folder: Path, source: str) -> None:
     touch(*MIXED)
     assert found(source) == ["a.jpg"]
@@ -136,6 +145,12 @@ def test_files_that_one_may_expect_to_be_read_are_reported(folder: Path, source:
     }
 
 
+def test_heic_is_found_where_it_can_be_read(folder: Path) -> None:
+    pytest.importorskip("pillow_heif")
+    touch(*MIXED)
+    assert found(".") == ["a.jpg", "b.HEIC", "c.heif"]
+
+
 def test_folders_that_one_may_expect_to_be_read_are_reported(folder: Path) -> None:
     touch(
         "a.jpg", "sub/b.jpg", "sub/c.mp4", "old/run.json", "old/predictions.jsonl", "old/d.jpg", ".git/e.jpg"
@@ -146,6 +161,7 @@ def test_folders_that_one_may_expect_to_be_read_are_reported(folder: Path) -> No
     assert skipped("**/*.jpg", exclude="out") == {"old": "the results"}
 
 
+@pytest.mark.usefixtures("without_heif")
 def test_what_is_named_as_well_is_not_skipped(folder: Path) -> None:
     touch("a.jpg", "sub/b.jpg", "c.heic")
     assert found(".", "sub", "c.heic") == ["a.jpg", "sub/b.jpg", "c.heic"]

@@ -88,6 +88,32 @@ def in_parts_of(bgr: Pixels) -> dict[str, bytes]:
     }
 
 
+def heic(*images: Image.Image | Pixels, **options: Any) -> bytes:
+    """A HEIC of some images, as they are but for rounding; arrays are BGR. Needs pillow-heif."""
+    import pillow_heif
+
+    file, buffer = pillow_heif.HeifFile(), io.BytesIO()
+    for image in images:
+        file.add_from_pillow(pil(image) if isinstance(image, np.ndarray) else image)
+    file.save(buffer, **{"quality": -1, "chroma": 444, **options})
+    return buffer.getvalue()
+
+
+def heic_files(bgr: Pixels) -> dict[str, bytes]:
+    """The same picture in HEIC files of several kinds."""
+    later = Image.new("RGB", bgr.shape[1::-1], "white")
+    alpha = Image.fromarray(np.dstack([bgr[:, :, ::-1], bgr[:, ::-1, 0]]))
+    return {
+        "heic": heic(bgr),
+        "heic with metadata": heic(bgr, exif=Image.Exif().tobytes(), xmp=b"<x/>"),
+        "heic in tiles": heic(bgr, tile_size=64),
+        "heic with a thumbnail": heic(bgr, thumbnails=[32]),
+        "heic with alpha": heic(alpha),
+        "heic of several": heic(bgr, later, later),
+        "heic whose second is primary": heic(later, bgr, later, primary_index=1),
+    }
+
+
 def tiled_tiff(bgr: Pixels, *, compressed: bool = False, side: int = 32) -> bytes:
     """A TIFF in square tiles, which Pillow cannot write."""
     height, width = bgr.shape[:2]

@@ -1,12 +1,15 @@
 """Images in: found, decoded, fitted to the canvas of the network.
 
 sources.py      files, folders and globs to images, in order
+folders.py      what lies in a folder
 suffixes.py     which files in a folder are images
 unsupported.py  sources that cannot be images, and what to do instead
 places.py       where the results of each image go
 header.py       format and size from the first bytes, before anything is decoded
-chunks.py       the chunks of a PNG or WebP
+chunks.py       the chunks of a PNG or WebP, and the blocks of a GIF
 jpeg.py         the markers of a JPEG
+tiff.py         the tags of a TIFF
+heif.py         the boxes of a HEIC or AVIF
 still.py        the first picture of a file, without the frames behind it
 read.py         a path, bytes, PIL or NumPy to BGR pixels as displayed
 memory.py       the memory that all threads decode with

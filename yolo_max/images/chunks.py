@@ -1,9 +1,10 @@
-"""The chunks of a PNG or WebP file."""
+"""The chunks of a PNG or WebP file, and the blocks of a GIF."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 
 from yolo_max.support.errors import ImageError
 
@@ -55,3 +56,25 @@ def webp_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
         yield kind, at, end
         at = end
     raise ImageError("its WebP chunks are damaged")
+
+
+def count_gif_frames(data: bytes) -> int:
+    """How many frames a GIF has, as far as its blocks are there; at least 1."""
+
+    def behind_table(at: int, flags: int) -> int:
+        return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+
+    frames, at, in_blocks = 0, behind_table(13, data[10]), False
+    with suppress(IndexError):  # it is cut
+        for _ in range(_MAX_CHUNKS):
+            kind = data[at]
+            if in_blocks:
+                at, in_blocks = at + 1 + kind, kind > 0
+            elif kind == 0x2C:  # a frame: its place, its colors, the size of its codes, and its blocks
+                at, in_blocks = behind_table(at + 10, data[at + 9]) + 1, True
+                frames += 1
+            elif kind == 0x21:  # an extension
+                at, in_blocks = at + 2, True
+            else:
+                break
+    return max(1, frames)

@@ -12,17 +12,15 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from yolo_max.images.chunks import TRUNCATED, png_chunks
+from yolo_max.images.chunks import TRUNCATED, count_gif_frames, png_chunks, webp_chunks
+from yolo_max.images.heif import count_pictures, heif_format, heif_size
 from yolo_max.images.jpeg import read_jpeg
+from yolo_max.images.tiff import read_tiff
 from yolo_max.support.errors import ImageError
 
-_MAX_SEGMENTS = 10_000
-"""A hostile file may hold nothing but tiny segments; no real image comes near this number."""
+_MAX_BOXES = 10_000
+"""A hostile file may hold nothing but tiny boxes; no real image comes near this number."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,13 @@ class ImageHeader:
     """Format and size of an encoded image.
 
     Attributes:
-        format: "JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "JPEG 2000" or "AVIF".
-        width: In pixels, as stored (before any EXIF rotation).
+        format: "JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "JPEG 2000", "AVIF" or "HEIC".
+        width: In pixels, as stored (before any rotation).
         height: In pixels, as stored.
         bytes_per_pixel: Of the decoded image; more than 4 for deep TIFF only.
         ended: False for a JPEG without its end marker, whose pixels may all be there.
+        frames: How many frames or pages there are, of which only one is decoded. Pictures behind the end of a
+            JPEG do not count, for they are mostly previews and gain maps.
     """
 
     format: str
@@ -42,6 +42,7 @@ class ImageHeader:
     height: int
     bytes_per_pixel: int = 4
     ended: bool = True
+    frames: int = 1
 
 
 def require_signature(start: bytes) -> None:
@@ -71,7 +72,7 @@ def read_header(data: bytes) -> ImageHeader:
     parse = _parser_of(data)
     try:
         header = parse(data)
-    except (struct.error, IndexError, OverflowError) as error:  # a read beyond the end
+    except (struct.error, IndexError, OverflowError, ValueError) as error:  # a read beyond the end
         raise ImageError(f"{TRUNCATED} inside its header") from error
     if header.width < 1 or header.height < 1:
         raise ImageError(f"its {header.format} header gives it no size ({header.width} x {header.height})")
@@ -88,12 +89,15 @@ def _png(data: bytes) -> ImageHeader:
     if (length, kind) != (13, b"IHDR"):
         raise ImageError("its PNG header is damaged")
     view = memoryview(data)
+    frames, shown = 0, False  # in the animation; whether the default image is one of them
     for kind, start, end in png_chunks(view):
+        frames += kind == b"fcTL"
+        shown |= frames > 0 and kind == b"IDAT"
         # A capital initial marks the chunks that a decoder cannot do without.
         (checksum,) = struct.unpack_from(">I", view, end - 4)
         if kind[:1].isupper() and zlib.crc32(view[start + 4 : end - 4]) != checksum:
             raise ImageError("its PNG chunks are damaged")
-    return ImageHeader("PNG", width, height)
+    return ImageHeader("PNG", width, height, frames=frames + (not shown))
 
 
 def _webp(data: bytes) -> ImageHeader:
@@ -110,7 +114,8 @@ def _webp(data: bytes) -> ImageHeader:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
     else:  # without a chunk header, decoders read the size from other bytes
         raise ImageError("its WebP chunks are damaged")
-    return ImageHeader("WebP", width, height)
+    frames = sum(chunk == b"ANMF" for chunk, _, _ in webp_chunks(data)) if kind == b"VP8X" else 1
+    return ImageHeader("WebP", width, height, frames=max(1, frames))
 
 
 def _bmp(data: bytes) -> ImageHeader:
@@ -120,70 +125,18 @@ def _bmp(data: bytes) -> ImageHeader:
 
 
 def _gif(data: bytes) -> ImageHeader:
-    return ImageHeader("GIF", *struct.unpack_from("<HH", data, 6))
+    width, height = struct.unpack_from("<HH", data, 6)
+    return ImageHeader("GIF", width, height, frames=count_gif_frames(data))
 
 
 def _tiff(data: bytes) -> ImageHeader:
-    tags = _TiffTags(data)
-    width, height, samples = tags.largest(256), tags.largest(257), tags.largest(277, 1)
-    if samples > 4:
-        raise ImageError(f"it is a TIFF of {samples} channels; at most 4 can be read")
-    # Tiles are decoded whole, so they take memory as the image does.
-    if tags.largest(322) * tags.largest(323) > 2 * width * height + 2**20:
-        raise ImageError("its TIFF tiles are far larger than the image")
-    for offsets, lengths in ((273, 279), (324, 325)):  # of strips, of tiles
-        starts, sizes = tags.values(offsets), tags.values(lengths)
-        count = min(len(starts), len(sizes))
-        if (starts[:count].astype(float) + sizes[:count] > len(data)).any():
-            raise ImageError(TRUNCATED)
-    return ImageHeader("TIFF", width, height, max(4, samples * -(-tags.largest(258, 1) // 8)))
-
-
-class _TiffTags:
-    """The tags of the first page of a TIFF or BigTIFF, read on demand."""
-
-    _TYPES: ClassVar = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._order = "<" if data[:2] == b"II" else ">"
-        self._big = self._read("H", 2) == 43
-        self._offset, self._inline, entry, counter = ("Q", 8, 20, "Q") if self._big else ("I", 4, 12, "H")
-        at = self._read(self._offset, self._inline)
-        count = self._read(counter, at)
-        first = at + struct.calcsize("=" + counter)
-        if count > _MAX_SEGMENTS or first + count * entry > len(data):
-            raise ImageError(TRUNCATED)
-        self._entries = {self._read("H", i): i for i in range(first, first + count * entry, entry)}
-        if len(self._entries) < count:  # of a tag that is there twice, readers use one or the other
-            raise ImageError("its TIFF tags are damaged")
-
-    def values(self, tag: int) -> NDArray[np.unsignedinteger]:
-        """All values of a tag; empty if it is missing."""
-        if tag not in self._entries:
-            return np.empty(0, np.uint8)
-        at = self._entries[tag]
-        kind, count = self._read("H", at + 2), self._read(self._offset, at + 4)
-        if kind not in self._TYPES:
-            raise ImageError("its TIFF tags are damaged")
-        dtype = np.dtype(self._order + self._TYPES[kind])
-        where = at + 4 + self._inline
-        if count * dtype.itemsize > self._inline:
-            where = self._read(self._offset, where)
-        if where + count * dtype.itemsize > len(self._data):
-            raise ImageError(TRUNCATED)
-        return np.frombuffer(self._data, dtype, count, where)
-
-    def largest(self, tag: int, default: int = 0) -> int:
-        return int(self.values(tag).max(initial=0)) or default
-
-    def _read(self, value: str, at: int) -> int:
-        return int(struct.unpack_from(self._order + value, self._data, at)[0])
+    tiff = read_tiff(data)
+    return ImageHeader("TIFF", tiff.width, tiff.height, tiff.bytes_per_pixel, frames=tiff.pages)
 
 
 def _jpeg_2000(data: bytes) -> ImageHeader:
     at = 0
-    for _ in range(_MAX_SEGMENTS):  # boxes, up to the codestream
+    for _ in range(_MAX_BOXES):  # boxes, up to the codestream
         if data.startswith(b"\xff\x4f\xff\x51", at):
             right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
             return ImageHeader("JPEG 2000", right - left, bottom - top)
@@ -203,16 +156,11 @@ def _jpeg_2000(data: bytes) -> ImageHeader:
     raise ImageError("its JPEG 2000 boxes are damaged")
 
 
-def _avif(data: bytes) -> ImageHeader:
-    (length,) = struct.unpack_from(">I", data, 0)
-    if b"avi" not in data[8 : min(length, 1024)]:  # the brands avif and avis
+def _heif(data: bytes) -> ImageHeader:
+    format_name = heif_format(data)
+    if format_name is None:
         raise ImageError(_not_supported(data))
-    # A grid has one size per tile and one for the whole image.
-    largest, at, meta = (0, 0), 0, data[: 2**20]
-    while (at := meta.find(b"ispe", at) + 4) > 3:
-        width, height = struct.unpack_from(">II", meta, at + 4)
-        largest = max(largest, (width, height), key=lambda size: size[0] * size[1])
-    return ImageHeader("AVIF", *largest)
+    return ImageHeader(format_name, *heif_size(data), frames=count_pictures(data))
 
 
 _PARSERS = tuple(
@@ -225,13 +173,13 @@ _PARSERS = tuple(
         (rb"GIF8[79]a", _gif),
         (rb"II[*+]\0|MM\0[*+]", _tiff),
         (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", _jpeg_2000),
-        (rb"\0\0..ftyp(?=.{0,500}avi)", _avif),
+        (rb"\0\0..ftyp(?=.{0,500}(avi|hei|hev|mif1|msf1))", _heif),
     )
 )
 
 SIGNATURE_BYTES = 512
 
-SUPPORTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, JPEG 2000 and AVIF"
+SUPPORTED = "JPEG, PNG, WebP, BMP, GIF, TIFF, JPEG 2000, AVIF and HEIC"
 
 
 def _parser_of(data: bytes) -> Callable[[bytes], ImageHeader]:
@@ -248,7 +196,7 @@ def _not_supported(data: bytes) -> str:
     start = data[:SIGNATURE_BYTES].lstrip().lower()
     kind = "not an image"
     if data[4:8] == b"ftyp":
-        kind = "a HEIC image" if data[8:12] in (b"heic", b"heix", b"mif1", b"msf1") else "a video"
+        kind = "a video"
     elif data.startswith(b"RIFF"):
         kind = "a sound or video"
     elif data.startswith(b"PK\x03\x04"):

@@ -25,13 +25,23 @@ class MemoryBudget:
         Args:
             size: In bytes. More than the budget counts as all of it, so that it is held alone.
         """
-        size = min(size, self._size)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
+            self._changed.wait_for(lambda: self.take(size))
         try:
             yield
         finally:
-            with self._changed:
-                self._free += size
-                self._changed.notify_all()
+            self.give_back(size)
+
+    def take(self, size: int) -> bool:
+        """Takes that much, to be given back later, if it is free; whether it was."""
+        size = min(size, self._size)
+        with self._changed:
+            free = self._free >= size
+            self._free -= size * free
+        return free
+
+    def give_back(self, size: int) -> None:
+        """Gives back what was taken."""
+        with self._changed:
+            self._free += min(size, self._size)
+            self._changed.notify_all()

@@ -1,9 +1,10 @@
 """Reads images from a path, bytes, PIL or NumPy to BGR pixels as displayed.
 
 An image in memory is uint8 [H, W, 3] BGR, C-contiguous, with its EXIF orientation applied: what
-``cv2.imread`` and Ultralytics give. OpenCV decodes; Pillow decodes GIF and AVIF. Of animations and multi-page
-files the first frame is used (of an APNG the default image, which nearly always is the first frame). Alpha is
-dropped, not blended (but libtiff blends a TIFF's with black); of 16 bits the upper 8 are kept.
+``cv2.imread`` and Ultralytics give. OpenCV decodes; Pillow decodes GIF and AVIF, and pillow-heif HEIC. Of
+animations and multi-page files the first frame is used (of an APNG the default image, which nearly always is
+the first frame; of HEIC the primary image). Alpha is dropped, not blended (but libtiff blends a TIFF's with
+black); of 16 bits the upper 8 are kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import FileIO
 from typing import Any, TypeAlias
 
@@ -45,11 +47,25 @@ _PEAK_BYTES_PER_PIXEL = {
     "TIFF": 13,
     "JPEG 2000": 17,
     "AVIF": 20,
+    "HEIC": 17,
 }
 """What decoding 8 bits per channel takes at its peak, as measured; the result is included."""
 
 ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 """A path, the bytes of an image file, a PIL image, or BGR pixels."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        pixels: uint8 [H, W, 3] BGR, C-contiguous, as displayed.
+        frames: How many frames or pages its file holds, of which this is one; 1 for an image in memory.
+    """
+
+    pixels: NDArray[np.uint8]
+    frames: int = 1
 
 
 def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:
@@ -66,12 +82,17 @@ def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixe
     Raises:
         ImageError: It cannot be read; the message names the path, if there is one.
     """
+    return read_picture(source, max_pixels=max_pixels).pixels
+
+
+def read_picture(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixels) -> Picture:
+    """As `read_image`, with the number of frames."""
     if isinstance(source, np.ndarray):
-        return _from_array(source)
+        return Picture(_from_array(source))
     if isinstance(source, Image.Image):
-        return _from_pil(source, max_pixels)
+        return Picture(_from_pil(source, max_pixels))
     if isinstance(source, bytes | bytearray | memoryview):
-        return decode(bytes(source), max_pixels=max_pixels)
+        return _decode_file(bytes(source), max_pixels)
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"a path, bytes, a PIL image or an array is needed, not {type(source).__name__}")
     try:
@@ -79,7 +100,7 @@ def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixe
             require_signature(file.read(SIGNATURE_BYTES))
             with _FILES.lease(file.seek(0, os.SEEK_END)):
                 file.seek(0)
-                return decode(file.read(), max_pixels=max_pixels)
+                return _decode_file(file.read(), max_pixels)
     except ImageError as error:
         raise ImageError(error.reason, os.fspath(source)) from error
     except MemoryError as error:
@@ -127,11 +148,15 @@ def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArr
     Raises:
         ImageError: The data is damaged, truncated, too large or not an image.
     """
+    return _decode_file(data, max_pixels).pixels
+
+
+def _decode_file(data: bytes, max_pixels: int) -> Picture:
     header = read_header(data)
     _check_size(header, max_pixels)
     depth = header.bytes_per_pixel / 4
     with _DECODERS.lease(int(header.width * header.height * depth * _PEAK_BYTES_PER_PIXEL[header.format])):
-        return _decode(data, header, max_pixels)
+        return Picture(_decode(data, header, max_pixels), header.frames)
 
 
 def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uint8]:
@@ -139,6 +164,8 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:
                 return _from_pil(image, max_pixels)
+        if header.format == "HEIC":
+            return _from_array(_decode_heic(data, max_pixels))
         if not header.ended:
             data = _with_end(data)
         # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
@@ -151,6 +178,18 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     if pixels is None:
         raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
     return _from_array(pixels)
+
+
+def _decode_heic(data: bytes, max_pixels: int) -> NDArray[Any]:
+    """The primary image, turned by libheif as its properties say; EXIF's orientation repeats them."""
+    try:
+        from pillow_heif import open_heif
+    except ImportError as error:
+        raise ImageError("it is a HEIC image, which pillow-heif reads; pip install pillow-heif") from error
+    image = open_heif(data, bgr_mode=True)
+    _check_size(ImageHeader("HEIC", *image.size), max_pixels)
+    pixels = np.array(image)
+    return pixels[..., :1] if image.mode.startswith("L") and pixels.ndim == 3 else pixels  # gray with alpha
 
 
 def _with_end(data: bytes) -> bytes:

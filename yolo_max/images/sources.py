@@ -15,11 +15,11 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
+from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
 from yolo_max.images.places import Places
 from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, why_not_read
 from yolo_max.images.unsupported import unsupported
 from yolo_max.support.errors import SourceError
-from yolo_max.support.result_names import COMPARISON_FILE, MANIFEST_FILE, REPORT_FILE, RUN_FILE
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def find_images(
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
     walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None)
     # Several named folders keep their names in the output tree; a single one is its root.
-    several = sum(_is_folder(Path(source)) for source in named) > 1
+    several = sum(is_folder(Path(source)) for source in named) > 1
     return _never_empty(chain.from_iterable(walk.source(source, several) for source in named), named, walk)
 
 
@@ -146,7 +146,7 @@ class _Walk:
 
     def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceFailure]:
         path = Path(source)
-        if _is_folder(path):
+        if is_folder(path):
             yield from self.folder(path, Path(Path(os.path.realpath(path)).name if several else ""))
         elif os.path.lexists(path):
             yield from self.file(path, Path())
@@ -158,15 +158,15 @@ class _Walk:
             for match in self.glob(base, path.parts[fixed:]):
                 if isinstance(match, SourceFailure):
                     yield match
-                elif _is_folder(match):
-                    yield from self.folder(match, match.relative_to(base))
+                elif is_folder(match):
+                    yield from self.folder(match, match.relative_to(base), named="**" not in path.parts)
                 elif any_suffix or is_image(match):
                     yield from self.file(match, match.relative_to(base).parent)
                 else:
                     self.skip(match, why_not_read(match))
 
-    def folder(self, root: Path, place: Path) -> Iterator[SourceImage | SourceFailure]:
-        """The images of a folder, which go to ``place`` in the output tree."""
+    def folder(self, root: Path, place: Path, *, named: bool = True) -> Iterator[SourceImage | SourceFailure]:
+        """The images of a folder, which go to ``place`` in the output tree; results only if it is named."""
         # A stack, since folders may be nested deeper than Python recurses.
         waiting = [(root, os.path.realpath(root))]
         while waiting:
@@ -174,18 +174,19 @@ class _Walk:
             if self.is_output(true_folder):
                 continue
             try:
-                identity = _identity(folder)
-                if identity in self.folders:
+                its_identity = identity(folder)
+                if its_identity in self.folders:
                     continue
-                self.folders.add(identity)
-                visible = [path for path in _sorted(folder) if not path.name.startswith(".")]
-                if folder != root and _are_results(visible):
+                self.folders.add(its_identity)
+                visible = [path for path in in_order(folder) if not path.name.startswith(".")]
+                if not (named and folder == root) and are_results(visible):
                     self.skip(folder, _RESULTS)
+                    self.folders.discard(its_identity)  # it may be named as well
                     continue
                 subfolders = {
                     path: os.path.realpath(path) if path.is_symlink() else str(Path(true_folder, path.name))
                     for path in visible
-                    if _is_listed_folder(path)
+                    if is_listed_folder(path)
                 }
             except OSError as error:
                 yield _failure(folder, error)
@@ -218,8 +219,7 @@ class _Walk:
         """What was left out, and not read in another place either."""
         for key, item in self.left_out.items():
             with suppress(OSError):  # it is gone, or a link to nowhere
-                walked = item.reason == _SUBFOLDERS and _identity(item.path) in self.folders
-                if not walked and key not in self.files:
+                if identity(item.path) not in self.folders and key not in self.files:
                     yield item
 
     def is_output(self, true_folder: str) -> bool:
@@ -252,64 +252,29 @@ class _Walk:
                 yield folder
                 continue
             inside = list(_matching(folder, "*"))
-            if folder != root and _are_results(inside):
+            if folder != root and are_results(each for each in inside if isinstance(each, Path)):
                 self.skip(folder, _RESULTS)
                 continue
             yield folder
             waiting += [
                 entry
                 for entry in reversed(inside)
-                if isinstance(entry, SourceFailure) or (_is_folder(entry) and not entry.is_symlink())
+                if isinstance(entry, SourceFailure) or (is_folder(entry) and not entry.is_symlink())
             ]
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
     """The entries of a folder with matching names; hidden ones if the pattern begins with a dot."""
-    if not _is_folder(folder):
+    if not is_folder(folder):
         return
     try:
-        entries = _sorted(folder)
+        entries = in_order(folder)
     except OSError as error:
         yield _failure(folder, error)
         return
     for path in entries:
         if fnmatchcase(path.name, pattern) and (pattern.startswith(".") or not path.name.startswith(".")):
             yield path
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Device and inode."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _sorted(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir(), key=lambda path: os.fsencode(path.name))
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):  # its folder may be listed, but not entered
-        return _is_listed_folder(path)
-    return False
-
-
-def _is_listed_folder(path: Path) -> bool:
-    """Whether an entry of a folder is a folder; a link whose target is impossible is not.
-
-    Raises:
-        OSError: The entry itself cannot be reached.
-    """
-    try:
-        return path.is_dir()
-    except OSError:
-        path.lstat()
-        return False
-
-
-def _are_results(inside: Sequence[Path | SourceFailure]) -> bool:
-    """Whether a folder with these entries was written by a run or by a comparison."""
-    names = {entry.name for entry in inside if isinstance(entry, Path)}
-    return {RUN_FILE, MANIFEST_FILE} <= names or {COMPARISON_FILE, REPORT_FILE} <= names
 
 
 def _failure(folder: Path, error: OSError) -> SourceFailure:

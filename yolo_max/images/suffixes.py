@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
+_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 IMAGE_SUFFIXES = frozenset(
     (
+        *_HEIF_SUFFIXES,
         ".avif",
         ".bmp",
         ".gif",
@@ -28,7 +32,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 _RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
-_HEIF_SUFFIXES = (".heic", ".heif", ".hif")
 _OTHER_SUFFIXES = (
     *(".dcm", ".exr", ".hdr", ".ico", ".j2k", ".jpx", ".jxl", ".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm"),
     *(".psd", ".ras", ".sgi", ".svg", ".tga"),
@@ -36,14 +39,21 @@ _OTHER_SUFFIXES = (
 _NOT_READ = {
     **dict.fromkeys(VIDEO_SUFFIXES, "videos are not read; cut them into images, for instance with ffmpeg"),
     **dict.fromkeys(_RAW_SUFFIXES, "raw images of cameras are not read; convert them to JPEG"),
-    **dict.fromkeys(_HEIF_SUFFIXES, "HEIC images are not read; convert them to JPEG"),
+    **dict.fromkeys(_HEIF_SUFFIXES, "HEIC images are read with pillow-heif; pip install pillow-heif"),
     **dict.fromkeys(_OTHER_SUFFIXES, "images of this format are not read; convert them to PNG"),
 }
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file is called like an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    """Whether a file is called like an image that can be read here."""
+    suffix = path.suffix.lower()
+    return suffix in IMAGE_SUFFIXES and (suffix not in _HEIF_SUFFIXES or reads_heif())
+
+
+@cache
+def reads_heif() -> bool:
+    """Whether pillow-heif, an optional dependency, is installed."""
+    return find_spec("pillow_heif") is not None
 
 
 def why_not_read(path: Path) -> str | None:
