@@ -104,7 +104,10 @@ def test_json_is_all_there_is_on_stdout(photos: Path, capsys: pytest.CaptureFixt
 SKIPPED = ("one.HEIC", "two.heic", "clip.mp4", "old/run.json", "old/predictions.jsonl")
 
 
-def test_what_is_skipped_is_said_and_recorded(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_skipped_is_said_and_recorded(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolo_max.images.suffixes.reads_heif", lambda: False)
     for name in SKIPPED:
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()

@@ -163,6 +163,8 @@ def test_what_did_not_survive_is_done_again(photos: Path, tmp_path: Path, damage
         {"annotated": 3},
         {"annotated": "a\0b"},
         {"labels": ["21.txt"]},
+        {"frames": "many"},
+        {"frames": 0},
         {"error": 5},
         {"error": None},
         {"path": "03.png"},  # of an image that is done

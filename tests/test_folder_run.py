@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from fakes import SharedEngine, fake_weights, read_tree, write_image
 from image_files import scene, with_orientation
 
+from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.sources import SourceFailure, find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.previous_run import require_harmless
@@ -100,6 +102,83 @@ def test_every_run_gives_the_same_bytes_however_many_threads(photos: Path, tmp_p
         trees.append(read_tree(tmp_path / f"out{n}"))
     assert len(trees[0]) == 2 * 36 + 3
     assert all(tree == trees[0] for tree in trees)
+
+
+@pytest.mark.parametrize("budget", [1, 20_000])  # one image, or two
+@pytest.mark.parametrize(("workers", "batch", "callers"), [(8, None, 4), (8, 16, 1), (2, 64, 1), (1, 1, 1)])
+def test_little_memory_changes_nothing(
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    budget: int,
+    workers: int,
+    batch: int | None,
+    callers: int,
+) -> None:
+    for i in range(40):
+        write_image(photos / f"more/{i}.jpg", 100 + i, (30 + i, 90 - i))
+    run_folder(photos, tmp_path / "expected")
+    for place in (
+        "images.read._FILES",
+        "images.read._DECODERS",
+        "predict.result._KEPT",
+        "predict.folder.saving._DRAWING",
+    ):
+        monkeypatch.setattr(f"yolo_max.{place}", MemoryBudget(budget))
+    engine = SharedEngine(callers)
+    run = run_folder(photos, tmp_path / "out", engine=engine, workers=workers, batch=batch)
+    assert run.finished
+    assert read_tree(tmp_path / "out") == read_tree(tmp_path / "expected")
+
+
+def test_an_image_that_changes_while_nobody_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = MemoryBudget(1)
+    assert budget.take(1)  # somebody else has it
+    monkeypatch.setattr("yolo_max.predict.result._KEPT", budget)
+    path = write_image(tmp_path / "in" / "a.png", 0)
+
+    class Changing(SharedEngine):
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            write_image(path, 1, (20, 20))
+            return super().__call__(batch)
+
+    run = run_folder(tmp_path / "in", tmp_path / "out", engine=Changing())
+    assert run.totals.failures == [(str(path), "it changed while it was processed")]
+    assert run.totals.unsaved == 1
+
+
+def test_kept_images_stay_within_their_budget(tmp_path: Path) -> None:
+    # In a process of its own: 24 images of 27 MB wait for one run of the network, with 54 MB to be kept.
+    script = """
+import sys, resource
+from pathlib import Path
+from fakes import FakeEngine, fake_weights
+from image_files import encode
+from yolo_max.images.memory import MemoryBudget
+import numpy as np
+import yolo_max.predict.result, yolo_max.predict.folder.saving, yolo_max.images.read
+from yolo_max.images.sources import find_images
+from yolo_max.predict.detector import Detector
+from yolo_max.predict.folder.run import FolderRun
+from yolo_max.support.options import SaveOptions
+folder = Path(sys.argv[1])
+(folder / "in").mkdir()
+data = encode(np.zeros((3000, 3000, 3), np.uint8), "PNG")
+for i in range(24):
+    (folder / "in" / f"{i}.png").write_bytes(data)
+yolo_max.predict.result._KEPT = MemoryBudget(54_000_000)
+yolo_max.predict.folder.saving._DRAWING = MemoryBudget(1)
+yolo_max.images.read._DECODERS = MemoryBudget(1)
+detector = Detector(fake_weights(), engine=FakeEngine(), workers=4, batch=24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+with FolderRun(detector, find_images([folder / "in"]), folder / "out", SaveOptions()) as run:
+    assert not [record for record in run.images() if "error" in record]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    run = subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
+    assert float(run.stdout) < 350  # MB; all 24 take 650
 
 
 def test_stage_times_are_the_only_difference_that_times_make(photos: Path, tmp_path: Path) -> None:

@@ -44,6 +44,23 @@ def test_a_record_of_a_failure() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "noted"),
+    [
+        ({"prediction": detections(), "frames": 3}, {"frames": 3}),
+        ({"prediction": detections(), "frames": 1}, {}),
+        ({"prediction": detections(), "max_det_reached": True}, {"max_det_reached": True}),
+        ({"error": "the disk refused it", "unsaved": True}, {"unsaved": True}),
+    ],
+)
+def test_what_is_unusual_is_noted(options: dict[str, Any], noted: dict[str, Any]) -> None:
+    usual = {"path", "times_ms"} | ({"error"} if "error" in options else {"image_size", "boxes"})
+    result = record("a.gif", **options)
+    assert {key: value for key, value in result.items() if key not in usual} == noted
+    if "prediction" in options:
+        assert Detections.from_dict(json.loads(json.dumps(result)), NAMES) == detections()
+
+
 @pytest.mark.parametrize("options", [{}, {"prediction": detections(), "error": "both"}])
 def test_a_record_says_one_thing(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="either"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fakes import FakeEngine, fake_weights, write_image
 
+from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
@@ -45,6 +46,22 @@ def test_a_saved_result_is_the_picture_that_detect_writes(
         cv2.imread(str(image)),  # type: ignore[arg-type]
         cv2.imread(str(tmp_path / "saved" / "b.jpg")),  # type: ignore[arg-type]
     )
+
+
+def test_what_finds_no_memory_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_max.predict.result._KEPT", MemoryBudget(100))
+    images = [np.full((5, 4, 3), i, np.uint8) for i in range(3)]  # 60 bytes each
+    copies = [image.copy() for image in images]
+    first, second, third = (Result(f"{i}.png") for i in range(3))
+    first.keep(images[0], copies[0].copy)
+    second.keep(images[1], copies[1].copy)
+    assert first.image is images[0]
+    assert second.image is not images[1]
+    np.testing.assert_array_equal(second.image, copies[1])
+    # What an image took is free as soon as nobody has it.
+    del first, images[0]
+    third.keep(images[1], copies[2].copy)
+    assert third.image is images[1]
 
 
 def test_a_result_without_a_picture(tmp_path: Path, detector: Detector) -> None:

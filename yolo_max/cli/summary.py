@@ -43,7 +43,7 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
         if shown <= MOST_FAILURES_SHOWN:
             say(f"{printable(record['path'])}: {record['error']}", "yellow")
         elif shown == MOST_FAILURES_SHOWN + 1:
-            say(f"More images cannot be read; {MANIFEST_FILE} lists them all.", "yellow")
+            say(f"More images failed; {MANIFEST_FILE} lists them all.", "yellow")
 
     if not bar or not stderr().is_terminal:
         yield show_failure
@@ -91,14 +91,16 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
         console.print(table)
     images = counted(totals.read, "image")
     parts = [f"{counted(totals.objects, thing)} in {images}" if thing else images]
-    if totals.failures:
-        parts.append(f"{len(totals.failures)} could not be read")
+    if unread := len(totals.failures) - totals.unsaved:
+        parts.append(f"{unread} could not be read")
+    if totals.unsaved:
+        parts.append(f"{totals.unsaved} could not be saved")
     if run.resumed:
         parts.append(f"{run.resumed} {'was' if run.resumed == 1 else 'were'} done before")
     if read := totals.read - run.read_before:
         parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
-    for line in skipped_lines(run.skipped):
+    for line in (*skipped_lines(run.skipped), *_unseen_lines(run)):
         console.print(Text(line, "yellow"), soft_wrap=True)
     left = run.total - totals.images
     state = ""
@@ -118,6 +120,20 @@ def skipped_lines(skipped: Iterable[SourceSkipped]) -> Iterator[str]:
         yield f"{1 + len(others)} skipped ({first}{', ...' if others else ''}): {reason}."
 
 
+def _unseen_lines(run: FolderRun) -> Iterator[str]:
+    """What of the images that were read is not in the results."""
+    totals = run.totals
+    if totals.in_frames:
+        files = counted(totals.in_frames, "file")
+        yield (
+            f"Further frames or pages ({totals.further_frames:,} in {files}) are not read; save them as "
+            "images, for instance with ImageMagick's magick FILE %06d.png."
+        )
+    if totals.max_det_reached:
+        images = counted(totals.max_det_reached, "image")
+        yield f"{images} reached --max-det {run.max_det}; raise it to see more."
+
+
 def json_summary(
     run: FolderRun, records: Sequence[Record], seconds: float, out: str | None, settings: dict[str, Any]
 ) -> str:
@@ -130,6 +146,7 @@ def json_summary(
             "finished": run.finished,
             "images": totals.images,
             "failed": len(totals.failures),
+            "unsaved": totals.unsaved,
             "resumed": run.resumed,
             **({things: totals.objects} if things else {}),
             "classes": {
@@ -143,6 +160,8 @@ def json_summary(
             "predictions": records,
             "failures": [{"path": path, "error": reason} for path, reason in totals.failures],
             "skipped": [{"path": str(item.path), "reason": item.reason} for item in run.skipped],
+            "further_frames": {"files": totals.in_frames, "frames": totals.further_frames},
+            "max_det_reached": totals.max_det_reached,
             "seconds": round(seconds, 3),
             "images_per_second": round(read / seconds, 2),
             "mean_times_ms": {

@@ -20,6 +20,9 @@ def record(
     prediction: Prediction | None = None,
     error: str | None = None,
     times_ms: Mapping[str, float] | None = None,
+    frames: int = 1,
+    max_det_reached: bool = False,
+    unsaved: bool = False,
 ) -> dict[str, Any]:
     """The outcome of one image in plain JSON types: a line of the manifest.
 
@@ -28,16 +31,27 @@ def record(
         prediction: Its prediction; or
         error: why there is none. Exactly one of the two is given.
         times_ms: Milliseconds per stage.
+        frames: How many frames or pages the image's file holds; noted if there are several.
+        max_det_reached: Whether there may be more than were found; noted if so.
+        unsaved: Whether the image was read and could not be drawn or written; noted if so.
 
     Returns:
         ``{"path", **prediction.to_dict(), "times_ms"}``; for an image that failed ``{"path", "error",
-        "times_ms"}``. The prediction's ``from_dict`` restores it from the former, bit for bit.
+        "times_ms"}``; and what is noted. The prediction's ``from_dict`` restores it, bit for bit.
     """
     if (prediction is None) == (error is None):
         raise ValueError("A record has either a prediction or an error.")
     outcome: dict[str, Any] = {"error": error} if prediction is None else prediction.to_dict()
+    if frames > 1:
+        outcome["frames"] = frames
+    flags = {"max_det_reached": max_det_reached, "unsaved": unsaved}
     times = {stage: round(value, 3) for stage, value in (times_ms or {}).items()}
-    return {"path": path, **outcome, "times_ms": times}
+    return {
+        "path": path,
+        **outcome,
+        **{name: True for name, flag in flags.items() if flag},
+        "times_ms": times,
+    }
 
 
 def csv_header(task: Task) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from yolo_max.images.read import ImageSource, read_image
+from yolo_max.images.read import ImageSource, read_image, read_picture
 from yolo_max.images.transforms import Fit, Transform
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, UsageError
@@ -60,14 +61,16 @@ class PendingImage:
         pending = cls(Result(source))
         try:
             with contained(pending.result, "decode"):
-                image = read_image(source, max_pixels=max_pixels)
+                picture = read_picture(source, max_pixels=max_pixels)
+            image, pending.result.frames = picture.pixels, picture.frames
             with contained(pending.result, "letterbox"):
                 pending.transform = fit((image.shape[0], image.shape[1]))
                 pending.canvas = pending.transform.render(image)
         except ImageError as error:
             pending.result.error = error
         else:
-            pending.result.image = image if keep_image else None
+            if keep_image:
+                pending.result.keep(image, partial(read_image, source, max_pixels=max_pixels))
         return pending
 
     def decode(self, decoder: Decoder) -> None:
@@ -75,7 +78,9 @@ class PendingImage:
         if self.outputs is None or self.transform is None:
             return
         with timed(self.result, "postprocess"):
-            self.result.prediction = decoder(self.outputs, self.transform)
+            self.result.prediction = prediction = decoder(self.outputs, self.transform)
+        found = sum(prediction.counts().values())
+        self.result.max_det_reached = decoder.limit is not None and found >= decoder.limit
         self.outputs = None
 
 

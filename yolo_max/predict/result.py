@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -12,10 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.read import ImageSource
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.tasks.contract import Prediction
+
+_KEPT = MemoryBudget(2**30)
+"""For the images that all results together keep."""
 
 
 @dataclass(repr=False)
@@ -28,7 +33,8 @@ class Result:
         source: The image as it was given.
         prediction: What was found; None if the image could not be read.
         error: Why the image could not be read; None if it could.
-        image: uint8 [H, W, 3] BGR, the image as displayed, if the stream was asked to keep it.
+        frames: How many frames or pages the image's file holds; only one of them was read.
+        max_det_reached: Whether as many things were found as ``max_det`` allows, so that there may be more.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time
             divided by its images), postprocess. They add up to more than the run took where several images
             were worked on at once.
@@ -37,8 +43,35 @@ class Result:
     source: ImageSource
     prediction: Prediction | None = None
     error: ImageError | None = None
-    image: NDArray[np.uint8] | None = None
+    frames: int = 1
+    max_det_reached: bool = False
     times_ms: dict[str, float] = field(default_factory=dict)
+    _kept: NDArray[np.uint8] | None = field(default=None, init=False)
+    _read_again: Callable[[], NDArray[np.uint8]] | None = field(default=None, init=False)
+
+    @property
+    def image(self) -> NDArray[np.uint8] | None:
+        """uint8 [H, W, 3] BGR, the image as displayed, if the stream was asked to keep it.
+
+        Where kept images would take more than 1 GiB together, it is read again.
+
+        Raises:
+            ImageError: It can no longer be read.
+        """
+        if self._kept is None and self._read_again is not None:
+            return self._read_again()
+        return self._kept
+
+    def keep(self, image: NDArray[np.uint8], read_again: Callable[[], NDArray[np.uint8]]) -> None:
+        """Makes `image` available: as it is if there is memory for it, else by reading it again.
+
+        No thread waits for that memory. Threads that hold it may wait themselves, for a whole batch.
+        """
+        self._read_again = read_again
+        if _KEPT.take(image.nbytes):
+            # It is taken for as long as the array lives, whoever holds that.
+            weakref.finalize(image, _KEPT.give_back, image.nbytes).atexit = False
+            self._kept = image
 
     def __str__(self) -> str:
         path = self.source if isinstance(self.source, str | os.PathLike) else None
@@ -89,7 +122,8 @@ class Result:
             raise self.error
         if self.prediction is None:
             raise UsageError("the result has no prediction yet; use one that a stream yields.")
-        return self.source if self.image is None else self.image, self.prediction
+        image = self.image
+        return self.source if image is None else image, self.prediction
 
 
 @contextmanager

@@ -99,6 +99,11 @@ class Decoder(Protocol):
         """A cell of a detection head matters only if one of its class logits exceeds this."""
         ...
 
+    @property
+    def limit(self) -> int | None:
+        """How many things it finds in an image at most (``max_det``); None where nothing is left out."""
+        ...
+
     def __call__(self, outputs: Outputs, placement: Placement) -> Prediction:
         """Decodes one image.
 

@@ -45,6 +45,7 @@ class FolderRun:
         totals: What was found so far, by previous processes too.
         finished: Whether every image is done.
         skipped: What was found and is not read.
+        max_det: How many things may be found in an image; None if all are.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class FolderRun:
         if overwrite and not (resume and read_run(out)):
             _require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
+        self.max_det = predictor.decoder.limit
         self._out = out
         self._saving = saving
         self._done: set[str] = set()

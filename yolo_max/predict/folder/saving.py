@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.sources import SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
@@ -34,6 +35,12 @@ _OF_ONE_PATH = {
 """Errors of one path in the output folder; any other would meet the next image too."""
 
 
+_DRAWING = MemoryBudget(2**30)
+"""For drawing on images, on all threads together."""
+_DRAWING_BYTES_PER_PIXEL = 9
+"""The image, if it is read again, the copy that is drawn on, and the encoded one, at most as large."""
+
+
 def save_result(result: Result, source: SourceImage, out: OutputTree, options: SaveOptions) -> dict[str, Any]:
     """Writes the files of one image: all, or none where one cannot be written.
 
@@ -55,7 +62,7 @@ def save_result(result: Result, source: SourceImage, out: OutputTree, options: S
         return record(path, error=result.error.reason if result.error else "it was not read")
     files: dict[str, str] = {}
     try:
-        if options.save and result.image is not None:
+        if options.save:
             data = _annotated(result, prediction, source, options)
             with timed(result, "write"):
                 _write(out, source.annotated, data)
@@ -67,8 +74,15 @@ def save_result(result: Result, source: SourceImage, out: OutputTree, options: S
     except ImageError as error:
         for name in files.values():
             out.remove(Path(name))
-        return record(path, error=error.reason)
-    return record(path, prediction=prediction, times_ms=result.times_ms if options.times else None) | files
+        return record(path, error=error.reason, unsaved=True)
+    done = record(
+        path,
+        prediction=prediction,
+        times_ms=result.times_ms if options.times else None,
+        frames=result.frames,
+        max_det_reached=result.max_det_reached,
+    )
+    return done | files
 
 
 def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:
@@ -87,6 +101,8 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
     try:
         if not all(math.isfinite(each) for each in record["times_ms"].values()):
             return False
+        if record.get("frames", 2) < 2:
+            return False
         if "error" in record:
             return isinstance(record["error"], str)
         prediction = task.prediction.from_dict(record, names)
@@ -101,11 +117,16 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
 
 
 def _annotated(result: Result, prediction: Prediction, source: SourceImage, options: SaveOptions) -> bytes:
-    assert result.image is not None
-    with contained(result, "draw"):
-        image = draw(result.image, prediction.marks(), options)
-    with contained(result, "encode"):
-        return encode_image(image, source.annotated.suffix)
+    height, width = prediction.image_size
+    with _DRAWING.lease(height * width * _DRAWING_BYTES_PER_PIXEL):
+        with contained(result, "draw"):
+            image = result.image
+            assert image is not None  # a run that draws keeps images
+            if image.shape[:2] != prediction.image_size:
+                raise ImageError("it changed while it was processed")
+            image = draw(image, prediction.marks(), options)
+        with contained(result, "encode"):
+            return encode_image(image, source.annotated.suffix)
 
 
 def _write(out: OutputTree, place: Path, data: bytes) -> None:

@@ -33,14 +33,22 @@ class Totals:
         images: How many there are, failed ones included.
         classes: Totals by class name.
         failures: (path, reason) of each image that failed.
+        unsaved: How many of them were read, but could not be drawn or written.
         times_ms: Milliseconds by stage, summed over the images.
+        in_frames: How many images are one of several frames or pages of their file.
+        further_frames: How many frames or pages that are not read their files have.
+        max_det_reached: How many images may have more than was found in them.
     """
 
     task: Task
     images: int = 0
     classes: dict[str, ClassTotals] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    unsaved: int = 0
     times_ms: dict[str, float] = field(default_factory=dict)
+    in_frames: int = 0
+    further_frames: int = 0
+    max_det_reached: int = 0
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Adds the record of one image (`yolo_max.output.records.record`)."""
@@ -49,7 +57,12 @@ class Totals:
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + milliseconds
         if "error" in record:
             self.failures.append((record["path"], record["error"]))
+            self.unsaved += "unsaved" in record
             return
+        further = record.get("frames", 1) - 1
+        self.in_frames += further > 0
+        self.further_frames += further
+        self.max_det_reached += "max_det_reached" in record
         names = set()
         for name, confidence in self.task.found(record):
             totals = self.classes.setdefault(name, ClassTotals())

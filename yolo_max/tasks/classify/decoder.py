@@ -37,6 +37,7 @@ class ClassifyDecoder:
 
     names: Mapping[int, str]
     min_logit = -math.inf
+    limit = None
 
     def __call__(self, outputs: Outputs, placement: Placement) -> Classification:
         """Decodes one image.

@@ -99,6 +99,11 @@ class Postprocess:
         """A cell gives detections only if a class logit exceeds this; a float32."""
         return float(logit_threshold(self.conf))
 
+    @property
+    def limit(self) -> int:
+        """The maximum number of boxes per image."""
+        return self.max_det
+
     def settings(self) -> dict[str, Any]:
         """The options that affect detections, in plain JSON types."""
         names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label")
