@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 from yolo_max import cli
 from yolo_max.cli import app as commands
 from yolo_max.support.errors import ExitCode
+from yolo_max.support.options import PredictOptions
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,22 @@ def test_a_package_that_is_not_installed(
     said = capfd.readouterr().err
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("verb", ["predict", "compare", "val", "bench"])
+def test_the_decoder_has_a_limit_of_pixels_as_well(verb: str) -> None:
+    # OpenCV takes it when it is imported, and child processes inherit it.
+    script = f"""
+import os, sys
+from yolo_max.cli import run
+run([{verb!r}, "missing"])
+import cv2, numpy as np
+print(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = "1"
+print(cv2.imdecode(cv2.imencode(".bmp", np.zeros((2, 2, 3), np.uint8))[1], cv2.IMREAD_COLOR).shape)
+"""
+    run = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert run.stdout.split("\n")[:2] == [str(PredictOptions.max_pixels), "(2, 2, 3)"]
 
 
 LONG = "a" * 5000

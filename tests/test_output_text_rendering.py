@@ -92,6 +92,10 @@ def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("ხელი", "xeli"),  # Georgian
         ("😀", "grinning face"),
         ("a👩‍💻b", "a woman personal computer b"),  # two, joined by something invisible
+        ("รถยนต์", "rthynt"),  # Thai with a mark that silences its letter
+        ("🇩🇪", "regional indicator symbol letter d regional indicator symbol letter e"),
+        ("1\ufe0f\u20e3", "1"),  # a key, which is its digit with marks
+        ("\U000e0fff \ue000", "U+E0FFF U+E000"),  # an emoji of a later Unicode, and one of a private font
         ("𝐀𝟏", "A1"),  # mathematical letters
         ("e\u0301", "é"),  # in two characters
         ("a\0\x1b\u202e\ud800b", "ab"),  # control characters, and half of one
@@ -150,6 +154,27 @@ def test_arabic_letters_are_joined() -> None:
 
     assert parts(ink("س")) == parts(ink("سسس")) == 1
     assert parts(ink("دد")) == 2  # these never are
+
+
+@pytest.mark.parametrize("name", ["👩‍💻", "🇩🇪", "\ue000", "\U000e0fff", "คน", "हिन्दी", "རྟ", "ꯃꯤ"])
+def test_a_name_in_any_script_is_more_than_its_confidence(name: str) -> None:
+    alone, named = (render_one(text, 20, WHITE) for text in ("0.90", f"{name} 0.90"))
+    assert named.shape[1] > alone.shape[1] + 10
+
+
+def test_devanagari_is_joined_and_its_vowels_are_in_order() -> None:
+    # The sign for i stands before its consonant, and a virama joins the next one.
+    ka, kssa = ink("क"), ink("क्ष")
+    assert kssa.shape[1] < 2 * ka.shape[1]
+    ki, width = ink("कि"), ka.shape[1]
+    at_the_start, at_the_end = (
+        np.mean((part > 128) != (ka > 128)) for part in (ki[:, :width], ki[:, -width:])
+    )
+    assert at_the_end < 0.1 < at_the_start
+
+
+def test_thai_marks_stand_above_their_letters() -> None:
+    assert ink("นี่").shape[1] == pytest.approx(ink("น").shape[1], abs=3)
 
 
 @pytest.mark.parametrize(

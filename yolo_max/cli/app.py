@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from yolo_max.cli.parameters import TERMINAL, flag
 from yolo_max.cli.predict import predict
 from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError
+from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import shorten
 
 OPTIONAL = ("torch", "ultralytics")
@@ -61,6 +63,8 @@ def _root(
 
 def run(arguments: list[str]) -> int:
     """Runs one command; see `yolo_max.cli.run`."""
+    # A second wall, behind the check of headers, in child processes too. OpenCV reads it when it is imported.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(PredictOptions.max_pixels))
     try:
         code = app(arguments, prog_name="yolo-max", standalone_mode=False)
     except YoloMaxError as error:

@@ -58,7 +58,6 @@ def predict(
     """
     quiet = quiet or as_json
     with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:
-        # A second wall, behind the check of headers. OpenCV reads it once, when it is imported.
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
 

@@ -15,8 +15,8 @@ def transliterate(text: str, is_known: Callable[[str], bool]) -> str:
     """Replaces the characters that a font lacks.
 
     Letters become their sound, as their Unicode name begins: SEEN is "s"; syllables and letters with an
-    inherent vowel the whole name. A vowel sign replaces that vowel. Symbols become their name; what is
-    invisible is dropped.
+    inherent vowel the whole name. A vowel sign replaces that vowel. Symbols become their name, and characters
+    that Unicode does not name their number; what is invisible is dropped.
 
     Args:
         text: In any script.
@@ -40,6 +40,8 @@ def transliterate(text: str, is_known: Callable[[str], bool]) -> str:
             sound = str(unicodedata.decimal(character, ""))
         elif kind == "L":
             sound = _sound(script, words)
+        elif unicodedata.category(character) in ("Cn", "Co"):
+            sound = f" U+{ord(character):04X} "
         elif kind in "SP":
             sound = f" {' '.join([script, *words]).lower()} "
         else:
