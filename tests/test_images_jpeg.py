@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from image_files import encode, files_of, jpeg_header_only, scene
+from image_files import encode, files_of, jpeg_header_only, pil, scene
 from PIL import Image
 
 from yolo_max.images.header import read_header
@@ -138,3 +139,72 @@ def test_hundreds_of_scans_are_refused() -> None:
     for data in (with_scans(101), with_scans(500), with_scans(500)[:-2]):
         with pytest.raises(ImageError, match="a JPEG of more than 100 scans"):
             decode(data)
+
+
+def photograph(size: int = 400) -> Image.Image:
+    """Something with detail everywhere, as photographs have."""
+    noise = np.random.default_rng(0).integers(0, 60, (size, size, 3), np.uint8)
+    return pil(scene(size, size) // 2 + noise)
+
+
+@pytest.mark.parametrize("zeros", [512, 4096])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimize": True},
+        {"subsampling": 0},
+        {"restart_marker_rows": 1},
+        {"quality": 95},
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_sector_of_zeros_is_damage(mode: str, options: dict[str, Any], place: float, zeros: int) -> None:
+    data = encode(photograph().convert(mode), "JPEG", **options)
+    at = int(place * (len(data) - 1000 - zeros)) + 1000
+    with pytest.raises(ImageError, match="overwritten by zeros"):
+        read_header(data[:at] + bytes(zeros) + data[at + zeros :])
+
+
+def on_black(size: int) -> Image.Image:
+    image = Image.new("RGB", (size, size))
+    image.paste(photograph(64), (size // 2, size // 2))
+    return image
+
+
+PLAIN: dict[str, Image.Image] = {
+    "black": Image.new("RGB", (2000, 2000)),
+    "white": Image.new("RGB", (2000, 2000), "white"),
+    "gray": Image.new("L", (2000, 2000), 128),
+    "on black": on_black(2000),
+    "ramp": pil(np.dstack([np.arange(1024, dtype=np.uint8)[None].repeat(1024, 0)] * 3)),
+    "dots": pil(np.where(np.indices((1024, 1024, 3))[:2].max(axis=0) % 8, 255, 0).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimize": True},
+        {"optimize": True, "subsampling": 0},
+        {"progressive": True},
+        {"optimize": True, "quality": 20},
+        {},
+    ],
+)
+@pytest.mark.parametrize("name", PLAIN)
+def test_honest_zeros_are_none(name: str, options: dict[str, Any]) -> None:
+    data = encode(PLAIN[name], "JPEG", **options)
+    if name in ("black", "on black") and "optimize" in options:
+        assert bytes(512) in data
+    assert decode(data).shape[:2] == PLAIN[name].size[::-1]
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+def test_padding_behind_the_last_pixel_is_no_damage(end: bytes) -> None:
+    image = photograph()
+    data = encode(image, "JPEG")
+    padded = data.removesuffix(b"\xff\xd9") + bytes(4096) + end
+    np.testing.assert_array_equal(decode(padded), decode(data))
+    np.testing.assert_array_equal(decode(data + bytes(4096)), decode(data))

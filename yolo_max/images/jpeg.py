@@ -6,6 +6,7 @@ is refused, so that no decoder sees another size than the one found here.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 
@@ -20,9 +21,15 @@ _MAX_SEGMENTS = 10_000
 _MAX_SCANS = 100
 """Of a progressive JPEG, which decoders go through once per scan; encoders write about ten."""
 _BLOCK = 2**20
+_MAX_ZEROS = 256
+"""Bytes in a row, where zeros stand for coefficients that are not zero; a lost sector has at least 512."""
+_WIDE_BAND = 32
+"""Coefficients of a block in a scan: as many do not all have the same value by chance, block after block."""
 
 _SOF, _PROGRESSIVE = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, (0xC2, 0xC6, 0xCA, 0xCE)
-_SOS, _EOI = 0xDA, 0xD9
+_HUFFMAN = (0xC0, 0xC1, 0xC2)
+_DHT, _SOS, _EOI = 0xC4, 0xDA, 0xD9
+_ZEROS_INSIDE = re.compile(rb"\0{%d}\0*[^\0]" % _MAX_ZEROS)
 _BETWEEN_SCANS = {0xC4, 0xCC, _SOS, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
 
 
@@ -44,12 +51,33 @@ class Jpeg:
     scans: int = 0
     ended: bool = False
     _missing_bits: dict[int, list[int]] = field(default_factory=dict)  # by component, of its 64 coefficients
+    _zero_symbols: dict[int, int] = field(default_factory=dict)  # by class and number of a Huffman table
+    _huffman: bool = False
 
     def frame(self, data: bytes, at: int, marker: int) -> None:
         """Reads a frame header."""
         self.height, self.width, components = struct.unpack_from(">HHB", data, at + 5)
-        self.progressive = marker in _PROGRESSIVE
+        self.progressive, self._huffman = marker in _PROGRESSIVE, marker in _HUFFMAN
         self._missing_bits = {data[at + 10 + 3 * i]: [99] * 64 for i in range(components)}
+
+    def tables(self, data: bytes, at: int, end: int) -> None:
+        """Reads Huffman tables. The first symbol of each has the code of zeros."""
+        while at + 17 < end:
+            self._zero_symbols[data[at]] = data[at + 17]
+            at += 17 + sum(data[at + 1 : at + 17])
+
+    def zeros_are_damage(self, data: bytes, at: int) -> bool:
+        """Whether nothing but damage makes a long row of zeros in the scan whose header this is.
+
+        Zeros may be the code for the end of a block, which a flat picture repeats, or refine coefficients by
+        nothing. Where they stand for a coefficient, every coefficient of every block would be the same.
+        """
+        count = data[at + 4]
+        first, last, bits = struct.unpack_from("3B", data, at + 5 + 2 * count)
+        if not self._huffman or last - first < _WIDE_BAND or bits >> 4:
+            return False
+        tables = (0x10 | data[at + 6 + 2 * i] & 15 for i in range(count))
+        return any(self._zero_symbols.get(table, 0) & 15 for table in tables)
 
     def scan(self, data: bytes, at: int) -> None:
         """Reads a scan header."""
@@ -98,6 +126,8 @@ def read_jpeg(data: bytes) -> Jpeg:
             if jpeg._missing_bits:
                 break
             jpeg.frame(data, at, marker)
+        if marker == _DHT:
+            jpeg.tables(data, at + 4, at + 2 + length)
         if marker != _SOS:
             at += 2 + length
             continue
@@ -107,6 +137,8 @@ def read_jpeg(data: bytes) -> Jpeg:
         if jpeg.scans > _MAX_SCANS:
             raise ImageError(f"it is a JPEG of more than {_MAX_SCANS} scans")
         end = _end_of_scan(data, at + 2 + length)
+        if jpeg.zeros_are_damage(data, at) and _has_zeros_inside(data, at + 2 + length, end or len(data)):
+            raise ImageError("a part of its JPEG data was overwritten by zeros")
         if end is None or data[end + 1] == _EOI:
             if end is None and not jpeg.has_every_scan:
                 raise ImageError(TRUNCATED)
@@ -129,6 +161,12 @@ def _end_of_scan(data: bytes, at: int) -> int | None:
         if marks.size:
             return start + int(marks[0])
     return None
+
+
+def _has_zeros_inside(data: bytes, start: int, end: int) -> bool:
+    """Whether a range has a long row of zeros, with something behind it that is not padding."""
+    at = data.find(bytes(_MAX_ZEROS), start, end)  # much faster than a regular expression
+    return at >= 0 and _ZEROS_INSIDE.search(data, at, end) is not None
 
 
 def endings(data: bytes) -> list[bytes]:
