@@ -9,7 +9,7 @@ import zlib
 from collections import Counter
 
 import numpy as np
-from image_files import files_of, in_parts_of, scene
+from image_files import files_of, heic_files, in_parts_of, scene
 
 from yolo_max.images.read import decode, silence_opencv
 from yolo_max.support.errors import ImageError
@@ -58,7 +58,7 @@ def with_right_checksums(data: bytes) -> bytes:
 
 def main(seed: int, count: int) -> None:
     silence_opencv()
-    files = files_of(scene(24, 32)) | in_parts_of(scene(40, 48))
+    files = files_of(scene(24, 32)) | in_parts_of(scene(40, 48)) | heic_files(scene(96, 160))
     for data in files.values():  # everything is loaded before memory is limited
         decode(data)
     with open("/proc/self/statm") as statm:  # noqa: PTH123
