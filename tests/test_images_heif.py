@@ -121,12 +121,15 @@ LIAR = replaced(heic(Image.new("RGB", (2000, 1500))), b"ispe", 4, ">II", 64, 64)
         LARGE,
         replaced(FILES["heic in tiles"], b"ispe", 4, ">II", 60_000, 60_000),
         LIAR,  # its HEVC data says how large it really is
+        replaced(encode(Image.new("RGB", (2000, 1500)), "AVIF"), b"ispe", 4, ">II", 64, 64),  # and its AV1
+        replaced(in_frames(np.zeros((1500, 2000, 3), np.uint8), "AVIF"), b"ispe", 4, ">II", 64, 64),
     ],
 )
 def test_more_pixels_than_allowed_are_refused_by_the_header(
     data: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pillow_heif, "open_heif", lambda *_, **__: pytest.fail("it was decoded"))
+    for decoder in ("pillow_heif.open_heif", "PIL.AvifImagePlugin.AvifImageFile.load"):
+        monkeypatch.setattr(decoder, lambda *_, **__: pytest.fail("it was decoded"))
     with pytest.raises(ImageError, match="more than the limit of 2,000,000"):
         decode(data, max_pixels=2_000_000)
 
@@ -136,6 +139,24 @@ def test_a_part_of_a_heic_is_an_error(name: str) -> None:
     for tenth in range(10):
         with pytest.raises(ImageError):
             decode(FILES[name][: len(FILES[name]) * tenth // 10])
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        # Items whose extents take no bytes, and extents that are the whole file, over and over.
+        bytes(4) + b"\0\0\xff\xff" + (b"\0\1\0\0\xff\xff" * 65535),
+        bytes(4) + b"\0\0\0\1" + b"\0\1\0\0\x03\xe8",
+    ],
+)
+def test_locations_without_end_are_refused_at_once(location: bytes) -> None:
+    brands, meta = box(b"ftyp", b"heic\0\0\0\0mif1"), box(b"meta", bytes(4) + box(b"iloc", location))
+    with pytest.raises(ImageError, match="boxes are damaged"):
+        read_header(brands + meta + bytes(100_000))
 
 
 def test_without_pillow_heif_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,9 @@ header.py       format and size from the first bytes, before anything is decoded
 chunks.py       the chunks of a PNG or WebP, and the blocks of a GIF
 jpeg.py         the markers of a JPEG
 tiff.py         the tags of a TIFF
-heif.py         the boxes of a HEIC or AVIF
+heif.py         the items of a HEIC or AVIF
+boxes.py        the boxes that they lie in
+coded_size.py   the size that AV1 and HEVC state themselves
 still.py        the first picture of a file, without the frames behind it
 read.py         a path, bytes, PIL or NumPy to BGR pixels as displayed
 memory.py       the memory that all threads decode with

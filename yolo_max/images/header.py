@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from yolo_max.images.chunks import TRUNCATED, count_gif_frames, png_chunks, webp_chunks
-from yolo_max.images.heif import count_pictures, heif_format, heif_size
+from yolo_max.images.heif import heif_format, heif_header
 from yolo_max.images.jpeg import read_jpeg
 from yolo_max.images.tiff import read_tiff
 from yolo_max.support.errors import ImageError
@@ -160,7 +160,8 @@ def _heif(data: bytes) -> ImageHeader:
     format_name = heif_format(data)
     if format_name is None:
         raise ImageError(_not_supported(data))
-    return ImageHeader(format_name, *heif_size(data), frames=count_pictures(data))
+    width, height, pictures = heif_header(data)
+    return ImageHeader(format_name, width, height, frames=pictures)
 
 
 _PARSERS = tuple(

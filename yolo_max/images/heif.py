@@ -1,29 +1,37 @@
-"""The boxes of a HEIC or AVIF file: its size, and how many pictures it holds.
-
-ISO/IEC 14496-12 has the boxes, 23008-12 the items, ITU-T H.265 the parameters of HEVC.
-"""
+"""HEIC and AVIF files (ISO/IEC 23008-12): their size, and how many pictures they hold."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from yolo_max.images.chunks import TRUNCATED
+from yolo_max.images.boxes import DAMAGED, boxes, occurrences
+from yolo_max.images.coded_size import Size, av1_sizes, hevc_configured_sizes, hevc_sizes
 from yolo_max.support.errors import ImageError
 
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
-_PICTURES = (b"hvc1", b"hev1", b"av01", b"grid", b"iovl", b"iden", b"jpeg", b"avc1", b"j2k1", b"unci")
+_HEVC, _AV1 = (b"hvc1", b"hev1"), b"av01"
+_PICTURES = (*_HEVC, _AV1, b"grid", b"iovl", b"iden", b"jpeg", b"avc1", b"j2k1", b"unci")
 """The types of items that are pictures; others are metadata."""
-_MAX_BOXES = 10_000
-_MAX_HEVC_ARRAYS = 16
-"""Of parameter sets, and of sets in each; encoders write three arrays of one."""
-_MAX_PARAMETERS = 256
-"""The bytes of a sequence parameter set that are read; its size stands within the first hundred."""
-_DAMAGED = "its boxes are damaged"
+_MAX_EXTENTS = 100_000
+"""A hostile file may claim more; no real image comes near this number."""
 
-Box = tuple[bytes, int, int]
-"""(kind, start, end); the range is the box's content."""
+
+@dataclass
+class _Item:
+    """An item of a file.
+
+    Attributes:
+        kind: Its type.
+        part: Whether it is hidden, or a tile, a thumbnail or an auxiliary image of another.
+        extents: The ranges of the file that it consists of.
+    """
+
+    kind: bytes = b""
+    part: bool = False
+    extents: list[tuple[int, int]] = field(default_factory=list)
 
 
 def heif_format(data: bytes) -> str | None:
@@ -35,148 +43,137 @@ def heif_format(data: bytes) -> str | None:
     return "HEIC" if any(brand in HEIC_BRANDS for brand in (major, *others)) else None
 
 
-def heif_size(data: bytes) -> tuple[int, int]:
-    """The largest width and height, in pixels, of anything that a file says it holds.
+def heif_header(data: bytes) -> tuple[int, int, int]:
+    """What a file holds.
 
-    A grid has one size per tile and one for the whole image. HEVC states its own size as well, which decoders
-    take memory for before they compare the two.
+    A grid has one size per tile and one for the whole image. Coded pictures state their own size as well,
+    which decoders take memory for before they compare the two, or scale the picture.
+
+    Returns:
+        The largest width and height of anything in it, in pixels; how many pictures there are, at least 1,
+        without those that are part of another.
 
     Raises:
         ImageError: Its boxes are damaged, or there is no still picture.
         struct.error: A box ends too early.
+        IndexError: Likewise, or the header of a coded picture does.
     """
-    sizes = [(0, 0)]
-    for start, end in _metas(data):
-        for at in _occurrences(data, b"ispe", start, end):
-            sizes.append(struct.unpack_from(">II", data, at + 4))
-        for at in _occurrences(data, b"hvcC", start, end):
-            sizes += _sizes_of_hevc(data, at)
-    return max(sizes, key=lambda size: size[0] * size[1])
+    sizes, pictures, samples = [(0, 0)], 0, 1
+    still = False
+    for kind, start, end in boxes(data, 0, len(data)):
+        if kind == b"meta":
+            still = True
+            items = _items(data, start + 4, end)
+            sizes += _sizes(data, start, end, items)
+            pictures += sum(item.kind in _PICTURES and not item.part for item in items)
+        elif kind == b"moov":
+            for each, at, its_end in boxes(data, start, end):
+                if each == b"trak":
+                    sizes += _first_of_track(data, at, its_end)
+            counts = (_number(data, at + 8, 4) for at in occurrences(data, b"stsz", start, end))
+            # A frame takes a byte at least, whatever a header claims.
+            samples = min(max(counts, default=1), len(data))
+    if not still:
+        raise ImageError(f"{DAMAGED}, or it holds no still picture")
+    return *max(sizes, key=lambda size: size[0] * size[1]), max(1, pictures, samples)
 
 
-def count_pictures(data: bytes) -> int:
-    """How many pictures a file holds, at least 1, without tiles, thumbnails, masks and depth maps."""
-    samples = (
-        struct.unpack_from(">I", data, at + 8)[0]
-        for kind, start, end in _boxes(data, 0, len(data))
-        if kind == b"moov"
-        for at in _occurrences(data, b"stsz", start, end)
-    )
-    items = sum(_pictures(data, start + 4, end) for start, end in _metas(data))
-    # A frame takes a byte at least, whatever a header claims.
-    return max(1, items, min(max(samples, default=0), len(data)))
+def _sizes(data: bytes, start: int, end: int, items: list[_Item]) -> Iterator[Size]:
+    """Of the pictures of a meta box."""
+    for at in occurrences(data, b"ispe", start, end):
+        yield struct.unpack_from(">II", data, at + 4)
+    prefixes = set()
+    for at in occurrences(data, b"hvcC", start, end):
+        prefixes.add(1 + (data[at + 21] & 3))
+        yield from hevc_configured_sizes(data, at)
+    left = 2 * len(data)  # to be read; extents may overlap
+    for item in items:
+        left -= sum(its_end - at for at, its_end in item.extents)
+        if left < 0:
+            raise ImageError(DAMAGED)
+        coded = b"".join(data[at:its_end] for at, its_end in item.extents)
+        if item.kind == _AV1:
+            yield from av1_sizes(coded)
+        elif item.kind in _HEVC:
+            for prefix in prefixes:
+                yield from hevc_sizes(coded, prefix)
 
 
-def _pictures(data: bytes, start: int, end: int) -> int:
-    """The pictures among the items of a meta box's content that are not part of another."""
-    parts = {
-        item
-        for kind, at, its_end in _boxes(data, start, end)
-        if kind == b"iref"
-        for item in _parts(data, at, its_end)
-    }
-    found = 0
-    for kind, at, its_end in _boxes(data, start, end):
-        if kind != b"iinf":
-            continue
-        for _, entry, _ in _boxes(data, at + (6 if data[at] == 0 else 8), its_end):
-            wide = data[entry] > 2  # the version; since version 3 item numbers have four bytes
-            item = int.from_bytes(data[entry + 4 : entry + (8 if wide else 6)], "big")
-            hidden = data[entry + 3] & 1
-            what = data[entry + (10 if wide else 8) :][:4]
-            found += what in _PICTURES and not hidden and item not in parts
-    return found
+def _first_of_track(data: bytes, start: int, end: int) -> Iterator[Size]:
+    """Of the first picture of a track, if it is AV1."""
+    if data.find(_AV1, start, end) < 0:
+        return
+    for at in occurrences(data, b"stsz", start, end):
+        length = _number(data, at + 4, 4) or _number(data, at + 12, 4)
+        for kind, width in ((b"stco", 4), (b"co64", 8)):
+            for its_at in occurrences(data, kind, start, end):
+                first = _number(data, its_at + 8, width)
+                yield from av1_sizes(data[first : first + length])
+
+
+def _items(data: bytes, start: int, end: int) -> list[_Item]:
+    """The items of a meta box's content."""
+    found: dict[int, _Item] = {}
+    own_data = next((at for kind, at, _ in boxes(data, start, end) if kind == b"idat"), 0)
+    for kind, at, its_end in boxes(data, start, end):
+        if kind == b"iinf":
+            for _, entry, _ in boxes(data, at + (6 if data[at] == 0 else 8), its_end):
+                width = 4 if data[entry] > 2 else 2  # of its number
+                item = found.setdefault(_number(data, entry + 4, width), _Item())
+                item.kind = data[entry + 6 + width : entry + 10 + width]
+                item.part |= bool(data[entry + 3] & 1)
+        elif kind == b"iref":
+            for number in _parts(data, at, its_end):
+                found.setdefault(number, _Item()).part = True
+        elif kind == b"iloc":
+            for number, extent in _extents(data, at, its_end, own_data):
+                found.setdefault(number, _Item()).extents.append(extent)
+    return list(found.values())
 
 
 def _parts(data: bytes, start: int, end: int) -> Iterator[int]:
     """The items that an item reference box calls tiles, thumbnails or auxiliary images."""
     width = 4 if data[start] else 2
-    for kind, at, its_end in _boxes(data, start + 4, end):
-        numbers = [
-            int.from_bytes(data[i : i + width], "big") for i in (at, *range(at + width + 2, its_end, width))
-        ]
+    for kind, at, its_end in boxes(data, start + 4, end):
         if kind in (b"thmb", b"auxl"):
-            yield numbers[0]
+            yield _number(data, at, width)
         elif kind == b"dimg":
-            yield from numbers[1:]
+            yield from (_number(data, i, width) for i in range(at + width + 2, its_end, width))
 
 
-def _metas(data: bytes) -> Iterator[tuple[int, int]]:
-    found = False
-    for kind, start, end in _boxes(data, 0, len(data)):
-        if kind == b"meta":
-            found = True
-            yield start, end
-    if not found:
-        raise ImageError(f"{_DAMAGED}, or it holds no still picture")
+def _extents(data: bytes, start: int, end: int, own_data: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """From an item location box, each item's number with a range of the file."""
+    version, at = data[start], start + 4
 
-
-def _boxes(data: bytes, start: int, end: int) -> Iterator[Box]:
-    """The boxes of a range, up to the first that does not fit in it.
-
-    Raises:
-        ImageError: That one is the file's pictures.
-    """
-    for _ in range(_MAX_BOXES):
-        if start + 8 > end:
-            return
-        length, kind = struct.unpack_from(">I4s", data, start)
-        content = start + 8
-        if length == 1:
-            (length,) = struct.unpack_from(">Q", data, content)
-            content += 8
-        length = length or end - start
-        if kind == b"mdat" and length > end - start:  # some tiles may be there, and libheif paints the others
-            raise ImageError(TRUNCATED)
-        if not content - start <= length <= end - start:
-            return
-        yield kind, content, start + length
-        start += length
-
-
-def _occurrences(data: bytes, kind: bytes, start: int, end: int) -> Iterator[int]:
-    """Where the contents of all boxes of a kind begin, however deep they lie."""
-    for _ in range(_MAX_BOXES):
-        start = data.find(kind, start, end) + 4
-        if start < 4:
-            return
-        yield start
-    raise ImageError(_DAMAGED)
-
-
-def _sizes_of_hevc(data: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """The sizes in the sequence parameter sets of an HEVC configuration."""
-    at += 23
-    arrays = data[at - 1]
-    for _ in range(arrays):
-        kind, count = data[at] & 63, int.from_bytes(data[at + 1 : at + 3], "big")
-        at += 3
-        if max(arrays, count) > _MAX_HEVC_ARRAYS:
-            raise ImageError(_DAMAGED)
-        for _ in range(count):
-            length = int.from_bytes(data[at : at + 2], "big")
-            if kind == 33:
-                yield _size_of_sequence(data[at + 4 : at + 2 + min(length, _MAX_PARAMETERS)])
-            at += 2 + length
-
-
-def _size_of_sequence(parameters: bytes) -> tuple[int, int]:
-    """Width and height of an HEVC sequence parameter set without its NAL header (ITU-T H.265, 7.3.2.2)."""
-    payload = parameters.replace(b"\0\0\3", b"\0\0")
-    bits = "".join(f"{byte:08b}" for byte in payload)
-    layers = int(bits[4:7], 2)
-    at = 104  # behind the general profile and level
-    if layers:
-        profiles, levels = bits[at : at + 2 * layers : 2], bits[at + 1 : at + 2 * layers : 2]
-        at += 16 + 88 * profiles.count("1") + 8 * levels.count("1")
-
-    def number() -> int:  # Exp-Golomb
+    def take(width: int) -> int:
         nonlocal at
-        zeros = bits.index("1", at) - at
-        at += 2 * zeros + 1
-        return int(bits[at - zeros - 1 : at], 2) - 1
+        at += width
+        if at > end:
+            raise ImageError(DAMAGED)
+        return _number(data, at - width, width)
 
-    number()
-    in_planes = number() == 3
-    at += in_planes  # a flag that only 4:4:4 has
-    return number(), number()
+    left = _MAX_EXTENTS
+    widths = take(2)
+    of_offset, of_length, of_base, of_index = (widths >> shift & 15 for shift in (12, 8, 4, 0))
+    number_width = 2 if version < 2 else 4
+    for _ in range(take(number_width)):
+        number = take(number_width)
+        method = take(2) & 15 if version else 0
+        take(2)
+        base = take(of_base) + (own_data if method == 1 else 0)
+        count = take(2)
+        left -= count
+        if left < 0:
+            raise ImageError(DAMAGED)
+        for _ in range(count):
+            take(of_index if version else 0)
+            offset, length = base + take(of_offset), take(of_length)
+            if method < 2:  # else it is a part of another item
+                yield (
+                    number,
+                    (min(offset, len(data)), min(offset + length if length else len(data), len(data))),
+                )
+
+
+def _number(data: bytes, at: int, width: int) -> int:
+    return int.from_bytes(data[at : at + width], "big")

@@ -46,8 +46,8 @@ class Result:
     frames: int = 1
     max_det_reached: bool = False
     times_ms: dict[str, float] = field(default_factory=dict)
-    _kept: NDArray[np.uint8] | None = field(default=None, init=False)
-    _read_again: Callable[[], NDArray[np.uint8]] | None = field(default=None, init=False)
+    _kept: NDArray[np.uint8] | None = field(default=None, init=False, compare=False)
+    _read_again: Callable[[], NDArray[np.uint8]] | None = field(default=None, init=False, compare=False)
 
     @property
     def image(self) -> NDArray[np.uint8] | None:
