@@ -252,6 +252,24 @@ def test_leaders_are_drawn_in_the_color_of_the_box() -> None:
         assert changed[(y + box_y) // 2, (x + box_x) // 2]
 
 
+def test_leaders_run_under_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = found([[140 + i, 90, 160 + i, 110] for i in range(12)], (200, 300), [i % 5 for i in range(12)])
+    labels: list[tuple[int, int, int, int]] = []
+
+    class Watched(Obstacles):
+        def place(self, *arguments: Any) -> tuple[int, int, int, int]:
+            labels.append(super().place(*arguments))
+            return labels[-1]
+
+    monkeypatch.setattr("yolo_max.output.draw.Obstacles", Watched)
+    with_leaders = draw(gray(200, 300), marks)
+    monkeypatch.setattr("yolo_max.output.draw.leader", lambda *_: None)
+    leaders = (draw(gray(200, 300), marks) != with_leaders).any(axis=2)
+    assert leaders.any()
+    for left, top, right, bottom in labels:
+        assert not leaders[top:bottom, left:right].any()
+
+
 def test_threads_draw_the_same() -> None:
     _rendered.clear()
     image = gray(200, 300)
