@@ -505,7 +505,7 @@ def broken_pixels(monkeypatch: pytest.MonkeyPatch, place: str, error: Exception)
 @pytest.mark.parametrize(
     "place",
     [
-        "yolo_max.predict.pending.read_image",  # decoding
+        "yolo_max.predict.pending.read_picture",  # decoding
         "yolo_max.images.letterbox.cv2.resize",  # the letterbox
         "yolo_max.predict.folder.saving.draw",  # drawing
         "yolo_max.predict.folder.saving.encode_image",  # encoding
