@@ -125,3 +125,25 @@ def fake_engines() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(bench_runtimes.__file__).parent), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture
+def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`yolo-max predict` in an empty folder, with a network that takes no time."""
+    from fake_cli import make_engine
+    from fakes import fake_weights
+
+    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**30))  # which the command changes
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of two images, and of one in a subfolder."""
+    from fakes import write_image
+
+    for i, name in enumerate(["a.jpg", "b.png", "sub/c.jpg"]):
+        write_image(tmp_path / "photos" / name, i)
+    return tmp_path / "photos"

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_cli import make_engine
-from fakes import fake_weights, read_tree, write_image
+from fakes import read_tree, write_image
 from fuzz_images import mutant
 from image_files import files_of, scene
 
@@ -31,19 +30,7 @@ UNUSED = {"torch", "torchvision", "ultralytics", "matplotlib", "scipy", "pandas"
 FAKE_CLI = [sys.executable, str(Path(__file__).parent / "support" / "fake_cli.py")]
 
 
-@pytest.fixture(autouse=True)
-def fake_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("yolo_max.predict.predictor.make_engine", make_engine)
-    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**30))  # which the command changes
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    for i, name in enumerate(["a.jpg", "b.png", "sub/c.jpg"]):
-        write_image(tmp_path / "photos" / name, i)
-    return tmp_path / "photos"
+pytestmark = pytest.mark.usefixtures("fake_network")
 
 
 def read_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -369,6 +356,8 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["photos", "--line-width", "0"], 2, "line_width is 0"),
         (["photos", "--max-pixels", "0"], 2, "max_pixels is 0"),
         (["photos", "--cnof", "0.5"], 2, "there is no option '--cnof'; did you mean --conf?"),
+        (["photos", "--no-sav"], 2, "there is no option '--no-sav'; did you mean --no-save?"),
+        (["photos", "conf=0.5"], 2, "options are written as --name or --name value here"),
         ([], 2, "SOURCE"),
         (["missing"], 4, "missing does not exist"),
         (["photos/*.gif"], 4, "no image"),
@@ -377,22 +366,6 @@ def test_a_resume_is_refused_from_another_folder(photos: Path, tmp_path: Path, m
         (["https://example.org/a.jpg"], 4, "download it first"),
         (["photos", "--max-det", "many"], 2, "max_det is 'many', but it must be a whole number"),
         (["photos", "--threads", "1.5"], 2, "threads is '1.5', but it must be a whole number"),
-        # what users of `yolo` type
-        (["--source", "photos"], 2, "the source is an argument: yolo-max predict SOURCE"),
-        (["photos", "--project", "runs"], 2, "results go into the folder of --out"),
-        (["photos", "--half"], 2, "use precision bf16 for 16-bit numbers"),
-        (["photos", "--max_det", "1"], 2, "there is no option '--max_det'; use --max-det."),
-        (["photos", "--show"], 2, "there is no option '--show'; pictures are written to files, not shown."),
-        (["photos", "--no-sav"], 2, "there is no option '--no-sav'; did you mean --no-save?"),
-        (["photos", "--shape", "1"], 2, "there is no option '--shape'; see yolo-max predict --help."),
-        (["photos", "save_crop=True"], 2, "there is no option 'save_crop'; crops are not written"),
-        (["photos", "confi=0.5"], 2, "there is no option 'confi'; did you mean --conf?"),
-        (["photos", "save=False"], 2, "yolo-max predict photos --no-save."),
-        (
-            ["source=my photos", "model=yolov8s.pt", "conf=0.4", "save_txt=True", "half=False"],
-            *(2, "yolo-max predict 'my photos' --model yolov8s.pt --conf 0.4 --save-txt."),
-        ),
-        (["predict", "source=0"], 2, "options are written as --name value here: yolo-max predict 0."),
         (["0"], 4, "0 would be a webcam, and only images are read"),
         (["rtsp://camera/1"], 4, "rtsp://camera/1 is a stream, and only images are read"),
         (["my street.MP4"], 4, "is a video, and only images are read; cut it into images first"),
@@ -486,36 +459,12 @@ def test_paragraphs_of_help_are_broken_by_the_terminal_only(monkeypatch: Any, ca
     assert "compare.json and report.html, and says" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train"], "nothing is trained here; train with Ultralytics"),
-        (["photos"], "photos is not a command; to find out what is in it: yolo-max predict photos."),
-        (["predct"], "there is no command 'predct'; did you mean predict?"),
-        (["test"], "there is no command 'test'; use one of predict, compare, "),  # not `detect`
-        (["val", "--data", "coco8.yaml"], "the dataset is an argument: yolo-max val DATA."),
-        (["compare", "source=photos"], "yolo-max compare photos."),
-    ],
-)
-def test_habits_get_a_hint(photos: Path, arguments: list[str], message: str, capsys: Any) -> None:
-    assert run(arguments) == ExitCode.USAGE
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: ")
-    assert message in line
-
-
 @pytest.mark.parametrize("command", ["weights", "cache"])
 def test_a_group_without_a_command_prints_its_help(command: str, capsys: Any) -> None:
     assert run([command]) == ExitCode.USAGE
     captured = capsys.readouterr()
     assert f"Usage: yolo-max {command}" in captured.out
     assert captured.err == ""
-
-
-def test_a_file_with_the_name_of_a_setting_is_a_file(photos: Path) -> None:
-    write_image(Path("source=0.jpg"), 1)
-    write_image(Path("0/a.jpg"), 2)
-    assert run(["predict", "source=0.jpg", "0"]) == 0
 
 
 WAITS_IN_AN_IMPORT = """

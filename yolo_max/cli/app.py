@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -88,10 +88,6 @@ def run(arguments: list[str]) -> int:
         _show(error, f"this needs {package}, which is not installed; pip install {package}.")
         return ExitCode.ENGINE
     except Exception as error:
-        if hasattr(error, "format_message"):  # typer's own: options that do not parse
-            if message := error.format_message():  # empty where the help was printed instead
-                _show(error, _usage(message, getattr(error, "ctx", None)))
-            return ExitCode.USAGE
         return _unexpected(error)
     if code == ExitCode.INTERRUPTED:
         say("Interrupted.", "yellow")
@@ -117,12 +113,6 @@ def _of_the_system(error: OSError) -> ExitCode:
 def _unexpected(error: Exception) -> ExitCode:
     _show(error, f"unexpected {type(error).__name__}: {error} (run it again with --debug, and report it)")
     return ExitCode.UNEXPECTED
-
-
-def _usage(message: str, context: Any) -> str:
-    message = f"{message[:1].lower()}{message[1:]}".rstrip(".")
-    see = " See" if message.endswith("?") else "; see"
-    return f"{message}{see} {context.command_path if context else 'yolo-max'} --help."
 
 
 def _show(error: Exception, message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import cleandoc
 from typing import Any
 
@@ -13,9 +15,7 @@ from yolo_max.cli import hints, leave_at_once
 from yolo_max.cli.parameters import TERMINAL
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
-from yolo_max.support.ultralytics_options import unknown_option
 
-MAX_OPTION = 60
 _CODES = {
     ExitCode.OK: "done",
     ExitCode.UNEXPECTED: "an unexpected error",
@@ -73,16 +73,11 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments; an error is raised in this project's words."""
-        try:
-            rest = super().parse_args(ctx, args)
-        except typer.Exit:
-            raise
-        except Exception as error:
-            raise _in_our_words(error, ctx) from error
-        sources = ctx.params.get("sources") or ()
-        if hint := hints.for_settings(ctx.command_path, sources, _switches(self)):
+        others = [*_commands(ctx.find_root()).values()]
+        if hint := hints.for_arguments(args, _syntax(self, ctx.command_path), others):
             raise UsageError(hint)
-        return rest
+        with _in_our_words(ctx):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command, which handles Ctrl-C itself from here on."""
@@ -98,18 +93,36 @@ class Group(TyperGroup):
         """``--help``, in the panel of the terminal's options."""
         return _plain(super().get_help_option(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parses the arguments; an error is raised in this project's words."""
+        with _in_our_words(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command that is named; a missing one is an error in this project's words."""
+        with _in_our_words(ctx):
+            return super().invoke(ctx)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of that name; a hint for those of `yolo`."""
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            shown = [name for name, command in self.commands.items() if not command.hidden]
-            raise UsageError(hints.for_command(args, shown))
+        if args[0] not in self.commands or hints.is_of_yolo(args):
+            raise UsageError(hints.for_command(args, ctx.command_path, _commands(ctx)))
         return super().resolve_command(ctx, args)
 
 
-def _switches(command: Any) -> list[str]:
-    """The command's options as they are written: "--conf", "--save", "--no-save"."""
-    written = (switch for each in command.params for switch in (*each.opts, *each.secondary_opts))
-    return [switch for switch in written if switch.startswith("--")]
+def _commands(context: Any) -> dict[str, hints.Syntax]:
+    """What each command of a group takes, but for hidden ones."""
+    path, commands = context.command_path, context.command.commands
+    return {name: _syntax(each, f"{path} {name}") for name, each in commands.items() if not each.hidden}
+
+
+def _syntax(command: Any, path: str) -> hints.Syntax:
+    """What a command takes."""
+    arguments = [each.name for each in command.params if each.param_type_name == "argument"]
+    options = [each for each in command.params if each.param_type_name == "option"]
+    flags = (name for each in options if each.is_flag for name in (*each.opts, *each.secondary_opts))
+    valued = (name for each in options if not each.is_flag for name in each.opts)
+    return hints.Syntax(path, "".join(arguments[:1]), frozenset({"-h", "--help", *flags}), frozenset(valued))
 
 
 def _plain(option: Any) -> Any:
@@ -123,15 +136,19 @@ def _paragraphs(text: str | None) -> str | None:
     return text and "\n\n".join(" ".join(each.split()) for each in cleandoc(text).split("\n\n"))
 
 
-def _in_our_words(error: Any, context: Any) -> Any:
-    if hasattr(error, "possibilities"):  # an option that does not exist
-        otherwise = f"see {context.command_path} --help."
-        return UsageError(
-            unknown_option(str(error.option_name)[:MAX_OPTION], _switches(context.command), otherwise)
-        )
-    for kind, wanted in (("float_parsing", "a number"), ("int_parsing", "a whole number")):
-        for problem in getattr(error.__cause__, "errors", list)():
-            if str(problem.get("type")).startswith(kind):
-                name = getattr(getattr(error, "param", None), "name", "the value")
-                return UsageError(f"{name} is {shorten(problem.get('input'))}, but it must be {wanted}.")
-    return error
+@contextmanager
+def _in_our_words(context: Any) -> Iterator[None]:
+    """Turns typer's errors into this project's."""
+    try:
+        yield
+    except typer.TyperException as error:
+        message = error.format_message()
+        if not message:  # the help was printed instead
+            raise typer.Exit(ExitCode.USAGE) from error
+        for kind, wanted in (("float_parsing", "a number"), ("int_parsing", "a whole number")):
+            for problem in getattr(error.__cause__, "errors", list)():
+                if str(problem.get("type")).startswith(kind):
+                    name = getattr(getattr(error, "param", None), "name", "the value")
+                    message = f"{name} is {shorten(problem.get('input'))}, but it must be {wanted}"
+        message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+        raise UsageError(f"{message}; see {context.command_path} --help.") from error

@@ -5,71 +5,274 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from yolo_max.support.text import nearest, shorten
-from yolo_max.support.ultralytics_options import unknown_option
+from yolo_max.support.ultralytics_options import ABSENT, plain, unknown_option
 
-_COMMANDS = {
-    "benchmark": "`benchmark` is `bench` here: yolo-max bench",
+_TASKS = ("detect", "segment", "semantic", "depth", "classify", "pose", "obb")
+_MODES = {"predict": "predict", "val": "val", "benchmark": "bench"}
+"""The modes of `yolo`, and the commands for them."""
+_NO_MODES = {
     "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max predict with -w",
     "track": "nothing is tracked here; yolo-max predict treats each image by itself",
     "export": "nothing needs to be exported here; yolo-max predict takes a .pt with -w",
 }
-_SOURCES = {"source", "data"}
-_VERBS = {"detect", "classify", "predict"}
-"""Words that `yolo` has before its settings."""
-_SETTING = re.compile(r"([a-z][a-z_]*)=(.*)")
+_OPTIONS = ("help", "version")
+"""Commands of `yolo` that are options here."""
+_FILES = {".pt": "weights info", ".safetensors": "weights info", ".yaml": "val", ".json": "val"}
+"""The commands for files, by suffix."""
+_OUT = ("results go into the folder of --out",)
+_BF16 = ("use --precision bf16 for 16-bit numbers", "use --engines max,max-bf16 for 16-bit numbers")
+_INSTEAD: Mapping[str, tuple[str, ...]] = {
+    **{name: (sentence,) for name, sentence in ABSENT.items()},
+    "source": ("the source is an argument: yolo-max predict SOURCE",),
+    "data": ("the dataset is an argument: yolo-max val DATA",),
+    "task": ("the weights know their task",),
+    "mode": ("the command is the mode: yolo-max predict",),
+    **dict.fromkeys(("project", "name", "save_dir"), _OUT),
+    "exist_ok": ("use --overwrite to replace the results of an earlier run",),
+    **dict.fromkeys(("half", "quantize"), _BF16),
+    "verbose": ("use --quiet to print nothing but errors",),
+    "show_labels": ("labels are drawn, unless you use --hide-labels",),
+    "show_conf": ("confidences are drawn, unless you use --hide-conf",),
+    "show_boxes": ("boxes are always drawn; use --no-save to write no pictures",),
+    "stream": ("images are always read one after another",),
+    "conf_thres": ("use --conf",),
+    "iou_thres": ("use --iou",),
+    "img_size": ("use --imgsz",),
+    "nosave": ("use --no-save",),
+    "line_thickness": ("use --line-width",),
+}
+"""What to say to an option of Ultralytics: the first sentence whose options the command has."""
+_WRITTEN: Mapping[str, str] = {
+    **dict.fromkeys(("half=true", "quantize=16", "quantize=fp16"), "--precision bf16"),
+    "verbose=false": "--quiet",
+    "show_labels=false": "--hide-labels",
+    "show_conf=false": "--hide-conf",
+    "exist_ok=true": "--overwrite",
+    "save_json=true": "--save-json predictions.json",
+    **dict.fromkeys(("verbose=true", "save=true", "quantize=32", "quantize=fp32"), ""),
+    **dict.fromkeys(("show_labels=true", "show_conf=true", "show_boxes=true"), ""),
+}
+"""What settings of `yolo` are here, where it is not the option of that name."""
+_OFF = ("false", "none", "")
+_LISTS = ("imgsz", "classes")
+"""Options that take several values."""
+_ARGUMENTS = {"source": ("sources",), "data": ("data",), "model": ("weights", "checkpoint", "name")}
+"""Settings of `yolo` that are arguments here, of these names."""
+_SETTING = re.compile(r"([a-z][a-z0-9_]*)=(.*)")
+_NUMBER = re.compile(r"\d+[\]),]*")
+MAX_OPTION = 60
 
 
-def for_command(arguments: Sequence[str], commands: Collection[str]) -> str:
+@dataclass(frozen=True)
+class Syntax:
+    """What a command takes.
+
+    Attributes:
+        command: How it is called: "yolo-max predict".
+        argument: The name of its argument: "sources", "data", "weights"; empty if it has none.
+        flags: Its options without a value, as they are written: "--save", "--no-save", "-r".
+        valued: Its options with one.
+    """
+
+    command: str
+    argument: str = ""
+    flags: frozenset[str] = frozenset()
+    valued: frozenset[str] = frozenset()
+
+    def has(self, words: Sequence[str]) -> bool:
+        """Whether all options among these words are its own."""
+        return all(word in self.flags | self.valued for word in words if word.startswith("--"))
+
+    def called_with(self, words: Sequence[str]) -> str:
+        """The command with these arguments, as the shell takes it."""
+        return f"{self.command} {shlex.join(words)}".strip()
+
+    @property
+    def names(self) -> list[str]:
+        """Its options by their long names, sorted."""
+        return sorted(each for each in self.flags | self.valued if each.startswith("--"))
+
+
+def for_command(arguments: Sequence[str], group: str, commands: Mapping[str, Syntax]) -> str:
     """The message for an unknown command.
 
     Args:
         arguments: It and what follows.
+        group: What came before: "yolo-max", or "yolo-max weights".
         commands: The commands that exist.
     """
     name = arguments[0]
-    if name in _COMMANDS:
-        return f"{_COMMANDS[name]}."
-    if os.path.lexists(name):
-        return f"{name} is not a command; to find out what is in it: yolo-max predict {shlex.quote(name)}."
+    if group == "yolo-max":
+        if os.path.lexists(name):
+            command = _FILES.get(os.path.splitext(name)[1].lower(), "predict")  # noqa: PTH122
+            return (
+                f"{name} is not a command; to find out what is in it: yolo-max {command} {shlex.quote(name)}."
+            )
+        if hint := _of_yolo(arguments, commands):
+            return hint
     close = nearest(name, commands)
     instead = f"did you mean {close}?" if close else f"use one of {', '.join(commands)}."
+    if name in _OPTIONS:
+        instead = f"use yolo-max --{name}."
     return f"there is no command {shorten(name)}; {instead}"
 
 
-def for_settings(command: str, sources: Sequence[str], switches: Collection[str]) -> str | None:
-    """A sentence for ``name=value`` among the sources, which is how `yolo` takes options; else None.
+def is_of_yolo(arguments: Sequence[str]) -> bool:
+    """Whether these words begin with a task and a mode, as in `yolo detect predict`."""
+    task, mode = (*arguments, "", "")[:2]
+    return task in _TASKS and mode in (*_MODES, *_NO_MODES) and not os.path.lexists(mode)
 
-    A file that has such a name is a source.
+
+def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syntax]) -> str | None:
+    """A sentence for arguments that `yolo` would take, or that no command takes; else None.
+
+    A file that is named like a setting, ``a=b.jpg``, is a source.
 
     Args:
-        command: The command as it is called, "yolo-max predict".
-        sources: Its arguments.
-        switches: Its options.
+        arguments: What was typed behind the command.
+        syntax: What the command takes.
+        others: What other commands take, for options that belong there.
     """
-    found = {
-        source: match
-        for source in sources
-        if (match := _SETTING.fullmatch(source)) and not os.path.lexists(source)
-    }
-    if not found:
+    if "--" in arguments:  # all that follows is meant as it stands
         return None
-    words = []
-    for source in sources:
-        if source in _VERBS and not os.path.lexists(source):
-            continue  # `yolo detect predict source=...`
-        name, value = found[source].groups() if source in found else ("source", source)
-        switch = "--" + name.replace("_", "-")
-        off = value.lower() == "false"
-        if name in _SOURCES:
-            words.append(shlex.quote(value))
-        elif switch not in switches:
-            if not off:
-                return unknown_option(name, switches, f"see {command} --help.")
-        elif off:
-            words += {f"--no-{name}"} & set(switches)
+    parts = list(_parts(arguments, syntax))
+    for part in parts:
+        if part.name.startswith("-") and not _is_known(part.name, syntax):
+            return _unknown(part.name.partition("=")[0], syntax, others)
+    if any(part.is_setting for part in parts):
+        words = []
+        for part in parts:
+            written = _written(part, syntax)
+            if written is None:
+                return _unknown(part.name, syntax, others)
+            words += written
+        return f"options are written as --name or --name value here: {syntax.called_with(words)}."
+    for part in parts:
+        if len(part.values) > 1:
+            return f"several values are joined by commas: {part.name} {part.joined}."
+    return None
+
+
+@dataclass
+class _Part:
+    """An option or a setting with its values; or an argument, which has no name."""
+
+    name: str
+    values: list[str] = field(default_factory=list)
+    is_setting: bool = False
+
+    @property
+    def joined(self) -> str:
+        return ",".join(value.strip("[]() ,") for value in self.values) if self.is_list else self.values[0]
+
+    @property
+    def is_list(self) -> bool:
+        return plain(self.name) in _LISTS
+
+
+def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        setting = None if os.path.lexists(word) else _SETTING.fullmatch(word)
+        if setting:
+            part = _Part(setting[1], [setting[2]], is_setting=True)
+        elif word in syntax.flags and rest and rest[0].lower() in ("true", "false"):  # --save-txt True
+            part = _Part(plain(word), [rest.pop(0)], is_setting=True)
+        elif name in syntax.valued:
+            part = _Part(name, [value] if equals else rest[:1])
+            del rest[: not equals]
+        elif len(word) > 1 and word.startswith("-"):
+            part = _Part(word)
         else:
-            words += [switch] if value.lower() == "true" else [switch, shlex.quote(value)]
-    return f"options are written as --name value here: {command} {' '.join(words)}."
+            part = _Part("", [word])
+        while part.is_list and rest and _NUMBER.fullmatch(rest[0]) and not os.path.lexists(rest[0]):
+            part.values.append(rest.pop(0))
+        yield part
+
+
+def _is_known(option: str, syntax: Syntax) -> bool:
+    if option.startswith("--"):
+        return syntax.has([option.partition("=")[0]])
+    for letter in option[1:]:  # -rq, -orun
+        if f"-{letter}" in syntax.valued:
+            return True
+        if f"-{letter}" not in syntax.flags:
+            return False
+    return True
+
+
+def _written(part: _Part, syntax: Syntax) -> list[str] | None:
+    """How a part is written here; None if there is no such option."""
+    if not part.is_setting:
+        if part.name:
+            return [part.name, *([part.joined] if part.values else [])]
+        (word,) = part.values
+        if os.path.lexists(word):
+            return [word]
+        if (
+            switch := f"--{word.replace('_', '-')}"
+        ) in syntax.flags:  # `yolo` reads save_txt as save_txt=True
+            return [switch]
+        return [] if word in (*_TASKS, *_MODES, "yolo") else [word]
+    name, value = part.name, part.joined
+    switch, off = f"--{name.replace('_', '-')}", value.lower() in _OFF
+    if syntax.argument in _ARGUMENTS.get(name, ()):
+        return [value]
+    if name in ("task", "mode"):
+        return []
+    words = _WRITTEN.get(f"{name}={value.lower()}")
+    if words is not None:
+        return words.split() if syntax.has(words.split()) else None
+    if switch in syntax.flags:
+        return [f"--no-{name}"] * (f"--no-{name}" in syntax.flags) if off else [switch]
+    if off and not name.startswith("show_"):  # off is the default
+        return []
+    return [switch, value] if switch in syntax.valued else None
+
+
+def _unknown(option: str, syntax: Syntax, others: Sequence[Syntax]) -> str:
+    """The message for an option that the command does not have."""
+    name = plain(option)
+    instead = {}
+    for there in (syntax, *others):
+        where = "" if there is syntax else f", in {there.command}"
+        if where and (switch := f"--{name.replace('_', '-')}") in there.names:
+            instead[name] = f"{there.command} has {switch}"
+        elif fitting := [
+            each for each in _INSTEAD.get(name, ()) if there.has(re.findall(r"--[a-z-]+", each))
+        ]:
+            instead[name] = f"{fitting[0]}{where}"
+        if instead:
+            break
+    return unknown_option(option[:MAX_OPTION], syntax.names, instead, f"see {syntax.command} --help.")
+
+
+def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | None:
+    """What `yolo TASK MODE name=value ...` is here; None for something else."""
+    from yolo_max.tasks.registry import TASKS
+
+    tasks, modes, rest = [], [], []
+    for word in arguments:
+        name, _, value = word.partition("=")
+        if name == "task" or word in _TASKS:
+            tasks.append(value or word)
+        elif name == "mode" or word in (*_MODES, *_NO_MODES):
+            modes.append(value or word)
+        elif word != "yolo":
+            rest.append(word)
+    mode = modes[0] if modes else "predict"
+    if len(rest) == len(arguments) and not _SETTING.fullmatch(arguments[0]):
+        return None
+    if mode in _NO_MODES:
+        return f"{_NO_MODES[mode]}."
+    if strangers := [task for task in tasks if task not in TASKS]:
+        return f"the task {shorten(strangers[0])} is not ported; {' and '.join(TASKS)} are."
+    syntax = commands[_MODES.get(mode, "predict")]
+    hint = for_arguments(rest, syntax, list(commands.values()))
+    return hint or f"the weights know their task; type {syntax.called_with(rest)}."

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
-from yolo_max.support.ultralytics_options import unknown_option
+from yolo_max.support.ultralytics_options import IN_PYTHON, unknown_option
 
 NETWORK, DETECTIONS, OUTPUT, RUN = "Network", "Detections", "Output", "Run"
 """Groups of options, in the order of the help."""
@@ -135,7 +135,7 @@ class Options:
         known = [each.name for each in fields(self)]
         for name in changes:
             if name not in known:
-                raise UsageError(unknown_option(name, known, f"use one of {', '.join(known)}."))
+                raise UsageError(unknown_option(name, known, IN_PYTHON, f"use one of {', '.join(known)}."))
         return replace(self, **changes)
 
 

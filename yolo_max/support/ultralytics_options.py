@@ -2,82 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from yolo_max.support.text import nearest
 
-_NO_VIDEO = "only images are read, not videos or streams"
-_NO_TRAINING = "nothing is trained here"
-_NO_EXPORT = "weights are not exported here"
-_FOLDER = "results go into the folder of --out"
-_INSTEAD = {
-    "source": "the source is an argument: yolo-max predict SOURCE",
-    "data": "the dataset is an argument: yolo-max val DATA",
-    "model": "the weights come first in Python: Predictor('best.pt')",
-    "task": "the weights say the task",
-    "mode": "the command is the mode: yolo-max predict",
-    "project": _FOLDER,
-    "name": _FOLDER,
-    "save_dir": _FOLDER,
-    "save": "yolo_max.save writes an annotated picture",
-    "exist_ok": "use --overwrite to replace the results of an earlier run",
-    "half": "use precision bf16 for 16-bit numbers",
-    "int8": "int8 is not supported",
-    "verbose": "use --quiet to print nothing but errors",
+_SENTENCES = {
+    "nothing is trained here": """
+        epochs time patience save_period pretrained cls_remap optimizer seed deterministic cos_lr
+        close_mosaic resume amp fraction profile freeze multi_scale overlap_mask mask_ratio dropout
+        val lr0 lrf momentum nbs weight_decay warmup_epochs warmup_momentum warmup_bias_lr
+        distill_model dis box cls cls_pw dfl pose kobj rle angle dlog dgrad dlam hsv_h hsv_s hsv_v
+        degrees translate scale shear perspective flipud fliplr bgr mosaic mixup cutmix copy_paste
+        copy_paste_mode auto_augment erasing""",
+    "weights are not exported here": "format keras optimize dynamic simplify opset workspace",
+    "only images are read, not videos or streams": "vid_stride stream_buffer save_frames",
+    "nothing is tracked here": "tracker persist",
+    "it is not supported": "augment visualize embed retina_masks save_hybrid",
+    "int8 is not supported": "int8",
+    "NMS always runs": "nms",
+    "the network is always compiled": "compile",
+    "the network is always channels-last": "channels_last",
+    "images are not kept in memory": "cache",
+    "there is no such engine": "dnn",
+    "there is no file of settings": "cfg",
+    "plots are not drawn": "plots",
+    "pictures are written to files, not shown": "show",
+    "crops are not written; a box's xyxy says where to cut": "save_crop",
+}
+ABSENT = {name: sentence for sentence, names in _SENTENCES.items() for name in names.split()}
+"""What to say to Ultralytics' options that nothing here corresponds to."""
+IN_PYTHON = {
+    **ABSENT,
+    "source": "give the image with the call: predictor('street.jpg')",
+    "data": "the weights know their classes",
+    "model": "the weights come first: Predictor('best.pt')",
+    "task": "the weights know their task",
+    "mode": "a Predictor only predicts",
+    **dict.fromkeys(
+        ("project", "name", "save_dir", "exist_ok", "save", "save_txt", "save_conf", "save_json", "save_csv"),
+        "yolo_max.save writes an annotated picture, and a prediction's to_dict and labels give the rest",
+    ),
+    **dict.fromkeys(("half", "quantize"), "use precision='bf16' for 16-bit numbers"),
+    "verbose": "nothing is printed",
+    **dict.fromkeys(("line_width", "line_thickness"), "yolo_max.draw has line_width"),
+    **dict.fromkeys(("show_labels", "hide_labels"), "yolo_max.draw has hide_labels"),
+    **dict.fromkeys(("show_conf", "hide_conf"), "yolo_max.draw has hide_conf"),
+    "show_boxes": "yolo_max.draw draws what it is given",
+    "stream": "Predictor.stream reads many images",
+    **dict.fromkeys(("single_cls", "split"), "accuracy is measured by yolo-max val"),
     "conf_thres": "use conf",
     "iou_thres": "use iou",
     "img_size": "use imgsz",
-    "nosave": "use --no-save",
-    "line_thickness": "use line_width",
-    "show_labels": "use hide_labels",
-    "show_conf": "use hide_conf",
-    "show_boxes": "use --no-save to draw nothing",
-    "show": "pictures are written to files, not shown",
-    "save_crop": "crops are not written; a box's xyxy says where to cut",
-    "save_frames": _NO_VIDEO,
-    "stream": "Predictor.stream reads many images",
-    "stream_buffer": _NO_VIDEO,
-    "vid_stride": _NO_VIDEO,
-    "tracker": "nothing is tracked here",
-    "persist": "nothing is tracked here",
-    "nms": "NMS always runs",
-    "dnn": "use engine max or torch",
-    "compile": "the network is always compiled",
-    "plots": "plots are not drawn",
-    "simplify": _NO_EXPORT,
-    "dynamic": _NO_EXPORT,
-    "opset": _NO_EXPORT,
-    "format": _NO_EXPORT,
-    "workspace": _NO_EXPORT,
-    "epochs": _NO_TRAINING,
-    "optimizer": _NO_TRAINING,
-    "lr0": _NO_TRAINING,
-    "patience": _NO_TRAINING,
-    "pretrained": _NO_TRAINING,
-    **dict.fromkeys(("augment", "visualize", "embed", "retina_masks", "save_hybrid"), "it is not supported"),
 }
+"""What to do in Python instead of giving one of Ultralytics' options."""
 
 
-def unknown_option(written: str, known: Iterable[str], otherwise: str) -> str:
+def unknown_option(written: str, known: Iterable[str], instead: Mapping[str, str], otherwise: str) -> str:
     """The message for an option that does not exist: what to use instead, or a known name if one is close.
 
     Args:
         written: The option as the user wrote it, "--save-crop" or "save_crop".
-        known: The names that exist, written alike.
+        known: The names that exist, as they are written.
+        instead: What to say to names of Ultralytics.
         otherwise: What to do if neither says more.
     """
-    names = {_plain(name): name for name in known}
-    name = _plain(written)
+    names = {plain(name): name for name in known}
+    name = plain(written)
     if name in names:  # --max_det
-        instead = f"use {names[name]}."
-    elif name in _INSTEAD:
-        instead = f"{_INSTEAD[name]}."
+        advice = f"use {names[name]}."
+    elif name in instead:
+        advice = f"{instead[name]}."
     elif close := nearest(name, names):
-        instead = f"did you mean {names[close]}?"
+        advice = f"did you mean {names[close]}?"
     else:
-        instead = otherwise
-    return f"there is no option {written!r}; {instead}"
+        advice = otherwise
+    return f"there is no option {written!r}; {advice}"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """An option's name in Python: ``max_det`` for ``--max-det``."""
     return name.lstrip("-").replace("-", "_")
