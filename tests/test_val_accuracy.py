@@ -50,7 +50,12 @@ def test_other_names_of_the_split(data: Path, name: str) -> None:
     ("path", "split", "error", "message"),
     [
         ("data", "test", UsageError, "data has no split 'test'; it has val"),
-        ("data/val", "val", UsageError, "has no split 'val'; it has none"),  # one folder too deep
+        (
+            "data/val",
+            "val",
+            UsageError,
+            "has no split 'val'; it needs val/CLASS/IMAGE",
+        ),  # one folder too deep
         (
             "data.yaml",
             "val",

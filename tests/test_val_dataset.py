@@ -359,6 +359,7 @@ def test_other_files_between_the_images(tmp_path: Path) -> None:
         ("val: images", SourceError, "does not name its classes"),
         ("val: images\nnames: 3", SourceError, "does not name its classes"),
         ("train: images\nnames: [a]", UsageError, "has no split 'val'; it has train"),
+        ("names: [a]", UsageError, "has no split 'val'; it needs a line such as val: images/val"),
         ("val: nowhere\nnames: [a]", SourceError, "are not there; looked for"),
         ("val: empty\nnames: [a]", SourceError, "holds no image"),
     ],
@@ -372,6 +373,14 @@ def test_yaml_that_cannot_be_used(
         path.write_text(text)
     with pytest.raises(error, match=message):
         load_dataset(path)
+
+
+def test_a_folder_is_no_dataset_for_detection(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"is a folder; .* give its dataset's YAML or COCO's json\."):
+        load_dataset(tmp_path)
+    (tmp_path / "data.yaml").touch()
+    with pytest.raises(SourceError, match=r"json, such as .*/data\.yaml\."):
+        load_dataset(tmp_path)
 
 
 COCO = {

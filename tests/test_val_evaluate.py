@@ -221,12 +221,24 @@ def test_class_map(model: dict[int, str], dataset: dict[int, str], expected: dic
         ({0: "disc", 1: "disc", 2: "square"}, {1, 2}, {0: 1, 1: 2}),
         ({1: "disc", 2: "square", 3: "disc"}, {1, 2}, {0: 1, 1: 2}),
         ({0: "cat", 1: "square"}, set(), {1: 1}),
+        # with a hole, and of one name in another case
+        ({3: "Disc", 7: "disc"}, {7}, {0: 7}),
     ],
 )
 def test_only_labelled_classes_must_be_known(
     dataset: dict[int, str], labelled: set[int], expected: dict[int, int]
 ) -> None:
     assert class_map({0: "disc", 1: "square"}, dataset, labelled) == expected
+
+
+def test_classes_of_one_name_are_kept_apart() -> None:
+    """COCO's evaluator goes by category ids, whatever the names."""
+    model = {0: "cat", 1: "dog", 2: "cat"}
+    assert class_map(model, {1: "cat", 2: "dog", 3: "cat"}) == {0: 1, 1: 2, 2: 3}
+    # A model that was trained for one of them finds neither more nor fewer than its own.
+    with pytest.raises(UsageError, match="more classes of the name 'cat' than the model"):
+        class_map({0: "cat", 1: "dog"}, {1: "cat", 2: "dog", 3: "cat"})
+    assert class_map({0: "cat", 1: "dog"}, {1: "cat", 2: "dog", 3: "cat"}, {2, 3}) == {0: 3, 1: 2}
 
 
 def test_renamed_classes_are_matched_by_id() -> None:

@@ -14,8 +14,9 @@ def class_map(
     """The dataset's class ids by the model's, for the classes that both have.
 
     If all the dataset's names are the model's under the same ids (or "class_0" and so on), ids are the same.
-    Otherwise classes are matched by name, ignoring case. If that fails, but both have the same ids and every
-    name that both know has the same id, the other classes have been renamed: ids decide, with a warning.
+    Otherwise classes are matched by name, ignoring case; several of one name are different classes, as in
+    COCO, and are matched in the order of their ids. If that fails, but both have the same ids and every name
+    that both know has the same id, the other classes have been renamed: ids decide, with a warning.
 
     Args:
         model: The model's class names by id.
@@ -30,9 +31,8 @@ def class_map(
     )
     if dataset.keys() <= model.keys() and all(same):
         return {class_id: class_id for class_id in dataset}
-    by_name = {name.casefold(): class_id for class_id, name in model.items()}
-    known = {i: by_name[name.casefold()] for i, name in dataset.items() if name.casefold() in by_name}
     needed = dataset.keys() if labelled is None else labelled
+    known = _by_name(model, dataset, needed)
     if strangers := [dataset[i] for i in sorted(needed) if i not in known]:
         if known and dataset.keys() == model.keys() and all(i == other for i, other in known.items()):
             warnings.warn(
@@ -42,12 +42,26 @@ def class_map(
             )
             return {class_id: class_id for class_id in dataset}
         listed = ", ".join(map(repr, strangers[:5])) + (", ..." if len(strangers) > 5 else "")
+        if several := [name for name in strangers if name.casefold() in map(str.casefold, model.values())]:
+            raise UsageError(
+                f"the dataset has more classes of the name {several[0]!r} than the model, which "
+                "cannot tell them apart; rename one, or use --classes-by-id or --single-cls."
+            )
         raise UsageError(
             f"the model does not know {len(strangers)} of the dataset's {len(dataset)} classes ({listed}); "
             "measure a model that was trained for them, or use --classes-by-id or --single-cls."
         )
-    # Labelled classes come last: an unlabelled one of the same name, as Roboflow's root category, gives way.
-    return {known[i]: i for i in sorted(known, key=lambda i: (i in needed, i))}
+    return {class_id: i for i, class_id in sorted(known.items())}
+
+
+def _by_name(model: Mapping[int, str], dataset: Mapping[int, str], needed: Collection[int]) -> dict[int, int]:
+    """The model's class ids by the dataset's, where the names are equal."""
+    ids: dict[str, list[int]] = {}
+    for class_id in sorted(model, reverse=True):
+        ids.setdefault(model[class_id].casefold(), []).append(class_id)
+    # Labelled classes first: an unlabelled one of the same name, as Roboflow's root category, gives way.
+    order = sorted(dataset, key=lambda i: (i not in needed, i))
+    return {i: ids[name].pop() for i in order if ids.get(name := dataset[i].casefold())}
 
 
 def class_map_by_id(

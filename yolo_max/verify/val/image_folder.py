@@ -80,7 +80,8 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
         )
     there = {name: path / folder for name in _SPLITS if (folder := _folder(path, name))}
     if split not in there:
-        raise UsageError(f"{path} has no split {split!r}; it has {', '.join(there) or 'none'}.")
+        found = f"it has {', '.join(there)}" if there else f"it needs {split}/CLASS/IMAGE"
+        raise UsageError(f"{path} has no split {split!r}; {found}.")
     try:
         # A class counts even if it is absent from this split.
         names = sorted({each.name for place in there.values() for each in _visible(place) if each.is_dir()})

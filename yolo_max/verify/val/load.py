@@ -23,6 +23,12 @@ def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> 
         SourceError: The file, its images or all of their labels are missing or damaged.
         UsageError: The split does not exist.
     """
+    if path.is_dir():
+        inside = next(iter(sorted(path.glob("*.yaml"))), None)
+        example = f", such as {inside}" if inside else ""
+        raise SourceError(
+            f"{path} is a folder; to measure a detector, give its dataset's YAML or COCO's json{example}."
+        )
     try:
         if path.suffix.lower() == ".json":
             return load_coco_json(path, images)

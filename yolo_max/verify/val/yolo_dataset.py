@@ -44,7 +44,10 @@ def load_yolo_dataset(path: Path, split: str) -> Dataset:
     keypoint_numbers = _keypoint_numbers(path, data)
     if not data.get(split):
         splits = [name for name in ("train", "val", "test") if data.get(name)]
-        raise UsageError(f"{path} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
+        there = (
+            f"it has {', '.join(splits)}" if splits else f"it needs a line such as {split}: images/{split}"
+        )
+        raise UsageError(f"{path} has no split {split!r}; {there}.")
     parts = [_text(path, split, part) for part in _as_list(data[split])]
     examples, problems = [], []
     found = _find_parts(path, _text(path, "path", data.get("path") or ""), parts)
