@@ -52,9 +52,21 @@ def test_an_image_and_a_stream(photos: list[Path]) -> None:
         Detector("cls.pt")
 
 
-def test_options_of_detection_do_not_concern_it(photos: list[Path]) -> None:
-    predictor = Predictor("cls.pt", conf=0.9, iou=0.1, max_det=1, agnostic_nms=True, rect=True, imgsz=32)
+def test_options_of_detection_are_ignored_and_that_is_said(
+    photos: list[Path], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    reported: list[str] = []
+    predictor = Predictor("cls.pt", conf=0.9, max_det=1, rect=True, imgsz=32, report=reported.append)
+    said = "Ignored, as the weights are for the task classify: "
+    assert reported == [f"{said}rect, conf, max_det."]
     assert predictor(photos[0]) == expected(photos[0])
+    assert not caplog.messages
+    assert predictor(photos[0], iou=0.5) == expected(photos[0])
+    assert caplog.messages == [f"{said}iou."]
+    Predictor("cls.pt", report=reported.append)
+    assert len(reported) == 1  # the defaults are nobody's wish
+    assert cli.run(["predict", str(photos[0]), "--conf", "0.9"]) == ExitCode.OK
+    assert f"{said}conf.\n" in capsys.readouterr().err
 
 
 def test_a_folder(photos: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

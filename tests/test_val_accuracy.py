@@ -158,6 +158,13 @@ def test_the_command(command: Any, capfd: Any) -> None:
     assert ["MAX's", "top-1", "minus", "PyTorch's:", "+0.00000."] in lines
 
 
+def test_options_of_detection_are_ignored_and_that_is_said(command: Any, capfd: Any) -> None:
+    assert command("--iou", "0.5") == ExitCode.OK
+    assert capfd.readouterr().err == "Ignored, as the weights are for the task classify: iou.\n"
+    assert command("--iou", "0.5", "--quiet") == ExitCode.OK
+    assert capfd.readouterr().err == ""
+
+
 def test_engines_that_differ(
     command: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

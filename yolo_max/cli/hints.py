@@ -123,8 +123,8 @@ def for_command(arguments: Sequence[str], group: str, commands: Mapping[str, Syn
 
 def is_of_yolo(arguments: Sequence[str]) -> bool:
     """Whether these words begin with a task and a mode, as in `yolo detect predict`."""
-    task, mode = (*arguments, "", "")[:2]
-    return task in _TASKS and mode in (*_MODES, *_NO_MODES) and not os.path.lexists(mode)
+    first, mode = (*arguments, "", "")[:2]
+    return first in _TASKS and mode in (*_MODES, *_NO_MODES) and not os.path.lexists(mode)
 
 
 def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syntax]) -> str | None:
@@ -271,7 +271,7 @@ def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | 
         return None
     if mode in _NO_MODES:
         return f"{_NO_MODES[mode]}."
-    if strangers := [task for task in tasks if task not in TASKS]:
+    if strangers := [each for each in tasks if each not in TASKS]:
         return f"the task {shorten(strangers[0])} is not ported; {' and '.join(TASKS)} are."
     syntax = commands[_MODES.get(mode, "predict")]
     hint = for_arguments(rest, syntax, list(commands.values()))

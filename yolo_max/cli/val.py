@@ -95,7 +95,10 @@ def val(
         raise UsageError("--classes-by-id and --single-cls exclude each other; use one of them.")
     require(data)
     loaded = load_weights(weights)
-    dataset = METRICS[task_of(loaded.meta).metric].load(data, split, images)
+    task = task_of(loaded.meta)
+    dataset = METRICS[task.metric].load(data, split, images)
+    if (ignored := task.ignored(options.given(conf=VAL_CONF))) and not quiet and not as_json:
+        say(ignored, "yellow")
     engines = ENGINES[engine]
     measured = {name: getattr(options, name) for name in MEASURED}
     measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)

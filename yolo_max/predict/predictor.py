@@ -72,12 +72,12 @@ class Predictor:
         Args:
             weights: A `.safetensors` or `.pt` file, the name of a model, or loaded weights.
             options: The options of the prediction; the defaults when absent. Options of other tasks are
-                ignored.
+                ignored, and reported.
             engine: "max" or "torch", as in the options; or a `yolo_max.engine.contract.Engine` of your own,
                 or a plain callable from uint8 ``[B, H, W, 3]`` RGB to the raw output ``[B, ...]``, or to
                 several by name.
-            report: Called with a sentence before something that takes long; when absent it is logged, as a
-                warning of the logger "yolo_max".
+            report: Called with a sentence before something that takes long, and about options that are
+                ignored; when absent it is logged, as a warning of the logger "yolo_max".
             changes: Options by keyword: ``Predictor("yolov8n", conf=0.4)``; see `PredictOptions`.
 
         Raises:
@@ -98,6 +98,8 @@ class Predictor:
         self.imgsz = meta.canvas_size(options.imgsz)
         self.task = task_of(meta)
         require_task(meta, self.predicts, type(self).__name__)
+        if ignored := self.task.ignored(options.given()):
+            report(ignored)
         self.decoder = self.task.decoder(meta, options)
         self.workers = options.workers or available_threads()
         rect_stride = meta.network.stride if options.rect else None
@@ -277,6 +279,8 @@ class Predictor:
             raise UsageError(
                 f"{', '.join(fixed)} cannot change with a call; make another {type(self).__name__} with it."
             )
+        if ignored := self.task.ignored(changes):
+            logging.getLogger("yolo_max").warning(ignored)
         return self.task.decoder(self.weights.meta, options)
 
     def _prepare(self, source: ImageSource, keep_image: bool) -> PendingImage:

@@ -126,6 +126,12 @@ class Options:
                 object.__setattr__(self, each.name, value)
             about(each).check(each.name, value)
 
+    def given(self, **defaults: Any) -> list[str]:
+        """The names of the options that do not have their default, which ``defaults`` may replace."""
+        usual = {each.name: each.default for each in fields(self)} | defaults
+        # By text, since what compares with an array is an array.
+        return [name for name, value in usual.items() if repr(getattr(self, name)) != repr(value)]
+
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """These options with some values changed.
 

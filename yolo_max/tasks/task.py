@@ -31,6 +31,7 @@ class Task:
         metric: The name of its accuracy metric in `yolo_max.verify.val.metrics`.
         judge: Makes the judge of two engines' results for a model from the user's options.
         reference: What to know of Ultralytics' side. Neither is imported to predict.
+        ignores: The names of the options that mean nothing to it.
     """
 
     name: str
@@ -44,3 +45,9 @@ class Task:
     metric: str
     judge: Callable[[ModelMeta, PredictOptions], Judge]
     reference: Callable[[], Reference]
+    ignores: frozenset[str] = frozenset()
+
+    def ignored(self, given: Iterable[str]) -> str | None:
+        """A sentence about the options that mean nothing to this task; None if all mean something."""
+        names = ", ".join(name for name in given if name in self.ignores)
+        return f"Ignored, as the weights are for the task {self.name}: {names}." if names else None

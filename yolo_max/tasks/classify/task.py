@@ -49,4 +49,5 @@ CLASSIFY = Task(
     metric="accuracy",
     judge=_judge,
     reference=_reference,
+    ignores=frozenset({"conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label", "rect"}),
 )
