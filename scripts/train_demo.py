@@ -8,7 +8,7 @@ resumes it.
 
     python scripts/train_demo.py --out runs/train
     python scripts/measure_demo.py runs/train/yolov8n-shapes.pt
-    yolo-max weights convert runs/train/yolov8n-shapes.pt --half -o weights/yolov8n-shapes.safetensors
+    cd weights && yolo-max weights convert ../runs/train/yolov8n-shapes.pt --half --overwrite
 """
 
 from __future__ import annotations

@@ -66,6 +66,21 @@ def test_convert_into_a_folder_that_is_not_there_in_half_precision_quietly(
     assert load_weights(work / "out" / "half.safetensors").stored_dtype == "float16"
 
 
+def test_convert_replaces_a_file_on_request_only(run: Run, work: Path, checkpoint: bytes) -> None:
+    (work / "net.pt").write_bytes(checkpoint)
+    (work / "net.safetensors").write_bytes(b"of another training")
+    (work / "link.safetensors").symlink_to("nowhere")
+    for target in ("net.safetensors", "link.safetensors"):
+        done = run("weights", "convert", "net.pt", "-o", target)
+        assert done.returncode == 6
+        assert (
+            f"{target} exists; name another file with --out, or use --overwrite to replace it." in done.stderr
+        )
+    assert (work / "net.safetensors").read_bytes() == b"of another training"
+    assert run("weights", "convert", "net.pt", "--overwrite").returncode == 0
+    assert load_weights(work / "net.safetensors").meta.source == "net.pt"
+
+
 def test_info_fits_eighty_columns(run: Run, work: Path) -> None:
     (work / "weights").mkdir()
     (work / "weights" / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
-from yolo_max.support.errors import UsageError
+from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import OUTPUT
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def convert_command(
             show_default="IN.safetensors, in this folder",
         ),
     ] = None,
+    overwrite: Annotated[bool, flag(OUTPUT, "Replace a file that is there.", "--overwrite")] = False,
     half: Annotated[
         bool, flag(OUTPUT, "Store float16, half the size; inference is float32 all the same.", "--half")
     ] = False,
@@ -54,6 +56,8 @@ def convert_command(
         raise UsageError(f"{target} must end in .safetensors; name another file with -o.")
     if target.exists() and target.samefile(locate(checkpoint, (".pt",))):
         raise UsageError(f"{target} is the checkpoint itself; name another file with -o.")
+    if os.path.lexists(target) and not overwrite:
+        raise OutputError(f"{target} exists; name another file with --out, or use --overwrite to replace it.")
     with busy(quiet) as begin:
         begin(f"Converting {printable(checkpoint)}")
         meta, data = convert(checkpoint, half=half)
