@@ -298,6 +298,24 @@ def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
     assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict2"}
 
 
+def test_a_resume_takes_its_sources_from_the_run(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["predict", "photos", "-r", "--json"]) == 0
+    write_image(photos / "d.jpg", 4)
+    assert run(["predict", "--json", "--resume"]) == 0
+    assert run(["predict", "--json", "--resume", "-o", "runs/predict"]) == 0
+    summaries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["resumed"], each["images"]) for each in summaries] == [(0, 3), (3, 4), (4, 4)]
+    path = Path("runs/predict/run.json")
+    settings = json.loads(path.read_text())
+    settings["settings"]["sources"] = "photos"  # each letter would be one
+    path.write_text(json.dumps(settings))
+    assert run(["predict", "--resume"]) == ExitCode.USAGE
+    assert "runs/predict does not say what its sources were; give them." in capsys.readouterr().err
+    assert run(["predict", "--resume", "-o", "other"]) == ExitCode.USAGE
+    assert "there is no run in other to resume; name its folder with --out." in capsys.readouterr().err
+    assert not Path("other").exists()
+
+
 def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["predict", "photos"]) == 0
     assert run(["predict", ".", "-r", "--no-save"]) == 0

@@ -22,7 +22,7 @@ _CODES = {
     ExitCode.USAGE: "a bad option or argument",
     ExitCode.WEIGHTS: "weights are missing, damaged, unsafe or not ported",
     ExitCode.SOURCE: "the source does not exist or holds no image",
-    ExitCode.ENGINE: "the device, kernels or graph cannot do what was asked",
+    ExitCode.ENGINE: "the engine cannot do what was asked, or a package is not installed",
     ExitCode.OUTPUT: "results cannot be written",
     ExitCode.INTERRUPTED: "interrupted",
 }

@@ -29,9 +29,8 @@ def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, rich_help_panel=panel, metavar="", **more)
 
 
-Sources = Annotated[
-    list[str], typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
-]
+SOURCE: Any = typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
+Sources = Annotated[list[str], SOURCE]
 Weights = Annotated[
     str,
     option(

@@ -13,9 +13,9 @@ import typer
 
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
-from yolo_max.cli.parameters import AsJson, Quiet, Recursive, Some, Sources, Weights, flag, option, takes
+from yolo_max.cli.parameters import SOURCE, AsJson, Quiet, Recursive, Some, Weights, flag, option, takes
 from yolo_max.cli.summary import json_summary, print_summary, progress
-from yolo_max.support.errors import ExitCode
+from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.options import OUTPUT, RUN, PredictOptions, SaveOptions
 
 DEFAULT_OUT = Path("runs/predict")
@@ -23,7 +23,7 @@ DEFAULT_OUT = Path("runs/predict")
 
 @takes(options=Some(PredictOptions), saving=Some(SaveOptions))
 def predict(
-    sources: Sources,
+    sources: Annotated[list[str] | None, SOURCE] = None,
     weights: Weights = "yolov8n",
     *,
     options: PredictOptions,
@@ -43,7 +43,12 @@ def predict(
     ] = False,
     recursive: Recursive = False,
     resume: Annotated[
-        bool, flag(RUN, "Finish the interrupted run in --out, or else the latest.", "--resume")
+        bool,
+        flag(
+            RUN,
+            "Finish the interrupted run in --out, or else the latest; SOURCE may be left out.",
+            "--resume",
+        ),
     ] = False,
     strict: Annotated[bool, flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
     quiet: Quiet = False,
@@ -64,7 +69,7 @@ def predict(
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.text_rendering import load_font
-        from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless
+        from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless, sources_of
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 
@@ -73,6 +78,10 @@ def predict(
         cv2.setNumThreads(1)
         if out is None and (resume or overwrite):
             out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT
+        if not sources and resume and out is not None:
+            sources, recursive = sources_of(out)
+        elif not sources:
+            raise UsageError("no SOURCE is given; name images, folders or globs.")
         found = list(find_images(sources, recursive=recursive, exclude=out))
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)

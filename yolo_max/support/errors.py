@@ -48,7 +48,7 @@ class SourceError(YoloMaxError):
 
 
 class EngineError(YoloMaxError):
-    """The device, the kernels or the compiled graph cannot do what was requested."""
+    """An engine or an evaluator cannot do what was requested, or needs a package that is not installed."""
 
     exit_code = ExitCode.ENGINE
 

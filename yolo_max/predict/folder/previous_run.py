@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_max.support.atomic import cannot_write
-from yolo_max.support.errors import OutputError
+from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
 
 Record = Mapping[str, Any]
@@ -153,6 +153,21 @@ def read_run(folder: Path) -> PreviousRun | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise OutputError(f"{path} was not written by yolo-max; choose another folder with --out.")
+
+
+def sources_of(folder: Path) -> tuple[list[str], bool]:
+    """The sources of the run that a folder holds, as they were given, and whether subfolders were read.
+
+    Raises:
+        UsageError: It holds no run, or one that does not say them.
+    """
+    run = read_run(folder)
+    if run is None:
+        raise UsageError(f"there is no run in {folder} to resume; name its folder with --out.")
+    sources = run.settings.get("sources")
+    if not sources or not isinstance(sources, list) or not all(isinstance(each, str) for each in sources):
+        raise UsageError(f"the run in {folder} does not say what its sources were; give them.")
+    return sources, run.settings.get("recursive") is True
 
 
 def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:
