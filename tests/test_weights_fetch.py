@@ -82,6 +82,7 @@ def test_a_model_is_downloaded_once_and_then_found_by_name(
     server.files["yolov8n.pt"] = checkpoint
     fetched = fetch("yolov8n")
     assert fetched.path == cache / "yolov8n.pt"
+    assert fetched.path.stat().st_mode & 0o777 == 0o600  # a file that others could write would not be read
     assert fetched.meta.source == "yolov8n.pt"
     assert load_weights("yolov8n").sha256 == fetched.sha256
     assert fetch("yolov8n.pt").sha256 == fetched.sha256

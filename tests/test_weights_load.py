@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from yolo_max.model.architecture import expected_tensors, parse_architecture
+from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import OutputError, WeightsError
 from yolo_max.weights import container
 from yolo_max.weights import load as weights_module
@@ -397,6 +398,25 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.safetensors")
     with pytest.raises(WeightsError, match="not a regular file"):  # and it does not wait for a writer
         load_weights(tmp_path / "pipe.safetensors")
+
+
+def test_a_file_that_others_could_have_written_is_not_taken_from_the_cache(
+    demo_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    path = cache_folder("weights") / "net.safetensors"
+    path.write_bytes(demo_weights.read_bytes())
+    path.chmod(0o644)
+    assert load_weights("net").file_sha256 == hashlib.sha256(demo_weights.read_bytes()).hexdigest()
+    path.chmod(0o664)
+    with pytest.raises(WeightsError, match=r"net.safetensors is a link, belongs to another user, or can be"):
+        load_weights("net")
+    path.chmod(0o644)
+    path.rename(tmp_path / "net.safetensors")
+    assert load_weights(tmp_path / "net.safetensors").path == tmp_path / "net.safetensors"
+    path.symlink_to(tmp_path / "net.safetensors")
+    with pytest.raises(WeightsError, match="is a link"):
+        load_weights("net")
 
 
 def test_an_unreadable_file(monkeypatch: pytest.MonkeyPatch) -> None:

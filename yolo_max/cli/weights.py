@@ -113,13 +113,14 @@ def fetch_command(
         begin(f"Fetching {printable(name)}")
         loaded = fetch(name, force=force)
     if not quiet:
-        say(f"{loaded.path}: {loaded.meta.nc} classes, sha256 {loaded.meta.source_sha256}.")
+        say(f"{loaded.path}: {loaded.meta.nc} classes, sha256 {loaded.file_sha256}.")
 
 
 def _summary(weights: Weights) -> dict[str, Any]:
     meta = weights.meta
     return {
         "path": str(weights.path),
+        "file_sha256": weights.file_sha256,
         "sha256": weights.sha256,
         "source": meta.source,
         "source_sha256": meta.source_sha256,
@@ -157,7 +158,8 @@ def _header(weights: Weights) -> Table:
     table = Table.grid("key", "value", padding=(0, 2))
     for key, value in (
         ("file", str(weights.path)),
-        ("sha256 as safetensors", weights.sha256),
+        ("its sha256", weights.file_sha256),
+        ("as safetensors", weights.sha256),
         ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
         ("its sha256", meta.source_sha256),
         ("stored as", f"{weights.stored_dtype}, {weights.parameters:,} parameters"),

@@ -8,6 +8,7 @@ default only what can be made again is cleared.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
 from yolo_max.support.errors import OutputError
@@ -105,10 +107,12 @@ def read_checked(path: Path) -> bytes | None:
     A damaged file is removed.
     """
     try:
-        content = _read_own(path)
+        file = open_own(path)
+        if file is None:
+            return None
+        with file:
+            content = file.read()
     except OSError:
-        return None
-    if content is None:
         return None
     digest, data = content[:32], content[32:]
     if hashlib.sha256(data).digest() == digest:
@@ -118,15 +122,24 @@ def read_checked(path: Path) -> bytes | None:
     return None
 
 
-def _read_own(path: Path) -> bytes | None:
-    """A file's content; None unless it is a plain file of this user that nobody else can write."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(file, "rb") as stream:
-        status = os.fstat(file)
-        others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid() or others:
+def open_own(path: Path) -> BinaryIO | None:
+    """Opens a plain file of this user that nobody else can write; None for anything else, such as a link.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
             return None
-        return stream.read()
+        raise
+    status = os.fstat(file.fileno())
+    others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and not others:
+        return file
+    file.close()
+    return None
 
 
 @dataclass(frozen=True)

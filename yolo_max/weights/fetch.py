@@ -43,6 +43,7 @@ def fetch(name: str, *, force: bool = False) -> Weights:
                 load_weights(downloaded)
             except WeightsError as error:
                 raise WeightsError(f"the downloaded {stem}.pt cannot be used: {error}") from error
+            downloaded.chmod(0o600)  # whatever the umask: what others could write is not loaded
             downloaded.replace(target)
     return load_weights(target)
 

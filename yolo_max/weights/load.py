@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,11 @@ class Weights:
     is_checkpoint: bool
     sha256: str
     stored_dtype: str
+
+    @property
+    def file_sha256(self) -> str:
+        """SHA-256 of the file at ``path``, in hex."""
+        return self.meta.source_sha256 if self.is_checkpoint else self.sha256
 
     @property
     def parameters(self) -> int:
@@ -162,7 +167,7 @@ def _read(path: Path) -> bytes:
             raise WeightsError(
                 f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is not a YOLOv8 weights file."
             )
-        with path.open("rb") as file:
+        with _open(path) as file:
             start = file.read(signature.SIZE)
             if not signature.is_checkpoint(start) and start[8:9] != b"{":  # where a safetensors header begins
                 raise WeightsError(f"{path} {_describe(start)}.")
@@ -170,6 +175,19 @@ def _read(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _open(path: Path) -> BinaryIO:
+    """Opens a weights file; one in the cache only if nobody else could write it."""
+    with contextlib.suppress(OutputError):  # no cache is available
+        if path.parent == cache.cache_root() / "weights":
+            if file := cache.open_own(path):
+                return file
+            raise WeightsError(
+                f"{path} is a link, belongs to another user, or can be written by others; run `chmod go-w` "
+                "on it if it is yours, or put a copy of your own there."
+            )
+    return path.open("rb")
 
 
 def _describe(start: bytes) -> str:
