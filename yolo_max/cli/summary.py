@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 
-MOST_FAILURES_SHOWN = 20
-MOST_CLASSES_SHOWN = 20
+MAX_FAILURES_SHOWN = 20
+MAX_CLASSES_SHOWN = 20
 
 
 @contextmanager
@@ -40,9 +40,9 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
         if not failures or "error" not in record:
             return
         shown += 1
-        if shown <= MOST_FAILURES_SHOWN:
+        if shown <= MAX_FAILURES_SHOWN:
             say(f"{printable(record['path'])}: {record['error']}", "yellow")
-        elif shown == MOST_FAILURES_SHOWN + 1:
+        elif shown == MAX_FAILURES_SHOWN + 1:
             say(f"More images failed; {MANIFEST_FILE} lists them all.", "yellow")
 
     if not bar or not stderr().is_terminal:
@@ -81,11 +81,11 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
         for heading in ([f"{thing}s"] if thing else []) + ["images", "best"]:
             table.add_column(heading, justify="right")
         ranked = totals.by_frequency()
-        for name, count in ranked[:MOST_CLASSES_SHOWN]:
+        for name, count in ranked[:MAX_CLASSES_SHOWN]:
             objects = [str(count.objects)] if thing else []
             table.add_row(Text(printable(name)), *objects, str(count.images), f"{count.best:.2f}")
-        if len(ranked) > MOST_CLASSES_SHOWN:
-            rest = ranked[MOST_CLASSES_SHOWN:]
+        if len(ranked) > MAX_CLASSES_SHOWN:
+            rest = ranked[MAX_CLASSES_SHOWN:]
             objects = [str(sum(count.objects for _, count in rest))] if thing else []
             table.add_row(f"[dim]{len(rest)} more[/]", *objects, "", "")
         console.print(table)

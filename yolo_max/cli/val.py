@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from yolo_max.verify.val.figures import Row
     from yolo_max.verify.val.validate import Validation
 
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 MEASURED = ("imgsz", "conf", "iou", "max_det", "threads")
 """Options that apply to both engines."""
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
@@ -71,7 +71,7 @@ def val(
         option(OUTPUT, "Write the predictions as json, boxes as COCO's.", metavar="FILE", show_default=False),
     ] = None,
     all_classes: Annotated[
-        bool, flag(OUTPUT, f"Show every class, not the {MOST_CLASSES} with most objects.", "--all-classes")
+        bool, flag(OUTPUT, f"Show every class, not the {MAX_CLASSES} with most objects.", "--all-classes")
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -218,7 +218,7 @@ def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[l
     with_objects = first.objects is not None
     order: Sequence[int] = range(len(rows[0]))
     if not all_classes:
-        order = sorted(order, key=lambda i: -rows[0][i].count)[:MOST_CLASSES]
+        order = sorted(order, key=lambda i: -rows[0][i].count)[:MAX_CLASSES]
 
     def cells(row: Sequence[Row]) -> list[str]:
         objects = [str(row[0].objects)] if with_objects else []

@@ -4,6 +4,7 @@ signature.py       recognises such a file by its first bytes
 safe_pickle.py     reads it as plain values
 archive.py         the containers that torch.save writes
 pickle_machine.py  the pickle's opcodes; names.py: names they may use; calls.py: objects they may make
+pickle_stack.py    its stack and containers
 pickle_work.py     limits the work that they cause
 tensors.py         tensors as NumPy arrays
 metadata.py        class names, input size, table
