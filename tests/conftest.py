@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -125,6 +125,39 @@ def fake_engines() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(bench_runtimes.__file__).parent), prepend=os.pathsep)
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Any:
+    """A network of nine layers with each of the ported blocks."""
+    import checkpoints
+
+    return checkpoints.detection_model(checkpoints.tiny_table())
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tiny: Any) -> bytes:
+    """The checkpoint of that network."""
+    import checkpoints
+
+    return checkpoints.checkpoint(tiny)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place for weights in a cache of the test's own; the working directory is empty."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "weights"
+
+
+@pytest.fixture
+def pt(tmp_path: Path, checkpoint: bytes) -> Path:
+    """That checkpoint as a file."""
+    path = tmp_path / "net.pt"
+    path.write_bytes(checkpoint)
+    return path
 
 
 @pytest.fixture

@@ -34,11 +34,6 @@ def run(tmp_path: Path) -> Run:
     return call
 
 
-@pytest.fixture(scope="module")
-def checkpoint() -> bytes:
-    return checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table()))
-
-
 @pytest.fixture
 def work(run: Run, tmp_path: Path) -> Path:
     return tmp_path / "work"

@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import checkpoints
 import pytest
 
 from yolo_max import cli
@@ -42,12 +41,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "weights"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture
@@ -69,11 +63,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     yield served
     served.http.shutdown()
     served.http.server_close()
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> bytes:
-    return checkpoints.checkpoint(checkpoints.detection_model(checkpoints.tiny_table()))
 
 
 def test_a_model_is_downloaded_once_and_then_found_by_name(

@@ -7,6 +7,7 @@ import io
 import math
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import numpy as np
 from yolo_max.model.architecture import expected_tensors, parse_architecture
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights import container
+from yolo_max.weights.checkpoint.read import read_checkpoint
+from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
 
 NARROW = 0.0625
@@ -183,6 +186,18 @@ def checkpoint(model: Any, **entries: Any) -> bytes:
     return saved(content)
 
 
+def read(data: bytes) -> tuple[ModelMeta, dict[str, Any]]:
+    """A checkpoint's header and fused tensors."""
+    return read_checkpoint(data, "net.pt")
+
+
+def written(data: bytes, name: str = "net.safetensors") -> Path:
+    """A file in the working directory."""
+    path = Path(name).absolute()
+    path.write_bytes(data)
+    return path
+
+
 def archive(pickle: bytes, members: Mapping[str, bytes] | None = None, *, root: str = "archive") -> bytes:
     """A zip in torch.save's layout around a pickle."""
     buffer = io.BytesIO()
@@ -195,3 +210,11 @@ def archive(pickle: bytes, members: Mapping[str, bytes] | None = None, *, root: 
         }.items():
             file.writestr(f"{root}/{name}", data)
     return buffer.getvalue()
+
+
+def assert_equal(a: Weights, b: Weights) -> None:
+    """Checks that weights are the same in all that counts."""
+    assert list(a.tensors) == list(b.tensors)
+    for name in a.tensors:
+        np.testing.assert_array_equal(a.tensors[name], b.tensors[name])
+    assert a.meta == b.meta
