@@ -17,7 +17,8 @@ from yolo_max.support.errors import ExitCode, SourceError, UsageError
 from yolo_max.verify.engine_run import Outcome, Workload
 from yolo_max.verify.val.accuracy import evaluate
 from yolo_max.verify.val.classes import class_map_by_order
-from yolo_max.verify.val.image_folder import ClassExample, ImageFolder, load_image_folder
+from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.image_folder import ClassExample, load_image_folder
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_accuracy_is_its_definition(classes: int) -> None:
         for i, (row, target) in enumerate(zip(probabilities, targets, strict=True))
     ]
     top = torch.from_numpy(probabilities).topk(min(5, classes), 1).indices.numpy() == targets[:, None]
-    dataset = ImageFolder(Path(), names, ())
+    dataset = Dataset(Path(), names, ())
     found = evaluate(dataset, pairs, {i: i for i in names})
     assert (found.images, found.top1, found.top5) == (40, top[:, 0].mean(), top.any(axis=1).mean())
     for each in found.classes:

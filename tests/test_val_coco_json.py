@@ -10,7 +10,7 @@ import pytest
 from fakes import write_image
 
 from yolo_max.support.errors import SourceError
-from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.load import load_dataset
 
 COCO = {
@@ -23,7 +23,7 @@ COCO = {
 }
 
 
-def _coco(root: Path, folder: str = "images", **changes: Any) -> Dataset:
+def _coco(root: Path, folder: str = "images", **changes: Any) -> BoxDataset:
     for name in ("a.png", "b.png"):
         write_image(root / folder / name, seed=0)
     path = root / "annotations" / "instances_val.json"

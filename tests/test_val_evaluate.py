@@ -17,7 +17,7 @@ from yolo_max.support.errors import UsageError
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.verify.val.classes import class_map, class_map_by_id
-from yolo_max.verify.val.dataset import Dataset, Example
+from yolo_max.verify.val.dataset import BoxDataset, Example
 from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, other_sizes, predictions
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
@@ -45,8 +45,8 @@ def _detections(*rows: tuple[float, int, float, float, float, float]) -> Detecti
     return Detections(table[:, 2:], table[:, 0], table[:, 1].astype(np.int32), NAMES, SIZE)
 
 
-def _dataset(found: list[Found]) -> Dataset:
-    return Dataset(Path("data.yaml"), NAMES, tuple(each.example for each in found))
+def _dataset(found: list[Found]) -> BoxDataset:
+    return BoxDataset(Path("data.yaml"), NAMES, tuple(each.example for each in found))
 
 
 def _same(names: Mapping[int, str]) -> dict[int, int]:

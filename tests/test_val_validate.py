@@ -20,7 +20,7 @@ from yolo_max import cli
 from yolo_max.cli.val import show
 from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import ExitCode, SourceError, UsageError
-from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, ClassAccuracy
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.validate import EngineAccuracy, Validation, validate
@@ -177,7 +177,7 @@ def _validation(classes: int, value: float = 0.12345) -> Validation:
     figures = AveragePrecision(*[value] * 6)
     each = tuple(ClassAccuracy(i, f"class [{i}]", 1, i + 1, figures) for i in range(classes))
     accuracy = Accuracy(8, sum(row.objects for row in each), figures, each)
-    dataset = Dataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())
+    dataset = BoxDataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())
     return Validation(dataset, (EngineAccuracy("max", accuracy, (0.1, 0.2), [], {}, 40.0),), {})
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.classify.classification import Classification
+from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.figures import Row
-from yolo_max.verify.val.image_folder import ClassExample, ImageFolder
+from yolo_max.verify.val.image_folder import ClassExample
 
 Pairs = Sequence[tuple[ClassExample, Classification]]
 
@@ -66,7 +67,7 @@ class TopAccuracy:
         return asdict(self)
 
 
-def evaluate(dataset: ImageFolder, pairs: Pairs, classes: Mapping[int, int]) -> TopAccuracy:
+def evaluate(dataset: Dataset, pairs: Pairs, classes: Mapping[int, int]) -> TopAccuracy:
     """Measures classifications.
 
     Args:

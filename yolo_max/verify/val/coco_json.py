@@ -13,14 +13,14 @@ import numpy as np
 
 from yolo_max.support.errors import SourceError
 from yolo_max.support.text import counted
-from yolo_max.verify.val.dataset import Dataset, Example
+from yolo_max.verify.val.dataset import BoxDataset, Example
 from yolo_max.verify.val.plain_file import read_plain_file, reason
 
 _Object = tuple[int, tuple[float, ...], float, bool]
 """Category, left, top, right and bottom in pixels, area in square pixels, and whether it is a crowd."""
 
 
-def load_coco_json(path: Path, folder: Path | None) -> Dataset:
+def load_coco_json(path: Path, folder: Path | None) -> BoxDataset:
     """Reads annotations of boxes.
 
     An annotation without a usable box is left out, and the dataset's problems say so.
@@ -68,7 +68,7 @@ def load_coco_json(path: Path, folder: Path | None) -> Dataset:
         f"{counted(len(reasons), 'annotation')} of {files[image_id]} without a usable box ({reasons[0]})"
         for image_id, reasons in unusable.items()
     )
-    return Dataset(path, names, examples, problems)
+    return BoxDataset(path, names, examples, problems)
 
 
 def _object(annotation: Mapping[str, Any]) -> _Object:

@@ -1,19 +1,21 @@
-"""Labelled images to measure detection on, whatever file describes them."""
+"""Labelled images, whatever file or folder describes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.errors import UsageError
+
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image and its objects.
+    """One image and its objects, as a dataset for detection has it.
 
     Attributes:
         path: The image.
@@ -48,30 +50,47 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images.
+    """Labelled images, each with the class ids of what is in it.
 
     What cannot be used is never silently dropped; the reason is kept for the report.
 
     Attributes:
-        path: The YAML or JSON that describes it.
+        path: The file or folder that describes them.
         names: Class names by the dataset's own class ids.
-        examples: The images that can be used.
+        examples: The images that can be used, each with its ``path``, and a ``class_id`` of one or several.
         problems: One sentence per image or object that cannot.
-        unlabelled: Number of images without a label file, which count as background.
-        category_ids: Class ids in saved predictions, by the dataset's; the same if absent.
+        unlabelled: Number of images without labels, which count as background.
     """
 
     path: Path
     names: Mapping[int, str]
-    examples: tuple[Example, ...]
-    problems: tuple[str, ...] = field(default=())
+    examples: tuple[Any, ...]
+    problems: tuple[str, ...] = ()
     unlabelled: int = 0
-    category_ids: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def labelled(self) -> set[int]:
         """The class ids that have an object."""
-        return {class_id for each in self.examples for class_id in each.class_id.tolist()}
+        return {int(i) for each in self.examples for i in np.atleast_1d(each.class_id)}
+
+    def as_one_class(self) -> Self:
+        """The dataset with every object in class 0.
+
+        Raises:
+            UsageError: The class is all that its labels tell.
+        """
+        raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
+
+
+@dataclass(frozen=True)
+class BoxDataset(Dataset):
+    """Images whose objects have boxes: each is an `Example`.
+
+    Attributes:
+        category_ids: Class ids in saved predictions, by the dataset's; the same if absent.
+    """
+
+    category_ids: Mapping[int, int] = field(default_factory=dict)
 
     def as_one_class(self) -> Self:
         """The dataset with every object in class 0, as with Ultralytics' ``single_cls``."""

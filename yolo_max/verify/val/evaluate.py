@@ -19,7 +19,7 @@ from yolo_max.support.numbers import shortest_float
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.val.dataset import Dataset, Example
+from yolo_max.verify.val.dataset import BoxDataset, Example
 from yolo_max.verify.val.figures import Row
 
 
@@ -136,7 +136,7 @@ def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict
     ]
 
 
-def ground_truth(dataset: Dataset, found: Sequence[Found]) -> dict[str, Any]:
+def ground_truth(dataset: BoxDataset, found: Sequence[Found]) -> dict[str, Any]:
     """The examples' objects in the form of COCO's JSON."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -197,7 +197,7 @@ def require_evaluator() -> None:
 
 
 def evaluate(
-    dataset: Dataset,
+    dataset: BoxDataset,
     found: Sequence[Found],
     classes: Mapping[int, int],
     max_det: int = PredictOptions.max_det,

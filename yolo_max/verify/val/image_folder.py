@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.verify.val.dataset import Dataset
 
 _SPLITS = {
     "train": ("train",),
@@ -30,43 +29,16 @@ class ClassExample:
     class_id: int
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """Images of known classes.
-
-    Attributes:
-        path: The dataset's folder.
-        names: Class names by id: those of the folders, in alphabetical order.
-        examples: The images.
-    """
-
-    path: Path
-    names: Mapping[int, str]
-    examples: tuple[ClassExample, ...]
-    problems: tuple[str, ...] = ()
-    unlabelled: int = 0
-
-    @property
-    def labelled(self) -> set[int]:
-        """The class ids that have an image."""
-        return {each.class_id for each in self.examples}
-
-    def as_one_class(self) -> Self:
-        """Refused: the class is all that a classifier tells.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
-
-
-def load_image_folder(path: Path, split: str = "val", images: Path | None = None) -> ImageFolder:
+def load_image_folder(path: Path, split: str = "val", images: Path | None = None) -> Dataset:
     """Finds the images of a split.
 
     Args:
         path: The folder that holds the folders of the splits.
         split: "val" (or a folder named validation or valid), "test" or "train".
         images: Must be None; other datasets use it.
+
+    Returns:
+        The dataset, of a `ClassExample` each; its names are those of the folders, in alphabetical order.
 
     Raises:
         SourceError: It is not such a folder, or holds no image.
@@ -95,7 +67,7 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not examples:
         raise SourceError(f"{there[split]} holds no class folder with an image in it.")
-    return ImageFolder(path, dict(enumerate(names)), tuple(examples))
+    return Dataset(path, dict(enumerate(names)), tuple(examples))
 
 
 def _folder(path: Path, split: str) -> str | None:

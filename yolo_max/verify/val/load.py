@@ -6,12 +6,12 @@ from pathlib import Path
 
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.verify.val.coco_json import load_coco_json
-from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.plain_file import reason
 from yolo_max.verify.val.yolo_dataset import load_yolo_dataset
 
 
-def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> Dataset:
+def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> BoxDataset:
     """Loads a dataset.
 
     Args:

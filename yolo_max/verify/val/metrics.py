@@ -5,66 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any
 
 from yolo_max.tasks.contract import Prediction
 from yolo_max.verify.val import accuracy, evaluate
 from yolo_max.verify.val.classes import class_map, class_map_by_order
+from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.image_folder import load_image_folder
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
-
-
-class Labelled(Protocol):
-    """One labelled image of a dataset."""
-
-    @property
-    def path(self) -> Path:
-        """The image."""
-        ...
-
-
-class AnyDataset(Protocol):
-    """Labelled images."""
-
-    @property
-    def path(self) -> Path:
-        """The file or folder that describes them."""
-        ...
-
-    @property
-    def names(self) -> Mapping[int, str]:
-        """Class names by the dataset's own class ids."""
-        ...
-
-    @property
-    def examples(self) -> Sequence[Labelled]:
-        """The images that can be used."""
-        ...
-
-    @property
-    def labelled(self) -> Collection[int]:
-        """The class ids that have an object."""
-        ...
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """One sentence per image that cannot."""
-        ...
-
-    @property
-    def unlabelled(self) -> int:
-        """Number of images without labels, which count as background."""
-        ...
-
-    def as_one_class(self) -> Self:
-        """The dataset with every object in class 0.
-
-        Raises:
-            UsageError: That makes no sense for it.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +45,7 @@ class Metric:
         measure: Measures the predictions, given that map and max_det.
     """
 
-    load: Callable[[Path, str, Path | None], AnyDataset]
+    load: Callable[[Path, str, Path | None], Dataset]
     classes: Callable[[Mapping[int, str], Mapping[int, str], Collection[int]], dict[int, int]]
     measure: Callable[
         [Any, Sequence[tuple[Any, Prediction]], Mapping[int, int], int],
@@ -114,7 +64,7 @@ def require(path: Path) -> None:
 
 
 def _measure_map(
-    dataset: Any, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], max_det: int
+    dataset: BoxDataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], max_det: int
 ) -> Measurement:
     found = [evaluate.Found(example, detections) for example, detections in pairs]
     return Measurement(
@@ -128,7 +78,7 @@ def _measure_map(
 
 
 def _measure_accuracy(
-    dataset: Any, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], _: int
+    dataset: Dataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], _: int
 ) -> Measurement:
     return Measurement(accuracy.evaluate(dataset, pairs, classes), accuracy.predictions(pairs))
 

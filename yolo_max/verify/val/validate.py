@@ -12,8 +12,9 @@ from yolo_max.tasks.registry import task_of
 from yolo_max.tasks.rubric import Verdict, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.val.classes import class_map_by_id
+from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.figures import Figures
-from yolo_max.verify.val.metrics import METRICS, AnyDataset, require
+from yolo_max.verify.val.metrics import METRICS, require
 from yolo_max.weights.load import Weights
 
 
@@ -50,7 +51,7 @@ class Validation:
         unreadable: Reasons by path of the images that could not be read; no engine counts them.
     """
 
-    dataset: AnyDataset
+    dataset: Dataset
     engines: tuple[EngineAccuracy, ...]
     unreadable: Mapping[str, str]
 
@@ -73,7 +74,7 @@ class Validation:
 
 
 def validate(
-    dataset: AnyDataset,
+    dataset: Dataset,
     weights: Weights,
     engines: Sequence[str],
     *,

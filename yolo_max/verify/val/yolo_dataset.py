@@ -12,7 +12,7 @@ import numpy as np
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
-from yolo_max.verify.val.dataset import Dataset, Example
+from yolo_max.verify.val.dataset import BoxDataset, Example
 from yolo_max.verify.val.labels import read_labels
 from yolo_max.verify.val.plain_file import read_plain_file, reason
 
@@ -24,7 +24,7 @@ COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69,
 """COCO's own ids of its 80 classes."""
 
 
-def load_yolo_dataset(path: Path, split: str) -> Dataset:
+def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
     """Reads a dataset that a YAML describes.
 
     An image whose label file cannot be used is left out, as in Ultralytics; the dataset's problems say so.
@@ -70,7 +70,7 @@ def load_yolo_dataset(path: Path, split: str) -> Dataset:
         area, crowd = np.full(count, np.nan), np.zeros(count, bool)
         examples.append(Example(image, image_id, class_id, xyxy, True, area, crowd))
     ids = COCO_IDS if _is_coco(found, names) else range(1, len(names) + 1)
-    return Dataset(
+    return BoxDataset(
         path,
         names,
         tuple(examples),
