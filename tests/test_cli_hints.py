@@ -173,6 +173,7 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
             ": yolo-max predict 'my photos' --save-txt --conf 0.4.",
         ),
         ("predict photos --save-txt True", ": yolo-max predict photos --save-txt."),
+        ("predict photos --rect=True --save=False", ": yolo-max predict photos --rect --no-save."),
         ("predict source=0 half=False classes=None", ": yolo-max predict 0."),
         # The words of `yolo` before its settings, in any order.
         ("detect predict source=photos", ": yolo-max predict photos."),

@@ -142,7 +142,7 @@ def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syn
     parts = list(_parts(arguments, syntax))
     for part in parts:
         if part.name.startswith("-") and not _is_known(part.name, syntax):
-            return _unknown(part.name.partition("=")[0], syntax, others)
+            return _unknown(part.name, syntax, others)
     if any(part.is_setting for part in parts):
         words = []
         for part in parts:
@@ -182,13 +182,13 @@ def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
         setting = None if os.path.lexists(word) else _SETTING.fullmatch(word)
         if setting:
             part = _Part(setting[1], [setting[2]], is_setting=True)
-        elif word in syntax.flags and rest and rest[0].lower() in ("true", "false"):  # --save-txt True
-            part = _Part(plain(word), [rest.pop(0)], is_setting=True)
+        elif name in syntax.names and name in syntax.flags and (equals or _is_switch(rest)):
+            part = _Part(plain(name), [value if equals else rest.pop(0)], is_setting=True)
         elif name in syntax.valued:
             part = _Part(name, [value] if equals else rest[:1])
             del rest[: not equals]
         elif len(word) > 1 and word.startswith("-"):
-            part = _Part(word)
+            part = _Part(name if word.startswith("--") else word)
         else:
             part = _Part("", [word])
         while part.is_list and rest and _NUMBER.fullmatch(rest[0]) and not os.path.lexists(rest[0]):
@@ -196,9 +196,14 @@ def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
         yield part
 
 
+def _is_switch(following: Sequence[str]) -> bool:
+    """Whether the value of a flag follows, as in ``--save-txt True``."""
+    return bool(following) and following[0].lower() in ("true", "false") and not os.path.lexists(following[0])
+
+
 def _is_known(option: str, syntax: Syntax) -> bool:
     if option.startswith("--"):
-        return syntax.has([option.partition("=")[0]])
+        return syntax.has([option])
     for letter in option[1:]:  # -rq, -orun
         if f"-{letter}" in syntax.valued:
             return True
