@@ -180,3 +180,31 @@ def photos(tmp_path: Path) -> Path:
     for i, name in enumerate(["a.jpg", "b.png", "sub/c.jpg"]):
         write_image(tmp_path / "photos" / name, i)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A dataset whose labels are exactly what the fake engine finds with confidence above 0.5."""
+    import comparisons
+    import numpy as np
+    import yaml  # type: ignore[import-untyped]
+    from fakes import NAMES, FakeEngine, fake_weights, write_image
+
+    from yolo_max.predict.detector import Detector
+
+    fake = FakeEngine()
+    detector = Detector(
+        fake_weights(), engine=lambda batch: np.stack([comparisons.small(h) for h in fake(batch)]), conf=0.5
+    )
+    for number in range(6):
+        image = write_image(tmp_path / "images" / f"{number}.png", number)
+        label = tmp_path / "labels" / f"{number}.txt"
+        label.parent.mkdir(exist_ok=True)
+        found = detector(image)
+        rows = zip(found.class_id, found.xyxy / np.array([60, 40, 60, 40]), strict=True)
+        label.write_text(
+            "".join(f"{c} {(a + x) / 2} {(b + y) / 2} {x - a} {y - b}\n" for c, (a, b, x, y) in rows)
+        )
+    path = tmp_path / "data.yaml"
+    path.write_text(yaml.safe_dump({"val": "images", "names": dict(NAMES)}))
+    return path
