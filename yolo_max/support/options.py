@@ -46,10 +46,10 @@ class About:
     help: str
     metavar: str
     check: Check
-    default_text: str | None
-    switches: tuple[str, ...]
-    written_as: Any
-    parse: Callable[[Any], Any] | None
+    default_text: str | None = None
+    switches: tuple[str, ...] = ()
+    written_as: Any = None
+    parse: Callable[[Any], Any] | None = None
 
 
 def at_least(low: int, high: float = math.inf) -> Check:
@@ -92,20 +92,10 @@ def anything(_name: str, _value: Any) -> None:
 
 
 def option(
-    default: Any,
-    group: str,
-    help: str,
-    metavar: str = "",
-    check: Check = a_switch,
-    *,
-    default_text: str | None = None,
-    switches: tuple[str, ...] = (),
-    written_as: Any = None,
-    parse: Callable[[Any], Any] | None = None,
+    default: Any, group: str, help: str, metavar: str = "", check: Check = a_switch, **more: Any
 ) -> Any:
     """A field of an options class; see `About`."""
-    about = About(group, help, metavar, check, default_text, switches, written_as, parse)
-    return field(default=default, metadata={About: about})
+    return field(default=default, metadata={About: About(group, help, metavar, check, **more)})
 
 
 def about(each: Field[Any]) -> About:

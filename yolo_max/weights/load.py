@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -92,12 +92,10 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
     """
     path = locate(spec)
     data = _read(path)
-    try:
-        return (
-            _from_checkpoint(path, data) if signature.is_checkpoint(data) else _from_safetensors(path, data)
-        )
-    except WeightsError as error:
-        raise WeightsError(f"{path} {error}.") from error
+    with _errors_of(path):
+        if signature.is_checkpoint(data):
+            return _from_checkpoint(path, data)
+        return _from_safetensors(path, data)
 
 
 def load_unfused(weights: Weights) -> Unfused:
@@ -115,10 +113,8 @@ def load_unfused(weights: Weights) -> Unfused:
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != weights.meta.source_sha256:
         raise WeightsError(f"{path} has changed since its weights were loaded; load them again.")
-    try:
+    with _errors_of(path):
         return read_unfused(data, path.name)
-    except WeightsError as error:
-        raise WeightsError(f"{path} {error}.") from error
 
 
 def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[ModelMeta, bytes]:
@@ -133,12 +129,10 @@ def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[
     """
     path = locate(checkpoint, (".pt",))
     data = _read(path)
-    try:
+    with _errors_of(path):
         if not signature.is_checkpoint(data):
             raise WeightsError("is not a .pt checkpoint")
         return _convert(data, path.name, half)
-    except WeightsError as error:
-        raise WeightsError(f"{path} {error}.") from error
 
 
 def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool = False) -> None:
@@ -148,11 +142,18 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
         WeightsError: A value does not fit float16.
         OutputError: The file cannot be written.
     """
-    try:
+    with _errors_of(weights.path):
         data = _serialise(weights.meta, weights.tensors, half)
-    except WeightsError as error:
-        raise WeightsError(f"{weights.path} {error}.") from error
     write_atomically(Path(path), data)
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Prepends the file's name to errors, which are sentences without their subject."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{path} {error}.") from error
 
 
 def _read(path: Path) -> bytes:
