@@ -57,7 +57,8 @@ def _validation(classes: int, value: float = 0.12345) -> Validation:
     each = tuple(ClassAccuracy(i, f"class [{i}]", 1, i + 1, figures) for i in range(classes))
     accuracy = Accuracy(8, sum(row.objects for row in each), figures, each)
     dataset = BoxDataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())
-    return Validation(dataset, (EngineAccuracy("max", accuracy, (0.1, 0.2), [], {}, 40.0),), {})
+    engine = EngineAccuracy(accuracy, [], (0.1, 0.2), engine="max", info={}, infer_ms=40.0)
+    return Validation(dataset, (engine,), {})
 
 
 def _shown(validation: Validation, width: int = 120, **options: bool) -> list[str]:

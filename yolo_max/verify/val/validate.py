@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from yolo_max.support.errors import SourceError
@@ -13,32 +13,23 @@ from yolo_max.tasks.rubric import Verdict, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.val.classes import class_map_by_id
 from yolo_max.verify.val.dataset import Dataset
-from yolo_max.verify.val.figures import Figures
-from yolo_max.verify.val.metrics import METRICS, require
+from yolo_max.verify.val.metrics import METRICS, Measurement, require
 from yolo_max.weights.load import Weights
 
 
-@dataclass(frozen=True)
-class EngineAccuracy:
-    """The accuracy of one engine on a dataset.
+@dataclass(frozen=True, kw_only=True)
+class EngineAccuracy(Measurement):
+    """A measurement, and how it was made.
 
     Attributes:
         engine: "max" or "torch".
-        accuracy: Its figures.
-        ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs.
-        predictions: Every prediction, in the evaluators' JSON form.
         info: Facts about the engine: threads, kernels and so on.
         infer_ms: Mean time in the network, milliseconds per image.
-        warnings: Phrases about what casts doubt on the figures.
     """
 
     engine: str
-    accuracy: Figures
-    ultralytics: tuple[float, float] | None
-    predictions: list[dict[str, Any]] = field(repr=False)
     info: Mapping[str, Any]
     infer_ms: float
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,13 +129,10 @@ def validate(
         measured = metric.measure(dataset, found, classes, options.get("max_det", PredictOptions.max_det))
         results.append(
             EngineAccuracy(
-                engine,
-                measured.accuracy,
-                measured.ultralytics,
-                measured.predictions,
-                info,
-                sum(done.times_ms["infer"] for _, done in read) / len(read),
-                measured.warnings,
+                **vars(measured),
+                engine=engine,
+                info=info,
+                infer_ms=sum(done.times_ms["infer"] for _, done in read) / len(read),
             )
         )
     return Validation(dataset, tuple(results), unreadable)
