@@ -178,6 +178,8 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         # The words of `yolo` before its settings, in any order.
         ("detect predict source=photos", ": yolo-max predict photos."),
         ("classify predict photos", "the weights know their task; type yolo-max predict photos."),
+        ("classify predict sub", "type yolo-max predict sub."),
+        ("classify predict val", "type yolo-max predict val."),  # a folder may be called so
         ("yolo task=detect mode=val data=a.yaml", ": yolo-max val a.yaml."),
         ("source=photos", ": yolo-max predict photos."),
         ("detect val data=a.yaml", ": yolo-max val a.yaml."),
@@ -200,6 +202,7 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("predict photos --conf", "option '--conf' requires an argument; see yolo-max predict --help."),
         ("--conf 0.5 predict", "no such option: --conf; see yolo-max --help."),
         ("weights --", "missing command; see yolo-max weights --help."),
+        ("perdict val", "there is no command 'perdict'; did you mean predict?"),
         ("predct", "there is no command 'predct'; did you mean predict?"),
         ("test", "there is no command 'test'; use one of predict, compare, "),  # not `detect`
         # A file in place of a command.

@@ -182,7 +182,7 @@ def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
         setting = None if os.path.lexists(word) else _SETTING.fullmatch(word)
         if setting:
             part = _Part(setting[1], [setting[2]], is_setting=True)
-        elif name in syntax.names and name in syntax.flags and (equals or _is_switch(rest)):
+        elif name in syntax.names and name in syntax.flags and (equals or _has_value(rest)):
             part = _Part(plain(name), [value if equals else rest.pop(0)], is_setting=True)
         elif name in syntax.valued:
             part = _Part(name, [value] if equals else rest[:1])
@@ -196,7 +196,12 @@ def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
         yield part
 
 
-def _is_switch(following: Sequence[str]) -> bool:
+def _switch(name: str) -> str:
+    """``--save-txt`` for ``save_txt``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _has_value(following: Sequence[str]) -> bool:
     """Whether the value of a flag follows, as in ``--save-txt True``."""
     return bool(following) and following[0].lower() in ("true", "false") and not os.path.lexists(following[0])
 
@@ -220,13 +225,11 @@ def _written(part: _Part, syntax: Syntax) -> list[str] | None:
         (word,) = part.values
         if os.path.lexists(word):
             return [word]
-        if (
-            switch := f"--{word.replace('_', '-')}"
-        ) in syntax.flags:  # `yolo` reads save_txt as save_txt=True
-            return [switch]
+        if _switch(word) in syntax.flags:  # `yolo` reads save_txt as save_txt=True
+            return [_switch(word)]
         return [] if word in (*_TASKS, *_MODES, "yolo") else [word]
     name, value = part.name, part.joined
-    switch, off = f"--{name.replace('_', '-')}", value.lower() in _OFF
+    switch, off = _switch(name), value.lower() in _OFF
     if syntax.argument in _ARGUMENTS.get(name, ()):
         return [value]
     if name in ("task", "mode"):
@@ -247,8 +250,8 @@ def _unknown(option: str, syntax: Syntax, others: Sequence[Syntax]) -> str:
     instead = {}
     for there in (syntax, *others):
         where = "" if there is syntax else f", in {there.command}"
-        if where and (switch := f"--{name.replace('_', '-')}") in there.names:
-            instead[name] = f"{there.command} has {switch}"
+        if where and _switch(name) in there.names:
+            instead[name] = f"{there.command} has {_switch(name)}"
         elif fitting := [
             each for each in _INSTEAD.get(name, ()) if there.has(re.findall(r"--[a-z-]+", each))
         ]:
@@ -262,17 +265,19 @@ def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | 
     """What `yolo TASK MODE name=value ...` is here; None for something else."""
     from yolo_max.tasks.registry import TASKS
 
-    tasks, modes, rest = [], [], []
+    tasks: list[str] = []
+    modes: list[str] = []
+    rest: list[str] = []
     for word in arguments:
         name, _, value = word.partition("=")
-        if name == "task" or word in _TASKS:
+        if name == "task" or (word in _TASKS and not modes):
             tasks.append(value or word)
-        elif name == "mode" or word in (*_MODES, *_NO_MODES):
+        elif name == "mode" or (word in (*_MODES, *_NO_MODES) and not modes):
             modes.append(value or word)
         elif word != "yolo":
             rest.append(word)
     mode = modes[0] if modes else "predict"
-    if len(rest) == len(arguments) and not _SETTING.fullmatch(arguments[0]):
+    if rest[:1] == [arguments[0]] and not _SETTING.fullmatch(arguments[0]):
         return None
     if mode in _NO_MODES:
         return f"{_NO_MODES[mode]}."
