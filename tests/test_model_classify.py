@@ -130,6 +130,17 @@ def test_the_command_gives_pytorchs_probabilities(pair: Pair, scenes: list[Path]
         assert found.class_id[0] == expected[0].argmax()
 
 
+def test_the_comparison_of_both_engines(pair: Pair, scenes: list[Path], tmp_path: Path) -> None:
+    save_weights(pair.weights, tmp_path / "cls.safetensors")
+    out = tmp_path / "out"
+    options = ["-w", str(tmp_path / "cls.safetensors"), "-o", str(out), "--quiet"]
+    assert cli.run(["compare", *map(str, scenes), *options]) == ExitCode.OK
+    record = json.loads((out / "compare.json").read_text())
+    assert record["engines"]["max"]["kernels"] == "fused"
+    assert record["counts"]["same_top1"] == len(record["images"]) == len(scenes)
+    assert record["distributions"]["probability_difference"]["p100"] <= 1e-4
+
+
 def test_logits_on_stock_operations() -> None:
     """An odd map at each layer."""
     Pair(SMALL, (37, 51), 2, "stock").difference(pixels(37, 51, 2)).verdict.require()
