@@ -15,7 +15,7 @@ from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window
 
 BEHIND, BEFORE = 1, 2
-"""Where a residual is added: at last, as YOLO does, or before the activation, as ResNet does."""
+"""Where a residual is added: at last, or before the activation."""
 
 
 class Pack(Protocol):
