@@ -45,6 +45,9 @@ ODD_PICTURES: dict[str, NDArray[np.uint8]] = {
     "black": np.zeros((240, 320, 3), np.uint8),
     "white": np.full((240, 320, 3), 255, np.uint8),
     "padding": np.full((240, 320, 3), 114, np.uint8),
+    "one color": np.full((240, 320, 3), (20, 60, 200), np.uint8),
+    "very dark": _noise(240, 320) // 32,
+    "very bright": 255 - _noise(240, 320) // 32,
     "noise": _noise(240, 320),
     "gray noise": np.repeat(_noise(320, 240, 1), 3, 2),
     "black and white noise": np.repeat(_noise(320, 320, 1) // 128 * 255, 3, 2),
@@ -81,6 +84,7 @@ def test_pictures_that_are_no_photographs(
     record = json.loads(done.stdout)
     assert len(record["images"]) == len(ODD_PICTURES)
     assert record["counts"]["matched"] > 10
+    assert record["counts"]["excused"] == 0
 
 
 @pytest.mark.usefixtures("coco_engine")
@@ -99,6 +103,7 @@ def test_the_photographs(coco_weights: Path, shared: Path, tmp_path: Path) -> No
     record = json.loads(done.stdout)
     assert len(record["images"]) == 64
     assert record["counts"]["matched"] > 200
+    assert record["counts"]["excused"] == 0
     assert record["engines"]["torch"]["source"] == "checkpoint"
 
 

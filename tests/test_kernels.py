@@ -137,6 +137,7 @@ def test_tiles_are_transformed_by_toom_cook(kernels: Kernels, algorithm: Algorit
         [(64, 32, 32, False)],  # the second half, as C2f's bottlenecks read it
         [(32, 0, 32, True)],  # doubled
         [(32, 0, 32, True), (48, 0, 48, False)],  # upsample and concat, as YOLOv8's neck has them
+        [(256, 0, 256, True), (128, 0, 128, False)],  # the same with long sums, which are parted
         [(40, 8, 24, False), (16, 0, 16, True)],  # slices that do not begin at a block
         [(48, 0, 48, False), *[(24, 0, 24, False)] * 6],  # many, not of whole blocks
         [(7, 1, 5, True), (9, 2, 3, False), (1, 0, 1, True)],  # odd

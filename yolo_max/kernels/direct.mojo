@@ -14,7 +14,8 @@ copied twice. Groups of channels are convolved one after the other.
 
 A 1x1 convolution needs neither buffer nor rows: the pixels of the batch are one long row, gathered a tile at a
 time. What it sums up over doubled channels is the same for four pixels, so that is done once, before doubling, and
-the sums of the four pixels go on from there: three quarters of these products are saved, and not a bit changes.
+the sums of the four pixels go on from there: three quarters of these products are saved. Not a bit changes up to
+`SUMMED` runs of channels in all; beyond, sums are parted elsewhere, and only rounding differs.
 """
 
 from std.math import ceildiv

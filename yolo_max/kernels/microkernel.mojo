@@ -13,9 +13,9 @@ The words that a pixel is multiplied with need not lie together: `Taps` lists wh
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
 in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the inner loop, alone.
 
-The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers until all
-words are done. Then they are left in memory, which the first cache holds, for `epilogue`, which is compiled once for
-all sizes of tile (epilogue.mojo).
+The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers for `SUMMED`
+runs. Then they are left in memory, which the first cache holds; the sums of further runs are added there. `epilogue` is
+compiled once for all sizes of tile (epilogue.mojo).
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -29,6 +29,9 @@ from .lanes import AVX512, BF16_PRODUCTS, BLOCK, F32, MR, Scratch, V, Words, mul
 comptime PANEL = 2 * BLOCK
 comptime AHEAD = 32
 """Rows of weights between the one in use and the one prefetched: those of a large layer come from main memory."""
+comptime SUMMED = 8
+"""Runs of words, mostly of 16 channels, that are summed up before they are added to others: a long sum rounds every
+term to its own size. With fewer, the additions take time."""
 comptime MR_SIZES = [4, 7, 10, 13, 14] if AVX512 else [2, 3, 4, 5, 6]
 """Pixels that the microkernel is compiled for; a number between two is done by the larger one."""
 
@@ -131,6 +134,18 @@ def accumulate[
         w = w.unsafe_offset(UNROLL * ROW)
 
 
+@always_inline
+def accumulate_runs[
+    T: DType, M: Int, N: Int, ROW: Int, STEP: Int
+](mut sums: Array[V, M * N], pixels: Words, taps: Taps, first: Int, weights: Words):
+    """Adds what up to SUMMED runs give, from the run `first` on; `weights` is the row of run 0."""
+    var w = weights.unsafe_offset(first * taps.run * ROW)
+    for t in range(first, min(first + SUMMED, taps.count)):
+        var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
+        accumulate[T, M, N, ROW, STEP](sums, x, w, taps.run)
+        w = w.unsafe_offset(taps.run * ROW)
+
+
 @no_inline
 def microkernel[
     T: DType, N: Int, STEP: Int
@@ -164,13 +179,17 @@ def microkernel[
                 comptime for b in range(BLOCKS):
                     sums[i * BLOCKS + b] = start.unsafe_load[width=BLOCK](b * BLOCK)
             var w = panel.unsafe_offset(j * BLOCK)
-            for t in range(taps.count):
-                var x = pixels.unsafe_offset(Int(taps.offsets.data[unsafe_offset=t]))
-                accumulate[T, M, BLOCKS, N * BLOCK, STEP](sums, x, w, taps.run)
-                w = w.unsafe_offset(taps.run * N * BLOCK)
+            accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](sums, pixels, taps, 0, w)
             comptime for i in range(M):
                 comptime for b in range(BLOCKS):
                     first.unsafe_store((i * N + j + b) * BLOCK, sums[i * BLOCKS + b])
+            for t in range(SUMMED, taps.count, SUMMED):
+                var more = Array[V, M * BLOCKS](fill=V(0))
+                accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](more, pixels, taps, t, w)
+                comptime for i in range(M):
+                    comptime for b in range(BLOCKS):
+                        var at = (i * N + j + b) * BLOCK
+                        first.unsafe_store(at, more[i * BLOCKS + b] + first.unsafe_load[width=BLOCK](at))
 
     comptime for i in range(len(MR_SIZES)):
         comptime size = MR_SIZES[i]
