@@ -18,11 +18,17 @@ from test_kernels import (
     test_tiles_outside_of_the_mask_are_left_alone,
     test_views_are_read_as_if_they_were_one_tensor,
 )
+from test_kernels_attention import (
+    test_a_nan_reaches_its_queries_and_no_others,
+    test_attention,
+    test_heads_are_read_where_they_are,
+)
 from test_kernels_epilogue import (
     test_activations_over_their_whole_range,
     test_what_follows_the_sums,
     test_what_is_no_number_stays_none,
 )
+from test_kernels_matmul import test_batches, test_linear, test_products, test_softmax
 from test_kernels_windows import test_depthwise_reads_views, test_windows
 from test_model_detect import (
     test_a_logit_that_is_no_number_makes_a_candidate,
@@ -32,12 +38,19 @@ from test_model_detect import (
 
 __all__ = [
     "test_a_logit_that_is_no_number_makes_a_candidate",
+    "test_a_nan_reaches_its_queries_and_no_others",
     "test_activations_over_their_whole_range",
+    "test_attention",
+    "test_batches",
     "test_candidates",
     "test_convolutions",
     "test_depthwise_reads_views",
+    "test_heads_are_read_where_they_are",
+    "test_linear",
     "test_masks_that_do_not_fit_are_refused",
     "test_max_pool",
+    "test_products",
+    "test_softmax",
     "test_sums_over_doubled_channels_are_not_changed_by_a_bit",
     "test_tensors_that_do_not_fit_are_refused",
     "test_the_head_writes_candidates_and_no_others",

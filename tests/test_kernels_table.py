@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel_harness import PACKAGE
 
-from yolo_max.kernels import ops, packing
+from yolo_max.kernels import ops, packing, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS
 from yolo_max.model import fused
@@ -36,6 +36,16 @@ def test_kernels_of_the_head_have_one_id() -> None:
         "CANDIDATES": fused.CANDIDATES,
         "HEAD": fused.HEAD,
         "COUNT": fused.DETECT.size,
+    }
+
+
+def test_products_have_one_id() -> None:
+    assert constants("kernels/products.mojo") == {
+        "MATMUL": products.MATMUL,
+        "LINEAR": products.LINEAR,
+        "SOFTMAX": products.SOFTMAX,
+        "ATTENTION": products.ATTENTION,
+        "COUNT": products.PRODUCTS.size,
     }
 
 

@@ -12,7 +12,7 @@
 
 enum { PAGE = 4096, MOST = 16 };
 
-int64_t harness_run(int64_t is_detect, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
+int64_t harness_run(int64_t table, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
                     int64_t weight, int64_t bias, int64_t run, int64_t message, int64_t size);
 
 void *KGEN_CompilerRT_AlignedAlloc(size_t alignment, size_t size) {
@@ -72,7 +72,7 @@ static char *array(int64_t size) {
 }
 
 int main(void) {
-  int64_t is_detect = number(), id = number(), bf16 = number(), count = number(), sizes[MOST], numbers[5 * MOST];
+  int64_t table = number(), id = number(), bf16 = number(), count = number(), sizes[MOST], numbers[5 * MOST];
   require(count < MOST, "too many tensors");
   for (int64_t i = 0; i <= count; i++) { /* the last one is the result */
     sizes[i] = number();
@@ -83,7 +83,7 @@ int main(void) {
   for (int64_t i = 0; i <= count; i++) numbers[5 * i] = (int64_t)array(sizes[i]);
 
   char message[400];
-  int64_t failed = harness_run(is_detect, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
+  int64_t failed = harness_run(table, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
                                (int64_t)bias, (int64_t)run, (int64_t)message, sizeof message);
   fwrite(&failed, sizeof failed, 1, stdout);
   if (failed)

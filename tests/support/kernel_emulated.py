@@ -50,7 +50,7 @@ class EmulatedKernels(Kernels):
 
     def _call(
         self,
-        is_detect: bool,
+        table: int,
         kernel: int,
         bf16: bool,
         params: NDArray[np.int32],
@@ -61,7 +61,7 @@ class EmulatedKernels(Kernels):
     ) -> str:
         others: tuple[NDArray[Any], ...] = (params, run, weight, bias)
         shapes = [number for t in tensors for number in (t.nbytes, *t.shape)]
-        numbers = [is_detect, kernel, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
+        numbers = [table, kernel, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
         job = b"".join(array.tobytes() for array in (np.array(numbers, np.int64), *others, *tensors))
         done = subprocess.run([EMULATOR, self.path], input=job, capture_output=True, check=False)
         assert done.returncode == 0, f"{EMULATOR} ended with {done.returncode}: {done.stderr.decode()}"

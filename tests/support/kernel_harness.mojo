@@ -8,7 +8,7 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from yolo_max.kernels import table
+from yolo_max.kernels import products, table
 from yolo_max.kernels.arguments import Call, Params, Tensor
 from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V
 from yolo_max.kernels.parallel import Workers
@@ -29,7 +29,7 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
 def run_kernel[
     T: DType
 ](
-    is_detect: Bool, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32]
+    family: Int, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32]
 ) raises:
     """Runs a kernel of one of the tables, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
@@ -41,12 +41,16 @@ def run_kernel[
     var call = Call(params, first, count, weight, bias, run, workers)
     var found = False
     comptime for candidate in range(table.COUNT):
-        if candidate == id and not is_detect:
+        if candidate == id and family == 0:
             table.kernel[T, candidate]()(call)
             found = True
     comptime for candidate in range(detect.COUNT):
-        if candidate == id and is_detect:
+        if candidate == id and family == 1:
             detect.kernel[T, candidate]()(call)
+            found = True
+    comptime for candidate in range(products.COUNT):
+        if candidate == id and family == 2:
+            products.kernel[candidate]()(call)
             found = True
     _ = tensors^
     _ = context^
@@ -87,7 +91,7 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 @export
 def harness_run(
-    is_detect: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
+    family: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
     message: Int, size: Int,
 ) abi("C") -> Int:
     """Runs a kernel on the numbers of a run.
@@ -99,9 +103,9 @@ def harness_run(
         var tensors = Numbers(unsafe_from_address=numbers)
         var of_run = Ptr[F32](unsafe_from_address=run)
         if bf16 != 0:
-            run_kernel[BF16](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
+            run_kernel[BF16](family, id, ours, tensors, count, weight, bias, of_run)
         else:
-            run_kernel[F32](is_detect != 0, id, ours, tensors, count, weight, bias, of_run)
+            run_kernel[F32](family, id, ours, tensors, count, weight, bias, of_run)
         return 0
     except error:
         var text = String(error)

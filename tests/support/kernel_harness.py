@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.kernels import ops, packing
+from yolo_max.kernels import ops, packing, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
 from yolo_max.kernels.precision import Precision
@@ -33,6 +33,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
 PAGE = mmap.PAGESIZE
+TABLES = (ops.CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS)
+"""In the order of the harness."""
 
 
 def mojo(*arguments: str | Path) -> None:
@@ -185,11 +187,11 @@ class Kernels:
             divisor=divisor if maps[0].tensor.dtype == np.uint8 else 0,
         )
         others = [each for each in (residual, factor, mask) if each is not None]
-        self._run(kernel.id, params, [*maps, *others], weight, bias, result)
+        self.run(ops.CONVOLUTIONS_AND_POOLS, kernel.id, params, [*maps, *others], weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools one slice into ``result``."""
-        self._run(ops.MAX_POOL, [k], [x], None, None, result)
+        self.run(ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [k], [x], None, None, result)
 
     def candidates(
         self,
@@ -201,7 +203,7 @@ class Kernels:
         result: NDArray[Any],
     ) -> None:
         """Masks cells with a class logit above ``threshold`` in ``result``, [batch, height, width, 1]."""
-        self._run(fused.CANDIDATES, [nc], [x], weight, bias, result, threshold)
+        self.run(fused.DETECT, fused.CANDIDATES, [nc], [x], weight, bias, result, threshold)
 
     def head(
         self,
@@ -215,37 +217,38 @@ class Kernels:
 
         Three maps per level: for the boxes, for the classes, the mask.
         """
-        self._run(fused.HEAD, channels, maps, weight, bias, result[:, None], 0)
+        self.run(fused.DETECT, fused.HEAD, channels, maps, weight, bias, result[:, None])
 
-    def _run(
+    def run(
         self,
+        table: ops.KernelTable,
         kernel: int,
         params: Sequence[int],
         maps: Sequence[Map],
         weight: NDArray[Any] | None,
         bias: NDArray[Any] | None,
         result: NDArray[Any],
-        threshold: float | None = None,
+        threshold: float = 0,
     ) -> None:
-        """Runs a kernel; one of the detection head where there is a ``threshold``."""
+        """Runs a kernel of a table on slices of NHWC arrays, into ``result``."""
         numbers = np.array([*params, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
         tensors = [m.tensor for m in maps] + [result]
         assert all(t.flags.c_contiguous for t in tensors)
         if complaint := self._call(
-            threshold is not None,
+            TABLES.index(table),
             kernel,
             any(t.dtype == np.uint16 for t in tensors),
             numbers,
             tensors,
             np.zeros(0, np.float32) if weight is None else weight,
             np.zeros(0, np.float32) if bias is None else bias,
-            np.array([self.workers, threshold or 0], np.float32),
+            np.array([self.workers, threshold], np.float32),
         ):
             raise ValueError(complaint)
 
     def _call(
         self,
-        is_detect: bool,
+        table: int,
         kernel: int,
         bf16: bool,
         params: NDArray[np.int32],
@@ -258,7 +261,7 @@ class Kernels:
         numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
         message = ctypes.create_string_buffer(400)
         self.library.harness_run(
-            is_detect,
+            table,
             kernel,
             bf16,
             params.ctypes.data,

@@ -1,4 +1,4 @@
-"""Fused convolutions and pools on CPUs, as operations of MAX graphs.
+"""Fused convolutions, pools and products on CPUs, as operations of MAX graphs.
 
 Everything is NHWC. A convolution reads a view (channel slices of tensors, some doubled by nearest), adds the
 bias, applies an activation, adds a residual and writes one tensor; split, concat, upsample and add cost nothing.
@@ -18,9 +18,15 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     winograd.mojo         3x3, stride 1
     polyphase.mojo        3x3, stride 2
     pool.mojo         max-pooling
+    gemm.mojo         products of matrices in blocks, around the microkernel
+    matmul.mojo       batches of products of two matrices
+    linear.mojo       products with constant weights
+    softmax.mojo      over the last dimension
+    attention.mojo    in one pass, without the matrix of scores
     arguments.mojo    what a kernel is given, checked and taken apart
     parallel.mojo     the parallel loop
-    table.mojo        the kernels, to be called by their addresses
+    table.mojo        the convolutions and pools, to be called by their addresses
+    products.mojo     the products likewise
 
 This file registers the operations; `ops.py` issues them, and `packing.py` packs the weights.
 

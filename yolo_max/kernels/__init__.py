@@ -1,6 +1,7 @@
 """The Mojo kernels, and what graphs need to call them. Knows no network.
 
 ops.py                       convolutions and pools in a graph
+products.py                  products of matrices, softmax, attention
 conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
 feature_map.py               views: the inputs and outputs of convolutions
 window.py                    the geometry of a convolution

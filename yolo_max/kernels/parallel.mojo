@@ -25,6 +25,10 @@ struct Workers(Copyable, ImplicitlyCopyable, Movable):
     var context: Int
     """Address of MAX's context for the CPU, which starts them."""
 
+    def for_work(self, amount: Int, worth: Int) -> Self:
+        """As many of them as get an amount of work that is worth starting a thread for, or one."""
+        return Self(max(1, min(self.threads, amount // worth)), self.context)
+
 
 struct Chunks(Copyable, ImplicitlyCopyable, Movable):
     """Units of work, divided: half of them in the first round, half of the rest in the next, and so on."""
