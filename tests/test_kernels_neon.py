@@ -29,6 +29,8 @@ from test_kernels_epilogue import (
     test_what_is_no_number_stays_none,
 )
 from test_kernels_matmul import test_batches, test_linear, test_products, test_softmax
+from test_kernels_pool import test_adaptive_pools, test_average_pool
+from test_kernels_resize import test_resize_to_a_size
 from test_kernels_windows import test_depthwise_reads_views, test_windows
 from test_model_detect import (
     test_a_logit_that_is_no_number_makes_a_candidate,
@@ -40,7 +42,9 @@ __all__ = [
     "test_a_logit_that_is_no_number_makes_a_candidate",
     "test_a_nan_reaches_its_queries_and_no_others",
     "test_activations_over_their_whole_range",
+    "test_adaptive_pools",
     "test_attention",
+    "test_average_pool",
     "test_batches",
     "test_candidates",
     "test_convolutions",
@@ -50,6 +54,7 @@ __all__ = [
     "test_masks_that_do_not_fit_are_refused",
     "test_max_pool",
     "test_products",
+    "test_resize_to_a_size",
     "test_softmax",
     "test_sums_over_doubled_channels_are_not_changed_by_a_bit",
     "test_tensors_that_do_not_fit_are_refused",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel_harness import PACKAGE
 
-from yolo_max.kernels import ops, packing, products
+from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS
 from yolo_max.model import fused
@@ -47,6 +47,15 @@ def test_products_have_one_id() -> None:
         "ATTENTION": products.ATTENTION,
         "COUNT": products.PRODUCTS.size,
     }
+
+
+def test_pools_have_one_id_and_resizing_one_number_per_mode() -> None:
+    assert constants("kernels/pools.mojo") == {
+        "AVERAGE_POOL": pools.AVERAGE_POOL,
+        "RESIZE": pools.RESIZE,
+        "COUNT": pools.POOLS.size,
+    }
+    assert constants("kernels/resize.mojo") == {mode.name: mode.value for mode in pools.Resize}
 
 
 def test_activations_have_one_number() -> None:

@@ -8,7 +8,7 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from yolo_max.kernels import products, table
+from yolo_max.kernels import pools, products, table
 from yolo_max.kernels.arguments import Call, Params, Tensor
 from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V
 from yolo_max.kernels.parallel import Workers
@@ -47,6 +47,10 @@ def run_kernel[
     comptime for candidate in range(detect.COUNT):
         if candidate == id and family == 1:
             detect.kernel[T, candidate]()(call)
+            found = True
+    comptime for candidate in range(pools.COUNT):
+        if candidate == id and family == 3:
+            pools.kernel[T, candidate]()(call)
             found = True
     comptime for candidate in range(products.COUNT):
         if candidate == id and family == 2:

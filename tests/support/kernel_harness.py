@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.kernels import ops, packing, products
+from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
 from yolo_max.kernels.precision import Precision
@@ -33,7 +33,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
 PAGE = mmap.PAGESIZE
-TABLES = (ops.CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS)
+TABLES = (ops.CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, pools.POOLS)
 """In the order of the harness."""
 
 
@@ -190,8 +190,10 @@ class Kernels:
         self.run(ops.CONVOLUTIONS_AND_POOLS, kernel.id, params, [*maps, *others], weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
-        """Pools one slice into ``result``."""
-        self.run(ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [k], [x], None, None, result)
+        """Pools k x k pixels of one slice around every pixel, into ``result``."""
+        self.run(
+            ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [0, *[k, 1, k // 2, 1] * 2], [x], None, None, result
+        )
 
     def candidates(
         self,

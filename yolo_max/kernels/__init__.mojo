@@ -17,7 +17,8 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     tiles.mojo        convolutions by transformed tiles, with the passes of transform.mojo:
     winograd.mojo         3x3, stride 1
     polyphase.mojo        3x3, stride 2
-    pool.mojo         max-pooling
+    pool.mojo         the largest or the average under a window
+    resize.mojo       nearest and bilinear
     gemm.mojo         products of matrices in blocks, around the microkernel
     matmul.mojo       batches of products of two matrices
     linear.mojo       products with constant weights
@@ -25,7 +26,8 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     attention.mojo    in one pass, without the matrix of scores
     arguments.mojo    what a kernel is given, checked and taken apart
     parallel.mojo     the parallel loop
-    table.mojo        the convolutions and pools, to be called by their addresses
+    table.mojo        the convolutions and the max-pool, to be called by their addresses
+    pools.mojo        the other pools and resizing likewise
     products.mojo     the products likewise
 
 This file registers the operations; `ops.py` issues them, and `packing.py` packs the weights.

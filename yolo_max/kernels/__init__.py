@@ -1,6 +1,7 @@
 """The Mojo kernels, and what graphs need to call them. Knows no network.
 
-ops.py                       convolutions and pools in a graph
+ops.py                       convolutions and the max-pool in a graph
+pools.py                     average pools and resizing
 products.py                  products of matrices, softmax, attention
 conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
 feature_map.py               views: the inputs and outputs of convolutions

@@ -173,6 +173,7 @@ def multiply_few(a: Matrix, factor: Float32, b: Matrix, begin: Words, output: Ou
         else:
             run[FEW]()
         epilogue(sums.data, width, a.rows, output, 0, column, columns)
+        _ = sums^
 
     parallel_for(some_blocks, ceildiv(b.columns, BLOCK), ceildiv(b.columns, BLOCK * workers.threads), workers)
     _ = rows^

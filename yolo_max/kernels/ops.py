@@ -16,14 +16,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
+from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, KERNELS, ConvKernel, conv_params
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
-from yolo_max.kernels.window import Pair, Window
+from yolo_max.kernels.window import Pair, Window, pair
 
 CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
@@ -132,7 +132,7 @@ def conv2d(
         ValueError: The geometry is none.
     """
     x = _view(x)
-    precision = precision or (Precision.F32 if x.dtype == DType.uint8 else _precision(x))
+    precision = precision or (Precision.F32 if x.dtype == DType.uint8 else precision_of(x))
     x = _readable(x, kernel, divisor, precision)
     window = Window.of(k, s, padding, dilation, groups)
     batch, *sides = x.size
@@ -160,14 +160,57 @@ def conv2d(
     return FeatureMap.of(y)
 
 
-def max_pool(x: Map, k: int) -> FeatureMap:
-    """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
-    x = _view(x)
+def max_pool(
+    x: Map,
+    k: int | Pair,
+    s: int | Pair = 1,
+    p: int | Pair | None = None,
+    *,
+    dilation: int | Pair = 1,
+    ceil_mode: bool = False,
+) -> FeatureMap:
+    """Takes the largest pixel under each window, as ``torch.nn.MaxPool2d`` does; NaN if there is one.
+
+    Args:
+        x: ``[B, H, W, C]``.
+        k: Height and width of the window, or both in one number; so are the others.
+        s: Stride.
+        p: Padding with minus infinity; by default ``k // 2``.
+        dilation: From one pixel under the window to the next.
+        ceil_mode: Whether a last window may begin on the map and end behind its padding.
+
+    Returns:
+        ``[B, h, w, C]``.
+    """
     part = one_slice(x)
-    batch, height, width, _ = part.tensor.shape
-    none = ops.constant(np.zeros(1, np.float32), DType.float32, CPU)
-    result = TensorType(x.dtype, [batch, height, width, part.channels], CPU)
-    return FeatureMap.of(run_kernel(MAX_POOL, [k], [part], none, none, result, _precision(x)))
+    p = (pair(k)[0] // 2, pair(k)[1] // 2) if p is None else p
+    params, size = pool_params(x, k, s, p, dilation, ceil_mode)
+    none = ops.constant(np.zeros(0, np.float32), DType.float32, CPU)
+    result = TensorType(part.tensor.dtype, [part.tensor.shape[0], *size, part.channels], CPU)
+    return FeatureMap.of(run_kernel(MAX_POOL, [0, *params], [part], none, none, result, precision_of(x)))
+
+
+def pool_params(
+    x: Map, k: int | Pair, s: int | Pair, p: int | Pair, dilation: int | Pair, ceil_mode: bool
+) -> tuple[list[int], tuple[Dim, ...]]:
+    """Four params for each axis of a pool, and height and width of its result."""
+    axes = list(zip(pair(k), pair(s), pair(p), pair(dilation), strict=True))
+    sizes = tuple(
+        pool_outputs(size, *axis, ceil_mode) for size, axis in zip(_view(x).size[1:], axes, strict=True)
+    )
+    return [number for axis in axes for number in axis], sizes
+
+
+def pool_outputs(size: Dim, k: int, s: int, p: int, dilation: int, ceil_mode: bool) -> Dim:
+    """Outputs of a pool along an axis, as PyTorch has them.
+
+    With ``ceil_mode`` there are ``ceil((size + 2 * p - reach) / s) + 1``, but none that begins in the padding
+    behind the map: ``(outputs - 1) * s < size + p``. Which one is smaller does not depend on ``size``.
+    """
+    reach = dilation * (k - 1) + 1
+    if not ceil_mode:
+        return (size + 2 * p - reach) // s + 1
+    return (size + p - 1 + min(0, s + p - reach)) // s + 1
 
 
 def run_kernel(
@@ -218,11 +261,13 @@ def _view(x: Map) -> FeatureMap:
     return x if isinstance(x, FeatureMap) else FeatureMap.of(x)
 
 
-def _precision(x: FeatureMap) -> Precision:
-    for precision, dtype in DTYPES.items():
-        if x.dtype == dtype:
+def precision_of(x: Map) -> Precision:
+    """The type of a map."""
+    dtype = _view(x).dtype
+    for precision, known in DTYPES.items():
+        if dtype == known:
             return precision
-    raise ValueError(f"The kernels read float32 and bfloat16, not {x.dtype.name}.")
+    raise ValueError(f"The kernels read float32 and bfloat16, not {dtype.name}.")
 
 
 def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precision) -> FeatureMap:

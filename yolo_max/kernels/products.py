@@ -99,7 +99,7 @@ def linear(
             ``packing.pack_direct``.
         bias: ``[c2]``, packed by ``packing.pack_bias``.
         c2: Channels of the result.
-        activation: Applied after the bias.
+        activation: Applied after the bias; one without slopes.
         residual: ``[..., c2]``.
 
     Returns:

@@ -27,7 +27,7 @@ def largest(row: Words, count: Int) -> Float32:
     for i in range(0, count, BLOCK):
         var block = load_lowest(row, i, count - i)
         most = max(most, block)
-        nan = block.ne(block).select(block, nan)
+        nan = block.eq(block).select(nan, block)
     return most.reduce_max() + nan.reduce_add()
 
 

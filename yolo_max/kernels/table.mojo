@@ -9,7 +9,7 @@ A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `
 """
 
 from . import depthwise, direct, tiles
-from .arguments import Call, Convolution, slice_of
+from .arguments import Call, Convolution
 from .pool import max_pool
 from .polyphase import Phases
 from .stem import convolve_image
@@ -38,7 +38,7 @@ def kernel[T: DType, id: Int]() -> Kernel:
     elif id == STEM:
         return run_stem[T]
     elif id == MAX_POOL:
-        return run_max_pool[T]
+        return max_pool[T]
     else:
         return run_depthwise[T]
 
@@ -74,13 +74,6 @@ def run_stem[T: DType](call: Call) raises:
 def run_depthwise[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
-
-
-def run_max_pool[T: DType](call: Call) raises:
-    """Its params are the window's side, then the one slice's."""
-    var map = call.input(0)
-    var slice = slice_of[T](call.params.unsafe_offset(1), map, 0)
-    max_pool(slice, map.batch, Int(call.params[unsafe_offset=0]), call.result().data[T](), call.workers)
 
 
 def address_of(kernel: Kernel) -> Int:

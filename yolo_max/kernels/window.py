@@ -51,12 +51,12 @@ class Window:
             dilation: Of the kernel.
             groups: Of the channels.
         """
-        kernel = _pair(k)
+        kernel = pair(k)
         sides = (kernel[0] // 2, kernel[1] // 2) if padding is None else padding
         if isinstance(sides, int) or len(sides) == 2:
-            vertical, horizontal = _pair(sides)
+            vertical, horizontal = pair(sides)
             sides = (vertical, horizontal, vertical, horizontal)
-        return Window(kernel, _pair(s), _pair(dilation), sides, groups)
+        return Window(kernel, pair(s), pair(dilation), sides, groups)
 
     @property
     def span(self) -> Pair:
@@ -77,5 +77,6 @@ class Window:
         return [*self.kernel, *self.stride, *self.dilation, *self.padding, self.groups]
 
 
-def _pair(value: int | Pair) -> Pair:
+def pair(value: int | Pair) -> Pair:
+    """Rows and columns, from both or from one number."""
     return (value, value) if isinstance(value, int) else value
