@@ -22,7 +22,7 @@ LAYER_BOUND = 5e-4
 LAYER_SCALE = 10.0
 """Above this magnitude the bound grows with the largest value of the tensor."""
 FLOAT64_RATIO = 1.5
-"""How many times as far from float64 as PyTorch the raw head may be (root mean square)."""
+"""How many times PyTorch's own rms distance from a float64 run MAX's may be, at the raw head."""
 BOX_BOUND = 0.05
 """Largest difference of a box side before NMS, in canvas pixels."""
 SCORE_BOUND = 1e-4
