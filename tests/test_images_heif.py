@@ -120,6 +120,9 @@ LIAR = replaced(heic(Image.new("RGB", (2000, 1500))), b"ispe", 4, ">II", 64, 64)
     [
         LARGE,
         replaced(FILES["heic in tiles"], b"ispe", 4, ">II", 60_000, 60_000),
+        # The tiles say that they are small, but not the grid; a track is scaled to the size that it states.
+        replaced(heic(Image.new("RGB", (2000, 1500)), tile_size=512), b"ispe", 4, ">II", 64, 64),
+        replaced(in_frames(scene(), "AVIF"), b"tkhd", 88, ">HHHH", 2000, 0, 1500, 0),
         LIAR,  # its HEVC data says how large it really is
         replaced(encode(Image.new("RGB", (2000, 1500)), "AVIF"), b"ispe", 4, ">II", 64, 64),  # and its AV1
         replaced(in_frames(np.zeros((1500, 2000, 3), np.uint8), "AVIF"), b"ispe", 4, ">II", 64, 64),

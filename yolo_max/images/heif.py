@@ -13,7 +13,9 @@ from yolo_max.support.errors import ImageError
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEVC, _AV1 = (b"hvc1", b"hev1"), b"av01"
-_PICTURES = (*_HEVC, _AV1, b"grid", b"iovl", b"iden", b"jpeg", b"avc1", b"j2k1", b"unci")
+_ARRANGED = {b"grid": 4, b"iovl": 10}
+"""Items made of others, and where they state their size."""
+_PICTURES = (*_HEVC, _AV1, *_ARRANGED, b"iden", b"jpeg", b"avc1", b"j2k1", b"unci")
 """The types of items that are pictures; others are metadata."""
 _MAX_EXTENTS = 100_000
 """A hostile file may claim more; no real image comes near this number."""
@@ -69,7 +71,7 @@ def heif_header(data: bytes) -> tuple[int, int, int]:
         elif kind == b"moov":
             for each, at, its_end in boxes(data, start, end):
                 if each == b"trak":
-                    sizes += _first_of_track(data, at, its_end)
+                    sizes += _sizes_of_track(data, at, its_end)
             counts = (_number(data, at + 8, 4) for at in occurrences(data, b"stsz", start, end))
             # A frame takes a byte at least, whatever a header claims.
             samples = min(max(counts, default=1), len(data))
@@ -92,15 +94,21 @@ def _sizes(data: bytes, start: int, end: int, items: list[_Item]) -> Iterator[Si
         if left < 0:
             raise ImageError(DAMAGED)
         coded = b"".join(data[at:its_end] for at, its_end in item.extents)
-        if item.kind == _AV1:
+        if item.kind in _ARRANGED:
+            at, width = _ARRANGED[item.kind], 4 if coded[1] & 1 else 2
+            yield _number(coded, at, width), _number(coded, at + width, width)
+        elif item.kind == _AV1:
             yield from av1_sizes(coded)
         elif item.kind in _HEVC:
             for prefix in prefixes:
                 yield from hevc_sizes(coded, prefix)
 
 
-def _first_of_track(data: bytes, start: int, end: int) -> Iterator[Size]:
-    """Of the first picture of a track, if it is AV1."""
+def _sizes_of_track(data: bytes, start: int, end: int) -> Iterator[Size]:
+    """Of a track, to which its pictures are scaled, and of its first picture, if it is AV1."""
+    for kind, _, its_end in boxes(data, start, end):
+        if kind == b"tkhd":
+            yield _number(data, its_end - 8, 2), _number(data, its_end - 4, 2)
     if data.find(_AV1, start, end) < 0:
         return
     for at in occurrences(data, b"stsz", start, end):
