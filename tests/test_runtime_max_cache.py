@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from yolo_max import Detector
+from yolo_max.runtime import max_cache
 from yolo_max.runtime.max_cache import VARIABLE, place_max_cache
 from yolo_max.support.errors import WeightsError
 
@@ -53,6 +54,25 @@ def test_the_first_writable_folder_is_used(
         assert os.environ[VARIABLE] == str(place / expected)
         assert (place / expected).is_dir()
     assert said == []
+
+
+def test_it_is_looked_for_once_until_someone_else_sets_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Path] = []
+    writable = max_cache._is_writable
+
+    def watch(folder: Path) -> bool:
+        tried.append(folder)
+        return writable(folder)
+
+    monkeypatch.setattr(max_cache, "_is_writable", watch)
+    for name, times in (("a", 2), ("b", 1), ("a", 3)):
+        monkeypatch.setenv(VARIABLE, str(place / name))
+        for _ in range(times):
+            place_max_cache()
+            assert os.environ[VARIABLE] == str(place / name)
+    assert tried == [place / name for name in "aba"]
 
 
 def test_where_nothing_is_writable_a_temporary_folder_lasts_as_long_as_the_process(place: Path) -> None:

@@ -96,7 +96,7 @@ class MaxEngine:
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        place_max_cache(report)
+        place_max_cache()
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host

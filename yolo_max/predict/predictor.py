@@ -22,6 +22,7 @@ from yolo_max.predict.pipeline import in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
+from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
 from yolo_max.support.text import shorten
@@ -90,6 +91,8 @@ class Predictor:
         options = (options or PredictOptions()).with_changes(changes)
         report = report or logging.getLogger("yolo_max").warning
         engine = options.engine if engine is None else engine
+        if engine == "max":
+            place_max_cache(report)
         if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)

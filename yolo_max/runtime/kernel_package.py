@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
-from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.cache import cache_folder, cache_root
 from yolo_max.support.errors import OutputError
@@ -110,7 +109,6 @@ def precompile_on_first_start() -> None:
     except (OSError, OutputError):
         cached = False
     if not cached:
-        place_max_cache()
         precompile()
 
 

@@ -14,6 +14,8 @@ from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import OutputError
 
 VARIABLE = "MODULAR_CACHE_DIR"
+_placed: str | None = None
+"""The folder that this process has found to be writable."""
 
 
 def place_max_cache(report: Callable[[str], None] = lambda _: None) -> None:
@@ -29,14 +31,15 @@ def place_max_cache(report: Callable[[str], None] = lambda _: None) -> None:
         cache_folder("graphs")
     except OutputError as error:
         report(f"The network is compiled anew at every start: {error}")
-    for folder in _candidates():
-        if _is_writable(folder):
-            os.environ[VARIABLE] = str(folder)
-            return
+    global _placed
+    if _placed is not None and os.environ.get(VARIABLE) == _placed:
+        return  # by a predictor, before its engine
+    _placed = next((str(folder) for folder in _candidates() if _is_writable(folder)), None)
     with suppress(OSError):  # nothing at all can be written: MAX says what it misses
-        temporary = tempfile.mkdtemp(prefix="yolo_max_")
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        os.environ[VARIABLE] = temporary
+        if _placed is None:
+            _placed = tempfile.mkdtemp(prefix="yolo_max_")
+            atexit.register(shutil.rmtree, _placed, ignore_errors=True)
+        os.environ[VARIABLE] = _placed
 
 
 def _candidates() -> Iterator[Path]:
