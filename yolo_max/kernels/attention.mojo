@@ -20,7 +20,7 @@ from std.memory import bitcast
 
 from .arguments import Call, SLICE_PARAMS, Tensor, require_size, slice_of
 from .epilogue import Output
-from .gemm import DEPTH, Matrix, STEP, multiply_panel, pack_panels, pack_rows, padded
+from .gemm import DEPTH, Matrix, STEP, WORTH, multiply_panel, pack_panels, pack_rows, padded
 from .lanes import BLOCK, F32, MR, Scratch, V, Words, load, store, store_some
 from .microkernel import PANEL, Taps
 from .parallel import Workers, parallel_for
@@ -90,7 +90,8 @@ def attention(call: Call) raises:
     if items * tiles == 0:
         return
     # Work is shared out by queries of a head; whoever begins with a head packs its keys and values.
-    var parts = min(tiles, ceildiv(2 * call.workers.threads, items))
+    var workers = call.workers.for_work(items * queries * keys * (key_size + value_size), WORTH)
+    var parts = min(tiles, ceildiv(2 * workers.threads, items))
     var target = call.result().data[F32]()
 
     def some_parts(first: Int, last: Int) {imm}:
@@ -112,7 +113,7 @@ def attention(call: Call) raises:
                     heads * value_size,
                 )
 
-    parallel_for(some_parts, items * parts, 1, call.workers)
+    parallel_for(some_parts, items * parts, 1, workers)
 
 
 struct Tile(Movable):

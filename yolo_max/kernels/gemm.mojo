@@ -28,6 +28,10 @@ comptime STRIP = 1 << 18
 """Words of a strip, at most: 1 MB of the second cache."""
 comptime TILES = 4
 """Tiles of A that are worth their own chunk of work."""
+comptime WORTH = 1 << 20
+"""Products that are worth starting a thread for, which takes as long as some hundred thousand."""
+comptime WORTH_READING = 1 << 18
+"""The same for numbers that are read once and used for a few products."""
 
 
 @fieldwise_init

@@ -2,8 +2,9 @@
 
 from .arguments import Call, operand_of, require_size, slice_of
 from .epilogue import Output
-from .gemm import Matrix, multiply, padded
+from .gemm import Matrix, WORTH, WORTH_READING, multiply, padded
 from .lanes import F32, Words
+from .matmul import FEW
 
 
 def linear(call: Call) raises:
@@ -25,8 +26,13 @@ def linear(call: Call) raises:
     if params[unsafe_offset=1] != 0:
         require_size("the residual", call.input(1), map.batch, map.height, map.width)
         output.behind = operand_of[F32]("the residual", params.unsafe_offset(2), call, 1, 1)
+    # Few rows are read as fast as the weights are.
+    var work = source.channels * result.channels
+    var workers = call.workers.for_work(work * map.batch * map.height * map.width, WORTH)
+    if map.batch * map.height * map.width <= FEW:
+        workers = call.workers.for_work(work, WORTH_READING)
     var rows = Matrix(source.data, map.batch * map.height * map.width, source.channels, source.stride, False)
     multiply(
         rows, 1, Words(unsafe_from_address=call.weight), padded(source.channels), result.channels,
-        Words(unsafe_from_address=call.bias), output, call.workers,
+        Words(unsafe_from_address=call.bias), output, workers,
     )

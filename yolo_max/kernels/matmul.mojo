@@ -11,17 +11,12 @@ from std.memory import bitcast
 
 from .arguments import Call, Params, SLICE_PARAMS, Tensor, slice_of
 from .epilogue import Output, epilogue
-from .gemm import Matrix, multiply, pack_panels, pack_rows, padded
+from .gemm import Matrix, WORTH, WORTH_READING, multiply, pack_panels, pack_rows, padded
 from .lanes import AVX512, BLOCK, F32, Scratch, V, Words, load, load_some, store
 from .parallel import Workers, parallel_for
 
 comptime FEW = 8
 """Rows of the first matrix that do not pay for packing the second one."""
-comptime WORTH = 1 << 20
-"""Products that are worth starting a thread for, which takes as long as some hundred thousand."""
-comptime WORTH_READING = 1 << 18
-"""The same for numbers that are read once and used for a few products."""
-
 comptime ROWS_AT_ONCE = 16 if AVX512 else 4
 """Rows of the second matrix that are in registers at a time, for one row of the first."""
 

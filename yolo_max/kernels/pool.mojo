@@ -15,6 +15,8 @@ from .view import Slice
 comptime AXIS_PARAMS = 4
 comptime GROUP = 128
 """Channels at a time: memory is read in runs as long as these, and a map of one row is work for several threads."""
+comptime WORTH = 1 << 17
+"""Inputs that are worth starting a thread for."""
 comptime LOWEST = V(neg_inf[F32]())
 comptime INCLUDE_PADDING = 0
 comptime EXCLUDE_PADDING = -1
@@ -96,7 +98,8 @@ def pool[T: DType, LARGEST: Bool](call: Call) raises:
                 target.unsafe_offset(row * columns.outputs * source.channels + group * GROUP),
             )
 
-    parallel_for(some_groups, map.batch * rows.outputs * groups, 4, call.workers)
+    var workers = call.workers.for_work(map.batch * map.height * map.width * source.channels, WORTH)
+    parallel_for(some_groups, map.batch * rows.outputs * groups, 4, workers)
     _ = rows^
     _ = columns^
 

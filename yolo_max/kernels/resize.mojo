@@ -12,6 +12,8 @@ from .lanes import BLOCK, F32, Ptr, Scratch, V, load, load_some, store, store_so
 from .parallel import parallel_for
 from .view import Slice
 
+comptime WORTH = 1 << 17
+"""Outputs that are worth starting a thread for."""
 comptime NEAREST = 0
 comptime NEAREST_EXACT = 1
 comptime BILINEAR = 2
@@ -77,7 +79,8 @@ def resize[T: DType](call: Call) raises:
                 else:
                     interpolate(source, image, rows, y, columns, x, pixel)
 
-    parallel_for(some_rows, map.batch * result.height, 4, call.workers)
+    var workers = call.workers.for_work(result.batch * result.height * result.width * result.channels, WORTH)
+    parallel_for(some_rows, map.batch * result.height, 4, workers)
     _ = rows^
     _ = columns^
 
