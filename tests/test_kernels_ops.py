@@ -15,7 +15,7 @@ from yolo_max.kernels.precision import Precision
 
 torch = pytest.importorskip("torch")
 
-NONE, SILU = Activation.NONE, Activation.SILU
+RELU, SILU = Activation.RELU, Activation.SILU
 F32, BF16 = Precision
 
 CONVOLUTIONS = {
@@ -23,10 +23,12 @@ CONVOLUTIONS = {
     "image": (3, 16, 3, 2),  # of bytes
     "first": (6, 20, 3, 1),  # channels that fill no block
     "second": (20, 20, 3, 1),
+    "depthwise": (20, 20, 5, 1),
     "down": (20, 24, 3, 2),
     "mixed": (44, 10, 1, 1),
     "wide": (10, 7, 5, 1),
 }
+GROUPS = {"depthwise": 20}
 DIVISOR = 128
 
 
@@ -45,6 +47,7 @@ class Graph:
         rng = np.random.default_rng(3)
         self.tensors: dict[str, NDArray[np.float32]] = {}
         for name, (c1, c2, k, _) in CONVOLUTIONS.items():
+            c1 //= GROUPS.get(name, 1)
             filters = rng.standard_normal((k, k, c1, c2)) / np.sqrt(k * k * c1)
             self.tensors[f"{name}.weight"] = filters.astype(np.float32)
             self.tensors[f"{name}.bias"] = rng.standard_normal(c2).astype(np.float32)
@@ -70,16 +73,18 @@ class Graph:
 
         def conv(x: Any, name: str, **options: Any) -> FeatureMap:
             c1, c2, k, s = CONVOLUTIONS[name]
-            kernel = ConvKernel.choose(c1, k, s, precision)
-            weight, bias = conv_weights(kernel, c1, c2, k, precision, f"{precision}.{name}.")
+            groups = GROUPS.get(name, 1)
+            kernel = ConvKernel.choose(c1, k, s, precision, c2=c2, groups=groups)
+            weight, bias = conv_weights(kernel, c1, c2, k, precision, f"{precision}.{name}.", groups=groups)
             own = {each: self.tensors[f"{name}.{each}"] for each in ("weight", "bias")}
             packed = pack_weights({f"{name}.{k}": v for k, v in own.items()}, {name: kernel}, precision)
             self.registry |= {f"{precision}.{key}": value for key, value in packed.items()}
-            return conv2d(x, weight, bias, kernel, c2, k, s, precision=precision, **options)
+            return conv2d(x, weight, bias, kernel, c2, k, s, groups=groups, precision=precision, **options)
 
         first = conv(x, "first", activation=SILU)
         second = conv(first, "second", activation=SILU, residual=first)
-        pooled = max_pool(second, 3)
+        gate = {"residual": second, "residual_first": True, "factor": first}
+        pooled = max_pool(conv(second, "depthwise", activation=RELU, **gate), 3)
         down = conv(pooled, "down")
         mixed = conv(concat([down.upsample(), pooled]), "mixed", activation=SILU)
         wide = conv(materialise(mixed), "wide")
@@ -102,11 +107,12 @@ class Graph:
                 torch.from_numpy(self.tensors[f"{name}.{each}"]).double() for each in ("weight", "bias")
             )
             k, s = CONVOLUTIONS[name][2:]
-            return functional.conv2d(x, filters.permute(3, 2, 0, 1), bias, s, k // 2)
+            return functional.conv2d(x, filters.permute(3, 2, 0, 1), bias, s, k // 2, 1, GROUPS.get(name, 1))
 
         values, pixels = (torch.from_numpy(each).double().permute(0, 3, 1, 2) for each in (x, image))
         first = functional.silu(conv(values, "first"))
-        pooled = functional.max_pool2d(functional.silu(conv(first, "second")) + first, 3, 1, 1)
+        second = functional.silu(conv(first, "second")) + first
+        pooled = functional.max_pool2d((conv(second, "depthwise") + second).relu() * first, 3, 1, 1)
         down = conv(pooled, "down")
         mixed = functional.silu(
             conv(torch.cat([functional.interpolate(down, scale_factor=2), pooled], 1), "mixed")

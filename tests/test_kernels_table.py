@@ -27,6 +27,7 @@ def test_kernels_have_one_id() -> None:
     assert constants("kernels/table.mojo") == {
         **{kernel.name.upper(): kernel.id for kernel in KERNELS},
         "MAX_POOL": ops.MAX_POOL,
+        "TRANSPOSED": ops.TRANSPOSED,
         "COUNT": ops.CONVOLUTIONS_AND_POOLS.size,
     }
 

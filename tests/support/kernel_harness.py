@@ -26,7 +26,7 @@ from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
 from yolo_max.kernels.precision import Precision
-from yolo_max.kernels.window import Pair, Window
+from yolo_max.kernels.window import Pair, Window, transposed_window
 from yolo_max.model import fused
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -188,6 +188,25 @@ class Kernels:
         )
         others = [each for each in (residual, factor, mask) if each is not None]
         self.run(ops.CONVOLUTIONS_AND_POOLS, kernel.id, params, [*maps, *others], weight, bias, result)
+
+    def conv_transpose(
+        self,
+        maps: Sequence[Map],
+        weight: NDArray[Any],
+        bias: NDArray[np.float32],
+        result: NDArray[Any],
+        *,
+        k: int | Pair,
+        s: int | Pair,
+        padding: int | Pair,
+        activation: Activation,
+    ) -> None:
+        """One transposed convolution, into ``result``."""
+        channels = sum(map.channels for map in maps)
+        params = conv_params(
+            transposed_window(k, s, padding), channels, result.shape[3], activation=activation
+        )
+        self.run(ops.CONVOLUTIONS_AND_POOLS, ops.TRANSPOSED, params, maps, weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools k x k pixels of one slice around every pixel, into ``result``."""

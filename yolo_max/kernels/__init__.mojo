@@ -13,6 +13,7 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     direct.mojo       convolutions with any window
     stem.mojo         those of few channels, such as images
     depthwise.mojo    those of every channel by itself
+    transposed.mojo   transposed ones, which enlarge a map
     grid.mojo         output maps in tiles, and which of these are computed
     tiles.mojo        convolutions by transformed tiles, with the passes of transform.mojo:
     winograd.mojo         3x3, stride 1

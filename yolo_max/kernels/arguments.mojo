@@ -88,8 +88,8 @@ struct Convolution[T: DType](Movable):
     var divisor: Int
     """What bytes are divided by; 0 if the input is of T."""
 
-    def __init__(out self, call: Call) raises:
-        """Takes a call apart.
+    def __init__(out self, call: Call, *, transposed: Bool = False) raises:
+        """Takes a call apart, of an ordinary convolution or of a transposed one.
 
         Raises:
             Error: The tensors do not fit each other.
@@ -104,8 +104,11 @@ struct Convolution[T: DType](Movable):
         self.divisor = Int(params[unsafe_offset=6])
         var next = call.inputs - Int(residual != 0) - Int(has_factor) - Int(has_mask)
         self.view = view_of[Self.T](slices, call, 0, next)
-        var height = self.window.rows(self.view.height)
-        var width = self.window.columns(self.view.width)
+        var height = self.view.height * self.window.stride_y
+        var width = self.view.width * self.window.stride_x
+        if not transposed:
+            height = self.window.rows(self.view.height)
+            width = self.window.columns(self.view.width)
         require_size("the result", result, self.view.batch, height, width)
         require_groups(self.window.groups, self.view.channels, result.channels)
         self.filters = Filters(

@@ -32,6 +32,10 @@ struct Operand[T: DType](Copyable, ImplicitlyCopyable, Movable):
         var own = pixel // self.pixels if self.pixels > 1 else pixel
         return self.data.unsafe_offset(own * self.stride + channel)
 
+    def every(self, step: Int, pixel: Int) -> Self:
+        """What every step-th output from a pixel on reads; all of one image, where it has a pixel per image."""
+        return Self(self.at(pixel, 0), self.stride * step if self.pixels == 1 else 0, 1) if self.given() else self
+
 
 struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
     """Where sums go, and what is done to them on the way."""
@@ -70,6 +74,16 @@ struct Output[T: DType](Copyable, ImplicitlyCopyable, Movable):
         return self.data.unsafe_offset(
             (pixel * self.stride + channel) * (2 if self.wide and Self.T != F32 else 1)
         )
+
+    def every(self, step: Int, pixel: Int) -> Self:
+        """Every step-th output from a pixel on; they are of one image."""
+        var moved = self
+        moved.data = self.at(pixel, 0)
+        moved.stride = self.stride * step
+        moved.before = self.before.every(step, pixel)
+        moved.behind = self.behind.every(step, pixel)
+        moved.factor = self.factor.every(step, pixel)
+        return moved
 
     def behind_channels(self, channels: Int) -> Self:
         """What goes to the channels behind the first ones."""

@@ -23,13 +23,14 @@ from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, KERNELS, ConvKernel, co
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
-from yolo_max.kernels.window import Pair, Window, pair
+from yolo_max.kernels.window import Pair, Window, pair, transposed_window
 
 CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
 """Types of activations."""
 MAX_POOL = 4
-"""Its index in ``kernels/table.mojo``."""
+TRANSPOSED = 6
+"""Their indices in ``kernels/table.mojo``."""
 
 Map: TypeAlias = FeatureMap | TensorValue
 
@@ -41,7 +42,7 @@ class KernelTable(NamedTuple):
     size: int
 
 
-CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", len(KERNELS) + 1)
+CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", len(KERNELS) + 2)
 
 
 def conv_weights(
@@ -158,6 +159,48 @@ def conv2d(
         precision,
     )
     return FeatureMap.of(y)
+
+
+def conv_transpose2d(
+    x: Map,
+    weight: TensorValueLike,
+    bias: TensorValueLike,
+    c2: int,
+    k: int | Pair,
+    s: int | Pair,
+    *,
+    padding: int | Pair = 0,
+    activation: Activation = Activation.NONE,
+    slope: float = 0.01,
+) -> FeatureMap:
+    """A transposed convolution that enlarges a map ``s`` times, such as 2x2 with stride 2.
+
+    Args:
+        x: ``[B, H, W, c1]``, of whole or of doubled channels.
+        weight: Filters from ``packing.pack_transposed``, as many as ``DIRECT`` has in :func:`conv_weights`.
+        bias: Packed biases, and the slopes of PReLU.
+        c2: Output channels.
+        k: Filter size; a pair is (rows, columns), here and below.
+        s: Stride, at most ``k``.
+        padding: Rows and columns cut off above and to the left, at most ``k - s``; the rest of ``k - s`` is
+            cut off below and to the right.
+        activation: Applied after the bias.
+        slope: Of ``LEAKY_RELU``.
+
+    Returns:
+        ``[B, H * s, W * s, c2]``.
+
+    Raises:
+        ValueError: The geometry is none.
+    """
+    x = _view(x)
+    precision = precision_of(x)
+    window = transposed_window(k, s, padding)
+    batch, height, width = x.size
+    size = [batch, height * window.stride[0], width * window.stride[1], c2]
+    params = conv_params(window, x.channels, c2, activation=activation, slope=slope)
+    result = TensorType(DTYPES[precision], size, CPU)
+    return FeatureMap.of(run_kernel(TRANSPOSED, params, x.slices, weight, bias, result, precision))
 
 
 def max_pool(

@@ -7,6 +7,7 @@ activations likewise. Arrays are aligned to 64 bytes, a cache line and the wides
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,25 @@ def pack_direct(filters: NDArray[np.float32], precision: Precision, groups: int 
     parts = np.split(_block_diagonal(filters, groups // count, groups), count, axis=3)
     packed = [_pack_group(part, precision) for part in parts]
     return packed[0] if count == 1 else align(np.concatenate(packed))
+
+
+def pack_transposed(
+    filters: NDArray[np.float32], stride: tuple[int, int], padding: tuple[int, int], precision: Precision
+) -> NDArray[Any]:
+    """Packs for the transposed convolution: the taps of each phase as filters of the direct one.
+
+    Args:
+        filters: RSCF, ``[kh, kw, c1, c2]``: PyTorch's ``[c1, c2, kh, kw]``, transposed.
+        stride: How many times the output is larger.
+        padding: PyTorch's: rows and columns that are cut off.
+        precision: See :func:`pack_direct`.
+    """
+    (sy, sx), (top, left) = stride, padding
+    phases = [
+        filters[(a + top) % sy :: sy, (b + left) % sx :: sx][::-1, ::-1]
+        for a, b in itertools.product(range(sy), range(sx))
+    ]
+    return align(np.concatenate([_pack_group(phase, precision) for phase in phases]))
 
 
 def direct_size(c1: int, c2: int, kernel: tuple[int, int], precision: Precision, groups: int = 1) -> int:

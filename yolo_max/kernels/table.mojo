@@ -8,7 +8,7 @@ once. Other packages can make tables of their own.
 A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `ops.py`).
 """
 
-from . import depthwise, direct, tiles
+from . import depthwise, direct, tiles, transposed
 from .arguments import Call, Convolution
 from .pool import max_pool
 from .polyphase import Phases
@@ -24,7 +24,8 @@ comptime POLYPHASE = 2
 comptime STEM = 3
 comptime MAX_POOL = 4
 comptime DEPTHWISE = 5
-comptime COUNT = 6
+comptime TRANSPOSED = 6
+comptime COUNT = 7
 
 
 def kernel[T: DType, id: Int]() -> Kernel:
@@ -39,8 +40,10 @@ def kernel[T: DType, id: Int]() -> Kernel:
         return run_stem[T]
     elif id == MAX_POOL:
         return max_pool[T]
-    else:
+    elif id == DEPTHWISE:
         return run_depthwise[T]
+    else:
+        return run_transposed[T]
 
 
 def run_direct[T: DType](call: Call) raises:
@@ -74,6 +77,11 @@ def run_stem[T: DType](call: Call) raises:
 def run_depthwise[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+
+
+def run_transposed[T: DType](call: Call) raises:
+    var conv = Convolution[T](call, transposed=True)
+    transposed.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
 
 
 def address_of(kernel: Kernel) -> Int:

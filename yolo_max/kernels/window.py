@@ -77,6 +77,17 @@ class Window:
         return [*self.kernel, *self.stride, *self.dilation, *self.padding, self.groups]
 
 
+def transposed_window(k: int | Pair, s: int | Pair, padding: int | Pair) -> Window:
+    """The window of a transposed convolution that enlarges a map exactly ``s`` times.
+
+    Raises:
+        ValueError: There is none with this padding.
+    """
+    kernel, stride, (top, left) = pair(k), pair(s), pair(padding)
+    below, right = kernel[0] - stride[0] - top, kernel[1] - stride[1] - left
+    return Window(kernel, stride, padding=(top, left, below, right))
+
+
 def pair(value: int | Pair) -> Pair:
     """Rows and columns, from both or from one number."""
     return (value, value) if isinstance(value, int) else value

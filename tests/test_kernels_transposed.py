@@ -1,0 +1,88 @@
+"""Transposed convolutions, against PyTorch in float64."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from kernel_cases import F32, activated, poisoned, run_and_check, single
+from kernel_harness import Guarded, Kernels, Map, loaded, stored, survives
+
+from yolo_max.kernels import packing
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import DIRECT
+from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Pair, transposed_window
+
+torch = pytest.importorskip("torch")
+
+TRANSPOSED: list[tuple[int, int, int | Pair, int | Pair, int | Pair, tuple[int, int, int]]] = [
+    # c1, c2, k, s, padding, (batch, height, width)
+    (16, 16, 2, 2, 0, (1, 7, 9)),  # a U-Net's
+    (40, 24, 2, 2, 0, (3, 5, 31)),  # channels that fill no block, several tiles
+    (24, 40, 4, 2, 1, (2, 6, 7)),  # a DCGAN's
+    (16, 16, 3, 2, 1, (1, 5, 6)),  # with PyTorch's output_padding=1: phases of one tap and of two
+    (16, 7, 4, 4, 0, (1, 3, 3)),
+    (5, 3, (2, 4), (1, 2), (0, 1), (2, 4, 5)),  # rectangular, of few channels
+    (16, 16, 5, 1, 2, (1, 6, 6)),  # stride 1
+    (16, 16, 4, 2, 1, (2, 1, 1)),  # a single pixel
+    (16, 16, 6, 2, 4, (1, 5, 4)),  # more cut off above than below
+]
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize(("c1", "c2", "k", "s", "padding", "size"), TRANSPOSED)
+def test_transposed_convolutions(
+    kernels: Kernels,
+    c1: int,
+    c2: int,
+    k: int | Pair,
+    s: int | Pair,
+    padding: int | Pair,
+    size: tuple[int, int, int],
+    at_end: bool,
+    precision: Precision,
+) -> None:
+    rng = np.random.default_rng(0)
+    window = transposed_window(k, s, padding)
+    x = loaded(stored(rng.standard_normal((*size, c1)).astype(np.float32), precision))
+    filters = rng.standard_normal((*window.kernel, c1, c2)).astype(np.float32) / np.float32(4 * c1**0.5)
+    if precision is not F32:
+        filters = loaded(packing.to_bf16(filters))
+    bias = rng.standard_normal(c2).astype(np.float32)
+    nchw, weight = (
+        torch.from_numpy(a).double() for a in (x.transpose(0, 3, 1, 2), filters.transpose(2, 3, 0, 1))
+    )
+    y = torch.nn.functional.conv_transpose2d(nchw, weight, torch.from_numpy(bias).double(), window.stride)
+    top, left = window.padding[:2]
+    height, width = size[1] * window.stride[0], size[2] * window.stride[1]
+    y = y[:, :, top : top + height, left : left + width]
+    exact = activated(y, Activation.RELU, bias).permute(0, 2, 3, 1).numpy()
+
+    packed = packing.pack_transposed(filters, window.stride, (top, left), precision)
+    assert packed.size == DIRECT.packed_size(c1, c2, window, precision), "each tap belongs to one phase"
+
+    memory = Guarded(at_end=at_end)
+    result = memory.copy(poisoned(exact.shape, precision))
+    convolve = partial(
+        single(kernels).conv_transpose,
+        [Map(memory.copy(stored(x, precision)))],
+        memory.copy(packed),
+        memory.copy(packing.pack_bias(bias)),
+        result,
+        k=k,
+        s=s,
+        padding=padding,
+        activation=Activation.RELU,
+    )
+    assert survives(partial(run_and_check, convolve, result, memory)), "it strays"
+    convolve()
+    bound = 1e-5 if precision is F32 else np.abs(exact) * 2.0**-8 + 1e-4
+    assert (np.abs(loaded(result) - exact) <= bound).all()
+
+
+def test_what_is_cut_off_leaves_the_size() -> None:
+    with pytest.raises(ValueError, match="There is no convolution with"):
+        transposed_window(2, 2, 1)
