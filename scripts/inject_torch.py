@@ -1,13 +1,14 @@
-"""Replace every convolution of a PyTorch module by the fused kernels: a second, independent network.
+"""Put the kernels into a PyTorch network, and compare it with itself.
 
-    python scripts/inject_torch.py path/to/yolov8n.pt --size 640 --threads 2
+    python scripts/inject_torch.py path/to/yolov8n.pt
+    python scripts/inject_torch.py resnet18 --ops conv2d linear
+    python scripts/inject_torch.py timm/vit_tiny_patch16_224 --batch 8 --threads 2
 
-The module is Ultralytics' own, fused. Its convolutions are replaced one by one; split, concat, upsample,
-add and pooling stay PyTorch's. Prints the differences from the module's own results, in float32 and float64,
-and the times of both. Exits with 1 if the parity rubric does not hold.
-
-The kernels are called through ctypes, on the memory of channels_last tensors, and come as a separate library
-(tests/support/kernel_harness.mojo), because PyTorch's bridge to MAX compiles a graph for every shape.
+Convolutions, linear layers and products of matrices run on the kernels; everything else stays PyTorch's.
+Networks come from a file of Ultralytics', or by name from torchvision or timm, with random weights unless
+--weights has them. Prints how far the outputs are from the network's own, and the time per image before and
+after. What calling a kernel from PyTorch costs besides the kernel is a column of its own. Exits with 1 if the
+outputs do not agree.
 """
 
 from __future__ import annotations
@@ -15,81 +16,39 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 
-from kernel_harness import Kernels, Map, build
+from injected import OPERATIONS, Injected, TimedKernels
+from kernel_harness import build
+from networks import network
 
-from yolo_max.engine.torch_engine import TorchEngine
-from yolo_max.kernels import packing
-from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import ConvKernel
-from yolo_max.kernels.precision import Precision
+from yolo_max.support.cache import cache_folder
+from yolo_max.support.terminal_table import grid
 from yolo_max.tasks.rubric import TensorDifference
 
-
-class FusedConv(torch.nn.Module):  # type: ignore[misc]
-    """A convolution, with SiLU or without, on the kernels; batch norm is in its weights already."""
-
-    def __init__(self, conv: Any, act: bool, kernels: Kernels) -> None:
-        super().__init__()
-        self.kernels = kernels
-        self.activation = Activation.SILU if act else Activation.NONE
-        self.k, self.s = conv.kernel_size[0], conv.stride[0]
-        self.kernel = ConvKernel.choose(conv.in_channels, self.k, self.s, Precision.F32)
-        filters = conv.weight.detach().permute(2, 3, 1, 0).contiguous().numpy()
-        self.weight = self.kernel.pack(filters, Precision.F32)
-        self.bias = packing.pack_bias(conv.bias.detach().numpy())
-        self.channels = conv.out_channels
-
-    def forward(self, x: Any) -> Any:
-        """NCHW in channels_last, as PyTorch keeps it, and back."""
-        nhwc = x.permute(0, 2, 3, 1).contiguous().numpy()
-        height, width = ((size + 2 * (self.k // 2) - self.k) // self.s + 1 for size in nhwc.shape[1:3])
-        y = np.empty((len(nhwc), height, width, self.channels), np.float32)
-        self.kernels.convolve(
-            self.kernel,
-            [Map(nhwc)],
-            self.weight,
-            self.bias,
-            y,
-            k=self.k,
-            s=self.s,
-            activation=self.activation,
-        )
-        return torch.from_numpy(y).permute(0, 3, 1, 2)
+MAX_RATIO = 4
+"""How many times as far from float64 as PyTorch the outputs may be: oneDNN parts sums in every layer."""
 
 
-def inject(module: Any, kernels: Kernels) -> int:
-    """Replaces every convolution below a module, but for the fixed one of DFL; returns how many."""
-    from ultralytics.nn.modules import DFL, Conv
-
-    count = 0
-    for name, child in module.named_children():
-        if isinstance(child, DFL):
-            continue
-        if isinstance(child, Conv):
-            child.conv, child.act = FusedConv(child.conv, True, kernels), torch.nn.Identity()
-        elif isinstance(child, torch.nn.Conv2d):
-            module.add_module(name, FusedConv(child, False, kernels))
-        else:
-            count += inject(child, kernels)
-            continue
-        count += 1
-    return count
-
-
-def raw_head(model: Any, x: Any) -> Any:
-    """Box and class logits of a module, ``[B, 64 + nc, A]``."""
-    maps = model(x)[1]
-    return torch.cat([maps["boxes"], maps["scores"]], 1)
+def outputs(result: Any) -> torch.Tensor:
+    """What a network returns as one tensor; of a YOLO its raw head."""
+    if isinstance(result, tuple) and isinstance(result[1], dict):
+        result = [result[1]["boxes"], result[1]["scores"]]
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        return torch.cat([outputs(each).flatten(1) for each in result], 1)
+    assert isinstance(result, torch.Tensor)
+    return result
 
 
 def main() -> int:
@@ -97,41 +56,59 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("weights", type=Path, help="a .pt or .safetensors file")
-    parser.add_argument("--size", type=int, default=640)
+    parser.add_argument("network", help="a .pt file, or a network of torchvision or timm")
+    parser.add_argument("--ops", nargs="+", default=list(OPERATIONS), choices=OPERATIONS)
+    parser.add_argument("--weights", type=Path, help="a state dict for a network by name")
+    parser.add_argument("--size", type=int, help="height and width of the images; by default the network's")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    folder = Path(tempfile.gettempdir()) / "yolo_max_kernels"
-    folder.mkdir(exist_ok=True)
-    kernels = Kernels(build(folder, None), arguments.threads)
-
-    theirs = TorchEngine(arguments.weights, channels_last=True).module
-    ours = copy.deepcopy(theirs)
-    print(f"{inject(ours, kernels)} convolutions replaced")
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.random((arguments.batch, 3, arguments.size, arguments.size), np.float32))
+    theirs, size = network(arguments.network, arguments.weights)
+    size = arguments.size or size
+    injected = Injected(TimedKernels(build(cache_folder("kernels"), None), arguments.threads), arguments.ops)
+    ours = injected.replace(copy.deepcopy(theirs))
+    x = torch.randn(arguments.batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     x = x.to(memory_format=torch.channels_last)
+    times: dict[str, list[float]] = {"PyTorch": [], "injected": []}
     with torch.inference_mode():
-        exact = raw_head(copy.deepcopy(theirs).double(), x.double())
-        reference, got = raw_head(theirs, x), raw_head(ours, x)
-        times: dict[str, list[float]] = {"PyTorch": [], "injected": []}
+        exact, reference = outputs(copy.deepcopy(theirs).double()(x.double())), outputs(theirs(x))
+        with injected.products():
+            got = outputs(ours(x))
+        for tally in injected.tallies.values():
+            tally.clear()
         for _ in range(arguments.rounds):
             for name, model in (("PyTorch", theirs), ("injected", ours)):
-                start = time.perf_counter()
-                model(x)
-                times[name].append(time.perf_counter() - start)
-    off = TensorDifference.between("head", got.numpy(), reference.numpy(), exact.numpy())
-    verdict = off.verdict + off.precision_verdict
-    print(f"raw head: off from PyTorch by {off.difference:.1e} at most (allowed: {off.bound:.1e})")
+                with injected.products() if model is ours else nullcontext():
+                    start = time.perf_counter()
+                    model(x)
+                    times[name].append(time.perf_counter() - start)
+
+    images = arguments.rounds * arguments.batch
+    rows = [
+        [
+            name,
+            str(tally.layers or ""),
+            f"{tally.calls // arguments.rounds}",
+            f"{tally.inside / images * 1e3:.2f}",
+            f"{(tally.seconds - tally.inside) / images * 1e3:.2f}",
+            ", ".join(f"{count} left: {reason}" for reason, count in tally.left.items()),
+        ]
+        for name, tally in injected.tallies.items()
+    ]
+    print(f"{arguments.network}, {size} x {size}, batch {arguments.batch}, {arguments.threads} threads\n")
+    headers = ["operation", "layers", "calls", "kernels, ms per image", "calling them, ms", ""]
+    Console().print(grid(headers, rows, range(len(headers))))
+    before, after = (np.median(each) / arguments.batch * 1e3 for each in times.values())
+    print(f"\nPyTorch {before:.2f} ms per image, injected {after:.2f} ms: {after / before:.2f} of its time")
+    off = TensorDifference.between("outputs", got.numpy(), reference.numpy(), exact.numpy())
+    print(f"off from PyTorch by {off.difference:.1e} at most (allowed: {off.bound:.1e})")
     print(f"off from float64, root mean square: {off.max_error:.1e}; PyTorch itself: {off.torch_error:.1e}")
-    for name, values in times.items():
-        print(f"{name}: {np.median(values) * 1e3:.1f} ms (best {min(values) * 1e3:.1f})")
-    print(verdict)
-    return int(not verdict.holds)
+    agrees = off.verdict.holds and (off.ratio is None or off.ratio <= MAX_RATIO)
+    print("outputs agree" if agrees else "outputs do not agree")
+    return int(not agrees)
 
 
 if __name__ == "__main__":

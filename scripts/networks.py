@@ -104,6 +104,7 @@ def _from_torchvision(name: str) -> tuple[Any, int] | None:
 
 
 def _from_timm(name: str) -> tuple[Any, int] | None:
+    torchvision_models()  # which timm imports
     import timm
 
     if not timm.is_model(name):
