@@ -22,7 +22,7 @@ from yolo_max.tasks.detect.reference import REFERENCE
 from yolo_max.weights.load import Weights, load_weights, save_weights
 
 NC = 3
-DETECT = Layer(1, (0,), "Detect", 1, (8,), 65, {"nc": 1, "reg_max": 16})
+DETECT = Layer(1, (0,), "Detect", 1, (8,), 65, {"nc": 1, "reg_max": 16, "end2end": 0})
 SIZE = (64, 96)
 ANCHORS = 16 * 24 + 8 * 12
 

@@ -117,7 +117,7 @@ class MaxOps:
 
     def _conv(self, name: str, c1: int, c2: int, k: int, s: int, act: bool) -> Any:
         activation = Activation.SILU if act else Activation.NONE
-        conv: Any = self.backend.conv2d(c1, c2, k, s, activation=activation)
+        conv: Any = self.backend.conv2d(c1, c2, k, s, k // 2, depthwise=False, activation=activation)
         conv.weight.name, conv.bias.name = f"{name}.weight", f"{name}.bias"
         self.kernels[name] = conv.kernel
         return conv

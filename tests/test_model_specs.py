@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.model.architecture import parse_architecture
 from yolo_max.model.max_nn import Module
 from yolo_max.model.model import BLOCKS, make_block
-from yolo_max.model.specs import SPECS, HeadSpec, Layer
+from yolo_max.model.specs import SPECS, Convolution, HeadSpec, Layer
 from yolo_max.support.ultralytics_import import import_ultralytics
 
 torch = pytest.importorskip("torch")
@@ -24,11 +25,18 @@ ROWS: dict[str, list[list[Any]]] = {
         [1, 40],  # 1x1
         [1, 40, 3, 2],  # halves the map
         [3, C_IN, 5],  # copies in a row
+        [1, 40, 6, 2, 2],  # YOLOv5's first: an even kernel, which this padding fits
+        [1, C_IN, 3, 1, None, C_IN],  # depthwise
+        [1, 40, 1, 1, None, 1, 1, False],  # without activation
     ],
     "Bottleneck": [
         [1, C_IN],  # with a shortcut
         [1, 40, True],  # of other widths: none
         [2, C_IN, False, 1, [3, 3], 0.25],  # narrow copies
+    ],
+    "C2": [
+        [1, 40],
+        [2, 40, False],  # without shortcuts
     ],
     "C2f": [
         [1, 40],
@@ -40,9 +48,30 @@ ROWS: dict[str, list[list[Any]]] = {
         [3, 40, False],  # three bottlenecks, without shortcuts
         [1, 40, True, 1, 0.25],  # narrow ones
     ],
+    "C3k2": [
+        [1, 40],  # a narrow bottleneck
+        [2, 40, False, 0.25],  # narrower ones
+        [2, 40, True, 0.5, False, 1, False],  # C3k, without shortcuts
+        [2, 40, False, 0.5, True],  # attention
+        [1, 320, True, 0.5, True],  # two heads; attention before C3k
+    ],
+    "PSA": [
+        [1, C_IN],
+    ],
+    "C2PSA": [
+        [1, C_IN],
+        [2, C_IN, 0.25],  # two blocks, narrow
+        [1, C_IN, 8],  # three heads
+    ],
+    "SPP": [
+        [1, 40],
+        [1, 40, [3, 7]],  # other pools
+    ],
     "SPPF": [
         [1, 40],
         [1, 40, 3],  # smaller pools
+        [1, C_IN, 5, 2, True],  # YOLO26's form: no activation, a shortcut
+        [1, 40, 5, 3, True],  # other widths: no shortcut
     ],
     "nn.Upsample": [
         [1, "None", 2, "nearest"],
@@ -62,14 +91,16 @@ ROWS: dict[str, list[list[Any]]] = {
 class Recorder:
     """A backend that computes nothing; its convolutions say what they are."""
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, **_: object) -> Module:
-        return _Recorded((k, c1, c2, s))
+    def conv2d(
+        self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
+    ) -> Module:
+        return Recorded(Convolution(k, c1, c2, s, p, c1 if depthwise else 1))
 
 
-class _Recorded(Module):  # type: ignore[misc]
-    def __init__(self, sizes: tuple[int, int, int, int]) -> None:
+class Recorded(Module):  # type: ignore[misc]
+    def __init__(self, convolution: Convolution) -> None:
         super().__init__()
-        self.sizes = sizes
+        self.convolution = convolution
 
     def __call__(self, *args: Any) -> Any:
         raise AssertionError("a recorder computes nothing")
@@ -120,12 +151,13 @@ def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
     layer, _ = case
     made: Any = make_block(Recorder(), layer)  # type: ignore[arg-type]
     found = {
-        f"model.{layer.index}.{path}".rstrip("."): module.sizes
+        f"model.{layer.index}.{path}".rstrip("."): module.convolution
         for path, module in made.named_modules()
-        if isinstance(module, _Recorded)
+        if isinstance(module, Recorded)
     }
     assert found == {
-        each.name: (each.kernel, each.c_in, each.c_out, each.stride) for each in layer.convolutions()
+        each.name: Convolution(each.kernel, each.c_in, each.c_out, each.stride, each.sides, each.groups)
+        for each in layer.convolutions()
     }
 
 

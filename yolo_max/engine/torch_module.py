@@ -42,6 +42,7 @@ def build_module(weights: Weights) -> Any:
     tensors, eps = _tensors(weights)
     module = getattr(tasks, network.ultralytics_model)(table_of(network), verbose=False)
     module.names = dict(weights.meta.names)
+    module.end2end = not network.nms
     for name, part in module.named_modules():
         if isinstance(part, Conv) and f"{name}.bn" in eps:
             part.bn.eps = eps[f"{name}.bn"]

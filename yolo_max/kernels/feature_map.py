@@ -82,15 +82,10 @@ class FeatureMap:
         if self.channels % parts:
             raise ValueError(f"{self.channels} channels cannot be split into {parts} equal parts.")
         width = self.channels // parts
-        return tuple(self._take(i * width, width) for i in range(parts))
+        return tuple(self.take(i * width, width) for i in range(parts))
 
-    def upsample(self) -> FeatureMap:
-        """The map at twice its height and width, each pixel repeated (nearest neighbour)."""
-        if any(part.doubled for part in self.slices):
-            raise ValueError("A map that is already doubled must pass through a convolution first.")
-        return FeatureMap(tuple(replace(part, doubled=True) for part in self.slices))
-
-    def _take(self, start: int, channels: int) -> FeatureMap:
+    def take(self, start: int, channels: int) -> FeatureMap:
+        """Channels ``start .. start + channels`` of the map."""
         taken = []
         position = 0
         for part in self.slices:
@@ -99,6 +94,12 @@ class FeatureMap:
                 taken.append(replace(part, start=part.start + first - position, channels=last - first))
             position += part.channels
         return FeatureMap(tuple(taken))
+
+    def upsample(self) -> FeatureMap:
+        """The map at twice its height and width, each pixel repeated (nearest neighbour)."""
+        if any(part.doubled for part in self.slices):
+            raise ValueError("A map that is already doubled must pass through a convolution first.")
+        return FeatureMap(tuple(replace(part, doubled=True) for part in self.slices))
 
 
 def concat(maps: Iterable[FeatureMap]) -> FeatureMap:

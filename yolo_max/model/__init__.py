@@ -2,7 +2,10 @@
 
 architecture.py     the checkpoint's table, checked and resolved
 specs/              everything about a block except its computation
-blocks.py, head.py  Conv, Bottleneck, C2f, C3, SPPF; the heads, up to their logits
+blocks.py           Conv, Bottleneck, SPP, SPPF, Upsample, Concat
+cross_stage.py      C2, C2f, C3, C3k2
+attention.py        PSA, C2PSA
+head.py             the heads, up to their logits
 model.py            the registry of blocks, and the walk through the table
 backend.py          the operations that blocks are built from
 fused.py, stock.py  the backends: Mojo kernels, and MAX's own operations

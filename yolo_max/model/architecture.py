@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
 
@@ -76,6 +76,15 @@ class Architecture:
     def ultralytics_model(self) -> str:
         """The class in ``ultralytics.nn.tasks`` that builds such a network."""
         return self._head_spec.ultralytics_model
+
+    @property
+    def nms(self) -> bool:
+        """Whether its outputs need non-maximum suppression, if it detects."""
+        return bool(self.head.args.get("nms", True))
+
+    def without_nms(self) -> Architecture:
+        """The network with the outputs of its one-to-one head, which need no NMS; itself if it has none."""
+        return replace(self, layers=(*self.layers[:-1], self._head_spec.without_nms(self.head)))
 
     def convolutions(self) -> Iterator[Convolution]:
         """Every convolution with its full name, in the table's order."""
@@ -182,7 +191,8 @@ def _layer(
     spec = SPECS[module]
     if len(from_) > 1 and not spec.joins:
         raise WeightsError(f"{where}, {module}, reads {len(from_)} layers, but takes one input.")
-    parsed = Row(index, module, repeats, row[3], c_in, scale, table, nc)
+    before = [layer.module for layer in layers]
+    parsed = Row(index, module, repeats, row[3], c_in, scale, table, nc, before)
     given = parsed.arguments(spec.signature)
     c_out, args, others = spec.resolve(parsed, given)
     copies = 1 if spec.repeats_inside else repeats
@@ -232,11 +242,12 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
     Raises:
         WeightsError: They are missing or invalid.
     """
+    size: Any = table.get("scale")
     factors: Any = [table.get("depth_multiple", 1.0), table.get("width_multiple", 1.0), math.inf]
     if scales := table.get("scales"):
         if not isinstance(scales, Mapping):
             raise WeightsError(f"the architecture table's scales are {shorten(scales)}, not a mapping.")
-        size = table.get("scale") or next(iter(scales))  # none named: the first, as Ultralytics does
+        size = size or next(iter(scales))  # none named: the first, as Ultralytics does
         if not isinstance(size, str) or size not in scales:
             known = ", ".join(map(shorten, list(scales)[:10]))
             raise WeightsError(f"the architecture table has no scale {shorten(size)}; it has {known}.")
@@ -253,7 +264,7 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
     ):
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= limit:
             raise WeightsError(f"the architecture table's {name} is {shorten(value)}, not in (0, {limit}].")
-    return Scale(depth, width, max_channels)
+    return Scale(depth, width, max_channels, size if isinstance(size, str) else "")
 
 
 def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
@@ -290,8 +301,6 @@ def _unported(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"activation {shorten(activation)}"
     if (channels := table.get("channels", table.get("ch", 3))) != 3:
         yield f"{shorten(channels)} input channels"
-    if table.get("end2end"):
-        yield "an end-to-end head"
 
 
 def _heads() -> str:

@@ -89,8 +89,10 @@ class Backend(Protocol):
         """Pixels, uint8 ``[B, H, W, 3]`` RGB, as a map with values from 0 to 1."""
         ...
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
-        """A ``k`` x ``k`` convolution of stride ``s`` and padding ``k // 2``."""
+    def conv2d(
+        self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
+    ) -> Conv2d:
+        """A ``k`` x ``k`` convolution of stride ``s`` and padding ``p``; depthwise: of each channel alone."""
         ...
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
@@ -99,6 +101,21 @@ class Backend(Protocol):
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         """Averages each channel over the map, in float32: ``[B, H, W, c] -> [B, 1, 1, c]``."""
+        ...
+
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+        """Attends from every pixel to all: ``softmax(q k' / sqrt(keys)) v`` for each head.
+
+        Args:
+            qkv: ``[B, H, W, heads * (2 * keys + values)]``: head after head, each with its queries and keys
+                of ``keys`` channels and its values of ``values``.
+            heads: Number of heads.
+            keys: Channels of a query, and of a key.
+            values: Channels of a value.
+
+        Returns:
+            ``[B, H, W, heads * values]``.
+        """
         ...
 
     def candidates(self, classes: Prediction) -> Candidates | None:

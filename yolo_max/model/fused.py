@@ -30,7 +30,7 @@ from yolo_max.kernels.ops import (
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import mean
+from yolo_max.model.stock import attention, mean
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -126,7 +126,9 @@ class FusedBackend:
         """The pixels unchanged: the first convolution reads and scales bytes."""
         return FeatureMap.of(pixels)
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
+    def conv2d(
+        self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
+    ) -> Conv2d:
         """A convolution in this precision."""
         return FusedConv2d(c1, c2, k, s, activation=activation, precision=self.precision)
 
@@ -137,6 +139,10 @@ class FusedBackend:
     def mean(self, x: FeatureMap) -> FeatureMap:
         """MAX's own: it runs once per network, on a small map."""
         return mean(x)
+
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+        """MAX's own operations: it runs on the smallest maps only."""
+        return attention(qkv, heads, keys, values)
 
     def candidates(self, classes: Prediction) -> Candidates:
         """See :func:`candidates`."""

@@ -8,35 +8,78 @@ from typing import Any
 from max.dtype import DType
 from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
+from yolo_max.model.attention import MaxC2PSA, MaxPSA
 from yolo_max.model.backend import Backend, Head
-from yolo_max.model.blocks import MaxBottleneck, MaxC2f, MaxC3, MaxConcat, MaxConv, MaxSPPF, MaxUpsample
+from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSPP, MaxSPPF, MaxUpsample
+from yolo_max.model.cross_stage import MaxC2, MaxC2f, MaxC3, MaxC3k2
 from yolo_max.model.head import MaxClassify, MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.specs import Layer
+from yolo_max.model.specs.blocks import pool_sizes
 
 BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
-    "Conv": lambda b, row: MaxConv(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
+    "Conv": lambda b, row: MaxConv(
+        b,
+        row.c_in[0],
+        row.c_out,
+        row.args["kernel"],
+        row.args["stride"],
+        row.args["padding"],
+        depthwise=bool(row.args["depthwise"]),
+        activation=_activation(row),
+    ),
     "Bottleneck": lambda b, row: MaxBottleneck(
         b, row.c_in[0], row.c_out, row.args["hidden"], bool(row.args["shortcut"])
     ),
-    "C2f": lambda b, row: MaxC2f(
-        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
+    "C2": lambda b, row: MaxC2(b, *_cross_stage(row)),
+    "C2f": lambda b, row: MaxC2f(b, *_cross_stage(row)),
+    "C3": lambda b, row: MaxC3(b, *_cross_stage(row)),
+    "C3k2": lambda b, row: MaxC3k2(
+        b, *_cross_stage(row), c3k=bool(row.args["c3k"]), attention=bool(row.args["attention"])
     ),
-    "C3": lambda b, row: MaxC3(
-        b, row.c_in[0], row.c_out, row.args["hidden"], row.args["bottlenecks"], bool(row.args["shortcut"])
+    "PSA": lambda b, row: MaxPSA(b, row.c_out, row.args["hidden"]),
+    "C2PSA": lambda b, row: MaxC2PSA(b, row.c_out, row.args["hidden"], row.args["bottlenecks"]),
+    "SPP": lambda b, row: MaxSPP(b, row.c_in[0], row.c_out, row.args["hidden"], pool_sizes(row)),
+    "SPPF": lambda b, row: MaxSPPF(
+        b,
+        row.c_in[0],
+        row.c_out,
+        row.args["hidden"],
+        row.args["kernel"],
+        row.args["pools"],
+        activation=_activation(row),
+        shortcut=bool(row.args["shortcut"]),
     ),
-    "SPPF": lambda b, row: MaxSPPF(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
     "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(
-        b, row.c_in, row.args["nc"], row.args["reg_max"], row.args["box_hidden"], row.args["class_hidden"]
+        b,
+        row.c_in,
+        row.args["nc"],
+        row.args["reg_max"],
+        row.args["box_hidden"],
+        row.args["class_hidden"],
+        depthwise=bool(row.args["depthwise"]),
+        end2end=bool(row.args["end2end"]),
+        nms=bool(row.args["nms"]),
     ),
 }
 """Module name in the table -> its block, built from the resolved row."""
+
+
+def _activation(row: Layer) -> Activation:
+    return Activation.SILU if row.args["activated"] else Activation.NONE
+
+
+def _cross_stage(row: Layer) -> tuple[int, int, int, int, bool]:
+    """Channels in, out and inside, number of inner blocks, and whether they have shortcuts."""
+    args = row.args
+    return row.c_in[0], row.c_out, args["hidden"], args["bottlenecks"], bool(args["shortcut"])
 
 
 class MaxYolo(Module):

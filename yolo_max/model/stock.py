@@ -7,6 +7,8 @@ It is slower than ``fused.py`` and serves as its oracle: every view is materiali
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 from max.dtype import DType
@@ -31,18 +33,60 @@ def mean(x: FeatureMap) -> FeatureMap:
     return FeatureMap.of(ops.reshape(ops.mean(pixels, 1), [batch, 1, 1, channels]))
 
 
+def attention(qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+    """Attends from every pixel to all, in float32; see :class:`yolo_max.model.backend.Backend`."""
+    tensor = materialise(qkv)
+    batch, height, width, _ = tensor.shape
+    by_pixel = ops.reshape(ops.cast(tensor, DType.float32), [batch, height * width, heads, 2 * keys + values])
+    q, k, v = ops.split(ops.transpose(by_pixel, 1, 2), [keys, keys, values], axis=3)
+    weights = ops.softmax(ops.matmul(q * keys**-0.5, ops.transpose(k, 2, 3)))
+    y = ops.reshape(ops.transpose(ops.matmul(weights, v), 1, 2), [batch, height, width, heads * values])
+    return FeatureMap.of(ops.cast(y, tensor.dtype))
+
+
+def depthwise(x: TensorValue, filters: TensorValue, stride: int, padding: int) -> TensorValue:
+    """Convolves each channel by itself, tap by tap: MAX's grouped convolution does not compile.
+
+    Args:
+        x: ``[B, H, W, c]``, of static height and width.
+        filters: ``[k, k, 1, c]``.
+        stride: Input pixels from one output to the next.
+        padding: Zeros on each side.
+    """
+    _, height, width, _ = x.shape
+    k = int(filters.shape[0])
+    padded = ops.pad(x, [0, 0, *[padding] * 4, 0, 0])
+    rows, columns = ((int(side) + 2 * padding - k) // stride * stride + 1 for side in (height, width))
+    taps = [
+        padded[:, i : i + rows : stride, j : j + columns : stride, :] * filters[i, j, 0, :]
+        for i in range(k)
+        for j in range(k)
+    ]
+    return reduce(add, taps)
+
+
 class StockConv2d(Module):
     """Convolution, bias, activation and residual as MAX operations; filters stay RSCF ``[k, k, c1, c2]``."""
 
     def __init__(
-        self, c1: int, c2: int, k: int, s: int, *, activation: Activation, device: DeviceRef
+        self,
+        c1: int,
+        c2: int,
+        k: int,
+        s: int,
+        p: int,
+        *,
+        depthwise: bool,
+        activation: Activation,
+        device: DeviceRef,
     ) -> None:
         super().__init__()
         self.stride = s
-        self.padding = k // 2
+        self.padding = p
+        self.depthwise = depthwise
         self.activate = _ACTIVATIONS[activation]
         # A Weight rather than a constant: MAX does not compile a convolution with constant filters.
-        self.weight = Weight("weight", DType.float32, [k, k, c1, c2], device)
+        self.weight = Weight("weight", DType.float32, [k, k, 1 if depthwise else c1, c2], device)
         self.bias = Weight("bias", DType.float32, [c2], device)
 
     def __call__(
@@ -52,13 +96,16 @@ class StockConv2d(Module):
         only: Candidates | None = None,  # noqa: ARG002
     ) -> FeatureMap:
         """Convolves the whole map; see :class:`yolo_max.model.backend.Conv2d`."""
-        y = ops.conv2d(
-            materialise(x),
-            self.weight,
-            stride=(self.stride, self.stride),
-            padding=(self.padding,) * 4,
-            bias=self.bias,
-        )
+        if self.depthwise:
+            y = depthwise(materialise(x), self.weight, self.stride, self.padding) + self.bias
+        else:
+            y = ops.conv2d(
+                materialise(x),
+                self.weight,
+                stride=(self.stride, self.stride),
+                padding=(self.padding,) * 4,
+                bias=self.bias,
+            )
         y = self.activate(y)
         if residual is not None:
             y = y + materialise(residual)
@@ -78,9 +125,11 @@ class StockBackend:
         """Casts and scales the pixels as the PyTorch engine does: ``float(x) / 255``."""
         return FeatureMap.of(ops.cast(pixels, DType.float32) / 255.0)
 
-    def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Conv2d:
+    def conv2d(
+        self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
+    ) -> Conv2d:
         """A convolution on this device."""
-        return StockConv2d(c1, c2, k, s, activation=activation, device=self.device)
+        return StockConv2d(c1, c2, k, s, p, depthwise=depthwise, activation=activation, device=self.device)
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
@@ -89,6 +138,10 @@ class StockBackend:
     def mean(self, x: FeatureMap) -> FeatureMap:
         """See :func:`mean`."""
         return mean(x)
+
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+        """See :func:`attention`."""
+        return attention(qkv, heads, keys, values)
 
     def candidates(self, classes: Prediction) -> None:  # noqa: ARG002
         """None: MAX's operations compute whole maps."""

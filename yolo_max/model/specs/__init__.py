@@ -1,12 +1,16 @@
 """Everything about a block except its computation, independent of MAX.
 
-row.py      a row of an architecture table: its arguments by name
-spec.py     what a spec says about its block; SPECS, the registry; resolved rows
-blocks.py   the specs of Conv, Bottleneck, C2f, C3, SPPF, nn.Upsample, Concat
-heads.py    the specs of the heads
+row.py          a row of an architecture table: its arguments by name
+parts.py        what a block is made of: modules and convolutions, as a checkpoint has them
+spec.py         what a spec says about its block; SPECS, the registry; resolved rows
+blocks.py       the specs of plain blocks: Conv, Bottleneck, SPP, SPPF, nn.Upsample, Concat
+cross_stage.py  C2, C2f, C3, C3k2
+attention.py    PSA, C2PSA
+heads.py        the heads
 """
 
-from yolo_max.model.specs import blocks, heads  # noqa: F401 - registers the specs
-from yolo_max.model.specs.spec import SPECS, Convolution, HeadSpec, Layer
+from yolo_max.model.specs import attention, blocks, cross_stage, heads  # noqa: F401 - registers the specs
+from yolo_max.model.specs.parts import Convolution
+from yolo_max.model.specs.spec import SPECS, HeadSpec, Layer
 
 __all__ = ["SPECS", "Convolution", "HeadSpec", "Layer"]

@@ -1,48 +1,78 @@
-"""The specs of the blocks before the head: Conv, Bottleneck, C2f, C3, SPPF, nn.Upsample, Concat."""
+"""The specs of plain blocks: Conv, Bottleneck, SPP, SPPF, nn.Upsample, Concat."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from yolo_max.model.specs.parts import Part, bottleneck, conv, numbered, pairs
 from yolo_max.model.specs.row import MAX_CHANNELS, MAX_KERNEL, MAX_STRIDE, Argument, Row
-from yolo_max.model.specs.spec import BlockSpec, Convolution, Layer, Resolved, SavedModule, block, pairs
+from yolo_max.model.specs.spec import BlockSpec, Layer, Resolved, block, expansion, shortcut
+from yolo_max.support.text import shorten
+
+MAX_POOLS = 16
 
 
 @block("Conv")
 class Conv(BlockSpec):
-    """Convolution, BatchNorm, SiLU. ``args``: kernel, stride."""
+    """Convolution, BatchNorm, SiLU or nothing. ``args``: kernel, stride, padding, depthwise, activated."""
 
     signature = (
         Argument("c_out"),
         Argument("kernel", 1),
         Argument("stride", 1),
         Argument("padding", None),
-        Argument("groups", 1, only=1),
+        Argument("groups", 1),
         Argument("dilation", 1, only=1),
-        Argument("activation", True, only=True),
+        Argument("activation", True),
     )
     last = "conv"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """Only square, odd kernels with padding ``kernel // 2`` are ported."""
-        c_out = row.output_channels(given["c_out"])
+        """Square kernels whose padding keeps the map's size, but for the stride; depthwise or not grouped."""
+        c_in, c_out = row.c_in[0], row.output_channels(given["c_out"])
         square = not isinstance(given["kernel"], list | tuple)
         kernel = row.integer(given["kernel"], "kernel", 1, MAX_KERNEL) if square else 0
-        args = {"kernel": kernel, "stride": row.integer(given["stride"], "stride", 1, MAX_STRIDE)}
-        if kernel % 2 == 0:
-            return Resolved(c_out, args, ["kernel"])
-        return Resolved(c_out, args, ["padding"] if given["padding"] not in (None, kernel // 2) else [])
+        stride = row.integer(given["stride"], "stride", 1, MAX_STRIDE)
+        groups = row.integer(given["groups"], "groups", 1, MAX_CHANNELS)
+        padding = kernel // 2 if given["padding"] is None else given["padding"]
+        fits = type(padding) is int and padding >= 0 and kernel - stride <= 2 * padding < kernel
+        unported = []
+        if not fits:
+            unported.append("kernel" if given["padding"] is None else "padding")
+        if groups > 1 and not groups == c_in == c_out:
+            unported.append("groups")
+        if not isinstance(given["activation"], bool):
+            unported.append("activation")
+        args = {
+            "kernel": kernel,
+            "stride": stride,
+            "padding": padding if fits else 0,
+            "depthwise": groups > 1,
+            "activated": given["activation"] is True,
+        }
+        return Resolved(c_out, args, unported)
 
     def arguments(self, layer: Layer) -> list[Any]:
-        """Channels, kernel, stride."""
-        return [layer.c_out, layer.args["kernel"], layer.args["stride"]]
-
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """One."""
+        """All but the dilation."""
         args = layer.args
-        yield Convolution("conv", args["kernel"], layer.c_in[0], layer.c_out, args["stride"])
+        groups = layer.c_out if args["depthwise"] else 1
+        sizes = [args["kernel"], args["stride"], args["padding"]]
+        return [layer.c_out, *sizes, groups, 1, bool(args["activated"])]
+
+    def part(self, layer: Layer) -> Part:
+        """One convolution."""
+        args = layer.args
+        return conv(
+            args["kernel"],
+            layer.c_in[0],
+            layer.c_out,
+            args["stride"],
+            args["padding"],
+            depthwise=bool(args["depthwise"]),
+            activation="SiLU" if args["activated"] else "Identity",
+        )
 
     def stride(self, layer: Layer) -> Fraction:
         """The convolution's."""
@@ -77,138 +107,126 @@ class Bottleneck(BlockSpec):
 
     def arguments(self, layer: Layer) -> list[Any]:
         """Channels, shortcut, width."""
-        return [layer.c_out, bool(layer.args["shortcut"]), 1, [3, 3], _expansion(layer)]
+        return [layer.c_out, bool(layer.args["shortcut"]), 1, [3, 3], expansion(layer)]
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
+    def part(self, layer: Layer) -> Part:
         """In, and out."""
-        yield Convolution("cv1.conv", 3, layer.c_in[0], layer.args["hidden"])
-        yield Convolution("cv2.conv", 3, layer.args["hidden"], layer.c_out)
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """Its shortcut."""
-        yield SavedModule("", "Bottleneck", {"add": bool(layer.args["shortcut"])})
+        return bottleneck(layer.c_in[0], layer.c_out, layer.args["hidden"], bool(layer.args["shortcut"]))
 
     def describe(self, layer: Layer) -> str:
         """Width, and shortcut."""
-        return f"hidden {layer.args['hidden']}{_shortcut(layer)}"
+        return f"hidden {layer.args['hidden']}{shortcut(layer)}"
 
 
-class CrossStage(BlockSpec):
-    """Cross-stage partial bottlenecks. ``args``: bottlenecks, hidden, shortcut."""
+class PyramidPooling(BlockSpec):
+    """Max-pools between two convolutions, the first of which halves the channels. ``args``: hidden."""
 
-    repeats_inside = True
-
-    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """The bottlenecks keep their width, so the row alone decides on shortcuts."""
-        c_out = row.output_channels(given["c_out"])
-        hidden = row.hidden_channels(c_out, given["expansion"])
-        return Resolved(
-            c_out, {"bottlenecks": row.repeats, "hidden": hidden, "shortcut": bool(given["shortcut"])}
-        )
-
-    def arguments(self, layer: Layer) -> list[Any]:
-        """Channels, shortcut, width."""
-        return [layer.c_out, bool(layer.args["shortcut"]), 1, _expansion(layer)]
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """The shortcut of each bottleneck."""
-        for i in range(layer.args["bottlenecks"]):
-            yield SavedModule(f"m.{i}", "Bottleneck", {"add": bool(layer.args["shortcut"])})
-
-    def describe(self, layer: Layer) -> str:
-        """Number and width of the bottlenecks, and shortcut."""
-        return f"{layer.args['bottlenecks']} x {layer.args['hidden']}{_shortcut(layer)}"
-
-
-@block("C2f")
-class C2f(CrossStage):
-    """The fast form, with two convolutions."""
-
-    signature = (
-        Argument("c_out"),
-        Argument("shortcut", False),
-        Argument("groups", 1, only=1),
-        Argument("expansion", 0.5),
-    )
     last = "cv2.conv"
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """In and out, then those of the bottlenecks."""
-        hidden, n = layer.args["hidden"], layer.args["bottlenecks"]
-        yield Convolution("cv1.conv", 1, layer.c_in[0], 2 * hidden)
-        yield Convolution("cv2.conv", 1, (2 + n) * hidden, layer.c_out)
-        for i in range(n):
-            yield Convolution(f"m.{i}.cv1.conv", 3, hidden, hidden)
-            yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
+    def halved(self, row: Row) -> int:
+        """Channels between the convolutions."""
+        if row.c_in[0] == 1:
+            raise row.error("halves a single channel")
+        return row.c_in[0] // 2
 
 
-@block("C3")
-class C3(CrossStage):
-    """The form of YOLOv5, with three convolutions; its bottlenecks begin with a 1x1."""
+@block("SPP")
+class SPP(PyramidPooling):
+    """Spatial pyramid pooling: pools of several sizes side by side. ``args``: hidden, pools, pool_<i>."""
 
-    signature = (
-        Argument("c_out"),
-        Argument("shortcut", True),
-        Argument("groups", 1, only=1),
-        Argument("expansion", 0.5),
-    )
-    last = "cv3.conv"
+    signature = (Argument("c_out"), Argument("kernels", (5, 9, 13)))
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """Into the bottlenecks, past them, and out; then those of the bottlenecks."""
-        hidden = layer.args["hidden"]
-        yield Convolution("cv1.conv", 1, layer.c_in[0], hidden)
-        yield Convolution("cv2.conv", 1, layer.c_in[0], hidden)
-        yield Convolution("cv3.conv", 1, 2 * hidden, layer.c_out)
-        for i in range(layer.args["bottlenecks"]):
-            yield Convolution(f"m.{i}.cv1.conv", 1, hidden, hidden)
-            yield Convolution(f"m.{i}.cv2.conv", 3, hidden, hidden)
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """Odd pools."""
+        kernels = given["kernels"]
+        if not isinstance(kernels, list | tuple) or not 0 < len(kernels) <= MAX_POOLS:
+            raise row.error(f"has kernels {shorten(kernels)}, which is not a list of 1 to {MAX_POOLS}")
+        sizes = [row.integer(kernel, "kernel", 1, MAX_KERNEL) for kernel in kernels]
+        args = {"hidden": self.halved(row), "pools": len(sizes)}
+        args |= {f"pool_{i}": size for i, size in enumerate(sizes)}
+        even = any(size % 2 == 0 for size in sizes)
+        return Resolved(row.output_channels(given["c_out"]), args, ["kernels"] if even else [])
+
+    def arguments(self, layer: Layer) -> list[Any]:
+        """Channels, and sizes of the pools."""
+        return [layer.c_out, pool_sizes(layer)]
+
+    def part(self, layer: Layer) -> Part:
+        """In, and out; the pools between."""
+        hidden, kernels = layer.args["hidden"], pool_sizes(layer)
+        return Part(
+            {
+                "cv1": conv(1, layer.c_in[0], hidden),
+                "cv2": conv(1, (1 + len(kernels)) * hidden, layer.c_out),
+                **numbered("m", [max_pool(kernel) for kernel in kernels]),
+            }
+        )
+
+    def describe(self, layer: Layer) -> str:
+        """Width, and sizes of the pools."""
+        return f"hidden {layer.args['hidden']}, pools {', '.join(map(str, pool_sizes(layer)))}"
+
+
+def pool_sizes(layer: Layer) -> list[int]:
+    """Sizes of the pools of an SPP."""
+    return [layer.args[f"pool_{i}"] for i in range(layer.args["pools"])]
 
 
 @block("SPPF")
-class SPPF(BlockSpec):
-    """Spatial pyramid pooling, the fast form. ``args``: kernel, hidden.
+class SPPF(PyramidPooling):
+    """The fast form: equal pools in a row. ``args``: hidden, kernel, pools, activated, shortcut.
 
-    A row with a number of pools is YOLO26's, without an activation after the first convolution.
+    A row with a number of pools is YOLO26's: no activation after the first convolution; perhaps a shortcut.
     """
 
     signature = (
         Argument("c_out"),
         Argument("kernel", 5),
-        Argument("pools", None, only=None),
+        Argument("pools", None),
         Argument("shortcut", False),
     )
-    last = "cv2.conv"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
-        """Odd pools; half of the input channels between the convolutions."""
+        """Odd pools; a shortcut needs matching widths."""
+        c_out = row.output_channels(given["c_out"])
         kernel = row.integer(given["kernel"], "kernel", 1, MAX_KERNEL)
-        if row.c_in[0] == 1:
-            raise row.error("halves a single channel")
-        args = {"kernel": kernel, "hidden": row.c_in[0] // 2}
-        return Resolved(row.output_channels(given["c_out"]), args, ["kernel"] if kernel % 2 == 0 else [])
+        activated = given["pools"] is None
+        args = {
+            "hidden": self.halved(row),
+            "kernel": kernel,
+            "pools": 3 if activated else row.integer(given["pools"], "pools", 1, MAX_POOLS),
+            "activated": activated,
+            "shortcut": bool(given["shortcut"]) and row.c_in[0] == c_out,
+        }
+        return Resolved(c_out, args, ["kernel"] if kernel % 2 == 0 else [])
 
     def arguments(self, layer: Layer) -> list[Any]:
-        """Channels, and size of the pools."""
-        return [layer.c_out, layer.args["kernel"]]
+        """Channels, and size of the pools; in the later form, their number and the shortcut."""
+        args = layer.args
+        later = [] if args["activated"] else [args["pools"], bool(args["shortcut"])]
+        return [layer.c_out, args["kernel"], *later]
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """In, and out."""
-        hidden = layer.args["hidden"]
-        yield Convolution("cv1.conv", 1, layer.c_in[0], hidden)
-        yield Convolution("cv2.conv", 1, 4 * hidden, layer.c_out)
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """Three equal pools without a shortcut, which releases before 2025 always had and did not save."""
-        kernel = layer.args["kernel"]
-        yield SavedModule("", "SPPF", later={"n": 3, "add": False})
-        yield SavedModule(
-            "m", "MaxPool2d", pairs(kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1)
-        )
+    def part(self, layer: Layer) -> Part:
+        """In, and out; the pool between. Releases before 2025 always had three, without a shortcut."""
+        args = layer.args
+        hidden = args["hidden"]
+        below = {
+            "cv1": conv(1, layer.c_in[0], hidden, activation="SiLU" if args["activated"] else "Identity"),
+            "cv2": conv(1, (1 + args["pools"]) * hidden, layer.c_out),
+            "m": max_pool(args["kernel"]),
+        }
+        return Part(below, later={"n": args["pools"], "add": bool(args["shortcut"])})
 
     def describe(self, layer: Layer) -> str:
-        """Width, and size of the pools."""
-        return f"hidden {layer.args['hidden']}, pool {layer.args['kernel']}"
+        """Width, size and number of the pools, and shortcut."""
+        args = layer.args
+        return f"hidden {args['hidden']}, {args['pools']} pools of {args['kernel']}{shortcut(layer)}"
+
+
+def max_pool(kernel: int) -> Part:
+    """A pool with stride 1 that keeps the size of the map."""
+    sizes = pairs(kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1)
+    return Part(kind="MaxPool2d", attributes=sizes)
 
 
 @block("nn.Upsample")
@@ -230,14 +248,14 @@ class Upsample(BlockSpec):
         """Scale, mode."""
         return [None, layer.args["scale"], "nearest"]
 
+    def part(self, layer: Layer) -> Part:
+        """Its settings; ``align_corners`` does not apply to this mode."""
+        factor = pairs(scale_factor=layer.args["scale"])
+        return Part(attributes={**factor, "mode": "nearest", "size": None})
+
     def stride(self, layer: Layer) -> Fraction:
         """Doubles the map."""
         return Fraction(1, layer.args["scale"])
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """Its settings; ``align_corners`` does not apply to this mode."""
-        factor = pairs(scale_factor=layer.args["scale"])
-        yield SavedModule("", "Upsample", {**factor, "mode": "nearest", "size": None})
 
     def describe(self, layer: Layer) -> str:
         """The factor."""
@@ -260,15 +278,6 @@ class Concat(BlockSpec):
         """The axis."""
         return [1]
 
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
+    def part(self, layer: Layer) -> Part:  # noqa: ARG002
         """The axis."""
-        yield SavedModule("", "Concat", {"d": 1})
-
-
-def _expansion(layer: Layer) -> float:
-    """The ratio of hidden to output channels, plus half a channel because Ultralytics rounds down."""
-    return (layer.args["hidden"] + 0.5) / layer.c_out
-
-
-def _shortcut(layer: Layer) -> str:
-    return ", shortcut" if layer.args["shortcut"] else ""
+        return Part(attributes={"d": 1})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.model.specs.parts import Below, Convolution, Part, conv, numbered, pairs
 from yolo_max.model.specs.row import Argument, Row, whole
-from yolo_max.model.specs.spec import Convolution, HeadSpec, Layer, Resolved, SavedModule, block, pairs
+from yolo_max.model.specs.spec import HeadSpec, Layer, Resolved, block
 from yolo_max.support.errors import WeightsError
 
 CLASSIFY_HIDDEN = 1280
@@ -45,15 +47,15 @@ class Classify(HeadSpec):
         """The classes."""
         return [layer.args["nc"]]
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """The convolution, and the linear layer as one."""
+    def part(self, layer: Layer) -> Part:
+        """The convolution, the pool, and the linear layer; the dropout after it acts only in training."""
         hidden = layer.args["hidden"]
-        yield Convolution("conv.conv", 1, layer.c_in[0], hidden)
-        yield Convolution("linear", 1, hidden, layer.args["nc"], kind="Linear")
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
-        """The pool; the dropout after it acts only in training."""
-        yield SavedModule("pool", "AdaptiveAvgPool2d", pairs(output_size=1))
+        below: dict[str, Below] = {
+            "conv": conv(1, layer.c_in[0], hidden),
+            "pool": Part(kind="AdaptiveAvgPool2d", attributes=pairs(output_size=1)),
+            "linear": Convolution(1, hidden, layer.args["nc"], kind="Linear"),
+        }
+        return Part(below)
 
     def describe(self, layer: Layer) -> str:
         """Width."""
@@ -64,7 +66,12 @@ class Classify(HeadSpec):
 class Detect(HeadSpec):
     """At each level, a branch for the box and one for the classes.
 
-    ``args``: nc; reg_max, the bins of the box distribution (DFL) per side; box_hidden, class_hidden.
+    An end-to-end head has both of these twice: one pair of branches whose boxes need NMS, and one that was
+    trained to give each object a single box. The raw outputs are those of the first pair, or, without NMS, of
+    the second.
+
+    ``args``: nc; reg_max, the bins of the box distribution (DFL) per side; box_hidden, class_hidden;
+    depthwise, whether the class branch is made of depthwise convolutions and 1x1; end2end; nms.
     """
 
     signature = (Argument("nc"),)
@@ -72,6 +79,8 @@ class Detect(HeadSpec):
     task = "detect"
     outputs = per_cell = ("head",)
     ultralytics_model = "DetectionModel"
+    depthwise_with = frozenset({"C3k2"})
+    """Blocks of the networks whose class branches are depthwise."""
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
         """Widths as in Ultralytics; the bins are the table's."""
@@ -82,23 +91,28 @@ class Detect(HeadSpec):
             "reg_max": reg_max,
             "box_hidden": max(16, row.c_in[0] // 4, reg_max * 4),
             "class_hidden": max(row.c_in[0], min(nc, 100)),
+            "depthwise": not self.depthwise_with.isdisjoint(row.before),
+            "end2end": bool(row.table.get("end2end")),
+            "nms": True,
         }
         return Resolved(4 * reg_max + nc, args)
 
     def arguments(self, layer: Layer) -> list[Any]:
-        """The classes; the bins are the table's."""
+        """The classes; the rest is the table's."""
         return [layer.args["nc"]]
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:
-        """Two 3x3 and a plain 1x1 convolution for each branch of each level; boxes first."""
+    def part(self, layer: Layer) -> Part:
+        """Each branch of each level; boxes first."""
         args = layer.args
-        box = ("cv2", args["box_hidden"], 4 * args["reg_max"])
-        classes = ("cv3", args["class_hidden"], args["nc"])
-        for branch, hidden, last in (box, classes):
-            for level, c_in in enumerate(layer.c_in):
-                yield Convolution(f"{branch}.{level}.0.conv", 3, c_in, hidden)
-                yield Convolution(f"{branch}.{level}.1.conv", 3, hidden, hidden)
-                yield Convolution(f"{branch}.{level}.2", 1, hidden, last)
+        boxes, classes = [], []
+        for c_in in layer.c_in:
+            boxes.append(plain_branch(c_in, args["box_hidden"], 4 * args["reg_max"]))
+            branch = depthwise_branch if args["depthwise"] else plain_branch
+            classes.append(branch(c_in, args["class_hidden"], args["nc"]))
+        below = {**numbered("cv2", boxes), **numbered("cv3", classes)}
+        if args["end2end"]:
+            below |= {f"one2one_{name}": each for name, each in below.items()}
+        return Part(below, attributes={name: args[name] for name in ("nc", "reg_max")})
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:
         """One per input."""
@@ -109,18 +123,32 @@ class Detect(HeadSpec):
                 )
         return tuple(int(stride) for stride in strides)
 
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:
-        """Classes and bins."""
-        yield SavedModule("", "Detect", {name: layer.args[name] for name in ("nc", "reg_max")})
-
     def constants(self, layer: Layer) -> Mapping[str, NDArray[Any]]:
-        """The bins of the DFL, 0, 1, 2, ..., which is a convolution in the checkpoint."""
-        return {"dfl.conv.weight": np.arange(layer.args["reg_max"]).reshape(1, -1, 1, 1)}
+        """The bins of the DFL, 0, 1, 2, ..., which is a convolution in the checkpoint; one bin needs none."""
+        bins = layer.args["reg_max"]
+        return {"dfl.conv.weight": np.arange(bins).reshape(1, -1, 1, 1)} if bins > 1 else {}
 
     def facts(self, layer: Layer, strides: Sequence[int]) -> dict[str, Any]:
         """What is needed to decode the head."""
-        return {"reg_max": layer.args["reg_max"], "strides": list(strides)}
+        end2end = {"end2end": True} if layer.args["end2end"] else {}
+        return {"reg_max": layer.args["reg_max"], "strides": list(strides), **end2end}
+
+    def without_nms(self, layer: Layer) -> Layer:
+        """The head with the outputs of its one-to-one branches, if it has them."""
+        return replace(layer, args={**layer.args, "nms": not layer.args["end2end"]})
 
     def describe(self, layer: Layer) -> str:
         """Widths of both branches."""
         return f"hidden {layer.args['box_hidden']} and {layer.args['class_hidden']}"
+
+
+def plain_branch(c_in: int, hidden: int, c_out: int) -> Part:
+    """Two 3x3 convolutions and a plain 1x1."""
+    convolutions = numbered("", [conv(3, c_in, hidden), conv(3, hidden, hidden)])
+    return Part({**convolutions, "2": Convolution(1, hidden, c_out)})
+
+
+def depthwise_branch(c_in: int, hidden: int, c_out: int) -> Part:
+    """The same with depthwise convolutions, each before a 1x1."""
+    pairs = [Part(numbered("", [conv(3, c, c, depthwise=True), conv(1, c, hidden)])) for c in (c_in, hidden)]
+    return Part({**numbered("", pairs), "2": Convolution(1, hidden, c_out)})

@@ -44,11 +44,12 @@ class Argument(NamedTuple):
 
 @dataclass(frozen=True)
 class Scale:
-    """Compound scaling of a table: factors for depth and width, and the maximum width."""
+    """Compound scaling of a table: factors for depth and width, the maximum width, and the size's name."""
 
     depth: float
     width: float
     max_channels: float
+    size: str = ""
 
     def channels(self, c_out: int) -> int:
         """Output channels of a block whose row says ``c_out``: scaled, then rounded up to a multiple of 8."""
@@ -72,6 +73,7 @@ class Row:
         scale: The table's.
         table: The whole unchecked table.
         nc: Number of classes.
+        before: The modules of the rows before it.
     """
 
     index: int
@@ -82,6 +84,7 @@ class Row:
     scale: Scale
     table: Mapping[str, Any]
     nc: int
+    before: Sequence[str] = ()
 
     def error(self, problem: str) -> WeightsError:
         """A WeightsError that says where in the table the problem is."""

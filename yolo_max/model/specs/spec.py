@@ -10,84 +10,9 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
 
+from yolo_max.model.specs.parts import Convolution, Part, SavedModule
 from yolo_max.model.specs.row import MAX_CHANNELS, Argument, Row
 from yolo_max.support.errors import WeightsError
-
-
-class SavedModule(NamedTuple):
-    """A PyTorch module of a checkpoint, as it must be for the port to compute the same.
-
-    Attributes:
-        path: Its dotted name below the block; "" is the block itself.
-        kind: The name of its class.
-        attributes: Their required values. A pair of sizes may be saved as one number.
-        later: Required values of attributes that old releases did not save.
-    """
-
-    path: str
-    kind: str
-    attributes: Mapping[str, Any] = {}
-    later: Mapping[str, Any] = {}
-
-
-def pairs(**sizes: int) -> dict[str, tuple[int, int]]:
-    """Equal sizes for both sides, as `SavedModule` expects them."""
-    return {name: (size, size) for name, size in sizes.items()}
-
-
-class Convolution(NamedTuple):
-    """A convolution of a block, with padding ``kernel // 2``; a linear layer is one on a map of one pixel.
-
-    If it is named "conv", it belongs to Ultralytics' Conv: a BatchNorm, which is folded into it, and a SiLU
-    follow.
-
-    Attributes:
-        name: Its dotted name below the block.
-        kernel: Height and width of the filters.
-        c_in: Input channels.
-        c_out: Output channels.
-        stride: Input pixels from one output to the next.
-        kind: The class of the PyTorch module: "Conv2d" or "Linear".
-    """
-
-    name: str
-    kernel: int
-    c_in: int
-    c_out: int
-    stride: int = 1
-    kind: str = "Conv2d"
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Shape of its filters, RSCF: ``(kh, kw, c_in, c_out)``."""
-        return self.kernel, self.kernel, self.c_in, self.c_out
-
-    @property
-    def saved_shape(self) -> tuple[int, ...]:
-        """Shape of its filters in a checkpoint: ``(c_out, c_in, kh, kw)``, or ``(c_out, c_in)`` if linear."""
-        return (self.c_out, self.c_in, *(self.shape[:2] if self.kind == "Conv2d" else ()))
-
-    @property
-    def parameters(self) -> int:
-        """Number of weights and biases, once fused."""
-        return self.kernel**2 * self.c_in * self.c_out + self.c_out
-
-    def saved(self) -> Iterator[SavedModule]:
-        """Its modules in a checkpoint, except the BatchNorm, which a fused checkpoint no longer has."""
-        if self.kind == "Linear":
-            yield SavedModule(self.name, self.kind)
-            return
-        sizes = {
-            "kernel_size": self.kernel,
-            "stride": self.stride,
-            "padding": self.kernel // 2,
-            "dilation": 1,
-        }
-        pairs = {name: (size, size) for name, size in sizes.items()}
-        yield SavedModule(self.name, self.kind, {**pairs, "groups": 1, "padding_mode": "zeros"})
-        block, _, last = self.name.rpartition(".")
-        if last == "conv":
-            yield SavedModule(f"{block}.act" if block else "act", "SiLU")
 
 
 class Resolved(NamedTuple):
@@ -105,7 +30,7 @@ class Resolved(NamedTuple):
 
 
 class BlockSpec(ABC):
-    """Everything about a block except its computation, which is a class in ``blocks.py``.
+    """Everything about a block except its computation, which is a class in ``model/``.
 
     Attributes:
         signature: The constructor's arguments in a row: those after the input channels, without any that
@@ -136,17 +61,13 @@ class BlockSpec(ABC):
     def arguments(self, layer: Layer) -> list[Any]:
         """The row's arguments for this layer, already scaled, for Ultralytics to build it."""
 
-    def convolutions(self, layer: Layer) -> Iterator[Convolution]:  # noqa: ARG002
-        """Its convolutions, in the order of the attributes of the PyTorch module."""
-        yield from ()
+    @abstractmethod
+    def part(self, layer: Layer) -> Part:
+        """Its PyTorch module: all that decides what it computes, except the name of its class."""
 
     def stride(self, layer: Layer) -> Fraction:  # noqa: ARG002
         """Input pixels per output pixel, along either side."""
         return Fraction(1)
-
-    def saved(self, layer: Layer) -> Iterator[SavedModule]:  # noqa: ARG002
-        """What decides its PyTorch module's computation besides its class and its convolutions."""
-        yield from ()
 
     def constants(self, layer: Layer) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
         """Tensors of a checkpoint that are constants here, by their names below the block."""
@@ -184,6 +105,10 @@ class HeadSpec(BlockSpec):
         """Its entries in the header of a weights file, for readers of the header alone: JSON values."""
         return {}
 
+    def without_nms(self, layer: Layer) -> Layer:
+        """The head with the outputs of its one-to-one branches; itself if it has none."""
+        return layer
+
     def classes(self, row: Row, nc: Any) -> int:
         """The number of classes in a row, which must be the table's.
 
@@ -207,6 +132,10 @@ class _Unported(BlockSpec):
     def arguments(self, layer: Layer) -> list[Any]:
         """None are known."""
         raise WeightsError(f"layer {layer.index} of the network, {layer.module}, is not ported.")
+
+    def part(self, layer: Layer) -> Part:  # noqa: ARG002
+        """Nothing is known of it."""
+        return Part()
 
 
 _UNPORTED = _Unported()
@@ -270,21 +199,27 @@ class Layer:
 
     def convolutions(self) -> Iterator[Convolution]:
         """The convolutions of every copy, with their full names."""
+        part = self.spec.part(self)
         for prefix in self.prefixes():
-            for each in self.spec.convolutions(self):
-                yield each._replace(name=f"{prefix}.{each.name}")
+            yield from part.convolutions(prefix)
 
     def saved(self) -> Iterator[SavedModule]:
         """The PyTorch modules of every copy, with their full names."""
-        kind = self.module.removeprefix("nn.")
+        part = self.spec.part(self)._replace(kind=self.module.removeprefix("nn."))
         for prefix in self.prefixes():
-            yield SavedModule(prefix, kind)
-            for each in self.spec.saved(self):
-                yield each._replace(path=f"{prefix}.{each.path}" if each.path else prefix)
-        for convolution in self.convolutions():
-            yield from convolution.saved()
+            yield from part.saved(prefix)
 
     @property
     def parameters(self) -> int:
         """Number of weights and biases, once fused."""
         return sum(each.parameters for each in self.convolutions())
+
+
+def expansion(layer: Layer) -> float:
+    """The ratio of hidden to output channels, plus half a channel because Ultralytics rounds down."""
+    return (layer.args["hidden"] + 0.5) / layer.c_out
+
+
+def shortcut(layer: Layer) -> str:
+    """The words on a shortcut, if there is one."""
+    return ", shortcut" if layer.args["shortcut"] else ""

@@ -17,7 +17,7 @@ from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.calls import StandIn
 
 _LAST_CONVOLUTION = {module: spec.last for module, spec in SPECS.items() if spec.last}
-_SCALING = ("scales", "scale", "depth_multiple", "width_multiple")
+_SCALING = ("scales", "depth_multiple", "width_multiple")
 
 
 def as_built(table: Mapping[str, Any], modules: Mapping[str, StandIn]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.model.architecture import Architecture
+from yolo_max.model.specs import Convolution
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, some
 from yolo_max.weights.checkpoint import safe_pickle
@@ -186,10 +188,10 @@ class _Reader:
         tensors: dict[str, NDArray[Any]] = {}
         eps: dict[str, float] = {}
         network.require()
-        for each in network.convolutions():
+        for each in chain.from_iterable(each.summands() for each in network.convolutions()):
             name, c_out = each.name, each.c_out
             wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": each.saved_shape}
-            norm = f"{name.removesuffix('conv')}bn"
+            norm = _norm(name)
             if name.endswith(".conv") and norm in self._modules:
                 eps[norm] = self._eps(norm)
                 wanted |= {f"{norm}.{part}": (c_out,) for part in NORM_PARTS}
@@ -264,17 +266,30 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
     def read(path: str) -> NDArray[np.float64]:
         return unfused.tensors[path].astype(np.float64)
 
+    def folded(each: Convolution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        filters = read(f"{each.name}.weight").reshape(each.c_out, -1, each.kernel, each.kernel)
+        if (norm := _norm(each.name)) not in unfused.eps:
+            return filters, read(f"{each.name}.bias")
+        gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses the result
+            return fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
+
     for each in unfused.meta.network.convolutions():
-        norm = f"{each.name.removesuffix('conv')}bn"
-        filters = read(f"{each.name}.weight").reshape(each.c_out, each.c_in, each.kernel, each.kernel)
-        if norm in unfused.eps:
-            gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
-            with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses the result
-                filters, bias = fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
-        else:
-            bias = read(f"{each.name}.bias")
+        parts = [folded(summand) for summand in each.summands()]
+        filters = np.sum([_centred(part, each.kernel) for part, _ in parts], axis=0)
         yield f"{each.name}.weight", _single(filters.transpose(2, 3, 1, 0), each.name)
-        yield f"{each.name}.bias", _single(bias, each.name)
+        yield f"{each.name}.bias", _single(np.sum([bias for _, bias in parts], axis=0), each.name)
+
+
+def _norm(name: str) -> str:
+    """The BatchNorm that follows a convolution."""
+    return f"{name.removesuffix('conv')}bn"
+
+
+def _centred(filters: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
+    """Filters ``(c_out, c_in, k, k)`` with zeros around them, of size ``kernel``."""
+    border = (kernel - filters.shape[-1]) // 2
+    return np.pad(filters, [(0, 0), (0, 0), (border, border), (border, border)])
 
 
 def _single(values: NDArray[np.float64], name: str) -> NDArray[np.float32]:

@@ -1,0 +1,52 @@
+"""Every family of networks: its tables, against Ultralytics; its wiring, against PyTorch in float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import checkpoints
+import eager
+import numpy as np
+import pytest
+from families import NAMES, SMALLEST, table, weights
+from test_model_specs import Recorded, Recorder
+
+from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.model.architecture import expected_tensors, parse_architecture
+from yolo_max.model.model import MaxYolo
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_is_what_ultralytics_builds(name: str) -> None:
+    architecture = parse_architecture(table(name))
+    tensors, strides = checkpoints.reference(table(name))
+    assert expected_tensors(architecture) == tensors
+    assert architecture.strides == strides
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_classes_make_the_convolutions_of_the_specs(name: str) -> None:
+    architecture = parse_architecture(table(name))
+    network = MaxYolo(architecture, Recorder())  # type: ignore[arg-type]
+    made = {path.rstrip(".") for path, each in network.named_modules() if isinstance(each, Recorded)}
+    assert made == {each.name for each in architecture.convolutions()}
+
+
+FORMS = [(name, nms) for name in SMALLEST for nms in ((True, False) if "26" in name else (True,))]
+"""Networks, each with and without NMS if it has both heads."""
+
+
+@pytest.mark.parametrize(("name", "nms"), FORMS)
+def test_every_layer_is_wired_as_in_pytorch(name: str, nms: bool, tmp_path: Path) -> None:
+    given = weights(tmp_path / "random.pt", table(name, nc=7))
+    if not nms:
+        given = replace(given, meta=replace(given.meta, network=given.meta.network.without_nms()))
+    assert given.meta.network.nms == nms
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), np.uint8)
+    maps, outputs = eager.run(given.meta.network, given.tensors, pixels)
+    reference = TorchEngine(given, precision="f64").layers(pixels)
+    for ours, theirs in zip([*maps, *outputs.values()], reference, strict=True):
+        assert 1e-3 < np.abs(theirs).max() < 1e3
+        # Ours are folded in float64, but stored in float32.
+        np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
