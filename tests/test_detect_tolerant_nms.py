@@ -163,13 +163,22 @@ def _crowded_heads(draw: st.DrawFn) -> tuple[np.ndarray, np.random.Generator]:
     _crowded_heads(),
     st.sampled_from([False, True]),
     st.sampled_from([False, True]),
+    st.sampled_from([False, True]),
+    st.sampled_from([None, [0, 2]]),
     st.sampled_from([3, 10, 300]),
 )
 def test_no_rounding_overturns_a_sure_call(
-    drawn: tuple[np.ndarray, np.random.Generator], agnostic: bool, multi_label: bool, max_det: int
+    drawn: tuple[np.ndarray, np.random.Generator],
+    suppress: bool,
+    agnostic: bool,
+    multi_label: bool,
+    classes: list[int] | None,
+    max_det: int,
 ) -> None:
     head, rng = drawn
-    post = replace(POST, agnostic_nms=agnostic, multi_label=multi_label, max_det=max_det)
+    post = replace(
+        POST, nms=suppress, agnostic_nms=agnostic, multi_label=multi_label, classes=classes, max_det=max_det
+    )
     nms = TolerantNms.of(head, LETTERBOX, post)
     # A step of MARGIN / 5 in a logit moves a score by at most MARGIN / 20.
     for scale in (0.0, MARGIN / 100, MARGIN / 5):

@@ -96,6 +96,7 @@ def compare(
     if out is not None:
         require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
+    loaded = loaded if options.nms else loaded.without_nms()
     classes = parse_classes(options.classes, loaded.meta.names)
     both = {name: getattr(options, name) for name in BOTH_ENGINES}
     both["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)

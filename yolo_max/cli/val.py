@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from yolo_max.verify.val.validate import Validation
 
 MAX_CLASSES = 20
-MEASURED = ("imgsz", "conf", "iou", "max_det", "threads")
+MEASURED = ("imgsz", "nms", "conf", "iou", "max_det", "threads")
 """Options that apply to both engines."""
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 

@@ -45,7 +45,8 @@ class MaxFeedForward(Sequential):
     def __call__(self, x: FeatureMap, residual: FeatureMap) -> FeatureMap:
         """``[B, H, W, c] -> [B, H, W, c]``, plus ``residual``."""
         first, last = self.layers
-        return last(first(x), residual=residual)
+        y: FeatureMap = last(first(x), residual=residual)
+        return y
 
 
 class MaxPSABlock(Module):

@@ -96,6 +96,8 @@ class Predictor:
         if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
+        if not options.nms:
+            self.weights = self.weights.without_nms()
         meta = self.weights.meta
         self.options = options
         self.imgsz = meta.canvas_size(options.imgsz)

@@ -179,6 +179,12 @@ class PredictOptions(Options):
     device: str = option("auto", NETWORK, "auto, cpu or gpu.", "NAME", a_word)
     precision: str = option("f32", NETWORK, "f32, or bf16 where the CPU has it.", "NAME", a_word)
     kernels: str = option("auto", NETWORK, "auto, fused or stock.", "NAME", a_word)
+    nms: bool = option(
+        True,
+        NETWORK,
+        "--no-nms takes the one-to-one head, if there is one, whose boxes need no NMS.",
+        switches=("--nms/--no-nms",),
+    )
     conf: float = option(0.25, DETECTIONS, "Minimum confidence of a box, 0 to 1.", "X", a_fraction)
     iou: float = option(0.7, DETECTIONS, "Maximum overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)
     classes: int | str | Iterable[int | str] | None = option(

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -74,6 +74,10 @@ class Weights:
     def parameters(self) -> int:
         """Number of weights and biases."""
         return sum(tensor.size for tensor in self.tensors.values())
+
+    def without_nms(self) -> Weights:
+        """The same with the outputs of the one-to-one head, which need no NMS; unchanged if it has none."""
+        return replace(self, meta=replace(self.meta, network=self.meta.network.without_nms()))
 
 
 def load_weights(spec: str | os.PathLike[str]) -> Weights:

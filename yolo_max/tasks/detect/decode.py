@@ -78,7 +78,8 @@ def decode_boxes(
 ) -> NDArray[np.float32]:
     """Boxes from DFL logits (https://arxiv.org/abs/2006.04388, then dist2bbox).
 
-    The distance of each side from the anchor point is the mean of a softmax over ``reg_max`` bins.
+    The distance of each side from the anchor point is the mean of a softmax over ``reg_max`` bins. A single
+    bin is no distribution, but the distance itself, in cells.
 
     Args:
         distribution: float32 [N, 4 * reg_max] logits, in the order left, top, right, bottom.
@@ -88,9 +89,14 @@ def decode_boxes(
     Returns:
         float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
     """
+    distance = distribution if distribution.shape[1] == 4 else _mean_bin(distribution)
+    return np.concatenate([points - distance[:, :2], points + distance[:, 2:]], axis=1) * stride
+
+
+def _mean_bin(distribution: NDArray[np.float32]) -> NDArray[np.float32]:
     logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
     with np.errstate(invalid="ignore"):  # a broken network gives inf - inf, which is NaN
         weights = np.exp(logits - logits.max(axis=2, keepdims=True))
     bins = np.arange(logits.shape[2], dtype=np.float32)
-    distance = (weights * bins).sum(axis=2) / weights.sum(axis=2)
-    return np.concatenate([points - distance[:, :2], points + distance[:, 2:]], axis=1) * stride
+    mean: NDArray[np.float32] = (weights * bins).sum(axis=2) / weights.sum(axis=2)
+    return mean

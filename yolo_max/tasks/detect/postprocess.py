@@ -2,6 +2,8 @@
 
     class logits ──threshold──► candidates ──DFL, dist2bbox──► boxes ──NMS──► undo letterbox ──► Detections
 
+A one-to-one head gives each object a single box: its most confident candidates are the detections.
+
 Nearly every cell is background, so the class logits are compared with an exact threshold first, and only the
 candidates are decoded.
 """
@@ -24,6 +26,8 @@ from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.nms import nms
 from yolo_max.weights.meta import ModelMeta
 
+TOP = 300
+"""The most candidates that a one-to-one head gives, unless ``max_det`` is higher."""
 CLASS_OFFSET = 7680
 """Ultralytics' ``max_wh``: boxes are shifted by class id times this many pixels for one joint NMS."""
 
@@ -36,12 +40,13 @@ class Postprocess:
         names: The model's class names by id, 0 to nc - 1.
         strides: Canvas pixels per cell, one per level of the head.
         reg_max: Bins per side of the box distribution.
+        nms: Whether overlapping boxes are dropped; a one-to-one head needs no NMS.
         conf: Boxes must have a higher confidence than this.
         iou: A box that overlaps a better one by more than this is dropped.
         classes: The class ids to keep; None for all.
         agnostic_nms: Whether boxes of different classes suppress each other.
         multi_label: Whether a cell gives one box for each class above ``conf``, as in validation, instead of
-            one for its best class.
+            one for its best class. Without NMS it does so unless ``agnostic_nms`` is set.
         max_det: The maximum number of boxes per image.
         max_nms: The maximum number of candidates for NMS; the most confident are used.
 
@@ -52,6 +57,7 @@ class Postprocess:
     names: Mapping[int, str]
     strides: tuple[int, ...] = (8, 16, 32)
     reg_max: int = 16
+    nms: bool = True
     conf: float = PredictOptions.conf
     iou: float = PredictOptions.iou
     classes: Sequence[int] | None = None
@@ -75,6 +81,7 @@ class Postprocess:
             meta.names,
             strides=meta.network.strides,
             reg_max=meta.network.head.args["reg_max"],
+            nms=options.nms or meta.network.without_nms().nms,
             conf=options.conf,
             iou=options.iou,
             classes=parse_classes(options.classes, meta.names),
@@ -104,9 +111,14 @@ class Postprocess:
         """The maximum number of boxes per image."""
         return self.max_det
 
+    @property
+    def every_class(self) -> bool:
+        """Whether a cell gives a box for each class above ``conf``, or only for its best class."""
+        return self.multi_label if self.nms else not self.agnostic_nms
+
     def settings(self) -> dict[str, Any]:
         """The options that affect detections, in plain JSON types."""
-        names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label")
+        names = ("conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label", "nms")
         return {name: getattr(self, name) for name in names}
 
     def __call__(self, outputs: Outputs, placement: Placement) -> Detections:
@@ -140,7 +152,10 @@ class Postprocess:
         if not np.isfinite(xyxy).all():
             raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
 
-        kept = nms(self._offset_by_class(xyxy, class_id, placement), confidence, self.iou, self.max_det)
+        if self.nms:
+            kept = nms(self._offset_by_class(xyxy, class_id, placement), confidence, self.iou, self.max_det)
+        else:
+            kept = self._most_confident(confidence, class_id, len(points))
         return Detections(
             placement.to_image(xyxy[kept]),
             confidence[kept],
@@ -156,12 +171,12 @@ class Postprocess:
         # NaN counts as a hit, and is found below: a separate check would double the time spent here.
         hits = np.flatnonzero(~(class_logits <= logit_threshold(self.conf)))
         row, class_id = np.divmod(hits, class_logits.shape[1])
-        if not self.multi_label:
+        if not self.every_class:
             row = np.unique(row)
             class_id = class_logits[row].argmax(axis=1)
         if np.isnan(class_logits[row, class_id]).any():
             raise EngineError("the network gave class logits that are NaN; its weights or engine are broken.")
-        if self.classes is not None:
+        if self.classes is not None and self.nms:
             wanted = np.isin(class_id, self.classes)
             row, class_id = row[wanted], class_id[wanted]
         confidence = sigmoid(class_logits[row, class_id])
@@ -169,6 +184,18 @@ class Postprocess:
             best = np.sort(np.argsort(-confidence, kind="stable")[: self.max_nms])
             row, class_id, confidence = row[best], class_id[best], confidence[best]
         return row, class_id.astype(np.int32), confidence
+
+    def _most_confident(
+        self, confidence: NDArray[np.float32], class_id: NDArray[np.int32], cells: int
+    ) -> NDArray[np.intp]:
+        """Indices of the detections of a one-to-one head, most confident first.
+
+        As in Ultralytics, the classes are picked among the best `TOP`, or more if more are asked for.
+        """
+        best = np.argsort(-confidence, kind="stable")[: min(max(self.max_det, TOP), cells)]
+        if self.classes is not None:
+            best = best[np.isin(class_id[best], self.classes)]
+        return best[: self.max_det]
 
     def _offset_by_class(
         self, xyxy: NDArray[np.float32], class_id: NDArray[np.int32], placement: Placement

@@ -19,7 +19,8 @@ def _of_module(output: Any) -> dict[str, Any]:
         EngineError: This Ultralytics returns something else.
     """
     raw = output[1] if isinstance(output, tuple) and len(output) == 2 else None
-    if not isinstance(raw, dict) or not {"boxes", "scores"} <= raw.keys():
+    raw = raw.get("one2one", raw) if isinstance(raw, dict) else {}
+    if not {"boxes", "scores"} <= raw.keys():
         raise EngineError("this Ultralytics returns its raw head in another form; install ultralytics>=8.4.")
     import torch
 
@@ -29,9 +30,10 @@ def _of_module(output: Any) -> dict[str, Any]:
 def _of_head(head: Any, maps: Any) -> dict[str, Any]:
     import torch
 
+    branches = head.one2one if head.end2end else head.one2many
     levels = [
         torch.cat([box(y), classes(y)], 1).flatten(2)
-        for box, classes, y in zip(head.cv2, head.cv3, maps, strict=True)
+        for box, classes, y in zip(*branches.values(), maps, strict=True)
     ]
     return {"head": torch.cat(levels, 2)}
 

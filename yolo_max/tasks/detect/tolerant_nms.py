@@ -21,7 +21,7 @@ from yolo_max.tasks.contract import Placement
 from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, sigmoid
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.matching import box_iou
-from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, Postprocess
+from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, TOP, Postprocess
 
 MARGIN = 1e-3
 """How close to a threshold a score or an IoU leaves a candidate undecided."""
@@ -64,24 +64,31 @@ class TolerantNms:
         # Scores this small differ by less, and a margin below 0 would make every cell a candidate.
         possible = scores > max(options.conf - margin, options.conf / 2)
         certain = scores > options.conf + margin
-        if not options.multi_label:
+        if not options.every_class:
             possible &= scores >= best - margin
             certain &= possible & (np.count_nonzero(scores >= best - margin, axis=1, keepdims=True) == 1)
-        if options.classes is not None:
+        if options.classes is not None and options.nms:
             possible &= np.isin(np.arange(scores.shape[1]), options.classes)
         anchor, class_id = np.nonzero(possible)
         points, stride = anchor_points(placement.canvas_size, options.strides)
         canvas = decode_boxes(head[anchor, :sides], points[anchor], stride[anchor])
         score, sure = scores[anchor, class_id], certain[anchor, class_id]
 
-        must, may = np.zeros(len(anchor), bool), np.zeros(len(anchor), bool)
-        groups = np.zeros_like(class_id) if options.agnostic_nms else class_id
-        for group in np.unique(groups):
-            members = np.flatnonzero(groups == group)
-            shift = float(group) * CLASS_OFFSET
-            must[members], may[members] = _suppress(
-                canvas[members], score[members], sure[members], options.iou, margin, shift
-            )
+        if options.nms:
+            must, may = np.zeros(len(anchor), bool), np.zeros(len(anchor), bool)
+            groups = np.zeros_like(class_id) if options.agnostic_nms else class_id
+            for group in np.unique(groups):
+                members = np.flatnonzero(groups == group)
+                shift = float(group) * CLASS_OFFSET
+                must[members], may[members] = _suppress(
+                    canvas[members], score[members], sure[members], options.iou, margin, shift
+                )
+        else:
+            must, may = sure.copy(), np.ones(len(anchor), bool)
+            _truncate(score, must, may, min(max(options.max_det, TOP), len(head)), margin)
+            if options.classes is not None:
+                wanted = np.isin(class_id, options.classes)
+                must, may = must & wanted, may & wanted
         _truncate(score, must, may, options.max_det, margin)
         return cls(placement.to_image(canvas), score, class_id, must, may)
 
