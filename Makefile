@@ -1,5 +1,6 @@
 # make demo   sets up .venv and runs the demo weights on images/
 # make test   sets up .venv and runs the tests
+# make zoo    compiles every network that is supported and holds it against PyTorch: hours
 # make lint   ruff and mypy
 # make clean  removes the environment and what was produced
 
@@ -12,7 +13,7 @@ SOURCES := pyproject.toml constraints.txt
 HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
   opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
 
-.PHONY: demo test lint clean setup setup-dev
+.PHONY: demo test zoo lint clean setup setup-dev
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -21,6 +22,9 @@ demo: setup
 
 test: setup-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+zoo: setup-dev
+	$(BIN)/python -m pytest -m zoo $(PYTEST_ARGS)
 
 lint: setup-dev
 	$(BIN)/ruff check .

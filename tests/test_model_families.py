@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import checkpoints
@@ -15,6 +15,8 @@ from test_model_specs import Recorded, Recorder
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.model.architecture import expected_tensors, parse_architecture
 from yolo_max.model.model import MaxYolo
+from yolo_max.tasks.rubric import judge_layers
+from yolo_max.verify.layers import layer_differences
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,15 +35,17 @@ def test_the_classes_make_the_convolutions_of_the_specs(name: str) -> None:
     assert made == {each.name for each in architecture.convolutions()}
 
 
-FORMS = [(name, nms) for name in SMALLEST for nms in ((True, False) if "26" in name else (True,))]
-"""Networks, each with and without NMS if it has both heads."""
+def forms(names: Sequence[str]) -> list[tuple[str, bool]]:
+    """Networks, each with NMS, and without if it has both heads."""
+    both = [name for name in names if parse_architecture(table(name)).facts.get("end2end")]
+    return [(name, nms) for name in names for nms in ((True, False) if name in both else (True,))]
 
 
-@pytest.mark.parametrize(("name", "nms"), FORMS)
+@pytest.mark.parametrize(("name", "nms"), forms(SMALLEST))
 def test_every_layer_is_wired_as_in_pytorch(name: str, nms: bool, tmp_path: Path) -> None:
     given = weights(tmp_path / "random.pt", table(name, nc=7))
     if not nms:
-        given = replace(given, meta=replace(given.meta, network=given.meta.network.without_nms()))
+        given = given.without_nms()
     assert given.meta.network.nms == nms
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), np.uint8)
     maps, outputs = eager.run(given.meta.network, given.tensors, pixels)
@@ -50,3 +54,12 @@ def test_every_layer_is_wired_as_in_pytorch(name: str, nms: bool, tmp_path: Path
         assert 1e-3 < np.abs(theirs).max() < 1e3
         # Ours are folded in float64, but stored in float32.
         np.testing.assert_allclose(ours, theirs, atol=2e-5 * np.abs(theirs).max())
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize(("name", "nms"), forms(NAMES))
+def test_every_layer_on_the_fused_kernels(name: str, nms: bool, tmp_path: Path) -> None:
+    given = weights(tmp_path / "random.pt", table(name))
+    given = given if nms else given.without_nms()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 128, 192, 3), np.uint8)
+    judge_layers(layer_differences(given, pixels, kernels="fused")).require()

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints
+import families
 import numpy as np
 import pytest
 import torch
-from blocks import BLOCKS
+from blocks import BLOCKS, FEW, LATER
 from numpy.typing import NDArray
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
@@ -59,9 +60,9 @@ def tiny_layers(tiny: Weights, request: pytest.FixtureRequest) -> MaxEngine:
     return MaxEngine(tiny, imgsz=(64, 96), batch=2, kernels=request.param, every_layer=True)
 
 
-def test_every_kind_of_block_is_there(tiny: Weights) -> None:
-    kinds = {layer.module for layer in tiny.meta.network.layers}
-    assert kinds == SPECS.keys() - {"Bottleneck", "Classify"}  # inside of C2f; the head of other networks
+def test_every_kind_of_block_is_there() -> None:
+    kinds = {row[2] for table in (BLOCKS, LATER) for row in table["backbone"] + table["head"]}
+    assert kinds == SPECS.keys() - {"Bottleneck", "Classify"}  # inside of C2f; in a network of its own
 
 
 def test_block_by_block(tiny: Weights, tiny_layers: MaxEngine) -> None:
@@ -96,6 +97,18 @@ def test_blocks_in_a_row(tiny: Weights, tiny_layers: MaxEngine) -> None:
         for name, a, b, e in zip(names, ours, theirs, exact, strict=True)
     ]
     judge_layers(differences).require()
+
+
+@pytest.mark.parametrize("nms", [True, False])
+def test_blocks_of_later_families_in_a_row(nms: bool, tmp_path: Path) -> None:
+    weights = families.weights(tmp_path / "later.pt", LATER)
+    weights = weights if nms else weights.without_nms()
+    judge_layers(layer_differences(weights, _pixels(64, 96, batch=2), kernels="fused")).require()
+
+
+def test_what_later_blocks_ask_of_maxs_own_operations(tmp_path: Path) -> None:
+    weights = families.weights(tmp_path / "few.pt", FEW)
+    judge_layers(layer_differences(weights, _pixels(32, 64), kernels="stock")).require()
 
 
 # Networks

@@ -29,6 +29,9 @@ ROWS: dict[str, list[list[Any]]] = {
         [1, C_IN, 3, 1, None, C_IN],  # depthwise
         [1, 40, 1, 1, None, 1, 1, False],  # without activation
     ],
+    "SCDown": [
+        [1, 40, 3, 2],
+    ],
     "Bottleneck": [
         [1, C_IN],  # with a shortcut
         [1, 40, True],  # of other widths: none
@@ -54,6 +57,11 @@ ROWS: dict[str, list[list[Any]]] = {
         [2, 40, True, 0.5, False, 1, False],  # C3k, without shortcuts
         [2, 40, False, 0.5, True],  # attention
         [1, 320, True, 0.5, True],  # two heads; attention before C3k
+    ],
+    "C2fCIB": [
+        [1, 40],
+        [2, 40, True],  # with shortcuts
+        [2, 40, True, True, 1, 0.25],  # large kernels, narrow
     ],
     "PSA": [
         [1, C_IN],
@@ -83,6 +91,9 @@ ROWS: dict[str, list[list[Any]]] = {
         [1, "nc"],
     ],
     "Detect": [
+        [1, "nc"],
+    ],
+    "v10Detect": [
         [1, "nc"],
     ],
 }
@@ -179,7 +190,8 @@ def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
     for name, value in layer.spec.constants(layer).items():
         np.testing.assert_array_equal(found.pop(f"model.{layer.index}.{name}").detach().numpy(), value)
     shapes = {name: tuple(weight.shape) for name, weight in found.items()}
-    assert shapes == {f"{each.name}.weight": each.saved_shape for each in layer.convolutions()}
+    saved = [summand for each in layer.convolutions() for summand in each.summands()]
+    assert shapes == {f"{each.name}.weight": each.saved_shape for each in saved}
 
 
 @pytest.mark.parametrize(

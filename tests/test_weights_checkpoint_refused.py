@@ -9,6 +9,7 @@ from typing import Any
 import checkpoints
 import pytest
 
+from yolo_max.model.architecture import REMEDY
 from yolo_max.support.errors import WeightsError
 
 # What is refused
@@ -195,10 +196,12 @@ def test_all_unported_layers_are_named_at_once() -> None:
     from ultralytics.nn.tasks import DetectionModel
 
     with pytest.raises(WeightsError) as caught:
-        checkpoints.read(checkpoints.saved({"model": DetectionModel("yolo11n.yaml", nc=2, verbose=False)}))
+        checkpoints.read(
+            checkpoints.saved({"model": DetectionModel("yolov8n-ghost.yaml", nc=2, verbose=False)})
+        )
     assert str(caught.value) == (
-        "holds a network with parts that are not ported: C3k2 (layers 2, 4, 6, 8, 13, 16, 19, 22), "
-        "C2PSA (layer 10); use a YOLOv8 model that detects or classifies"
+        "holds a network with parts that are not ported: GhostConv (layers 1, 3, 5, 7, 16, 19), "
+        f"C3Ghost (layers 2, 4, 6, 8, 12, 15, 18, 21); {REMEDY}"
     )
 
 
@@ -206,8 +209,8 @@ def test_classes_of_another_network_are_named_as_such() -> None:
     """They are no names of YOLOv8's, and no threat either."""
     from ultralytics.nn.tasks import DetectionModel
 
-    with pytest.raises(WeightsError, match=r"not ported: .*v10Detect \(layer 23\); use a YOLOv8"):
-        checkpoints.read(checkpoints.saved({"model": DetectionModel("yolov10n.yaml", nc=2, verbose=False)}))
+    with pytest.raises(WeightsError, match=r"not ported: .*nn.ConvTranspose2d \(layers 11, 16\)"):
+        checkpoints.read(checkpoints.saved({"model": DetectionModel("yolov6n.yaml", nc=2, verbose=False)}))
 
 
 @pytest.mark.parametrize(

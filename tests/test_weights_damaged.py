@@ -108,8 +108,8 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         (changed(in_table(lambda t: t["backbone"][1].__setitem__(3, [-16, 3, 2]))), "output channels -16"),
         (changed(in_table(lambda t: t["backbone"][1].__setitem__(0, 8))), "not an earlier layer"),
         (
-            changed(in_table(lambda t: t["backbone"][2].__setitem__(2, "C3k2"))),
-            r"not ported: C3k2 \(layer 2\)",
+            changed(in_table(lambda t: t["backbone"][2].__setitem__(2, "GhostConv"))),
+            r"not ported: GhostConv \(layer 2\)",
         ),
         # the tensors
         (changed(setting("architecture", WIDER)), "tensor model.0.conv.weight of shape .*3, 8.*3, 16"),

@@ -19,5 +19,38 @@ BLOCKS: dict[str, Any] = {
         [[6], 1, "Detect", ["nc"]],  # 7
     ],
 }
-"""Each kind of block once. MAX takes many seconds to compile each distinct convolution of its own; so there
-is one level, and as many classes as make both branches of the head the same convolutions."""
+"""Each kind of block of YOLOv8 once, and C3. MAX takes many seconds to compile each distinct convolution of
+its own; so there is one level, and as many classes as make both branches of the head the same ones."""
+LATER: dict[str, Any] = {
+    "nc": 7,
+    "backbone": [
+        [-1, 1, "Conv", [16, 6, 2, 2]],  # 0
+        [-1, 1, "Conv", [24, 3, 2]],  # 1
+        [-1, 1, "Conv", [24, 3, 1, None, 24]],  # 2: depthwise
+        [-1, 2, "C2", [32]],  # 3
+        [-1, 1, "C3k2", [32]],  # 4
+        [-1, 1, "C3k2", [32, True, 0.5, False, 1, False]],  # 5
+        [-1, 1, "C3k2", [32, False, 0.5, True]],  # 6
+        [-1, 1, "Conv", [288, 3, 2]],  # 7
+        [-1, 1, "SPP", [40, [3, 5]]],  # 8
+        [-1, 1, "SPPF", [40, 5, 2, True]],  # 9
+        [-1, 1, "PSA", [40]],  # 10
+        [7, 2, "C2PSA", [288]],  # 11: two heads of 72 channels
+        [6, 1, "SCDown", [40, 3, 2]],  # 12
+        [-1, 1, "C2fCIB", [40, True, True]],  # 13
+    ],
+    "head": [
+        [[6, 10, 11, 13], 1, "v10Detect", ["nc"]],  # 14
+    ],
+}
+"""The blocks of later families, and the arguments that change what they compute."""
+FEW: dict[str, Any] = {
+    "nc": 16,
+    "backbone": [
+        [-1, 1, "Conv", [16, 6, 2, 2]],
+        [-1, 1, "Conv", [16, 3, 2, None, 16]],
+        [-1, 1, "PSA", [16]],
+    ],
+    "head": [[-1, 1, "Classify", ["nc"]]],
+}
+"""What they ask of a backend, in few convolutions of MAX's own: padding, depthwise, attention."""

@@ -140,6 +140,7 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
     import_ultralytics()
     import torch
     from ultralytics.nn.modules import Detect
+    from ultralytics.nn.modules.block import RepVGGDW
     from ultralytics.nn.tasks import parse_model
 
     with torch.device("meta"):
@@ -156,6 +157,9 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
             else:
                 x = layer(inputs if isinstance(layer.f, list) else inputs[0])
                 outputs.append(x)
+    for module in layers.modules():
+        if isinstance(module, RepVGGDW):
+            module.fuse()
     tensors: dict[str, tuple[int, ...]] = {}
     for name, module in layers.named_modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and not name.endswith("dfl.conv"):

@@ -20,6 +20,7 @@ FAMILIES = {
     "yolov8{}-p2": "nx",
     "yolov8{}-p6": "nx",
     "yolov8{}-cls": "nsmlx",
+    "yolov10{}": "nsmblx",
     "yolo11{}": "nsmlx",
     "yolo11{}-cls": "nsmlx",
     "yolo26{}": "nsmlx",

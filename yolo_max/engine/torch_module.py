@@ -36,6 +36,7 @@ def build_module(weights: Weights) -> Any:
     import_ultralytics()
     from ultralytics.nn import tasks
     from ultralytics.nn.modules import Conv
+    from ultralytics.nn.modules.block import RepVGGDW
     from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
     network = weights.meta.network
@@ -44,7 +45,10 @@ def build_module(weights: Weights) -> Any:
     module.names = dict(weights.meta.names)
     module.end2end = not network.nms
     for name, part in module.named_modules():
-        if isinstance(part, Conv) and f"{name}.bn" in eps:
+        if isinstance(part, RepVGGDW) and f"{name}.conv.bn" not in eps:
+            part.fuse()
+            part.forward = part.forward_fuse
+        elif isinstance(part, Conv) and f"{name}.bn" in eps:
             part.bn.eps = eps[f"{name}.bn"]
         elif isinstance(part, Conv):  # as its own ``fuse`` does it
             part.conv = fuse_conv_and_bn(part.conv, part.bn)

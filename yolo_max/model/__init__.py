@@ -2,8 +2,8 @@
 
 architecture.py     the checkpoint's table, checked and resolved
 specs/              everything about a block except its computation
-blocks.py           Conv, Bottleneck, SPP, SPPF, Upsample, Concat
-cross_stage.py      C2, C2f, C3, C3k2
+blocks.py           Conv, SCDown, Bottleneck, SPP, SPPF, Upsample, Concat
+cross_stage.py      C2, C2f, C2fCIB, C3, C3k2
 attention.py        PSA, C2PSA
 head.py             the heads, up to their logits
 model.py            the registry of blocks, and the walk through the table

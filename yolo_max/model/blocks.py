@@ -1,4 +1,4 @@
-"""Plain blocks, as ``ultralytics.nn.modules`` has them: Conv, Bottleneck, SPP, SPPF, Upsample, Concat.
+"""Plain blocks, as in ``ultralytics.nn.modules``: Conv, SCDown, Bottleneck, SPP, SPPF, Upsample, Concat.
 
 Attribute names are the checkpoint's (``cv1``, ``m``, ``conv``), so that the path of a weight in this tree is
 its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;
@@ -39,6 +39,20 @@ class MaxConv(Module):
     ) -> FeatureMap:
         """Convolves ``x``; ``residual`` is added after the activation, in the same kernel."""
         return self.conv(x, residual, only)
+
+
+class MaxSCDown(Module):
+    """A 1x1 convolution, then a depthwise one with stride ``s``, without activation."""
+
+    def __init__(self, backend: Backend, c1: int, c2: int, k: int, s: int) -> None:
+        super().__init__()
+        self.cv1 = MaxConv(backend, c1, c2)
+        self.cv2 = MaxConv(backend, c2, c2, k, s, depthwise=True, activation=Activation.NONE)
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, H / s, W / s, c2]``."""
+        y: FeatureMap = self.cv2(self.cv1(x))
+        return y
 
 
 class MaxBottleneck(Module):

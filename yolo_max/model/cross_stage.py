@@ -1,10 +1,11 @@
-"""Cross-stage partial blocks: C2, C2f, C3, and C3k2 of YOLO11.
+"""Cross-stage partial blocks: C2, C2f, C3; C3k2 of YOLO11, C2fCIB of YOLOv10.
 
 The channels take two ways: one leads through a chain of inner blocks, one past it.
 """
 
 from __future__ import annotations
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap, concat
 from yolo_max.model.attention import MaxPSABlock
 from yolo_max.model.backend import Backend
@@ -98,3 +99,67 @@ class MaxC3k2(MaxC2f):
         if self.c3k:
             return MaxC3(backend, c, c, c // 2, 2, shortcut, k=3)
         return MaxBottleneck(backend, c, c, c // 2, shortcut)
+
+
+class MaxC2fCIB(MaxC2f):
+    """C2f whose inner blocks are YOLOv10's compact inverted ones."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        c1: int,
+        c2: int,
+        hidden: int,
+        n: int,
+        shortcut: bool,
+        *,
+        large_kernel: bool,
+    ) -> None:
+        self.large_kernel = large_kernel
+        super().__init__(backend, c1, c2, hidden, n, shortcut)
+
+    def inner(self, backend: Backend, c: int, shortcut: bool) -> Module:
+        """An inner block of ``c`` channels."""
+        return MaxCIB(backend, c, shortcut, self.large_kernel)
+
+
+class MaxCIB(Module):
+    """Depthwise convolutions around 1x1 ones, with twice the channels in the middle."""
+
+    def __init__(self, backend: Backend, c: int, shortcut: bool, large_kernel: bool) -> None:
+        super().__init__()
+        wide = 2 * c
+        middle: Module = MaxRepVGGDW(backend, wide)
+        if not large_kernel:
+            middle = MaxConv(backend, wide, wide, 3, depthwise=True)
+        self.cv1 = LayerList(
+            [
+                MaxConv(backend, c, c, 3, depthwise=True),
+                MaxConv(backend, c, wide),
+                middle,
+                MaxConv(backend, wide, c),
+                MaxConv(backend, c, c, 3, depthwise=True),
+            ]
+        )
+        self.add = shortcut
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c] -> [B, H, W, c]``."""
+        *before, last = self.cv1
+        y = x
+        for conv in before:
+            y = conv(y)
+        out: FeatureMap = last(y, residual=x if self.add else None)
+        return out
+
+
+class MaxRepVGGDW(Module):
+    """A depthwise 7x7 convolution; in training it has a 3x3 beside it."""
+
+    def __init__(self, backend: Backend, c: int) -> None:
+        super().__init__()
+        self.conv = backend.conv2d(c, c, 7, 1, 3, depthwise=True, activation=Activation.SILU)
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c] -> [B, H, W, c]``."""
+        return self.conv(x)

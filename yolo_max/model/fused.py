@@ -28,9 +28,10 @@ from yolo_max.kernels.ops import (
     run_kernel,
 )
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import attention, mean
+from yolo_max.model.stock import mean
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -45,19 +46,28 @@ class FusedConv2d(Module):
     """Convolution, bias, activation and residual as one operation; see ``backend.py``."""
 
     def __init__(
-        self, c1: int, c2: int, k: int, s: int, *, activation: Activation, precision: Precision
+        self,
+        c1: int,
+        c2: int,
+        k: int,
+        s: int,
+        p: int,
+        *,
+        groups: int,
+        activation: Activation,
+        precision: Precision,
     ) -> None:
         super().__init__()
-        self.c2, self.k, self.s = c2, k, s
+        self.c2, self.k, self.s, self.p, self.groups = c2, k, s, p, groups
         self.activation = activation
         self.precision = precision
-        self.kernel = ConvKernel.choose(c1, k, s, precision)
-        self.weight, self.bias = conv_weights(self.kernel, c1, c2, k, precision)
+        self.kernel = ConvKernel.choose(c1, k, s, precision, c2=c2, padding=p, groups=groups)
+        self.weight, self.bias = conv_weights(self.kernel, c1, c2, k, precision, groups=groups)
 
     def __call__(
         self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
     ) -> FeatureMap:
-        """``[B, H, W, c1] -> [B, ceil(H / s), ceil(W / s), c2]``, with padding ``k // 2``."""
+        """``[B, H, W, c1] -> [B, H', W', c2]``."""
         return conv2d(
             x,
             self.weight,
@@ -66,6 +76,8 @@ class FusedConv2d(Module):
             self.c2,
             self.k,
             self.s,
+            padding=self.p,
+            groups=self.groups,
             activation=self.activation,
             residual=residual,
             mask=only.mask if only else None,
@@ -130,7 +142,8 @@ class FusedBackend:
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Conv2d:
         """A convolution in this precision."""
-        return FusedConv2d(c1, c2, k, s, activation=activation, precision=self.precision)
+        groups = c1 if depthwise else 1
+        return FusedConv2d(c1, c2, k, s, p, groups=groups, activation=activation, precision=self.precision)
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`yolo_max.kernels.ops.max_pool`."""
@@ -141,8 +154,15 @@ class FusedBackend:
         return mean(x)
 
     def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
-        """MAX's own operations: it runs on the smallest maps only."""
-        return attention(qkv, heads, keys, values)
+        """See :func:`yolo_max.kernels.products.attention`; in float32 for all precisions."""
+        tensor = materialise(qkv)
+        rows = ops.cast(tensor, DType.float32)
+        width = 2 * keys + values  # of a head: query, key, value
+        q, k, v = (
+            Heads(rows, start, channels, width)
+            for start, channels in ((0, keys), (keys, keys), (2 * keys, values))
+        )
+        return FeatureMap.of(ops.cast(attention(q, k, v, heads), tensor.dtype))
 
     def candidates(self, classes: Prediction) -> Candidates:
         """See :func:`candidates`."""

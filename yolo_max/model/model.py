@@ -14,8 +14,8 @@ from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.attention import MaxC2PSA, MaxPSA
 from yolo_max.model.backend import Backend, Head
-from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSPP, MaxSPPF, MaxUpsample
-from yolo_max.model.cross_stage import MaxC2, MaxC2f, MaxC3, MaxC3k2
+from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSCDown, MaxSPP, MaxSPPF, MaxUpsample
+from yolo_max.model.cross_stage import MaxC2, MaxC2f, MaxC2fCIB, MaxC3, MaxC3k2
 from yolo_max.model.head import MaxClassify, MaxDetect
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.specs import Layer
@@ -32,6 +32,7 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
         depthwise=bool(row.args["depthwise"]),
         activation=_activation(row),
     ),
+    "SCDown": lambda b, row: MaxSCDown(b, row.c_in[0], row.c_out, row.args["kernel"], row.args["stride"]),
     "Bottleneck": lambda b, row: MaxBottleneck(
         b, row.c_in[0], row.c_out, row.args["hidden"], bool(row.args["shortcut"])
     ),
@@ -41,6 +42,7 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "C3k2": lambda b, row: MaxC3k2(
         b, *_cross_stage(row), c3k=bool(row.args["c3k"]), attention=bool(row.args["attention"])
     ),
+    "C2fCIB": lambda b, row: MaxC2fCIB(b, *_cross_stage(row), large_kernel=bool(row.args["large_kernel"])),
     "PSA": lambda b, row: MaxPSA(b, row.c_out, row.args["hidden"]),
     "C2PSA": lambda b, row: MaxC2PSA(b, row.c_out, row.args["hidden"], row.args["bottlenecks"]),
     "SPP": lambda b, row: MaxSPP(b, row.c_in[0], row.c_out, row.args["hidden"], pool_sizes(row)),
@@ -57,23 +59,29 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
     "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
-    "Detect": lambda b, row: MaxDetect(
-        b,
-        row.c_in,
-        row.args["nc"],
-        row.args["reg_max"],
-        row.args["box_hidden"],
-        row.args["class_hidden"],
-        depthwise=bool(row.args["depthwise"]),
-        end2end=bool(row.args["end2end"]),
-        nms=bool(row.args["nms"]),
-    ),
+    "Detect": lambda b, row: _detect(b, row),
+    "v10Detect": lambda b, row: _detect(b, row),
 }
 """Module name in the table -> its block, built from the resolved row."""
 
 
 def _activation(row: Layer) -> Activation:
     return Activation.SILU if row.args["activated"] else Activation.NONE
+
+
+def _detect(backend: Backend, row: Layer) -> MaxDetect:
+    args = row.args
+    return MaxDetect(
+        backend,
+        row.c_in,
+        args["nc"],
+        args["reg_max"],
+        args["box_hidden"],
+        args["class_hidden"],
+        depthwise=bool(args["depthwise"]),
+        end2end=bool(args["end2end"]),
+        nms=bool(args["nms"]),
+    )
 
 
 def _cross_stage(row: Layer) -> tuple[int, int, int, int, bool]:

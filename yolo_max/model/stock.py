@@ -34,14 +34,22 @@ def mean(x: FeatureMap) -> FeatureMap:
 
 
 def attention(qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
-    """Attends from every pixel to all, in float32; see :class:`yolo_max.model.backend.Backend`."""
+    """Attends from every pixel to all; see :class:`yolo_max.model.backend.Backend`.
+
+    The products are sums of elementwise ones: MAX's batched products of transposed operands come out wrong.
+    """
     tensor = materialise(qkv)
     batch, height, width, _ = tensor.shape
-    by_pixel = ops.reshape(ops.cast(tensor, DType.float32), [batch, height * width, heads, 2 * keys + values])
-    q, k, v = ops.split(ops.transpose(by_pixel, 1, 2), [keys, keys, values], axis=3)
-    weights = ops.softmax(ops.matmul(q * keys**-0.5, ops.transpose(k, 2, 3)))
-    y = ops.reshape(ops.transpose(ops.matmul(weights, v), 1, 2), [batch, height, width, heads * values])
-    return FeatureMap.of(ops.cast(y, tensor.dtype))
+    pixels = height * width
+    by_head = ops.reshape(tensor, [batch, pixels, heads, 2 * keys + values])
+    q, k, v = ops.split(by_head, [keys, keys, values], axis=3)
+    q = ops.reshape(q * keys**-0.5, [batch, pixels, 1, heads, keys])
+    k = ops.reshape(k, [batch, 1, pixels, heads, keys])
+    v = ops.reshape(v, [batch, 1, pixels, heads, values])
+    scores = ops.sum(q * k, 4)  # [B, to, from, heads, 1]
+    scores = ops.exp(scores - ops.max(scores, 2))
+    y = ops.sum(scores * v, 2) / ops.sum(scores, 2)
+    return FeatureMap.of(ops.reshape(y, [batch, height, width, heads * values]))
 
 
 def depthwise(x: TensorValue, filters: TensorValue, stride: int, padding: int) -> TensorValue:

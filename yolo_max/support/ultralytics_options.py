@@ -19,7 +19,6 @@ _SENTENCES = {
     "nothing is tracked here": "tracker persist",
     "it is not supported": "augment visualize embed retina_masks save_hybrid",
     "int8 is not supported": "int8",
-    "NMS always runs": "nms",
     "the network is always compiled": "compile",
     "the network is always channels-last": "channels_last",
     "images are not kept in memory": "cache",

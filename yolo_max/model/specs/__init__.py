@@ -3,8 +3,8 @@
 row.py          a row of an architecture table: its arguments by name
 parts.py        what a block is made of: modules and convolutions, as a checkpoint has them
 spec.py         what a spec says about its block; SPECS, the registry; resolved rows
-blocks.py       the specs of plain blocks: Conv, Bottleneck, SPP, SPPF, nn.Upsample, Concat
-cross_stage.py  C2, C2f, C3, C3k2
+blocks.py       the specs of plain blocks: Conv, SCDown, Bottleneck, SPP, SPPF, nn.Upsample, Concat
+cross_stage.py  C2, C2f, C2fCIB, C3, C3k2
 attention.py    PSA, C2PSA
 heads.py        the heads
 """

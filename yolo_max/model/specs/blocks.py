@@ -1,4 +1,4 @@
-"""The specs of plain blocks: Conv, Bottleneck, SPP, SPPF, nn.Upsample, Concat."""
+"""The specs of plain blocks: Conv, SCDown, Bottleneck, SPP, SPPF, nn.Upsample, Concat."""
 
 from __future__ import annotations
 
@@ -82,6 +82,38 @@ class Conv(BlockSpec):
         """Kernel and stride."""
         kernel, stride = layer.args["kernel"], layer.args["stride"]
         return f"{kernel} x {kernel}" + (f", stride {stride}" if stride > 1 else "")
+
+
+@block("SCDown")
+class SCDown(BlockSpec):
+    """YOLOv10's downsampling: a 1x1 convolution, then a depthwise one. ``args``: kernel, stride."""
+
+    signature = (Argument("c_out"), Argument("kernel"), Argument("stride"))
+    last = "cv2.conv"
+
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """Odd kernels."""
+        kernel = row.integer(given["kernel"], "kernel", 1, MAX_KERNEL)
+        args = {"kernel": kernel, "stride": row.integer(given["stride"], "stride", 1, MAX_STRIDE)}
+        return Resolved(row.output_channels(given["c_out"]), args, ["kernel"] if kernel % 2 == 0 else [])
+
+    def arguments(self, layer: Layer) -> list[Any]:
+        """Channels, kernel, stride."""
+        return [layer.c_out, layer.args["kernel"], layer.args["stride"]]
+
+    def part(self, layer: Layer) -> Part:
+        """Channels first, then pixels."""
+        args, c = layer.args, layer.c_out
+        depthwise = conv(args["kernel"], c, c, args["stride"], depthwise=True, activation="Identity")
+        return Part({"cv1": conv(1, layer.c_in[0], c), "cv2": depthwise})
+
+    def stride(self, layer: Layer) -> Fraction:
+        """That of the second convolution."""
+        return Fraction(layer.args["stride"])
+
+    def describe(self, layer: Layer) -> str:
+        """Kernel and stride."""
+        return f"{layer.args['kernel']} x {layer.args['kernel']}, stride {layer.args['stride']}"
 
 
 @block("Bottleneck")

@@ -1,4 +1,4 @@
-"""The specs of cross-stage partial blocks: C2, C2f, C3, C3k2."""
+"""The specs of cross-stage partial blocks: C2, C2f, C2fCIB, C3, C3k2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from yolo_max.model.specs.attention import heads_of, psa_block
-from yolo_max.model.specs.parts import Part, bottleneck, conv, numbered
+from yolo_max.model.specs.parts import Below, Convolution, Part, bottleneck, conv, numbered
 from yolo_max.model.specs.row import Argument, Row
 from yolo_max.model.specs.spec import BlockSpec, Layer, Resolved, block, expansion, shortcut
 
@@ -146,6 +146,54 @@ class C3k2(C2f):
         """The kind of the inner blocks too."""
         kind = ", attention" if layer.args["attention"] else ", C3k" if layer.args["c3k"] else ""
         return super().describe(layer) + kind
+
+
+@block("C2fCIB")
+class C2fCIB(C2f):
+    """C2f with compact inverted blocks inside, YOLOv10's. ``args``: those of C2f; large_kernel."""
+
+    signature = (
+        Argument("c_out"),
+        Argument("shortcut", False),
+        Argument("large_kernel", False),
+        Argument("groups", 1, only=1),
+        Argument("expansion", 0.5),
+    )
+
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """As in C2f."""
+        c_out, args, _ = super().resolve(row, given)
+        return Resolved(c_out, {**args, "large_kernel": bool(given["large_kernel"])})
+
+    def arguments(self, layer: Layer) -> list[Any]:
+        """All of them."""
+        args = layer.args
+        return [layer.c_out, bool(args["shortcut"]), bool(args["large_kernel"]), 1, expansion(layer)]
+
+    def inner(self, layer: Layer, kernel: int = 3) -> dict[str, Part]:  # noqa: ARG002
+        """The inverted blocks."""
+        args = layer.args
+        each = inverted(args["hidden"], bool(args["shortcut"]), bool(args["large_kernel"]))
+        return numbered("m", [each] * args["bottlenecks"])
+
+
+def inverted(c: int, shortcut: bool, large_kernel: bool) -> Part:
+    """Depthwise convolutions around 1x1 ones, with twice the channels in the middle."""
+    middle = large_depthwise(2 * c) if large_kernel else conv(3, 2 * c, 2 * c, depthwise=True)
+    outer = conv(3, c, c, depthwise=True)
+    chain = numbered("cv1", [outer, conv(1, c, 2 * c), middle, conv(1, 2 * c, c), outer])
+    return Part(chain, "CIB", {"add": shortcut})
+
+
+def large_depthwise(c: int) -> Part:
+    """A depthwise 7x7 convolution, in a checkpoint the sum of a 7x7 and a 3x3."""
+    branches = (("conv.conv", 7), ("conv1.conv", 3))
+    none = Part(kind="Identity")
+    below: dict[str, Below] = {
+        "conv": Convolution(7, c, c, groups=c, branches=branches),
+        "act": Part(kind="SiLU"),
+    }
+    return Part({**below, "conv.act": none, "conv1.act": none}, "RepVGGDW")
 
 
 def three_convolutions(c_in: int, c_out: int, hidden: int) -> dict[str, Part]:

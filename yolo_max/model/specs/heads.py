@@ -1,4 +1,4 @@
-"""The specs of the heads: Classify, Detect."""
+"""The specs of the heads: Classify, Detect, v10Detect."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Detect(HeadSpec):
     task = "detect"
     outputs = per_cell = ("head",)
     ultralytics_model = "DetectionModel"
-    depthwise_with = frozenset({"C3k2"})
+    depthwise_with = frozenset({"C3k2", "C2fCIB"})
     """Blocks of the networks whose class branches are depthwise."""
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
@@ -140,6 +140,17 @@ class Detect(HeadSpec):
     def describe(self, layer: Layer) -> str:
         """Widths of both branches."""
         return f"hidden {layer.args['box_hidden']} and {layer.args['class_hidden']}"
+
+
+@block("v10Detect")
+class V10Detect(Detect):
+    """YOLOv10's: always end-to-end, with depthwise class branches and 16 bins, whatever the table says."""
+
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """The rest is as in Detect."""
+        table = {**row.table, "reg_max": 16, "end2end": True}
+        c_out, args, _ = super().resolve(replace(row, table=table), given)
+        return Resolved(c_out, {**args, "depthwise": True})
 
 
 def plain_branch(c_in: int, hidden: int, c_out: int) -> Part:
