@@ -105,13 +105,14 @@ class Recorder:
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Module:
-        return Recorded(Convolution(k, c1, c2, s, p, c1 if depthwise else 1))
+        return Recorded(Convolution(k, c1, c2, s, p, c1 if depthwise else 1), activation)
 
 
 class Recorded(Module):  # type: ignore[misc]
-    def __init__(self, convolution: Convolution) -> None:
+    def __init__(self, convolution: Convolution, activation: Activation) -> None:
         super().__init__()
         self.convolution = convolution
+        self.activation = activation
 
     def __call__(self, *args: Any) -> Any:
         raise AssertionError("a recorder computes nothing")
@@ -170,6 +171,17 @@ def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
         each.name: Convolution(each.kernel, each.c_in, each.c_out, each.stride, each.sides, each.groups)
         for each in layer.convolutions()
     }
+
+
+def test_a_convolution_has_the_activation_of_its_spec(case: Case) -> None:
+    layer, _ = case
+    made: Any = make_block(Recorder(), layer)  # type: ignore[arg-type]
+    saved = {path: kind for path, kind, *_ in layer.saved()}
+    kinds = {Activation.SILU: "SiLU", Activation.NONE: "Identity"}
+    for path, module in made.named_modules():
+        block, _, last = f"model.{layer.index}.{path}".rstrip(".").rpartition(".")
+        if isinstance(module, Recorded):
+            assert kinds[module.activation] == (saved[f"{block}.act"] if last == "conv" else "Identity")
 
 
 def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
