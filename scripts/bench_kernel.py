@@ -13,7 +13,6 @@ clock and its load.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -23,11 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from kernel_library import Kernels, Map, build, loaded, stored
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-
-from kernel_harness import Kernels, Map, build, loaded, stored
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation

@@ -23,13 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-
 from injected import OPERATIONS, Injected, TimedKernels
-from kernel_harness import build
+from kernel_library import build
 from networks import network
+from rich.console import Console
 
 from yolo_max.support.cache import cache_folder
 from yolo_max.support.terminal_table import grid

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from kernel_harness import Kernels, Map
+from kernel_library import Kernels, Map
 from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode

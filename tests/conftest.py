@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
-    from kernel_harness import Kernels
+    from kernel_library import Kernels
 
     from yolo_max.engine.max_engine import MaxEngine
 
@@ -106,7 +106,7 @@ TARGETS = {
 @pytest.fixture(scope="session", params=TARGETS)
 def kernels(request: pytest.FixtureRequest) -> Kernels:
     """The kernels built for this processor, for Intel's first with AVX-512, and for one with AVX2 at most."""
-    from kernel_harness import Kernels, build
+    from kernel_library import Kernels, build
 
     from yolo_max.runtime import cpu
 

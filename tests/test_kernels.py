@@ -1,4 +1,4 @@
-"""The kernels, called through a C interface (``kernel_harness``), against PyTorch in float64."""
+"""The kernels, called through a C interface (``kernel_library``), against PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kernel_cases import (
     problem,
     solve,
 )
-from kernel_harness import REPOSITORY, Kernels, Map, loaded, mojo, stored
+from kernel_library import REPOSITORY, Kernels, Map, loaded, mojo, stored
 from numpy.typing import NDArray
 from toom_cook import ALGORITHMS, Algorithm
 

@@ -1,4 +1,4 @@
-"""Attention, called through the harness, against PyTorch in float64."""
+"""Attention, called without a graph, against PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from kernel_cases import F32, poisoned, single
-from kernel_harness import Guarded, Kernels, Map, survives
+from kernel_library import Kernels, Map
 from numpy.typing import NDArray
 
 from yolo_max.kernels import products

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from kernel_cases import BF16, F32, SLOPE, Case, Factor, activated, check, poisoned, problem, solve
-from kernel_harness import Kernels, Map, loaded, stored
+from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing

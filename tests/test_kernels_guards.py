@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from kernel_cases import (
     NONE,
     Case,
@@ -20,7 +21,7 @@ from kernel_cases import (
     run_and_check,
     single,
 )
-from kernel_harness import Guarded, Kernels, Map, loaded, stored, survives
+from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation

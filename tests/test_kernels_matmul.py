@@ -1,4 +1,4 @@
-"""Batched products and softmax, called through the harness, against float64."""
+"""Batched products and softmax, called without a graph, against float64."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import F32, SILU, poisoned, single
-from kernel_harness import Guarded, Kernels, Map, survives
+from kernel_library import Kernels, Map
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing, products

@@ -1,4 +1,4 @@
-"""Pools, called through the harness, against PyTorch."""
+"""Pools, called without a graph, against PyTorch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kernel_cases import F32, poisoned, single
-from kernel_harness import Guarded, Kernels, Map, loaded, stored, survives
+from kernel_library import Kernels, Map, loaded, stored
 from max.graph import Dim
 from numpy.typing import NDArray
 

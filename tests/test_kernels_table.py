@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from kernel_harness import PACKAGE
+from kernel_library import PACKAGE
 
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation

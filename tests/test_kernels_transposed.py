@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from kernel_cases import F32, activated, poisoned, run_and_check, single
-from kernel_harness import Guarded, Kernels, Map, loaded, stored, survives
+from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation

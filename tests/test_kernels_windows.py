@@ -22,7 +22,7 @@ from kernel_cases import (
     problem,
     solve,
 )
-from kernel_harness import Kernels, Map, loaded, stored
+from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel

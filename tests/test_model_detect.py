@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from guarded import Guarded, survives
 from kernel_cases import BF16, F32, NONE, Case, convolution, poisoned, problem, single
-from kernel_harness import Guarded, Kernels, Map, loaded, stored, survives
+from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.precision import Precision

@@ -10,7 +10,7 @@ import injected
 import pytest
 import torch
 from injected import Injected, TimedKernels
-from kernel_harness import Kernels
+from kernel_library import Kernels
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_harness import Guarded, Kernels, Map, loaded, stored
+from guarded import Guarded
+from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
 
 from yolo_max.kernels import packing

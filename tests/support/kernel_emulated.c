@@ -1,4 +1,4 @@
-/* Runs one kernel of kernel_harness.mojo in a program of its own, for a processor that is emulated.
+/* Runs one kernel of kernel_library.mojo in a program of its own, for a processor that is emulated.
 
    Standard input is one job, as kernel_emulated.py writes it: numbers of 64 bits, then the arrays. Standard output is
    a number, and the result (0) or the kernel's complaint (1). Every array ends where a page begins that must not be
@@ -12,7 +12,7 @@
 
 enum { PAGE = 4096, MOST = 16 };
 
-int64_t harness_run(int64_t table, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
+int64_t library_run(int64_t table, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
                     int64_t weight, int64_t bias, int64_t run, int64_t message, int64_t size);
 
 void *KGEN_CompilerRT_AlignedAlloc(size_t alignment, size_t size) {
@@ -83,7 +83,7 @@ int main(void) {
   for (int64_t i = 0; i <= count; i++) numbers[5 * i] = (int64_t)array(sizes[i]);
 
   char message[400];
-  int64_t failed = harness_run(table, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
+  int64_t failed = library_run(table, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
                                (int64_t)bias, (int64_t)run, (int64_t)message, sizeof message);
   fwrite(&failed, sizeof failed, 1, stdout);
   if (failed)

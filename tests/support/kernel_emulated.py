@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernel_harness import Kernels, compile_object, digest, run
+from kernel_library import Kernels, compile_object, digest, run
 from numpy.typing import NDArray
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"

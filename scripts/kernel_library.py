@@ -1,13 +1,12 @@
-"""Builds ``kernel_harness.mojo`` and calls it on NumPy arrays, with memory around them that catches mistakes.
+"""The kernels as a shared library, called on NumPy arrays.
 
-One library serves every shape, so tests need no graph; and it can be built for another processor.
+One library serves every shape and needs no graph; and it can be built for another processor.
 """
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import mmap
 import os
 import shutil
 import subprocess
@@ -29,12 +28,11 @@ from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 from yolo_max.model import fused
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
-PAGE = mmap.PAGESIZE
 TABLES = (ops.CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, pools.POOLS)
-"""In the order of the harness."""
+"""In the order of kernel_library.mojo."""
 
 
 def mojo(*arguments: str | Path) -> None:
@@ -83,7 +81,7 @@ def link(compiled: Path, library: Path) -> None:
 
 
 def digest(*sources: Path) -> str:
-    """Of the kernels, the harness, and some sources more."""
+    """Of the kernels, this library, and some sources more."""
     hashed = hashlib.sha256()
     for source in [SOURCE, *sorted(PACKAGE.rglob("*.mojo")), *sources]:
         hashed.update(source.read_bytes())
@@ -91,7 +89,7 @@ def digest(*sources: Path) -> str:
 
 
 def compile_object(compiled: Path, *options: str) -> None:
-    """Compiles the harness."""
+    """Compiles the library."""
     mojo("build", "--emit", "object", *options, "-I", REPOSITORY, SOURCE, "-o", compiled)
 
 
@@ -134,21 +132,21 @@ class Kernels:
         self.path = library
         self.library = ctypes.CDLL(str(library))
         self.workers = workers
-        for function in (self.library.harness_run, self.library.harness_target, self.library.harness_peak):
+        for function in (self.library.library_run, self.library.library_target, self.library.library_peak):
             function.restype = ctypes.c_int64
-        self.library.harness_peak.argtypes = [ctypes.c_int64] * 2
-        self.library.harness_run.argtypes = [ctypes.c_int64] * 11
+        self.library.library_peak.argtypes = [ctypes.c_int64] * 2
+        self.library.library_run.argtypes = [ctypes.c_int64] * 11
         if workers > 1:
-            self.library.harness_start()
+            self.library.library_start()
 
     @property
     def bf16_instructions(self) -> bool:
         """Whether the library multiplies bfloat16 pairs in one instruction."""
-        return bool(self.library.harness_target() == 2)
+        return bool(self.library.library_target() == 2)
 
     def peak(self, rounds: int) -> int:
         """Multiplies and adds in registers on every thread; returns the floating-point operations done."""
-        return int(self.library.harness_peak(rounds, self.workers))
+        return int(self.library.library_peak(rounds, self.workers))
 
     def convolve(
         self,
@@ -281,7 +279,7 @@ class Kernels:
         """Calls the kernel; what it complains of, or nothing."""
         numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
         message = ctypes.create_string_buffer(400)
-        self.library.harness_run(
+        self.library.library_run(
             table,
             kernel,
             bf16,
@@ -295,53 +293,6 @@ class Kernels:
             len(message),
         )
         return message.value.decode()
-
-
-class Guarded:
-    """Memory between two pages that must not be touched; a stray read or write ends the process.
-
-    Arrays lie against the page behind them, or against the one before; what is left of their own pages is
-    filled with a pattern.
-    """
-
-    PATTERN = 0xA5
-
-    def __init__(self, *, at_end: bool) -> None:
-        self.at_end = at_end
-        self.left: list[NDArray[np.uint8]] = []
-        self._libc = ctypes.CDLL(None, use_errno=True)
-
-    def copy(self, values: NDArray[Any]) -> NDArray[Any]:
-        """A copy of an array in memory of its own."""
-        pages = -(-values.nbytes // PAGE)
-        memory = mmap.mmap(-1, (pages + 2) * PAGE)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-        for guard in (address, address + (pages + 1) * PAGE):
-            assert self._libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(PAGE), 0) == 0
-        free = pages * PAGE - values.nbytes
-        start, left = (PAGE + free, PAGE) if self.at_end else (PAGE, PAGE + values.nbytes)
-        rest = np.frombuffer(memory, np.uint8, free, left)
-        rest[...] = self.PATTERN
-        self.left.append(rest)
-        copy = np.frombuffer(memory, values.dtype, values.size, start).reshape(values.shape)
-        copy[...] = values
-        return copy
-
-    def intact(self) -> bool:
-        """Whether nothing was written beside the arrays on their own pages."""
-        return all((rest == self.PATTERN).all() for rest in self.left)
-
-
-def survives(run: Any) -> bool:
-    """Whether a call ends well, in a process of its own; it must not start threads."""
-    child = os.fork()
-    if child == 0:
-        try:
-            run()
-            os._exit(0)
-        except BaseException:
-            os._exit(3)
-    return os.waitpid(child, 0)[1] == 0
 
 
 def from_bf16(values: NDArray[np.uint16]) -> NDArray[np.float32]:

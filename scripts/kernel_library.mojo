@@ -1,6 +1,6 @@
-"""The kernels behind a C interface, so that tests can call them on memory of their own making.
+"""The kernels behind a C interface, for callers without a graph.
 
-Built by kernel_harness.py with `mojo build --emit object -I .` in the repository, for this processor or another one.
+Built by kernel_library.py with `mojo build --emit object -I .` in the repository, for this processor or another one.
 """
 
 from std.benchmark import keep
@@ -63,19 +63,19 @@ def run_kernel[
 
 
 @export
-def harness_start() abi("C"):
+def library_start() abi("C"):
     """To be called once, before anything runs on several threads."""
     initialize_runtime()
 
 
 @export
-def harness_target() abi("C") -> Int:
+def library_target() abi("C") -> Int:
     """1 for AVX-512, 2 if it also has products of bfloat16; else 0."""
     return Int(AVX512) + Int(AVX512 and BF16_PRODUCTS)
 
 
 @export
-def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
+def library_peak(rounds: Int, workers: Int) abi("C") -> Int:
     """Multiplies and adds in registers, as fast as that goes, on every worker; returns operations done."""
     comptime SUMS = MR * (2 if AVX512 else 1)
 
@@ -94,7 +94,7 @@ def harness_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 
 @export
-def harness_run(
+def library_run(
     family: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
     message: Int, size: Int,
 ) abi("C") -> Int:
