@@ -103,7 +103,9 @@ def test_blocks_in_a_row(tiny: Weights, tiny_layers: MaxEngine) -> None:
 def test_blocks_of_later_families_in_a_row(nms: bool, tmp_path: Path) -> None:
     weights = families.weights(tmp_path / "later.pt", LATER)
     weights = weights if nms else weights.without_nms()
-    judge_layers(layer_differences(weights, _pixels(64, 96, batch=2), kernels="fused")).require()
+    differences = layer_differences(weights, _pixels(64, 96, batch=2), kernels="fused")
+    # Each against PyTorch. How rounding adds up is judged on whole networks, not on so few layers.
+    judge(each.verdict for each in differences).require()
 
 
 def test_what_later_blocks_ask_of_maxs_own_operations(tmp_path: Path) -> None:
