@@ -46,7 +46,7 @@ def official_shapes() -> list[tuple[int, int, int, int, Activation]]:
     shapes = set()
 
     class Recorder:
-        def conv2d(self, c1: int, c2: int, k: int, s: int, *, activation: Activation) -> Any:
+        def conv2d(self, c1: int, c2: int, k: int, s: int, *_: Any, activation: Activation, **__: Any) -> Any:
             shapes.add((c1, c2, k, s, activation))
             return Nothing()
 
