@@ -1,237 +1,207 @@
-"""Check and time the convolution kernels on one shape, or on all of a network.
+"""Check and time an operation of any shape: the kernels, PyTorch, and the physical limit.
 
-    python scripts/bench_kernel.py --shape 64,64,3,1 --size 80
-    python scripts/bench_kernel.py --shape 64,64,3,1 --size 80 --kernel winograd direct --threads 1
-    python scripts/bench_kernel.py --network yolov8n --size 640 --precision bf16
-    python scripts/bench_kernel.py --shape 32,64,1,1 --size 160 --target haswell
+    python scripts/bench_kernel.py conv2d 64,64,3,1 --size 80 --activation silu
+    python scripts/bench_kernel.py conv2d 64,64,3,1 --size 80 --kernel winograd direct --threads 1
+    python scripts/bench_kernel.py matmul 32,512,512 32,512,512 --stock
+    python scripts/bench_kernel.py network yolov8n --size 640 --precision bf16
+    python scripts/bench_kernel.py conv2d 32,64,1,1 --size 160 --target haswell
 
-Everything compared runs in turn, one call each, with a loop of multiplications in registers in between. The
-share of the peak is the best call relative to the best such loop, since a processor's peak changes with its
-clock and its load.
+Each side runs in a process of its own, and they take turns. Ratios are time / PyTorch's time (oneDNN, MKL),
+call for call, of the best calls and of the medians; weights are packed before, as in a graph. Some 3 us of a
+call are the harness's, and some 1.5 of one of PyTorch's. The limit is the larger of two times: of the
+multiplications that the kernel does, at the measured peak of float32, and of reading as many bytes as it
+reads and writes, from a memory of that size. Errors are the largest ones, relative to the largest output in
+float64; those of bfloat16 results are mostly their rounding.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
+from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from kernel_library import Kernels, Map, build, loaded, stored
-from numpy.typing import NDArray
+from bench_process import Ours, Side, SideError, Stock, Torch
+from bench_products import OPERATIONS
+from kernel_library import build
 
-from yolo_max.kernels import packing
-from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, STEM, WINOGRAD, ConvKernel
-from yolo_max.kernels.precision import Precision
-
-PRODUCTS = {WINOGRAD: 36 / 144, POLYPHASE: 81 / 144}
-"""Multiplications left of a direct convolution's."""
-PEAK_ROUNDS = 200_000
+STOCK_LIMIT = 300
+"""Seconds that MAX may take to compile its operation."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A convolution and the size of its input."""
+@dataclass
+class Measured:
+    """What was measured of an operation on one library.
 
-    c1: int
-    c2: int
-    k: int
-    s: int
-    activation: Activation
-    height: int
-    width: int
+    Attributes:
+        kernel: The kernel that ran, if there are several for the operation.
+        ours: Seconds of the best call of each round.
+        theirs: Likewise, PyTorch's.
+        limits: Seconds that arithmetic and memory take at least.
+        errors: Ours and PyTorch's, relative to the largest output.
+    """
 
-    def outputs(self) -> tuple[int, int]:
-        """Height and width of the output."""
-        return (
-            (self.height + 2 * (self.k // 2) - self.k) // self.s + 1,
-            (self.width + 2 * (self.k // 2) - self.k) // self.s + 1,
-        )
+    kernel: str
+    ours: list[float]
+    theirs: list[float]
+    limits: tuple[float, float]
+    errors: tuple[float, float]
 
-    def operations(self, batch: int) -> float:
-        """Floating-point operations of a direct convolution."""
-        height, width = self.outputs()
-        return 2.0 * batch * height * width * self.c2 * self.c1 * self.k**2
+    @property
+    def ratio(self) -> float:
+        """Ours to PyTorch's, best calls."""
+        return min(self.ours) / min(self.theirs)
+
+    @property
+    def median_ratio(self) -> float:
+        """Ours to PyTorch's, medians of rounds."""
+        return float(np.median(self.ours) / np.median(self.theirs))
+
+    @property
+    def share(self) -> float:
+        """Of the physical limit."""
+        return max(self.limits) / min(self.ours)
 
     def __str__(self) -> str:
-        return f"{self.c1:4} -> {self.c2:4}  {self.k}x{self.k}/{self.s}  {self.height:3} x {self.width:3}"
-
-
-class Run:
-    """One convolution, ready to be called again and again."""
-
-    def __init__(
-        self, library: Kernels, shape: Shape, kernel: ConvKernel, precision: Precision, batch: int
-    ) -> None:
-        rng = np.random.default_rng(0)
-        self.library, self.shape, self.kernel, self.batch = library, shape, kernel, batch
-        size = (batch, shape.height, shape.width, shape.c1)
-        self.precision = precision
-        filters = rng.standard_normal((shape.k, shape.k, shape.c1, shape.c2))
-        self.filters = (filters / np.sqrt(shape.c1 * shape.k**2)).astype(np.float32)
-        self.bias = rng.standard_normal(shape.c2).astype(np.float32)
-        if kernel is STEM:
-            pixels = rng.integers(0, 256, size, np.uint8)
-            self.x: NDArray[np.float32] = (pixels / 255).astype(np.float32)
-            self.map = Map(packing.align(pixels))
-        else:
-            self.x = loaded(stored(rng.standard_normal(size).astype(np.float32), precision))
-            self.map = Map(packing.align(stored(self.x, precision)))
-        self.weight = kernel.pack(self.filters, precision)
-        self.packed_bias = packing.pack_bias(self.bias)
-        result = np.full((batch, *shape.outputs(), shape.c2), np.nan, np.float32)
-        self.result = packing.align(stored(result, precision))
-        self.times: list[float] = []
-
-    def __call__(self) -> None:
-        """Computes it once more."""
-        self.library.convolve(
-            self.kernel,
-            [self.map],
-            self.weight,
-            self.packed_bias,
-            self.result,
-            k=self.shape.k,
-            s=self.shape.s,
-            activation=self.shape.activation,
-        )
-
-    def check(self) -> str:
-        """Distance of the result from float64, and PyTorch's in float32."""
-        import torch
-
-        def reference(dtype: Any) -> Any:
-            x = torch.from_numpy(self.x).to(dtype).permute(0, 3, 1, 2)
-            filters = torch.from_numpy(self.filters).to(dtype).permute(3, 2, 0, 1)
-            bias = torch.from_numpy(self.bias).to(dtype)
-            y = torch.nn.functional.conv2d(x, filters, bias, self.shape.s, self.shape.k // 2)
-            y = torch.nn.functional.silu(y) if self.shape.activation is Activation.SILU else y
-            return y.permute(0, 2, 3, 1).double().numpy()
-
-        self()
-        exact = reference(torch.float64)
-        ours, theirs = (np.abs(y - exact) for y in (loaded(self.result), reference(torch.float32)))
+        limit = "arithmetic" if self.limits[0] > self.limits[1] else "memory"
         return (
-            f"max error {ours.max():.1e} (PyTorch f32 {theirs.max():.1e}), "
-            f"rms {np.sqrt((ours**2).mean()):.1e} ({np.sqrt((theirs**2).mean()):.1e})"
+            f"{self.kernel:9} {min(self.ours) * 1e3:8.3f} ms  PyTorch {min(self.theirs) * 1e3:8.3f} ms"
+            f"  ratio {self.ratio:5.2f} (medians {self.median_ratio:5.2f})  {self.share:4.0%} of the limit"
+            f" ({limit})  error {self.errors[0]:.1e} (PyTorch f32 {self.errors[1]:.1e})"
         )
 
 
-def timed(call: Callable[[], Any]) -> float:
-    """Seconds a call takes."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+class Bench:
+    """The sides, and how they take turns."""
+
+    def __init__(self, libraries: Sequence[Path], threads: int, rounds: int) -> None:
+        self.ours = [Side(Ours, threads, library) for library in libraries]
+        self.theirs = Side(Torch, threads)
+        self.rounds = rounds
+
+    def measure(self, options: Namespace) -> list[Measured]:
+        """Times one operation on every library."""
+        kernels = [side.ask("begin", options) for side in self.ours]
+        self.theirs.ask("begin", options)
+        sides = [*self.ours, self.theirs]
+        times: list[list[float]] = [[] for _ in sides]
+        limits: list[list[tuple[float, float]]] = [[] for _ in self.ours]
+        for _ in range(self.rounds):
+            for side, found in zip(sides, times, strict=True):
+                found.append(min(side.ask("time")))
+            for side, least in zip(self.ours, limits, strict=True):
+                least.append(side.ask("limits"))
+        exact = self.theirs.ask("exact")
+        results = [side.ask("result") for side in sides]
+        scale = np.abs(exact).max()
+        *errors, other = (float(np.abs(y - exact).max() / scale) for y in results)
+        return [
+            Measured(kernel, mine, times[-1], (min(flops), min(read)), (error, other))
+            for kernel, mine, error, (flops, read) in zip(
+                kernels, times, errors, (zip(*least, strict=True) for least in limits), strict=False
+            )
+        ]
+
+    def stock(self, options: Namespace) -> str:
+        """MAX's own operation, compiled and timed in a process that is ended if it takes too long."""
+        side = Side(Stock)
+        try:
+            compiled = side.ask("begin", options, limit=STOCK_LIMIT)
+            best = min(min(side.ask("time", limit=60)) for _ in range(self.rounds))
+            error = np.abs(side.ask("result").ravel() - self.theirs.ask("exact").ravel()).max()
+            scale = np.abs(self.theirs.ask("exact")).max()
+            return f"{best * 1e3:8.3f} ms, {compiled}, error {error / scale:.1e}"
+        except SideError as failure:
+            return str(failure)
+        finally:
+            side.close()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for side in (*self.ours, self.theirs):
+            side.close()
 
 
-def interleave(library: Kernels, runs: Iterable[Run], rounds: int) -> float:
-    """Times every run `rounds` times, in turn.
-
-    Returns:
-        The peak of the processor meanwhile, in multiplications and additions per second.
-    """
-    runs = list(runs)
-    for run in runs:
-        run()
-    peaks: list[float] = []
-    for _ in range(rounds):
-        for run in runs:
-            run.times.append(timed(run))
-        start = time.perf_counter()
-        operations = library.peak(PEAK_ROUNDS)
-        peaks.append(operations / (time.perf_counter() - start))
-    return max(peaks)
+def variants(options: Namespace) -> Iterator[Namespace]:
+    """The operation on each kernel that is asked for."""
+    for kernel in getattr(options, "kernel", None) or [None]:
+        yield Namespace(**{**vars(options), "kernel": kernel})
 
 
-def line(run: Run, peak: float) -> str:
-    """One line of the table."""
-    seconds = float(np.median(run.times))
-    rate = run.shape.operations(run.batch) / min(run.times)
-    done = rate * PRODUCTS.get(run.kernel, 1)
-    return (
-        f"{run.shape}  {run.kernel.name:9} {seconds * 1e3:7.3f} ms"
-        f"  (best {min(run.times) * 1e3:7.3f})  {rate / 1e9:6.0f} GFLOP/s  {done / peak:4.0%} of peak"
-    )
-
-
-def network_shapes(name: str, size: int) -> Counter[Shape]:
-    """Every convolution of a YOLOv8 at a size, and how often it comes."""
+def network_convolutions(options: Namespace) -> Counter[str]:
+    """Every convolution of a YOLO, as a command line, and how often it comes."""
     import torch
     from ultralytics.nn.tasks import DetectionModel
 
-    found: Counter[Shape] = Counter()
+    found: Counter[str] = Counter()
 
     def record(module: Any, inputs: Any, _: Any) -> None:
         c1, c2 = module.in_channels, module.out_channels
         if c2 == 1 and c1 == 16:
             return  # the fixed convolution of DFL, which is not the network's
-        height, width = inputs[0].shape[2:]
-        activation = Activation.SILU if module.bias is None else Activation.NONE
-        found[Shape(c1, c2, module.kernel_size[0], module.stride[0], activation, height, width)] += 1
+        (height, width), (k, _), (s, _) = inputs[0].shape[2:], module.kernel_size, module.stride
+        activation = "silu" if module.bias is None else "none"
+        found[
+            f"conv2d {c1},{c2},{k},{s} --size {height}x{width} --groups {module.groups}"
+            f" --activation {activation} --batch {options.batch} --precision {options.precision}"
+        ] += 1
 
-    model = DetectionModel(f"{name}.yaml", verbose=False).eval()
+    model = DetectionModel(f"{options.network}.yaml", verbose=False).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(record)
     with torch.inference_mode():
-        model(torch.zeros(1, 3, size, size))
+        model(torch.zeros(1, 3, *options.size))
     return found
+
+
+def command_line() -> ArgumentParser:
+    """One command for each operation."""
+    common = ArgumentParser(add_help=False)
+    common.add_argument("--threads", type=int, default=2)
+    common.add_argument("--rounds", type=int, default=10, help="turns of each side")
+    common.add_argument("--target", help="build for this processor, as LLVM names it; default: this one")
+    common.add_argument("--library", type=Path, nargs="+", help="compare libraries that are already built")
+    parser = ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="operation", required=True, metavar="OPERATION")
+    for name, operation in OPERATIONS.items():
+        command = commands.add_parser(name, help=operation.help, parents=[common])
+        command.add_argument("--stock", action="store_true", help="MAX's own operation as well")
+        operation.add_arguments(command)
+    network = commands.add_parser("network", help="every convolution of a YOLO", parents=[common])
+    network.add_argument("network", help="as Ultralytics names it: yolov8n")
+    OPERATIONS["max-pool"].add_map(network)  # type: ignore[attr-defined]
+    return parser
 
 
 def main() -> None:
     """Runs the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--shape", help="input channels, output channels, kernel, stride: 64,64,3,1")
-    what.add_argument("--network", help="every convolution of this one: yolov8n")
-    parser.add_argument("--size", default="80", help="of the input, or of the network's: 80 or 80x60")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--kernel", nargs="+", help=f"{', '.join(map(str, KERNELS))}; by default the fastest")
-    parser.add_argument("--precision", default="f32", choices=list(Precision))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument(
-        "--target", help="build for this processor, as LLVM names it; by default for this one"
-    )
-    parser.add_argument("--library", type=Path, nargs="+", help="compare libraries that are already built")
-    arguments = parser.parse_args()
-
-    precision = Precision(arguments.precision)
+    parser = command_line()
+    options = parser.parse_args()
     folder = Path(tempfile.gettempdir()) / "yolo_max_kernels"
     folder.mkdir(exist_ok=True)
-    paths = arguments.library or [build(folder, arguments.target)]
-    libraries = [Kernels(path, arguments.threads) for path in paths]
-    if arguments.network:
-        shapes = network_shapes(arguments.network, int(arguments.size))
-    else:
-        c1, c2, k, s = map(int, arguments.shape.split(","))
-        height, _, width = arguments.size.partition("x")
-        shapes = Counter([Shape(c1, c2, k, s, Activation.SILU, int(height), int(width or height))])
-
-    totals = np.zeros(len(libraries))
-    for shape, count in shapes.items():
-        named = [ConvKernel.named(name) for name in arguments.kernel or ()]
-        runs = [
-            Run(library, shape, kernel, precision, arguments.batch)
-            for kernel in named or [ConvKernel.choose(shape.c1, shape.k, shape.s, precision)]
-            for library in libraries
-        ]
-        peak = interleave(libraries[0], runs, arguments.rounds)
-        for run in runs:
-            print(f"{count} x " if arguments.network else "", line(run, peak), sep="", flush=True)
-            if not arguments.network:
-                print("    ", run.check())
-        totals += [count * float(np.median(run.times)) for run in runs[: len(libraries)]]
-    if arguments.network:
-        print("all of it:", ", ".join(f"{total * 1e3:.2f} ms" for total in totals))
+    bench = Bench(options.library or [build(folder, options.target)], options.threads, options.rounds)
+    if options.operation != "network":
+        for variant in variants(options):
+            print(*bench.measure(variant), sep="\n", flush=True)
+        if options.stock:
+            print("MAX's own", bench.stock(options))
+        bench.close()
+        return
+    totals, theirs = np.zeros(len(bench.ours)), 0.0
+    for line, count in network_convolutions(options).items():
+        measured = bench.measure(parser.parse_args(line.split()))
+        for each in measured:
+            print(f"{count} x {line.split()[1]:14} {line.split()[3]:8} {each}", flush=True)
+        totals += [count * float(np.median(each.ours)) for each in measured]
+        theirs += count * float(np.median(measured[0].theirs))
+    print("all of it:", ", ".join(f"{t * 1e3:.2f} ms" for t in totals), f"PyTorch {theirs * 1e3:.2f} ms")
+    bench.close()
 
 
 if __name__ == "__main__":

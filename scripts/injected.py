@@ -61,11 +61,16 @@ class TimedKernels(Kernels):
 
     seconds = 0.0
 
-    def _call(self, *arguments: Any) -> str:
-        start = time.perf_counter()
-        complaint = super()._call(*arguments)
-        self.seconds += time.perf_counter() - start
-        return complaint
+    def _prepare(self, *arguments: Any) -> Callable[[], str]:
+        call = super()._prepare(*arguments)
+
+        def timed() -> str:
+            start = time.perf_counter()
+            complaint = call()
+            self.seconds += time.perf_counter() - start
+            return complaint
+
+        return timed
 
 
 class Injected:

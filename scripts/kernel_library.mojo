@@ -4,13 +4,15 @@ Built by kernel_library.py with `mojo build --emit object -I .` in the repositor
 """
 
 from std.benchmark import keep
+from std.memory.alloc import unsafe_alloc
+from std.os import abort
 from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
 from yolo_max.kernels import pools, products, table
 from yolo_max.kernels.arguments import Call, Params, Tensor
-from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V
+from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V, load
 from yolo_max.kernels.parallel import Workers
 from yolo_max.model import detect
 
@@ -29,15 +31,15 @@ def tensor_at(numbers: Numbers, index: Int) -> Tensor:
 def run_kernel[
     T: DType
 ](
-    family: Int, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32]
+    family: Int, id: Int, params: Params, numbers: Numbers, count: Int, weight: Int, bias: Int, run: Ptr[F32],
+    context: Int,
 ) raises:
     """Runs a kernel of one of the tables, on `count` tensors and the result, the last one at `numbers`."""
     var tensors = List[Tensor]()
     for i in range(count + 1):
         tensors.append(tensor_at(numbers, i))
     var first = Pointer[Tensor, MutUntrackedOrigin](unsafe_from_address=Int(tensors.unsafe_ptr()))
-    var context = DeviceContext(api="cpu")
-    var workers = Workers(Int(run[unsafe_offset=0]), Int(Pointer(to=context)))
+    var workers = Workers(Int(run[unsafe_offset=0]), context)
     var call = Call(params, first, count, weight, bias, run, workers)
     var found = False
     comptime for candidate in range(table.COUNT):
@@ -57,15 +59,20 @@ def run_kernel[
             products.kernel[candidate]()(call)
             found = True
     _ = tensors^
-    _ = context^
     if not found:
         raise Error("there is no kernel ", id)
 
 
 @export
-def library_start() abi("C"):
-    """To be called once, before anything runs on several threads."""
+def library_start() abi("C") -> Int:
+    """To be called before anything runs on several threads; returns what `library_run` needs for it."""
     initialize_runtime()
+    var context = unsafe_alloc[DeviceContext](1)
+    try:
+        context.unsafe_write(DeviceContext(api="cpu"))
+    except error:
+        abort(String(error))
+    return Int(context)
 
 
 @export
@@ -94,11 +101,30 @@ def library_peak(rounds: Int, workers: Int) abi("C") -> Int:
 
 
 @export
+def library_read(address: Int, size: Int, passes: Int, workers: Int) abi("C"):
+    """Reads a memory of `size` float32, a multiple of 128 for each worker, as fast as that goes, several times."""
+
+    def task(task: Int) {imm}:
+        var p = Ptr[F32](unsafe_from_address=address)
+        var sums = Array[V, 8](fill=V(0))
+        for _ in range(passes):
+            for i in range(size * task // workers, size * (task + 1) // workers, 8 * BLOCK):
+                comptime for j in range(8):
+                    sums[j] += load[F32, BLOCK](p, i + j * BLOCK)
+        var total = V(0)
+        comptime for j in range(8):
+            total += sums[j]
+        keep(total)
+
+    sync_parallelize(task, workers)
+
+
+@export
 def library_run(
     family: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
-    message: Int, size: Int,
+    context: Int, message: Int, size: Int,
 ) abi("C") -> Int:
-    """Runs a kernel on the numbers of a run.
+    """Runs a kernel on the numbers of a run; `context` is `library_start`'s, or anything on one thread.
 
     If it raises, returns 1 and leaves the text, ended by a zero, in `message`.
     """
@@ -107,9 +133,9 @@ def library_run(
         var tensors = Numbers(unsafe_from_address=numbers)
         var of_run = Ptr[F32](unsafe_from_address=run)
         if bf16 != 0:
-            run_kernel[BF16](family, id, ours, tensors, count, weight, bias, of_run)
+            run_kernel[BF16](family, id, ours, tensors, count, weight, bias, of_run, context)
         else:
-            run_kernel[F32](family, id, ours, tensors, count, weight, bias, of_run)
+            run_kernel[F32](family, id, ours, tensors, count, weight, bias, of_run, context)
         return 0
     except error:
         var text = String(error)

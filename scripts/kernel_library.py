@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -132,12 +132,10 @@ class Kernels:
         self.path = library
         self.library = ctypes.CDLL(str(library))
         self.workers = workers
-        for function in (self.library.library_run, self.library.library_target, self.library.library_peak):
-            function.restype = ctypes.c_int64
-        self.library.library_peak.argtypes = [ctypes.c_int64] * 2
-        self.library.library_run.argtypes = [ctypes.c_int64] * 11
-        if workers > 1:
-            self.library.library_start()
+        for name, arguments in ("run", 12), ("target", 0), ("peak", 2), ("read", 4), ("start", 0):
+            function = getattr(self.library, f"library_{name}")
+            function.argtypes, function.restype = [ctypes.c_int64] * arguments, ctypes.c_int64
+        self.context = int(self.library.library_start()) if workers > 1 else 0
 
     @property
     def bf16_instructions(self) -> bool:
@@ -147,6 +145,10 @@ class Kernels:
     def peak(self, rounds: int) -> int:
         """Multiplies and adds in registers on every thread; returns the floating-point operations done."""
         return int(self.library.library_peak(rounds, self.workers))
+
+    def read(self, values: NDArray[np.float32], passes: int) -> None:
+        """Reads memory several times, a part on each thread: a multiple of 128 numbers."""
+        self.library.library_read(values.ctypes.data, values.size, passes, self.workers)
 
     def convolve(
         self,
@@ -250,10 +252,24 @@ class Kernels:
         threshold: float = 0,
     ) -> None:
         """Runs a kernel of a table on slices of NHWC arrays, into ``result``."""
+        self.prepare(table, kernel, params, maps, weight, bias, result, threshold)()
+
+    def prepare(
+        self,
+        table: ops.KernelTable,
+        kernel: int,
+        params: Sequence[int],
+        maps: Sequence[Map],
+        weight: NDArray[Any] | None,
+        bias: NDArray[Any] | None,
+        result: NDArray[Any],
+        threshold: float = 0,
+    ) -> Callable[[], None]:
+        """The same as a function, whose calls cost hardly more than the kernel."""
         numbers = np.array([*params, *(n for m in maps for n in (m.start, m.channels, m.doubled))], np.int32)
         tensors = [m.tensor for m in maps] + [result]
         assert all(t.flags.c_contiguous for t in tensors)
-        if complaint := self._call(
+        call = self._prepare(
             TABLES.index(table),
             kernel,
             any(t.dtype == np.uint16 for t in tensors),
@@ -262,10 +278,15 @@ class Kernels:
             np.zeros(0, np.float32) if weight is None else weight,
             np.zeros(0, np.float32) if bias is None else bias,
             np.array([self.workers, threshold], np.float32),
-        ):
-            raise ValueError(complaint)
+        )
 
-    def _call(
+        def run() -> None:
+            if complaint := call():
+                raise ValueError(complaint)
+
+        return run
+
+    def _prepare(
         self,
         table: int,
         kernel: int,
@@ -275,24 +296,21 @@ class Kernels:
         weight: NDArray[Any],
         bias: NDArray[Any],
         run: NDArray[np.float32],
-    ) -> str:
-        """Calls the kernel; what it complains of, or nothing."""
-        numbers = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
+    ) -> Callable[[], str]:
+        """A call of the kernel, which returns what it complains of, or nothing."""
+        shapes = np.array([n for t in tensors for n in (t.ctypes.data, *t.shape)], np.int64)
         message = ctypes.create_string_buffer(400)
-        self.library.library_run(
-            table,
-            kernel,
-            bf16,
-            params.ctypes.data,
-            numbers.ctypes.data,
-            len(tensors) - 1,
-            weight.ctypes.data,
-            bias.ctypes.data,
-            run.ctypes.data,
-            ctypes.addressof(message),
-            len(message),
-        )
-        return message.value.decode()
+        arrays = (params, shapes, weight, bias, run)
+        of_params, of_shapes, of_weight, of_bias, of_run = (array.ctypes.data for array in arrays)
+        numbers = (table, kernel, bf16, of_params, of_shapes, len(tensors) - 1, of_weight, of_bias, of_run)
+        rest = (self.context, ctypes.addressof(message), len(message))
+        library_run, alive = self.library.library_run, (arrays, tensors)
+
+        def call() -> str:
+            _ = alive  # while it may be called, its memory is kept
+            return message.value.decode() if library_run(*numbers, *rest) else ""
+
+        return call
 
 
 def from_bf16(values: NDArray[np.uint16]) -> NDArray[np.float32]:

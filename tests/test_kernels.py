@@ -211,7 +211,7 @@ def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
     ]
     filters = rng.standard_normal((1, 1, sum(doubled) + sum(fine), c2)).astype(np.float32)
     weight = DIRECT.pack(filters, precision)
-    bias = packing.pack_bias(rng.standard_normal(c2).astype(np.float32))
+    bias = packing.pack_bias(*rng.standard_normal((2, c2)).astype(np.float32))  # and the slopes of PReLU
     residual = Map(stored(rng.standard_normal((*size, c2)).astype(np.float32), precision))
     whole = Map(np.concatenate([m.values() for m in maps], axis=3))
     results = []

@@ -31,6 +31,7 @@ from test_kernels_epilogue import (
 from test_kernels_matmul import test_batches, test_linear, test_products, test_softmax
 from test_kernels_pool import test_adaptive_pools, test_average_pool
 from test_kernels_resize import test_resize_to_a_size
+from test_kernels_transposed import test_transposed_convolutions
 from test_kernels_windows import test_depthwise_reads_views, test_windows
 from test_model_detect import (
     test_a_logit_that_is_no_number_makes_a_candidate,
@@ -61,6 +62,7 @@ __all__ = [
     "test_the_head_writes_candidates_and_no_others",
     "test_the_stem_divides_bytes_as_pytorch_does",
     "test_tiles_outside_of_the_mask_are_left_alone",
+    "test_transposed_convolutions",
     "test_views_are_read_as_if_they_were_one_tensor",
     "test_what_follows_the_sums",
     "test_what_is_no_number_stays_none",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from guarded import Guarded, survives
 from kernel_cases import F32, activated, poisoned, run_and_check, single
 from kernel_library import Kernels, Map, loaded, stored
+from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
@@ -18,7 +21,8 @@ from yolo_max.kernels.window import Pair, transposed_window
 
 torch = pytest.importorskip("torch")
 
-TRANSPOSED: list[tuple[int, int, int | Pair, int | Pair, int | Pair, tuple[int, int, int]]] = [
+Transposed = tuple[int, int, int | Pair, int | Pair, int | Pair, tuple[int, int, int]]
+TRANSPOSED: list[Transposed] = [
     # c1, c2, k, s, padding, (batch, height, width)
     (16, 16, 2, 2, 0, (1, 7, 9)),  # a U-Net's
     (40, 24, 2, 2, 0, (3, 5, 31)),  # channels that fill no block, several tiles
@@ -32,20 +36,30 @@ TRANSPOSED: list[tuple[int, int, int | Pair, int | Pair, int | Pair, tuple[int, 
 ]
 
 
-@pytest.mark.parametrize("precision", Precision)
-@pytest.mark.parametrize("at_end", [True, False])
-@pytest.mark.parametrize(("c1", "c2", "k", "s", "padding", "size"), TRANSPOSED)
-def test_transposed_convolutions(
-    kernels: Kernels,
+@dataclass
+class Problem:
+    """A transposed convolution with numbers, and what it should give."""
+
+    x: NDArray[Any]
+    weight: NDArray[Any]
+    bias: NDArray[np.float32]
+    exact: NDArray[np.float64]
+    geometry: dict[str, Any]
+
+    def solve(self, kernels: Kernels, result: NDArray[Any]) -> None:
+        maps, activation = [Map(self.x)], Activation.RELU
+        kernels.conv_transpose(maps, self.weight, self.bias, result, **self.geometry, activation=activation)
+
+
+def problem(
     c1: int,
     c2: int,
     k: int | Pair,
     s: int | Pair,
     padding: int | Pair,
     size: tuple[int, int, int],
-    at_end: bool,
     precision: Precision,
-) -> None:
+) -> Problem:
     rng = np.random.default_rng(0)
     window = transposed_window(k, s, padding)
     x = loaded(stored(rng.standard_normal((*size, c1)).astype(np.float32), precision))
@@ -64,24 +78,31 @@ def test_transposed_convolutions(
 
     packed = packing.pack_transposed(filters, window.stride, (top, left), precision)
     assert packed.size == DIRECT.packed_size(c1, c2, window, precision), "each tap belongs to one phase"
+    geometry = {"k": k, "s": s, "padding": padding}
+    return Problem(stored(x, precision), packed, packing.pack_bias(bias), exact, geometry)
 
-    memory = Guarded(at_end=at_end)
-    result = memory.copy(poisoned(exact.shape, precision))
-    convolve = partial(
-        single(kernels).conv_transpose,
-        [Map(memory.copy(stored(x, precision)))],
-        memory.copy(packed),
-        memory.copy(packing.pack_bias(bias)),
-        result,
-        k=k,
-        s=s,
-        padding=padding,
-        activation=Activation.RELU,
-    )
-    assert survives(partial(run_and_check, convolve, result, memory)), "it strays"
-    convolve()
-    bound = 1e-5 if precision is F32 else np.abs(exact) * 2.0**-8 + 1e-4
-    assert (np.abs(loaded(result) - exact) <= bound).all()
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("case", TRANSPOSED, ids=str)
+def test_transposed_convolutions(kernels: Kernels, case: Transposed, precision: Precision) -> None:
+    p = problem(*case, precision)
+    result = poisoned(p.exact.shape, precision)
+    p.solve(kernels, result)
+    bound = 1e-5 if precision is F32 else np.abs(p.exact) * 2.0**-8 + 1e-4
+    assert (np.abs(loaded(result) - p.exact) <= bound).all()
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("at_end", [True, False])
+@pytest.mark.parametrize("case", TRANSPOSED, ids=str)
+def test_nothing_is_touched_outside_of_the_tensors(
+    kernels: Kernels, case: Transposed, at_end: bool, precision: Precision
+) -> None:
+    p, memory = problem(*case, precision), Guarded(at_end=at_end)
+    p.x, p.weight, p.bias = map(memory.copy, (p.x, p.weight, p.bias))
+    result = memory.copy(poisoned(p.exact.shape, precision))
+    solve = partial(p.solve, single(kernels), result)
+    assert survives(partial(run_and_check, solve, result, memory)), "it strays"
 
 
 def test_what_is_cut_off_leaves_the_size() -> None:

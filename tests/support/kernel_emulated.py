@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class EmulatedKernels(Kernels):
         """There are none before Armv8.6."""
         return False
 
-    def _call(
+    def _prepare(
         self,
         table: int,
         kernel: int,
@@ -58,15 +58,19 @@ class EmulatedKernels(Kernels):
         weight: NDArray[Any],
         bias: NDArray[Any],
         run: NDArray[np.float32],
-    ) -> str:
+    ) -> Callable[[], str]:
         others: tuple[NDArray[Any], ...] = (params, run, weight, bias)
         shapes = [number for t in tensors for number in (t.nbytes, *t.shape)]
         numbers = [table, kernel, bf16, len(tensors) - 1, *shapes, *(array.nbytes for array in others)]
         job = b"".join(array.tobytes() for array in (np.array(numbers, np.int64), *others, *tensors))
-        done = subprocess.run([EMULATOR, self.path], input=job, capture_output=True, check=False)
-        assert done.returncode == 0, f"{EMULATOR} ended with {done.returncode}: {done.stderr.decode()}"
-        failed, answer = np.frombuffer(done.stdout[:8], np.int64)[0], done.stdout[8:]
-        if failed:
-            return answer.decode()
-        tensors[-1][...] = np.frombuffer(answer, tensors[-1].dtype).reshape(tensors[-1].shape)
-        return ""
+
+        def call() -> str:
+            done = subprocess.run([EMULATOR, self.path], input=job, capture_output=True, check=False)
+            assert done.returncode == 0, f"{EMULATOR} ended with {done.returncode}: {done.stderr.decode()}"
+            failed, answer = np.frombuffer(done.stdout[:8], np.int64)[0], done.stdout[8:]
+            if failed:
+                return answer.decode()
+            tensors[-1][...] = np.frombuffer(answer, tensors[-1].dtype).reshape(tensors[-1].shape)
+            return ""
+
+        return call

@@ -1,0 +1,183 @@
+"""Put the tables about the kernels into docs/kernels.md, between their markers (benchmark_tables.py).
+
+python scripts/kernel_tables.py             what is supported, from the kernels and their tests
+python scripts/kernel_tables.py --measure   the measured shapes as well
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench_kernel import Bench, Measured, command_line
+from benchmark_tables import fill
+from kernel_library import REPOSITORY, build
+
+from yolo_max.kernels import ops, pools, products
+from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.kernels.precision import Precision
+from yolo_max.runtime import cpu
+
+PAGE = REPOSITORY / "docs" / "kernels.md"
+TESTS = REPOSITORY / "tests"
+WINDOWS = "test_kernels_windows.py::test_windows"
+POOL, MATMUL = "test_kernels_pool.py", "test_kernels_matmul.py"
+
+SHOWN_BY = {
+    (ops.CONVOLUTIONS_AND_POOLS.operation, ops.TRANSPOSED): (
+        "convolution, transposed",
+        "test_kernels_transposed.py::test_transposed_convolutions",
+    ),
+    (ops.CONVOLUTIONS_AND_POOLS.operation, ops.MAX_POOL): ("max-pool", f"{POOL}::test_max_pool"),
+    (pools.POOLS.operation, pools.AVERAGE_POOL): ("average pool", f"{POOL}::test_average_pool"),
+    (pools.POOLS.operation, pools.RESIZE): ("resize", "test_kernels_resize.py::test_resize_to_a_size"),
+    (products.PRODUCTS.operation, products.MATMUL): ("matmul", f"{MATMUL}::test_products"),
+    (products.PRODUCTS.operation, products.LINEAR): ("linear", f"{MATMUL}::test_linear"),
+    (products.PRODUCTS.operation, products.SOFTMAX): ("softmax", f"{MATMUL}::test_softmax"),
+    (products.PRODUCTS.operation, products.ATTENTION): (
+        "attention",
+        "test_kernels_attention.py::test_attention",
+    ),
+}
+"""What a place of a table computes, and the test that shows it; convolutions have entries of their own."""
+BUILDS = {"avx512": "AVX-512", "native": "AVX-512 with bf16", "avx2": "AVX2"}
+"""Builds that the fixture ``kernels`` of the tests makes, by the instructions they are to show."""
+
+SEED_PRODUCTS = [
+    "matmul 32,512,512 32,512,512",
+    "matmul 2,1,512 2,512,1000",
+    "matmul 2,1,512 2,512,10",
+    "matmul 2,512,32 2,32,16",
+]
+SEED_CONVOLUTIONS = [
+    f"conv2d 16,32,{k},{s} --size 64x32 --batch 32 --padding {p}"
+    for k, p, s in [(3, 0, 1), (3, 3, 1), (5, 0, 1), (5, 3, 2), (6, 0, 1), (6, 3, 1), (6, 3, 2)]
+]
+NETWORKS = [
+    "conv2d 3,16,3,2 --size 640 --activation silu",  # YOLOv8n
+    "conv2d 64,64,3,1 --size 80 --activation silu",
+    "conv2d 64,128,3,2 --size 80 --activation silu",
+    "conv2d 384,128,1,1 --size 40 --activation silu",
+    "max-pool 128,5,1 --size 20 --padding 2",
+    "conv2d 3,64,7,2 --size 224 --activation relu",  # ResNet
+    "conv2d 64,64,3,1 --size 56 --activation relu",
+    "conv2d 512,512,3,1 --size 7 --activation relu",
+    "conv2d 256,64,1,1 --size 56 --activation relu",
+    "conv2d 96,96,3,2 --size 112 --groups 96 --activation relu6",  # MobileNet
+    "conv2d 384,384,3,1 --size 14 --groups 384 --activation relu6",
+    "conv2d 384,64,1,1 --size 14",
+    "conv2d 96,96,7,1 --size 56 --groups 96",  # ConvNeXt
+    "conv2d 3,96,4,4 --size 224 --padding 0",
+    "conv-transpose 64,32,4,2 --size 40 --padding 1",
+    "linear 197,768,3072",  # ViT
+    "attention 12,197,64,64",
+    "softmax 2364,197",
+    "average-pool 512,7,1 --size 7",
+    "resize 256 --size 20 --to 40",
+]
+MEASURED = {"products": SEED_PRODUCTS, "convolutions": SEED_CONVOLUTIONS, "networks": NETWORKS}
+
+
+def parameters(file: str, test: str) -> set[str]:
+    """Names of the arguments of a test."""
+    for node in ast.parse((TESTS / file).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == test:
+            return {each.arg for each in node.args.args}
+    raise ValueError(f"{file} has no {test}.")
+
+
+def emulated() -> set[str]:
+    """Tests that also run on 64-bit Arm."""
+    for node in ast.parse((TESTS / "test_kernels_neon.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            return set(ast.literal_eval(node.value))
+    raise ValueError("test_kernels_neon.py has no __all__.")
+
+
+def support() -> str:
+    """The support matrix: a row for each operation and precision."""
+    table = ops.CONVOLUTIONS_AND_POOLS.operation
+    rows = [
+        (
+            f"convolution, {k.name}",
+            WINDOWS,
+            k.weight_dtype(Precision.BF16) is not k.weight_dtype(Precision.F32),
+        )
+        for k in KERNELS
+    ]
+    places = {
+        *((table, i) for i in range(len(KERNELS), ops.CONVOLUTIONS_AND_POOLS.size)),
+        *((each.operation, i) for each in (pools.POOLS, products.PRODUCTS) for i in range(each.size)),
+    }
+    assert {i for name, i in SHOWN_BY if name == table}.isdisjoint(k.id for k in KERNELS)
+    assert len(places) == len(SHOWN_BY), "a kernel has no row"
+    rows += [(what, test, what.startswith("convolution")) for what, test in SHOWN_BY.values()]
+    lines = [
+        "| operation | activations | AVX-512 | AVX-512 with bf16 | AVX2 | NEON | shown by |",
+        "|---" * 7 + "|",
+    ]
+    for what, test, multiplies_bf16 in rows:
+        names = parameters(*test.split("::"))
+        assert "kernels" in names, f"{test} does not run on every build"
+        for precision in Precision if "precision" in names else [Precision.F32]:
+            is_bf16 = precision is Precision.BF16
+            cells = ["f32"] * len(BUILDS)
+            if is_bf16 and multiplies_bf16:
+                cells[list(BUILDS.values()).index("AVX-512 with bf16")] = "bf16"
+            neon = "f32" if test.split("::")[1] in emulated() else "not tested"
+            lines.append(f"| {what} | {precision} | {' | '.join(cells)} | {neon} | `{test}` |")
+    return "\n".join(lines) + "\n"
+
+
+def row(line: str, measured: Measured) -> str:
+    """A row of a table of measured shapes."""
+    limit = "arithmetic" if measured.limits[0] > measured.limits[1] else "memory"
+    ours, theirs = (min(times) * 1e3 for times in (measured.ours, measured.theirs))
+    return (
+        f"| `{line}` | {measured.kernel} | {ours:.3f} | {theirs:.3f} | {measured.ratio:.2f}"
+        f" ({measured.median_ratio:.2f}) | {measured.share:.0%} {limit}"
+        f" | {measured.errors[0]:.1e} ({measured.errors[1]:.1e}) |"
+    )
+
+
+def measure(names: list[str], threads: int) -> dict[str, str]:
+    """Measures shapes; the tables, by name."""
+    folder = Path(tempfile.gettempdir()) / "yolo_max_kernels"
+    folder.mkdir(exist_ok=True)
+    bench = Bench([build(folder, None)], threads, rounds=10)
+    header = "| shape | kernel | ms | PyTorch, ms | ratio (medians) | of the limit | error (PyTorch's) |"
+    texts = {}
+    for name in names:
+        lines = [header, "|---|---" + "|---:" * 5 + "|"]
+        for line in MEASURED[name]:
+            lines.append(row(line, bench.measure(command_line().parse_args(line.split()))[0]))
+            print(lines[-1], flush=True)
+        texts[name] = "\n".join([*lines, "", f"On {threads} threads of {cpu.model_name()}.", ""])
+    bench.close()
+    return texts
+
+
+def update(page: str, texts: Mapping[str, str] | None = None) -> str:
+    """The page with its tables."""
+    return fill(page, {"support": support(), **(texts or {})})
+
+
+def main() -> None:
+    """Rewrites the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--measure", nargs="*", choices=list(MEASURED), help="these tables, or all of them")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    texts = None
+    if options.measure is not None:
+        texts = measure(options.measure or list(MEASURED), options.threads)
+    PAGE.write_text(update(PAGE.read_text(encoding="utf-8"), texts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
