@@ -10,7 +10,7 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from yolo_max.kernels import pools, products, table
+from yolo_max.kernels import other_convolutions, pools, products, table
 from yolo_max.kernels.arguments import Call, Params, Tensor
 from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V, load
 from yolo_max.kernels.parallel import Workers
@@ -49,6 +49,10 @@ def run_kernel[
     comptime for candidate in range(detect.COUNT):
         if candidate == id and family == 1:
             detect.kernel[T, candidate]()(call)
+            found = True
+    comptime for candidate in range(other_convolutions.COUNT):
+        if candidate == id and family == 4:
+            other_convolutions.kernel[T, candidate]()(call)
             found = True
     comptime for candidate in range(pools.COUNT):
         if candidate == id and family == 3:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 from yolo_max.model import fused
@@ -31,7 +32,7 @@ from yolo_max.model import fused
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
-TABLES = (ops.CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, pools.POOLS)
+TABLES = (CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, pools.POOLS, OTHER_CONVOLUTIONS)
 """In the order of kernel_library.mojo."""
 
 
@@ -187,7 +188,7 @@ class Kernels:
             divisor=divisor if maps[0].tensor.dtype == np.uint8 else 0,
         )
         others = [each for each in (residual, factor, mask) if each is not None]
-        self.run(ops.CONVOLUTIONS_AND_POOLS, kernel.id, params, [*maps, *others], weight, bias, result)
+        self.run(kernel.table, kernel.id, params, [*maps, *others], weight, bias, result)
 
     def conv_transpose(
         self,
@@ -206,13 +207,11 @@ class Kernels:
         params = conv_params(
             transposed_window(k, s, padding), channels, result.shape[3], activation=activation
         )
-        self.run(ops.CONVOLUTIONS_AND_POOLS, ops.TRANSPOSED, params, maps, weight, bias, result)
+        self.run(OTHER_CONVOLUTIONS, ops.TRANSPOSED, params, maps, weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools k x k pixels of one slice around every pixel, into ``result``."""
-        self.run(
-            ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [0, *[k, 1, k // 2, 1] * 2], [x], None, None, result
-        )
+        self.run(CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [0, *[k, 1, k // 2, 1] * 2], [x], None, None, result)
 
     def candidates(
         self,
@@ -242,7 +241,7 @@ class Kernels:
 
     def run(
         self,
-        table: ops.KernelTable,
+        table: KernelTable,
         kernel: int,
         params: Sequence[int],
         maps: Sequence[Map],

@@ -15,6 +15,7 @@ from max.graph import Dim
 from numpy.typing import NDArray
 
 from yolo_max.kernels import ops, pools
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS
 from yolo_max.kernels.precision import Precision
 
 torch = pytest.importorskip("torch")
@@ -50,7 +51,7 @@ def outputs(shape: tuple[int, ...], axes: Axes, ceil_mode: bool) -> tuple[int, .
 
 def pool_largest(kernels: Kernels, x: Map, axes: Axes, result: NDArray[Any]) -> None:
     params = [0, *axes[0], *axes[1]]
-    kernels.run(ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, params, [x], None, None, result)
+    kernels.run(CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, params, [x], None, None, result)
 
 
 def pool_average(kernels: Kernels, x: Map, divisor: int, axes: Axes, result: NDArray[Any]) -> None:

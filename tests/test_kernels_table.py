@@ -11,6 +11,7 @@ from kernel_library import PACKAGE
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
 from yolo_max.model import fused
 
 KERNEL_SOURCES = sorted(path for path in (PACKAGE / "kernels").iterdir() if path.suffix in (".mojo", ".py"))
@@ -25,10 +26,17 @@ def constants(source: str) -> dict[str, int]:
 
 def test_kernels_have_one_id() -> None:
     assert constants("kernels/table.mojo") == {
-        **{kernel.name.upper(): kernel.id for kernel in KERNELS},
+        **{k.name.upper(): k.id for k in KERNELS if k.table is CONVOLUTIONS_AND_POOLS},
         "MAX_POOL": ops.MAX_POOL,
+        "COUNT": CONVOLUTIONS_AND_POOLS.size,
+    }
+
+
+def test_other_convolutions_have_one_id() -> None:
+    assert constants("kernels/other_convolutions.mojo") == {
+        **{k.name.upper(): k.id for k in KERNELS if k.table is OTHER_CONVOLUTIONS},
         "TRANSPOSED": ops.TRANSPOSED,
-        "COUNT": ops.CONVOLUTIONS_AND_POOLS.size,
+        "COUNT": OTHER_CONVOLUTIONS.size,
     }
 
 

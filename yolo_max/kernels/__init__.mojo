@@ -27,7 +27,8 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     attention.mojo    in one pass, without the matrix of scores
     arguments.mojo    what a kernel is given, checked and taken apart
     parallel.mojo     the parallel loop
-    table.mojo        the convolutions and the max-pool, to be called by their addresses
+    table.mojo        most convolutions and the max-pool, to be called by their addresses
+    other_convolutions.mojo   depthwise and transposed ones likewise
     pools.mojo        the other pools and resizing likewise
     products.mojo     the products likewise
 

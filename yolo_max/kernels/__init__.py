@@ -4,6 +4,7 @@ ops.py                       convolutions and the max-pool in a graph
 pools.py                     average pools and resizing
 products.py                  products of matrices, softmax, attention
 conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
+kernel_table.py              tables of kernels, compiled where a graph uses them
 feature_map.py               views: the inputs and outputs of convolutions
 window.py                    the geometry of a convolution
 activation.py, precision.py  the activation of a convolution, the type of maps

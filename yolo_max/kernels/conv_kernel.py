@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window
 
@@ -33,12 +34,13 @@ class ConvKernel:
 
     Attributes:
         name: Its name in cached graphs.
-        id: Its index in ``kernels/table.mojo``.
+        id: Its index in its table.
         fits: Whether to use it for ``(c1, c2, window, precision)``: input and output channels, geometry.
         weight_dtype: Type of its packed filters in a precision.
         packed_size: Number of elements that ``pack`` returns, from ``(c1, c2, window, precision)``.
         pack: Packs filters, from ``(filters, precision, groups)``.
         reads_bytes: Whether it also reads uint8; its input is then one whole tensor, not a view.
+        table: The table that it is in.
     """
 
     name: str
@@ -48,6 +50,7 @@ class ConvKernel:
     packed_size: Callable[[int, int, Window, Precision], int]
     pack: Pack
     reads_bytes: bool = False
+    table: KernelTable = CONVOLUTIONS_AND_POOLS
 
     def __str__(self) -> str:
         return self.name
@@ -141,11 +144,12 @@ STEM = ConvKernel(
 )
 DEPTHWISE = ConvKernel(
     "depthwise",
-    5,
+    0,
     fits=lambda c1, c2, w, _: w.groups == c1 == c2 > 1,
     weight_dtype=lambda _: np.float32,
     packed_size=lambda _, c2, w, __: w.kernel[0] * w.kernel[1] * packing.padded(c2),
     pack=lambda filters, _, __=1: packing.pack_depthwise(filters),
+    table=OTHER_CONVOLUTIONS,
 )
 WINOGRAD = ConvKernel(
     "winograd",

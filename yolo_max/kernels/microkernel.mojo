@@ -173,23 +173,22 @@ def microkernel[
     def run[M: Int]() {imm}:
         comptime BLOCKS = N if AVX512 else 1
         for j in range(0, N, BLOCKS):
-            var sums = Array[V, M * BLOCKS](fill=V(0))
-            comptime for i in range(M):
-                var start = begin.unsafe_offset(Int(taps.sums.data[unsafe_offset=i]) + j * BLOCK)
-                comptime for b in range(BLOCKS):
-                    sums[i * BLOCKS + b] = start.unsafe_load[width=BLOCK](b * BLOCK)
             var w = panel.unsafe_offset(j * BLOCK)
-            accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](sums, pixels, taps, 0, w)
-            comptime for i in range(M):
-                comptime for b in range(BLOCKS):
-                    first.unsafe_store((i * N + j + b) * BLOCK, sums[i * BLOCKS + b])
-            for t in range(SUMMED, taps.count, SUMMED):
-                var more = Array[V, M * BLOCKS](fill=V(0))
-                accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](more, pixels, taps, t, w)
+            for t in range(0, taps.count, SUMMED):
+                var sums = Array[V, M * BLOCKS](fill=V(0))
+                if t == 0:
+                    comptime for i in range(M):
+                        var start = begin.unsafe_offset(Int(taps.sums.data[unsafe_offset=i]) + j * BLOCK)
+                        comptime for b in range(BLOCKS):
+                            sums[i * BLOCKS + b] = start.unsafe_load[width=BLOCK](b * BLOCK)
+                accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](sums, pixels, taps, t, w)
                 comptime for i in range(M):
                     comptime for b in range(BLOCKS):
                         var at = (i * N + j + b) * BLOCK
-                        first.unsafe_store(at, more[i * BLOCKS + b] + first.unsafe_load[width=BLOCK](at))
+                        var sum = sums[i * BLOCKS + b]
+                        if t > 0:
+                            sum += first.unsafe_load[width=BLOCK](at)
+                        first.unsafe_store(at, sum)
 
     comptime for i in range(len(MR_SIZES)):
         comptime size = MR_SIZES[i]

@@ -11,7 +11,7 @@ width may be symbolic. A graph that calls these functions needs two things:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,8 +19,9 @@ from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, KERNELS, ConvKernel, conv_params
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, pair, transposed_window
@@ -29,20 +30,10 @@ CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
 """Types of activations."""
 MAX_POOL = 4
-TRANSPOSED = 6
-"""Their indices in ``kernels/table.mojo``."""
+TRANSPOSED = 1
+"""Their indices in ``kernels/table.mojo`` and ``kernels/other_convolutions.mojo``."""
 
 Map: TypeAlias = FeatureMap | TensorValue
-
-
-class KernelTable(NamedTuple):
-    """A table of kernels: the operation that creates it, and its size."""
-
-    operation: str
-    size: int
-
-
-CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", len(KERNELS) + 2)
 
 
 def conv_weights(
@@ -157,6 +148,7 @@ def conv2d(
         bias,
         TensorType(DTYPES[precision], [batch, *window.outputs(*sides), c2], CPU),
         precision,
+        kernel.table,
     )
     return FeatureMap.of(y)
 
@@ -200,7 +192,9 @@ def conv_transpose2d(
     size = [batch, height * window.stride[0], width * window.stride[1], c2]
     params = conv_params(window, x.channels, c2, activation=activation, slope=slope)
     result = TensorType(DTYPES[precision], size, CPU)
-    return FeatureMap.of(run_kernel(TRANSPOSED, params, x.slices, weight, bias, result, precision))
+    return FeatureMap.of(
+        run_kernel(TRANSPOSED, params, x.slices, weight, bias, result, precision, OTHER_CONVOLUTIONS)
+    )
 
 
 def max_pool(

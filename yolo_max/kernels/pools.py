@@ -14,9 +14,9 @@ from max.dtype import DType
 from max.graph import Dim, TensorType, ops
 
 from yolo_max.kernels.feature_map import FeatureMap
+from yolo_max.kernels.kernel_table import KernelTable
 from yolo_max.kernels.ops import (
     CPU,
-    KernelTable,
     Map,
     one_slice,
     pool_params,

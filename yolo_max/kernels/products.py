@@ -15,7 +15,8 @@ from max.graph import Dim, StaticDim, TensorType, TensorValue, TensorValueLike, 
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import ChannelSlice
-from yolo_max.kernels.ops import CPU, KernelTable, run_kernel
+from yolo_max.kernels.kernel_table import KernelTable
+from yolo_max.kernels.ops import CPU, run_kernel
 from yolo_max.kernels.precision import Precision
 
 MATMUL, LINEAR, SOFTMAX, ATTENTION = range(4)

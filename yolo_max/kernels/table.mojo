@@ -3,12 +3,13 @@
 MAX compiles an operation anew for every combination of static shapes it meets in a graph, and with it all that
 can be reached from it; half of a first compile would go into the same kernels again and again. So one operation
 makes a table of their addresses, and all others call through it: they are thin, and the kernels are compiled
-once. Other packages can make tables of their own.
+once. A table is compiled as a whole, so what few networks need has one of its own (other_convolutions.mojo,
+pools.mojo, products.mojo); other packages can make theirs.
 
 A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `ops.py`).
 """
 
-from . import depthwise, direct, tiles, transposed
+from . import direct, tiles
 from .arguments import Call, Convolution
 from .pool import max_pool
 from .polyphase import Phases
@@ -23,9 +24,7 @@ comptime WINOGRAD = 1
 comptime POLYPHASE = 2
 comptime STEM = 3
 comptime MAX_POOL = 4
-comptime DEPTHWISE = 5
-comptime TRANSPOSED = 6
-comptime COUNT = 7
+comptime COUNT = 5
 
 
 def kernel[T: DType, id: Int]() -> Kernel:
@@ -38,12 +37,8 @@ def kernel[T: DType, id: Int]() -> Kernel:
         return run_tiles[Phases, T]
     elif id == STEM:
         return run_stem[T]
-    elif id == MAX_POOL:
-        return max_pool[T]
-    elif id == DEPTHWISE:
-        return run_depthwise[T]
     else:
-        return run_transposed[T]
+        return max_pool[T]
 
 
 def run_direct[T: DType](call: Call) raises:
@@ -72,16 +67,6 @@ def run_stem[T: DType](call: Call) raises:
         run[DType.uint8]()
     else:
         run[T]()
-
-
-def run_depthwise[T: DType](call: Call) raises:
-    var conv = Convolution[T](call)
-    depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
-
-
-def run_transposed[T: DType](call: Call) raises:
-    var conv = Convolution[T](call, transposed=True)
-    transposed.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
 
 
 def address_of(kernel: Kernel) -> Int:

@@ -16,10 +16,10 @@ from max.graph import TensorType, TensorValue, ops
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.kernel_table import KernelTable
 from yolo_max.kernels.ops import (
     CPU,
     DTYPES,
-    KernelTable,
     conv2d,
     conv_weights,
     join,

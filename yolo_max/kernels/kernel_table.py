@@ -1,0 +1,16 @@
+"""Tables of kernels (``kernels/table.mojo``): a graph compiles the kernels of the tables that it uses."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class KernelTable(NamedTuple):
+    """A table of kernels: the operation that creates it, and its size."""
+
+    operation: str
+    size: int
+
+
+CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", 5)
+OTHER_CONVOLUTIONS = KernelTable("other_convolutions_table", 2)
