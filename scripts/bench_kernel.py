@@ -63,6 +63,11 @@ class Measured:
         return float(np.median(self.ours) / np.median(self.theirs))
 
     @property
+    def is_disturbed(self) -> bool:
+        """Whether half of the rounds of a side took a quarter longer than its best: others were running."""
+        return any(np.median(times) > 1.25 * min(times) for times in (self.ours, self.theirs))
+
+    @property
     def share(self) -> float:
         """Of the physical limit."""
         return max(self.limits) / min(self.ours)
