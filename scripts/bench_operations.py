@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from yolo_max.kernels import ops, packing
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, WINOGRAD, ConvKernel, conv_params
+from yolo_max.kernels.kernel_table import OTHER_CONVOLUTIONS
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 
@@ -175,8 +176,9 @@ class Convolution(MapOperation):
         """See :class:`Operation`."""
         params = conv_params(self.window, self.c1, self.c2, activation=self.activation)
         bias = packing.pack_bias(self.bias)
-        table = ops.CONVOLUTIONS_AND_POOLS
-        return library.prepare(table, self.chosen.id, params, [Map(self.map)], self.weight, bias, self.result)
+        return library.prepare(
+            self.chosen.table, self.chosen.id, params, [Map(self.map)], self.weight, bias, self.result
+        )
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:
         """See :class:`MapOperation`."""
@@ -239,7 +241,7 @@ class TransposedConvolution(MapOperation):
         """See :class:`Operation`."""
         params = conv_params(self.window, self.c1, self.c2)
         bias = packing.pack_bias(self.bias)
-        table = ops.CONVOLUTIONS_AND_POOLS
+        table = OTHER_CONVOLUTIONS
         return library.prepare(table, ops.TRANSPOSED, params, [Map(self.map)], self.weight, bias, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:

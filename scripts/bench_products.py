@@ -20,6 +20,7 @@ from bench_operations import (
 from kernel_library import Kernels, Map
 
 from yolo_max.kernels import ops, packing, pools, products
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window
 
@@ -48,7 +49,7 @@ class MaxPool(MapOperation):
 
     def ours(self, library: Kernels) -> Call:
         """See :class:`Operation`."""
-        table, kernel = ops.CONVOLUTIONS_AND_POOLS, ops.MAX_POOL
+        table, kernel = CONVOLUTIONS_AND_POOLS, ops.MAX_POOL
         return library.prepare(table, kernel, self.params, [Map(self.map)], None, None, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:  # noqa: ARG002

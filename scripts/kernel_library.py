@@ -255,7 +255,7 @@ class Kernels:
 
     def prepare(
         self,
-        table: ops.KernelTable,
+        table: KernelTable,
         kernel: int,
         params: Sequence[int],
         maps: Sequence[Map],

@@ -18,6 +18,7 @@ from kernel_library import REPOSITORY, build
 
 from yolo_max.kernels import ops, pools, products
 from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
 from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
 
@@ -27,17 +28,17 @@ WINDOWS = "test_kernels_windows.py::test_windows"
 POOL, MATMUL = "test_kernels_pool.py", "test_kernels_matmul.py"
 
 SHOWN_BY = {
-    (ops.CONVOLUTIONS_AND_POOLS.operation, ops.TRANSPOSED): (
+    (OTHER_CONVOLUTIONS, ops.TRANSPOSED): (
         "convolution, transposed",
         "test_kernels_transposed.py::test_transposed_convolutions",
     ),
-    (ops.CONVOLUTIONS_AND_POOLS.operation, ops.MAX_POOL): ("max-pool", f"{POOL}::test_max_pool"),
-    (pools.POOLS.operation, pools.AVERAGE_POOL): ("average pool", f"{POOL}::test_average_pool"),
-    (pools.POOLS.operation, pools.RESIZE): ("resize", "test_kernels_resize.py::test_resize_to_a_size"),
-    (products.PRODUCTS.operation, products.MATMUL): ("matmul", f"{MATMUL}::test_products"),
-    (products.PRODUCTS.operation, products.LINEAR): ("linear", f"{MATMUL}::test_linear"),
-    (products.PRODUCTS.operation, products.SOFTMAX): ("softmax", f"{MATMUL}::test_softmax"),
-    (products.PRODUCTS.operation, products.ATTENTION): (
+    (CONVOLUTIONS_AND_POOLS, ops.MAX_POOL): ("max-pool", f"{POOL}::test_max_pool"),
+    (pools.POOLS, pools.AVERAGE_POOL): ("average pool", f"{POOL}::test_average_pool"),
+    (pools.POOLS, pools.RESIZE): ("resize", "test_kernels_resize.py::test_resize_to_a_size"),
+    (products.PRODUCTS, products.MATMUL): ("matmul", f"{MATMUL}::test_products"),
+    (products.PRODUCTS, products.LINEAR): ("linear", f"{MATMUL}::test_linear"),
+    (products.PRODUCTS, products.SOFTMAX): ("softmax", f"{MATMUL}::test_softmax"),
+    (products.PRODUCTS, products.ATTENTION): (
         "attention",
         "test_kernels_attention.py::test_attention",
     ),
@@ -101,7 +102,6 @@ def emulated() -> set[str]:
 
 def support() -> str:
     """The support matrix: a row for each operation and precision."""
-    table = ops.CONVOLUTIONS_AND_POOLS.operation
     rows = [
         (
             f"convolution, {k.name}",
@@ -110,12 +110,9 @@ def support() -> str:
         )
         for k in KERNELS
     ]
-    places = {
-        *((table, i) for i in range(len(KERNELS), ops.CONVOLUTIONS_AND_POOLS.size)),
-        *((each.operation, i) for each in (pools.POOLS, products.PRODUCTS) for i in range(each.size)),
-    }
-    assert {i for name, i in SHOWN_BY if name == table}.isdisjoint(k.id for k in KERNELS)
-    assert len(places) == len(SHOWN_BY), "a kernel has no row"
+    tables = CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, pools.POOLS, products.PRODUCTS
+    places = {(table, i) for table in tables for i in range(table.size)}
+    assert places == {(k.table, k.id) for k in KERNELS} | set(SHOWN_BY), "a kernel has no row"
     rows += [(what, test, what.startswith("convolution")) for what, test in SHOWN_BY.values()]
     lines = [
         "| operation | activations | AVX-512 | AVX-512 with bf16 | AVX2 | NEON | shown by |",
