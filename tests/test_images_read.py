@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -16,6 +17,7 @@ from image_files import (
     encode,
     encode_cv2,
     files_of,
+    gif_frame_only,
     gif_header_only,
     in_frames,
     jpeg_2000_header_only,
@@ -30,6 +32,7 @@ from image_files import (
 )
 from PIL import Image
 
+from yolo_max.images.header import read_header
 from yolo_max.images.read import MAX_FILE_BYTES, decode, read_image
 from yolo_max.support.errors import ExitCode, ImageError
 
@@ -217,6 +220,7 @@ BOMBS = {
     "bmp": bmp_header_only(60_000, 60_000),
     "bmp top-down": bmp_header_only(60_000, -60_000),
     "gif": gif_header_only(60_000, 60_000),
+    "gif frame": gif_frame_only(60_000, 60_000),  # far larger than the screen it is shown on
     "webp": webp_header_only(2**24, 2**24),
     "tiff": tiff_with({256: 60_000, 257: 60_000}),
     "jpeg 2000": jpeg_2000_header_only(60_000, 60_000),
@@ -232,11 +236,24 @@ def test_bombs_are_refused_by_their_header(name: str) -> None:
         decode(BOMBS[name])
 
 
+def test_memory_is_leased_for_what_is_decoded_of_a_gif() -> None:
+    """The first frame may exceed the screen, which Pillow then extends."""
+    data = bytearray(encode(scene(48, 64), "GIF"))
+    struct.pack_into("<HH", data, 6, 1, 1)
+    header = read_header(bytes(data))
+    assert decode(bytes(data)).shape == (header.height, header.width, 3) == (48, 64, 3)
+    table = 13 + (3 << (data[10] & 7) + 1)
+    data[table:table] = b"\x55"  # garbage, which Pillow skips
+    with pytest.raises(ImageError, match="GIF header gives it too small a size"):
+        decode(bytes(data))
+
+
 def test_bombs_take_no_memory() -> None:
     # In a process of its own, with 256 MB to spare once everything is imported.
     script = """
 import resource, sys, test_images_read
 from yolo_max.support.errors import ImageError
+from yolo_max.images.header import read_header
 from yolo_max.images.read import decode
 decode(test_images_read.FILES["jpeg"])
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -389,6 +406,7 @@ def test_large_images_share_one_budget_of_memory() -> None:
     script = """
 import resource, threading
 from image_files import gif_header_only
+from yolo_max.images.header import read_header
 from yolo_max.images.read import decode
 data = gif_header_only(6000, 6000)
 def peak():
@@ -489,6 +507,7 @@ def test_opencv_can_be_kept_quiet() -> None:
     script = """
 import sys, test_images_read
 from yolo_max.support.errors import ImageError
+from yolo_max.images.header import read_header
 from yolo_max.images.read import decode, silence_opencv
 if sys.argv[1:]:
     silence_opencv()

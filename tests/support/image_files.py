@@ -232,6 +232,13 @@ def gif_header_only(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def gif_frame_only(width: int, height: int) -> bytes:
+    """A GIF of one pixel whose first frame claims that size."""
+    data = bytearray(gif_header_only(1, 1))
+    struct.pack_into("<HH", data, data.index(b",\0\0\0\0\x08\0\x08\0") + 5, width, height)
+    return bytes(data)
+
+
 def webp_header_only(width: int, height: int) -> bytes:
     data = bytearray(encode(scene(8, 8), "WEBP", lossless=True, exif=Image.Exif().tobytes()))
     assert data[12:16] == b"VP8X"

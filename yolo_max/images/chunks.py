@@ -58,23 +58,27 @@ def webp_chunks(data: bytes | memoryview) -> Iterator[tuple[bytes, int, int]]:
     raise ImageError("its WebP chunks are damaged")
 
 
-def count_gif_frames(data: bytes) -> int:
-    """How many frames a GIF has, as far as its blocks are there; at least 1."""
+def gif_frames(data: bytes) -> Iterator[tuple[int, int]]:
+    """Iterates over the frames of a GIF, as far as its blocks are there.
+
+    Yields:
+        (right, bottom) of each frame, in pixels of the logical screen, which it may exceed.
+    """
 
     def behind_table(at: int, flags: int) -> int:
         return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
 
-    frames, at, in_blocks = 0, behind_table(13, data[10]), False
-    with suppress(IndexError):  # it is cut
+    at, in_blocks = behind_table(13, data[10]), False
+    with suppress(IndexError, struct.error):  # it is cut
         for _ in range(_MAX_CHUNKS):
             kind = data[at]
             if in_blocks:
                 at, in_blocks = at + 1 + kind, kind > 0
             elif kind == 0x2C:  # a frame: its place, its colors, the size of its codes, and its blocks
-                at, in_blocks = behind_table(at + 10, data[at + 9]) + 1, True
-                frames += 1
+                left, top, width, height, flags = struct.unpack_from("<4HB", data, at + 1)
+                yield left + width, top + height
+                at, in_blocks = behind_table(at + 10, flags) + 1, True
             elif kind == 0x21:  # an extension
                 at, in_blocks = at + 2, True
             else:
                 break
-    return max(1, frames)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from yolo_max.images.chunks import TRUNCATED, count_gif_frames, png_chunks, webp_chunks
+from yolo_max.images.chunks import TRUNCATED, gif_frames, png_chunks, webp_chunks
 from yolo_max.images.heif import heif_format, heif_header
 from yolo_max.images.jpeg import read_jpeg
 from yolo_max.images.tiff import read_tiff
@@ -126,7 +126,9 @@ def _bmp(data: bytes) -> ImageHeader:
 
 def _gif(data: bytes) -> ImageHeader:
     width, height = struct.unpack_from("<HH", data, 6)
-    return ImageHeader("GIF", width, height, frames=count_gif_frames(data))
+    frames = gif_frames(data)
+    right, bottom = next(frames, (0, 0))  # a decoder extends the screen to hold the first frame
+    return ImageHeader("GIF", max(width, right), max(height, bottom), frames=1 + sum(1 for _ in frames))
 
 
 def _tiff(data: bytes) -> ImageHeader:

@@ -163,6 +163,9 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     try:
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:
+                # Memory is leased by the header; Pillow also finds a frame behind garbage.
+                if image.width * image.height > header.width * header.height:
+                    raise ImageError(f"its {header.format} header gives it too small a size")
                 return _from_pil(image, max_pixels)
         if header.format == "HEIC":
             return _from_array(_decode_heic(data, max_pixels))
