@@ -169,6 +169,8 @@ def laughs(levels: int = 18) -> Any:
         (lambda m: set_on(m, "yaml", {**m.yaml, "x": list(laughs())}), "in its architecture table"),
         (lambda m: set_on(m, "yaml", {**m.yaml, (1, 2): 1}), "in its architecture table"),
         (lambda m: set_on(m, "yaml", {**m.yaml, "x": [[0] * 300] * 300}), "in its architecture table"),
+        (lambda m: set_on(m, "yaml", {**m.yaml, "depth_multiple": 10**5000}), "has a huge int in its"),
+        (lambda m: set_on(m, "yaml", {**m.yaml, 10**5000: 1}), "has a huge int in its"),
         (lambda m: set_on(m, "names", [laughs()] * 3), r"as the name of class 0"),
         (lambda m: set_on(m, "names", {(0, 0): "a", 1: "b", 2: "c"}), "as the name of class 0"),
         (lambda m: set_on(m, "args", {"imgsz": laughs()}), None),

@@ -10,6 +10,7 @@ import checkpoints
 import pytest
 
 from yolo_max.support.errors import WeightsError
+from yolo_max.weights.checkpoint.tensors import Tensor, storage_of
 
 
 def test_layouts_of_storage_other_than_plain_are_refused(tiny: Any) -> None:
@@ -49,3 +50,17 @@ def test_tensors_that_share_their_numbers_are_refused(change: Callable[[Any], No
     change(changed)
     with pytest.raises(WeightsError, match=r"claims more bytes for model\.\d+\."):
         checkpoints.read(checkpoints.saved({"model": changed}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "message"),
+    [
+        ("UntypedStorage", 37, "has a tensor of float32 in a storage of 37 bytes"),  # 9 numbers and a byte
+        ("FloatStorage", 2**41, "has a storage '0' of 2199023255552 numbers"),
+        ("FloatStorage", 10**5000, "has a storage '0' of a huge int numbers"),  # which Python does not print
+    ],
+    ids=["odd", "large", "huge"],
+)
+def test_storages_of_impossible_sizes_are_refused(kind: str, count: int, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
+        Tensor.view(storage_of(kind, "0", count, str.encode, "<"), 0, (3, 3), (3, 1), "float32")

@@ -64,13 +64,15 @@ def plain(value: Any) -> Any:
     def copy(value: Any, depth: int) -> Any:
         nonlocal budget
         budget -= 1  # values may contain one another many times over
+        if isinstance(value, int) and value.bit_length() > 64:  # Python does not write thousands of digits
+            raise WeightsError(f"has {shorten(value)} in its architecture table")
         if isinstance(value, bool | int | float | str | None):
             return value
         if depth < 8 and budget > 0:
             if isinstance(value, list | tuple):
                 return [copy(v, depth + 1) for v in value]
             if isinstance(value, dict) and all(isinstance(k, int | str) for k in value):
-                return {str(k): copy(v, depth + 1) for k, v in value.items()}
+                return {str(copy(k, depth + 1)): copy(v, depth + 1) for k, v in value.items()}
         raise WeightsError(f"has {shorten(value)} in its architecture table")
 
     return copy(value, 0)

@@ -88,6 +88,8 @@ class Tensor:
         if not isinstance(storage, Storage):
             raise WeightsError(f"makes a tensor of {shorten(storage)}, which is not a storage")
         dtype = dtype or storage.dtype
+        if storage.size % _ITEM_SIZES[dtype]:
+            raise WeightsError(f"has a tensor of {dtype} in a storage of {storage.size} bytes")
         if not (_naturals(shape) and _naturals(strides) and len(shape) == len(strides)):
             raise WeightsError(f"has a tensor of shape {shorten(shape)} and strides {shorten(strides)}")
         if type(offset) is not int or offset < 0:
@@ -151,7 +153,8 @@ def storage_of(
     """
     if kind not in STORAGES:
         raise WeightsError(f"stores numbers as torch.{kind}, which is not read")
-    if not isinstance(key, str) or len(key) > MAX_KEY or type(count) is not int or count < 0:
+    known = isinstance(key, str) and len(key) <= MAX_KEY
+    if not known or type(count) is not int or not 0 <= count <= MAX_ELEMENTS:
         raise WeightsError(f"has a storage {shorten(key)} of {shorten(count)} numbers")
     return Storage(key, STORAGES[kind], count * _ITEM_SIZES[STORAGES[kind]], read, order)
 
