@@ -112,6 +112,14 @@ def test_open_folders_are_refused_and_left_as_they_are(
     assert stat.S_IMODE((root / "graphs").stat().st_mode) == mode_of_folder
 
 
+def test_nothing_is_made_in_an_open_folder(root: Path) -> None:
+    root.mkdir()
+    root.chmod(0o777)
+    with pytest.raises(OutputError, match="other users can write"):
+        cache_folder("graphs")
+    assert not list(root.iterdir())
+
+
 def test_a_link_is_no_cache_folder(root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     root.mkdir()

@@ -65,8 +65,8 @@ def cache_folder(name: str) -> Path:
     folder = root / name
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
         _require_private(root, root.stat())
+        folder.mkdir(mode=0o700, exist_ok=True)
         _require_private(folder, folder.lstat())
     except OSError as error:
         raise OutputError(
