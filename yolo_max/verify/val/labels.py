@@ -20,7 +20,8 @@ def read_labels(
     """Reads a YOLO label file: one line ``class x_center y_center width height`` per object, in [0, 1].
 
     A file with longer lines holds polygons, ``class x1 y1 x2 y2 x3 y3 ...``; each means the box around it.
-    The rules are Ultralytics': repeated lines count once, and bounds apply to the box, within `TOLERANCE`.
+    The rules are Ultralytics': lines that are equal in float32 count once, and bounds apply to the box,
+    within `TOLERANCE`.
 
     Args:
         path: The file; if it is missing, the image has no objects.
@@ -48,7 +49,8 @@ def read_labels(
     rows: dict[tuple[float, ...], tuple[float, ...]] = {}  # a dict keeps the order and each row once
     for number, words in lines.items():
         row = _numbers(words, number, polygons)
-        rows[row] = _box(row, number, names)
+        box = _box(row, number, names)
+        rows.setdefault(tuple(np.array(row, np.float32).tolist()), box)
     table = np.array(list(rows.values()), np.float64).reshape(-1, 5)
     return table[:, 0].astype(np.int64), table[:, 1:]
 
