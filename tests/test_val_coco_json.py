@@ -59,6 +59,7 @@ def test_coco_json_with_its_images_elsewhere(tmp_path: Path) -> None:
     [
         ({"images": [], "annotations": []}, "lists no image"),
         ({"categories": []}, "categories that it does not list"),
+        ({"categories": [{"id": 2**70, "name": "a"}]}, "lists a category whose id has more than 64 bits"),
         ({"images": [{"id": float("inf"), "file_name": "a"}]}, "is not COCO's json of boxes: OverflowError"),
         ({"annotations": [{"image_id": 7}]}, "is not COCO's json of boxes: KeyError: 'bbox'"),
         (

@@ -165,9 +165,16 @@ def test_a_split_that_leaves_the_dataset_may_mean_a_folder_in_it(tmp_path: Path)
     assert [example.path.stem for example in load_dataset(path).examples] == ["outside"]
 
 
-def test_a_list_that_is_no_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "data",
+    [
+        "images/val/é.png".encode("latin-1"),
+        b"./images/val/a\0.png\n./images/val/a.png",  # no file name holds a NUL
+    ],
+)
+def test_a_list_that_is_no_text(tmp_path: Path, data: bytes) -> None:
     path = write_dataset(tmp_path, {"a": ""}, val="val.txt")
-    (tmp_path / "val.txt").write_bytes("images/val/é.png".encode("latin-1"))
+    (tmp_path / "val.txt").write_bytes(data)
     with pytest.raises(SourceError, match=r"val\.txt is not a list of images in UTF-8"):
         load_dataset(path)
 

@@ -53,6 +53,8 @@ def load_coco_json(path: Path, folder: Path | None) -> BoxDataset:
     if unusable and not any(objects.values()):
         first = next(iter(unusable.values()))[0]
         raise SourceError(f"{path} is not COCO's json of boxes: {first}.")
+    if not all(-(2**63) <= category < 2**63 for category in names):
+        raise SourceError(f"{path} lists a category whose id has more than 64 bits.")
     if unknown := sorted({row[0] for rows in objects.values() for row in rows} - names.keys()):
         raise SourceError(f"{path} has annotations of categories that it does not list: {unknown}.")
     if unknown := sorted(objects.keys() - images.keys()):

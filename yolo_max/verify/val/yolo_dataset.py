@@ -197,14 +197,16 @@ def _images_of(part: Path) -> Iterable[Path]:
         files = [part]
     else:
         try:
-            lines = read_plain_file(part).decode("utf-8-sig").splitlines()
+            text = read_plain_file(part).decode("utf-8-sig")
         except OSError as error:
             raise SourceError(f"{part} cannot be read: {reason(error)}.") from error
         except UnicodeDecodeError as error:
             raise SourceError(f"{part} is not a list of images in UTF-8: {error}.") from error
+        if "\0" in text:
+            raise SourceError(f"{part} is not a list of images in UTF-8: it holds a NUL character.")
         files = (
             part.parent / line[2:] if line.startswith("./") else Path(line)
-            for line in map(str.strip, lines)
+            for line in map(str.strip, text.splitlines())
             if line
         )
     return (file for file in files if file.suffix.lower() in IMAGE_SUFFIXES)
