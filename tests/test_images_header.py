@@ -120,6 +120,12 @@ def test_one_byte_short_is_truncated(name: str) -> None:
         read_header(FILES[name][:-1])
 
 
+def test_a_png_cut_between_its_chunks_is_truncated() -> None:
+    """Its header is whole, and is not blamed."""
+    with pytest.raises(ImageError, match=r"^it is truncated$"):
+        read_header(FILES["png"][:-12])
+
+
 def test_data_behind_the_image_is_allowed() -> None:
     for name in ("jpeg", "png", "webp lossy", "bmp", "tiff"):
         assert read_header(FILES[name] + b"\0appended by a camera\0" * 50) == read_header(FILES[name])

@@ -73,7 +73,7 @@ def read_header(data: bytes) -> ImageHeader:
     try:
         header = parse(data)
     except (struct.error, IndexError, OverflowError, ValueError) as error:  # a read beyond the end
-        raise ImageError(f"{TRUNCATED} inside its header") from error
+        raise ImageError(TRUNCATED) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(f"its {header.format} header gives it no size ({header.width} x {header.height})")
     return header
