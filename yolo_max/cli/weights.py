@@ -28,7 +28,7 @@ _EXIT_CODES = exit_codes("weights")
 @app.command(name="convert", cls=Command, epilog=_EXIT_CODES)
 def convert_command(
     checkpoint: Annotated[
-        str, typer.Argument(help="A YOLOv8 checkpoint, .pt.", metavar="IN.pt", show_default=False)
+        str, typer.Argument(help="A checkpoint of a YOLO network, .pt.", metavar="IN.pt", show_default=False)
     ],
     out: Annotated[
         Path | None,

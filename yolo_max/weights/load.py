@@ -1,4 +1,4 @@
-"""Weights of a fused YOLOv8 network: loading, checking and saving.
+"""Weights of a fused network: loading, checking and saving.
 
 Running needs a `.safetensors` file, which is data only. A `.pt` checkpoint is converted on first use, and the
 result is cached under the checkpoint's SHA-256. A file's content decides its type, not its name.
@@ -170,7 +170,7 @@ def _read(path: Path) -> bytes:
             raise WeightsError(f"{path} is not a regular file.")
         if size > MAX_FILE_BYTES:
             raise WeightsError(
-                f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is not a YOLOv8 weights file."
+                f"{path} has more than {MAX_FILE_BYTES // 1024**3} GiB, so it is not a YOLO weights file."
             )
         with _open(path) as file:
             start = file.read(signature.SIZE)

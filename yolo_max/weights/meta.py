@@ -89,7 +89,7 @@ class ModelMeta:
         """
         if header.get("format") != FORMAT:
             raise WeightsError(
-                "is a safetensors file without yolo_max's header; make one from a YOLOv8 .pt checkpoint by "
+                "is a safetensors file without yolo_max's header; make one from a .pt checkpoint by "
                 "`yolo-max weights convert`"
             )
         version = header.get("format_version")
