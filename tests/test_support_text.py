@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from yolo_max.support.text import shorten, some
+from yolo_max.support.text import abridge, shorten, some
 
 
 class Hostile:
@@ -45,6 +45,14 @@ def laughs() -> Any:
 def test_shorten(value: Any, text: str) -> None:
     assert shorten(value) == text
     assert len(shorten(value)) <= 60
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a" * 10, "a" * 10), ("/a" * 5000 + " is cut", "/a/a…s cut"), ("", "")],
+)
+def test_abridge(text: str, expected: str) -> None:
+    assert abridge(text, 10) == expected
 
 
 def test_some() -> None:

@@ -25,7 +25,7 @@ from yolo_max.cli.parameters import (
 from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.options import OUTPUT, RUN, VAL_CONF, PredictOptions
-from yolo_max.support.text import counted, visible
+from yolo_max.support.text import abridge, counted, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -132,7 +132,7 @@ def val(
         say(f"Warning: {printable(warning)}.", "yellow")
     left_out = [*dataset.problems, *(f"{path}: {reason}" for path, reason in validation.unreadable.items())]
     for problem in left_out:
-        say(f"Left out: {printable(problem)}.", "yellow")
+        say(f"Left out: {abridge(printable(problem))}.", "yellow")
     if not validation.verdict.holds:
         return ExitCode.PARITY
     return ExitCode.SOME_IMAGES_FAILED if left_out else ExitCode.OK

@@ -27,6 +27,12 @@ def shorten(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def abridge(text: str, limit: int = 500) -> str:
+    """The text without its middle if it is longer than ``limit``: a long path, and what is wrong with it."""
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[: half - 1]}…{text[-half:]}"
+
+
 def some(names: Sequence[str], limit: int = 5) -> str:
     """The first few of a long list of names."""
     rest = len(names) - limit

@@ -8,6 +8,7 @@ from typing import Any
 
 from yolo_max.support.errors import SourceError
 from yolo_max.support.options import PredictOptions
+from yolo_max.support.text import abridge
 from yolo_max.tasks.registry import task_of
 from yolo_max.tasks.rubric import Verdict, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
@@ -104,7 +105,8 @@ def validate(
         class_map = class_map_by_id if match == "id" else metric.classes
         classes = class_map(weights.meta.names, dataset.names, dataset.labelled)
     if not dataset.examples:
-        raise SourceError(f"no image of {dataset.path} has labels that can be used: {dataset.problems[0]}.")
+        first = abridge(dataset.problems[0])
+        raise SourceError(f"no image of {dataset.path} has labels that can be used: {first}.")
     paths = [str(example.path) for example in dataset.examples]
     outcomes: list[list[Outcome]] = []
     infos: list[Mapping[str, Any]] = []
