@@ -163,12 +163,10 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     try:
         if header.format in _PILLOW:
             with _PILLOW[header.format](io.BytesIO(data)) as image:
-                # Memory is leased by the header; Pillow also finds a frame behind garbage.
-                if image.width * image.height > header.width * header.height:
-                    raise ImageError(f"its {header.format} header gives it too small a size")
+                _check_leased(image.size, header)  # Pillow also finds a GIF's frame behind garbage
                 return _from_pil(image, max_pixels)
         if header.format == "HEIC":
-            return _from_array(_decode_heic(data, max_pixels))
+            return _from_array(_decode_heic(data, header))
         if not header.ended:
             data = _with_end(data)
         # Only this flag reads a TIFF's floats, and its 16 bits without rounding.
@@ -183,14 +181,14 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     return _from_array(pixels)
 
 
-def _decode_heic(data: bytes, max_pixels: int) -> NDArray[Any]:
+def _decode_heic(data: bytes, header: ImageHeader) -> NDArray[Any]:
     """The primary image, turned by libheif as its properties say; EXIF's orientation repeats them."""
     try:
         from pillow_heif import open_heif
     except ImportError as error:
         raise ImageError("it is a HEIC image, which pillow-heif reads; pip install pillow-heif") from error
     image = open_heif(data, bgr_mode=True)
-    _check_size(ImageHeader("HEIC", *image.size), max_pixels)
+    _check_leased(image.size, header)
     pixels = np.array(image)
     return pixels[..., :1] if image.mode.startswith("L") and pixels.ndim == 3 else pixels  # gray with alpha
 
@@ -226,6 +224,12 @@ def _check_size(header: ImageHeader, max_pixels: int) -> None:
             f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,} "
             "(max_pixels raises it)"
         )
+
+
+def _check_leased(size: tuple[int, int], header: ImageHeader) -> None:
+    """Refuses what a decoder takes for larger than the header, by which memory was leased."""
+    if size[0] * size[1] > header.width * header.height:
+        raise ImageError(f"its {header.format} header gives it too small a size")
 
 
 def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
