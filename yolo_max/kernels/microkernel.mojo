@@ -174,7 +174,7 @@ def microkernel[
         comptime BLOCKS = N if AVX512 else 1
         for j in range(0, N, BLOCKS):
             var w = panel.unsafe_offset(j * BLOCK)
-            for t in range(0, taps.count, SUMMED):
+            for t in range(0, max(1, taps.count), SUMMED):  # without taps, the sums are what they begin with
                 var sums = Array[V, M * BLOCKS](fill=V(0))
                 if t == 0:
                     comptime for i in range(M):
