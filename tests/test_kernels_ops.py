@@ -154,17 +154,3 @@ def test_any_number_of_threads_gives_the_same(graph: Graph, threads: int) -> Non
     image = rng.integers(0, 256, (2, 40, 72, 3), np.uint8)
     for got, expected in zip(graph(x, image, threads), graph(x, image), strict=True):
         np.testing.assert_array_equal(got, expected)
-
-
-def test_other_types_are_refused() -> None:
-    from max.dtype import DType
-    from max.graph import DeviceRef, TensorType
-    from max.graph import Graph as MaxGraph
-
-    from yolo_max.kernels.ops import max_pool
-
-    with (
-        MaxGraph("wrong", input_types=[TensorType(DType.float64, [1, 4, 4, 8], DeviceRef.CPU())]) as graph,
-        pytest.raises(ValueError, match="read float32 and bfloat16, not float64"),
-    ):
-        max_pool(graph.inputs[0].tensor, 3)

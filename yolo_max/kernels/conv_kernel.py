@@ -35,7 +35,7 @@ class ConvKernel:
     Attributes:
         name: Its name in cached graphs.
         id: Its index in its table.
-        fits: Whether to use it for ``(c1, c2, window, precision)``: input and output channels, geometry.
+        fits: Whether it may be used for ``(c1, c2, window, precision)``: input and output channels, geometry.
         weight_dtype: Type of its packed filters in a precision.
         packed_size: Number of elements that ``pack`` returns, from ``(c1, c2, window, precision)``.
         pack: Packs filters, from ``(filters, precision, groups)``.
@@ -60,7 +60,7 @@ class ConvKernel:
         """The kernel with this name.
 
         Raises:
-            ValueError: There is none.
+            ValueError: No kernel has this name.
         """
         for kernel in KERNELS:
             if kernel.name == name:

@@ -19,7 +19,7 @@ from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, DIRECT, ConvKernel, conv_params
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
 from yolo_max.kernels.packing import bias_size
@@ -67,6 +67,35 @@ def conv_weights(
         Weight(f"{prefix}weight", DType.from_numpy(np.dtype(kernel.weight_dtype(precision))), [size], CPU),
         Weight(f"{prefix}bias", DType.float32, [bias_size(c2, slopes=slopes)], CPU),
     )
+
+
+def packed_weights(
+    kernel: ConvKernel,
+    c1: int,
+    c2: int,
+    window: Window,
+    precision: Precision,
+    weight: TensorValueLike,
+    bias: TensorValueLike,
+    activation: Activation,
+) -> tuple[TensorValue, TensorValue]:
+    """Packed filters and biases as tensors; a kernel reads them without asking for their size.
+
+    Raises:
+        ValueError: One of them has another size than the kernel reads.
+    """
+    tensors = TensorValue(weight), TensorValue(bias)
+    sizes = (
+        kernel.packed_size(c1, c2, window, precision),
+        bias_size(c2, slopes=activation is Activation.PRELU),
+    )
+    for name, tensor, size in zip(("weights", "biases"), tensors, sizes, strict=True):
+        if tensor.shape.static_dims and tensor.shape != [size]:
+            raise ValueError(
+                f"The packed {name} have the shape {list(tensor.shape)}; "
+                f"{kernel} with {activation.name} reads [{size}] for {c2} channels from {c1}."
+            )
+    return tensors
 
 
 def conv2d(
@@ -121,12 +150,18 @@ def conv2d(
         ``[B, H', W', c2]``: with the defaults, H' is ceil(H / s).
 
     Raises:
-        ValueError: The geometry is none.
+        ValueError: The geometry is impossible or not the kernel's, or what is packed has another size.
     """
     x = _view(x)
     precision = precision or (Precision.F32 if x.dtype == DType.uint8 else precision_of(x))
     x = _readable(x, kernel, divisor, precision)
     window = Window.of(k, s, padding, dilation, groups)
+    if not kernel.fits(x.channels, c2, window, precision):
+        raise ValueError(
+            f"The kernel {kernel} does not compute {window} from {x.channels} to {c2} channels "
+            f"in {precision}; use the one that ConvKernel.choose returns."
+        )
+    weight, bias = packed_weights(kernel, x.channels, c2, window, precision, weight, bias, activation)
     batch, *sides = x.size
     params = conv_params(
         window,
@@ -183,11 +218,12 @@ def conv_transpose2d(
         ``[B, H * s, W * s, c2]``.
 
     Raises:
-        ValueError: The geometry is none.
+        ValueError: The geometry is impossible, or what is packed has another size.
     """
     x = _view(x)
     precision = precision_of(x)
     window = transposed_window(k, s, padding)
+    weight, bias = packed_weights(DIRECT, x.channels, c2, window, precision, weight, bias, activation)
     batch, height, width = x.size
     size = [batch, height * window.stride[0], width * window.stride[1], c2]
     params = conv_params(window, x.channels, c2, activation=activation, slope=slope)

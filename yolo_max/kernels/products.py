@@ -14,10 +14,12 @@ from max.dtype import DType
 from max.graph import Dim, StaticDim, TensorType, TensorValue, TensorValueLike, ops
 
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.conv_kernel import DIRECT
 from yolo_max.kernels.feature_map import ChannelSlice
 from yolo_max.kernels.kernel_table import KernelTable
-from yolo_max.kernels.ops import CPU, run_kernel
+from yolo_max.kernels.ops import CPU, packed_weights, run_kernel
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.window import Window
 
 MATMUL, LINEAR, SOFTMAX, ATTENTION = range(4)
 """Their indices in ``kernels/products.mojo``."""
@@ -105,7 +107,15 @@ def linear(
 
     Returns:
         ``[..., c2]``.
+
+    Raises:
+        ValueError: A tensor is not of float32, the activation has slopes, or what is packed has another size.
     """
+    if activation in (Activation.LEAKY_RELU, Activation.PRELU):
+        raise ValueError(f"A linear layer has no slopes for {activation.name}; use a 1x1 convolution.")
+    weight, bias = packed_weights(
+        DIRECT, int(x.shape[-1]), c2, Window.of(1), Precision.F32, weight, bias, activation
+    )
     inputs = [x] if residual is None else [x, residual]
     for each in inputs:
         _require_f32(each)
