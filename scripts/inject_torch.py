@@ -48,13 +48,24 @@ def outputs(result: Any) -> torch.Tensor:
     return result
 
 
+def operations(text: str) -> list[str]:
+    """Operations with commas between them."""
+    names = text.split(",")
+    for name in names:
+        if name not in OPERATIONS:
+            raise argparse.ArgumentTypeError(f"no operation is named {name!r}; use {', '.join(OPERATIONS)}")
+    return names
+
+
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("network", help="a .pt file, or a network of torchvision or timm")
-    parser.add_argument("--ops", nargs="+", default=list(OPERATIONS), choices=OPERATIONS)
+    parser.add_argument(
+        "--ops", nargs="+", type=operations, default=[OPERATIONS], help=f"some of {', '.join(OPERATIONS)}"
+    )
     parser.add_argument("--weights", type=Path, help="a state dict for a network by name")
     parser.add_argument("--size", type=int, help="height and width of the images; by default the network's")
     parser.add_argument("--batch", type=int, default=1)
@@ -65,7 +76,8 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     theirs, size = network(arguments.network, arguments.weights)
     size = arguments.size or size
-    injected = Injected(TimedKernels(build(cache_folder("kernels"), None), arguments.threads), arguments.ops)
+    kernels = TimedKernels(build(cache_folder("kernels"), None), arguments.threads)
+    injected = Injected(kernels, [name for names in arguments.ops for name in names])
     ours = injected.replace(copy.deepcopy(theirs))
     x = torch.randn(arguments.batch, 3, size, size, generator=torch.Generator().manual_seed(0))
     x = x.to(memory_format=torch.channels_last)

@@ -27,6 +27,8 @@ from yolo_max.kernels.window import Window
 
 OPERATIONS = ("conv2d", "linear", "bmm", "attention")
 MATMULS = (torch.bmm, torch.matmul, torch.Tensor.bmm, torch.Tensor.matmul, torch.Tensor.__matmul__)
+MAX_KEY_CHANNELS = 256
+"""Of the attention kernel."""
 
 
 @dataclass
@@ -222,20 +224,35 @@ class Products(TorchFunctionMode):  # type: ignore[misc]
             refusal = _refusal(name, args, kwargs)
             if not refusal:
                 with self.injected.clock(name):
-                    compute = matmul if name == "bmm" else attention
-                    return compute(self.injected.kernels, *args, **kwargs)
+                    if name == "bmm":
+                        return matmul(self.injected.kernels, *args)
+                    return attention(self.injected.kernels, args[0], args[1], args[2], kwargs.get("scale"))
             self.injected.tallies[name].leave(refusal)
         return func(*args, **kwargs)
 
 
 def _refusal(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """Why the kernels cannot compute a product; empty if they can."""
+    allowed = {"scale"} if name == "attention" else set()
+    given = {key for key, value in kwargs.items() if isinstance(value, torch.Tensor) or value}
+    if others := given - allowed:
+        return f"with {', '.join(sorted(others))}"
+    if len(args) != (3 if name == "attention" else 2):
+        return f"with {len(args)} positional arguments"
     if any(x.dtype != torch.float32 for x in args):
         return "not of float32"
-    if name == "bmm":
-        return "of vectors" if min(x.ndim for x in args) < 2 else ""
-    others = {key for key, value in kwargs.items() if key != "scale" and value}
-    return f"with {', '.join(sorted(others))}" if others or len(args) != 3 else ""
+    if any(x.requires_grad for x in args):
+        return "with gradients"
+    if min(x.ndim for x in args) < 2:
+        return "of vectors"
+    if not all(x.numel() for x in args):
+        return "of empty tensors"
+    if name == "attention":
+        if args[0].shape[-1] > MAX_KEY_CHANNELS:
+            return f"of more than {MAX_KEY_CHANNELS} channels"
+        if len({x.shape[:-2] for x in args}) > 1:
+            return "of repeated keys or values"
+    return ""
 
 
 def matmul(kernels: Kernels, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -257,9 +274,7 @@ def attention(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
-    *,
     scale: float | None = None,
-    **_: Any,
 ) -> torch.Tensor:
     """``scaled_dot_product_attention`` of float32 ``[..., n, d]``, ``[..., m, d]`` and ``[..., m, e]``."""
     d, e = q.shape[-1], v.shape[-1]

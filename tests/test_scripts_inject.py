@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import injected
 import pytest
 import torch
+from inject_torch import operations
 from injected import Injected, TimedKernels
 from kernel_library import Kernels
 
@@ -102,6 +104,50 @@ def test_attention(timed: TimedKernels) -> None:
     assert torch.equal(masked, attention(q, q, q, is_causal=True))
     assert ours.tallies["attention"].calls == 1
     assert ours.tallies["attention"].left == {"with is_causal": 1}
+
+
+def zeros(*shape: int, **options: Any) -> torch.Tensor:
+    return torch.zeros(shape, **options)
+
+
+SDPA = torch.nn.functional.scaled_dot_product_attention
+Q, K = zeros(2, 3, 9, 8), zeros(2, 3, 11, 8)
+WIDE, ONE_HEAD = zeros(2, 3, 9, 257), zeros(2, 1, 11, 8)
+A, B = zeros(2, 5, 7), zeros(2, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "options", "reason"),
+    [
+        (SDPA, (Q, K, K), {"attn_mask": zeros(9, 11)}, "with attn_mask"),
+        (SDPA, (Q, K, K, zeros(9, 11)), {}, "with 4 positional arguments"),
+        (SDPA, (), {"query": Q, "key": K, "value": K}, "with key, query, value"),
+        (SDPA, (WIDE, WIDE, WIDE), {}, "of more than 256 channels"),
+        (SDPA, (Q, ONE_HEAD, ONE_HEAD), {}, "of repeated keys or values"),
+        (torch.bmm, (A, B), {"out": zeros(2, 5, 3)}, "with out"),
+        (torch.matmul, (A,), {"other": B}, "with other"),
+        (torch.matmul, (A, zeros(7)), {}, "of vectors"),
+        (torch.matmul, (A.double(), B.double()), {}, "not of float32"),
+        (torch.matmul, (A, zeros(2, 7, 0)), {}, "of empty tensors"),
+        (torch.matmul, (zeros(2, 5, 0), zeros(2, 0, 3)), {}, "of empty tensors"),  # zeros
+        (torch.matmul, (A, zeros(7, 3, requires_grad=True)), {}, "with gradients"),
+    ],
+)
+def test_a_call_that_is_left_to_pytorch(
+    timed: TimedKernels, function: Any, arguments: tuple[Any, ...], options: dict[str, Any], reason: str
+) -> None:
+    ours = Injected(timed)
+    with ours.products():
+        got = function(*arguments, **options)
+    assert torch.equal(got, function(*arguments, **options))
+    tally = ours.tallies["attention" if function is SDPA else "bmm"]
+    assert (tally.left, tally.calls) == ({reason: 1}, 0)
+
+
+def test_operations_on_the_command_line() -> None:
+    assert operations("conv2d,bmm,linear") == ["conv2d", "bmm", "linear"]
+    with pytest.raises(argparse.ArgumentTypeError, match="no operation is named 'gemm'; use conv2d"):
+        operations("conv2d,gemm")
 
 
 def test_only_the_operations_asked_for(timed: TimedKernels) -> None:
