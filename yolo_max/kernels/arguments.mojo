@@ -12,9 +12,9 @@ The tensors of the view come first. Behind them, where its number is not 0:
     mask       says which outputs will be read (grid.mojo); its number is one more than the halo. Kernels that do not
                work in tiles compute everything all the same
 
-`slope` (of LeakyReLU) and `scale` (of the residual) are the bits of a float32. The slopes of PReLU lie
-behind the biases, with a block of zeros behind them. `divisor` is what bytes are divided by, or 0 where the input is none. (What comes first of all,
-the kernel's id, only the operation sees.)
+`slope` (of LeakyReLU) and `scale` (of the residual) are the bits of a float32. The slopes of PReLU lie behind the
+biases, with a block of zeros behind them. `divisor` is what bytes are divided by, or 0 if the input is not of bytes.
+(The kernel's id comes before all of these, and only the operation sees it.)
 """
 
 from std.memory import bitcast

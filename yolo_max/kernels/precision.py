@@ -18,7 +18,7 @@ class Precision(StrEnum):
         """The precision with this name.
 
         Raises:
-            UsageError: There is none.
+            UsageError: No precision has this name.
         """
         try:
             return cls(value)
