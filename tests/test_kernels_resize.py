@@ -121,5 +121,16 @@ def test_nothing_is_touched_outside_of_the_maps(
 
 def test_a_result_of_other_channels_is_refused(kernels: Kernels) -> None:
     x = Map(np.zeros((1, 4, 4, 8), np.float32))
-    with pytest.raises(ValueError, match="a map of 8 channels is not resized to 9"):
+    with pytest.raises(ValueError, match="a map of 8 channels cannot be resized to one of 9"):
         run(kernels, x, Resize.NEAREST, np.zeros((1, 8, 8, 9), np.float32))
+
+
+@pytest.mark.parametrize("size", [(0, 4), (4, 0)], ids=str)
+def test_an_empty_map_is_refused(kernels: Kernels, size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="an empty map cannot be resized"):
+        run(
+            kernels,
+            Map(np.zeros((1, *size, 8), np.float32)),
+            Resize.BILINEAR,
+            np.zeros((1, 8, 8, 8), np.float32),
+        )

@@ -180,5 +180,5 @@ def test_what_is_no_window_is_refused(numbers: dict[str, int]) -> None:
 def test_channels_that_cannot_be_grouped_are_refused(kernels: Kernels) -> None:
     p = problem(Case(64, 48, 1, 1, 4, 4, groups=4), F32, False)
     weights, result = packed(p, DIRECT, F32), poisoned(p.exact.shape, F32)
-    with pytest.raises(ValueError, match="15 and 48 channels are not to be divided into 4 groups"):
+    with pytest.raises(ValueError, match="15 and 48 channels cannot be divided into 4 groups"):
         kernels.convolve(DIRECT, [Map(p.x, 0, 15)], *weights, result, k=1, s=1, groups=4)

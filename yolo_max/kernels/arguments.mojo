@@ -157,7 +157,7 @@ def operand_of[
 def require_groups(groups: Int, inputs: Int, outputs: Int) raises:
     """Raises unless both numbers of channels can be divided into groups."""
     if groups < 1 or inputs % groups != 0 or outputs % groups != 0:
-        raise Error(inputs, " and ", outputs, " channels are not to be divided into ", groups, " groups")
+        raise Error(inputs, " and ", outputs, " channels cannot be divided into ", groups, " groups")
 
 
 def view_of[

@@ -61,7 +61,9 @@ def resize[T: DType](call: Call) raises:
     var source = slice_of[T](call.params.unsafe_offset(3), map, 0)
     require_size("the result", result, map.batch, result.height, result.width)
     if result.channels != source.channels:
-        raise Error("a map of ", source.channels, " channels is not resized to ", result.channels)
+        raise Error("a map of ", source.channels, " channels cannot be resized to one of ", result.channels)
+    if map.height * map.width == 0:
+        raise Error("an empty map cannot be resized")
     var mode = Int(call.params[unsafe_offset=0])
     var rows = Samples(mode, bitcast[F32, 1](call.params[unsafe_offset=1]), map.height, result.height)
     var columns = Samples(mode, bitcast[F32, 1](call.params[unsafe_offset=2]), map.width, result.width)
