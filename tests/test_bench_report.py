@@ -44,7 +44,7 @@ def full() -> BenchResults:
         against="torch",
         version="0",
         started="2026-01-01T00:00:00+00:00",
-        host={**host.record(), "pinned_to": [0, 1], "others_cpu_share": 0.4, "command": ["yolo-max", "<b>"]},
+        host={**host.record(), "pinned_to": [0, 1], "others_cpu_share": 0.01, "command": ["yolo-max", "<b>"]},
         weights={"file": "yolov8n.pt", "sha256": "0" * 64, "classes": 80, "parameters": 1},
         images={"count": 8, "parity": ["a.jpg"]},
         engines=[
@@ -138,6 +138,30 @@ def test_the_peer_that_is_ahead_is_named(full: BenchResults) -> None:
     assert [text for text in sentences if text.endswith("OpenVINO f32 is ahead.")] == [
         "MAX fused f32 is 0.50 times as fast as OpenVINO f32 [0.50–0.50]: OpenVINO f32 is ahead."
     ]
+
+
+def test_a_busy_machine_gives_no_ratio(full: BenchResults) -> None:
+    full.host["others_cpu_share"] = 0.84
+    sentence = "No ratio: other processes took 84% of this machine's CPU time."
+    assert headline(full, summarise(full)) == [sentence]
+    html = render(full)
+    assert sentence.replace("'", "&#39;") in html
+    assert 'class="lead"' not in html
+
+
+def test_one_round_has_no_quartiles(full: BenchResults) -> None:
+    """Their width would be zero, which reads as certainty."""
+    for case in full.cases:
+        case.samples = {key: rounds[:1] for key, rounds in case.samples.items()}
+    once = replace(full, plan=replace(full.plan, rounds=1))
+    assert not [text for text in headline(once, summarise(once)) if "[" in text]
+    (table,) = (each for each in tables(once) if each.name == "single-stream")
+    assert not [row for row in table.rows if "[" in row[-1]]
+    html = render(once)
+    assert "1 interleaved round in" in html
+    lead = re.compile(r"×</b>.*?</div>", re.DOTALL)
+    assert not [text for text in lead.findall(html) if " to " in text]
+    assert all(" to " in text for text in lead.findall(render(full)))
 
 
 def test_markdown_has_a_cell_for_each_header(full: BenchResults) -> None:

@@ -75,11 +75,16 @@ def pin(threads: int, groups: Iterable[tuple[int, ...]] | None = None) -> list[i
     return sorted(in_turn[:threads])
 
 
+def too_busy(host: Mapping[str, Any]) -> float | None:
+    """The share of CPU time that others used, if times and ratios mean little because of it; else None."""
+    share: float | None = host.get("others_cpu_share")
+    return None if share is None or share <= QUIET_SHARE else share
+
+
 def warnings(host: Mapping[str, Any]) -> list[str]:
     """What a reader of the measurements should know about the machine."""
     found = []
-    share = host.get("others_cpu_share")
-    if share is not None and share > QUIET_SHARE:
+    if (share := too_busy(host)) is not None:
         found.append(
             f"Other processes took {share:.0%} of this machine's CPU time: neither times nor ratios mean "
             "much, so measure again when it is quiet."

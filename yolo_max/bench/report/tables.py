@@ -9,6 +9,7 @@ from yolo_max.bench.cold import COMMAND
 from yolo_max.bench.plan import PHASES, STAGES
 from yolo_max.bench.report.summary import Figures, summarise
 from yolo_max.bench.results import EMPTY, WARM, BenchResults
+from yolo_max.runtime import host
 from yolo_max.support.text import counted
 
 MARK = "*"
@@ -57,14 +58,18 @@ def tables(results: BenchResults, figures: Figures | None = None) -> list[Table]
 
 
 def headline(results: BenchResults, figures: Figures) -> list[str]:
-    """One sentence per peer of the first MAX engine: how many times as fast, and if the peer is ahead."""
+    """One sentence per peer of the first MAX engine: how many times as fast, and if the peer is ahead.
+
+    Instead, one sentence without a ratio if the machine was too busy for any.
+    """
+    if figures["headline"] and (share := host.too_busy(results.host)) is not None:
+        return [f"No ratio: other processes took {share:.0%} of this machine's CPU time."]
     sentences = []
     for each in figures["headline"]:
         ours, peer = label(results, each["engine"]), label(results, each["peer"])
         ahead = "" if each["median"] >= 1 else f": {results.engine(each['peer']).label} is ahead"
-        sentences.append(
-            f"{ours} is {_ratio(each['median'])} times as fast as {peer} {_quartiles(each)}{ahead}."
-        )
+        ratio, quartiles = _ratio(each["median"]), _quartiles(results, each)
+        sentences.append(f"{ours} is {ratio} times as fast as {peer}{quartiles}{ahead}.")
     return sentences
 
 
@@ -114,7 +119,7 @@ def _single_stream(results: BenchResults, figures: Figures) -> Table:
             label(results, key),
             *(f"{each[p]:.1f}" for p in ("p50", "p90", "p99", "min")),
             str(each["count"]),
-            _speed_up(each["speed_up"]),
+            _speed_up(results, each["speed_up"]),
         ]
         for key, each in figures.items()
     ]
@@ -209,12 +214,15 @@ def _growth(results: BenchResults, figures: Figures) -> list[Table]:
     return made
 
 
-def _speed_up(spread: Mapping[str, float] | None) -> str:
-    return NONE if spread is None else f"{_ratio(spread['median'])} {_quartiles(spread)}"
+def _speed_up(results: BenchResults, spread: Mapping[str, float] | None) -> str:
+    return NONE if spread is None else f"{_ratio(spread['median'])}{_quartiles(results, spread)}"
 
 
-def _quartiles(spread: Mapping[str, float]) -> str:
-    return f"[{_ratio(spread['low'])}–{_ratio(spread['high'])}]"
+def _quartiles(results: BenchResults, spread: Mapping[str, float]) -> str:
+    """The quartiles in brackets; nothing after one round, whose zero width would read as certainty."""
+    if results.plan.rounds == 1:
+        return ""
+    return f" [{_ratio(spread['low'])}–{_ratio(spread['high'])}]"
 
 
 def _ratio(value: float) -> str:

@@ -13,6 +13,7 @@ from yolo_max.bench.results import BenchResults
 from yolo_max.runtime import host
 from yolo_max.support import html
 from yolo_max.support.atomic import cannot_write, write_atomically
+from yolo_max.support.text import counted
 
 TEMPLATE = Path(__file__).with_name("page.html")
 NO_CHARTS = "Charts need matplotlib: pip install matplotlib."
@@ -68,9 +69,11 @@ def render(results: BenchResults, figures: Figures, tables: Sequence[Table], cha
     return html.render(
         TEMPLATE,
         results=results,
+        rounds=counted(results.plan.rounds, "interleaved round"),
         leads=[
             (label(results, each["engine"]), label(results, each["peer"]), each)
             for each in figures["headline"]
+            if host.too_busy(results.host) is None
         ],
         sentences=headline(results, figures),
         warnings=[*host.warnings(results.host), *results.notes, *([] if plots.available() else [NO_CHARTS])],
