@@ -29,6 +29,7 @@ from yolo_max.verify.val.validate import EngineAccuracy, Validation
 def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
     """Runs ``yolo-max val`` on fake engines, in this process."""
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_weights())
+    monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {})
 
     def run(*arguments: str, data: Path = data, **nudges: Any) -> int:
         comparisons.install(monkeypatch, fake_weights(), **nudges)
@@ -121,6 +122,15 @@ def test_exit_codes(command: Any, data: Path, capfd: Any) -> None:
     assert command("--engine", "jax") == ExitCode.USAGE
     assert "there is no engine 'jax'; use max, torch or both." in capfd.readouterr().err
     assert command("--split", "test") == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.5, 1), (0.01, 0), (None, 0)])  # None: not told
+def test_times_on_a_busy_machine_are_doubted(
+    command: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch, share: float | None, said: int
+) -> None:
+    monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {"others_cpu_share": share})
+    assert command("--engine", "both") == ExitCode.OK
+    assert capfd.readouterr().err.count("Other processes took 50% of this machine's CPU time") == said
 
 
 def test_json(command: Any, capfd: Any) -> None:

@@ -146,6 +146,7 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
         image.rename(place / image.name)
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_classifier())
     monkeypatch.setattr("yolo_max.verify.val.validate.EngineRun", FakeRun)
+    monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {})
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)  # it takes no evaluator of boxes
     return lambda *arguments: cli.run(["val", str(data), "-w", "cls.pt", *arguments])
 

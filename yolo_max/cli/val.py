@@ -83,6 +83,7 @@ def val(
     json. Classification: top-1 and top-5 on a folder that holds val/CLASS/IMAGE. The input is square, and the
     settings are those of Ultralytics' validator.
     """
+    from yolo_max.runtime import host
     from yolo_max.support.atomic import write_atomically
     from yolo_max.tasks.registry import task_of
     from yolo_max.verify.val.metrics import METRICS, require
@@ -102,6 +103,7 @@ def val(
     engines = ENGINES[engine]
     measured = {name: getattr(options, name) for name in MEASURED}
     measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
+    disturbance = host.Disturbance.start()
     with (
         counting(len(engines) * len(dataset.examples), quiet or as_json) as counter,
         warnings_as_lines(quiet or as_json),
@@ -116,6 +118,7 @@ def val(
             on_progress=counter.advance,
             report=counter.report,
         )
+    disturbed = host.warnings(disturbance.summary())
     if save_json is not None:
         for each, path in zip(validation.engines, _files(save_json, engines), strict=True):
             write_atomically(path, json.dumps(each.predictions).encode())
@@ -125,6 +128,8 @@ def val(
         typer.echo(json.dumps(to_record(validation)))
     elif not quiet:
         show(validation, stdout(), all_classes=all_classes)
+        for warning in disturbed:
+            say(warning, "yellow")
         if dataset.unlabelled:
             images_without = counted(dataset.unlabelled, "image")
             say(f"{images_without} without a label file: counted as background.", "yellow")
@@ -193,7 +198,7 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
             f"As yolo val integrates it, by trapezoids instead of COCO's mean over steps: {'; '.join(sums)}."
         )
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
-    console.print(f"Network, mean per image: {times}; for a benchmark, use yolo-max bench.", style="dim")
+    console.print(f"Network, median per image: {times}; for a benchmark, use yolo-max bench.", style="dim")
     if validation.difference is not None:
         console.print(
             f"MAX's {validation.metric} minus PyTorch's: {validation.difference:+.5f}.", style="bold"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from yolo_max.support.errors import SourceError
@@ -25,7 +26,7 @@ class EngineAccuracy(Measurement):
     Attributes:
         engine: "max" or "torch".
         info: Facts about the engine: threads, kernels and so on.
-        infer_ms: Mean time in the network, milliseconds per image.
+        infer_ms: Median time in the network, milliseconds per image.
     """
 
     engine: str
@@ -134,7 +135,7 @@ def validate(
                 **vars(measured),
                 engine=engine,
                 info=info,
-                infer_ms=sum(done.times_ms["infer"] for _, done in read) / len(read),
+                infer_ms=median(done.times_ms["infer"] for _, done in read),
             )
         )
     return Validation(dataset, tuple(results), unreadable)
