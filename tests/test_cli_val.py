@@ -145,6 +145,11 @@ def test_json(command: Any, capfd: Any) -> None:
     assert record["difference"] == 0
 
 
+def test_one_engine_has_no_verdict(command: Any, capfd: Any) -> None:
+    assert command("--json") == ExitCode.OK
+    assert json.loads(capfd.readouterr().out)["verdict"] == {"holds": None, "failures": []}
+
+
 def test_predictions_as_coco_json(command: Any, tmp_path: Path) -> None:
     assert command("--save-json", str(tmp_path / "p.json"), "--quiet") == ExitCode.OK
     rows = json.loads((tmp_path / "p.json").read_text())

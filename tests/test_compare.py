@@ -316,6 +316,21 @@ def test_times_on_a_busy_machine_are_doubted(
     assert capfd.readouterr().err.count("Other processes took 50% of this machine's CPU time") == said
 
 
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("baseline", "compared"),
+    [
+        ("torch", "only raw outputs were compared"),
+        ("ultralytics", "nothing was compared"),  # its predictor shows no raw outputs
+    ],
+)
+def test_parity_without_detections_says_what_it_rests_on(
+    command: Any, capfd: Any, baseline: str, compared: str
+) -> None:
+    assert command("--conf", "1", "--baseline", baseline) == ExitCode.OK
+    assert f"No detections: {compared}." in capfd.readouterr().out
+
+
 # A classifier
 
 

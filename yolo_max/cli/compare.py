@@ -192,11 +192,15 @@ def show(comparison: Comparison, console: Console) -> None:
         if measure.key in distributions
     ]
     _print_table(console, ["difference", "worst", "bound", "median", "99 %"], rows)
-    console.print(
-        f"{counts['matched']} {judge.things} matched, "
-        f"{counts[f'only_{comparison.settings.baseline}']} only by {reference}, "
-        f"{counts['only_max']} only by MAX ({counts['excused']} of these within rounding of a threshold)."
-    )
+    alone = counts[f"only_{comparison.settings.baseline}"], counts["only_max"]
+    if counts["matched"] + sum(alone):
+        console.print(
+            f"{counts['matched']} {judge.things} matched, {alone[0]} only by {reference}, "
+            f"{alone[1]} only by MAX ({counts['excused']} of these within rounding of a threshold)."
+        )
+    else:
+        compared = "only raw outputs were compared" if distributions else "nothing was compared"
+        console.print(f"No {judge.things}: {compared}.")
     for key, name in judge.agreements.items():
         console.print(f"The same {name} on {counts[key]} of {counted(len(comparison.images), 'image')}.")
     times = [f"{NAMES[engine]} {each['infer_ms_p50']:.1f} ms" for engine, each in speed.items()]

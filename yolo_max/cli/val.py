@@ -169,7 +169,10 @@ def to_record(validation: Validation) -> dict[str, Any]:
             for each in validation.engines
         },
         "difference": validation.difference,
-        "verdict": {"holds": validation.verdict.holds, "failures": list(validation.verdict.failures)},
+        "verdict": {
+            "holds": None if validation.difference is None else validation.verdict.holds,
+            "failures": list(validation.verdict.failures),
+        },
     }
 
 
