@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import read_tree, write_image
+from fakes import fake_weights, read_tree, write_image
 
 from yolo_max.cli import run
 from yolo_max.support.errors import ExitCode
+from yolo_max.weights.load import Weights
 
 pytestmark = pytest.mark.usefixtures("fake_network")
 
@@ -234,6 +236,26 @@ def test_a_resume_takes_its_sources_from_the_run(photos: Path, capsys: pytest.Ca
     assert run(["predict", "--resume", "-o", "other"]) == ExitCode.USAGE
     assert "there is no run in other to resume; name its folder with --out." in capsys.readouterr().err
     assert not Path("other").exists()
+
+
+def test_a_resume_takes_its_weights_from_the_run(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def load(spec: str) -> Weights:
+        asked.append(spec)
+        return replace(fake_weights(), path=Path(spec))
+
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", load)
+    for arguments in (
+        ["photos", "-w", "models/own.pt"],
+        ["--resume"],
+        ["--resume", "-w", "copy.pt"],  # which has the same weights
+        ["--resume"],
+        ["photos"],
+    ):
+        assert run(["predict", "--quiet", *arguments]) == ExitCode.OK
+    own, copy = (str(Path(name).absolute()) for name in ("models/own.pt", "copy.pt"))
+    assert asked == ["models/own.pt", own, "copy.pt", copy, "yolov8n"]
 
 
 def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -31,14 +31,16 @@ def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
 
 SOURCE: Any = typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
 Sources = Annotated[list[str], SOURCE]
-Weights = Annotated[
-    str,
-    option(
-        NETWORK,
-        "A .safetensors or .pt file; or a name, looked up in this folder, in ./weights and in the cache.",
-        *("--weights", "--model", "-w"),
-        metavar="FILE",
-    ),
+_WEIGHTS = partial(
+    option,
+    NETWORK,
+    "A .safetensors or .pt file; or a name, looked up in this folder, in ./weights and in the cache.",
+    *("--weights", "--model", "-w"),
+    metavar="FILE",
+)
+Weights = Annotated[str, _WEIGHTS()]
+WeightsOrThoseOfTheRun = Annotated[
+    str | None, _WEIGHTS(show_default="yolov8n; with --resume, those of the run")
 ]
 Recursive = Annotated[bool, flag(RUN, "Look into subfolders.", "--recursive", "-r")]
 Quiet = Annotated[bool, flag(TERMINAL, "Say nothing but errors.", "--quiet", "-q")]

@@ -13,7 +13,17 @@ import typer
 
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
-from yolo_max.cli.parameters import SOURCE, AsJson, Quiet, Recursive, Some, Weights, flag, option, takes
+from yolo_max.cli.parameters import (
+    SOURCE,
+    AsJson,
+    Quiet,
+    Recursive,
+    Some,
+    WeightsOrThoseOfTheRun,
+    flag,
+    option,
+    takes,
+)
 from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.options import OUTPUT, RUN, PredictOptions, SaveOptions
@@ -24,7 +34,7 @@ DEFAULT_OUT = Path("runs/predict")
 @takes(options=Some(PredictOptions), saving=Some(SaveOptions))
 def predict(
     sources: Annotated[list[str] | None, SOURCE] = None,
-    weights: Weights = "yolov8n",
+    weights: WeightsOrThoseOfTheRun = None,
     *,
     options: PredictOptions,
     saving: SaveOptions,
@@ -46,7 +56,7 @@ def predict(
         bool,
         flag(
             RUN,
-            "Finish the interrupted run in --out, or else the latest; SOURCE may be left out.",
+            "Finish the interrupted run in --out, or else the latest; SOURCE and -w may be left out.",
             "--resume",
         ),
     ] = False,
@@ -69,7 +79,13 @@ def predict(
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.text_rendering import load_font
-        from yolo_max.predict.folder.previous_run import latest, next_free, require_harmless, sources_of
+        from yolo_max.predict.folder.previous_run import (
+            latest,
+            next_free,
+            require_harmless,
+            sources_of,
+            weights_of,
+        )
         from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 
@@ -82,13 +98,15 @@ def predict(
             sources, recursive = sources_of(out)
         elif not sources:
             raise UsageError("no SOURCE is given; name images, folders or globs.")
+        if weights is None and resume and out is not None:
+            weights = weights_of(out)
         found = list(find_images(sources, recursive=recursive, exclude=out))
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)
         if saving.save:
             load_font()
         with busy(quiet) as report:
-            predictor = Predictor(weights, options, report=report)
+            predictor = Predictor(weights or "yolov8n", options, report=report)
         asked = {"sources": sources, "recursive": recursive}
         if not all(Path(source).is_absolute() for source in sources):
             asked["working_folder"] = str(Path.cwd())

@@ -47,6 +47,7 @@ class Manifest:
         folder: Path,
         settings: Mapping[str, Any],
         *,
+        weights_file: str | None = None,
         tables: Iterable[str] = (),
         planned: Iterable[str] = (),
         skipped: Sequence[Mapping[str, str]] = (),
@@ -58,6 +59,7 @@ class Manifest:
         Args:
             folder: Made if it does not exist.
             settings: What the results depend on, as plain JSON types.
+            weights_file: The path of the weights, which a resumed run may find them by.
             tables: The files that belong to no single image, relative to the folder.
             planned: All other files that the run may write, relative to the folder.
             skipped: ``path`` and ``reason`` of anything found among the images that is not read.
@@ -72,6 +74,7 @@ class Manifest:
         self.tree = OutputTree(folder)
         self.path = folder / MANIFEST_FILE
         self._settings = json.loads(json.dumps(settings))
+        self._weights_file = weights_file
         self._skipped = skipped
         self._synced = monotonic()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -222,6 +225,7 @@ class Manifest:
     def _write_run(self, *, finished: bool, planned: Sequence[str] = ()) -> None:
         run = {
             "settings": self._settings,
+            "weights_file": self._weights_file,
             "finished": finished,
             "skipped": self._skipped,
             "tables": self.tables,

@@ -33,12 +33,14 @@ class PreviousRun:
         tables: Its files that belong to no single image, relative to the folder.
         planned: The files that an unfinished run may have written. Its manifest lists only those of images
             that are done, and the process may have written others ahead of it.
+        weights_file: The path of its weights, if it says so. No setting: what counts is what is in them.
     """
 
     settings: Mapping[str, Any]
     finished: bool
     tables: tuple[str, ...] = ()
     planned: tuple[str, ...] = ()
+    weights_file: str | None = None
 
 
 def next_free(folder: Path) -> Path:
@@ -145,7 +147,9 @@ def read_run(folder: Path) -> PreviousRun | None:
         run = json.loads(path.read_bytes())
         if isinstance(run["settings"], dict) and isinstance(run["finished"], bool):
             tables, planned = (tuple(map(str, run.get(key, ()))) for key in ("tables", "planned"))
-            return PreviousRun(run["settings"], run["finished"], tables, planned)
+            file = run.get("weights_file")
+            file = file if isinstance(file, str) else None
+            return PreviousRun(run["settings"], run["finished"], tables, planned, file)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -168,6 +172,12 @@ def sources_of(folder: Path) -> tuple[list[str], bool]:
     if not sources or not isinstance(sources, list) or not all(isinstance(each, str) for each in sources):
         raise UsageError(f"the run in {folder} does not say what its sources were; give them.")
     return sources, run.settings.get("recursive") is True
+
+
+def weights_of(folder: Path) -> str | None:
+    """The path of the weights of the run that a folder holds; None without a run, or if it does not say."""
+    run = read_run(folder)
+    return run.weights_file if run else None
 
 
 def read_lines(folder: Path) -> Iterator[tuple[Record, int]]:

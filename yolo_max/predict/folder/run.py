@@ -99,6 +99,7 @@ class FolderRun:
         self._manifest = Manifest(
             out,
             {**predictor.settings(), **written, **(settings or {})},
+            weights_file=str(predictor.weights.path.absolute()),
             tables=tables,
             planned=planned,
             skipped=[{"path": str(item.path), "reason": item.reason} for item in self.skipped],
