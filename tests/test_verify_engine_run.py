@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import checkpoints
+import families
 import numpy as np
 import pytest
 import torch
@@ -61,6 +62,19 @@ def test_one_image_after_another(checkpoint: str, images: list[str], tmp_path: P
         )
     assert outcomes[0].pixels_sha256 != outcomes[2].pixels_sha256
     assert not list(tmp_path.glob("*.npz"))
+
+
+def test_a_classifier_says_nothing_of_options_that_nobody_gave(tmp_path: Path, images: list[str]) -> None:
+    """Validation has settings of its own, such as conf and multi_label, whatever the task."""
+    path = tmp_path / "cls.pt"
+    model = checkpoints.classification_model(families.table("yolov8n-cls", nc=3))
+    path.write_bytes(checkpoints.checkpoint(model))
+    said: list[str] = []
+    with EngineRun(
+        Workload("torch", str(path), images, {**OPTIONS, "multi_label": True}), said.append
+    ) as run:
+        assert len(list(run)) == len(images)
+    assert not said
 
 
 def test_without_raw_outputs(checkpoint: str, images: list[str]) -> None:

@@ -24,6 +24,7 @@ from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
 from yolo_max.tasks.contract import Outputs, Prediction
 from yolo_max.tasks.registry import TASKS, task_of
+from yolo_max.weights.load import load_weights
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """Display names of the engines."""
@@ -162,11 +163,13 @@ def _serve(connection: Connection) -> None:
 def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None:
     from yolo_max.predict.predictor import Predictor
 
+    weights = load_weights(workload.weights)
+    ignored = task_of(weights.meta).ignores  # the command says which of them the user gave
     predictor = Predictor(
-        workload.weights,
+        weights,
         engine=workload.engine,
         report=lambda sentence: send({"report": sentence}),
-        **workload.options,
+        **{name: value for name, value in workload.options.items() if name not in ignored},
     )
     predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is slower
     info = {"imgsz": list(predictor.imgsz), **predictor.engine.info}
@@ -182,7 +185,6 @@ def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> N
     """Ultralytics' own predictor from end to end, on input of one size."""
     from yolo_max.engine.torch_module import build_module
     from yolo_max.support.ultralytics_import import import_ultralytics
-    from yolo_max.weights.load import load_weights
 
     weights = load_weights(workload.weights)
     import torch
