@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from fakes import fake_classifier, fake_weights, write_image
 
 from yolo_max import cli
+from yolo_max.runtime import host
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.verify.compare import comparison as compare
 from yolo_max.verify.compare.comparison import Comparison, Settings
+from yolo_max.verify.compare.folder import to_record
 
 
 @pytest.fixture
@@ -265,6 +268,17 @@ def test_json_on_stdout(command: Any, images: list[str], tmp_path: Path, capfd: 
     assert not (tmp_path / "out" / "images").exists()
 
 
+def test_the_digest_is_that_of_the_file_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, images: list[str]
+) -> None:
+    """`sha256sum` must give it, also for a checkpoint."""
+    weights = fake_weights()
+    meta = replace(weights.meta, source_sha256="5" * 64)
+    weights = replace(weights, meta=meta, path=Path("own.pt"), is_checkpoint=True)
+    comparison = _compare(monkeypatch, images[:1], Settings(weights))
+    assert to_record(comparison, host.record())["weights"] == {"path": "own.pt", "sha256": "5" * 64}
+
+
 def test_broken_numbers_are_still_json(command: Any, images: list[str], tmp_path: Path) -> None:
     def broken(head: np.ndarray) -> np.ndarray:
         head = head.copy()
@@ -355,6 +369,28 @@ def test_classifiers(
     counts = comparison.counts()
     assert (counts["same_top1"], counts["same_top5"], counts["matched"]) == (top1, 5, 15)  # three classes
     assert comparison.distributions().keys() == {"probability_difference", "logit_difference"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], ""),
+        (["--iou", "0.5"], "Ignored, as the weights are for the task classify: iou.\n"),
+        (["--iou", "0.5", "--json"], ""),
+    ],
+)
+def test_options_of_detection_are_ignored_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+    images: list[str],
+    tmp_path: Path,
+    capfd: Any,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_classifier())
+    comparisons.install(monkeypatch, fake_classifier())
+    assert cli.run(["compare", images[0], "--out", str(tmp_path / "out"), *arguments]) == ExitCode.OK
+    assert "".join(re.findall("Ignored.*\n", capfd.readouterr().err)) == said
 
 
 def test_a_classifier_against_ultralytics_predictor(

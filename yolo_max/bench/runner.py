@@ -87,7 +87,7 @@ class Runner:
             host={**host.record(), "pinned_to": host.pin(plan.threads)},
             weights={
                 "file": inputs.weights.path.name,
-                "sha256": inputs.weights.sha256,
+                "sha256": inputs.weights.file_sha256,
                 "classes": meta.nc,
                 "parameters": inputs.weights.parameters,
             },

@@ -84,6 +84,7 @@ def compare(
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
     from yolo_max.support.parse import parse_classes
+    from yolo_max.tasks.registry import task_of
     from yolo_max.verify.compare.comparison import Settings
     from yolo_max.verify.compare.comparison import compare as run
     from yolo_max.verify.compare.folder import ComparisonFolder, require_empty_or_allowed
@@ -97,6 +98,8 @@ def compare(
         require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
     loaded = loaded if options.nms else loaded.without_nms()
+    if (ignored := task_of(loaded.meta).ignored(options.given())) and not quiet and not as_json:
+        say(ignored, "yellow")
     classes = parse_classes(options.classes, loaded.meta.names)
     both = {name: getattr(options, name) for name in BOTH_ENGINES}
     both["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)

@@ -161,7 +161,7 @@ def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any
     return {
         "verdict": _verdict(comparison.verdict),
         "baseline": settings.baseline,
-        "weights": {"path": str(settings.weights.path), "sha256": settings.weights.sha256},
+        "weights": {"path": str(settings.weights.path), "sha256": settings.weights.file_sha256},
         "options": {"imgsz": list(settings.canvas_size), **settings.decoder.settings()},
         "engines": {engine: dict(info) for engine, info in comparison.info.items()},
         "counts": comparison.counts(),
@@ -225,7 +225,7 @@ def _provenance(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, s
     packages = {name: version for name, version in facts["packages"].items() if version}
     return {
         "command": shlex.join(facts["command"]),
-        "weights": f"{comparison.settings.weights.path}, sha256 {comparison.settings.weights.sha256}",
+        "weights": f"{comparison.settings.weights.path}, sha256 {comparison.settings.weights.file_sha256}",
         "versions": ", ".join(f"{name} {version}" for name, version in packages.items()),
         "machine": f"{facts['cpu']}, {facts['available_cpus']} CPUs, Python {facts['python']}",
     }
