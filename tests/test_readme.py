@@ -25,7 +25,7 @@ def test_the_python_that_is_shown(
     names: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), names)
     assert isinstance(names["detector"], Detector)
-    assert read_image(tmp_path / "annotated.png").shape == (480, 640, 3)
+    assert read_image(tmp_path / "runs" / "annotated.png").shape == (480, 640, 3)
     assert names["head"].shape == (2100, 4 * 16 + 6)  # type: ignore[attr-defined]
     printed = capfd.readouterr().out
     assert printed.count("shapes-") == len(list((REPOSITORY / "images").glob("shapes-*")))

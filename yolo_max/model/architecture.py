@@ -24,7 +24,7 @@ MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
 MAX_FACTOR = 16.0
 MAX_PARTS_NAMED = 8
-REMEDY = "use a YOLO26, YOLO11, YOLOv8 or YOLOv5u model that detects or classifies"
+REMEDY = "use a YOLO26, YOLO11, YOLOv10, YOLOv8, YOLOv5u or YOLOv3u model that detects or classifies"
 MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
 

@@ -79,7 +79,8 @@ class Predictor:
                 several by name.
             report: Called with a sentence before something that takes long, and about options that are
                 ignored; when absent it is logged, as a warning of the logger "yolo_max".
-            changes: Options by keyword: ``Predictor("yolov8n", conf=0.4)``; see `PredictOptions`.
+            **changes: The other options of the signature: ``Predictor("yolov8n", conf=0.4)``; see
+                `PredictOptions`.
 
         Raises:
             UsageError: An option does not exist or has an invalid value.
