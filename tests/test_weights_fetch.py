@@ -15,6 +15,7 @@ from yolo_max.support.errors import ExitCode, UsageError, WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.fetch import fetch
 from yolo_max.weights.load import load_weights
+from yolo_max.weights.locate import OFFICIAL
 
 
 class Server:
@@ -119,6 +120,20 @@ def test_a_bad_download_does_not_replace_a_good_one(server: Server, checkpoint: 
     assert load_weights("yolov8n").sha256 == good.sha256
 
 
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_models_are_among_those_that_ultralytics_offers(name: str) -> None:
+    import_ultralytics()
+    from ultralytics.utils.downloads import GITHUB_ASSETS_STEMS
+
+    assert name in GITHUB_ASSETS_STEMS
+
+
+def test_each_family_is_fetched_by_name(server: Server, checkpoint: bytes, cache: Path) -> None:
+    for name in ("yolo11n", "yolo26n-cls", "yolov10b", "yolov5nu", "yolov3u"):
+        server.files[f"{name}.pt"] = checkpoint
+        assert fetch(name).path == cache / f"{name}.pt"
+
+
 def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[str], cache: Path) -> None:
     server.http.shutdown()
     server.http.server_close()
@@ -132,10 +147,10 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("yolov9n", "no official YOLOv8 model 'yolov9n'; only these are ported: yolov8n, "),
+        ("yolov9n", "no official model 'yolov9n' to fetch; only these can be fetched: yolov8"),
         ("yolo8s", "did you mean yolov8s"),
         ("yolov8", "did you mean"),
-        ("yolov8n-seg", "no official YOLOv8 model 'yolov8n-seg'; only"),
+        ("yolov8n-seg", "no official model 'yolov8n-seg' to fetch; only"),
         ("../yolov8n", "no official"),
         ("https://example.com/yolov8n.pt", "no official"),
     ],

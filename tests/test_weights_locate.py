@@ -98,6 +98,12 @@ def test_missing(spec: str, messages: list[str]) -> None:
     assert "\n" not in text
 
 
+def test_what_is_converted_already_is_not_proposed_for_conversion() -> None:
+    Path("weights/yolov8n-shapes.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"^weights/yolov8n-shapes.safetensors is .safetensors already; "):
+        locate("yolov8n-shapes", (".pt",))
+
+
 def test_a_user_without_a_home_has_no_cache_to_look_in(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_home() -> Path:
         raise OutputError("there is no place for the cache.")

@@ -97,7 +97,7 @@ def fetch_command(
     name: Annotated[
         str,
         typer.Argument(
-            help="An official model: yolov8n, s, m, l or x, or one of them with -cls or -oiv7.",
+            help="An official model: yolov8n, yolo11s-cls, yolo26x, yolov10b, yolov5mu, ... of any size.",
             metavar="NAME",
             show_default=False,
         ),

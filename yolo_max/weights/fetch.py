@@ -10,7 +10,7 @@ from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import UsageError, WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
-from yolo_max.weights.locate import OFFICIAL, closest
+from yolo_max.weights.locate import OFFICIAL, OFFICIAL_IN_SHORT, closest
 
 
 def fetch(name: str, *, force: bool = False) -> Weights:
@@ -30,8 +30,8 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     stem = name.removesuffix(".pt")
     if stem not in OFFICIAL:
         raise UsageError(
-            f"there is no official YOLOv8 model {name!r}{closest(stem, OFFICIAL)}; "
-            f"only these are ported: {', '.join(OFFICIAL)}."
+            f"there is no official model {name!r} to fetch{closest(stem, OFFICIAL)}; "
+            f"only these can be fetched: {OFFICIAL_IN_SHORT}."
         )
     folder = cache_folder("weights")
     target = folder / f"{stem}.pt"

@@ -13,8 +13,18 @@ from yolo_max.support.errors import OutputError, UsageError, WeightsError
 from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
-OFFICIAL = tuple(f"yolov8{size}{kind}" for kind in ("", "-oiv7", "-cls") for size in "nsmlx")
-"""YOLOv8 models that Ultralytics publishes and the port covers."""
+_FAMILIES = {
+    # a name without its size: its sizes
+    **dict.fromkeys(("yolov8{}", "yolov8{}-oiv7", "yolov8{}-cls"), "nsmlx"),
+    **dict.fromkeys(("yolo11{}", "yolo11{}-cls", "yolo26{}", "yolo26{}-cls"), "nsmlx"),
+    "yolov10{}": "nsmblx",
+    "yolov5{}u": "nsmlx",
+    "yolov3{}": ("u", "-sppu"),
+}
+OFFICIAL = tuple(family.format(size) for family, sizes in _FAMILIES.items() for size in sizes)
+"""Models that Ultralytics publishes and the port covers."""
+OFFICIAL_IN_SHORT = ", ".join(family.format(f"({'|'.join(sizes)})") for family, sizes in _FAMILIES.items())
+"""The same in few words: "yolov8(n|s|m|l|x), ..."."""
 
 
 def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -48,6 +58,12 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         for name in [path.name] if has_suffix else [path.name + suffix for suffix in suffixes]:
             if _exists(folder / name):
                 return folder / name
+    for folder in folders if not has_suffix else []:
+        for other in SUFFIXES:
+            if _exists(there := folder / (path.name + other)):
+                raise WeightsError(
+                    f"{there} is {other} already; to convert a checkpoint, give the path of its .pt file."
+                )
     stem = path.stem if has_suffix else path.name
     searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
     if stem in OFFICIAL:
