@@ -28,7 +28,7 @@ _BF16 = ("use --precision bf16 for 16-bit numbers", "use --engines max,max-bf16 
 _INSTEAD: Mapping[str, tuple[str, ...]] = {
     **{name: (sentence,) for name, sentence in ABSENT.items()},
     "source": ("the source is an argument: yolo-max predict SOURCE",),
-    "data": ("the dataset is an argument: yolo-max val DATA",),
+    "data": ("class names come from the weights; for val the dataset is an argument: yolo-max val DATA",),
     "task": ("the weights know their task",),
     "mode": ("the command is the mode: yolo-max predict",),
     **dict.fromkeys(("project", "name", "save_dir"), _OUT),
