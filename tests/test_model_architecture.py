@@ -6,6 +6,7 @@ import copy
 import random
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import checkpoints
@@ -76,6 +77,81 @@ def test_other_tables_are_built_alike_or_their_unported_parts_are_all_named(name
         assert all(problem in str(caught.value) for problem in problems)
         with pytest.raises(WeightsError):
             expected_tensors(architecture)
+
+
+def shipped() -> list[Any]:
+    """Every table that comes with Ultralytics, of every task, at each of its sizes."""
+    import_ultralytics()
+    import ultralytics
+    from ultralytics.utils import YAML
+
+    cases = []
+    for path in sorted((Path(ultralytics.__file__).parent / "cfg" / "models").rglob("*.yaml")):
+        table = YAML.load(path)
+        for size in table.get("scales") or [None]:
+            given = table if size is None else {**table, "scale": size}
+            cases.append(pytest.param(given, id=f"{path.stem}-{size}"))
+    return cases
+
+
+@pytest.mark.parametrize("table", shipped())
+def test_a_table_of_ultralytics_is_ported_or_all_that_it_lacks_is_named(table: dict[str, Any]) -> None:
+    architecture = parse_architecture(table)
+    lacking = {row[2] for row in table["backbone"] + table["head"]} - SPECS.keys()
+    named = {problem.partition(" ")[0] for problem in architecture.unsupported()}
+    assert lacking <= named
+    if named:
+        with pytest.raises(WeightsError, match="not ported"):
+            architecture.require()
+    else:
+        assert all(min(shape) > 0 for shape in expected_tensors(architecture).values())
+
+
+JUNK = [
+    0,
+    -1,
+    1,
+    2,
+    7,
+    0.5,
+    -0.5,
+    10**9,
+    float("nan"),
+    float("inf"),
+    True,
+    None,
+    "nc",
+    "None",
+    "x",
+    [],
+    [3, 3],
+    {},
+]
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["known", "hidden"])
+@pytest.mark.parametrize("module", sorted(SPECS))
+def test_whatever_the_arguments_a_row_is_resolved_or_refused(module: str, hidden: bool) -> None:
+    """Any values, on an input whose channels are known, or hidden by a block that is not ported."""
+    spec, rng = SPECS[module], random.Random(0)
+    first = [-1, 1, "A2C2f" if hidden else "Conv", [64, 3, 2]]
+    source = [0] if spec.joins else 0
+    for _ in range(300):
+        args = [rng.choice([64, *JUNK]) for _ in range(rng.randint(0, len(spec.signature)))]
+        row = [source, rng.choice([1, 2, *JUNK]), module, args]
+        table = {"nc": 2, "backbone": [first, row], "head": [[[1], 1, "Detect", ["nc"]]]}
+        try:
+            architecture = parse_architecture(table)
+        except WeightsError:
+            continue
+        if not architecture.unsupported():
+            assert all(min(shape) > 0 for shape in expected_tensors(architecture).values())
+
+
+def test_a_depthwise_row_behind_an_unported_block_is_not_blamed() -> None:
+    table = change("backbone.2.2", "A2C2f")
+    table["backbone"][3] = [-1, 1, "Conv", [128, 3, 2, None, 8]]  # 8 channels, once scaled
+    assert parse_architecture(table).unsupported() == ("A2C2f (layer 2)",)
 
 
 def test_a_port_of_fewer_blocks_names_what_it_lacks() -> None:

@@ -41,7 +41,7 @@ class Conv(BlockSpec):
         unported = []
         if not fits:
             unported.append("kernel" if given["padding"] is None else "padding")
-        if groups > 1 and not groups == c_in == c_out:
+        if groups > 1 and not (groups == c_out and c_in in (0, c_out)):
             unported.append("groups")
         if not isinstance(given["activation"], bool):
             unported.append("activation")

@@ -211,8 +211,8 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Number of weights and biases, once fused."""
-        return sum(each.parameters for each in self.convolutions())
+        """Number of weights and biases, once fused; 0 if the channels of an input are unknown."""
+        return sum(each.parameters for each in self.convolutions()) if all(self.c_in) else 0
 
 
 def expansion(layer: Layer) -> float:
