@@ -84,7 +84,10 @@ class Architecture:
 
     def without_nms(self) -> Architecture:
         """The network with the outputs of its one-to-one head, which need no NMS; itself if it has none."""
-        return replace(self, layers=(*self.layers[:-1], self._head_spec.without_nms(self.head)))
+        if not self.head.args.get("end2end"):
+            return self
+        head = replace(self.head, args={**self.head.args, "nms": False})
+        return replace(self, layers=(*self.layers[:-1], head))
 
     def convolutions(self) -> Iterator[Convolution]:
         """Every convolution with its full name, in the table's order."""

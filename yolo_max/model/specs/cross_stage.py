@@ -110,6 +110,7 @@ class C3k2(C2f):
         Argument("groups", 1, only=1),
         Argument("shortcut", True),
     )
+    light_head = True
     always_c3k = ("m", "l", "x")
     """Sizes of a network in which Ultralytics' parser overrides the row."""
 
@@ -159,6 +160,7 @@ class C2fCIB(C2f):
         Argument("groups", 1, only=1),
         Argument("expansion", 0.5),
     )
+    light_head = True
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
         """As in C2f."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolo_max.model.specs.parts import Below, Convolution, Part, conv, numbered, pairs
 from yolo_max.model.specs.row import Argument, Row, whole
-from yolo_max.model.specs.spec import HeadSpec, Layer, Resolved, block
+from yolo_max.model.specs.spec import SPECS, HeadSpec, Layer, Resolved, block
 from yolo_max.support.errors import WeightsError
 
 CLASSIFY_HIDDEN = 1280
@@ -79,8 +79,6 @@ class Detect(HeadSpec):
     task = "detect"
     outputs = per_cell = ("head",)
     ultralytics_model = "DetectionModel"
-    depthwise_with = frozenset({"C3k2", "C2fCIB"})
-    """Blocks of the networks whose class branches are depthwise."""
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
         """Widths as in Ultralytics; the bins are the table's."""
@@ -91,7 +89,7 @@ class Detect(HeadSpec):
             "reg_max": reg_max,
             "box_hidden": max(16, row.c_in[0] // 4, reg_max * 4),
             "class_hidden": max(row.c_in[0], min(nc, 100)),
-            "depthwise": not self.depthwise_with.isdisjoint(row.before),
+            "depthwise": any(SPECS[module].light_head for module in row.before if module in SPECS),
             "end2end": bool(row.table.get("end2end")),
             "nms": True,
         }
@@ -132,10 +130,6 @@ class Detect(HeadSpec):
         """What is needed to decode the head."""
         end2end = {"end2end": True} if layer.args["end2end"] else {}
         return {"reg_max": layer.args["reg_max"], "strides": list(strides), **end2end}
-
-    def without_nms(self, layer: Layer) -> Layer:
-        """The head with the outputs of its one-to-one branches, if it has them."""
-        return replace(layer, args={**layer.args, "nms": not layer.args["end2end"]})
 
     def describe(self, layer: Layer) -> str:
         """Widths of both branches."""

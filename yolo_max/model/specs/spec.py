@@ -38,12 +38,14 @@ class BlockSpec(ABC):
         last: The convolution with the row's output channels; None if a row has no such number.
         joins: Whether it takes any number of inputs rather than one.
         repeats_inside: Whether its repeats are its own bottlenecks rather than chained copies of it.
+        light_head: Whether a Detect behind it has depthwise class branches.
     """
 
     signature: ClassVar[Sequence[Argument]]
     last: ClassVar[str | None] = None
     joins: ClassVar[bool] = False
     repeats_inside: ClassVar[bool] = False
+    light_head: ClassVar[bool] = False
 
     @abstractmethod
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
@@ -104,10 +106,6 @@ class HeadSpec(BlockSpec):
     def facts(self, layer: Layer, strides: Sequence[int]) -> dict[str, Any]:  # noqa: ARG002
         """Its entries in the header of a weights file, for readers of the header alone: JSON values."""
         return {}
-
-    def without_nms(self, layer: Layer) -> Layer:
-        """The head with the outputs of its one-to-one branches; itself if it has none."""
-        return layer
 
     def classes(self, row: Row, nc: Any) -> int:
         """The number of classes in a row, which must be the table's.
