@@ -108,6 +108,7 @@ def test_blocks_of_later_families_in_a_row(nms: bool, tmp_path: Path) -> None:
     judge(each.verdict for each in differences).require()
 
 
+@pytest.mark.zoo
 def test_what_later_blocks_ask_of_maxs_own_operations(tmp_path: Path) -> None:
     weights = families.weights(tmp_path / "few.pt", FEW)
     judge_layers(layer_differences(weights, _pixels(32, 64), kernels="stock")).require()
