@@ -99,6 +99,8 @@ class Predictor:
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         if not options.nms:
             self.weights = self.weights.without_nms()
+            if self.weights.meta.network.nms:
+                report("Ignored, as the network has no one-to-one head: nms.")
         meta = self.weights.meta
         self.options = options
         self.imgsz = meta.canvas_size(options.imgsz)
