@@ -107,7 +107,7 @@ def test_a_table_of_ultralytics_is_ported_or_all_that_it_lacks_is_named(table: d
         assert all(min(shape) > 0 for shape in expected_tensors(architecture).values())
 
 
-JUNK = [
+JUNK: list[Any] = [
     0,
     -1,
     1,
