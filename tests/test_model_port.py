@@ -104,8 +104,10 @@ def test_blocks_of_later_families_in_a_row(nms: bool, tmp_path: Path) -> None:
     weights = families.weights(tmp_path / "later.pt", LATER)
     weights = weights if nms else weights.without_nms()
     differences = layer_differences(weights, _pixels(64, 96, batch=2), kernels="fused")
-    # Each against PyTorch. How rounding adds up is judged on whole networks, not on so few layers.
     judge(each.verdict for each in differences).require()
+    # Attention loses more here than in PyTorch: 1.2 times PyTorch's distance from float64 before the first,
+    # 1.7 behind it, 2.1 behind PSA (and 1.9 at the head with NMS); a depthwise convolution alone 1.03.
+    assert max(each.ratio or 0.0 for each in differences[:-1]) < 2.5
 
 
 @pytest.mark.zoo
