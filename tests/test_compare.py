@@ -410,6 +410,7 @@ def test_the_command_on_a_classifier(
     loaded = fake_classifier()
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: loaded)
     comparisons.install(monkeypatch, loaded, max=_other_top1)
+    monkeypatch.setattr("sys.argv", ["yolo-max", "compare"])  # the page shows how it was made
     out = tmp_path / "out"
     assert cli.run(["compare", str(tmp_path / "in"), "--out", str(out)]) == ExitCode.PARITY
     said = " ".join(capfd.readouterr().out.split())
