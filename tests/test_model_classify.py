@@ -141,6 +141,7 @@ def test_the_comparison_of_both_engines(pair: Pair, scenes: list[Path], tmp_path
     assert record["distributions"]["probability_difference"]["p100"] <= 1e-4
 
 
+@pytest.mark.zoo  # MAX's own convolutions compile for minutes
 def test_logits_on_stock_operations() -> None:
     """An odd map at each layer."""
     Pair(SMALL, (37, 51), 2, "stock").difference(pixels(37, 51, 2)).verdict.require()
