@@ -178,23 +178,46 @@ def test_side_by_side(callers: int, workers: int) -> None:
     assert threading.active_count() == before
 
 
-def test_what_is_under_way_when_the_interpreter_ends_is_finished() -> None:
-    program = """
-import sys, threading, time
+@pytest.mark.parametrize("before", [0, 1, 3])  # items under way at that moment; the rest come after it
+def test_a_thread_gets_all_its_results_though_the_interpreter_ends(before: int) -> None:
+    program = f"""
+import sys, threading
 from yolo_max.predict.pipeline import side_by_side
-first = threading.Event()
+ended = threading.Event()
+threading._register_atexit(ended.set)  # runs before that of concurrent.futures
+begun = threading.Event()
+def items():
+    for item in range(5):
+        if item == {before}:
+            begun.set()
+            ended.wait()
+            wait_for_futures()
+        yield item
+def wait_for_futures():
+    import concurrent.futures.thread as pool, time
+    while not pool._shutdown:
+        time.sleep(0.01)
 def prepare(item):
-    first.set()
-    time.sleep(0.2)  # until the interpreter shuts down
+    if item < {before}:
+        ended.wait()
+        wait_for_futures()
     return [item]
 def finish(box):
-    sys.stdout.write(f"{box} ")
-results = side_by_side(prepare, lambda box: box.append(0), finish, range(2), callers=1, workers=1)
-threading.Thread(target=lambda: list(results)).start()
-first.wait()
+    if box[0] == 4:
+        raise ValueError("the last item is bad")
+    return box
+results = side_by_side(prepare, lambda box: box.append(0), finish, items(), callers=1, workers=3)
+def loop():
+    try:
+        for box in results:
+            sys.stdout.write(f"{{box}} ")
+    except ValueError as error:
+        sys.stdout.write(str(error))
+threading.Thread(target=loop).start()
+begun.wait()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert sorted(done.stdout.split("] ")) == ["", "[0, 0", "[1, 0"], done.stderr
+    assert done.stdout == "[0, 0] [1, 0] [2, 0] [3, 0] the last item is bad", done.stderr
 
 
 def test_work_goes_on_while_what_was_done_is_not_finished() -> None:

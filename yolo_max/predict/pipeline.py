@@ -64,12 +64,7 @@ def side_by_side(
 
         def whole(item: Item) -> Finished:
             prepared = prepare(item)
-            try:
-                run = runs.submit(work, prepared)
-            except RuntimeError:  # the interpreter is shutting down; finish what was begun
-                work(prepared)
-            else:
-                run.result()
+            _submit(runs, work, prepared).result()
             return finish(prepared)
 
         with closing(ordered_map(whole, items, executor, 2 * threads)) as finished:
@@ -153,7 +148,7 @@ def ordered_map(
                     except Exception as error:
                         exhausted, failure = True, error
                     else:
-                        window.append(executor.submit(function, item))
+                        window.append(_submit(executor, function, item))
                 if window and (exhausted or len(window) >= ahead or window[0].done()):
                     yield window.popleft().result()
             if failure is not None:
@@ -161,6 +156,24 @@ def ordered_map(
         finally:
             # A file abandoned half way helps nobody.
             wait([future for future in window if not future.cancel()])
+
+
+def _submit(executor: Executor, function: Callable[[Item], Finished], item: Item) -> Future[Finished]:
+    """Runs the function on the executor's threads, or here when the interpreter ends and they take no more.
+
+    Threads that are not daemons outlive the main one, and theirs may be the loop that asks for results.
+    """
+    try:
+        return executor.submit(function, item)
+    except RuntimeError as error:
+        if "cannot schedule new futures" not in str(error):
+            raise
+    future: Future[Finished] = Future()
+    try:
+        future.set_result(function(item))
+    except Exception as error:
+        future.set_exception(error)
+    return future
 
 
 def in_batches(
