@@ -206,7 +206,7 @@ def test_names_come_from_the_boxes_when_not_given() -> None:
     ],
 )
 def test_a_record_of_something_else_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="detections"):
+    with pytest.raises(ValueError, match="Detections"):
         Detections.from_dict(record)
 
 

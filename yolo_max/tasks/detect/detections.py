@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, overload
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,23 +55,21 @@ class Detections:
     class_id: NDArray[np.int32]
     names: Mapping[int, str]
     image_size: tuple[int, int]
+    per_object: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "class_id")
+    """The arrays that have a row for each object."""
 
     def __post_init__(self) -> None:
-        count = len(self.xyxy)
-        for name, dtype, shape in (
-            ("xyxy", np.float32, (count, 4)),
-            ("confidence", np.float32, (count,)),
-            ("class_id", np.int32, (count,)),
-        ):
+        for name, (dtype, shape) in self._arrays().items():
             array = getattr(self, name)
             if array.dtype != dtype or array.shape != shape:
                 raise ValueError(
-                    f"Detections need {name} as {np.dtype(dtype)} {shape}, not {array.dtype} {array.shape}."
+                    f"{type(self).__name__} need {name} as {np.dtype(dtype)} {shape}, not {array.dtype} "
+                    f"{array.shape}."
                 )
             array = array.copy()
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        if not count:
+        if not len(self):
             return
         if not np.isfinite(self.xyxy).all():
             raise ValueError("Detections need finite boxes.")
@@ -83,6 +81,15 @@ class Detections:
         unknown = set(self.class_id.tolist()) - self.names.keys()
         if unknown:
             raise ValueError(f"Detections name classes that the model does not have: {sorted(unknown)}.")
+
+    def _arrays(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+        """The dtype and shape of each array."""
+        count = len(self.xyxy)
+        return {
+            "xyxy": (np.float32, (count, 4)),
+            "confidence": (np.float32, (count,)),
+            "class_id": (np.int32, (count,)),
+        }
 
     @classmethod
     def empty(cls, names: Mapping[int, str], image_size: tuple[int, int]) -> Self:
@@ -97,7 +104,7 @@ class Detections:
         return f"{found or 'nothing'} ({height}x{width})"
 
     def __repr__(self) -> str:
-        return f"<Detections: {self}>"
+        return f"<{type(self).__name__}: {self}>"
 
     def __len__(self) -> int:
         return len(self.confidence)
@@ -117,19 +124,15 @@ class Detections:
             x1, y1, x2, y2 = self.xyxy[index].tolist()
             class_id = int(self.class_id[index])
             return Box((x1, y1, x2, y2), float(self.confidence[index]), class_id, self.names[class_id])
-        return type(self)(
-            self.xyxy[index], self.confidence[index], self.class_id[index], self.names, self.image_size
-        )
+        return replace(self, **{name: getattr(self, name)[index] for name in self.per_object})
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Detections):
+        if type(other) is not type(self):
             return NotImplemented
         return (
             self.image_size == other.image_size
             and self.names == other.names
-            and np.array_equal(self.xyxy, other.xyxy)
-            and np.array_equal(self.confidence, other.confidence)
-            and np.array_equal(self.class_id, other.class_id)
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self.per_object)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -149,20 +152,21 @@ class Detections:
             ``{"image_size": [height, width], "boxes": [{"class_id", "class_name", "confidence",
             "xyxy": [left, top, right, bottom]}, ...]}``.
         """
-        return {
-            "image_size": list(self.image_size),
-            "boxes": [
-                {
-                    "class_id": class_id,
-                    "class_name": self.names[class_id],
-                    "confidence": shortest_float(confidence),
-                    "xyxy": [shortest_float(side) for side in xyxy],
-                }
-                for class_id, confidence, xyxy in zip(
-                    self.class_id.tolist(), self.confidence, self.xyxy, strict=True
-                )
-            ],
-        }
+        return {"image_size": list(self.image_size), "boxes": self._entries()}
+
+    def _entries(self) -> list[dict[str, Any]]:
+        """The record's entry for each object."""
+        return [
+            {
+                "class_id": class_id,
+                "class_name": self.names[class_id],
+                "confidence": shortest_float(confidence),
+                "xyxy": [shortest_float(side) for side in xyxy],
+            }
+            for class_id, confidence, xyxy in zip(
+                self.class_id.tolist(), self.confidence, self.xyxy, strict=True
+            )
+        ]
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], names: Mapping[int, str] | None = None) -> Self:
@@ -173,22 +177,25 @@ class Detections:
             names: The model's class names by id; by default those of the boxes.
 
         Raises:
-            ValueError: The record lacks a key, or its values are not detections.
+            ValueError: The record lacks a key, or its values are not of this kind of prediction.
         """
         try:
             boxes = record["boxes"]
             height, width = record["image_size"]
             if names is None:
                 names = {box["class_id"]: box["class_name"] for box in boxes}
-            return cls(
-                np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4),
-                np.array([box["confidence"] for box in boxes], np.float32),
-                np.array([box["class_id"] for box in boxes], np.int32),
-                names,
-                (height, width),
-            )
+            return cls(names=names, image_size=(height, width), **cls._columns(boxes))
         except (KeyError, TypeError) as error:
-            raise ValueError(f"The record does not describe detections ({error!r}).") from error
+            raise ValueError(f"The record does not describe {cls.__name__} ({error!r}).") from error
+
+    @classmethod
+    def _columns(cls, boxes: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
+        """The arrays from the entries of a record."""
+        return {
+            "xyxy": np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4),
+            "confidence": np.array([box["confidence"] for box in boxes], np.float32),
+            "class_id": np.array([box["class_id"] for box in boxes], np.int32),
+        }
 
     def marks(self) -> Marks:
         """One box per detection, labelled with class and confidence."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,22 @@ TOP = 300
 """The most candidates that a one-to-one head gives, unless ``max_det`` is higher."""
 CLASS_OFFSET = 7680
 """Ultralytics' ``max_wh``: boxes are shifted by class id times this many pixels for one joint NMS."""
+
+
+class Kept(NamedTuple):
+    """What NMS leaves of an image's cells, most confident first; ties by cell, then by class.
+
+    Attributes:
+        row: intp [N], the row of each in the outputs that have one per cell.
+        boxes: float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
+        confidence: float32 [N] in [0, 1], descending.
+        class_id: int32 [N].
+    """
+
+    row: NDArray[np.intp]
+    boxes: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -136,33 +152,59 @@ class Postprocess:
             ValueError: The head has the wrong shape or dtype for the canvas and the classes.
             EngineError: The network gave class logits that are NaN, or boxes that are not finite.
         """
-        points, stride = anchor_points(placement.canvas_size, self.strides)
-        box_channels = 4 * self.reg_max
-        logits = outputs["head"]
-        cells = outputs.get("cells", np.arange(len(points)))
-        shape = (len(cells), box_channels + len(self.names))
-        if logits.dtype != np.float32 or logits.shape != shape:
-            raise ValueError(f"The head must be float32 {shape}, not {logits.dtype} {logits.shape}.")
-
-        row, class_id, confidence = self._candidates(logits[:, box_channels:])
-        if not len(row):
-            return Detections.empty(self.names, placement.image_size)
-        anchor = cells[row]
-        xyxy = decode_boxes(logits[row, :box_channels], points[anchor], stride[anchor])
-        if not np.isfinite(xyxy).all():
-            raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
-
-        if self.nms:
-            kept = nms(self._offset_by_class(xyxy, class_id, placement), confidence, self.iou, self.max_det)
-        else:
-            kept = self._most_confident(confidence, class_id, len(points))
+        kept = self.kept(outputs, placement)
         return Detections(
-            placement.to_image(xyxy[kept]),
-            confidence[kept],
-            class_id[kept],
+            placement.to_image(kept.boxes),
+            kept.confidence,
+            kept.class_id,
             self.names,
             placement.image_size,
         )
+
+    def kept(self, outputs: Outputs, placement: Placement) -> Kept:
+        """Decodes one image as far as the canvas; arguments and errors are those of a call."""
+        points, stride = anchor_points(placement.canvas_size, self.strides)
+        logits = outputs["head"]
+        cells = outputs.get("cells", np.arange(len(points)))
+        shape = (len(cells), self.box_channels + len(self.names))
+        if logits.dtype != np.float32 or logits.shape != shape:
+            raise ValueError(f"The head must be float32 {shape}, not {logits.dtype} {logits.shape}.")
+
+        row, class_id, confidence = self._candidates(logits[:, self.box_channels :])
+        anchor = cells[row]
+        boxes = self._boxes(outputs, row, points[anchor], stride[anchor])
+        if not np.isfinite(boxes).all():
+            raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
+        if self.nms:
+            best = self._suppress(boxes, confidence, class_id, placement)
+        else:
+            best = self._most_confident(confidence, class_id, len(points))
+        return Kept(row[best], boxes[best], confidence[best], class_id[best])
+
+    @property
+    def box_channels(self) -> int:
+        """The number of box logits of a cell; its class logits follow."""
+        return 4 * self.reg_max
+
+    def _boxes(
+        self,
+        outputs: Outputs,
+        row: NDArray[np.intp],
+        points: NDArray[np.float32],
+        stride: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The boxes of some rows of the outputs, in canvas pixels, given their cells' centres and strides."""
+        return decode_boxes(outputs["head"][row, : self.box_channels], points, stride)
+
+    def _suppress(
+        self,
+        boxes: NDArray[np.float32],
+        confidence: NDArray[np.float32],
+        class_id: NDArray[np.int32],
+        placement: Placement,
+    ) -> NDArray[np.intp]:
+        """Indices of the boxes that NMS keeps, most confident first."""
+        return nms(self._offset_by_class(boxes, class_id, placement), confidence, self.iou, self.max_det)
 
     def _candidates(
         self, class_logits: NDArray[np.float32]
