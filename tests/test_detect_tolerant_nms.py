@@ -194,7 +194,7 @@ def test_without_a_margin_nothing_but_ties_is_open(drawn: tuple[np.ndarray, np.r
     nms = TolerantNms.of(head, LETTERBOX, POST, margin=1e-9)
     found = POST({"head": head}, LETTERBOX)
     assert nms.must.sum() <= len(found) <= nms.may.sum()
-    assert nms.undecided.sum() <= 0.2 * len(nms.may)
+    assert nms.undecided.sum() <= 2 + 0.2 * len(nms.may)  # an IoU may be the threshold up to rounding
 
 
 def test_sees_what_is_missing_and_what_is_too_many() -> None:
