@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self, overload
 
@@ -184,13 +184,14 @@ class Detections:
             height, width = record["image_size"]
             if names is None:
                 names = {box["class_id"]: box["class_name"] for box in boxes}
-            return cls(names=names, image_size=(height, width), **cls._columns(boxes))
+            return cls(names=names, image_size=(height, width), **cls._columns(record))
         except (KeyError, TypeError) as error:
             raise ValueError(f"The record does not describe {cls.__name__} ({error!r}).") from error
 
     @classmethod
-    def _columns(cls, boxes: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-        """The arrays from the entries of a record."""
+    def _columns(cls, record: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The arrays from a record."""
+        boxes = record["boxes"]
         return {
             "xyxy": np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4),
             "confidence": np.array([box["confidence"] for box in boxes], np.float32),
