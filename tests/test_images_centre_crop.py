@@ -78,3 +78,5 @@ def test_boxes_are_mapped_to_the_image() -> None:
     boxes = np.array([[0, 0, 100, 100], [10, 20, 30, 40], [-500, 0, 500, 0]], np.float32)
     expected = [[100, 0, 300, 200], [120, 40, 160, 80], [0, 0, 400, 0]]
     np.testing.assert_allclose(crop.to_image(boxes), expected)
+    np.testing.assert_allclose(crop.to_image(np.array([crop.window], np.float32)), [[0, 0, 400, 200]])
+    assert crop.window == (-50, 0, 150, 100)

@@ -142,6 +142,8 @@ def test_the_image_lies_inside_the_canvas_and_touches_it(
     for before, after in margins:
         assert 0 <= before <= after <= before + 1
     assert min(sum(margin) for margin in margins) == 0
+    window = np.array([geometry.window], np.float32)  # what the image's corners are mapped from
+    np.testing.assert_allclose(geometry.to_image(window), [[0, 0, width, height]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("rect", [False, True])

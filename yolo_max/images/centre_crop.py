@@ -57,6 +57,12 @@ class CentreCrop:
         top, left = (round((self.resized_size[i] - self.canvas_size[i]) / 2.0) for i in (0, 1))
         return top, left
 
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the whole resized image in canvas pixels, beyond the canvas."""
+        (height, width), (top, left) = self.resized_size, self.offset
+        return -left, -top, width - left, height - top
+
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps boxes, float32 [N, 4], from canvas pixels to image pixels and clips them to the image."""
         (height, width), (top, left) = self.image_size, self.offset

@@ -70,6 +70,12 @@ class Letterbox:
         """(height, width) of the image inside the canvas; each side at least one pixel."""
         return _resized(self.image_size, self.scale)
 
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the image in canvas pixels."""
+        height, width = self.resized_size
+        return self.pad_left, self.pad_top, self.pad_left + width, self.pad_top + height
+
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps boxes from canvas pixels to image pixels and clips them to the image.
 

@@ -33,6 +33,14 @@ class Placement(Protocol):
         """(height, width) of the image as displayed, in pixels."""
         ...
 
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """(left, top, right, bottom) of the whole image on the canvas, in canvas pixels.
+
+        A crop makes it larger than the canvas.
+        """
+        ...
+
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes, float32 ``[N, 4]``, from canvas pixels to image pixels, clipped to the image."""
         ...
