@@ -280,7 +280,7 @@ def accuracy(measured: Sequence[Measured], in_bf16: Mapping[str, Accuracy]) -> s
             mean, own = figures["mean"], figures["ultralytics"]["map50_95"]
             values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]
             rows.append([each.subject.name, name, str(figures["images"]), *values, f"{own:.4f}"])
-        difference = each.validation["difference"]
+        difference = each.validation["differences"]["map50_95"]
         rows.append([each.subject.name, "difference", "", f"{difference:+.5f}", "", "", ""])
         mean = asdict(in_bf16[each.subject.name].mean)
         values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]

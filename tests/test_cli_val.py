@@ -58,7 +58,9 @@ def _validation(classes: int, value: float = 0.12345) -> Validation:
     each = tuple(ClassAccuracy(i, f"class [{i}]", 1, i + 1, figures) for i in range(classes))
     accuracy = Accuracy(8, sum(row.objects for row in each), figures, each)
     dataset = BoxDataset(Path("data.yaml"), {i: row.name for i, row in enumerate(each)}, ())
-    engine = EngineAccuracy(accuracy, [], (0.1, 0.2), engine="max", info={}, infer_ms=40.0)
+    engine = EngineAccuracy(
+        accuracy, [], {"mAP50-95": 0.1, "mAP50": 0.2}, engine="max", info={}, infer_ms=40.0
+    )
     return Validation(dataset, (engine,), {})
 
 
@@ -142,7 +144,7 @@ def test_json(command: Any, capfd: Any) -> None:
     assert record["engines"]["max"]["ultralytics"]["map50_95"] == pytest.approx(0.995, abs=0.01)
     assert {each["name"] for each in record["engines"]["torch"]["classes"]} == set(NAMES.values())
     assert record["verdict"] == {"holds": True, "failures": []}
-    assert record["difference"] == 0
+    assert record["differences"] == {"map50_95": 0}
 
 
 def test_one_engine_has_no_verdict(command: Any, capfd: Any) -> None:
@@ -230,6 +232,6 @@ def test_both_engines_on_photographs(coco_weights: Path, shared: Path) -> None:
     done = installed("val", dataset, "--weights", str(coco_weights), "--engine", "both", "--json")
     assert done.returncode == ExitCode.OK, done.stderr + done.stdout[:2000]
     record = json.loads(done.stdout)
-    assert abs(record["difference"]) <= 5e-4
+    assert abs(record["differences"]["map50_95"]) <= 5e-4
     assert record["engines"]["torch"]["images"] == 64
     assert record["engines"]["torch"]["mean"]["map50_95"] > 0.4

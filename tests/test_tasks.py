@@ -76,7 +76,7 @@ MAY_KNOW_A_TASK = {
     "predict.detector": {"detect.detections"},  # `Detector`, the predictor for one task
     # a metric measures one kind of prediction
     "verify.val.evaluate": {"detect.detections"},
-    "verify.val.ultralytics_map": {"detect.matching"},
+    "verify.val.objects": {"detect.matching"},
     "verify.val.accuracy": {"classify.classification"},
 }
 """Which modules outside the package import from the package of one task, and what."""

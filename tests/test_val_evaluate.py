@@ -15,8 +15,9 @@ import torch
 
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.matching import box_iou
-from yolo_max.verify.val.dataset import BoxDataset, Example
+from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, other_sizes, predictions
+from yolo_max.verify.val.objects import Example
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 NAMES = {0: "disc", 1: "square", 2: "star"}

@@ -18,7 +18,7 @@ from yolo_max.verify.val.load import load_dataset
 def _labels(tmp_path: Path, text: str) -> list[list[float]]:
     file = tmp_path / "a.txt"
     file.write_text(text)
-    class_id, xyxy = read_labels(file, NAMES)
+    class_id, xyxy, _ = read_labels(file, NAMES)
     return [[float(c), *np.round(box, 6).tolist()] for c, box in zip(class_id, xyxy, strict=True)]
 
 
@@ -98,7 +98,7 @@ def test_labels_mean_what_they_mean_to_ultralytics(
     points, numbers = kpt_shape or (0, 0)
     theirs = verify_image_label((str(image), str(labels), "", False, len(NAMES), points, numbers, False))[1]
     try:
-        class_id, xyxy = read_labels(labels, NAMES, points * numbers)
+        class_id, xyxy, _ = read_labels(labels, NAMES, points * numbers)
     except ValueError:
         assert theirs is None
         return

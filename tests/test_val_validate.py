@@ -36,22 +36,21 @@ def test_what_is_labelled_is_found(monkeypatch: pytest.MonkeyPatch, data: Path) 
         assert each.accuracy.mean.map50_95 == pytest.approx(1)
         assert each.accuracy.images == 6
         assert len(each.predictions) >= each.accuracy.objects
-    assert validation.difference == pytest.approx(0, abs=5e-4)
+    assert validation.differences == {"mAP50-95": pytest.approx(0, abs=5e-4)}
     assert validation.verdict.holds
     assert [each.infer_ms for each in validation.engines] == [60, 20]
 
 
 def test_an_engine_that_finds_less(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     validation = _validate(monkeypatch, data, ("torch", "max"), max=comparisons.without_best)
-    assert validation.difference is not None
-    assert validation.difference < -0.1
+    assert validation.differences["mAP50-95"] < -0.1
     (failure,) = validation.verdict.failures
     assert failure.startswith("mAP50-95 differs by")
 
 
 def test_one_engine_has_nothing_to_differ_from(monkeypatch: pytest.MonkeyPatch, data: Path) -> None:
     validation = _validate(monkeypatch, data, ("max",), max=comparisons.without_best)
-    assert validation.difference is None
+    assert validation.differences == {}
     assert validation.verdict.holds
 
 

@@ -160,20 +160,23 @@ def to_record(validation: Validation) -> dict[str, Any]:
         "engines": {
             each.engine: {
                 **each.accuracy.to_dict(),
-                "ultralytics": None
-                if each.ultralytics is None
-                else dict(zip(("map50_95", "map50"), each.ultralytics, strict=True)),
+                "ultralytics": {_key(name): figure for name, figure in each.ultralytics.items()},
                 "infer_ms": each.infer_ms,
                 "info": dict(each.info),
             }
             for each in validation.engines
         },
-        "difference": validation.difference,
+        "differences": {_key(name): each for name, each in validation.differences.items()},
         "verdict": {
-            "holds": None if validation.difference is None else validation.verdict.holds,
+            "holds": validation.verdict.holds if validation.differences else None,
             "failures": list(validation.verdict.failures),
         },
     }
+
+
+def _key(name: str) -> str:
+    """A figure's key in records, of its display name."""
+    return name.lower().replace("-", "_").replace(" ", "_")
 
 
 def show(validation: Validation, console: Console, *, all_classes: bool = False) -> None:
@@ -192,9 +195,9 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
         console.print(f"No room for {names}; --json has them all.", style="dim")
     console.print()
     sums = [
-        f"{NAMES[each.engine]} mAP50-95 {each.ultralytics[0]:.4f}, mAP50 {each.ultralytics[1]:.4f}"
+        f"{NAMES[each.engine]} {', '.join(f'{name} {value:.4f}' for name, value in each.ultralytics.items())}"
         for each in validation.engines
-        if each.ultralytics is not None
+        if each.ultralytics
     ]
     if sums:
         console.print(
@@ -202,10 +205,8 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
         )
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
     console.print(f"Network, median per image: {times}; for a benchmark, use yolo-max bench.", style="dim")
-    if validation.difference is not None:
-        console.print(
-            f"MAX's {validation.metric} minus PyTorch's: {validation.difference:+.5f}.", style="bold"
-        )
+    for name, difference in validation.differences.items():
+        console.print(f"MAX's {name} minus PyTorch's: {difference:+.5f}.", style="bold")
 
 
 def _table(validation: Validation, all_classes: bool) -> tuple[list[str], list[list[str]], int]:

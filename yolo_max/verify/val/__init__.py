@@ -1,12 +1,14 @@
 """``yolo-max val``: how accurate an engine is on labelled images.
 
-dataset.py          labelled images for detection, and their objects
+dataset.py          labelled images
+objects.py          their objects, and what of them is measured: boxes
 load.py             reads them:
 yolo_dataset.py       Ultralytics' YAML, labels.py its label files
 coco_json.py          COCO's annotations
 plain_file.py       files that are neither pipes nor devices
 evaluate.py         mean average precision by COCO's definition
 ultralytics_map.py  the same by Ultralytics' formula
+shape_accuracy.py   of shapes and of the boxes around them
 image_folder.py     images in one folder per class
 accuracy.py         top-1 and top-5
 classes.py          the model's classes and the dataset's

@@ -50,6 +50,7 @@ class TopAccuracy:
     top5: float
     classes: tuple[ClassTopAccuracy, ...]
     compared: ClassVar[tuple[str, ...]] = ("top-1", "top-5")
+    judged: ClassVar[tuple[str, ...]] = ("top-1",)
 
     def rows(self) -> list[Row]:
         """One row per class."""

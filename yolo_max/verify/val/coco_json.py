@@ -13,21 +13,23 @@ import numpy as np
 
 from yolo_max.support.errors import SourceError
 from yolo_max.support.text import counted
-from yolo_max.verify.val.dataset import BoxDataset, Example
+from yolo_max.verify.val.dataset import BoxDataset
+from yolo_max.verify.val.objects import Boxes, Example, Shape
 from yolo_max.verify.val.plain_file import read_plain_file, reason
 
-_Object = tuple[int, tuple[float, ...], float, bool]
-"""Category, left, top, right and bottom in pixels, area in square pixels, and whether it is a crowd."""
+_Object = tuple[int, tuple[float, ...], float, bool, Any]
+"""Category; left, top, right, bottom in pixels; area in square pixels; whether it is a crowd; its shape."""
 
 
-def load_coco_json(path: Path, folder: Path | None) -> BoxDataset:
-    """Reads annotations of boxes.
+def load_coco_json(path: Path, folder: Path | None, kind: type[Shape] = Boxes) -> BoxDataset:
+    """Reads annotations of boxes, and of what else is measured.
 
     An annotation without a usable box is left out, and the dataset's problems say so.
 
     Args:
         path: The JSON file.
         folder: Folder of the images; if None, the usual places around the file are searched.
+        kind: What of the objects to measure.
 
     Raises:
         SourceError: The file or its images are missing or damaged.
@@ -39,11 +41,12 @@ def load_coco_json(path: Path, folder: Path | None) -> BoxDataset:
         files = {image_id: str(image["file_name"]) for image_id, image in images.items()}
         objects: dict[int, list[_Object]] = {image_id: [] for image_id in images}
         unusable: dict[int, list[str]] = {}
+        shape = kind.of_json(path, data)
         for annotation in data["annotations"]:
             image_id = int(annotation["image_id"])
             objects.setdefault(image_id, [])
             try:
-                objects[image_id].append(_object(annotation))
+                objects[image_id].append(_object(annotation, shape))
             except (ValueError, KeyError, TypeError, OverflowError) as error:
                 unusable.setdefault(image_id, []).append(f"{type(error).__name__}: {error}")
     except OSError as error:
@@ -70,10 +73,10 @@ def load_coco_json(path: Path, folder: Path | None) -> BoxDataset:
         f"{counted(len(reasons), 'annotation')} of {files[image_id]} without a usable box ({reasons[0]})"
         for image_id, reasons in unusable.items()
     )
-    return BoxDataset(path, names, examples, problems)
+    return BoxDataset(path, names, examples, problems, shape=shape)
 
 
-def _object(annotation: Mapping[str, Any]) -> _Object:
+def _object(annotation: Mapping[str, Any], shape: Shape) -> _Object:
     """Reads one annotation.
 
     Raises:
@@ -88,6 +91,7 @@ def _object(annotation: Mapping[str, Any]) -> _Object:
         (x, y, x + width, y + height),
         width * height if area is None else float(area),
         bool(annotation.get("iscrowd", 0)),
+        shape.of_annotation(annotation),
     )
 
 
@@ -102,6 +106,7 @@ def _example(path: Path, image: Mapping[str, Any], image_id: int, rows: list[_Ob
         np.array([row[2] for row in rows], np.float64),
         np.array([row[3] for row in rows], bool),
         (height, width) if isinstance(height, int) and isinstance(width, int) else None,
+        tuple(row[4] for row in rows),
     )
 
 

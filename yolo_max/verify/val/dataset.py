@@ -8,44 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolo_max.support.errors import UsageError
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One image and its objects, as a dataset for detection has it.
-
-    Attributes:
-        path: The image.
-        image_id: Its id in saved predictions: COCO's own, or the name of a YAML's image without suffix, as an
-            integer if it is one.
-        class_id: int64 [N], the dataset's own class ids.
-        xyxy: float64 [N, 4] left, top, right, bottom: in [0, 1] of the image's width and height if
-            ``normalised``, else in pixels of the image as displayed.
-        normalised: See ``xyxy``.
-        area: float64 [N], square pixels of each object; NaN stands for the area of its box.
-        crowd: bool [N]: a region that holds many objects, in which detections are neither right nor wrong.
-        image_size: (height, width) in pixels that the dataset states, if it does.
-    """
-
-    path: Path
-    image_id: int | str
-    class_id: NDArray[np.int64]
-    xyxy: NDArray[np.float64]
-    normalised: bool
-    area: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    image_size: tuple[int, int] | None = None
-
-    def pixels(self, image_size: tuple[int, int]) -> NDArray[np.float64]:
-        """The boxes, float64 [N, 4], in pixels of an image of ``image_size`` (height, width)."""
-        if not self.normalised:
-            return self.xyxy
-        height, width = image_size
-        boxes: NDArray[np.float64] = self.xyxy * np.array([width, height, width, height])
-        return boxes
+from yolo_max.verify.val.objects import BOXES, Shape
+from yolo_max.weights.meta import ModelMeta
 
 
 @dataclass(frozen=True)
@@ -81,18 +47,31 @@ class Dataset:
         """
         raise UsageError("a classifier cannot be measured on one class; leave out --single-cls.")
 
+    def require(self, meta: ModelMeta) -> None:
+        """Checks that a model can be measured on it.
+
+        Raises:
+            UsageError: It cannot.
+        """
+
 
 @dataclass(frozen=True)
 class BoxDataset(Dataset):
-    """Images whose objects have boxes: each is an `Example`.
+    """Images whose objects have boxes: each is a `yolo_max.verify.val.objects.Example`.
 
     Attributes:
         category_ids: Class ids in saved predictions, by the dataset's; the same if absent.
+        shape: What of the objects is measured besides boxes; or only these.
     """
 
     category_ids: Mapping[int, int] = field(default_factory=dict)
+    shape: Shape = BOXES
 
     def as_one_class(self) -> Self:
         """The dataset with every object in class 0, as with Ultralytics' ``single_cls``."""
         examples = (replace(each, class_id=np.zeros_like(each.class_id)) for each in self.examples)
         return replace(self, names={0: "item"}, examples=tuple(examples))
+
+    def require(self, meta: ModelMeta) -> None:
+        """The model's predictions must have the shapes of the labels."""
+        self.shape.require(meta)

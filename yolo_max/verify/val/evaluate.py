@@ -1,4 +1,4 @@
-"""Mean average precision of detections on a labelled dataset, by COCO's definition.
+"""Mean average precision on a labelled dataset, by COCO's definition.
 
 https://cocodataset.org/#detection-eval: for each class and each IoU threshold from 0.5 to 0.95, detections
 are matched to objects by descending confidence, and precision is averaged over 101 recalls. faster-coco-eval
@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError
 from yolo_max.support.numbers import shortest_float
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.verify.val.dataset import BoxDataset, Example
+from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.figures import Row
+from yolo_max.verify.val.objects import BOXES, Example, Shape
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Accuracy:
     mean: AveragePrecision
     classes: tuple[ClassAccuracy, ...]
     compared: ClassVar[tuple[str, ...]] = ("mAP50-95", "mAP50")
+    judged: ClassVar[tuple[str, ...]] = ("mAP50-95",)
 
     def rows(self) -> list[Row]:
         """A row for each class."""
@@ -103,19 +106,27 @@ class Found:
 
     Attributes:
         example: The example.
-        detections: Detections in pixels of its image.
+        detections: Detections in pixels of its image, with the shapes that are measured.
     """
 
     example: Example
     detections: Detections
 
+    def objects(self, shape: Shape) -> NDArray[np.bool_]:
+        """Which of the example's objects are to be found, bool [N]."""
+        wanted: NDArray[np.bool_] = ~self.example.crowd & shape.counted(self.example)
+        return wanted
 
-def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict[str, Any]]:
+
+def predictions(
+    found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
+) -> list[dict[str, Any]]:
     """Detections in COCO's form: one row per box, ``bbox`` left, top, width, height in pixels.
 
     Args:
         found: The detections in each example.
         classes: Category ids by the model's class ids; detections of other classes are left out.
+        shape: What else is measured, and added.
     """
     return [
         {
@@ -124,20 +135,23 @@ def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict
             "category_id": classes[class_id],
             "bbox": [round(side, 3) for side in (x1, y1, x2 - x1, y2 - y1)],
             "score": shortest_float(confidence),
+            **shape.result(each.detections, index),
         }
         for each in found
-        for (x1, y1, x2, y2), confidence, class_id in zip(
-            each.detections.xyxy.tolist(),
-            each.detections.confidence,
-            each.detections.class_id.tolist(),
-            strict=True,
+        for index, ((x1, y1, x2, y2), confidence, class_id) in enumerate(
+            zip(
+                each.detections.xyxy.tolist(),
+                each.detections.confidence,
+                each.detections.class_id.tolist(),
+                strict=True,
+            )
         )
         if class_id in classes
     ]
 
 
-def ground_truth(dataset: BoxDataset, found: Sequence[Found]) -> dict[str, Any]:
-    """The examples' objects in the form of COCO's JSON."""
+def ground_truth(dataset: BoxDataset, found: Sequence[Found], shape: Shape = BOXES) -> dict[str, Any]:
+    """The examples' objects in the form of COCO's JSON, with what is measured."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for each in found:
@@ -148,7 +162,7 @@ def ground_truth(dataset: BoxDataset, found: Sequence[Found]) -> dict[str, Any]:
         rows = zip(
             example.class_id, example.pixels((height, width)), example.area, example.crowd, strict=True
         )
-        for class_id, (x1, y1, x2, y2), area, crowd in rows:
+        for index, (class_id, (x1, y1, x2, y2), area, crowd) in enumerate(rows):
             box = [float(side) for side in (x1, y1, x2 - x1, y2 - y1)]
             annotations.append(
                 {
@@ -158,6 +172,7 @@ def ground_truth(dataset: BoxDataset, found: Sequence[Found]) -> dict[str, Any]:
                     "bbox": box,
                     "area": box[2] * box[3] if np.isnan(area) else float(area),
                     "iscrowd": int(crowd),
+                    **shape.annotation(example, index, (height, width)),
                 }
             )
     categories = [{"id": class_id, "name": name} for class_id, name in dataset.names.items()]
@@ -201,6 +216,7 @@ def evaluate(
     found: Sequence[Found],
     classes: Mapping[int, int],
     max_det: int = PredictOptions.max_det,
+    shape: Shape = BOXES,
 ) -> Accuracy:
     """Measures detections against the objects of a dataset.
 
@@ -209,6 +225,7 @@ def evaluate(
         found: The detections in each of its examples that counts.
         classes: From `yolo_max.verify.val.classes.class_map`.
         max_det: How many detections per class and image count.
+        shape: What of them is measured.
 
     Raises:
         EngineError: faster-coco-eval is not installed.
@@ -220,19 +237,22 @@ def evaluate(
     found = [
         replace(each, example=replace(each.example, image_id=number)) for number, each in enumerate(found, 1)
     ]
-    coco = COCO(ground_truth(dataset, found))
-    rows = coco.loadRes(predictions(found, classes))
-    evaluator = COCOeval_faster(coco, rows, "bbox", print_function=lambda *_: None)
+    coco = COCO(ground_truth(dataset, found, shape))
+    rows = coco.loadRes(predictions(found, classes, shape))
+    evaluator = COCOeval_faster(coco, rows, shape.iou_type, print_function=lambda *_: None)
     evaluator.params.maxDets = [1, 10, max_det]
+    shape.prepare(evaluator.params)
     evaluator.evaluate()
     evaluator.accumulate()
     # [IoU threshold, recall, class, size]; -1 where there is no object.
     curves = evaluator.eval["precision"][..., -1]
     curves = np.where(curves < 0, np.nan, curves)
+    wanted = [each.objects(shape) for each in found]
     each_class = []
     for index, class_id in enumerate(sorted(dataset.names)):
         counts = [
-            np.count_nonzero((each.example.class_id == class_id) & ~each.example.crowd) for each in found
+            np.count_nonzero((each.example.class_id == class_id) & mask)
+            for each, mask in zip(found, wanted, strict=True)
         ]
         if objects := int(sum(counts)):
             figures = _average_precision(curves[:, :, index, :])

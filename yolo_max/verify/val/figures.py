@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,17 @@ class Row:
 
 
 class Figures(Protocol):
-    """How well the objects of a dataset are found.
+    """How well the objects of a dataset are found."""
 
-    Attributes:
-        compared: The figures by which two engines are compared, the deciding one first.
-    """
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The names of the figures by which two engines are compared."""
+        ...
 
-    compared: ClassVar[tuple[str, ...]]
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """Those of them that the parity rubric bounds, the most important first."""
+        ...
 
     @property
     def images(self) -> int:

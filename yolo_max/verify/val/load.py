@@ -7,17 +7,21 @@ from pathlib import Path
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.verify.val.coco_json import load_coco_json
 from yolo_max.verify.val.dataset import BoxDataset
+from yolo_max.verify.val.objects import Boxes, Shape
 from yolo_max.verify.val.plain_file import reason
 from yolo_max.verify.val.yolo_dataset import load_yolo_dataset
 
 
-def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> BoxDataset:
+def load_dataset(
+    path: Path, split: str = "val", images: Path | None = None, kind: type[Shape] = Boxes
+) -> BoxDataset:
     """Loads a dataset.
 
     Args:
         path: An Ultralytics dataset's `.yaml`, or annotations in COCO's `.json`.
         split: The split of a YAML.
         images: Folder of the images of a JSON; by default searched for around it.
+        kind: What of the objects to measure.
 
     Raises:
         SourceError: The file, its images or all of their labels are missing or damaged.
@@ -31,11 +35,11 @@ def load_dataset(path: Path, split: str = "val", images: Path | None = None) -> 
         )
     try:
         if path.suffix.lower() == ".json":
-            return load_coco_json(path, images)
+            return load_coco_json(path, images, kind)
         if images is not None:
             raise UsageError(
                 "a folder of images can only be given for annotations in JSON; a YAML names its own."
             )
-        return load_yolo_dataset(path, split)
+        return load_yolo_dataset(path, split, kind)
     except OSError as error:  # of a path in it, for example one that is too long
         raise SourceError(f"{path} names a file that cannot be looked up: {reason(error)}.") from error

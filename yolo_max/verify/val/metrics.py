@@ -14,6 +14,8 @@ from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.image_folder import load_image_folder
 from yolo_max.verify.val.load import load_dataset
+from yolo_max.verify.val.objects import BOXES, Shape
+from yolo_max.verify.val.shape_accuracy import ShapeAccuracy
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
 
@@ -24,13 +26,14 @@ class Measurement:
     Attributes:
         accuracy: The figures.
         predictions: Every prediction, in the evaluators' JSON form.
-        ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs.
+        ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs, by display name; empty
+            without objects.
         warnings: Phrases about what casts doubt on the figures.
     """
 
     accuracy: Figures
     predictions: list[dict[str, Any]] = field(repr=False)
-    ultralytics: tuple[float, float] | None = None
+    ultralytics: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
@@ -67,14 +70,45 @@ def _measure_map(
     dataset: BoxDataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], max_det: int
 ) -> Measurement:
     found = [evaluate.Found(example, detections) for example, detections in pairs]
+    boxes = evaluate.evaluate(dataset, found, classes, max_det)
     return Measurement(
-        evaluate.evaluate(dataset, found, classes, max_det),
-        evaluate.predictions(
-            found, {model: dataset.category_ids.get(ours, ours) for model, ours in classes.items()}
-        ),
-        mean_average_precision(found, classes),
+        boxes,
+        _predictions(dataset, found, classes),
+        _ultralytics(found, classes, BOXES),
         evaluate.other_sizes(found),
     )
+
+
+def _measure_shapes(
+    dataset: BoxDataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], max_det: int
+) -> Measurement:
+    found = [evaluate.Found(example, detections) for example, detections in pairs]
+    shape = dataset.shape
+    accuracy = ShapeAccuracy(
+        shape.name,
+        evaluate.evaluate(dataset, found, classes, max_det, shape),
+        evaluate.evaluate(dataset, found, classes, max_det),
+    )
+    sums = {
+        f"{each.name} {name}": figure
+        for each in (shape, BOXES)
+        for name, figure in _ultralytics(found, classes, each).items()
+    }
+    return Measurement(accuracy, _predictions(dataset, found, classes), sums, evaluate.other_sizes(found))
+
+
+def _predictions(
+    dataset: BoxDataset, found: Sequence[evaluate.Found], classes: Mapping[int, int]
+) -> list[dict[str, Any]]:
+    category_ids = {model: dataset.category_ids.get(ours, ours) for model, ours in classes.items()}
+    return evaluate.predictions(found, category_ids, dataset.shape)
+
+
+def _ultralytics(
+    found: Sequence[evaluate.Found], classes: Mapping[int, int], shape: Shape
+) -> dict[str, float]:
+    figures = mean_average_precision(found, classes, shape)
+    return {} if figures is None else dict(zip(("mAP50-95", "mAP50"), figures, strict=True))
 
 
 def _measure_accuracy(

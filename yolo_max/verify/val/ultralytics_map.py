@@ -12,26 +12,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.verify.val.evaluate import Found
+from yolo_max.verify.val.objects import BOXES, Shape
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 
 
-def mean_average_precision(found: Sequence[Found], classes: Mapping[int, int]) -> tuple[float, float] | None:
+def mean_average_precision(
+    found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
+) -> tuple[float, float] | None:
     """mAP50-95 and mAP50, each in [0, 1]; None without objects.
 
     Args:
         found: The detections in each example that counts.
         classes: The dataset's class ids by the model's, from `yolo_max.verify.val.classes.class_map`.
+        shape: What of the objects is measured.
     """
     correct, confidence, predicted, objects = [], [], [], []
     for each in found:
         detections, example = each.detections, each.example
         known = np.isin(detections.class_id, list(classes))
         class_id = np.array([classes[c] for c in detections.class_id[known].tolist()], np.int64)
-        wanted = ~example.crowd
-        iou = box_iou(detections.xyxy[known], example.pixels(detections.image_size)[wanted])
+        wanted = each.objects(shape)
+        iou = shape.overlap(example, detections)[np.ix_(known, wanted)]
         iou[class_id[:, None] != example.class_id[wanted][None, :]] = 0
         correct.append(_matched(iou))
         confidence.append(detections.confidence[known])

@@ -11,7 +11,7 @@ from yolo_max.support.errors import SourceError
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import abridge
 from yolo_max.tasks.registry import task_of
-from yolo_max.tasks.rubric import Verdict, judge_metric
+from yolo_max.tasks.rubric import Verdict, judge, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.verify.val.classes import class_map_by_id
 from yolo_max.verify.val.dataset import Dataset
@@ -49,21 +49,24 @@ class Validation:
     unreadable: Mapping[str, str]
 
     @property
-    def metric(self) -> str:
-        """The name of the deciding figure."""
-        return self.engines[0].accuracy.compared[0]
-
-    @property
-    def difference(self) -> float | None:
-        """MAX's `metric` minus PyTorch's; None unless both were measured on some objects."""
-        figures = {each.engine: each.accuracy.total().figures[self.metric] for each in self.engines}
-        ours, reference = figures.get("max"), figures.get("torch")
-        return None if ours is None or reference is None else ours - reference
+    def differences(self) -> dict[str, float]:
+        """MAX's figures minus PyTorch's, by name; empty unless both were measured on some objects."""
+        figures = {each.engine: each.accuracy.total().figures for each in self.engines}
+        if figures.keys() < {"max", "torch"}:
+            return {}
+        pairs = {
+            name: (figures["max"][name], figures["torch"][name]) for name in self.engines[0].accuracy.judged
+        }
+        return {
+            name: ours - reference
+            for name, (ours, reference) in pairs.items()
+            if ours is not None and reference is not None
+        }
 
     @property
     def verdict(self) -> Verdict:
-        """The parity rubric on the difference; it holds if there is none."""
-        return Verdict() if self.difference is None else judge_metric(self.metric, self.difference, 0.0)
+        """The parity rubric on the differences; it holds if there is none."""
+        return judge(judge_metric(name, each, 0.0) for name, each in self.differences.items())
 
 
 def validate(
@@ -90,14 +93,15 @@ def validate(
         report: Called with a sentence before each slow step.
 
     Raises:
-        UsageError: The dataset has objects of classes that the model does not know, or cannot be seen as one
-            class.
+        UsageError: The dataset has objects of classes that the model does not know or other shapes, or cannot
+            be seen as one class.
         SourceError: None of its images can be used.
         EngineError: faster-coco-eval is not installed.
         YoloMaxError: An engine cannot be created, or died.
     """
     require(dataset.path)
     metric = METRICS[task_of(weights.meta).metric]
+    dataset.require(weights.meta)
     if match == "one":
         dataset = dataset.as_one_class()
         classes = dict.fromkeys(weights.meta.names, 0)

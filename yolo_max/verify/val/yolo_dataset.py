@@ -12,8 +12,8 @@ import numpy as np
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
-from yolo_max.verify.val.dataset import BoxDataset, Example
-from yolo_max.verify.val.labels import read_labels
+from yolo_max.verify.val.dataset import BoxDataset
+from yolo_max.verify.val.objects import Boxes, Example, Shape
 from yolo_max.verify.val.plain_file import read_plain_file, reason
 
 MAX_YAML_BYTES = 2**20
@@ -24,7 +24,7 @@ COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69,
 """COCO's own ids of its 80 classes."""
 
 
-def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
+def load_yolo_dataset(path: Path, split: str, kind: type[Shape] = Boxes) -> BoxDataset:
     """Reads a dataset that a YAML describes.
 
     An image whose label file cannot be used is left out, as in Ultralytics; the dataset's problems say so.
@@ -32,6 +32,7 @@ def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
     Args:
         path: The YAML file.
         split: "val", "test" or "train".
+        kind: What of its objects to measure.
 
     Raises:
         SourceError: The file, its images or all of their labels are missing or damaged.
@@ -41,7 +42,7 @@ def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
     if "validation" in data:
         data.setdefault("val", data["validation"])
     names = _names(path, data)
-    keypoint_numbers = _keypoint_numbers(path, data)
+    shape = kind.of_yaml(path, data)
     if not data.get(split):
         splits = [name for name in ("train", "val", "test") if data.get(name)]
         there = (
@@ -60,7 +61,7 @@ def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
     for image in images:
         labels = _label_file(image)
         try:
-            class_id, xyxy = read_labels(labels, names, keypoint_numbers)
+            class_id, xyxy, shapes = shape.read(labels, names)
         except (ValueError, OSError) as error:
             why = error if isinstance(error, ValueError) else f"cannot be read: {reason(error)}"
             problems.append(f"{labels} {why}")
@@ -68,7 +69,7 @@ def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
         count = len(class_id)
         image_id = int(image.stem) if image.stem.isdecimal() else image.stem
         area, crowd = np.full(count, np.nan), np.zeros(count, bool)
-        examples.append(Example(image, image_id, class_id, xyxy, True, area, crowd))
+        examples.append(Example(image, image_id, class_id, xyxy, True, area, crowd, shapes=shapes))
     ids = COCO_IDS if _is_coco(found, names) else range(1, len(names) + 1)
     return BoxDataset(
         path,
@@ -77,6 +78,7 @@ def load_yolo_dataset(path: Path, split: str) -> BoxDataset:
         tuple(problems),
         len(unlabelled),
         dict(zip(sorted(names), ids, strict=True)),
+        shape,
     )
 
 
@@ -143,16 +145,6 @@ def _class_id(path: Path, key: Any) -> int:
     if type(key) is int and 0 <= key < MAX_CLASSES:
         return key
     raise SourceError(f"{path} has a class id that is not a number from 0 to {MAX_CLASSES - 1:,}.")
-
-
-def _keypoint_numbers(path: Path, data: Mapping[str, Any]) -> int:
-    """How many numbers of keypoints a pose label has behind its box."""
-    shape = data.get("kpt_shape")
-    if shape is None:
-        return 0
-    if not (isinstance(shape, list) and [type(each) for each in shape] == [int, int] and shape[1] in (2, 3)):
-        raise SourceError(f"{path} has a kpt_shape that is not [keypoints, 2 or 3].")
-    return int(shape[0] * shape[1])
 
 
 def _is_coco(parts: Sequence[Path], names: Mapping[int, str]) -> bool:
