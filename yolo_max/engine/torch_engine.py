@@ -100,6 +100,7 @@ class TorchEngine:
         self.module.to(memory_format=self._format)
         self._stride = weights.meta.network.stride
         self.reference = task_of(weights.meta).reference()
+        self.reference.prepare(self.module)
         self.layer_names = tuple(
             f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
         )

@@ -32,6 +32,7 @@ class Reference:
         of_head: The same from the module's last layer and its inputs, without decoding anything.
         predictor: Its predictor, as "module:class".
         prediction: The prediction, from that predictor's ``Results`` for an image, and the class names.
+        prepare: Changes the module so that it returns all its raw outputs, if they are not what it returns.
     """
 
     outputs: Mapping[str, RawOutput]
@@ -39,3 +40,4 @@ class Reference:
     of_head: Callable[[Any, Any], Mapping[str, Any]]
     predictor: str
     prediction: Callable[[Any, Mapping[int, str]], Prediction]
+    prepare: Callable[[Any], None] = lambda _: None

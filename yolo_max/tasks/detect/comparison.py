@@ -137,7 +137,7 @@ class DetectionDifference:
             for phrase in nms.missing(detections, side, MATCH_IOU, CONFIDENCE_BOUND)
         ]
         return cls(
-            match(ours, reference),
+            match(ours, reference, nms.iou(nms.boxes_of(ours), nms.boxes_of(reference))),
             nms.undecided_among(ours, MATCH_IOU, CONFIDENCE_BOUND),
             nms.undecided_among(reference, MATCH_IOU, CONFIDENCE_BOUND),
             tuple(missing),
@@ -214,13 +214,17 @@ class DetectJudge:
             ours["head"], reference["head"], canvas_size, post.strides, post.reg_max, truth
         )
 
+    def outcomes(self, outputs: Outputs, placement: Placement) -> TolerantNms:
+        """Which candidates must be found, and which may be."""
+        return TolerantNms.of(outputs["head"], placement, self.postprocess)
+
     def predictions(
         self, ours: Prediction, reference: Prediction, outputs: Outputs, placement: Placement
     ) -> PredictionDifference:
         """Pairs the detections."""
         assert isinstance(ours, Detections)
         assert isinstance(reference, Detections)
-        nms = TolerantNms.of(outputs["head"], placement, self.postprocess)
+        nms = self.outcomes(outputs, placement)
         difference = DetectionDifference.between(ours, reference, nms)
         pairs = difference.matching
         min_iou = float(pairs.iou.min(initial=1))

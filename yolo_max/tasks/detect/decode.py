@@ -89,11 +89,14 @@ def decode_boxes(
     Returns:
         float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
     """
-    distance = distribution if distribution.shape[1] == 4 else _mean_bin(distribution)
+    distance = side_distances(distribution)
     return np.concatenate([points - distance[:, :2], points + distance[:, 2:]], axis=1) * stride
 
 
-def _mean_bin(distribution: NDArray[np.float32]) -> NDArray[np.float32]:
+def side_distances(distribution: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The distance of each side from the anchor point, float32 [N, 4] in cells; see `decode_boxes`."""
+    if distribution.shape[1] == 4:
+        return distribution
     logits = distribution.reshape(len(distribution), 4, distribution.shape[1] // 4)
     with np.errstate(invalid="ignore"):  # a broken network gives inf - inf, which is NaN
         weights = np.exp(logits - logits.max(axis=2, keepdims=True))

@@ -38,7 +38,7 @@ class Matching:
     only_second: NDArray[np.intp]
 
 
-def match(first: Detections, second: Detections) -> Matching:
+def match(first: Detections, second: Detections, iou: NDArray[np.float64] | None = None) -> Matching:
     """Pairs detections of one class by optimal assignment.
 
     Near-identical detections (`SAME_IOU`) are paired first, so that no sum of half-good pairs can split them;
@@ -48,8 +48,9 @@ def match(first: Detections, second: Detections) -> Matching:
     Args:
         first: One set.
         second: The other, of the same image.
+        iou: float64 [N, M], how much each of the first overlaps each of the second; by default the `box_iou`.
     """
-    iou = box_iou(first.xyxy, second.xyxy)
+    iou = box_iou(first.xyxy, second.xyxy) if iou is None else iou.copy()
     iou[first.class_id[:, None] != second.class_id[None, :]] = 0
     confidence = np.abs(first.confidence[:, None].astype(np.float64) - second.confidence[None, :])
     pairs: list[tuple[int, int]] = []

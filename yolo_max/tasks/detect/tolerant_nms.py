@@ -11,8 +11,9 @@ the oracle for the product's own thresholding and NMS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +27,81 @@ from yolo_max.tasks.detect.postprocess import CLASS_OFFSET, TOP, Postprocess
 MARGIN = 1e-3
 """How close to a threshold a score or an IoU leaves a candidate undecided."""
 
+Suppress: TypeAlias = Callable[[NDArray[np.intp], float], tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+
+
+class Candidates(NamedTuple):
+    """What may be detections before NMS: cells with one of their classes.
+
+    Attributes:
+        cell: intp [N].
+        class_id: intp [N].
+        score: float32 [N].
+        sure: bool [N]: whether it is one whatever rounding does.
+    """
+
+    cell: NDArray[np.intp]
+    class_id: NDArray[np.intp]
+    score: NDArray[np.float32]
+    sure: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, head: NDArray[np.float32], options: Postprocess, margin: float) -> Candidates:
+        """Finds them; arguments as for `TolerantNms.of`."""
+        scores = sigmoid(head[:, options.box_channels :])
+        best = scores.max(axis=1, keepdims=True)
+        # Scores this small differ by less, and a margin below 0 would make every cell a candidate.
+        possible = scores > max(options.conf - margin, options.conf / 2)
+        certain = scores > options.conf + margin
+        if not options.every_class:
+            possible &= scores >= best - margin
+            certain &= possible & (np.count_nonzero(scores >= best - margin, axis=1, keepdims=True) == 1)
+        if options.classes is not None and options.nms:
+            possible &= np.isin(np.arange(scores.shape[1]), options.classes)
+        cell, class_id = np.nonzero(possible)
+        return cls(cell, class_id, scores[cell, class_id], certain[cell, class_id])
+
+    def outcomes(
+        self, options: Postprocess, cells: int, margin: float, suppress: Suppress
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which must be kept and which may be, bool [N] each.
+
+        Args:
+            options: The options of NMS.
+            cells: How many cells the head has.
+            margin: As for `TolerantNms.of`.
+            suppress: From the indices of candidates that can suppress each other, and how far NMS moves their
+                boxes, in pixels, before float32 rounds them: the same of these alone.
+        """
+        if options.nms:
+            must, may = np.zeros(len(self.cell), bool), np.zeros(len(self.cell), bool)
+            groups = np.zeros_like(self.class_id) if options.agnostic_nms else self.class_id
+            for group in np.unique(groups):
+                members = np.flatnonzero(groups == group)
+                must[members], may[members] = suppress(members, float(group) * CLASS_OFFSET)
+        else:
+            must, may = self.sure.copy(), np.ones(len(self.cell), bool)
+            _truncate(self.score, must, may, min(max(options.max_det, TOP), cells), margin)
+            if options.classes is not None:
+                wanted = np.isin(self.class_id, options.classes)
+                must, may = must & wanted, may & wanted
+        _truncate(self.score, must, may, options.max_det, margin)
+        return must, may
+
 
 @dataclass(frozen=True)
 class TolerantNms:
     """The candidates of one image and their outcomes.
 
     Attributes:
-        xyxy: float32 [N, 4] in image pixels, clipped to the image.
+        boxes: float32 [N, 4] in image pixels, clipped to the image.
         confidence: float32 [N].
         class_id: intp [N].
         must: bool [N]: kept, whatever rounding does.
         may: bool [N]: kept or undecided.
     """
 
-    xyxy: NDArray[np.float32]
+    boxes: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.intp]
     must: NDArray[np.bool_]
@@ -57,40 +119,28 @@ class TolerantNms:
             postprocess: The options of thresholding and NMS.
             margin: How close to a threshold a score or an IoU may lie, or two scores to each other.
         """
-        options = postprocess
-        sides = 4 * options.reg_max
-        scores = sigmoid(head[:, sides:])
-        best = scores.max(axis=1, keepdims=True)
-        # Scores this small differ by less, and a margin below 0 would make every cell a candidate.
-        possible = scores > max(options.conf - margin, options.conf / 2)
-        certain = scores > options.conf + margin
-        if not options.every_class:
-            possible &= scores >= best - margin
-            certain &= possible & (np.count_nonzero(scores >= best - margin, axis=1, keepdims=True) == 1)
-        if options.classes is not None and options.nms:
-            possible &= np.isin(np.arange(scores.shape[1]), options.classes)
-        anchor, class_id = np.nonzero(possible)
-        points, stride = anchor_points(placement.canvas_size, options.strides)
-        canvas = decode_boxes(head[anchor, :sides], points[anchor], stride[anchor])
-        score, sure = scores[anchor, class_id], certain[anchor, class_id]
+        found = Candidates.of(head, postprocess, margin)
+        points, stride = anchor_points(placement.canvas_size, postprocess.strides)
+        boxes = decode_boxes(
+            head[found.cell, : postprocess.box_channels], points[found.cell], stride[found.cell]
+        )
 
-        if options.nms:
-            must, may = np.zeros(len(anchor), bool), np.zeros(len(anchor), bool)
-            groups = np.zeros_like(class_id) if options.agnostic_nms else class_id
-            for group in np.unique(groups):
-                members = np.flatnonzero(groups == group)
-                shift = float(group) * CLASS_OFFSET
-                must[members], may[members] = _suppress(
-                    canvas[members], score[members], sure[members], options.iou, margin, shift
-                )
-        else:
-            must, may = sure.copy(), np.ones(len(anchor), bool)
-            _truncate(score, must, may, min(max(options.max_det, TOP), len(head)), margin)
-            if options.classes is not None:
-                wanted = np.isin(class_id, options.classes)
-                must, may = must & wanted, may & wanted
-        _truncate(score, must, may, options.max_det, margin)
-        return cls(placement.to_image(canvas), score, class_id, must, may)
+        def suppress(members: NDArray[np.intp], shift: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+            low, high = _iou_bounds(boxes[members], shift)
+            return _suppress(low, high, found.score[members], found.sure[members], postprocess.iou, margin)
+
+        must, may = found.outcomes(postprocess, len(head), margin, suppress)
+        return cls(placement.to_image(boxes), found.score, found.class_id, must, may)
+
+    @staticmethod
+    def boxes_of(detections: Detections) -> NDArray[np.float32]:
+        """What of detections is compared with `boxes`."""
+        return detections.xyxy
+
+    @staticmethod
+    def iou(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The IoU of every pair of such boxes, float64 [N, M]."""
+        return box_iou(first, second)
 
     @property
     def undecided(self) -> NDArray[np.bool_]:
@@ -119,31 +169,30 @@ class TolerantNms:
             yield f"{side} has {wrong} of {len(detections)} detections that no rounding brings about"
 
     def _same(self, detections: Detections, iou: float, confidence: float) -> NDArray[np.bool_]:
-        same = box_iou(detections.xyxy, self.xyxy) >= iou
+        same = self.iou(self.boxes_of(detections), self.boxes) >= iou
         same &= detections.class_id[:, None] == self.class_id[None, :]
         same &= np.abs(detections.confidence[:, None] - self.confidence[None, :]) <= confidence
         return same
 
 
 def _suppress(
-    xyxy: NDArray[np.float32],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
     score: NDArray[np.float32],
     sure: NDArray[np.bool_],
     threshold: float,
     margin: float,
-    shift: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Greedy NMS in three values over candidates that can suppress each other: (must be kept, may be kept).
 
     Args:
-        xyxy: float32 [N, 4], canvas pixels.
+        low: float64 [N, N], min IoU of each pair.
+        high: float64 [N, N], max IoU of each pair.
         score: float32 [N].
         sure: bool [N], whether it is certainly a candidate.
         threshold: IoU above which the better of two boxes suppresses the other.
         margin: Uncertainty of each score and each IoU.
-        shift: How far NMS moves these boxes, in pixels, before float32 rounds them.
     """
-    low, high = _iou_bounds(xyxy, shift)
     ahead = score[:, None].astype(np.float64) - score[None, :]
     surely_drops = (low > threshold + margin) & (ahead > margin)
     may_drop = (high > threshold - margin) & (ahead > -margin)
