@@ -1,14 +1,17 @@
-"""Train the bundled weights: a YOLOv8n, from scratch, to find the shapes that make_demo_images.py draws.
+"""Train a network of any task on drawn scenes: the bundled weights, and others to try.
 
-The network and its loss are Ultralytics' own (`DetectionModel` from yolov8n.yaml, `v8DetectionLoss` with
-the default gains); the loop around them is short and lives here. No scene is seen twice: background processes
-draw them during training. Most steps are taken on small images, which cost a fraction of large ones, and
-the last at the resolution that the weights are for. State is saved every few minutes, and the same command
-resumes it.
+Network and loss are Ultralytics' own, with the default gains; the loop around them is short and lives here.
+No scene is seen twice: a background process draws them during training. Most steps are taken on small images,
+which cost a fraction of large ones, and the last at the resolution that the weights are for. State is saved
+every few minutes, and the same command resumes it.
 
-    python scripts/train_demo.py --out runs/train
-    python scripts/measure_demo.py runs/train/yolov8n-shapes.pt
-    cd weights && yolo-max weights convert ../runs/train/yolov8n-shapes.pt --half --overwrite
+    python scripts/train_demo.py --task segment --out runs/train
+    python scripts/measure_demo.py runs/train/yolo11n-seg-shapes.pt
+    cd weights && yolo-max weights convert ../runs/train/yolo11n-seg-shapes.pt --half --overwrite
+
+To begin with what another task has learnt of the same scenes takes a part of the steps:
+
+    python scripts/train_demo.py --task obb --start runs/train/yolo11n-seg-shapes.pt --out runs/train
 """
 
 from __future__ import annotations
@@ -17,26 +20,22 @@ import argparse
 import copy
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from measure_demo import IMGSZ, images_tensor, measure
-from numpy.typing import NDArray
-from shapes.scenes import CLASS_NAMES, draw_scene
+from shapes.batches import TRAINING_SEED, TrainingScenes, collate
+from shapes.series import SERIES
 
-from yolo_max.images.letterbox import letterbox
-
-TRAINING_SEED = 0  # a series of scenes; 1 is for measuring, the bundled images are from 39
 LEARNING_RATE, FINAL_SHARE, WARMUP_STEPS = 2e-3, 0.01, 150
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 10.0
 SAVE_EVERY = 240.0  # seconds
-DRAWING_PROCESSES = 2
+EPOCHS = 100  # in which the one-to-many loss of an end-to-end network gives way to the one-to-one loss
 
 
 @dataclass(frozen=True)
@@ -48,62 +47,38 @@ class Phase:
     steps: int
 
 
-PHASES = (Phase(160, 16, 1000), Phase(224, 16, 500), Phase(IMGSZ, 16, 450))
-TOTAL_STEPS = sum(phase.steps for phase in PHASES)
-
-
-# --- Data -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
-class Sample:
-    """A letterboxed scene.
+class Recipe:
+    """How a task is trained.
 
     Attributes:
-        image: RGB uint8 [S, S, 3].
-        classes: int64 [N].
-        boxes: float32 [N, 4], x1 y1 x2 y2 as shares of S.
+        network: Ultralytics' name of the one that is trained unless another is asked for.
+        model: The class of its networks in `ultralytics.nn.tasks`.
+        phases: In this order; the last one's resolution is that of the weights.
     """
 
-    image: NDArray[np.uint8]
-    classes: NDArray[np.int64]
-    boxes: NDArray[np.float32]
+    network: str
+    model: str
+    phases: tuple[Phase, ...]
+
+    @property
+    def steps(self) -> int:
+        """Number of all steps."""
+        return sum(phase.steps for phase in self.phases)
 
 
-@dataclass(frozen=True)
-class TrainingScenes:
-    """A map-style data set: `count` scenes of the training series from `first` on, at one resolution."""
-
-    first: int
-    count: int
-    imgsz: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, item: int) -> Sample:
-        index = self.first + item
-        rng = np.random.default_rng((TRAINING_SEED, index, 1))
-        # Most scenes are drawn at the size they are seen; some are larger and get shrunk, as photographs are.
-        longer = self.imgsz if rng.random() < 0.8 else round(self.imgsz * rng.uniform(1.2, 2))
-        shorter = round(longer * rng.uniform(0.56, 1))
-        size = (shorter, longer) if rng.random() < 0.5 else (longer, shorter)
-        scene = draw_scene(TRAINING_SEED, index, size)
-        image, geometry = letterbox(scene.image, (self.imgsz, self.imgsz))
-        return Sample(image, scene.classes, geometry.to_canvas(scene.boxes) / np.float32(self.imgsz))
-
-
-def collate(samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
-    """Make the batch that Ultralytics' loss takes: boxes as centre and size, with their image's number."""
-    boxes = torch.from_numpy(np.concatenate([sample.boxes for sample in samples]))
-    top_left, bottom_right = boxes[:, :2], boxes[:, 2:]
-    numbers = np.repeat(np.arange(len(samples)), [len(sample.boxes) for sample in samples])
-    return {
-        "img": images_tensor([sample.image for sample in samples]),
-        "batch_idx": torch.from_numpy(numbers).float(),
-        "cls": torch.from_numpy(np.concatenate([sample.classes for sample in samples])).float()[:, None],
-        "bboxes": torch.cat([(top_left + bottom_right) / 2, bottom_right - top_left], 1),
-    }
+# The last three are short: they are to begin with weights of the second (--start), but for classify.
+RECIPES = {
+    "detect": Recipe(
+        "yolov8n", "DetectionModel", (Phase(160, 16, 1000), Phase(224, 16, 500), Phase(320, 16, 450))
+    ),
+    "segment": Recipe(
+        "yolo11n-seg", "SegmentationModel", (Phase(128, 16, 900), Phase(192, 16, 300), Phase(320, 16, 100))
+    ),
+    "pose": Recipe("yolo11n-pose", "PoseModel", (Phase(128, 16, 500), Phase(192, 16, 200))),
+    "obb": Recipe("yolo11n-obb", "OBBModel", (Phase(128, 16, 450), Phase(192, 16, 200))),
+    "classify": Recipe("yolo11n-cls", "ClassificationModel", (Phase(96, 32, 200),)),
+}
 
 
 def use_one_thread(_process: int) -> None:
@@ -114,14 +89,25 @@ def use_one_thread(_process: int) -> None:
 # --- Model ------------------------------------------------------------------------------------------------
 
 
-def new_model() -> Any:
-    """A YOLOv8n for the shapes, with random weights."""
-    from ultralytics.cfg import get_cfg
-    from ultralytics.nn.tasks import DetectionModel
+def new_model(task: str, name: str, start: Path | None = None) -> Any:
+    """A network of Ultralytics' for the scenes of a task.
 
-    model = DetectionModel("yolov8n.yaml", nc=len(CLASS_NAMES), verbose=False)
-    model.names = dict(enumerate(CLASS_NAMES))
-    model.args = get_cfg()  # the loss reads its gains from here
+    Args:
+        task: detect, segment, pose, obb or classify.
+        name: Of Ultralytics' model, such as yolo11n-seg.
+        start: A checkpoint whose tensors it begins with, where names and shapes agree; else they are random.
+    """
+    from ultralytics.cfg import get_cfg
+    from ultralytics.nn import tasks
+    from ultralytics.utils.torch_utils import intersect_dicts
+
+    names = SERIES[task].names
+    model = getattr(tasks, RECIPES[task].model)(f"{name}.yaml", nc=len(names), verbose=False)
+    model.names = dict(enumerate(names))
+    model.args = get_cfg(overrides={"epochs": EPOCHS})  # the loss reads its gains and its schedule from here
+    if start is not None:
+        trained = torch.load(start, weights_only=False)["model"].float().state_dict()
+        model.load_state_dict(intersect_dicts(trained, model.state_dict()), strict=False)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -133,21 +119,26 @@ def new_optimizer(model: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=LEARNING_RATE)
 
 
-def learning_rate(step: int) -> float:
-    """Linear warm-up, then a cosine down to a small share of the peak."""
+def learning_rate(step: int, steps: int) -> float:
+    """Linear warm-up, then a cosine down to a small share of the peak at the last of `steps`."""
     if step < WARMUP_STEPS:
         return LEARNING_RATE * (step + 1) / WARMUP_STEPS
-    progress = (step - WARMUP_STEPS) / max(1, TOTAL_STEPS - WARMUP_STEPS)
+    progress = (step - WARMUP_STEPS) / max(1, steps - WARMUP_STEPS)
     return LEARNING_RATE * (FINAL_SHARE + (1 - FINAL_SHARE) * (1 + math.cos(math.pi * progress)) / 2)
 
 
-def save_checkpoint(model: Any, path: Path) -> None:
+def save_checkpoint(model: Any, task: str, path: Path) -> None:
     """Write a model in Ultralytics' layout: the module, in half precision, under "model"."""
     import ultralytics
 
     half = copy.deepcopy(model).half().to(memory_format=torch.contiguous_format)
-    half.task = "detect"
-    half.args = {"task": "detect", "model": "yolov8n.yaml", "imgsz": IMGSZ}
+    half.criterion = None
+    half.task = task
+    half.args = {
+        "task": task,
+        "model": f"{path.stem.removesuffix('-shapes')}.yaml",
+        "imgsz": RECIPES[task].phases[-1].imgsz,
+    }
     content = {
         "epoch": -1,  # finished, not to be resumed
         "model": half,
@@ -160,9 +151,9 @@ def save_checkpoint(model: Any, path: Path) -> None:
 
 def save_safely(content: dict[str, Any], path: Path) -> None:
     """Write beside, then rename, so that an interruption never costs the file that was there."""
-    partial = path.with_suffix(".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    part = path.with_suffix(".partial")
+    torch.save(content, part)
+    part.replace(path)
 
 
 # --- Training ---------------------------------------------------------------------------------------------
@@ -172,17 +163,25 @@ class Trainer:
     """A training run: its state, kept in one file, and the steps that change it.
 
     Args:
-        out: The folder of the state's file; a state in it is resumed.
+        out: The folder of the state's file and the weights; a state in it is resumed.
+        task: Of the network.
+        name: Of the network, as `new_model` takes it; None for that of the task's recipe.
+        start: See `new_model`.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, task: str, name: str | None = None, start: Path | None = None) -> None:
         from ultralytics.utils.torch_utils import ModelEMA
 
         torch.manual_seed(TRAINING_SEED)
-        self.state_path = out / "state.pt"
-        self.model = new_model()
+        self.task = task
+        self.recipe = RECIPES[task]
+        name = name or self.recipe.network
+        self.path = out / f"{name}-shapes.pt"
+        self.state_path = out / f"{name}-state.pt"
+        self.model = new_model(task, name, start)
         self.optimizer = new_optimizer(self.model)
         self.average = ModelEMA(self.model, decay=0.999, tau=500)
+        self.model.criterion = self.model.init_criterion()
         self.step = 0
         self.seconds = 0.0  # spent in phases, over all resumptions
         if self.state_path.exists():
@@ -193,7 +192,7 @@ class Trainer:
             self.average.updates, self.step, self.seconds = state["updates"], state["step"], state["seconds"]
 
     def save(self) -> None:
-        """Write the state's file."""
+        """Write the state's file, and the weights as they are."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -203,26 +202,26 @@ class Trainer:
             "seconds": self.seconds,
         }
         save_safely(state, self.state_path)
+        save_checkpoint(self.average.ema, self.task, self.path)
 
     def run(self) -> None:
-        """Go through what is left of the phases; each ends with a measurement."""
+        """Go through what is left of the phases."""
         first_step = first_scene = 0
-        for phase in PHASES:
+        for phase in self.recipe.phases:
             done = min(max(self.step - first_step, 0), phase.steps)
             if done < phase.steps:
                 self.run_phase(phase, first_scene + done * phase.batch, phase.steps - done)
                 self.save()
-                print(measure(self.average.ema, phase.imgsz, scenes=100).line(), flush=True)
             first_step += phase.steps
             first_scene += phase.steps * phase.batch
 
     def run_phase(self, phase: Phase, first_scene: int, steps: int) -> None:
         """Take `steps` steps at a phase's resolution, on the scenes from `first_scene` on."""
         loader = torch.utils.data.DataLoader(
-            TrainingScenes(first_scene, steps * phase.batch, phase.imgsz),
+            TrainingScenes(self.task, first_scene, steps * phase.batch, phase.imgsz),
             phase.batch,
-            num_workers=DRAWING_PROCESSES,
-            collate_fn=collate,
+            num_workers=1,
+            collate_fn=partial(collate, self.task),
             worker_init_fn=use_one_thread,
             # A forked process would inherit OpenCV's locks, but not the threads that hold them.
             multiprocessing_context="spawn",
@@ -230,55 +229,60 @@ class Trainer:
         )
         self.model.train()
         started = saved = last = time.monotonic()
-        recent: list[list[float]] = []
+        recent: list[dict[str, float]] = []
         for number, batch in enumerate(loader, start=1):
             recent.append(self.train_on(batch))
             now = time.monotonic()
             self.seconds += now - last
             last = now
             if number % 50 == 0 or number == steps:
-                box, cls, dfl = np.mean(recent, axis=0)
                 rate = number * phase.batch / (now - started)
-                losses = f"box {box:.3f}  cls {cls:.3f}  dfl {dfl:.3f}"
+                losses = "  ".join(
+                    f"{name} {np.mean([one[name] for one in recent]):.3f}" for name in recent[0]
+                )
                 speed = f"{rate:.1f} images/s  {self.seconds / 60:.1f} min"
-                print(f"{phase.imgsz} px  step {self.step}/{TOTAL_STEPS}  {losses}  {speed}", flush=True)
+                print(
+                    f"{phase.imgsz} px  step {self.step}/{self.recipe.steps}  {losses}  {speed}", flush=True
+                )
                 recent.clear()
             if now - saved > SAVE_EVERY:
                 self.save()
                 saved = now
 
-    def train_on(self, batch: dict[str, torch.Tensor]) -> list[float]:
-        """Take one step; returns the box, class and DFL losses."""
+    def train_on(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Take one step; returns the losses by name."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.step)
-        summed, _ = self.model.loss(batch)  # [3], each summed over the batch
-        losses = summed / len(batch["img"])
-        losses.sum().backward()
+            group["lr"] = learning_rate(self.step, self.recipe.steps)
+        if hasattr(self.model.criterion, "update"):
+            self.model.criterion.updates = self.step * EPOCHS // self.recipe.steps - 1
+            self.model.criterion.update()
+        summed, losses = self.model.loss(batch)  # each summed over the batch; their means, by name
+        (summed.sum() / (1 if self.task == "classify" else len(batch["img"]))).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.model)
         self.step += 1
-        return [float(loss) for loss in losses.detach()]
+        return {name.removesuffix("_loss"): float(loss) for name, loss in losses.items()}
 
 
 def main() -> None:
-    """Parse the command line, train, save, measure."""
-    parser = argparse.ArgumentParser(description="Train the bundled shape detector.")
+    """Parse the command line, train, save."""
+    parser = argparse.ArgumentParser(description="Train a network on drawn scenes.")
     parser.add_argument("--out", type=Path, default=Path("runs/train"), help="folder (default: runs/train)")
     parser.add_argument("--threads", type=int, help="threads to train on (default: PyTorch's choice)")
+    parser.add_argument("--task", choices=list(RECIPES), default="detect", help="(default: detect)")
+    networks = ", ".join(recipe.network for recipe in RECIPES.values())
+    parser.add_argument("--model", help=f"Ultralytics' name of the network (default: {networks}, by task)")
+    parser.add_argument("--start", type=Path, help="checkpoint to begin with, of any task (default: none)")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(arguments.out)
+    trainer = Trainer(arguments.out, arguments.task, arguments.model, arguments.start)
     trainer.run()
-    path = arguments.out / "yolov8n-shapes.pt"
-    save_checkpoint(trainer.average.ema, path)
-    print(f"{path}: {TOTAL_STEPS} steps in {trainer.seconds / 60:.0f} minutes")
-    accuracy = measure(trainer.average.ema)
-    print(accuracy.line())
-    print(accuracy.table())
+    trainer.save()
+    print(f"{trainer.path}: {trainer.step} steps in {trainer.seconds / 60:.0f} minutes")
 
 
 if __name__ == "__main__":

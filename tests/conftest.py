@@ -44,6 +44,17 @@ def coco_weights(shared: Path) -> Path:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On so little work, threads cost more than they bring."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def nobody(tmp_path: Path) -> Iterator[Path]:
     """A folder of a user who may not read and write everything; root becomes that user for the test."""
     if os.geteuid() != 0:

@@ -64,11 +64,32 @@ def rotation(angle: float) -> Points:
     return np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
 
 
-def pose(rng: Generator, outline: Sequence[Points], radius: float, centre: Points) -> list[Points]:
-    """Squeeze an outline a little, turn it, and move it to where it goes in the image."""
+def rectangle(outline: Sequence[Points]) -> Points:
+    """The corners of the upright rectangle around an outline, clockwise (as y points down)."""
+    points = np.concatenate(list(outline))
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
+
+
+def pose(
+    rng: Generator,
+    outline: Sequence[Points],
+    radius: float,
+    centre: Points,
+    squeeze: tuple[float, float] = (0.88, 1.0),
+) -> list[Points]:
+    """Squeeze an outline, turn it, and move it to where it goes in the image.
+
+    Args:
+        rng: Draws the angle and the squeeze.
+        outline: Polygons of radius 1 around the origin.
+        radius: In pixels.
+        centre: x y in pixels.
+        squeeze: The range of breadths, as shares of the outline's own.
+    """
     turn = rotation(rng.uniform(0, 2 * math.pi))
-    squeeze = np.array([rng.uniform(0.88, 1.0), 1.0])
-    return [(points * squeeze * radius) @ turn + centre for points in outline]
+    breadth = np.array([rng.uniform(*squeeze), 1.0])
+    return [(points * breadth * radius) @ turn + centre for points in outline]
 
 
 def bounds(outline: Sequence[Points], margin: float) -> Window:
