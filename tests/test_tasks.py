@@ -72,12 +72,14 @@ def test_a_decision_by_task_is_noticed(source: str) -> None:
 
 
 MAY_KNOW_A_TASK = {
-    "__init__": {"detect.detections", "classify.classification"},  # the public names
+    # the public names
+    "__init__": {"detect.detections", "classify.classification", "obb.rotated_detections"},
     "predict.detector": {"detect.detections"},  # `Detector`, the predictor for one task
     # a metric measures one kind of prediction
     "verify.val.evaluate": {"detect.detections"},
     "verify.val.objects": {"detect.matching"},
     "verify.val.accuracy": {"classify.classification"},
+    "verify.val.rotated": {"obb.rotated_detections", "obb.probiou"},
 }
 """Which modules outside the package import from the package of one task, and what."""
 

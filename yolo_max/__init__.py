@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from yolo_max.support.errors import YoloMaxError
     from yolo_max.tasks.classify.classification import Classification
     from yolo_max.tasks.detect.detections import Box, Detections
+    from yolo_max.tasks.obb.rotated_detections import RotatedBox, RotatedDetections
     from yolo_max.weights.load import load_weights
 
     __version__: str
@@ -32,6 +33,8 @@ __all__ = [
     "Detector",
     "Predictor",
     "Result",
+    "RotatedBox",
+    "RotatedDetections",
     "YoloMaxError",
     "__version__",
     "draw",
@@ -46,6 +49,8 @@ _HOMES = {
     "Detector": "yolo_max.predict.detector",
     "Predictor": "yolo_max.predict.predictor",
     "Result": "yolo_max.predict.result",
+    "RotatedBox": "yolo_max.tasks.obb.rotated_detections",
+    "RotatedDetections": "yolo_max.tasks.obb.rotated_detections",
     "YoloMaxError": "yolo_max.support.errors",
     "draw": "yolo_max.predict.picture",
     "load_weights": "yolo_max.weights.load",

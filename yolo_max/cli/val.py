@@ -203,6 +203,8 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
         console.print(
             f"As yolo val integrates it, by trapezoids instead of COCO's mean over steps: {'; '.join(sums)}."
         )
+    if definition := validation.engines[0].definition:
+        console.print(definition)
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)
     console.print(f"Network, median per image: {times}; for a benchmark, use yolo-max bench.", style="dim")
     for name, difference in validation.differences.items():

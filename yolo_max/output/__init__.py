@@ -1,6 +1,7 @@
 """Predictions as pictures and as text.
 
 draw.py            marks on an image
+rotated_box.py     rotated boxes on it
 label_layout.py    where labels go
 text_rendering.py  text as pixels; with shaping.py and transliteration.py for what OpenCV's font lacks
 palette.py         a color for each class

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from yolo_max.output.label_layout import Obstacles, Rectangle, leader
 from yolo_max.output.palette import Color, class_color
+from yolo_max.output.rotated_box import draw_rotated_box, label_start
 from yolo_max.output.text_rendering import LARGEST, render
 from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.marks import Marks
@@ -57,8 +58,11 @@ def draw(
         class_ids = [*(box.class_id for box in marks.boxes), *(line.class_id for line in marks.lines)]
         colors = [class_color(class_id) for class_id in class_ids]
     colors, line_colors = colors[: len(boxes)], colors[len(boxes) :]
-    for box, color in zip(reversed(boxes), reversed(colors), strict=True):
-        _draw_box(canvas, box, line_width, color)
+    for mark, box, color in reversed(list(zip(marks.boxes, boxes, colors, strict=True))):
+        if mark.corners:
+            draw_rotated_box(canvas, mark.corners, line_width, color)
+        else:
+            _draw_box(canvas, box, line_width, color)
 
     if options.hide_labels:
         return canvas
@@ -71,8 +75,9 @@ def draw(
             (label,) = render([mark.short_label], style.font_size, [color])
         if _fits(label, height, width) and (label[..., 0].size <= room or not placed):
             room -= label[..., 0].size
-            placed.append((obstacles.place(label.shape, box, height, width), label))
-            if line := leader(placed[-1][0], box):
+            start = label_start(mark.corners, line_width, height, width) if mark.corners else box
+            placed.append((obstacles.place(label.shape, start, height, width), label))
+            if line := leader(placed[-1][0], start):
                 cv2.line(canvas, *line, color, max(1, line_width // 2), cv2.LINE_AA)
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label

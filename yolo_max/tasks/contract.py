@@ -16,6 +16,7 @@ Outputs = Mapping[str, NDArray[Any]]
 Detection: ``head``, float32 ``[N, 4 * reg_max + nc]``: DFL logits of the four sides, then class logits, one
 row per cell of ``cells``, intp ``[N]`` ascending. Without ``cells`` there is a row for every cell, level by
 level, each level row-major.
+Rotated detection: the same, and ``angle``, float32 ``[N, 1]``, as the head's branch gives it, per cell.
 Classification: ``logits``, float32 ``[nc]``.
 """
 

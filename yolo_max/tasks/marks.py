@@ -14,12 +14,15 @@ class BoxMark(NamedTuple):
         class_id: Chooses the color.
         label: The text beside it.
         short_label: The same without the confidence.
+        corners: The four corners (x, y) of a rotated box, of which ``xyxy`` is the rectangle around it; none
+            of an upright one.
     """
 
     xyxy: tuple[float, float, float, float]
     class_id: int
     label: str
     short_label: str
+    corners: tuple[tuple[float, float], ...] = ()
 
 
 class LineMark(NamedTuple):

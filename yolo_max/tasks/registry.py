@@ -5,10 +5,11 @@ from __future__ import annotations
 from yolo_max.support.errors import WeightsError
 from yolo_max.tasks.classify.task import CLASSIFY
 from yolo_max.tasks.detect.task import DETECT
+from yolo_max.tasks.obb.task import OBB
 from yolo_max.tasks.task import Task
 from yolo_max.weights.meta import ModelMeta
 
-TASKS = {task.name: task for task in (DETECT, CLASSIFY)}
+TASKS = {task.name: task for task in (DETECT, CLASSIFY, OBB)}
 
 
 def task_of(meta: ModelMeta) -> Task:

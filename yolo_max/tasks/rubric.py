@@ -25,6 +25,8 @@ FLOAT64_RATIO = 2.0
 """How many times PyTorch's own rms distance from a float64 run MAX's may be, at the raw head."""
 BOX_BOUND = 0.05
 """Largest difference of a box side before NMS, in canvas pixels."""
+ANGLE_BOUND = 1e-3
+"""Largest difference of a rotated box's angle before NMS, in radians."""
 SCORE_BOUND = 1e-4
 """Largest difference of a class score before NMS, and of a class probability of a whole image."""
 MATCH_IOU = 0.99

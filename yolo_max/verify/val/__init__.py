@@ -9,6 +9,7 @@ plain_file.py       files that are neither pipes nor devices
 evaluate.py         mean average precision by COCO's definition
 ultralytics_map.py  the same by Ultralytics' formula
 shape_accuracy.py   of shapes and of the boxes around them
+rotated.py          rotated boxes, by that formula
 image_folder.py     images in one folder per class
 accuracy.py         top-1 and top-5
 classes.py          the model's classes and the dataset's

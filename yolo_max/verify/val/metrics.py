@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yolo_max.tasks.contract import Prediction
-from yolo_max.verify.val import accuracy, evaluate
+from yolo_max.verify.val import accuracy, evaluate, rotated
 from yolo_max.verify.val.classes import class_map, class_map_by_order
 from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.figures import Figures
@@ -29,12 +30,14 @@ class Measurement:
         ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs, by display name; empty
             without objects.
         warnings: Phrases about what casts doubt on the figures.
+        definition: A sentence about the metric, if it is not COCO's.
     """
 
     accuracy: Figures
     predictions: list[dict[str, Any]] = field(repr=False)
     ultralytics: Mapping[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    definition: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,18 @@ def _measure_shapes(
     return Measurement(accuracy, _predictions(dataset, found, classes), sums, evaluate.other_sizes(found))
 
 
+def _measure_rotated(
+    dataset: BoxDataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], _: int
+) -> Measurement:
+    found = [evaluate.Found(example, detections) for example, detections in pairs]
+    return Measurement(
+        rotated.evaluate_rotated(dataset, found, classes),
+        _predictions(dataset, found, classes),
+        warnings=evaluate.other_sizes(found),
+        definition=rotated.DEFINITION,
+    )
+
+
 def _predictions(
     dataset: BoxDataset, found: Sequence[evaluate.Found], classes: Mapping[int, int]
 ) -> list[dict[str, Any]]:
@@ -119,5 +134,6 @@ def _measure_accuracy(
 
 METRICS = {
     "map": Metric(load_dataset, class_map, _measure_map),
+    "rotated_map": Metric(partial(load_dataset, kind=rotated.RotatedBoxes), class_map, _measure_rotated),
     "accuracy": Metric(load_image_folder, class_map_by_order, _measure_accuracy),
 }

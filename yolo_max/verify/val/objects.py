@@ -154,7 +154,7 @@ class Boxes:
         """Reads boxes, and the boxes around polygons."""
         return read_labels(path, names, self.keypoint_numbers)._replace(shapes=())
 
-    def of_annotation(self, annotation: Mapping[str, Any]) -> None:
+    def of_annotation(self, annotation: Mapping[str, Any]) -> Any:
         """Its box is read anyway."""
 
     def counted(self, example: Example) -> NDArray[np.bool_]:

@@ -21,7 +21,17 @@ IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 def mean_average_precision(
     found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
 ) -> tuple[float, float] | None:
-    """mAP50-95 and mAP50, each in [0, 1]; None without objects.
+    """mAP50-95 and mAP50, each in [0, 1]; None without objects; arguments as for `average_precisions`."""
+    if not (precisions := average_precisions(found, classes, shape)):
+        return None
+    means = np.mean(list(precisions.values()), axis=0)
+    return float(means.mean()), float(means[0])
+
+
+def average_precisions(
+    found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
+) -> dict[int, NDArray[np.float64]]:
+    """The average precision at each of `IOU_THRESHOLDS`, by the dataset's class ids that have an object.
 
     Args:
         found: The detections in each example that counts.
@@ -42,15 +52,15 @@ def mean_average_precision(
         objects.append(example.class_id[wanted])
     present, counts = np.unique(np.concatenate([*objects, np.zeros(0, np.int64)]), return_counts=True)
     if not len(present):
-        return None
+        return {}
     order = np.argsort(-np.concatenate(confidence), kind="stable")
     hits, labels = np.concatenate(correct)[order], np.concatenate(predicted)[order]
-    precisions = [
-        [_area(hits[labels == class_id, t], int(count)) for t in range(len(IOU_THRESHOLDS))]
+    return {
+        int(class_id): np.array(
+            [_area(hits[labels == class_id, t], int(count)) for t in range(len(IOU_THRESHOLDS))]
+        )
         for class_id, count in zip(present, counts, strict=True)
-    ]
-    means = np.mean(precisions, axis=0)
-    return float(means.mean()), float(means[0])
+    }
 
 
 def _matched(iou: NDArray[np.float64]) -> NDArray[np.bool_]:

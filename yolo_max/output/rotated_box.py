@@ -1,0 +1,46 @@
+"""Rotated boxes: their lines, and where their labels begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.output.label_layout import Rectangle
+from yolo_max.output.palette import Color
+
+Corners = Sequence[tuple[float, float]]
+"""The four corners (x, y) in pixels, in order."""
+
+FRACTION_BITS = 4
+THICKEST = 32767
+"""The widest line that OpenCV draws."""
+FARTHEST = 2**26
+"""Beyond this many pixels a corner is drawn nearer: OpenCV takes it as int32, with the fraction."""
+LEVEL = 0.25
+"""How much higher, per pixel to the right, a corner must lie for the label to begin there."""
+
+
+def draw_rotated_box(canvas: NDArray[np.uint8], corners: Corners, line_width: int, color: Color) -> None:
+    """Draws the four sides, on a dark rim that sets them off from a background of their own color."""
+    rim = max(1, line_width // 4)
+    points = np.clip(np.array(corners), -FARTHEST, FARTHEST) * 2**FRACTION_BITS
+    polygon = [np.round(points).astype(np.int32)]
+    dark = [value // 3 for value in color]
+    for width, shade in ((line_width + 2 * rim, dark), (line_width, color)):
+        cv2.polylines(canvas, polygon, True, shade, min(width, THICKEST), cv2.LINE_AA, FRACTION_BITS)
+
+
+def label_start(corners: Corners, line_width: int, height: int, width: int) -> Rectangle:
+    """The corner that the label stands beside, as a small rectangle in the image: the highest that shows.
+
+    Of corners about as high it is the leftmost. A box all of whose corners are outside gets the nearest pixel
+    to its centre.
+    """
+    showing = [(x, y) for x, y in corners if 0 <= x <= width and 0 <= y <= height]
+    x, y = min(showing, key=lambda corner: corner[1] + LEVEL * corner[0], default=np.mean(corners, axis=0))
+    left = int(np.clip(x - line_width / 2, 0, max(width - line_width, 0)))
+    top = int(np.clip(y - line_width / 2, 0, max(height - line_width, 0)))
+    return left, top, min(left + line_width, width), min(top + line_width, height)

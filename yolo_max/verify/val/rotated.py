@@ -1,0 +1,174 @@
+"""The accuracy of rotated boxes, by Ultralytics' formula: COCO defines none for them.
+
+Detections and objects are matched by probabilistic IoU (`yolo_max.tasks.obb.probiou`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.tasks.obb.probiou import probiou
+from yolo_max.tasks.obb.rotated_detections import RotatedDetections
+from yolo_max.verify.val.dataset import BoxDataset
+from yolo_max.verify.val.evaluate import Found
+from yolo_max.verify.val.figures import Row
+from yolo_max.verify.val.labels import Labels, read_labels
+from yolo_max.verify.val.objects import Boxes, Example
+from yolo_max.verify.val.ultralytics_map import average_precisions
+
+DEFINITION = "Boxes are matched by probabilistic IoU, as in yolo val; COCO has no metric for rotated ones."
+
+
+@dataclass(frozen=True)
+class RotatedBoxes(Boxes):
+    """The rotated box of each object: the smallest rectangle around its polygon."""
+
+    name: ClassVar[str] = "rotated"
+
+    def read(self, path: Path, names: Mapping[int, str]) -> Labels:
+        """Reads polygons, ``class x1 y1 x2 y2 x3 y3 x4 y4`` or longer ones."""
+        labels = read_labels(path, names, self.keypoint_numbers)
+        if any(len(numbers) == 4 for numbers in labels.shapes):
+            raise ValueError("has upright boxes, where rotated ones are given by four corners")
+        return labels
+
+    def of_annotation(self, annotation: Mapping[str, Any]) -> tuple[float, ...]:
+        """Its first polygon."""
+        first, *_ = annotation["segmentation"]
+        polygon = tuple(map(float, first))
+        if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
+            raise ValueError(
+                f"segmentation has {len(polygon)} numbers, which are not the corners of a polygon"
+            )
+        return polygon
+
+    def result(self, prediction: RotatedDetections, index: int) -> dict[str, Any]:
+        """Box and corners, as Ultralytics writes them for DOTA."""
+        return {
+            "rbox": prediction.xywhr[index].astype(np.float64).round(3).tolist(),
+            "poly": prediction.xyxyxyxy[index].astype(np.float64).round(3).ravel().tolist(),
+        }
+
+    def overlap(self, example: Example, prediction: RotatedDetections) -> NDArray[np.float64]:
+        """Probabilistic IoU; 0 where a box has no area."""
+        scale = example.scale(prediction.image_size)
+        objects = [_smallest_rectangle(np.reshape(numbers, (-1, 2)) * scale) for numbers in example.shapes]
+        truth = np.array(objects, np.float64).reshape(-1, 5)
+        found: NDArray[np.float64] = np.nan_to_num(probiou(prediction.xywhr.astype(np.float64), truth), nan=0)
+        return found
+
+
+def _smallest_rectangle(points: NDArray[np.float64]) -> tuple[float, ...]:
+    """Centre, width, height and angle in radians."""
+    (x, y), (width, height), degrees = cv2.minAreaRect(points.astype(np.float32))
+    return x, y, width, height, np.deg2rad(degrees)
+
+
+@dataclass(frozen=True)
+class RotatedPrecision:
+    """Average precision, each in [0, 1]; None without objects.
+
+    Attributes:
+        map50_95: Over the thresholds 0.5, 0.55, ..., 0.95 of probabilistic IoU.
+        map50: At 0.5.
+        map75: At 0.75.
+    """
+
+    map50_95: float | None
+    map50: float | None
+    map75: float | None
+
+    @classmethod
+    def of(cls, precisions: Sequence[NDArray[np.float64]]) -> RotatedPrecision:
+        """The mean over classes, from the average precision of each at each threshold."""
+        if not precisions:
+            return cls(None, None, None)
+        at = np.mean(precisions, axis=0)
+        return cls(float(at.mean()), float(at[0]), float(at[5]))
+
+    def named(self) -> dict[str, float | None]:
+        """The figures by display name."""
+        return {"mAP50-95": self.map50_95, "mAP50": self.map50, "mAP75": self.map75}
+
+
+@dataclass(frozen=True)
+class ClassRotatedAccuracy:
+    """The accuracy on one class.
+
+    Attributes:
+        class_id: The dataset's id.
+        name: The dataset's name.
+        images: Number of images with such an object.
+        objects: Number of objects.
+        precision: Its average precision.
+    """
+
+    class_id: int
+    name: str
+    images: int
+    objects: int
+    precision: RotatedPrecision
+
+
+@dataclass(frozen=True)
+class RotatedAccuracy:
+    """The accuracy on a dataset.
+
+    Attributes:
+        images: Number of measured images.
+        objects: Number of objects in them.
+        mean: The mean over the classes that have an object.
+        classes: Each class that has an object, by id.
+    """
+
+    images: int
+    objects: int
+    mean: RotatedPrecision
+    classes: tuple[ClassRotatedAccuracy, ...]
+    compared: ClassVar[tuple[str, ...]] = ("mAP50-95", "mAP50")
+    judged: ClassVar[tuple[str, ...]] = ("mAP50-95",)
+
+    def rows(self) -> list[Row]:
+        """A row for each class."""
+        return [Row(each.name, each.images, each.objects, each.precision.named()) for each in self.classes]
+
+    def total(self) -> Row:
+        """The mean over the classes."""
+        return Row("all", self.images, self.objects, self.mean.named())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON types, unrounded."""
+        return asdict(self)
+
+
+def evaluate_rotated(
+    dataset: BoxDataset, found: Sequence[Found], classes: Mapping[int, int]
+) -> RotatedAccuracy:
+    """Measures rotated detections against the objects of a dataset.
+
+    Args:
+        dataset: The dataset.
+        found: The detections in each of its examples that counts.
+        classes: From `yolo_max.verify.val.classes.class_map`.
+    """
+    precisions = average_precisions(found, classes, dataset.shape)
+    present = [each.example.class_id[each.objects(dataset.shape)] for each in found]
+    each_class = tuple(
+        ClassRotatedAccuracy(
+            class_id,
+            dataset.names[class_id],
+            sum(bool((ids == class_id).any()) for ids in present),
+            sum(int(np.count_nonzero(ids == class_id)) for ids in present),
+            RotatedPrecision.of([precision]),
+        )
+        for class_id, precision in precisions.items()
+    )
+    mean = RotatedPrecision.of(list(precisions.values()))
+    return RotatedAccuracy(len(found), sum(each.objects for each in each_class), mean, each_class)
