@@ -2,6 +2,7 @@
 
 draw.py            marks on an image
 rotated_box.py     rotated boxes on it
+mask_fill.py       masks on it
 label_layout.py    where labels go
 text_rendering.py  text as pixels; with shaping.py and transliteration.py for what OpenCV's font lacks
 palette.py         a color for each class

@@ -1,6 +1,6 @@
-"""Annotated images: boxes, labels and lines of text in the color of their class, sized to suit the image.
+"""Annotated images: masks, boxes, labels and lines of text in the color of their class.
 
-Boxes are drawn and labels blitted with NumPy slices.
+All are sized to suit the image. Boxes are drawn and labels blitted with NumPy slices.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.output.label_layout import Obstacles, Rectangle, leader
+from yolo_max.output.mask_fill import fill_mask
 from yolo_max.output.palette import Color, class_color
 from yolo_max.output.rotated_box import draw_rotated_box, label_start
 from yolo_max.output.text_rendering import LARGEST, render
@@ -58,6 +59,8 @@ def draw(
         class_ids = [*(box.class_id for box in marks.boxes), *(line.class_id for line in marks.lines)]
         colors = [class_color(class_id) for class_id in class_ids]
     colors, line_colors = colors[: len(boxes)], colors[len(boxes) :]
+    for mask, color in zip(reversed(marks.masks), reversed(colors), strict=False):  # or there are none
+        fill_mask(canvas, mask, max(1.5, 0.6 * line_width), color)
     for mark, box, color in reversed(list(zip(marks.boxes, boxes, colors, strict=True))):
         if mark.corners:
             draw_rotated_box(canvas, mark.corners, line_width, color)

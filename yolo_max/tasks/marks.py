@@ -25,6 +25,20 @@ class BoxMark(NamedTuple):
     corners: tuple[tuple[float, float], ...] = ()
 
 
+class MaskMark(NamedTuple):
+    """A region, in the color of its box.
+
+    Attributes:
+        counts: Its pixels, as COCO's compressed counts (`yolo_max.tasks.rle`).
+        size: (height, width) in pixels of the mask that these make up.
+        xyxy: (left, top, right, bottom) of that mask in pixels of the image, which it may overhang.
+    """
+
+    counts: str
+    size: tuple[int, int]
+    xyxy: tuple[float, float, float, float]
+
+
 class LineMark(NamedTuple):
     """A line of text about the image as a whole.
 
@@ -46,7 +60,9 @@ class Marks:
     Attributes:
         boxes: Boxes with labels.
         lines: Text for the upper left corner.
+        masks: Those of the boxes, in their order; none if they have none.
     """
 
     boxes: tuple[BoxMark, ...] = ()
     lines: tuple[LineMark, ...] = ()
+    masks: tuple[MaskMark, ...] = ()

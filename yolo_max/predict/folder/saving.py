@@ -37,8 +37,8 @@ _OF_ONE_PATH = {
 
 _DRAWING = MemoryBudget(2**30)
 """For drawing on images, on all threads together."""
-_DRAWING_BYTES_PER_PIXEL = 9
-"""The image, if it is read again, the copy that is drawn on, and the encoded one, at most as large."""
+_DRAWING_BYTES_PER_PIXEL = 12
+"""The image, if read again, the copy that is drawn on, the encoded one, at most as large, and a mask."""
 
 
 def save_result(result: Result, source: SourceImage, out: OutputTree, options: SaveOptions) -> dict[str, Any]:
