@@ -73,11 +73,15 @@ def test_a_decision_by_task_is_noticed(source: str) -> None:
 
 MAY_KNOW_A_TASK = {
     # the public names
-    "__init__": {"detect.detections", "classify.classification", "obb.rotated_detections"},
+    "__init__": {
+        *("detect.detections", "classify.classification"),
+        *("obb.rotated_detections", "segment.segmentation"),
+    },
     "predict.detector": {"detect.detections"},  # `Detector`, the predictor for one task
     # a metric measures one kind of prediction
     "verify.val.evaluate": {"detect.detections"},
     "verify.val.objects": {"detect.matching"},
+    "verify.val.masks": {"segment.masks"},
     "verify.val.accuracy": {"classify.classification"},
     "verify.val.rotated": {"obb.rotated_detections", "obb.probiou"},
 }

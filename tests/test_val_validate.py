@@ -11,7 +11,7 @@ from fakes import fake_weights
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.verify.val.evaluate import Accuracy
 from yolo_max.verify.val.load import load_dataset
-from yolo_max.verify.val.validate import Validation, validate
+from yolo_max.verify.val.validate import AS_MEASURED, Validation, validate
 
 NETWORK = {"imgsz": 64}
 
@@ -66,8 +66,8 @@ def test_jobs_are_those_of_a_validation(monkeypatch: pytest.MonkeyPatch, data: P
         max_only={"kernels": "stock"},
     )
     assert [workload.options for workload in process.jobs] == [
-        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True},
-        {"conf": 0.001, "iou": 0.7, "max_det": 7, "multi_label": True, "kernels": "stock"},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, **AS_MEASURED},
+        {"conf": 0.001, "iou": 0.7, "max_det": 7, **AS_MEASURED, "kernels": "stock"},
     ]
     assert all(workload.raw is None for workload in process.jobs)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from yolo_max.tasks.classify.classification import Classification
     from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.tasks.obb.rotated_detections import RotatedBox, RotatedDetections
+    from yolo_max.tasks.segment.segmentation import Segmentation
     from yolo_max.weights.load import load_weights
 
     __version__: str
@@ -35,6 +36,7 @@ __all__ = [
     "Result",
     "RotatedBox",
     "RotatedDetections",
+    "Segmentation",
     "YoloMaxError",
     "__version__",
     "draw",
@@ -51,6 +53,7 @@ _HOMES = {
     "Result": "yolo_max.predict.result",
     "RotatedBox": "yolo_max.tasks.obb.rotated_detections",
     "RotatedDetections": "yolo_max.tasks.obb.rotated_detections",
+    "Segmentation": "yolo_max.tasks.segment.segmentation",
     "YoloMaxError": "yolo_max.support.errors",
     "draw": "yolo_max.predict.picture",
     "load_weights": "yolo_max.weights.load",

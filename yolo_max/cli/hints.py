@@ -282,7 +282,7 @@ def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | 
     if mode in _NO_MODES:
         return f"{_NO_MODES[mode]}."
     if strangers := [each for each in tasks if each not in TASKS]:
-        return f"the task {shorten(strangers[0])} is not ported; {' and '.join(TASKS)} are."
+        return f"the task {shorten(strangers[0])} is not ported; {', '.join(TASKS)} are."
     syntax = commands[_MODES.get(mode, "predict")]
     hint = for_arguments(rest, syntax, list(commands.values()))
     return hint or f"the weights know their task; type {syntax.called_with(rest)}."

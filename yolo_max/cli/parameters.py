@@ -57,7 +57,9 @@ def canvas(imgsz: int | Sequence[int] | None, meta: ModelMeta, quiet: bool) -> l
         return list(meta.canvas_size(imgsz))
 
 
-BOTH_ENGINES = ("imgsz", "nms", "conf", "iou", "classes", "max_det", "agnostic_nms", "threads")
+BOTH_ENGINES = (
+    *("imgsz", "nms", "conf", "iou", "classes", "max_det", "agnostic_nms", "retina_masks", "threads"),
+)
 """Options that mean the same to both engines when they are compared."""
 MAX_ONLY = ("device", "precision", "kernels")
 TWO_ENGINES = {

@@ -199,7 +199,11 @@ class PredictOptions(Options):
     )
     max_det: int = option(300, DETECTIONS, "Maximum boxes per image.", "N", at_least(1))
     agnostic_nms: bool = option(False, DETECTIONS, "Let boxes of different classes suppress each other.")
+    retina_masks: bool = option(False, DETECTIONS, "Compute masks at the image's own size: finer edges.")
     multi_label: bool = option(False, "", "Let a cell give one box per class, as in validation.")
+    coarse_masks: bool = option(
+        False, "", "Add masks at the prototypes' size and keep empty ones, as in validation."
+    )
     max_pixels: int = option(200_000_000, RUN, "Refuse larger images, before decoding.", "N", at_least(1))
     batch: int | None = option(
         None,

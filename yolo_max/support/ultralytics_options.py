@@ -17,7 +17,7 @@ _SENTENCES = {
     "weights are not exported here": "format keras optimize dynamic simplify opset workspace",
     "only images are read, not videos or streams": "vid_stride stream_buffer save_frames",
     "nothing is tracked here": "tracker persist",
-    "it is not supported": "augment visualize embed retina_masks save_hybrid",
+    "it is not supported": "augment visualize embed save_hybrid",
     "int8 is not supported": "int8",
     "the network is always compiled": "compile",
     "the network is always channels-last": "channels_last",

@@ -17,6 +17,8 @@ Detection: ``head``, float32 ``[N, 4 * reg_max + nc]``: DFL logits of the four s
 row per cell of ``cells``, intp ``[N]`` ascending. Without ``cells`` there is a row for every cell, level by
 level, each level row-major.
 Rotated detection: the same, and ``angle``, float32 ``[N, 1]``, as the head's branch gives it, per cell.
+Segmentation: also ``coefficients``, float32 ``[N, nm]``, the weight of each prototype for that row's mask,
+and ``prototypes``, float32 ``[H / 4, W / 4, nm]``.
 Classification: ``logits``, float32 ``[nc]``.
 """
 

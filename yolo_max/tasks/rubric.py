@@ -2,7 +2,7 @@
 
 The tests, ``yolo-max compare`` and ``yolo-max bench`` apply it. Compared with PyTorch's fused module on the
 same pixels are tensors (each layer and the raw outputs), boxes and scores of every anchor before NMS,
-detections after NMS, and class probabilities; over whole datasets, mAP or accuracy.
+detections after NMS and their masks, and class probabilities; over whole datasets, mAP or accuracy.
 
 Every bound is here; how a task applies them is in its own ``comparison.py``.
 """
@@ -31,6 +31,8 @@ SCORE_BOUND = 1e-4
 """Largest difference of a class score before NMS, and of a class probability of a whole image."""
 MATCH_IOU = 0.99
 """Min IoU of two detections that count as the same."""
+MASK_IOU = 0.99
+"""Min IoU of the masks of two detections that are the same."""
 CONFIDENCE_BOUND = 1e-3
 """Largest difference of their confidences."""
 METRIC_BOUND = 5e-4

@@ -18,6 +18,9 @@ from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.metrics import METRICS, Measurement, require
 from yolo_max.weights.load import Weights
 
+AS_MEASURED = {"multi_label": True, "retina_masks": True, "coarse_masks": True}
+"""Options of the metrics' definitions; a task ignores those of others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EngineAccuracy(Measurement):
@@ -116,7 +119,7 @@ def validate(
     outcomes: list[list[Outcome]] = []
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
-        arguments = {**options, "multi_label": True, **(max_only if engine == "max" else {})}
+        arguments = {**options, **AS_MEASURED, **(max_only if engine == "max" else {})}
         workload = Workload(engine, str(weights.path), paths, arguments)
         outcomes.append([])
         with EngineRun(workload, report) as process:

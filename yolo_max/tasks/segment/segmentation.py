@@ -1,0 +1,206 @@
+"""Segmentation: the result, detections that have a mask each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.support.parse import MAX_IMGSZ
+from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.marks import Marks, MaskMark
+from yolo_max.tasks.rle import Boundaries, Size, decode, window_of
+from yolo_max.tasks.segment.masks import Axis, content_of, interpolate
+from yolo_max.tasks.segment.polygons import polygon_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmentation(Detections):
+    """The objects found in one image with their masks, most confident first.
+
+    Masks are kept as run lengths, so hundreds of them take little memory on an image of any size. They have
+    the size of the network's input, letterbox and all, or with ``retina_masks`` that of the image.
+
+    Attributes:
+        xyxy: As in `Detections`, as are ``confidence``, ``class_id``, ``names`` and ``image_size``.
+        rle: object [N] of str, COCO's compressed counts of each mask.
+        mask_size: (height, width) of the masks in pixels; that of the image if there are none.
+        coarse_rle: As ``rle``, of masks of the prototypes' size, by which ``yolo val`` measures; "" unless it
+            was asked for.
+        coarse_size: (height, width) of those; (0, 0) if there are none.
+
+    Raises:
+        ValueError: A shape, dtype, value or the order is not as described.
+    """
+
+    rle: NDArray[np.object_]
+    mask_size: Size
+    coarse_rle: NDArray[np.object_]
+    coarse_size: Size = (0, 0)
+    per_object: ClassVar[tuple[str, ...]] = (*Detections.per_object, "rle", "coarse_rle")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not len(self):
+            object.__setattr__(self, "mask_size", self.image_size)
+            object.__setattr__(self, "coarse_size", (0, 0))
+        if self.mask_size != self.image_size and max(self.mask_size) > MAX_IMGSZ:
+            raise ValueError(f"Masks of {self.mask_size} pixels belong to no network.")
+        _ = self._boundaries  # which checks them
+        for counts in filter(None, self.coarse_rle):
+            decode(counts, self.coarse_size)
+
+    def _arrays(self) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+        masks = (np.object_, (len(self.xyxy),))
+        return {**super()._arrays(), "rle": masks, "coarse_rle": masks}
+
+    @classmethod
+    def empty(cls, names: Mapping[int, str], image_size: Size) -> Self:
+        """No objects in an image of ``image_size`` (height, width)."""
+        return cls(
+            xyxy=np.empty((0, 4), np.float32),
+            confidence=np.empty(0, np.float32),
+            class_id=np.empty(0, np.int32),
+            names=names,
+            image_size=image_size,
+            rle=np.empty(0, object),
+            mask_size=image_size,
+            coarse_rle=np.empty(0, object),
+        )
+
+    @cached_property
+    def _boundaries(self) -> tuple[Boundaries, ...]:
+        return tuple(decode(counts, self.mask_size) for counts in self.rle)
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """The masks in pixels of the image, bool [N, H, W]; `mask` gives one at a time."""
+        masks = np.zeros((len(self), *self.image_size), bool)
+        for i, mask in enumerate(masks):
+            self._render(i, mask)
+        return masks
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """The mask of one object in pixels of the image, bool [H, W].
+
+        One of the network's size is stretched, as where Ultralytics draws it.
+        """
+        mask = np.zeros(self.image_size, bool)
+        self._render(range(len(self))[index], mask)
+        return mask
+
+    def _render(self, index: int, out: NDArray[np.bool_]) -> None:
+        window, top, left = window_of(self._boundaries[index], self.mask_size)
+        if self.mask_size == self.image_size:
+            out[top : top + window.shape[0], left : left + window.shape[1]] = window
+            return
+        content = content_of(self.mask_size, self.image_size)
+        whole = np.zeros(self.mask_size, np.float32)
+        whole[top : top + window.shape[0], left : left + window.shape[1]] = window
+        whole = whole[content.top : content.top + content.height, content.left : content.left + content.width]
+        height, width = self.image_size
+        columns = Axis.between(whole.shape[1], width, 0, width)
+        rows = Axis.between(whole.shape[0], height, 0, height)
+        step = max(1, 2**20 // width)
+        for start in range(0, height, step):
+            out[start : start + step] = interpolate(whole, rows.part(start, start + step), columns) > 0.5
+
+    @cached_property
+    def polygons(self) -> tuple[NDArray[np.float32], ...]:
+        """float32 [K, 2] (x, y) in pixels of the image, the outline of each mask; Ultralytics' ``masks.xy``.
+
+        Holes are not outlined; the parts of a mask are joined by lines.
+        """
+        content = content_of(self.mask_size, self.image_size)
+        height, width = self.image_size
+        shift = np.array([content.left, content.top], np.float32)
+        gain = np.array([content.width / width, content.height / height], np.float32)
+        polygons = []
+        for boundaries in self._boundaries:
+            points = (polygon_of(boundaries, self.mask_size).astype(np.float32) - shift) / gain
+            polygons.append(np.clip(points, 0, np.array([width, height], np.float32)))
+        return tuple(polygons)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The objects as plain JSON types; `from_dict` restores the same masks and float32 values.
+
+        Returns:
+            As `Detections.to_dict`; each box also has "segmentation", COCO's ``{"size": [height, width],
+            "counts"}`` of the mask, and "polygon", ``[[x, y], ...]`` in pixels of the image.
+        """
+        return super().to_dict()
+
+    def _entries(self) -> list[dict[str, Any]]:
+        entries = super()._entries()
+        for entry, counts, polygon, coarse in zip(
+            entries, self.rle, self.polygons, self.coarse_rle, strict=True
+        ):
+            entry["segmentation"] = {"size": list(self.mask_size), "counts": counts}
+            entry["polygon"] = polygon.astype(np.float64).round(2).tolist()
+            if coarse:
+                entry["coarse_segmentation"] = {"size": list(self.coarse_size), "counts": coarse}
+        return entries
+
+    @classmethod
+    def _columns(cls, record: Mapping[str, Any]) -> dict[str, Any]:
+        boxes = record["boxes"]
+        masks, size = _masks([box["segmentation"] for box in boxes])
+        coarse, coarse_size = _masks([box.get("coarse_segmentation", _NO_MASK) for box in boxes])
+        return {
+            **super()._columns(record),
+            "rle": masks,
+            "mask_size": size,
+            "coarse_rle": coarse,
+            "coarse_size": coarse_size,
+        }
+
+    def marks(self) -> Marks:
+        """One box and one mask per object."""
+        content = content_of(self.mask_size, self.image_size)
+        height, width = self.image_size
+        x, y = width / content.width, height / content.height
+        left, top = -content.left * x, -content.top * y
+        place = (left, top, left + self.mask_size[1] * x, top + self.mask_size[0] * y)
+        return Marks(
+            boxes=super().marks().boxes,
+            masks=tuple(MaskMark(counts, self.mask_size, place) for counts in self.rle),
+        )
+
+    def labels(self, *, confidence: bool = False) -> str:
+        """The objects in YOLO's segmentation format, as written by Ultralytics' ``save_txt``.
+
+        Args:
+            confidence: Whether to end each line with it (``save_conf``).
+
+        Returns:
+            One line ``class x y x y ... [confidence]`` per mask whose polygon has three points or more, in
+            fractions of the image.
+        """
+        height, width = self.image_size
+        lines = []
+        for class_id, polygon, score in zip(self.class_id, self.polygons, self.confidence, strict=True):
+            if len(polygon) >= 3:
+                fractions = polygon / np.array([width, height], np.float32)
+                row = [class_id, *fractions.ravel(), *([score] if confidence else [])]
+                lines.append(" ".join(f"{value:g}" for value in row) + "\n")
+        return "".join(lines)
+
+
+_NO_MASK = {"size": (0, 0), "counts": ""}
+
+
+def _masks(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.object_], Size]:
+    """The counts of masks and their common size, from the entries of a record."""
+    masks = np.empty(len(entries), object)
+    masks[:] = [entry["counts"] for entry in entries]
+    sizes = {tuple(entry["size"]) for entry in entries} or {(0, 0)}
+    height, width = sizes.pop()
+    if sizes or not isinstance(height, int) or not isinstance(width, int):
+        raise ValueError("The record has masks of several sizes, or of none.")
+    if not all(isinstance(each, str) for each in masks):
+        raise ValueError("The record has a mask whose counts are not text.")
+    return masks, (height, width)
