@@ -16,10 +16,9 @@ import numpy as np
 from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
 
-from yolo_max.kernels import ops, packing
+from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, WINOGRAD, ConvKernel, conv_params
-from yolo_max.kernels.kernel_table import OTHER_CONVOLUTIONS
+from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, TRANSPOSED, WINOGRAD, ConvKernel, conv_params
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 
@@ -241,8 +240,8 @@ class TransposedConvolution(MapOperation):
         """See :class:`Operation`."""
         params = conv_params(self.window, self.c1, self.c2)
         bias = packing.pack_bias(self.bias)
-        table = OTHER_CONVOLUTIONS
-        return library.prepare(table, ops.TRANSPOSED, params, [Map(self.map)], self.weight, bias, self.result)
+        id, table = TRANSPOSED.id, TRANSPOSED.table
+        return library.prepare(table, id, params, [Map(self.map)], self.weight, bias, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:
         """See :class:`MapOperation`."""

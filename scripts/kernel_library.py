@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, ConvKernel, conv_params
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, TRANSPOSED, ConvKernel, conv_params
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
@@ -207,7 +207,7 @@ class Kernels:
         params = conv_params(
             transposed_window(k, s, padding), channels, result.shape[3], activation=activation
         )
-        self.run(OTHER_CONVOLUTIONS, ops.TRANSPOSED, params, maps, weight, bias, result)
+        self.run(TRANSPOSED.table, TRANSPOSED.id, params, maps, weight, bias, result)
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools k x k pixels of one slice around every pixel, into ``result``."""
@@ -233,11 +233,12 @@ class Kernels:
         channels: Sequence[int],
         result: NDArray[np.float32],
     ) -> None:
-        """The head's convolutions into ``result``, [batch, cells, columns].
+        """The last convolutions of a head's branches into ``result``, [batch, cells, columns].
 
-        Three maps per level: for the boxes, for the classes, the mask.
+        For each level, ``channels`` has those of all branches, and ``maps`` what these read, then the mask.
         """
-        self.run(fused.DETECT, fused.HEAD, channels, maps, weight, bias, result[:, None])
+        levels = len(maps) - len(channels)
+        self.run(fused.DETECT, fused.HEAD, [levels, *channels], maps, weight, bias, result[:, None])
 
     def run(
         self,

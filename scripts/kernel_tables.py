@@ -17,7 +17,7 @@ from benchmark_tables import fill
 from kernel_library import REPOSITORY, build
 
 from yolo_max.kernels import ops, pools, products
-from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
 from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
@@ -28,7 +28,7 @@ WINDOWS = "test_kernels_windows.py::test_windows"
 POOL, MATMUL = "test_kernels_pool.py", "test_kernels_matmul.py"
 
 SHOWN_BY = {
-    (OTHER_CONVOLUTIONS, ops.TRANSPOSED): (
+    (TRANSPOSED.table, TRANSPOSED.id): (
         "convolution, transposed",
         "test_kernels_transposed.py::test_transposed_convolutions",
     ),

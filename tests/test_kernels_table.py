@@ -10,7 +10,7 @@ from kernel_library import PACKAGE
 
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import KERNELS
+from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
 from yolo_max.model import fused
 
@@ -34,8 +34,7 @@ def test_kernels_have_one_id() -> None:
 
 def test_other_convolutions_have_one_id() -> None:
     assert constants("kernels/other_convolutions.mojo") == {
-        **{k.name.upper(): k.id for k in KERNELS if k.table is OTHER_CONVOLUTIONS},
-        "TRANSPOSED": ops.TRANSPOSED,
+        **{k.name.upper(): k.id for k in (*KERNELS, TRANSPOSED) if k.table is OTHER_CONVOLUTIONS},
         "COUNT": OTHER_CONVOLUTIONS.size,
     }
 

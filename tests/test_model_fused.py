@@ -147,9 +147,9 @@ class MaxOps:
 
         found = []
         for x, *branches in levels:
-            box, classes = (Prediction(x, self._conv(name, c1, c2, 1, 1, False)) for name, c1, c2 in branches)
-            found.append(Level(box, classes, self.backend.candidates(classes)))
-        return self.backend.raw_head(found)
+            predictions = [Prediction(x, self._conv(name, c1, c2, 1, 1, False)) for name, c1, c2 in branches]
+            found.append(Level(predictions, self.backend.candidates(predictions[-1])))
+        return self.backend.predict(found)
 
 
 class Compiled:

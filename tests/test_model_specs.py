@@ -96,6 +96,28 @@ ROWS: dict[str, list[list[Any]]] = {
     "v10Detect": [
         [1, "nc"],
     ],
+    "Segment": [
+        [1, "nc", 32, 16],
+        [1, "nc", 4, 24],  # fewer prototypes than a quarter of the channels
+    ],
+    "Segment26": [
+        [1, "nc", 32, 16],
+    ],
+    "Pose": [
+        [1, "nc", "kpt_shape"],  # the table's
+        [1, "nc", [17, 2]],  # the row's, without visibility
+        [1, "nc", [1, 3]],  # fewer numbers than a quarter of the channels
+    ],
+    "Pose26": [
+        [1, "nc", "kpt_shape"],
+        [1, "nc", [2, 2]],
+    ],
+    "OBB": [
+        [1, "nc", 1],
+    ],
+    "OBB26": [
+        [1, "nc", 1],
+    ],
 }
 
 
@@ -106,6 +128,9 @@ class Recorder:
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Module:
         return Recorded(Convolution(k, c1, c2, s, p, c1 if depthwise else 1), activation)
+
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Module:
+        return Recorded(Convolution(s, c1, c2, s, 0, kind="ConvTranspose2d"), Activation.NONE)
 
 
 class Recorded(Module):  # type: ignore[misc]
@@ -123,7 +148,8 @@ def table(module: str, repeats: int, args: list[Any]) -> dict[str, Any]:
     row: list[Any] = [-1, repeats, module, args]
     first = [-1, 1, "Conv", [C_IN, 3, 2]]
     if isinstance(SPECS[module], HeadSpec):
-        return {"nc": 5, "backbone": [first], "head": [[[0] if SPECS[module].joins else 0, *row[1:]]]}
+        start = {"nc": 5, "kpt_shape": [5, 3], "backbone": [first]}
+        return {**start, "head": [[[0] if SPECS[module].joins else 0, *row[1:]]]}
     if SPECS[module].joins:
         row[0] = [-1, -1]
     return {"nc": 5, "backbone": [first, row], "head": [[[-1], 1, "Detect", ["nc"]]]}
@@ -136,6 +162,13 @@ def ultralytics(architecture: dict[str, Any]) -> dict[str, Any]:
 
     layers, _ = parse_model(copy.deepcopy(architecture), ch=3, verbose=False)
     return {f"model.{name}": module for name, module in layers.eval().named_modules(remove_duplicate=False)}
+
+
+def only_in_training(layer: Layer) -> tuple[str, ...]:
+    """Prefixes of the names that are of no use to the port."""
+    if not isinstance(layer.spec, HeadSpec):
+        return ()
+    return tuple(f"model.{layer.index}.{name}." for name in layer.spec.only_in_training)
 
 
 Case = tuple[Layer, dict[str, Any]]
@@ -168,7 +201,15 @@ def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
         if isinstance(module, Recorded)
     }
     assert found == {
-        each.name: Convolution(each.kernel, each.c_in, each.c_out, each.stride, each.sides, each.groups)
+        each.name: Convolution(
+            each.kernel,
+            each.c_in,
+            each.c_out,
+            each.stride,
+            each.sides,
+            each.groups,
+            kind=each.kind.replace("Linear", "Conv2d"),
+        )
         for each in layer.convolutions()
     }
 
@@ -193,11 +234,15 @@ def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
         assert type(module).__name__ == kind
         for name, expected in {**attributes, **later}.items():
             value = getattr(module, name)
+            value = tuple(value) if isinstance(value, list) else value
             assert value == expected or (value, value) == expected
+    kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear
     found = {
         f"{name}.weight": module.weight
         for name, module in modules.items()
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and name.startswith(f"model.{layer.index}.")
+        if isinstance(module, kinds)
+        and name.startswith(f"model.{layer.index}.")
+        and not name.startswith(only_in_training(layer))
     }
     for name, value in layer.spec.constants(layer).items():
         np.testing.assert_array_equal(found.pop(f"model.{layer.index}.{name}").detach().numpy(), value)

@@ -44,7 +44,9 @@ def random_block(seed: int, eps: float) -> tuple[Any, Any]:
 def folded(convolution: Any, norm: Any, eps: float) -> tuple[Any, Any]:
     statistics = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     gamma, beta, mean, variance = (value.detach().numpy() for value in statistics)
-    return fold(convolution.weight.detach().numpy(), gamma, beta, mean, variance, eps)
+    filters = convolution.weight.detach().numpy().transpose(2, 3, 1, 0)
+    weight, bias = fold(filters, gamma, beta, mean, variance, eps)
+    return weight.transpose(3, 2, 0, 1).copy(), bias
 
 
 @pytest.mark.parametrize("eps", [1e-3, 1e-5, 0.1])

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from yolo_max.model.architecture import expected_tensors, parse_architecture
+from yolo_max.model.specs import SPECS, HeadSpec
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights import container
 from yolo_max.weights.checkpoint.read import read_checkpoint
 from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
 
+ONLY_IN_TRAINING = ("semseg", "flow_model", "cv4_sigma", "one2one_cv4_sigma")
+"""Modules of a head that give nothing in inference."""
 NARROW = 0.0625
 """Width factor of the small networks: 8 to 64 channels."""
 
@@ -97,18 +100,22 @@ def random_weights(
 
 def detection_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
     """An Ultralytics DetectionModel with random weights: see `randomised`."""
-    import_ultralytics()
-    from ultralytics.nn.tasks import DetectionModel
-
-    return randomised(DetectionModel, architecture, seed, "detect", 320)
+    return model(architecture, seed)
 
 
 def classification_model(architecture: Mapping[str, Any], seed: int = 0) -> Any:
     """An Ultralytics ClassificationModel with random weights: see `randomised`."""
-    import_ultralytics()
-    from ultralytics.nn.tasks import ClassificationModel
+    return model(architecture, seed, 224)
 
-    return randomised(ClassificationModel, architecture, seed, "classify", 224)
+
+def model(architecture: Mapping[str, Any], seed: int = 0, imgsz: int = 320) -> Any:
+    """Ultralytics' model for the head of a table, with random weights: see `randomised`."""
+    import_ultralytics()
+    from ultralytics.nn import tasks
+
+    head = SPECS[architecture["head"][-1][2]]
+    assert isinstance(head, HeadSpec)
+    return randomised(getattr(tasks, head.ultralytics_model), architecture, seed, head.task, imgsz)
 
 
 def randomised(kind: Any, architecture: Mapping[str, Any], seed: int, task: str, imgsz: int) -> Any:
@@ -162,8 +169,12 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
             module.fuse()
     tensors: dict[str, tuple[int, ...]] = {}
     for name, module in layers.named_modules():
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear) and not name.endswith("dfl.conv"):
+        kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear
+        ignored = name.endswith("dfl.conv") or not set(ONLY_IN_TRAINING).isdisjoint(name.split("."))
+        if isinstance(module, kinds) and not ignored:
             c_out, c_in, *size = module.weight.shape
+            if isinstance(module, torch.nn.ConvTranspose2d):
+                c_out, c_in = c_in, c_out
             tensors[f"model.{name}.weight"] = (*(size or (1, 1)), c_in, c_out)
             tensors[f"model.{name}.bias"] = (c_out,)
     return tensors, strides

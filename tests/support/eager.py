@@ -51,6 +51,15 @@ class EagerConv2d(Module):  # type: ignore[misc]
         return FeatureMap.of(y if residual is None else y + _whole(residual))
 
 
+class EagerConvTranspose2d(EagerConv2d):
+    """A transposed convolution of size and stride ``s``."""
+
+    def __call__(self, x: FeatureMap, residual: FeatureMap | None = None, only: object = None) -> FeatureMap:
+        filters = self.filters.permute(2, 3, 0, 1)
+        y = functional.conv_transpose2d(_whole(x).permute(0, 3, 1, 2), filters, self.bias, self.s)
+        return FeatureMap.of(y.permute(0, 2, 3, 1))
+
+
 class EagerBackend:
     """The operations of the blocks, on NHWC tensors."""
 
@@ -64,6 +73,12 @@ class EagerBackend:
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Any:
         return EagerConv2d(s, p, depthwise, activation)
+
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Any:
+        return EagerConvTranspose2d(s, 0, False, Activation.NONE)
+
+    def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
+        return FeatureMap.of(_whole(x) + _whole(y))
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         y = functional.max_pool2d(_whole(x).permute(0, 3, 1, 2), k, 1, k // 2)
@@ -83,10 +98,10 @@ class EagerBackend:
     def candidates(self, classes: Any) -> None:
         return None
 
-    def raw_head(self, levels: Sequence[Level]) -> Any:
+    def predict(self, levels: Sequence[Level]) -> Any:
         rows = []
         for level in levels:
-            parts = [_whole(part.conv(part.features)) for part in (level.box, level.classes)]
+            parts = [_whole(each.conv(each.features)) for each in level.predictions]
             rows.append(torch.cat(parts, 3).flatten(1, 2))
         return torch.cat(rows, 1)
 

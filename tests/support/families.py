@@ -21,12 +21,23 @@ FAMILIES = {
     "yolov8{}-p6": "nx",
     "yolov8{}-cls": "nsmlx",
     "yolov10{}": "nsmblx",
+    "yolov8{}-seg": "nsmlx",
+    "yolov8{}-seg-p6": "nx",
+    "yolov8{}-pose": "nsmlx",
+    "yolov8{}-pose-p6": "nx",
+    "yolov8{}-obb": "nsmlx",
     "yolo11{}": "nsmlx",
     "yolo11{}-cls": "nsmlx",
+    "yolo11{}-seg": "nsmlx",
+    "yolo11{}-pose": "nsmlx",
+    "yolo11{}-obb": "nsmlx",
     "yolo26{}": "nsmlx",
     "yolo26{}-p2": "nx",
     "yolo26{}-p6": "nx",
     "yolo26{}-cls": "nsmlx",
+    "yolo26{}-seg": "nsmlx",
+    "yolo26{}-pose": "nsmlx",
+    "yolo26{}-obb": "nsmlx",
 }
 NAMES = [family.format(size) for family, sizes in FAMILIES.items() for size in sizes]
 SMALLEST = [family.format(sizes[0]) for family, sizes in FAMILIES.items() if family != "yolov3{}"]
@@ -43,9 +54,7 @@ def table(name: str, **changes: Any) -> dict[str, Any]:
 
 def weights(path: Path, architecture: dict[str, Any], seed: int = 0) -> Weights:
     """A network through a `.pt`, its weights random: see `settle`."""
-    kind = architecture["head"][-1][2]
-    make = checkpoints.classification_model if kind == "Classify" else checkpoints.detection_model
-    model = make(architecture, seed)
+    model = checkpoints.model(architecture, seed)
     settle(model)
     path.write_bytes(checkpoints.checkpoint(model))
     return load_weights(path)

@@ -169,10 +169,11 @@ class MaxEngine:
     def run(
         self, batch: NDArray[np.uint8], min_logit: float = -math.inf, *, shared: bool = False
     ) -> list[Outputs]:
-        """Runs the network; a detection head only for cells that can be detections.
+        """Runs the network; a head with boxes only for cells that can be detections.
 
-        On the fused kernels no boxes are computed for other cells, which skips most of the box branch. The
-        logits of a candidate are those of the raw head, bit for bit.
+        On the fused kernels no boxes are computed for other cells, which skips most of the box branch, nor
+        anything else that is said of a box. The rows of a candidate are those of the whole outputs, bit for
+        bit.
 
         Args:
             batch: As for a call of the engine.
@@ -181,7 +182,7 @@ class MaxEngine:
                 threads.
 
         Returns:
-            The raw outputs of each image; of a detection head only the candidates, unless all cells are.
+            The raw outputs of each image; those with a row per cell only for candidates, unless all are.
 
         Raises:
             UsageError: As for a call of the engine.
@@ -205,8 +206,8 @@ class MaxEngine:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed, of the engine's size and length.
 
         Returns:
-            float32 ``[B, h, w, c]`` for every layer, the last one the raw head. Without ``every_layer`` only
-            the last one.
+            float32 ``[B, h, w, c]`` for every layer but the head, then its raw outputs. Without
+            ``every_layer`` only these, behind the masks of candidates.
         """
         return self._execute(batch)
 

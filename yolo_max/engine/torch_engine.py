@@ -33,7 +33,7 @@ class TorchEngine:
         module: The fused module, NCHW inside.
         source: "checkpoint" when PyTorch did the fusing, "safetensors" when the weights were folded already.
         reference: What its task knows of it.
-        layer_names: "model.0 Conv" and so on, one per row of the architecture table.
+        layer_names: "model.0 Conv" and so on, for each of `layers`; a head of several outputs has as many.
         threads: How many threads PyTorch runs on.
         callers: One, which uses all threads.
     """
@@ -101,9 +101,10 @@ class TorchEngine:
         self._stride = weights.meta.network.stride
         self.reference = task_of(weights.meta).reference()
         self.reference.prepare(self.module)
-        self.layer_names = tuple(
-            f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model)
-        )
+        *names, head = (f"model.{i} {type(layer).__name__}" for i, layer in enumerate(self.module.model))
+        self._names = weights.meta.network.outputs
+        several = len(self._names) > 1
+        self.layer_names = (*names, *(f"{head} {name}" if several else head for name in self._names))
 
     @property
     def info(self) -> dict[str, str | int]:
@@ -149,13 +150,13 @@ class TorchEngine:
         return by_image(self(batch))
 
     def layers(self, batch: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """The output of each row of the architecture table, as `MaxEngine.layers` returns it.
+        """The output of each row of the architecture table, as `MaxEngine.layers` returns them.
 
         Args:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            ``[B, h, w, c]`` for every layer, the last one the raw head; dtypes as in a call.
+            ``[B, h, w, c]`` for every layer but the head, then its raw outputs; dtypes as in a call.
 
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
@@ -172,7 +173,8 @@ class TorchEngine:
             for hook in hooks:
                 hook.remove()
         maps = [np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy()) for y in outputs[:-1]]
-        return [*maps, *self._outputs(outputs[-1]).values()]
+        raw = self._outputs(outputs[-1])
+        return [*maps, *(raw[name] for name in self._names)]
 
     def _pixels(self, batch: NDArray[np.uint8]) -> Any:
         """The batch as PyTorch's input: NCHW, ``float(x) / 255``."""

@@ -60,6 +60,7 @@ def build_module(weights: Weights) -> Any:
     except RuntimeError as error:
         raise WeightsError(f"Ultralytics builds a network of other shapes: {error}") from error
     others = {name for name in (*missing, *unexpected) if not name.endswith(COUNTER)}
+    others = {name for name in others if not name.startswith(network.only_in_training)}
     if wrong := sorted(others - network.constants().keys()):
         raise WeightsError(f"Ultralytics builds a network with other tensors: {some(wrong)}.")
     return module
@@ -94,11 +95,10 @@ def _tensors(weights: Weights) -> tuple[dict[str, NDArray[Any]], dict[str, float
     if weights.is_checkpoint:
         unfused = load_unfused(weights)
         return dict(unfused.tensors), dict(unfused.eps)
-    tensors = {name: t.transpose(3, 2, 0, 1) if t.ndim == 4 else t for name, t in weights.tensors.items()}
-    for name in (
-        f"{each.name}.weight" for each in weights.meta.network.convolutions() if each.kind == "Linear"
-    ):
-        tensors[name] = tensors[name].reshape(tensors[name].shape[:2])
+    tensors: dict[str, NDArray[Any]] = dict(weights.tensors)
+    for each in weights.meta.network.convolutions():
+        if (filters := tensors.get(name := f"{each.name}.weight")) is not None:
+            tensors[name] = each.to_saved(filters)
     return tensors, {}
 
 

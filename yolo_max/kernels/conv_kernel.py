@@ -62,7 +62,7 @@ class ConvKernel:
         Raises:
             ValueError: No kernel has this name.
         """
-        for kernel in KERNELS:
+        for kernel in (*KERNELS, TRANSPOSED):
             if kernel.name == name:
                 return kernel
         raise ValueError(f"There is no kernel {name!r} for convolutions.")
@@ -179,6 +179,19 @@ DIRECT = ConvKernel(
 
 KERNELS = (STEM, DEPTHWISE, WINOGRAD, POLYPHASE, DIRECT)
 """In order of preference."""
+TRANSPOSED = ConvKernel(
+    "transposed",
+    1,
+    fits=lambda *_: False,  # no other convolution can be computed as one
+    weight_dtype=packing.word_dtype,
+    packed_size=DIRECT.packed_size,
+    # Without overlap, a filter is as large as its stride.
+    pack=lambda filters, precision, _=1: packing.pack_transposed(
+        filters, (filters.shape[0], filters.shape[1]), (0, 0), precision
+    ),
+    table=OTHER_CONVOLUTIONS,
+)
+"""Of a transposed convolution without overlap, such as 2x2 with stride 2."""
 
 
 def pack_weights(

@@ -19,9 +19,9 @@ from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, DIRECT, ConvKernel, conv_params
+from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, DIRECT, TRANSPOSED, ConvKernel, conv_params
 from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, KernelTable
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, pair, transposed_window
@@ -30,8 +30,7 @@ CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
 """Types of activations."""
 MAX_POOL = 4
-TRANSPOSED = 1
-"""Their indices in ``kernels/table.mojo`` and ``kernels/other_convolutions.mojo``."""
+"""Its index in ``kernels/table.mojo``."""
 
 Map: TypeAlias = FeatureMap | TensorValue
 
@@ -229,7 +228,7 @@ def conv_transpose2d(
     params = conv_params(window, x.channels, c2, activation=activation, slope=slope)
     result = TensorType(DTYPES[precision], size, CPU)
     return FeatureMap.of(
-        run_kernel(TRANSPOSED, params, x.slices, weight, bias, result, precision, OTHER_CONVOLUTIONS)
+        run_kernel(TRANSPOSED.id, params, x.slices, weight, bias, result, precision, TRANSPOSED.table)
     )
 
 

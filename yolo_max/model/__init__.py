@@ -6,6 +6,7 @@ blocks.py           Conv, SCDown, Bottleneck, SPP, SPPF, Upsample, Concat
 cross_stage.py      C2, C2f, C2fCIB, C3, C3k2
 attention.py        PSA, C2PSA
 head.py             the heads, up to their logits
+prototypes.py       Proto, Proto26: the prototypes of masks
 model.py            the registry of blocks, and the walk through the table
 backend.py          the operations that blocks are built from
 fused.py, stock.py  the backends: Mojo kernels, and MAX's own operations

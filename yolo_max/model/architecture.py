@@ -54,7 +54,7 @@ class Architecture:
 
     @property
     def task(self) -> str:
-        """What the network does: "detect", "classify"."""
+        """What the network does: "detect", "segment", "pose", "obb", "classify"."""
         return self._head_spec.task
 
     @property
@@ -78,8 +78,13 @@ class Architecture:
         return self._head_spec.ultralytics_model
 
     @property
+    def only_in_training(self) -> tuple[str, ...]:
+        """Prefixes of the names of tensors that a checkpoint may have and its outputs do not depend on."""
+        return tuple(f"model.{self.head.index}.{name}." for name in self._head_spec.only_in_training)
+
+    @property
     def nms(self) -> bool:
-        """Whether its outputs need non-maximum suppression, if it detects."""
+        """Whether its outputs need non-maximum suppression, if it gives boxes."""
         return bool(self.head.args.get("nms", True))
 
     def without_nms(self) -> Architecture:

@@ -56,22 +56,21 @@ class Prediction(NamedTuple):
     conv: Conv2d
 
 
+class Level(NamedTuple):
+    """What a head predicts at one stride, and the cells that need it."""
+
+    predictions: Sequence[Prediction]
+    candidates: Candidates | None
+
+
 class Head(NamedTuple):
     """The network's outputs."""
 
     outputs: dict[str, TensorValue]
     """float32, by the names of the head's spec."""
     candidates: tuple[TensorValue, ...] = ()
-    """Of a detect head, ``[B, H, W, 1]`` for each level: 0 for cells that are not candidates and whose logits
-    may be anything. Empty if every cell has its logits."""
-
-
-class Level(NamedTuple):
-    """The predictions at one stride: DFL logits of the four box sides, class logits, and the cells."""
-
-    box: Prediction
-    classes: Prediction
-    candidates: Candidates | None
+    """Of a head with boxes, ``[B, H, W, 1]`` for each level: 0 for cells that are not candidates and whose
+    rows may be anything. Empty if every cell has its row."""
 
 
 class Backend(Protocol):
@@ -93,6 +92,14 @@ class Backend(Protocol):
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Conv2d:
         """A ``k`` x ``k`` convolution of stride ``s`` and padding ``p``; depthwise: of each channel alone."""
+        ...
+
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Conv2d:
+        """A transposed convolution of size and stride ``s``, with a bias: it enlarges the map ``s`` times."""
+        ...
+
+    def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
+        """The sum of two maps of one size."""
         ...
 
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
@@ -122,12 +129,12 @@ class Backend(Protocol):
         """The candidates of a level by their class logits; None to treat every cell as one."""
         ...
 
-    def raw_head(self, levels: Sequence[Level]) -> TensorValue:
+    def predict(self, levels: Sequence[Level]) -> TensorValue:
         """Predicts at every level and joins the results.
 
         Returns:
-            float32 ``[B, A, 4 * reg_max + nc]``: DFL logits, then class logits. A is the cells of the levels,
-            level after level, each row-major.
+            float32 ``[B, A, c]``: the channels of a level's predictions, one after the other, for each of A
+            cells, level after level, each row-major.
         """
         ...
 

@@ -14,13 +14,14 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import ConvKernel
+from yolo_max.kernels.conv_kernel import TRANSPOSED, ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.kernels.kernel_table import KernelTable
 from yolo_max.kernels.ops import (
     CPU,
     DTYPES,
     conv2d,
+    conv_transpose2d,
     conv_weights,
     join,
     max_pool,
@@ -31,7 +32,7 @@ from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import mean
+from yolo_max.model.stock import add, mean
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -87,6 +88,24 @@ class FusedConv2d(Module):
         )
 
 
+class FusedConvTranspose2d(Module):
+    """A transposed convolution of size and stride ``s``, and its bias."""
+
+    def __init__(self, c1: int, c2: int, s: int, precision: Precision) -> None:
+        super().__init__()
+        self.c2, self.s = c2, s
+        self.kernel = TRANSPOSED
+        self.weight, self.bias = conv_weights(self.kernel, c1, c2, s, precision)
+
+    def __call__(
+        self, x: FeatureMap, residual: FeatureMap | None = None, only: Candidates | None = None
+    ) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, s * H, s * W, c2]``."""
+        assert residual is None, "a transposed convolution does not add anything"
+        assert only is None, "a transposed convolution computes the whole map"
+        return conv_transpose2d(x, self.weight, self.bias, self.c2, self.s, self.s)
+
+
 def candidates(classes: Prediction, precision: Precision) -> Candidates:
     """Finds the cells of a level with a class logit above the run's threshold."""
     conv = cast(FusedConv2d, classes.conv)
@@ -96,25 +115,25 @@ def candidates(classes: Prediction, precision: Precision) -> Candidates:
     return Candidates(FeatureMap.of(found))
 
 
-def detect_head(levels: Sequence[Level], precision: Precision) -> TensorValue:
-    """The head's last convolutions, each writing its columns of one tensor.
+def predict(levels: Sequence[Level], precision: Precision) -> TensorValue:
+    """A head's last convolutions, each writing its columns of one tensor.
 
     Returns:
-        float32 ``[B, A, 4 * reg_max + nc]``: A is the cells of the levels, level after level, each row-major.
-        The rows of other cells than candidates are uninitialised memory.
+        float32 ``[B, A, c]``: A is the cells of the levels, level after level, each row-major. The rows of
+        other cells than candidates are uninitialised memory.
     """
-    convs = [cast(FusedConv2d, part.conv) for level in levels for part in (level.box, level.classes)]
+    convs = [cast(FusedConv2d, each.conv) for level in levels for each in level.predictions]
     parts = []
     for level in levels:
         assert level.candidates is not None, "this backend finds the candidates of every level"
-        maps = (level.box.features, level.classes.features, level.candidates.mask)
+        maps = [*(each.features for each in level.predictions), level.candidates.mask]
         parts += [one_slice(x) for x in maps]
-    sizes = [level.box.features.size for level in levels]
+    sizes = [level.predictions[0].features.size for level in levels]
     cells = sum((height * width for _, height, width in sizes[1:]), sizes[0][1] * sizes[0][2])
-    columns = convs[0].c2 + convs[1].c2
+    columns = sum(conv.c2 for conv in convs) // len(levels)
     return run_kernel(
         HEAD,
-        [conv.c2 for conv in convs],
+        [len(levels), *(conv.c2 for conv in convs)],
         parts,
         join([conv.weight for conv in convs]),
         join([conv.bias for conv in convs]),
@@ -145,6 +164,14 @@ class FusedBackend:
         groups = c1 if depthwise else 1
         return FusedConv2d(c1, c2, k, s, p, groups=groups, activation=activation, precision=self.precision)
 
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Conv2d:
+        """A transposed convolution in this precision."""
+        return FusedConvTranspose2d(c1, c2, s, self.precision)
+
+    def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
+        """MAX's own."""
+        return add(x, y)
+
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`yolo_max.kernels.ops.max_pool`."""
         return max_pool(x, k)
@@ -168,9 +195,9 @@ class FusedBackend:
         """See :func:`candidates`."""
         return candidates(classes, self.precision)
 
-    def raw_head(self, levels: Sequence[Level]) -> TensorValue:
-        """See :func:`detect_head`."""
-        return detect_head(levels, self.precision)
+    def predict(self, levels: Sequence[Level]) -> TensorValue:
+        """See :func:`predict`."""
+        return predict(levels, self.precision)
 
     def tensor(self, x: FeatureMap) -> TensorValue:
         """The view as a float32 tensor."""

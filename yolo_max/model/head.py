@@ -1,18 +1,34 @@
 """The heads, up to their logits.
 
 Detect: at each stride, one branch for the box sides and one for the classes. The classes come first, since
-only the few cells above the confidence threshold need boxes. Classify: the mean of a map.
+only the few cells above the confidence threshold need boxes. Segment, Pose and OBB have a third branch, for
+what they say of each box. Classify: the mean of a map.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.backend import Backend, Candidates, Conv2d, Head, Level, Prediction
 from yolo_max.model.blocks import MaxConv
 from yolo_max.model.max_nn import LayerList, Module, Sequential
+from yolo_max.model.prototypes import MaxProto, MaxProto26
+
+
+class MaxFeatures(LayerList):
+    """Two 3x3 convolutions."""
+
+    def __init__(self, backend: Backend, c1: int, hidden: int) -> None:
+        super().__init__([MaxConv(backend, c1, hidden, 3), MaxConv(backend, hidden, hidden, 3)])
+
+    def __call__(self, x: FeatureMap, only: Candidates | None = None) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, H, W, hidden]``."""
+        first, second = self.layers
+        y: FeatureMap = second(first(x, only=only and only.before()), only=only)
+        return y
 
 
 class MaxBranch(LayerList):
@@ -53,7 +69,7 @@ def plain(backend: Backend, c1: int, c2: int) -> Conv2d:
 class MaxDetect(Module):
     """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``tasks/detect``).
 
-    An end-to-end head has a second pair of branches. Only one pair is computed: without ``nms`` the second.
+    An end-to-end head has all branches twice. Only one set is computed: without ``nms`` the second.
     """
 
     def __init__(
@@ -71,29 +87,93 @@ class MaxDetect(Module):
     ) -> None:
         super().__init__()
         self.backend = backend
-        self.nms = nms
+        self.channels = channels
+        self.end2end, self.nms = end2end, nms
+        classes = MaxDepthwiseBranch if depthwise else MaxBranch
+        self.add("cv2", lambda c: MaxBranch(backend, c, box_hidden, 4 * reg_max))
+        self.add("cv3", lambda c: classes(backend, c, class_hidden, nc))
 
-        def boxes() -> LayerList:
-            return LayerList([MaxBranch(backend, c, box_hidden, 4 * reg_max) for c in channels])
+    def add(self, name: str, make: Callable[[int], Module]) -> None:
+        """Adds a branch for each level; two, if it is end-to-end."""
+        for each in (name, f"one2one_{name}") if self.end2end else (name,):
+            setattr(self, each, LayerList([make(c) for c in self.channels]))
 
-        def classes() -> LayerList:
-            branch = MaxDepthwiseBranch if depthwise else MaxBranch
-            return LayerList([branch(backend, c, class_hidden, nc) for c in channels])
+    def branch(self, name: str) -> LayerList:
+        """The branches of this name that are computed, one for each level."""
+        branches: LayerList = getattr(self, name if self.nms else f"one2one_{name}")
+        return branches
 
-        self.cv2, self.cv3 = boxes(), classes()
-        if end2end:
-            self.one2one_cv2, self.one2one_cv3 = boxes(), classes()
+    def more(self, level: int, x: FeatureMap, only: Candidates | None) -> dict[str, Prediction]:  # noqa: ARG002
+        """What a level predicts besides boxes and classes, by the names of the outputs."""
+        return {}
 
     def __call__(self, *maps: FeatureMap) -> Head:
         """Maps of strides 8, 16 and 32 ``->`` logits, one row per cell, and the candidates."""
-        branches = (self.cv2, self.cv3) if self.nms else (self.one2one_cv2, self.one2one_cv3)
-        levels = []
-        for box, classes, x in zip(*branches, maps, strict=True):
-            prediction = classes(x)
-            candidates = self.backend.candidates(prediction)
-            levels.append(Level(box(x, candidates), prediction, candidates))
-        masks = [level.candidates.mask for level in levels if level.candidates]
-        return Head({"head": self.backend.raw_head(levels)}, tuple(each.slices[0].tensor for each in masks))
+        levels: dict[str, list[Level]] = {}
+        masks = []
+        for i, x in enumerate(maps):
+            classes = self.branch("cv3")[i](x)
+            only = self.backend.candidates(classes)
+            box = self.branch("cv2")[i](x, only)
+            levels.setdefault("head", []).append(Level([box, classes], only))
+            for name, prediction in self.more(i, x, only).items():
+                levels.setdefault(name, []).append(Level([prediction], only))
+            masks += [only.mask.slices[0].tensor] if only else []
+        outputs = {name: self.backend.predict(each) for name, each in levels.items()}
+        return Head(outputs, tuple(masks))
+
+
+class MaxPerBox(MaxDetect):
+    """A detect head with one more branch, ``cv4``: of Segment, Pose, OBB and OBB26."""
+
+    def __init__(
+        self, backend: Backend, channels: Sequence[int], output: str, c2: int, hidden: int, **detect: Any
+    ) -> None:
+        super().__init__(backend, channels, **detect)
+        self.output = output
+        self.add("cv4", lambda c: MaxBranch(backend, c, hidden, c2))
+
+    def more(self, level: int, x: FeatureMap, only: Candidates | None) -> dict[str, Prediction]:
+        """Its output."""
+        return {self.output: self.branch("cv4")[level](x, only)}
+
+
+class MaxSegment(MaxPerBox):
+    """Segment, and Segment26: mask coefficients for each box, and the prototypes that they weight."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        channels: Sequence[int],
+        masks: int,
+        hidden: int,
+        proto: MaxProto | MaxProto26,
+        **detect: Any,
+    ) -> None:
+        super().__init__(backend, channels, "coefficients", masks, hidden, **detect)
+        self.proto = proto
+
+    def __call__(self, *maps: FeatureMap) -> Head:
+        """The prototypes, ``[B, H, W, masks]``, have half the stride of the first map."""
+        head = super().__call__(*maps)
+        head.outputs["prototypes"] = self.backend.tensor(self.proto(*maps))
+        return head
+
+
+class MaxPose26(MaxDetect):
+    """YOLO26's Pose: two 3x3 convolutions in ``cv4``, the last one apart."""
+
+    def __init__(
+        self, backend: Backend, channels: Sequence[int], c2: int, hidden: int, **detect: Any
+    ) -> None:
+        super().__init__(backend, channels, **detect)
+        self.add("cv4", lambda c: MaxFeatures(backend, c, hidden))
+        self.add("cv4_kpts", lambda _: plain(backend, hidden, c2))
+
+    def more(self, level: int, x: FeatureMap, only: Candidates | None) -> dict[str, Prediction]:
+        """The keypoints."""
+        features = self.branch("cv4")[level](x, only)
+        return {"keypoints": Prediction(features, self.branch("cv4_kpts")[level])}
 
 
 class MaxClassify(Module):

@@ -16,8 +16,9 @@ from yolo_max.model.attention import MaxC2PSA, MaxPSA
 from yolo_max.model.backend import Backend, Head
 from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSCDown, MaxSPP, MaxSPPF, MaxUpsample
 from yolo_max.model.cross_stage import MaxC2, MaxC2f, MaxC2fCIB, MaxC3, MaxC3k2
-from yolo_max.model.head import MaxClassify, MaxDetect
+from yolo_max.model.head import MaxClassify, MaxDetect, MaxPerBox, MaxPose26, MaxSegment
 from yolo_max.model.max_nn import LayerList, Module, Sequential
+from yolo_max.model.prototypes import MaxProto, MaxProto26
 from yolo_max.model.specs import Layer
 from yolo_max.model.specs.blocks import pool_sizes
 
@@ -59,8 +60,18 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
     "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
-    "Detect": lambda b, row: _detect(b, row),
-    "v10Detect": lambda b, row: _detect(b, row),
+    "Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
+    "v10Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
+    "Segment": lambda b, row: MaxSegment(
+        b, row.c_in, *_per_box(row), MaxProto(b, row.c_in[0], *_prototypes(row)), **_detect(row)
+    ),
+    "Segment26": lambda b, row: MaxSegment(
+        b, row.c_in, *_per_box(row), MaxProto26(b, row.c_in, *_prototypes(row)), **_detect(row)
+    ),
+    "Pose": lambda b, row: MaxPerBox(b, row.c_in, "keypoints", *_per_box(row), **_detect(row)),
+    "Pose26": lambda b, row: MaxPose26(b, row.c_in, *_per_box(row), **_detect(row)),
+    "OBB": lambda b, row: MaxPerBox(b, row.c_in, "angle", *_per_box(row), **_detect(row)),
+    "OBB26": lambda b, row: MaxPerBox(b, row.c_in, "angle", *_per_box(row), **_detect(row)),
 }
 """Module name in the table -> its block, built from the resolved row."""
 
@@ -69,19 +80,20 @@ def _activation(row: Layer) -> Activation:
     return Activation.SILU if row.args["activated"] else Activation.NONE
 
 
-def _detect(backend: Backend, row: Layer) -> MaxDetect:
-    args = row.args
-    return MaxDetect(
-        backend,
-        row.c_in,
-        args["nc"],
-        args["reg_max"],
-        args["box_hidden"],
-        args["class_hidden"],
-        depthwise=bool(args["depthwise"]),
-        end2end=bool(args["end2end"]),
-        nms=bool(args["nms"]),
-    )
+def _detect(row: Layer) -> dict[str, Any]:
+    """The arguments that all heads with boxes have, by the names of `MaxDetect`'s."""
+    names = ("nc", "reg_max", "box_hidden", "class_hidden", "depthwise", "end2end", "nms")
+    return {name: row.args[name] for name in names}
+
+
+def _per_box(row: Layer) -> tuple[int, int]:
+    """Numbers for each box besides its sides and classes, and channels of the branch that gives them."""
+    return row.args["per_box"], row.args["per_box_hidden"]
+
+
+def _prototypes(row: Layer) -> tuple[int, int]:
+    """Channels inside, and prototypes."""
+    return row.args["prototype_hidden"], row.args["masks"]
 
 
 def _cross_stage(row: Layer) -> tuple[int, int, int, int, bool]:

@@ -6,9 +6,9 @@ It is slower than ``fused.py`` and serves as its oracle: every view is materiali
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
-from operator import add
 from pathlib import Path
 
 from max.dtype import DType
@@ -23,6 +23,13 @@ _ACTIVATIONS: dict[Activation, Callable[[TensorValue], TensorValue]] = {
     Activation.NONE: lambda x: x,
     Activation.SILU: ops.silu,
 }
+
+
+def add(x: FeatureMap, y: FeatureMap) -> FeatureMap:
+    """The sum of two maps of one size."""
+    total = materialise(x)
+    # Equal symbolic sizes may look different: (h // 2) * 2 and h.
+    return FeatureMap.of(ops.add(total, materialise(y).rebind(total.shape)))
 
 
 def mean(x: FeatureMap) -> FeatureMap:
@@ -70,7 +77,7 @@ def depthwise(x: TensorValue, filters: TensorValue, stride: int, padding: int) -
         for i in range(k)
         for j in range(k)
     ]
-    return reduce(add, taps)
+    return reduce(operator.add, taps)
 
 
 class StockConv2d(Module):
@@ -120,6 +127,32 @@ class StockConv2d(Module):
         return FeatureMap.of(y)
 
 
+class StockConvTranspose2d(Module):
+    """A transposed convolution of size and stride ``s``, as a product for each of its taps."""
+
+    def __init__(self, c1: int, c2: int, s: int, device: DeviceRef) -> None:
+        super().__init__()
+        self.weight = Weight("weight", DType.float32, [s, s, c1, c2], device)
+        self.bias = Weight("bias", DType.float32, [c2], device)
+
+    def __call__(
+        self,
+        x: FeatureMap,
+        residual: FeatureMap | None = None,
+        only: Candidates | None = None,  # noqa: ARG002
+    ) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, s * H, s * W, c2]``."""
+        assert residual is None, "a transposed convolution does not add anything"
+        tensor = materialise(x)
+        batch, height, width, c1 = tensor.shape
+        s, _, _, c2 = map(int, self.weight.shape)
+        pixels = ops.reshape(tensor, [batch * height * width, c1])
+        taps = [ops.matmul(pixels, self.weight[i, j]) + self.bias for i in range(s) for j in range(s)]
+        y = ops.reshape(ops.concat(taps, axis=1), [batch, height, width, s, s, c2])
+        y = ops.permute(y, [0, 1, 3, 2, 4, 5])
+        return FeatureMap.of(ops.reshape(y, [batch, height * s, width * s, c2]))
+
+
 class StockBackend:
     """The blocks on MAX's own operations, on any device (see ``backend.py``)."""
 
@@ -139,6 +172,14 @@ class StockBackend:
         """A convolution on this device."""
         return StockConv2d(c1, c2, k, s, p, depthwise=depthwise, activation=activation, device=self.device)
 
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Conv2d:
+        """A transposed convolution on this device."""
+        return StockConvTranspose2d(c1, c2, s, self.device)
+
+    def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
+        """See :func:`add`."""
+        return add(x, y)
+
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
         return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=1, padding=k // 2))
@@ -155,12 +196,11 @@ class StockBackend:
         """None: MAX's operations compute whole maps."""
         return
 
-    def raw_head(self, levels: Sequence[Level]) -> TensorValue:
-        """One row per cell: box logits, then class logits."""
+    def predict(self, levels: Sequence[Level]) -> TensorValue:
+        """One row per cell: the predictions side by side."""
         rows = []
         for level in levels:
-            parts = (level.box, level.classes)
-            y = ops.concat([materialise(part.conv(part.features)) for part in parts], axis=3)
+            y = ops.concat([materialise(each.conv(each.features)) for each in level.predictions], axis=3)
             batch, height, width, channels = y.shape
             rows.append(ops.reshape(y, [batch, height * width, channels]))
         return ops.concat(rows, axis=1)

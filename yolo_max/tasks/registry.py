@@ -14,7 +14,13 @@ TASKS = {task.name: task for task in (DETECT, SEGMENT, OBB, CLASSIFY)}
 
 
 def task_of(meta: ModelMeta) -> Task:
-    """The task that a model was trained for."""
+    """The task that a model was trained for.
+
+    Raises:
+        WeightsError: It is not ported.
+    """
+    if meta.task not in TASKS:
+        raise WeightsError(f"the weights are for the task {meta.task}, which is not ported yet.")
     return TASKS[meta.task]
 
 

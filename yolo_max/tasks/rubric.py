@@ -22,7 +22,7 @@ LAYER_BOUND = 5e-4
 LAYER_SCALE = 10.0
 """Above this magnitude the bound grows with the largest value of the tensor."""
 FLOAT64_RATIO = 2.0
-"""How many times PyTorch's own rms distance from a float64 run MAX's may be, at the raw head."""
+"""How many times PyTorch's own rms distance from a float64 run MAX's may be, in the raw outputs."""
 BOX_BOUND = 0.05
 """Largest difference of a box side before NMS, in canvas pixels."""
 ANGLE_BOUND = 1e-3
@@ -148,13 +148,14 @@ class TensorDifference:
         )
 
 
-def judge_layers(layers: Sequence[TensorDifference]) -> Verdict:
-    """The rubric on the layers of a network, the last one being its raw head.
+def judge_layers(layers: Sequence[TensorDifference], outputs: int = 1) -> Verdict:
+    """The rubric on the layers of a network, the last ones being its raw outputs.
 
-    Each is compared with PyTorch, and the head, where every layer's rounding adds up, with float64 too.
-    (Before the head, PyTorch's error is often a few units in the last place, Winograd's a harmless multiple.)
+    Each is compared with PyTorch, and the outputs, where every layer's rounding adds up, with float64 too.
+    (Before them, PyTorch's error is often a few units in the last place, Winograd's a harmless multiple.)
     """
-    return judge([*(layer.verdict for layer in layers), *(layer.precision_verdict for layer in layers[-1:])])
+    last = layers[-outputs:]
+    return judge([*(layer.verdict for layer in layers), *(layer.precision_verdict for layer in last)])
 
 
 def judge_metric(name: str, ours: float, reference: float) -> Verdict:

@@ -31,7 +31,7 @@ def layer_differences(
         report: Called with a sentence before each slow step.
 
     Returns:
-        One difference per row of the architecture table, in its order.
+        One difference per row of the architecture table, in its order; of the head, one per raw output.
 
     Raises:
         YoloMaxError: An engine cannot be created.

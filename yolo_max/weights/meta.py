@@ -45,7 +45,7 @@ class ModelMeta:
 
     @property
     def task(self) -> str:
-        """The network's task: "detect" or "classify"."""
+        """The network's task: "detect", "segment", "pose", "obb" or "classify"."""
         return self.network.task
 
     @property

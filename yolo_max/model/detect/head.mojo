@@ -1,9 +1,10 @@
-"""The end of the detect head: which cells can be detections, and its last 1x1 convolutions.
+"""The end of a head with boxes: which cells can be detections, and its last 1x1 convolutions.
 
 A cell is a *candidate* if one of its class logits exceeds what the caller asks for. Only candidates need a box,
-so they are found before the box branch is computed, and its convolutions keep to them (grid.mojo).
+so they are found before the box branch is computed, and its convolutions keep to them (grid.mojo). So do those
+for mask coefficients, keypoints and angles.
 
-The last convolutions each write their columns of the one result:
+The last convolutions each write their columns of one result:
 
     output [batch, cells, columns]       box logits | class logits
         cells of stride 8, row-major    |   64      |   nc        |  <- two convolutions per level
@@ -66,33 +67,37 @@ def mask_candidates[T: DType](call: Call) raises:
 
 
 def predict_all[T: DType](call: Call) raises:
-    """All convolutions of the head, without activation: two per level, boxes then classes.
+    """The last convolutions of some branches of the head, without activation.
 
-    It reads three maps per level: the input of each convolution, and the mask of its candidates. Its params are
-    the output channels of both convolutions for every level, then three for every map. Weights and biases
-    are those of all convolutions in a row; the result is [batch, 1, cells, columns], of float32.
+    It reads several maps per level: the input of each convolution, and the mask of its candidates. Its params are
+    the number of levels, the output channels of the convolutions for every level, then three for every map. Weights
+    and biases are those of all convolutions in a row; the result is [batch, 1, cells, columns], of float32.
 
     Raises:
         Error: The tensors do not fit each other.
     """
-    var levels, left = divmod(call.inputs, 3)
+    var levels = Int(call.params[unsafe_offset=0])
+    var maps, left = divmod(call.inputs, levels)
     if left != 0:
-        raise Error("the head reads three maps per level, not ", call.inputs, " in all")
-    var params = call.params.unsafe_offset(2 * levels)
+        raise Error("the head reads as many maps at each of its ", levels, " levels, not ", call.inputs, " in all")
+    var branches = maps - 1
+    var c_out = call.params.unsafe_offset(1)
+    var params = c_out.unsafe_offset(branches * levels)
     var cells = call.result().width
     var columns = call.result().channels
     var weight = Ptr[F32](unsafe_from_address=call.weight)
     var bias = Ptr[F32](unsafe_from_address=call.bias)
     var cell = 0
     for level in range(levels):
-        var map = call.input(3 * level)
-        require_size("a level's second map", call.input(3 * level + 1), map.batch, map.height, map.width)
-        require_mask(call.input(3 * level + 2), map.batch, map.height, map.width)
-        var mask = call.input(3 * level + 2).data[T]()
+        var first = maps * level
+        var map = call.input(first)
+        require_mask(call.input(first + branches), map.batch, map.height, map.width)
+        var mask = call.input(first + branches).data[T]()
         var column = 0
-        for i in range(2):
-            var view = view_of[T](params.unsafe_offset((3 * level + i) * SLICE_PARAMS), call, 3 * level + i, 1)
-            var filters = Filters(weight, bias, Int(call.params[unsafe_offset=2 * level + i]))
+        for i in range(branches):
+            require_size("a level's map", call.input(first + i), map.batch, map.height, map.width)
+            var view = view_of[T](params.unsafe_offset((first + i) * SLICE_PARAMS), call, first + i, 1)
+            var filters = Filters(weight, bias, Int(c_out[unsafe_offset=branches * level + i]))
             var data = call.result().data[F32]().unsafe_offset(column).unsafe_bitcast[Scalar[T]]()
             var output = Output[T](data, columns, wide=True)
             predict(view, filters, output, mask, cells, cell, call.workers)

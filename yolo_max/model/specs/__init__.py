@@ -6,10 +6,17 @@ spec.py         what a spec says about its block; SPECS, the registry; resolved 
 blocks.py       the specs of plain blocks: Conv, SCDown, Bottleneck, SPP, SPPF, nn.Upsample, Concat
 cross_stage.py  C2, C2f, C2fCIB, C3, C3k2
 attention.py    PSA, C2PSA
-heads.py        the heads
+heads.py        Classify, Detect, v10Detect
+per_box.py      Segment, Pose, OBB; Segment26, Pose26, OBB26
 """
 
-from yolo_max.model.specs import attention, blocks, cross_stage, heads  # noqa: F401 - registers the specs
+from yolo_max.model.specs import (  # noqa: F401 - registers the specs
+    attention,
+    blocks,
+    cross_stage,
+    heads,
+    per_box,
+)
 from yolo_max.model.specs.parts import Convolution
 from yolo_max.model.specs.spec import SPECS, HeadSpec, Layer
 

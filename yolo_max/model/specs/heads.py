@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +74,11 @@ class Detect(HeadSpec):
     depthwise, whether the class branch is made of depthwise convolutions and 1x1; end2end; nms.
     """
 
-    signature = (Argument("nc"),)
+    signature: ClassVar[Sequence[Argument]] = (Argument("nc"),)
     joins = True
     task = "detect"
-    outputs = per_cell = ("head",)
+    outputs: ClassVar[tuple[str, ...]] = ("head",)
+    per_cell: ClassVar[tuple[str, ...]] = ("head",)
     ultralytics_model = "DetectionModel"
 
     def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
@@ -107,10 +108,13 @@ class Detect(HeadSpec):
             boxes.append(plain_branch(c_in, args["box_hidden"], 4 * args["reg_max"]))
             branch = depthwise_branch if args["depthwise"] else plain_branch
             classes.append(branch(c_in, args["class_hidden"], args["nc"]))
-        below = {**numbered("cv2", boxes), **numbered("cv3", classes)}
-        if args["end2end"]:
-            below |= {f"one2one_{name}": each for name, each in below.items()}
+        below = self.twice(layer, {**numbered("cv2", boxes), **numbered("cv3", classes)})
         return Part(below, attributes={name: args[name] for name in ("nc", "reg_max")})
+
+    def twice(self, layer: Layer, branches: dict[str, Below]) -> dict[str, Below]:
+        """Branches, and those of the one-to-one head if it is end-to-end."""
+        again = {f"one2one_{name}": each for name, each in branches.items()}
+        return {**branches, **again} if layer.args["end2end"] else branches
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:
         """One per input."""

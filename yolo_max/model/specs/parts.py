@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from numpy.typing import NDArray
+
 
 class SavedModule(NamedTuple):
     """A PyTorch module of a checkpoint, as it must be for the port to compute the same.
@@ -43,7 +45,7 @@ class Convolution(NamedTuple):
         stride: Input pixels from one output to the next.
         padding: Zeros on each side of the map; None for ``kernel // 2``.
         groups: Parts of the channels that do not see each other: 1, or ``c_in`` if it is depthwise.
-        kind: The class of the PyTorch module: "Conv2d" or "Linear".
+        kind: The class of the PyTorch module: "Conv2d", "ConvTranspose2d" or "Linear".
         branches: The convolutions of the checkpoint that add up to this one, and the size of their filters;
             empty if it is there itself.
         name: Its dotted name.
@@ -65,10 +67,25 @@ class Convolution(NamedTuple):
         return self.kernel, self.kernel, self.c_in // self.groups, self.c_out
 
     @property
+    def saved_axes(self) -> tuple[int, int, int, int]:
+        """Which axes of its filters, RSCF, a checkpoint's filters have: output channels first, or input."""
+        return (2, 3, 0, 1) if self.kind == "ConvTranspose2d" else (3, 2, 0, 1)
+
+    @property
     def saved_shape(self) -> tuple[int, ...]:
         """Shape of its filters in a checkpoint: ``(c_out, c_in / groups, kh, kw)``; no size if linear."""
-        height, width, c_in, c_out = self.shape
-        return (c_out, c_in, height, width) if self.kind == "Conv2d" else (c_out, c_in)
+        shape = tuple(self.shape[axis] for axis in self.saved_axes)
+        return shape[:2] if self.kind == "Linear" else shape
+
+    def from_saved(self, filters: NDArray[Any]) -> NDArray[Any]:
+        """A checkpoint's filters as RSCF."""
+        axes = tuple(self.saved_axes.index(axis) for axis in range(4))
+        return filters.reshape(*filters.shape[:2], self.kernel, self.kernel).transpose(axes)
+
+    def to_saved(self, filters: NDArray[Any]) -> NDArray[Any]:
+        """RSCF filters as in a checkpoint."""
+        saved = filters.transpose(self.saved_axes)
+        return saved[:, :, 0, 0] if self.kind == "Linear" else saved
 
     @property
     def parameters(self) -> int:
@@ -95,6 +112,8 @@ class Convolution(NamedTuple):
                 yield SavedModule(each.name, each.kind)
                 continue
             sizes = pairs(kernel_size=each.kernel, stride=each.stride, padding=each.sides, dilation=1)
+            if each.kind == "ConvTranspose2d":
+                sizes |= pairs(output_padding=0)
             yield SavedModule(each.name, each.kind, {**sizes, "groups": each.groups, "padding_mode": "zeros"})
 
 

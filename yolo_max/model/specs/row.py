@@ -99,16 +99,22 @@ class Row:
         return value
 
     def arguments(self, signature: Sequence[Argument]) -> dict[str, Any]:
-        """The arguments by name: literals in strings evaluated, ``nc`` resolved, defaults filled in."""
+        """The arguments by name: literals and names of the table in strings resolved, defaults filled in."""
         if len(self.raw) > len(signature):
             raise self.error(f"has {len(self.raw)} arguments, but takes at most {len(signature)}")
         given = {argument.name: argument.default for argument in signature}
-        values = (self.nc if value == "nc" else _literal(value) for value in self.raw)
+        values = (self._value(value) for value in self.raw)
         given.update(zip(given, values, strict=False))
         for name, value in given.items():
             if value is _REQUIRED:
                 raise self.error(f"lacks its argument {name!r}")
         return given
+
+    def _value(self, value: Any) -> Any:
+        """``nc`` and ``kpt_shape`` stand for the table's; strings for literals, mostly "None"."""
+        if value == "nc":
+            return self.nc
+        return self.table.get("kpt_shape") if value == "kpt_shape" else _literal(value)
 
     def output_channels(self, c_out: Any) -> int:
         """Output channels of a block whose row says ``c_out``, scaled."""
@@ -130,7 +136,7 @@ def whole(value: Any, what: str, low: int, high: int) -> int:
 
 
 def _literal(value: Any) -> Any:
-    """Tables may write literals as strings, mostly "None"; any other string is returned unchanged."""
+    """The literal that a string is; anything else is returned unchanged."""
     if not isinstance(value, str) or len(value) > 32:
         return value
     try:

@@ -36,6 +36,7 @@ class BlockSpec(ABC):
         signature: The constructor's arguments in a row: those after the input channels, without any that
             Ultralytics' parser adds.
         last: The convolution with the row's output channels; None if a row has no such number.
+        scaled: Positions of other arguments that are channels to be scaled.
         joins: Whether it takes any number of inputs rather than one.
         repeats_inside: Whether its repeats are its own bottlenecks rather than chained copies of it.
         light_head: Whether a Detect behind it has depthwise class branches.
@@ -43,6 +44,7 @@ class BlockSpec(ABC):
 
     signature: ClassVar[Sequence[Argument]]
     last: ClassVar[str | None] = None
+    scaled: ClassVar[tuple[int, ...]] = ()
     joins: ClassVar[bool] = False
     repeats_inside: ClassVar[bool] = False
     light_head: ClassVar[bool] = False
@@ -84,16 +86,18 @@ class HeadSpec(BlockSpec):
     """A block that ends a network.
 
     Attributes:
-        task: What the network does: "detect", "classify".
+        task: What the network does: "detect", "segment", "pose", "obb", "classify".
         outputs: The names of its outputs.
         per_cell: Those that have a row for each cell.
         ultralytics_model: The class in ``ultralytics.nn.tasks`` that builds such a network.
+        only_in_training: Modules of it that a checkpoint may have, and that do not count in its outputs.
     """
 
     task: ClassVar[str]
     outputs: ClassVar[tuple[str, ...]]
     per_cell: ClassVar[tuple[str, ...]] = ()
     ultralytics_model: ClassVar[str]
+    only_in_training: ClassVar[tuple[str, ...]] = ()
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:  # noqa: ARG002
         """Input pixels per cell at each level, from the strides of its inputs; empty if it has no cells.

@@ -140,7 +140,8 @@ class Comparison:
     @property
     def verdict(self) -> Verdict:
         """The rubric on all of them."""
-        return judge(image.verdict.about(image.path) for image in self.images) + judge_layers(self.layers)
+        images = judge(image.verdict.about(image.path) for image in self.images)
+        return images + judge_layers(self.layers, len(self.settings.weights.meta.network.outputs))
 
     def worst_first(self) -> list[ImageComparison]:
         """The images, worst first."""

@@ -56,6 +56,7 @@ def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
 def _row(row: list[Any], nc: int, scale: Scale) -> list[Any]:
     """A row with its repeats and channels scaled."""
     from_, repeats, module, arguments = row
-    if module in _LAST_CONVOLUTION and arguments[0] != nc:
-        arguments = [scale.channels(arguments[0]), *arguments[1:]]
+    spec = SPECS.get(module)
+    scaled = (*([0] if spec.last and arguments[0] != nc else []), *spec.scaled) if spec else ()
+    arguments = [scale.channels(each) if i in scaled else each for i, each in enumerate(arguments)]
     return [from_, scale.repeats(repeats), module, arguments]

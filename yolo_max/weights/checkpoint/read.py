@@ -89,7 +89,7 @@ def read_unfused(data: bytes, source: str) -> Unfused:
     for layer in network.layers:
         check_layer(layer, modules)
     tensors, eps = _Reader(modules, len(data)).read(network)
-    _refuse_extra(modules, {*tensors, *network.constants()}, eps)
+    _refuse_extra(modules, {*tensors, *network.constants()}, eps, network.only_in_training)
     return Unfused(meta, tensors, eps)
 
 
@@ -119,12 +119,12 @@ def fold(
     variance: NDArray[np.float64],
     eps: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Folds a BatchNorm into the bias-free convolution ``(c_out, ...)`` before it: filters and bias.
+    """Folds a BatchNorm into the bias-free convolution ``(..., c_out)`` before it: filters and bias.
 
     BatchNorm at inference is ``gamma * (y - mean) / sqrt(variance + eps) + beta`` (Ioffe and Szegedy, 2015).
     """
     scale = gamma / np.sqrt(variance + eps)
-    return filters * scale.reshape(-1, *[1] * (filters.ndim - 1)), beta - mean * scale
+    return filters * scale, beta - mean * scale
 
 
 def _model(content: Any) -> StandIn:
@@ -246,15 +246,20 @@ def _state(modules: Mapping[str, StandIn], path: str) -> Any:
     return None
 
 
-def _refuse_extra(modules: Mapping[str, StandIn], tensors: Collection[str], norms: Collection[str]) -> None:
-    """Refuses a checkpoint with parameters that the port would ignore."""
+def _refuse_extra(
+    modules: Mapping[str, StandIn],
+    tensors: Collection[str],
+    norms: Collection[str],
+    only_in_training: tuple[str, ...],
+) -> None:
+    """Refuses a checkpoint with parameters that the port would ignore, except those with such a prefix."""
     extra = []
     for prefix, module in modules.items():
         for kind in ("_parameters", "_buffers"):
             group = module.get(kind)
             for name, value in group.items() if isinstance(group, dict) and prefix not in norms else ():
                 path = f"{prefix}.{name if isinstance(name, str) else shorten(name)}"
-                if value is not None and path not in tensors:
+                if value is not None and path not in tensors and not path.startswith(only_in_training):
                     extra.append(path)
     if extra:
         raise WeightsError(f"has tensors that no layer of its architecture table uses: {some(extra)}")
@@ -267,7 +272,7 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
         return unfused.tensors[path].astype(np.float64)
 
     def folded(each: Convolution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        filters = read(f"{each.name}.weight").reshape(each.c_out, -1, each.kernel, each.kernel)
+        filters = each.from_saved(read(f"{each.name}.weight"))
         if (norm := _norm(each.name)) not in unfused.eps:
             return filters, read(f"{each.name}.bias")
         gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
@@ -277,7 +282,7 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for each in unfused.meta.network.convolutions():
         parts = [folded(summand) for summand in each.summands()]
         filters = np.sum([_centred(part, each.kernel) for part, _ in parts], axis=0)
-        yield f"{each.name}.weight", _single(filters.transpose(2, 3, 1, 0), each.name)
+        yield f"{each.name}.weight", _single(filters, each.name)
         yield f"{each.name}.bias", _single(np.sum([bias for _, bias in parts], axis=0), each.name)
 
 
@@ -287,9 +292,9 @@ def _norm(name: str) -> str:
 
 
 def _centred(filters: NDArray[np.float64], kernel: int) -> NDArray[np.float64]:
-    """Filters ``(c_out, c_in, k, k)`` with zeros around them, of size ``kernel``."""
-    border = (kernel - filters.shape[-1]) // 2
-    return np.pad(filters, [(0, 0), (0, 0), (border, border), (border, border)])
+    """Filters ``(k, k, c_in, c_out)`` with zeros around them, of size ``kernel``."""
+    border = (kernel - filters.shape[0]) // 2
+    return np.pad(filters, [(border, border), (border, border), (0, 0), (0, 0)])
 
 
 def _single(values: NDArray[np.float64], name: str) -> NDArray[np.float32]:
