@@ -75,7 +75,7 @@ MAY_KNOW_A_TASK = {
     # the public names
     "__init__": {
         *("detect.detections", "classify.classification"),
-        *("obb.rotated_detections", "segment.segmentation"),
+        *("obb.rotated_detections", "pose.poses", "segment.segmentation"),
     },
     "predict.detector": {"detect.detections"},  # `Detector`, the predictor for one task
     # a metric measures one kind of prediction

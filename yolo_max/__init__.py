@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from yolo_max.tasks.classify.classification import Classification
     from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.tasks.obb.rotated_detections import RotatedBox, RotatedDetections
+    from yolo_max.tasks.pose.poses import Poses
     from yolo_max.tasks.segment.segmentation import Segmentation
     from yolo_max.weights.load import load_weights
 
@@ -32,6 +33,7 @@ __all__ = [
     "Classification",
     "Detections",
     "Detector",
+    "Poses",
     "Predictor",
     "Result",
     "RotatedBox",
@@ -49,6 +51,7 @@ _HOMES = {
     "Classification": "yolo_max.tasks.classify.classification",
     "Detections": "yolo_max.tasks.detect.detections",
     "Detector": "yolo_max.predict.detector",
+    "Poses": "yolo_max.tasks.pose.poses",
     "Predictor": "yolo_max.predict.predictor",
     "Result": "yolo_max.predict.result",
     "RotatedBox": "yolo_max.tasks.obb.rotated_detections",

@@ -1,4 +1,4 @@
-"""Annotated images: masks, boxes, labels and lines of text in the color of their class.
+"""Annotated images: masks, boxes, skeletons, labels and lines of text in the color of their class.
 
 All are sized to suit the image. Boxes are drawn and labels blitted with NumPy slices.
 """
@@ -17,6 +17,7 @@ from yolo_max.output.label_layout import Obstacles, Rectangle, leader
 from yolo_max.output.mask_fill import fill_mask
 from yolo_max.output.palette import Color, class_color
 from yolo_max.output.rotated_box import draw_rotated_box, label_start
+from yolo_max.output.skeletons import draw_skeleton
 from yolo_max.output.text_rendering import LARGEST, render
 from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.marks import Marks
@@ -42,7 +43,8 @@ def draw(
         image_bgr: uint8 [H, W, 3] BGR.
         marks: What to draw on it.
         options: How.
-        colors: BGR, one per box, then one per line; by default those of the classes.
+        colors: BGR, one per box with its skeleton, then one per line; by default those of the classes, and of
+            skeletons their own.
 
     Returns:
         uint8 [H, W, 3] BGR.
@@ -55,6 +57,7 @@ def draw(
     line_width = min(style.line_width, height, width)
 
     boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
+    recolored = colors is not None
     if colors is None:
         class_ids = [*(box.class_id for box in marks.boxes), *(line.class_id for line in marks.lines)]
         colors = [class_color(class_id) for class_id in class_ids]
@@ -66,6 +69,8 @@ def draw(
             draw_rotated_box(canvas, mark.corners, line_width, color)
         else:
             _draw_box(canvas, box, line_width, color)
+    for i in reversed(range(len(marks.skeletons))):
+        draw_skeleton(canvas, marks.skeletons[i], line_width, colors[i] if recolored else None)
 
     if options.hide_labels:
         return canvas

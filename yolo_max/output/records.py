@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yolo_max.tasks.contract import Prediction
@@ -54,9 +54,15 @@ def record(
     }
 
 
-def csv_header(task: Task) -> str:
-    """The first line of a CSV file of predictions (RFC 4180)."""
-    return _csv_line(("path", *task.csv_columns))
+def csv_header(task: Task, records: Iterable[Mapping[str, Any]] = ()) -> str:
+    """The first line of a CSV file of predictions (RFC 4180).
+
+    Args:
+        task: The task.
+        records: Those of the images; where all columns depend on the model, any that did not fail has them.
+    """
+    found = next((each for each in records if "error" not in each), None)
+    return _csv_line(("path", *task.csv_columns, *(task.csv_more(found) if found else ())))
 
 
 def csv_rows(task: Task, result: Mapping[str, Any]) -> str:

@@ -53,6 +53,20 @@ class LineMark(NamedTuple):
     class_id: int
 
 
+class SkeletonMark(NamedTuple):
+    """The keypoints of one object, and the limbs that join them.
+
+    Attributes:
+        points: (x, y) of each keypoint in pixels of the image; None for those that are hidden.
+        colors: Their colors, (blue, green, red); without any, they are told apart by their numbers.
+        limbs: The numbers of two keypoints, and a color. One with a hidden end is not drawn.
+    """
+
+    points: tuple[tuple[float, float] | None, ...]
+    colors: tuple[tuple[int, int, int], ...] = ()
+    limbs: tuple[tuple[int, int, tuple[int, int, int]], ...] = ()
+
+
 @dataclass(frozen=True)
 class Marks:
     """All marks of one image, the most important first.
@@ -61,8 +75,10 @@ class Marks:
         boxes: Boxes with labels.
         lines: Text for the upper left corner.
         masks: Those of the boxes, in their order; none if they have none.
+        skeletons: One for each box, or none.
     """
 
     boxes: tuple[BoxMark, ...] = ()
     lines: tuple[LineMark, ...] = ()
     masks: tuple[MaskMark, ...] = ()
+    skeletons: tuple[SkeletonMark, ...] = ()

@@ -6,11 +6,12 @@ from yolo_max.support.errors import WeightsError
 from yolo_max.tasks.classify.task import CLASSIFY
 from yolo_max.tasks.detect.task import DETECT
 from yolo_max.tasks.obb.task import OBB
+from yolo_max.tasks.pose.task import POSE
 from yolo_max.tasks.segment.task import SEGMENT
 from yolo_max.tasks.task import Task
 from yolo_max.weights.meta import ModelMeta
 
-TASKS = {task.name: task for task in (DETECT, SEGMENT, OBB, CLASSIFY)}
+TASKS = {task.name: task for task in (DETECT, SEGMENT, POSE, OBB, CLASSIFY)}
 
 
 def task_of(meta: ModelMeta) -> Task:

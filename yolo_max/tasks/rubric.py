@@ -28,7 +28,9 @@ BOX_BOUND = 0.05
 ANGLE_BOUND = 1e-3
 """Largest difference of a rotated box's angle before NMS, in radians."""
 SCORE_BOUND = 1e-4
-"""Largest difference of a class score before NMS, and of a class probability of a whole image."""
+"""Largest difference of a class score before NMS, of a keypoint's visibility, and of a class probability."""
+KEYPOINT_BOUND = 0.1
+"""Largest difference of a coordinate of a keypoint, in canvas pixels."""
 MATCH_IOU = 0.99
 """Min IoU of two detections that count as the same."""
 MASK_IOU = 0.99

@@ -32,6 +32,7 @@ class Task:
         judge: Makes the judge of two engines' results for a model from the user's options.
         reference: What to know of Ultralytics' side. Neither is imported to predict.
         ignores: The names of the options that mean nothing to it.
+        csv_more: From an image's record, the further columns of its table, which depend on the model.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Task:
     judge: Callable[[ModelMeta, PredictOptions], Judge]
     reference: Callable[[], Reference]
     ignores: frozenset[str] = frozenset()
+    csv_more: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
 
     def ignored(self, given: Iterable[str]) -> str | None:
         """A sentence about the options that mean nothing to this task; None if all mean something."""

@@ -157,7 +157,8 @@ class FolderRun:
         self._manifest.flush()
         if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
             task = self._predictor.task
-            table = csv_header(task) + "".join(csv_rows(task, each) for each in self._manifest.records())
+            header = csv_header(task, self._manifest.records())
+            table = header + "".join(csv_rows(task, each) for each in self._manifest.records())
             self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
         if not pending:
             self._manifest.finish()

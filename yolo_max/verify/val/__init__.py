@@ -3,6 +3,7 @@
 dataset.py          labelled images
 objects.py          their objects, and what of them is measured: boxes
 masks.py              masks
+keypoints.py          keypoints
 load.py             reads them:
 yolo_dataset.py       Ultralytics' YAML, labels.py its label files
 coco_json.py          COCO's annotations

@@ -24,7 +24,7 @@ _Object = tuple[int, tuple[float, ...], float, bool, Any]
 def load_coco_json(path: Path, folder: Path | None, kind: type[Shape] = Boxes) -> BoxDataset:
     """Reads annotations of boxes, and of what else is measured.
 
-    An annotation without a usable box is left out, and the dataset's problems say so.
+    An annotation that cannot be used is left out, and the dataset's problems say so.
 
     Args:
         path: The JSON file.
@@ -70,7 +70,7 @@ def load_coco_json(path: Path, folder: Path | None, kind: type[Shape] = Boxes) -
         for image_id, rows in sorted(objects.items())
     )
     problems = tuple(
-        f"{counted(len(reasons), 'annotation')} of {files[image_id]} without a usable box ({reasons[0]})"
+        f"{counted(len(reasons), 'annotation')} of {files[image_id]} that cannot be used ({reasons[0]})"
         for image_id, reasons in unusable.items()
     )
     return BoxDataset(path, names, examples, problems, shape=shape)
@@ -80,7 +80,7 @@ def _object(annotation: Mapping[str, Any], shape: Shape) -> _Object:
     """Reads one annotation.
 
     Raises:
-        ValueError, KeyError, TypeError, OverflowError: It has no usable box.
+        ValueError, KeyError, TypeError, OverflowError: It has no usable box or shape.
     """
     x, y, width, height = map(float, annotation["bbox"])
     if not (width >= 0 and height >= 0 and math.isfinite(x + y + width + height)):
@@ -89,7 +89,7 @@ def _object(annotation: Mapping[str, Any], shape: Shape) -> _Object:
     return (
         int(annotation["category_id"]),
         (x, y, x + width, y + height),
-        width * height if area is None else float(area),
+        math.nan if area is None else float(area),
         bool(annotation.get("iscrowd", 0)),
         shape.of_annotation(annotation),
     )

@@ -14,6 +14,7 @@ from yolo_max.verify.val.classes import class_map, class_map_by_order
 from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.image_folder import load_image_folder
+from yolo_max.verify.val.keypoints import Keypoints
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.masks import Masks
 from yolo_max.verify.val.objects import BOXES, Shape
@@ -137,5 +138,6 @@ METRICS = {
     "map": Metric(load_dataset, class_map, _measure_map),
     "rotated_map": Metric(partial(load_dataset, kind=rotated.RotatedBoxes), class_map, _measure_rotated),
     "mask_map": Metric(partial(load_dataset, kind=Masks), class_map, _measure_shapes),
+    "keypoint_map": Metric(partial(load_dataset, kind=Keypoints), class_map, _measure_shapes),
     "accuracy": Metric(load_image_folder, class_map_by_order, _measure_accuracy),
 }
