@@ -7,32 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from yolo_max.support.errors import EngineError
+from yolo_max.tasks.detect.reference import of_module, raw_branch
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.tasks.reference import RawOutput, Reference
 
 
-def _raw(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    import torch
-
-    return {"head": torch.cat([outputs["boxes"], outputs["scores"]], 1), "keypoints": outputs["kpts"]}
-
-
 def _of_module(output: Any) -> dict[str, Any]:
-    """The raw outputs, ``[B, channels, A]`` each.
-
-    Raises:
-        EngineError: This Ultralytics returns something else.
-    """
-    raw = output[1] if isinstance(output, tuple) and len(output) == 2 else None
-    raw = raw.get("one2one", raw) if isinstance(raw, dict) else {}
-    if not {"boxes", "scores", "kpts"} <= raw.keys():
-        raise EngineError("this Ultralytics returns its raw head in another form; install ultralytics>=8.4.")
-    return _raw(raw)
+    return {**of_module(output), "keypoints": raw_branch(output, "kpts")["kpts"]}
 
 
 def _of_head(head: Any, maps: Any) -> dict[str, Any]:
-    return _raw(head.forward_head(maps, **(head.one2one if head.end2end else head.one2many)))
+    import torch
+
+    raw = head.forward_head(maps, **(head.one2one if head.end2end else head.one2many))
+    return {"head": torch.cat([raw["boxes"], raw["scores"]], 1), "keypoints": raw["kpts"]}
 
 
 def _prediction(result: Any, names: Mapping[int, str]) -> Poses:

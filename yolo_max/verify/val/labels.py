@@ -14,6 +14,8 @@ from yolo_max.verify.val.plain_file import read_plain_file
 
 TOLERANCE = 0.01
 """How far outside [0, 1] a normalised label may be, as in Ultralytics."""
+MAX_KEYPOINTS = 1000
+"""The most keypoints of an object."""
 
 
 class Labels(NamedTuple):
@@ -110,8 +112,15 @@ def keypoint_shape(path: Path, data: Mapping[str, Any]) -> tuple[int, int] | Non
     shape = data.get("kpt_shape")
     if shape is None:
         return None
-    if not (isinstance(shape, list) and [type(each) for each in shape] == [int, int] and shape[1] in (2, 3)):
-        raise SourceError(f"{path} has a kpt_shape that is not [keypoints, 2 or 3].")
+    if not (
+        isinstance(shape, list)
+        and [type(each) for each in shape] == [int, int]
+        and 1 <= shape[0] <= MAX_KEYPOINTS
+        and shape[1] in (2, 3)
+    ):
+        raise SourceError(
+            f"{path} has a kpt_shape that is not [keypoints, 2 or 3], with 1 to {MAX_KEYPOINTS} keypoints."
+        )
     return shape[0], shape[1]
 
 
