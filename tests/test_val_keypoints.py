@@ -319,7 +319,7 @@ def test_similarity_by_hand() -> None:
 def test_all_figures_of_a_metric() -> None:
     found, shape = one([(110, 110), (190, 190)], [(140, 110, 0.5), (190, 190, 0.25)])
     dataset = BoxDataset(Path("data.yaml"), NAMES, (found.example,), shape=shape)
-    measured = METRICS["keypoint map"].measure(dataset, [(found.example, found.detections)], same(), 300)
+    measured = METRICS["keypoint_map"].measure(dataset, [(found.example, found.detections)], same(), 300)
     total = measured.accuracy.total().figures
     assert list(total)[:4] == ["keypoint mAP50-95", "keypoint mAP50", "box mAP50-95", "box mAP50"]
     assert measured.accuracy.compared == tuple(total)[:4]
