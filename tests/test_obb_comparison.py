@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from test_obb_postprocess import CANVAS, CELLS, IMAGE, NAMES, random_outputs
 
 from yolo_max.tasks.detect.tolerant_nms import MARGIN
+from yolo_max.tasks.obb import tolerant_nms
 from yolo_max.tasks.obb.comparison import RotatedHeadDifference, RotatedJudge
 from yolo_max.tasks.obb.postprocess import RotatedPostprocess
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
@@ -121,7 +122,9 @@ def test_no_rounding_overturns_a_sure_call(
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_without_a_margin_nothing_is_open(seed: int) -> None:
+@pytest.mark.parametrize("block", [7, 256])
+def test_without_a_margin_nothing_is_open(seed: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerant_nms, "BLOCK", block)
     outputs = random_outputs(seed)
     nms = RotatedTolerantNms.of_outputs(outputs, IMAGE, POST, margin=1e-9)
     assert not nms.undecided.any()

@@ -107,7 +107,7 @@ def test_boxes_beyond_float32_overlap_nothing() -> None:
 
 def without_near_ties(boxes: Boxes, threshold: float) -> Boxes:
     """Those boxes of which no pair lies near the threshold, where rounding decides."""
-    low, high = similarity_bounds(boxes, 0)
+    low, high = similarity_bounds(boxes, boxes, 0)
     near = (low - 1e-4 <= threshold) & (high + 1e-4 >= threshold)
     while near.any():
         keep = np.arange(len(boxes)) != near.sum(axis=0).argmax()
@@ -222,7 +222,7 @@ def test_float32_stays_within_its_bounds(thin: float, shift: float) -> None:
     moved[:, :2] += np.float32(shift)
     tensor = torch.from_numpy(moved)
     got = np.nan_to_num(batch_probiou(tensor, tensor).numpy().astype(np.float64), nan=0)
-    low, high = similarity_bounds(boxes, shift)
+    low, high = similarity_bounds(boxes, boxes, shift)
     # Where it is nearly 1, it is the root of rounding.
     assert (low <= got + 1e-3).all()
     assert (got <= high + 1e-3).all()

@@ -37,7 +37,7 @@ class Kept(NamedTuple):
 
     Attributes:
         row: intp [N], the row of each in the outputs that have one per cell.
-        boxes: float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped.
+        boxes: float32 [N, 4] left, top, right, bottom in canvas pixels, not clipped; or as the task has them.
         confidence: float32 [N] in [0, 1], descending.
         class_id: int32 [N].
     """

@@ -13,6 +13,9 @@ from yolo_max.tasks.obb.decode import corners
 
 Floats = NDArray[np.float64]
 
+PAIRS = 2**15
+"""How many pairs are computed at a time: some 20 MB."""
+
 
 def rotated_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
     """Intersection over union of every pair of rotated boxes.
@@ -33,9 +36,11 @@ def rotated_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> Floats:
     area = area_a[:, None] + area_b[None, :]
     iou: Floats = ((area == 0) & (apart <= COINCIDE)).astype(np.float64)
     # Only where the upright rectangles around them overlap is there anything to compute.
-    i, j = np.nonzero((box_iou(_around(around_a), _around(around_b)) > 0) & (area > 0))
-    intersection = _intersection(first[i], around_b[j])
-    iou[i, j] = (intersection / (area[i, j] - intersection)).clip(0, 1)
+    pairs = np.argwhere((box_iou(_around(around_a), _around(around_b)) > 0) & (area > 0))
+    for start in range(0, len(pairs), PAIRS):
+        i, j = pairs[start : start + PAIRS].T
+        intersection = _intersection(first[i], around_b[j])
+        iou[i, j] = (intersection / (area[i, j] - intersection)).clip(0, 1)
     return iou
 
 

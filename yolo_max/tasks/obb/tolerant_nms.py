@@ -25,6 +25,8 @@ from yolo_max.tasks.obb.rotated_detections import RotatedDetections
 
 Floats = NDArray[np.float64]
 
+BLOCK = 256
+"""How many candidates are compared with all others at a time."""
 ROUNDED = 16 * float(np.finfo(np.float32).eps)
 """What a determinant's terms may have lost, in parts of themselves, when computed in float32."""
 
@@ -57,14 +59,17 @@ class RotatedTolerantNms(TolerantNms):
         boxes = decode_rotated_boxes(distribution, angle, points[found.cell], stride[found.cell])
 
         def suppress(members: NDArray[np.intp], shift: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-            score, sure = found.score[members], found.sure[members]
-            low, high = similarity_bounds(boxes[members], shift)
-            ahead = score[:, None].astype(np.float64) - score[None, :]
-            surely_drops = (low > options.iou + margin) & (ahead > margin)
-            may_drop = (high > options.iou - margin) & (ahead > -margin)
-            np.fill_diagonal(may_drop, False)
-            must: NDArray[np.bool_] = sure & ~np.any(may_drop, axis=0)
-            may: NDArray[np.bool_] = ~np.any(surely_drops[sure], axis=0)
+            score, sure, each = found.score[members].astype(np.float64), found.sure[members], boxes[members]
+            must, may = sure.copy(), np.ones(len(members), bool)
+            for start in range(0, len(members), BLOCK):
+                rows = slice(start, start + BLOCK)
+                low, high = similarity_bounds(each[rows], each, shift)
+                ahead = score[rows, None] - score[None, :]
+                surely_drops = (low > options.iou + margin) & (ahead > margin)
+                may_drop = (high > options.iou - margin) & (ahead > -margin)
+                np.fill_diagonal(may_drop[:, start:], False)  # a box does not suppress itself
+                must &= ~may_drop.any(axis=0)
+                may &= ~surely_drops[sure[rows]].any(axis=0)
             return must, may
 
         must, may = found.outcomes(options, len(head), margin, suppress)
@@ -82,7 +87,9 @@ class RotatedTolerantNms(TolerantNms):
         return rotated_iou(first, second)
 
 
-def similarity_bounds(xywhr: NDArray[np.float32], shift: float) -> tuple[Floats, Floats]:
+def similarity_bounds(
+    first: NDArray[np.float32], second: NDArray[np.float32], shift: float
+) -> tuple[Floats, Floats]:
     """The least and the greatest `probiou` of each pair that float32 may come to.
 
     Written from the definition: with covariances S and T of two boxes and d between their centres, their
@@ -91,37 +98,46 @@ def similarity_bounds(xywhr: NDArray[np.float32], shift: float) -> tuple[Floats,
     boxes `EPS` is what counts.
 
     Args:
-        xywhr: float32 [N, 5].
+        first: float32 [N, 5].
+        second: float32 [M, 5].
         shift: How far the centres are moved, in pixels, before float32 rounds them.
 
     Returns:
-        float64 [N, N] twice.
+        float64 [N, M] twice.
     """
-    boxes = xywhr.astype(np.float64)
-    moved = float(np.spacing(np.float32(shift + np.abs(boxes[:, :2]).max(initial=1))))
-    centre, size, angle = boxes[:, :2], boxes[:, 2:4], boxes[:, 4]
-    axes = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
-    covariance = np.einsum("nki,nk,nkj->nij", axes, size**2 / 12, axes)
-    one, one_lost = size.prod(axis=1) ** 2 / 144, _lost(covariance)
-    total = covariance[:, None] + covariance[None, :]
+    reach = max(np.abs(each[:, :2]).max(initial=1) for each in (first, second))
+    moved = float(np.spacing(np.float32(shift + reach)))
+    (s, one, one_lost), (t, other, other_lost) = map(_covariance, (first, second))
+    total = s[:, None] + t[None, :]
     both = total[..., 0, 0] * total[..., 1, 1] - total[..., 0, 1] ** 2
-    d = centre[:, None] - centre[None, :]
+    d = first[:, None, :2].astype(np.float64) - second[None, :, :2]
     spread = total[..., 0, 0] + total[..., 1, 1]
+    product = one[:, None] * other[None, :]
     with np.errstate(all="ignore"):  # boxes without area
         # (S + T)^-1 is the other matrix of cofactors over the determinant.
         square = total[..., 1, 1] * d[..., 0] ** 2 + total[..., 0, 0] * d[..., 1] ** 2
         apart = (square - 2 * total[..., 0, 1] * d[..., 0] * d[..., 1]) / both / 4
-        shapes = np.log(both**2 / (16 * one[:, None] * one[None, :])) / 4
-        lost, each_lost = (_lost(total) + EPS) / both, one_lost / one
+        shapes = np.log(both**2 / (16 * product)) / 4
+        lost = (_lost(total) + EPS) / both
         further = 2 * np.sqrt(apart * moved**2 * spread / both) + moved**2 * spread / both
         error = further + ROUNDED * square / both + lost * apart / (1 - lost)
-        error -= np.log1p(-lost) + (np.log1p(-each_lost)[:, None] + np.log1p(-each_lost)[None, :]) / 2
-        error += EPS / np.sqrt(one[:, None] * one[None, :])
+        error -= np.log1p(-lost) + (np.log1p(-one_lost)[:, None] + np.log1p(-other_lost)[None, :]) / 2
+        error += EPS / np.sqrt(product)
         distance = apart + shapes
         low, high = (_similarity(each) for each in (distance + error, distance - error))
     unknown = ~np.isfinite(distance) | ~np.isfinite(error)
     low[unknown], high[unknown] = 0, 1
     return low, high
+
+
+def _covariance(xywhr: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+    """The covariance of each box [N, 2, 2], its determinant [N], and what part of that rounding may take."""
+    size, angle = xywhr[:, 2:4].astype(np.float64), xywhr[:, 4].astype(np.float64)
+    axes = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], axis=1).reshape(-1, 2, 2)
+    covariance = np.einsum("nki,nk,nkj->nij", axes, size**2 / 12, axes)
+    determinant = size.prod(axis=1) ** 2 / 144
+    with np.errstate(all="ignore"):  # boxes without area
+        return covariance, determinant, _lost(covariance) / determinant
 
 
 def _lost(covariance: Floats) -> Floats:
