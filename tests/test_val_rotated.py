@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from pathlib import Path
@@ -19,8 +20,10 @@ from ultralytics.utils.ops import xyxyxyxy2xywhr
 from val_datasets import NAMES, write_dataset
 
 from yolo_max.support.errors import SourceError
+from yolo_max.tasks.detect.task import DETECT
 from yolo_max.tasks.obb.decode import corners
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
+from yolo_max.tasks.obb.task import OBB
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.load import load_dataset
@@ -152,6 +155,12 @@ def test_labels_that_are_not_rotated_boxes(tmp_path: Path, text: str, problem: s
     assert [each.path.stem for each in dataset.examples] == ["good"]
     (found,) = dataset.problems
     assert found.endswith(problem)
+
+
+def test_as_many_boxes_count_as_in_ultralytics() -> None:
+    """Its validator, which needs torchvision, has these numbers in its constructor."""
+    source = inspect.getsource(BaseValidator.__init__)
+    assert f'= {OBB.val_conf} if self.args.task == "obb" else {DETECT.val_conf}' in source
 
 
 def coco(tmp_path: Path, segmentation: Any) -> Path:

@@ -24,7 +24,7 @@ from yolo_max.cli.parameters import (
 )
 from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, UsageError
-from yolo_max.support.options import OUTPUT, RUN, VAL_CONF, PredictOptions
+from yolo_max.support.options import DETECTIONS, OUTPUT, RUN, VAL_CONF, PredictOptions, a_fraction
 from yolo_max.support.text import abridge, counted, visible
 
 if TYPE_CHECKING:
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from yolo_max.verify.val.validate import Validation
 
 MAX_CLASSES = 20
-MEASURED = ("imgsz", "nms", "conf", "iou", "max_det", "threads")
+MEASURED = ("imgsz", "nms", "iou", "max_det", "threads")
 """Options that apply to both engines."""
 ENGINES = {"max": ("max",), "torch": ("torch",), "both": ("torch", "max")}
 
 
-@takes(options=Some(PredictOptions, *MEASURED, *MAX_ONLY, helps=TWO_ENGINES, conf=VAL_CONF))
+@takes(options=Some(PredictOptions, *MEASURED, *MAX_ONLY, helps=TWO_ENGINES))
 def val(
     data: Annotated[
         Path,
@@ -64,6 +64,15 @@ def val(
         flag(RUN, "Match classes by id, whatever their names.", "--classes-by-id"),
     ] = False,
     single_cls: Annotated[bool, flag(RUN, "Measure all classes as one.", "--single-cls")] = False,
+    conf: Annotated[
+        float | None,
+        option(
+            DETECTIONS,
+            "Minimum confidence of a box, 0 to 1.",
+            metavar="X",
+            show_default=f"{VAL_CONF}; of a rotated one 0.01",
+        ),
+    ] = None,
     *,
     options: PredictOptions,
     save_json: Annotated[
@@ -94,14 +103,18 @@ def val(
         raise UsageError(f"there is no engine {engine!r}; use max, torch or both.")
     if classes_by_id and single_cls:
         raise UsageError("--classes-by-id and --single-cls exclude each other; use one of them.")
+    if conf is not None:
+        a_fraction("conf", conf)
     require(data)
     loaded = load_weights(weights)
     task = task_of(loaded.meta)
     dataset = METRICS[task.metric].load(data, split, images)
-    if (ignored := task.ignored(options.given(conf=VAL_CONF))) and not quiet and not as_json:
+    given = [*options.given(), *([] if conf is None else ["conf"])]
+    if (ignored := task.ignored(given)) and not quiet and not as_json:
         say(ignored, "yellow")
     engines = ENGINES[engine]
     measured = {name: getattr(options, name) for name in MEASURED}
+    measured["conf"] = task.val_conf if conf is None else conf
     measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
     disturbance = host.Disturbance.start()
     with (

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yolo_max.support.options import PredictOptions
+from yolo_max.support.options import VAL_CONF, PredictOptions
 from yolo_max.tasks.contract import Decoder, Prediction
 from yolo_max.weights.meta import ModelMeta
 
@@ -33,6 +33,7 @@ class Task:
         reference: What to know of Ultralytics' side. Neither is imported to predict.
         ignores: The names of the options that mean nothing to it.
         csv_more: From an image's record, the further columns of its table, which depend on the model.
+        val_conf: Minimum confidence for measuring accuracy, as in Ultralytics' validator.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Task:
     reference: Callable[[], Reference]
     ignores: frozenset[str] = frozenset()
     csv_more: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
+    val_conf: float = VAL_CONF
 
     def ignored(self, given: Iterable[str]) -> str | None:
         """A sentence about the options that mean nothing to this task; None if all mean something."""

@@ -48,4 +48,5 @@ OBB = replace(
     metric="rotated_map",
     judge=_judge,
     reference=_reference,
+    val_conf=0.01,
 )
