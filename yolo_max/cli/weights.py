@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yolo_max.cli.analyze import analyze
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert, inspect or fetch weights.")
 _EXIT_CODES = exit_codes("weights")
+app.command(name="analyze", cls=Command, epilog=_EXIT_CODES)(analyze)
 
 
 @app.command(name="convert", cls=Command, epilog=_EXIT_CODES)

@@ -11,5 +11,6 @@ model.py            the registry of blocks, and the walk through the table
 backend.py          the operations that blocks are built from
 fused.py, stock.py  the backends: Mojo kernels, and MAX's own operations
 detect/             the Mojo kernels of the detection head
+counting.py         a backend that computes nothing and counts
 max_nn.py           MAX's modules, imported without their heavy dependencies
 """

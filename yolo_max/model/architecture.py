@@ -8,7 +8,7 @@ nothing is allocated and nothing heavy imported, so an untrusted table is checke
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -151,8 +151,8 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
     nc = whole(table.get("nc") if nc is None else nc, "class count", 1, MAX_CLASSES)
     scale = table_scale(table)
     layers: list[Layer] = []
-    for index, row in enumerate(_rows(table)):
-        layers.append(_layer(index, row, layers, table, nc, scale))
+    for index, row in enumerate(rows_of(table)):
+        layers.append(resolve(index, row, layers, table, nc, scale))
     if all(layer.ported for layer in layers):
         heads = [layer.index for layer in layers if isinstance(layer.spec, HeadSpec)]
         if heads != [len(layers) - 1]:
@@ -181,9 +181,22 @@ def expected_tensors(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _layer(
-    index: int, row: Any, layers: list[Layer], table: Mapping[str, Any], nc: int, scale: Scale
+def resolve(
+    index: int, row: Any, layers: Sequence[Layer], table: Mapping[str, Any], nc: int, scale: Scale
 ) -> Layer:
+    """Resolves one row of a table.
+
+    Args:
+        index: Its position.
+        row: The row, unchecked.
+        layers: Those before it, resolved.
+        table: The whole table.
+        nc: Number of classes.
+        scale: The table's.
+
+    Raises:
+        WeightsError: The row makes no sense.
+    """
     where = f"layer {index} of the architecture table"
     if not isinstance(row, list | tuple) or len(row) != 4 or not isinstance(row[3], list | tuple):
         raise WeightsError(f"{where} is {shorten(row)}, not [from, repeats, module, args].")
@@ -232,7 +245,12 @@ def _sources(index: int, from_: Any, module: str) -> tuple[int, ...]:
     return tuple(sources)
 
 
-def _rows(table: Mapping[str, Any]) -> list[Any]:
+def rows_of(table: Mapping[str, Any]) -> list[Any]:
+    """The rows of a table, unchecked.
+
+    Raises:
+        WeightsError: There are none, or too many.
+    """
     rows: list[Any] = []
     for part in ("backbone", "head"):
         section = table.get(part)

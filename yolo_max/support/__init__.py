@@ -5,6 +5,7 @@ options.py, parse.py      options and their defaults, and values as users write 
 text.py, numbers.py       values as text for messages
 terminal_table.py         tables for terminals     html.py  HTML pages from templates
 cache.py, atomic.py       the user's private cache, and files that are whole or not there
+plain_file.py             files that are neither pipes nor devices     yaml_file.py  YAML within limits
 result_names.py           names of result files
 ultralytics_import.py     Ultralytics without its side effects
 ultralytics_options.py    the names of Ultralytics' options

@@ -95,8 +95,8 @@ def load_weights(spec: str | os.PathLike[str]) -> Weights:
         WeightsError: There is no such file, or it is damaged, unsafe, or of a network that is not ported.
     """
     path = locate(spec)
-    data = _read(path)
-    with _errors_of(path):
+    data = read_file(path)
+    with errors_of(path):
         if signature.is_checkpoint(data):
             return _from_checkpoint(path, data)
         return _from_safetensors(path, data)
@@ -114,10 +114,10 @@ def load_unfused(weights: Weights) -> Unfused:
     from yolo_max.weights.checkpoint.read import read_unfused
 
     path = weights.path
-    data = _read(path)
+    data = read_file(path)
     if hashlib.sha256(data).hexdigest() != weights.meta.source_sha256:
         raise WeightsError(f"{path} has changed since its weights were loaded; load them again.")
-    with _errors_of(path):
+    with errors_of(path):
         return read_unfused(data, path.name)
 
 
@@ -132,8 +132,8 @@ def convert(checkpoint: str | os.PathLike[str], *, half: bool = False) -> tuple[
         WeightsError: The checkpoint cannot be converted, or a value does not fit float16.
     """
     path = locate(checkpoint, (".pt",))
-    data = _read(path)
-    with _errors_of(path):
+    data = read_file(path)
+    with errors_of(path):
         if not signature.is_checkpoint(data):
             raise WeightsError("is not a .pt checkpoint")
         return _convert(data, path.name, half)
@@ -146,13 +146,13 @@ def save_weights(weights: Weights, path: str | os.PathLike[str], *, half: bool =
         WeightsError: A value does not fit float16.
         OutputError: The file cannot be written.
     """
-    with _errors_of(weights.path):
+    with errors_of(weights.path):
         data = _serialise(weights.meta, weights.tensors, half)
     write_atomically(Path(path), data)
 
 
 @contextlib.contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def errors_of(path: Path) -> Iterator[None]:
     """Prepends the file's name to errors, which are sentences without their subject."""
     try:
         yield
@@ -160,7 +160,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise WeightsError(f"{path} {error}.") from error
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """The whole file, so that the checked bytes are the bytes used."""
     try:
         size = path.stat().st_size

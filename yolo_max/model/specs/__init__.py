@@ -8,6 +8,7 @@ cross_stage.py  C2, C2f, C2fCIB, C3, C3k2
 attention.py    PSA, C2PSA
 heads.py        Classify, Detect, v10Detect
 per_box.py      Segment, Pose, OBB; Segment26, Pose26, OBB26
+unported.py     blocks of Ultralytics that are not ported, and why
 """
 
 from yolo_max.model.specs import (  # noqa: F401 - registers the specs

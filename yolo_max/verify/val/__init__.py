@@ -7,7 +7,6 @@ keypoints.py          keypoints
 load.py             reads them:
 yolo_dataset.py       Ultralytics' YAML, labels.py its label files
 coco_json.py          COCO's annotations
-plain_file.py       files that are neither pipes nor devices
 evaluate.py         mean average precision by COCO's definition
 ultralytics_map.py  the same by Ultralytics' formula
 shape_accuracy.py   of shapes and of the boxes around them

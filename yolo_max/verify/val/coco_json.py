@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from yolo_max.support.errors import SourceError
+from yolo_max.support.plain_file import read_plain_file, reason
 from yolo_max.support.text import counted
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.objects import Boxes, Example, Shape
-from yolo_max.verify.val.plain_file import read_plain_file, reason
 
 _Object = tuple[int, tuple[float, ...], float, bool, Any]
 """Category; left, top, right, bottom in pixels; area in square pixels; whether it is a crowd; its shape."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import SourceError
-from yolo_max.verify.val.plain_file import read_plain_file
+from yolo_max.support.plain_file import read_plain_file
 
 TOLERANCE = 0.01
 """How far outside [0, 1] a normalised label may be, as in Ultralytics."""

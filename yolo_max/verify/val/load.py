@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.support.plain_file import reason
 from yolo_max.verify.val.coco_json import load_coco_json
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.objects import Boxes, Shape
-from yolo_max.verify.val.plain_file import reason
 from yolo_max.verify.val.yolo_dataset import load_yolo_dataset
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +11,11 @@ import numpy as np
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
 from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.support.plain_file import read_plain_file, reason
+from yolo_max.support.yaml_file import read_yaml
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.objects import Boxes, Example, Shape
-from yolo_max.verify.val.plain_file import read_plain_file, reason
 
-MAX_YAML_BYTES = 2**20
-MAX_NODES = 100_000
-"""Max number of values in a YAML, with every alias written out."""
 MAX_CLASSES = 100_000
 COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
 """COCO's own ids of its 80 classes."""
@@ -83,36 +80,15 @@ def load_yolo_dataset(path: Path, split: str, kind: type[Shape] = Boxes) -> BoxD
 
 
 def _description(path: Path) -> dict[str, Any]:
-    import yaml  # type: ignore[import-untyped]
-
     try:
-        data = read_plain_file(path, MAX_YAML_BYTES)
-        utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        text = data.decode("utf-16" if utf16 else "utf-8-sig", "replace")
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is not None and _size(node, {}) > MAX_NODES:
-            raise SourceError(f"{path} holds more than {MAX_NODES:,} values; a dataset needs far fewer.")
-        description = None if node is None else loader.construct_document(node)
+        description = read_yaml(path)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {reason(error)}.") from error
-    except RecursionError as error:
-        raise SourceError(f"{path} is nested too deeply to describe a dataset.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, a huge number
-        raise SourceError(f"{path} is not YAML: {' '.join(str(error).split())[:300]}.") from error
+    except ValueError as error:
+        raise SourceError(f"{path} {error}.") from error
     if not isinstance(description, dict):
         raise SourceError(f"{path} does not describe a dataset; it needs the keys path, val and names.")
     return description
-
-
-def _size(node: Any, sizes: dict[int, int]) -> int:
-    """The number of values in a YAML node with every alias written out; a value in itself is too much."""
-    if id(node) not in sizes:
-        sizes[id(node)] = MAX_NODES + 1
-        children = node.value if isinstance(node.value, list) else []
-        pairs = (child if isinstance(child, tuple) else (child,) for child in children)
-        sizes[id(node)] = 1 + sum(_size(each, sizes) for pair in pairs for each in pair)
-    return sizes[id(node)]
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -8,6 +8,8 @@ pickle_stack.py    its stack and containers
 pickle_work.py     limits the work that they cause
 tensors.py         tensors as NumPy arrays
 metadata.py        class names, input size, table
+modules.py         the model in a checkpoint, and its modules by name
+outline.py         what it says of layers that may not be ported
 legacy_width.py    tables of old checkpoints, rewritten as the network was built
 layers.py          checks every module against its row of the table
 read.py            the network as it was trained, and with BatchNorm folded in float64

@@ -76,11 +76,16 @@ class Name:
         """Whether a checkpoint may name it."""
         return any(pattern.fullmatch(self.spaced) for pattern in (_OBJECT, _VALUE, _TORCH))
 
+    @property
+    def runs_code(self) -> bool:
+        """Whether it can run something, wherever it is called."""
+        return _RUNS_CODE.fullmatch(self.spaced) is not None
+
 
 def refusal(names: Collection[Name]) -> str:
     """The error for a pickle with these unknown names: a sentence without its subject."""
     spaced = sorted({name.spaced for name in names})
-    if code := [name for name in spaced if _RUNS_CODE.fullmatch(name)]:
+    if code := sorted({name.spaced for name in names if name.runs_code}):
         return f"names {_listed(code)}, which could run code; it was not opened"
     if all(_OTHER_NETWORK.fullmatch(name) for name in spaced):
         return (

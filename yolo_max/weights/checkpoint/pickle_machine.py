@@ -30,8 +30,12 @@ class Machine(Stack):
         storages: The storages that the pickle refers to, by their keys.
     """
 
-    def __init__(self, read: Callable[[str], bytes | memoryview], order: Literal["<", ">"]) -> None:
+    def __init__(
+        self, read: Callable[[str], bytes | memoryview], order: Literal["<", ">"], any_class: bool = False
+    ) -> None:
+        """A machine that reads storages by their keys; see `safe_pickle.load` for the rest."""
         super().__init__()
+        self._any_class = any_class
         self.storages: dict[str, Storage] = {}
         self._read = read
         self._order = order
@@ -78,7 +82,8 @@ class Machine(Stack):
             raise TypeError("a name is not text")
         self._work.count(NAME_WORK)
         name = Name(visible(module[:MAX_LENGTH]), visible(attribute[:MAX_LENGTH]))
-        if not name.is_known or max(len(module), len(attribute)) > MAX_LENGTH:
+        allowed = name.is_known or (self._any_class and not name.runs_code)
+        if not allowed or max(len(module), len(attribute)) > MAX_LENGTH:
             self._unknown.append(name)
         self._push(name)
 

@@ -1,4 +1,4 @@
-"""Files of a dataset, read only if they are regular files of a sensible size."""
+"""Files of a user, read only if they are regular files of a sensible size."""
 
 from __future__ import annotations
 

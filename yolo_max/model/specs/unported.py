@@ -1,0 +1,86 @@
+"""Blocks that Ultralytics' parser knows and the port does not: why, and how its map leaves them.
+
+The rules are those of `parse_model` in ultralytics/nn/tasks.py; no other block's output is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from yolo_max.model.specs.row import MAX_CHANNELS, MAX_STRIDE, Scale, whole
+from yolo_max.support.errors import WeightsError
+
+
+class Unported(NamedTuple):
+    """A block that is not ported.
+
+    Attributes:
+        why: The reason.
+        channels: Where its output channels come from: the row's first argument, scaled; its second one, as it
+            is; its input; or None if nothing says.
+        stride: Input pixels per output pixel, or the position of the argument that has it.
+    """
+
+    why: str
+    channels: Literal["scaled", "second", "input"] | None = None
+    stride: int | Argument = 1
+
+    def output(self, arguments: Sequence[Any], c_in: int, scale: Scale) -> tuple[int, int]:
+        """Channels of its output, 0 if unknown, and its stride, 0 if unknown."""
+        try:
+            if self.channels == "scaled":
+                channels = scale.channels(_number(arguments, 0, MAX_CHANNELS))
+            elif self.channels == "second":
+                channels = _number(arguments, 1, MAX_CHANNELS)
+            else:
+                channels = c_in if self.channels else 0
+            stride = self.stride
+            if isinstance(stride, Argument):
+                given = stride.position < len(arguments)
+                stride = _number(arguments, stride.position, MAX_STRIDE) if given else stride.default
+        except WeightsError:
+            return 0, 0
+        return channels, stride if channels else 0
+
+
+class Argument(NamedTuple):
+    """An argument of a row by its position, and its value if it is left out."""
+
+    position: int
+    default: int
+
+
+def _number(arguments: Sequence[Any], position: int, limit: int) -> int:
+    return whole(arguments[position] if position < len(arguments) else None, "argument", 1, limit)
+
+
+_TEXT = "its classes are text embeddings that are given at run time"
+_GHOST = "no official weights use ghost convolutions"
+_PROGRAMMABLE = "auxiliary branches of a map with several outputs"
+_SERVER = "PP-HGNet's, of RT-DETR only"
+_RESNET = "a torchvision-like ResNet; `convert` takes such networks"
+
+UNPORTED: dict[str, Unported] = {
+    "RTDETRDecoder": Unported("a transformer decoder with deformable attention"),
+    "AIFI": Unported("a transformer encoder, of RT-DETR only", "input"),
+    "RepC3": Unported("of RT-DETR only", "scaled"),
+    "HGStem": Unported(_SERVER, "second", 4),
+    "HGBlock": Unported(_SERVER, "second"),
+    "WorldDetect": Unported(_TEXT),
+    "YOLOEDetect": Unported(_TEXT),
+    "YOLOESegment": Unported(_TEXT),
+    "YOLOESegment26": Unported(_TEXT),
+    "C2fAttn": Unported("it attends to text embeddings", "scaled"),
+    "ImagePoolingAttn": Unported("it updates text embeddings"),
+    "GhostConv": Unported(_GHOST, "scaled", Argument(2, 1)),
+    "GhostBottleneck": Unported(_GHOST, "scaled", Argument(2, 1)),
+    "C3Ghost": Unported(_GHOST, "scaled"),
+    "DWConv": Unported("of RT-DETR only", "scaled", Argument(2, 1)),
+    "CBLinear": Unported(_PROGRAMMABLE),
+    "CBFuse": Unported(_PROGRAMMABLE),
+    "ResNetLayer": Unported(_RESNET),
+    "TorchVision": Unported(_RESNET),
+    "SemanticSegment": Unported("semantic segmentation is not a task here"),
+    "Depth": Unported("depth estimation is not a task here"),
+}
