@@ -23,7 +23,14 @@ def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> 
 
 
 COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "weights", "cache"]
-COMMANDS += ["weights convert", "weights info", "weights fetch", "cache info", "cache clear"]
+COMMANDS += [
+    "weights convert",
+    "weights info",
+    "weights fetch",
+    "weights analyze",
+    "cache info",
+    "cache clear",
+]
 
 
 @pytest.mark.parametrize("columns", [50, 80])

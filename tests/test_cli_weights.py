@@ -112,6 +112,67 @@ def test_info_as_json(run: Run, work: Path) -> None:
     }
 
 
+def test_analyze_fits_eighty_columns(run: Run, work: Path) -> None:
+    rows = [[-1, 1, "Conv", [64, 3, 2]], [-1, 2, "C2f", [64]], [-1, 1, "Mystery", [64]]]
+    table = {"nc": 3, "backbone": rows, "head": [[[1, 2], 1, "Detect", ["nc"]]]}
+    (work / "net.yaml").write_text(json.dumps(table))
+    done = run("weights", "analyze", "net.yaml")
+    assert (done.returncode, done.stderr) == (3, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    words = [" ".join(line.split()) for line in lines]
+    for expected in (
+        "layer from module output params GFLOPs kernels",
+        "0 image Conv 320x320x64 1,856 0.41 stem",
+        "1 0 C2f 320x320x64 49,664 10.28 4 winograd, 2 direct",
+        "2 1 Mystery ? ? not ported",
+        "ported 3 of 4 layers (75%)",
+        "Mystery (layer 2): an unknown block",
+    ):
+        assert expected in words
+
+
+def test_analyze_says_by_its_exit_code_whether_a_network_runs(run: Run, work: Path) -> None:
+    (work / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))
+    for name, code in (("net", 0), ("yolov8n.yaml", 0), ("rtdetr-l.yaml", 3), ("nowhere.yaml", 3)):
+        assert run("weights", "analyze", name).returncode == code
+    done = run("weights", "analyze", "yolo11s.yaml")
+    assert "yolo11.yaml of Ultralytics" in done.stdout
+    assert "scale  s (there are also n, m, l, x)" in done.stdout
+
+
+def test_analyze_as_json(run: Run) -> None:
+    done = run("weights", "analyze", "yolov8n.yaml", "--imgsz", "320,640", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert list(report) == [
+        *("path", "task", "nc", "scale", "scales", "imgsz", "ported", "problems", "coverage"),
+        *("parameters", "gflops", "fused", "layers"),
+    ]
+    assert (report["task"], report["imgsz"], report["ported"]) == ("detect", [320, 640], True)
+    assert report["coverage"] == {"layers": 1, "parameters": 1, "gflops": 1}
+    assert report["fused"]["parameters"] == 3_151_904
+    assert report["layers"][15] == {
+        "index": 15,
+        "from": [14],
+        "module": "C2f",
+        "copies": 1,
+        "args": {"bottlenecks": 1, "hidden": 32, "shortcut": False},
+        "ported": True,
+        "problem": None,
+        "kernels": {
+            "model.15.cv1.conv": "direct",
+            "model.15.cv2.conv": "direct",
+            "model.15.m.0.cv1.conv": "winograd",
+            "model.15.m.0.cv2.conv": "winograd",
+        },
+        "outputs": {"map": [40, 80, 64]},
+        "parameters": 37_248,
+        "gflops": pytest.approx(0.2408448),
+    }
+    assert report["layers"][22]["outputs"] == {"head": [4200, 144]}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -125,6 +186,9 @@ def test_info_as_json(run: Run, work: Path) -> None:
         (["convert", "net.pt", "-o", "photo.jpg"], 2, "photo.jpg must end in .safetensors"),
         (["convert", "named.safetensors", "-o", "named.safetensors"], 2, "is the checkpoint itself"),
         (["convert"], 2, "IN.pt"),
+        (["analyze", "yolo11z.yaml"], 3, "did you mean yolo11"),
+        (["analyze", "junk.safetensors"], 3, "junk.safetensors is a JPEG image"),
+        (["analyze", "yolo11n.yaml", "--imgsz", "big"], 2, "imgsz is 'big'"),
         (["convert", "net.pt", "--double"], 2, "--double"),
     ],
 )

@@ -13,12 +13,12 @@ import checkpoints
 import pytest
 
 from yolo_max.model.architecture import (
-    MAX_LAYERS,
     Architecture,
     expected_tensors,
     parse_architecture,
 )
 from yolo_max.model.specs import SPECS
+from yolo_max.model.table import MAX_LAYERS
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 

@@ -37,7 +37,8 @@ def analyze(
         ),
     ],
     imgsz: Annotated[
-        str, option(NETWORK, "Input size to count at, in pixels: one side, or HEIGHT,WIDTH.", "--imgsz")
+        str,
+        option(NETWORK, "Input size to count at, in pixels: side, or HEIGHT,WIDTH.", "--imgsz", metavar="N"),
     ] = "640",
     as_json: AsJson = False,
     _debug: Debug = False,

@@ -1,6 +1,6 @@
 """The hand port of the network onto MAX, and nothing else.
 
-architecture.py     the checkpoint's table, checked and resolved
+architecture.py     the checkpoint's table, checked and resolved: table.py, row by row
 specs/              everything about a block except its computation
 blocks.py           Conv, SCDown, Bottleneck, SPP, SPPF, Upsample, Concat
 cross_stage.py      C2, C2f, C2fCIB, C3, C3k2

@@ -8,7 +8,7 @@ nothing is allocated and nothing heavy imported, so an untrusted table is checke
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, cast
@@ -16,13 +16,12 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from yolo_max.model.specs import SPECS, Convolution, HeadSpec, Layer
-from yolo_max.model.specs.row import MAX_CHANNELS, MAX_REPEATS, Row, Scale, whole
+from yolo_max.model.specs.row import MAX_CHANNELS, whole
+from yolo_max.model.table import resolve, rows_of, table_scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, some
 
-MAX_LAYERS = 512
 MAX_CLASSES = MAX_CHANNELS
-MAX_FACTOR = 16.0
 MAX_PARTS_NAMED = 8
 REMEDY = "use a YOLO26, YOLO11, YOLOv10, YOLOv8, YOLOv5u or YOLOv3u model that detects or classifies"
 MAX_PARAMETERS = 250_000_000
@@ -157,7 +156,7 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
         heads = [layer.index for layer in layers if isinstance(layer.spec, HeadSpec)]
         if heads != [len(layers) - 1]:
             raise WeightsError(f"the architecture table does not end in its one head ({_heads()}).")
-    architecture = Architecture(tuple(layers), nc, *_strides(layers), tuple(_unported(table)))
+    architecture = Architecture(tuple(layers), nc, *_strides(layers), tuple(unported_settings(table)))
     count = sum(layer.parameters for layer in layers)
     if count > MAX_PARAMETERS:
         raise WeightsError(f"the architecture table asks for {count:,} parameters, over {MAX_PARAMETERS:,}.")
@@ -179,118 +178,6 @@ def expected_tensors(architecture: Architecture) -> dict[str, tuple[int, ...]]:
         shapes[f"{each.name}.weight"] = each.shape
         shapes[f"{each.name}.bias"] = (each.c_out,)
     return shapes
-
-
-def resolve(
-    index: int, row: Any, layers: Sequence[Layer], table: Mapping[str, Any], nc: int, scale: Scale
-) -> Layer:
-    """Resolves one row of a table.
-
-    Args:
-        index: Its position.
-        row: The row, unchecked.
-        layers: Those before it, resolved.
-        table: The whole table.
-        nc: Number of classes.
-        scale: The table's.
-
-    Raises:
-        WeightsError: The row makes no sense.
-    """
-    where = f"layer {index} of the architecture table"
-    if not isinstance(row, list | tuple) or len(row) != 4 or not isinstance(row[3], list | tuple):
-        raise WeightsError(f"{where} is {shorten(row)}, not [from, repeats, module, args].")
-    module = row[2]
-    if not isinstance(module, str) or not 0 < len(module) <= 64 or not module.isprintable():
-        raise WeightsError(f"{where} names the module {shorten(module)}, which is not a module's name.")
-    from_ = _sources(index, row[0], module)
-    repeats = scale.repeats(whole(row[1], f"repeats in {where}", 1, MAX_REPEATS))
-    repeats = whole(repeats, f"scaled repeats in {where}", 1, MAX_REPEATS)
-    c_in = tuple(layers[f].c_out if f >= 0 else 3 for f in from_)
-    if module not in SPECS:
-        return Layer(index, from_, module, 1, c_in, 0, {})
-    spec = SPECS[module]
-    if len(from_) > 1 and not spec.joins:
-        raise WeightsError(f"{where}, {module}, reads {len(from_)} layers, but takes one input.")
-    before = [layer.module for layer in layers]
-    parsed = Row(index, module, repeats, row[3], c_in, scale, table, nc, before)
-    given = parsed.arguments(spec.signature)
-    c_out, args, others = spec.resolve(parsed, given)
-    copies = 1 if spec.repeats_inside else repeats
-    chained = not spec.joins and not isinstance(spec, HeadSpec) and c_in[0] in (0, c_out)
-    if copies > 1 and not chained:
-        raise parsed.error(f"is repeated {copies} times, but its output cannot be its own input")
-    names = [*(each.name for each in spec.signature if not each.covers(given[each.name])), *others]
-    unported = tuple(f"{name}={shorten(given[name])}" for name in names)
-    return Layer(index, from_, module, copies, c_in, c_out, args, unported)
-
-
-def _sources(index: int, from_: Any, module: str) -> tuple[int, ...]:
-    """The inputs of layer ``index`` as absolute indices; -1 is the image, for layer 0 only."""
-    entries = from_ if isinstance(from_, list | tuple) else (from_,)
-    if not 0 < len(entries) <= MAX_LAYERS:
-        raise WeightsError(f"layer {index} ({module}) of the architecture table reads {len(entries)} layers.")
-    sources = []
-    for entry in entries:
-        absolute = entry
-        if isinstance(entry, int) and not isinstance(entry, bool):
-            absolute = entry + index if entry < 0 else entry
-            if 0 <= absolute < index or (index == 0 and entry == -1):
-                sources.append(absolute)
-                continue
-        raise WeightsError(
-            f"layer {index} ({module}) of the architecture table reads from {shorten(entry)}, "
-            "which is not an earlier layer."
-        )
-    return tuple(sources)
-
-
-def rows_of(table: Mapping[str, Any]) -> list[Any]:
-    """The rows of a table, unchecked.
-
-    Raises:
-        WeightsError: There are none, or too many.
-    """
-    rows: list[Any] = []
-    for part in ("backbone", "head"):
-        section = table.get(part)
-        if not isinstance(section, list | tuple):
-            raise WeightsError(f"the architecture table has no list of layers under {part!r}.")
-        rows.extend(section[: MAX_LAYERS + 1])
-    if not 0 < len(rows) <= MAX_LAYERS:
-        raise WeightsError(f"the architecture table has {len(rows)} or more layers, not 1 to {MAX_LAYERS}.")
-    return rows
-
-
-def table_scale(table: Mapping[str, Any]) -> Scale:
-    """Factors from ``scales`` and ``scale``, or from the older ``depth_multiple`` and ``width_multiple``.
-
-    Raises:
-        WeightsError: They are missing or invalid.
-    """
-    size: Any = table.get("scale")
-    factors: Any = [table.get("depth_multiple", 1.0), table.get("width_multiple", 1.0), math.inf]
-    if scales := table.get("scales"):
-        if not isinstance(scales, Mapping):
-            raise WeightsError(f"the architecture table's scales are {shorten(scales)}, not a mapping.")
-        size = size or next(iter(scales))  # none named: the first, as Ultralytics does
-        if not isinstance(size, str) or size not in scales:
-            known = ", ".join(map(shorten, list(scales)[:10]))
-            raise WeightsError(f"the architecture table has no scale {shorten(size)}; it has {known}.")
-        factors = scales[size]
-    if not isinstance(factors, list | tuple) or len(factors) != 3:
-        raise WeightsError(
-            f"the architecture table's scale {shorten(factors)} is not [depth, width, max_channels]."
-        )
-    depth, width, max_channels = factors
-    for name, value, limit in (
-        ("depth", depth, MAX_FACTOR),
-        ("width", width, MAX_FACTOR),
-        ("max_channels", max_channels, math.inf),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= limit:
-            raise WeightsError(f"the architecture table's {name} is {shorten(value)}, not in (0, {limit}].")
-    return Scale(depth, width, max_channels, size if isinstance(size, str) else "")
 
 
 def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
@@ -322,7 +209,8 @@ def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
     return (), fits
 
 
-def _unported(table: Mapping[str, Any]) -> Iterator[str]:
+def unported_settings(table: Mapping[str, Any]) -> Iterator[str]:
+    """Settings of the whole table that are not ported: "activation 'nn.ReLU()'"."""
     if (activation := table.get("activation")) and activation not in ("nn.SiLU()", "torch.nn.SiLU()"):
         yield f"activation {shorten(activation)}"
     if (channels := table.get("channels", table.get("ch", 3))) != 3:

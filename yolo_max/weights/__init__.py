@@ -6,4 +6,5 @@ locate.py     the file that a name stands for     fetch.py   Ultralytics' releas
 checkpoint/   reads a .pt without running it
 container.py  the safetensors container           meta.py    its header: the model's meta data
 load.py       loads and checks weights; converts and saves them
+analysis/     which layers of any network are ported
 """

@@ -8,17 +8,17 @@ from typing import Any
 
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model import counting
-from yolo_max.model.architecture import resolve, rows_of, table_scale
 from yolo_max.model.specs import Convolution, Layer
 from yolo_max.model.specs.unported import UNPORTED
+from yolo_max.model.table import resolve, rows_of, table_scale, unresolved
 from yolo_max.support.errors import WeightsError
 
 NORM_PRODUCTS = 4
 """What THOP counts for each number that passes a BatchNorm."""
+MAX_CONVOLUTIONS = 10_000
+"""YOLO26x has under 500."""
 FLOPS = 2
 """Of one multiplication and its addition."""
-UNKNOWN = "?"
-"""A module's name that no block has."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ def report_layers(
     maps: list[FeatureMap | None] = []
     image = counting.blank(*size, 3)
     scale = table_scale(table)
+    budget = MAX_CONVOLUTIONS
     for index, row in enumerate(rows_of(table)):
         layer, problem = _resolved(index, row, layers, table, nc)
+        convolutions = [] if problem else list(layer.convolutions())
+        if (budget := budget - len(convolutions)) < 0:
+            raise WeightsError(f"the architecture table has more than {MAX_CONVOLUTIONS:,} convolutions.")
         inputs = [image if source < 0 else maps[source] for source in layer.from_]
         known = [each for each in inputs if each is not None]
         result: FeatureMap | None = None
@@ -98,7 +102,7 @@ def report_layers(
                 report, result = _counted(layer, known, has_norm)
             except ValueError as error:  # a view that the port does not have
                 report = replace(report, problem=str(error).rstrip("."))
-        elif not problem and not any(layer.convolutions()):  # whatever it reads
+        elif not problem and not convolutions:  # whatever it reads
             report = replace(report, cost=Cost(), fused=Cost())
         if problem and layer.module in UNPORTED and known:
             channels, stride = UNPORTED[layer.module].output(row[3], layer.c_in[0], scale)
@@ -120,12 +124,12 @@ def _resolved(
 ) -> tuple[Layer, str]:
     """The layer of a row, and why it is not ported, or ""."""
     scale = table_scale(table)
+    frame = unresolved(index, row, layers, scale)
     try:
         layer = resolve(index, row, layers, table, nc, scale)
     except WeightsError as error:
-        layer = resolve(index, [*row[:2], UNKNOWN, []], layers, table, nc, scale)  # is it the arguments?
         message = str(error).rstrip(".")
-        return replace(layer, module=row[2]), message.partition("of the architecture table ")[2] or message
+        return frame, message.partition("of the architecture table ")[2] or message
     if not layer.ported:
         known = UNPORTED.get(layer.module)
         return layer, known.why if known else "an unknown block"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolo_max.model.architecture import MAX_CLASSES, parse_architecture
+from yolo_max.model.architecture import MAX_CLASSES, parse_architecture, unported_settings
 from yolo_max.model.specs import HeadSpec
 from yolo_max.model.specs.row import whole
 from yolo_max.support.errors import WeightsError
@@ -126,14 +126,15 @@ def _problems(subject: Subject, nc: int, layers: tuple[LayerReport, ...]) -> Ite
             kinds.setdefault((each.layer.module, each.problem), []).append(str(each.layer.index))
     for (module, why), at in kinds.items():
         yield f"{module} (layer{'s'[: len(at) - 1]} {', '.join(at)}): {why}"
-    try:
-        yield from parse_architecture(subject.table, nc).unported
-    except WeightsError as error:
-        if not kinds:
+    yield from unported_settings(subject.table)
+    if not kinds:
+        try:
+            parse_architecture(subject.table, nc)
+        except WeightsError as error:
             yield str(error).rstrip(".")
-            return
-    if subject.refusal and not kinds:
-        yield f"the file {subject.refusal}"
+        else:
+            if subject.refusal:
+                yield f"the file {subject.refusal}"
 
 
 def _stride(table: Mapping[str, Any]) -> int:

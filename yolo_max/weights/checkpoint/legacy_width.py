@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yolo_max.model.architecture import table_scale
 from yolo_max.model.specs import SPECS
 from yolo_max.model.specs.row import Scale
+from yolo_max.model.table import table_scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.calls import StandIn
 
