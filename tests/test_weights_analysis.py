@@ -24,7 +24,8 @@ from yolo_max.weights.analysis.tables import official, read_table
 
 COUNTED = [
     "yolov10n",  # branches that are folded, and two heads
-    "yolo26n",  # attention; two heads without DFL
+    "yolo26n-seg",  # attention; two heads without DFL; a transposed convolution, and parts for training alone
+    "yolo26n-pose",
     "yolo11n-cls",
 ]
 
@@ -33,8 +34,9 @@ def network(name: str, *, fused: bool = False) -> Any:
     """Ultralytics' module."""
     from ultralytics.nn import tasks
 
-    kind = tasks.ClassificationModel if name.endswith("-cls") else tasks.DetectionModel
-    model = kind(table(name), verbose=False).eval()
+    kinds = {"-cls": "Classification", "-seg": "Segmentation", "-pose": "Pose", "-obb": "OBB"}
+    kind = next((kind for suffix, kind in kinds.items() if name.endswith(suffix)), "Detection")
+    model = getattr(tasks, f"{kind}Model")(table(name), verbose=False).eval()
     return model.fuse(verbose=False) if fused else model
 
 

@@ -23,17 +23,20 @@ from yolo_max.model.max_nn import Module
 from yolo_max.model.model import make_block
 from yolo_max.model.specs import Layer
 
+SIDES = 4
+"""Of a box, each the mean of its bins."""
+
 
 class ConvCount(NamedTuple):
     """What a convolution does for one image.
 
     Attributes:
-        kernel: The kernel that it takes on the CPU, in float32.
+        kernel: The name of the kernel that it takes on the CPU, in float32.
         products: Multiplications of its filters with its input.
         outputs: Numbers in its result.
     """
 
-    kernel: ConvKernel
+    kernel: str
     products: int
     outputs: int
 
@@ -73,11 +76,13 @@ def count(layer: Layer, inputs: Sequence[FeatureMap]) -> LayerCount:
     convolutions = {
         f"model.{layer.index}.{path.rstrip('.')}": module.count
         for path, module in block.named_modules()
-        if isinstance(module, _CountingConv2d) and module.count
+        if isinstance(module, _CountingConv2d | _CountingConvTranspose2d) and module.count
     }
     if isinstance(result, Head):
         shapes = {name: tuple(map(int, each.shape[1:])) for name, each in result.outputs.items()}
-        return LayerCount(None, shapes, convolutions, backend.other)
+        bins = sum(values.size for values in layer.spec.constants(layer).values())
+        cells = shapes["head"][0] if bins else 0
+        return LayerCount(None, shapes, convolutions, backend.other + SIDES * bins * cells)
     _, height, width = map(int, result.size)
     return LayerCount(result, {"": (height, width, result.channels)}, convolutions, backend.other)
 
@@ -111,8 +116,24 @@ class _CountingConv2d(Module):
         height, width = map(int, self.window.outputs(*sides))
         outputs = height * width * self.c2
         products = outputs * prod(self.window.kernel) * self.c1 // self.window.groups
-        self.count = ConvCount(self.kernel, products, outputs)
+        self.count = ConvCount(str(self.kernel), products, outputs)
         return blank(height, width, self.c2)
+
+
+class _CountingConvTranspose2d(Module):
+    """A transposed convolution of size and stride ``s``."""
+
+    def __init__(self, c1: int, c2: int, s: int) -> None:
+        super().__init__()
+        self.c1, self.c2, self.s = c1, c2, s
+        self.count: ConvCount | None = None
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[1, H, W, c1] -> [1, s * H, s * W, c2]``."""
+        _, height, width = map(int, x.size)
+        outputs = height * width * self.s**2 * self.c2
+        self.count = ConvCount("transposed", outputs * self.c1, outputs)
+        return blank(height * self.s, width * self.s, self.c2)
 
 
 class _CountingBackend:
@@ -130,6 +151,12 @@ class _CountingBackend:
     def conv2d(self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Any) -> Any:  # noqa: ARG002
         return _CountingConv2d(c1, c2, k, s, p, depthwise)
 
+    def conv_transpose2d(self, c1: int, c2: int, s: int) -> Any:
+        return _CountingConvTranspose2d(c1, c2, s)
+
+    def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:  # noqa: ARG002
+        return x
+
     def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:  # noqa: ARG002
         _, height, width = map(int, x.size)
         return blank(height, width, x.channels)
@@ -146,22 +173,15 @@ class _CountingBackend:
     def candidates(self, classes: Any) -> None:  # noqa: ARG002
         return None
 
-    def raw_head(self, levels: Sequence[Level]) -> Any:
+    def predict(self, levels: Sequence[Level]) -> Any:
         cells, columns = 0, 0
         for level in levels:
-            box, classes = (part.conv(part.features) for part in (level.box, level.classes))
-            _, height, width = map(int, box.size)
-            cells += height * width
-            columns = box.channels + classes.channels
-            if box.channels > SIDES:  # the mean of each side's bins
-                self.other += height * width * box.channels
+            maps = [each.conv(each.features) for each in level.predictions]
+            cells += prod(map(int, maps[0].size))
+            columns = sum(each.channels for each in maps)
         return _blank(cells, columns)
 
     def tensor(self, x: FeatureMap) -> NDArray[Any]:
         _, height, width = map(int, x.size)
         result: NDArray[Any] = _blank(height, width, x.channels)
         return result
-
-
-SIDES = 4
-"""Of a box."""

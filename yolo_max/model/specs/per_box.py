@@ -14,6 +14,8 @@ from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten
 
 MAX_KEYPOINTS = 1024
+COUPLINGS = 6
+"""Of RealNVP."""
 
 
 class PerBox(Detect):
@@ -92,6 +94,12 @@ class Segment26(Segment):
 
     only_in_training = ("proto.semseg",)
 
+    def trained_only(self, layer: Layer) -> Part:
+        """A semantic segmentation."""
+        first, hidden = layer.c_in[0], layer.args["prototype_hidden"]
+        below = numbered("proto.semseg", [conv(3, first, hidden), conv(3, hidden, hidden)])
+        return Part({**below, "proto.semseg.2": Convolution(1, hidden, layer.args["nc"])})
+
     def levels(self, strides: Sequence[Any]) -> tuple[int, ...]:
         """Each map is half as wide as the one before, since it is enlarged to the first one."""
         levels = super().levels(strides)
@@ -166,6 +174,16 @@ class Pose26(Pose):
     only_in_training = ("flow_model", "cv4_sigma", "one2one_cv4_sigma")
     doubled = False
     sigmas = 2
+
+    def trained_only(self, layer: Layer) -> Part:
+        """The deviation of each coordinate, and a flow of couplings (RealNVP) that gives its likelihood."""
+        deviations = self.sigmas * layer.args["keypoints"]
+        last = Convolution(1, layer.args["per_box_hidden"], deviations)
+        below = self.twice(layer, {f"cv4_sigma.{i}": last for i in range(len(layer.c_in))})
+        sizes = enumerate(((2, 64), (64, 64), (64, 2)))
+        net = Part({f"{2 * i}": Convolution(1, *each, kind="Linear") for i, each in sizes})
+        nets = {name: each for part in "st" for name, each in numbered(part, [net] * COUPLINGS).items()}
+        return Part({**below, "flow_model": Part(nets)})
 
     def branches(self, layer: Layer) -> dict[str, Below]:
         """Two 3x3 convolutions, and a plain 1x1."""

@@ -107,6 +107,10 @@ class HeadSpec(BlockSpec):
         """
         return ()
 
+    def trained_only(self, layer: Layer) -> Part:  # noqa: ARG002
+        """The modules of `only_in_training`, as Ultralytics makes them; they are only ever counted."""
+        return Part()
+
     def facts(self, layer: Layer, strides: Sequence[int]) -> dict[str, Any]:  # noqa: ARG002
         """Its entries in the header of a weights file, for readers of the header alone: JSON values."""
         return {}
@@ -204,6 +208,11 @@ class Layer:
         part = self.spec.part(self)
         for prefix in self.prefixes():
             yield from part.convolutions(prefix)
+
+    def only_in_training(self) -> Iterator[Convolution]:
+        """Convolutions of a head that its outputs do not depend on, with their full names."""
+        if isinstance(self.spec, HeadSpec):
+            yield from self.spec.trained_only(self).convolutions(f"model.{self.index}")
 
     def saved(self) -> Iterator[SavedModule]:
         """The PyTorch modules of every copy, with their full names."""

@@ -150,7 +150,7 @@ def _counted(
         layer,
         "",
         runs.shapes,
-        {name: str(each.kernel) for name, each in every.items()},
+        {name: each.kernel for name, each in every.items()},
         Cost(_parameters(layer, has_norm), trained + runs.other),
         Cost(
             constants + sum(each.parameters for each in convolutions if each.name in runs.convolutions),
@@ -163,7 +163,7 @@ def _counted(
 def _parameters(layer: Layer, has_norm: Callable[[str], bool]) -> int:
     """Parameters of a ported layer, as the file has it."""
     total = sum(values.size for values in layer.spec.constants(layer).values())
-    for convolution in layer.convolutions():
+    for convolution in (*layer.convolutions(), *layer.only_in_training()):
         for each in convolution.summands():
             total += each.parameters  # with a bias; a BatchNorm has a scale besides
             total += each.c_out if has_norm(each.name) else 0
