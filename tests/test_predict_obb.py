@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import comparisons
 import numpy as np
 import pytest
 from fakes import NAMES, FakeEngine, read_tree, write_image
@@ -16,8 +17,11 @@ import yolo_max
 from yolo_max import Predictor, RotatedDetections, cli
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
+from yolo_max.images.sources import SourceImage, find_images
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.obb.postprocess import RotatedPostprocess
+from yolo_max.verify.compare.comparison import Settings, compare
+from yolo_max.verify.compare.folder import ComparisonFolder
 from yolo_max.weights.load import Weights
 from yolo_max.weights.meta import ModelMeta
 
@@ -96,6 +100,24 @@ def test_a_folder(photos: list[Path], capsys: pytest.CaptureFixture[str]) -> Non
     _, *rows = csv.reader((folder / "predictions.csv").open(newline=""))
     assert len(rows) == total
     np.testing.assert_array_equal(np.array(rows[0][4:9], np.float32), expected(photos[0]).xywhr[0])
+
+
+def test_two_engines_compared(photos: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    comparisons.install(monkeypatch, weights(), max=comparisons.without_best)
+    comparison = compare(Settings(weights()), [str(path) for path in photos])
+    assert not comparison.verdict.holds
+    found = [each for each in find_images(["photos"]) if isinstance(each, SourceImage)]
+    record, (page, _) = ComparisonFolder(tmp_path / "out", found).finish(comparison)
+    assert record["distributions"]["angle_difference_rad"]["p100"] == 0  # the same angles, other scores
+    assert record["distributions"]["score_difference"]["p100"] > 0.1
+    (lost,) = record["images"][0]["only_torch"]
+    assert len(lost["xywhr"]) == 5
+    assert record["images"][0]["head"]["angle_rad"] == 0
+    text = page.read_text()
+    assert "angle before NMS, rad" in text
+    assert "largest angle difference before NMS (bound 0.001 rad)" in text
+    comparisons.install(monkeypatch, weights(), max=comparisons.rounding())
+    assert compare(Settings(weights()), [str(path) for path in photos]).verdict.holds
 
 
 def test_a_run_can_be_resumed(photos: list[Path], capsys: Any) -> None:

@@ -30,7 +30,7 @@ class FakeProcess:
 
     Attributes:
         jobs: Every workload that was ever given to one.
-        nudges: By engine, what is done to its raw outputs.
+        nudges: By engine, what is done to its first raw output.
     """
 
     weights: Weights
@@ -52,7 +52,7 @@ class FakeProcess:
 
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
-        (name,) = meta.network.outputs
+        first, *others = meta.network.outputs
         known = ("conf", "iou", "max_det", "multi_label")
         options = PredictOptions(**{k: v for k, v in self.workload.options.items() if k in known})
         task = task_of(meta)
@@ -66,7 +66,8 @@ class FakeProcess:
                 continue
             placement = fit((image.shape[0], image.shape[1]))
             canvas = placement.render(image)
-            outputs = {name: nudge(NETWORKS[name](canvas[None])[0])}
+            outputs = {first: nudge(NETWORKS[first](canvas[None])[0])}
+            outputs |= {name: NETWORKS[name](canvas[None])[0] for name in others}
             steady = 20.0 if self.workload.engine == "max" else 60.0
             times = {"decode": 1.0, "infer": steady if number else 900.0}  # the first call is slow
             file, digest = None, None
@@ -108,6 +109,7 @@ def without_best(head: NDArray[np.float32]) -> NDArray[np.float32]:
 
 NETWORKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]] = {
     "head": lambda batch: np.stack([small(head) for head in FakeEngine()(batch)]),
+    "angle": lambda batch: FakeEngine()(batch)[..., :1].copy(),
     "logits": brightness,
 }
 """Networks that cost nothing, by their raw output."""
