@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
-from fakes import FakeEngine, brightness
+from fakes import FakeEngine, brightness, keypoints
 from numpy.typing import NDArray
 
 from yolo_max.images.read import read_image
@@ -110,6 +110,7 @@ def without_best(head: NDArray[np.float32]) -> NDArray[np.float32]:
 NETWORKS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.float32]]] = {
     "head": lambda batch: np.stack([small(head) for head in FakeEngine()(batch)]),
     "angle": lambda batch: FakeEngine()(batch)[..., :1].copy(),
+    "keypoints": keypoints,
     "logits": brightness,
 }
 """Networks that cost nothing, by their raw output."""

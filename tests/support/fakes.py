@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,13 @@ NAMES = {0: "circle", 1: "square", 2: "star"}
 STRIDES = (8, 16, 32)
 
 
-def fake_weights(imgsz: int = 64, sha256: str = "0" * 64, strides: tuple[int, ...] = STRIDES) -> Weights:
-    """Weights that only `FakeEngine` can run."""
+def fake_weights(
+    imgsz: int = 64,
+    sha256: str = "0" * 64,
+    strides: tuple[int, ...] = STRIDES,
+    head: tuple[str, Sequence[Any]] = ("Detect", ["nc"]),
+) -> Weights:
+    """Weights that only `FakeEngine` can run; the head is a block of that family, with its arguments."""
     depths = [stride.bit_length() - 2 for stride in strides]  # each row halves the map
     meta = ModelMeta.checked(
         names=NAMES,
@@ -31,7 +37,7 @@ def fake_weights(imgsz: int = 64, sha256: str = "0" * 64, strides: tuple[int, ..
         architecture={
             "nc": len(NAMES),
             "backbone": [[-1, 1, "Conv", [8, 3, 2]]] * (depths[-1] + 1),
-            "head": [[depths, 1, "Detect", ["nc"]]],
+            "head": [[depths, 1, *head]],
         },
         source="fake.pt",
         source_sha256=sha256,
@@ -118,6 +124,28 @@ class SharedEngine(FakeEngine):
                 self.running -= 1
         found = [np.flatnonzero((head[:, 64:] > min_logit).any(axis=1)) for head in heads]
         return [{"head": head[cells], "cells": cells} for cells, head in zip(found, heads, strict=True)]
+
+
+KPT_SHAPE = (5, 3)
+
+
+def fake_poser() -> Weights:
+    """Weights for poses that only `poser` can run."""
+    return fake_weights(sha256="2" * 64, head=("Pose", ["nc", list(KPT_SHAPE)]))
+
+
+def keypoints(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Raw keypoints by a checksum of the pixels, about a cell away from each cell."""
+    height, width = batch.shape[1:3]
+    cells = sum(height // stride * (width // stride) for stride in STRIDES)
+    generators = (np.random.default_rng(zlib.crc32(np.ascontiguousarray(each).tobytes())) for each in batch)
+    numbers = KPT_SHAPE[0] * KPT_SHAPE[1]
+    return np.stack([random.normal(0, 1, (cells, numbers)) for random in generators]).astype(np.float32)
+
+
+def poser(batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """The boxes of a `FakeEngine`, and keypoints."""
+    return {"head": FakeEngine()(batch), "keypoints": keypoints(batch)}
 
 
 def fake_classifier(imgsz: int = 32) -> Weights:

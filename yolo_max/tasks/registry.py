@@ -15,13 +15,7 @@ TASKS = {task.name: task for task in (DETECT, SEGMENT, POSE, OBB, CLASSIFY)}
 
 
 def task_of(meta: ModelMeta) -> Task:
-    """The task that a model was trained for.
-
-    Raises:
-        WeightsError: It is not ported.
-    """
-    if meta.task not in TASKS:
-        raise WeightsError(f"the weights are for the task {meta.task}, which is not ported yet.")
+    """The task that a model was trained for."""
     return TASKS[meta.task]
 
 
