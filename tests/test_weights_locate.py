@@ -69,6 +69,9 @@ def test_found(files: list[str], spec: str, found: str, places: Path) -> None:
             ],
         ),
         ("yolov8n.pt", ["no weights named 'yolov8n.pt'", "run `yolo-max weights fetch yolov8n`"]),
+        ("yolo26n-obb", ["run `yolo-max weights fetch yolo26n-obb`"]),
+        # one that would not run
+        ("rtdetr-l.pt", ["no weights named 'rtdetr-l.pt'", "and a detection transformer is not ported."]),
         # nearly one
         ("yolo8n", ["no weights named 'yolo8n'", "did you mean yolov8n?", "path of a .safetensors or .pt"]),
         ("zebra", ["no weights named 'zebra'", "path of a .safetensors or .pt"]),

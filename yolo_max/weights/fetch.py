@@ -10,7 +10,7 @@ from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import UsageError, WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
-from yolo_max.weights.locate import OFFICIAL, OFFICIAL_IN_SHORT, closest
+from yolo_max.weights.locate import OFFICIAL, OFFICIAL_IN_SHORT, closest, not_ported
 
 
 def fetch(name: str, *, force: bool = False) -> Weights:
@@ -24,10 +24,12 @@ def fetch(name: str, *, force: bool = False) -> Weights:
         The converted weights; ``path`` is the checkpoint in the user's cache, from now on found by name.
 
     Raises:
-        UsageError: There is no such official model.
+        UsageError: There is no such official model, or it is not ported.
         WeightsError: The download failed, or is not a checkpoint that can run.
     """
     stem = name.removesuffix(".pt")
+    if kind := not_ported(stem):
+        raise UsageError(f"{stem} is {kind}, which is not ported; these can be fetched: {OFFICIAL_IN_SHORT}.")
     if stem not in OFFICIAL:
         raise UsageError(
             f"there is no official model {name!r} to fetch{closest(stem, OFFICIAL)}; "

@@ -13,18 +13,55 @@ from yolo_max.support.errors import OutputError, UsageError, WeightsError
 from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
-_FAMILIES = {
-    # a name without its size: its sizes
-    **dict.fromkeys(("yolov8{}", "yolov8{}-oiv7", "yolov8{}-cls"), "nsmlx"),
-    **dict.fromkeys(("yolo11{}", "yolo11{}-cls", "yolo26{}", "yolo26{}-cls"), "nsmlx"),
-    "yolov10{}": "nsmblx",
-    "yolov5{}u": "nsmlx",
-    "yolov3{}": ("u", "-sppu"),
-}
-OFFICIAL = tuple(family.format(size) for family, sizes in _FAMILIES.items() for size in sizes)
+_ALL, _TASKS = "nsmlx", ("", "-seg", "-pose", "-obb", "-cls")
+_FAMILIES = (
+    # a name without its size and its ending; its sizes; its endings
+    ("yolo26{}{}", _ALL, (*_TASKS, "-distill", "-objv1-150", "-objv1-seg")),
+    ("yolo11{}{}", _ALL, _TASKS),
+    ("yolov10{}{}", "nsmblx", ("",)),
+    ("yolov8{}{}", _ALL, (*_TASKS, "-oiv7")),
+    ("yolov8{}{}", "x", ("-pose-p6",)),
+    ("yolov5{}{}u", _ALL, ("", "6")),
+    ("yolov3{}{}u", ("",), ("", "-spp")),
+)
+OFFICIAL = tuple(
+    family.format(size, ending)
+    for family, sizes, endings in _FAMILIES
+    for ending in endings
+    for size in sizes
+)
 """Models that Ultralytics publishes and the port covers."""
-OFFICIAL_IN_SHORT = ", ".join(family.format(f"({'|'.join(sizes)})") for family, sizes in _FAMILIES.items())
-"""The same in few words: "yolov8(n|s|m|l|x), ..."."""
+
+
+def _choice(parts: Sequence[str]) -> str:
+    """One or more texts as "(a|b)", the empty one as "[...]" around the others."""
+    named = [part for part in parts if part]
+    text = "|".join(named)
+    if len(named) < len(parts):
+        return f"[{text}]" if text else ""
+    return f"({text})" if len(named) > 1 else text
+
+
+OFFICIAL_IN_SHORT = ", ".join(
+    family.format(_choice(sizes), _choice(endings)) for family, sizes, endings in _FAMILIES
+)
+"""The same in few words: "yolo26(n|s|m|l|x)[-seg|...], ..."."""
+
+_NOT_PORTED = {
+    r"yolo12[nsmlx]|yolov9[tsmce](-seg)?|yolov3-tinyu": "a network of a family of its own",
+    r"yolo26\w-sem(-ade20k)?": "a semantic segmentation network",
+    r"yolo26\w-depth": "a depth estimation network",
+    r"yolov8\w-world(v2)?|yoloe-.*": "an open-vocabulary network",
+    r"rtdetr-\w": "a detection transformer",
+    r"yolo_nas_\w": "a network of another library's, saved whole",
+    r"(mobile_)?sam.*|FastSAM-\w": "a segmentation network that is prompted",
+    r"yolo11n-grayscale": "a network for images of one channel",
+}
+
+
+def not_ported(stem: str) -> str | None:
+    """What a model is that Ultralytics publishes and the port does not cover; None for any other name."""
+    return next((kind for names, kind in _NOT_PORTED.items() if re.fullmatch(names, stem)), None)
 
 
 def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> Path:
@@ -71,6 +108,10 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
             f"there are no weights named {path.name!r} in {searched}; "
             f"run `yolo-max weights fetch {stem}` to download them."
         )
+    if kind := not_ported(stem):
+        raise WeightsError(
+            f"there are no weights named {path.name!r} in {searched}, and {kind} is not ported."
+        )
     raise WeightsError(
         f"there are no weights named {path.name!r} in {searched}{_suggest(path.name, folders)}; "
         f"give the path of a {' or '.join(suffixes)} file."
@@ -116,5 +157,5 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 def _family(name: str) -> tuple[str, str | None] | None:
     """The YOLO version and the task in a name, or None."""
-    match = re.match(r"yolov?(\d+)[a-z]?(?:-(cls|obb|pose|seg))?", name.lower())
+    match = re.match(r"yolov?(\d+)[a-z]?(?:-(cls|depth|obb|pose|sem|seg))?", name.lower())
     return match and (match[1], match[2])
