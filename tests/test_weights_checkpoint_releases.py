@@ -1,4 +1,4 @@
-"""The forms in which releases of Ultralytics and PyTorch have saved YOLOv8: each is read as the same network.
+"""The forms in which releases of Ultralytics and PyTorch have saved networks: each is read as the same one.
 
 The oracle is the module itself, which PyTorch runs without anything of a file in between.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import sys
+import tempfile
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -29,17 +30,76 @@ from yolo_max.weights.load import Weights, load_weights
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
 
 
+HEADS: dict[str, list[Any]] = {
+    "segment": ["Segment", ["nc", 32, 256]],
+    "pose": ["Pose", ["nc", "kpt_shape"]],
+    "obb": ["OBB", ["nc", 1]],
+}
+CLASSIFIER = {
+    "nc": 3,
+    "backbone": [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "C2f", [16, True]], [-1, 1, "Conv", [32, 3, 2]]],
+    "head": [[-1, 1, "Classify", ["nc"]]],
+}
+
+
+def new_model(task: str) -> Any:
+    """A small network of a task, its weights random."""
+    import_ultralytics()
+    from ultralytics.nn import tasks
+
+    kinds = {
+        "detect": tasks.DetectionModel,
+        "classify": tasks.ClassificationModel,
+        "segment": tasks.SegmentationModel,
+        "pose": tasks.PoseModel,
+        "obb": tasks.OBBModel,
+    }
+    table: dict[str, Any] = CLASSIFIER if task == "classify" else checkpoints.table()
+    if task == "detect":
+        table = checkpoints.tiny_table()
+    if task == "pose":
+        table["kpt_shape"] = [5, 3]
+    if task in HEADS:
+        table["head"][-1][2:] = HEADS[task]
+    model = checkpoints.randomised(kinds[task], table, 0, task, 64)
+    model.task = task
+    return model
+
+
 @pytest.fixture(scope="module")
-def model() -> Any:
-    return checkpoints.detection_model(checkpoints.tiny_table())
+def models() -> dict[str, Any]:
+    return {task: new_model(task) for task in ("detect", "classify", *HEADS)}
+
+
+@pytest.fixture(scope="module")
+def model(models: dict[str, Any]) -> Any:
+    return models["detect"]
+
+
+def outputs_of(module: Any) -> dict[str, Any]:
+    """The raw outputs of a module, fused by Ultralytics, in float32."""
+    module = copy.deepcopy(module).float().eval().fuse(verbose=False)
+    angles: list[Any] = []
+    for branch in getattr(module.model[-1], "cv4", []):  # whose output OBB turns into radians
+        branch.register_forward_hook(lambda _module, _input, output: angles.append(output.flatten(2)))
+    with torch.inference_mode():
+        raw = module(torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255)[1]
+    if isinstance(raw, torch.Tensor):
+        return {"logits": raw.numpy()}
+    if "angle" in raw:
+        raw["angle"] = torch.cat(angles, 2)
+    outputs = {"head": torch.cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2).numpy()}
+    for name, key in (("coefficients", "mask_coefficient"), ("keypoints", "kpts"), ("angle", "angle")):
+        if key in raw:
+            outputs[name] = raw[key].transpose(1, 2).numpy()
+    if "proto" in raw:
+        outputs["prototypes"] = raw["proto"].permute(0, 2, 3, 1).numpy()
+    return outputs
 
 
 def head_of(module: Any) -> Any:
-    """The raw head that a module gives, fused by Ultralytics, in float32."""
-    module = copy.deepcopy(module).float().eval().fuse(verbose=False)
-    with torch.inference_mode():
-        raw = module(torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255)[1]
-    return torch.cat([raw["boxes"], raw["scores"]], 1).transpose(1, 2).numpy()
+    """The raw head that a module for detection gives."""
+    return outputs_of(module)["head"]
 
 
 def load(data: bytes, folder: Path, name: str = "net.pt") -> Weights:
@@ -63,7 +123,7 @@ def with_criterion(model: Any) -> Any:
     from ultralytics.cfg import get_cfg
 
     model = copy.deepcopy(model)
-    model.args = get_cfg()
+    model.args = get_cfg(overrides=model.args)
     model.criterion = model.init_criterion()
     return model
 
@@ -96,7 +156,76 @@ def saved(content: Any, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-LOSSES = b"ultralytics.utils.loss\nv8DetectionLoss"
+RENAMED = {
+    # what today's releases write: what 8.0.0 wrote
+    b"ultralytics.utils.loss\nv8DetectionLoss": b"ultralytics.yolo.v8.detect.train\nLoss",
+    b"ultralytics.utils.loss\nv8SegmentationLoss": b"ultralytics.yolo.v8.segment.train\nSegLoss",
+    b"ultralytics.utils.loss\nv8PoseLoss": b"ultralytics.yolo.v8.pose.train\nPoseLoss",
+    b"utils.loss\nv8ClassificationLoss": b"yolo.v8.classify.train\nClassificationLoss",
+    b"cultralytics.utils": b"cultralytics.yolo.utils",
+    b"ultralytics.nn.modules.conv\n": b"ultralytics.nn.modules\n",
+    b"ultralytics.nn.modules.block\n": b"ultralytics.nn.modules\n",
+    b"ultralytics.nn.modules.head\n": b"ultralytics.nn.modules\n",
+}
+
+
+def as_8_0(model: Any) -> bytes:
+    """As 8.0 saved it after validation: names in a list, no task, a head that keeps what it last saw."""
+    old = with_names_in_a_list(with_criterion(model))
+    vars(old).pop("task", None)
+    old.args = {"imgsz": 64, "mask_ratio": 4, "v5loader": False}
+    keep_what_was_seen(old.model[-1])
+    data = checkpoints.checkpoint(old, train_args={"imgsz": 64, "v5loader": False})
+    for today, then in RENAMED.items():
+        if today in data:
+            data = renamed(data, {today: then})
+    return data
+
+
+def as_8_1(model: Any) -> bytes:
+    """As 8.1 did: with the losses where they are today."""
+    old = with_criterion(model)
+    keep_what_was_seen(old.model[-1])
+    return checkpoints.checkpoint(old)
+
+
+def keep_what_was_seen(head: Any) -> None:
+    """What inference left in a head of Detect's kind, and a function that other heads kept in 8.0 and 8.1."""
+    from ultralytics.nn.modules import Detect
+
+    if isinstance(head, Detect):
+        head.inplace = True
+        head.shape = torch.Size((1, 8, 8, 12))
+        head.anchors, head.strides = torch.zeros(2, 126), torch.ones(1, 126)
+        if type(head) is not Detect:
+            head.detect = Detect.forward
+
+
+def saved_by_yolo(model: Any) -> bytes:
+    """What `YOLO.save` writes of a checkpoint that it has loaded."""
+    from ultralytics import YOLO
+
+    with tempfile.TemporaryDirectory() as folder:
+        trained, again = Path(folder, "trained.pt"), Path(folder, "again.pt")
+        trained.write_bytes(checkpoints.checkpoint(model, train_args={"imgsz": 64, "task": model.task}))
+        YOLO(trained).save(again)
+        return again.read_bytes()
+
+
+def with_names_in_a_list(model: Any) -> Any:
+    return with_(model, names=list(model.names.values()))
+
+
+EVERY_TASK: dict[str, Callable[[Any], bytes]] = {
+    "final, today": lambda m: checkpoints.checkpoint(m),
+    "final, 8.0": as_8_0,
+    "final, 8.1": as_8_1,
+    "unstripped": lambda m: saved(unstripped(m)),
+    "half, by YOLO.save": saved_by_yolo,
+    "the average beside the model": lambda m: saved({"model": new_model(m.task), "ema": m}),
+    "names in a list": lambda m: saved({"model": with_names_in_a_list(m)}),
+    "a whole model": lambda m: saved(m),
+}
 FORMS: dict[str, Callable[[Any], bytes]] = {
     "final, 8.1 to 8.2": lambda m: checkpoints.checkpoint(with_criterion(m)),
     "final, 8.0.11x": lambda m: renamed(
@@ -104,7 +233,8 @@ FORMS: dict[str, Callable[[Any], bytes]] = {
         {b"cultralytics.utils": b"cultralytics.yolo.utils"},
     ),
     "final, before 8.0.11x": lambda m: renamed(
-        checkpoints.checkpoint(with_criterion(m)), {LOSSES: b"ultralytics.yolo.v8.detect.train\nLoss"}
+        checkpoints.checkpoint(with_criterion(m)),
+        {b"ultralytics.utils.loss\nv8DetectionLoss": b"ultralytics.yolo.v8.detect.train\nLoss"},
     ),
     "blocks in one file, before 8.0.10x": lambda m: renamed(
         checkpoints.checkpoint(m),
@@ -161,6 +291,22 @@ def in_numpy(value: Any) -> Any:
     if isinstance(value, list):
         return [in_numpy(v) for v in value]
     return np.array(value)[()] if isinstance(value, int | float | str) else value
+
+
+@pytest.mark.parametrize("form", EVERY_TASK)
+@pytest.mark.parametrize("task", ["detect", "classify", *HEADS])
+def test_every_task_in_every_release(task: str, form: str, models: dict[str, Any], tmp_path: Path) -> None:
+    model = models[task]
+    weights = load(EVERY_TASK[form](model), tmp_path)
+    assert weights.meta.task == task
+    assert weights.meta.names == {0: "thing 0", 1: "thing 1", 2: "thing 2"}
+    assert weights.meta.imgsz == 64
+    in_half = form.startswith(("final", "half", "unstripped"))
+    expected = outputs_of(copy.deepcopy(model).half() if in_half else model)
+    outputs = TorchEngine(weights)(PIXELS)
+    assert outputs.keys() == expected.keys()
+    for name, output in outputs.items():
+        np.testing.assert_array_equal(output, expected[name])  # bit for bit
 
 
 @pytest.mark.parametrize("form", FORMS)
