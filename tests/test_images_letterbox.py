@@ -11,6 +11,7 @@ from ultralytics.data.augment import LetterBox
 from ultralytics.utils.ops import scale_boxes
 
 from yolo_max.images.letterbox import PADDING_VALUE, Letterbox, letterbox
+from yolo_max.images.transforms import fit_of
 
 SIZES = [
     (1, 1),  # one pixel, scaled up to the whole canvas
@@ -197,3 +198,10 @@ def test_padding_is_gray_and_everything_else_is_the_image(height: int, width: in
     inside[geometry.pad_top : geometry.pad_top + rows, geometry.pad_left : geometry.pad_left + columns] = True
     assert (canvas[inside] == 0).all()
     assert (canvas[~inside] == PADDING_VALUE).all()
+
+
+def test_boxes_may_stay_outside_the_image() -> None:
+    box = np.array([[-10, 5, 90, 70]], np.float32)
+    clipped, whole = (fit_of("letterbox", (64, 64), clip=clip)((128, 256)) for clip in (True, False))
+    np.testing.assert_array_equal(clipped.to_image(box), [[0, 0, 256, 128]])
+    np.testing.assert_array_equal(whole.to_image(box), [[-40, -44, 360, 216]])

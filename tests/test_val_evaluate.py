@@ -240,3 +240,13 @@ def test_detections_of_other_classes_are_left_out() -> None:
             "score": 0.9,
         }
     ]
+
+
+def test_boxes_beyond_the_border_are_clipped_for_coco_and_not_for_ultralytics() -> None:
+    """As in Ultralytics, whose validator matches boxes on the canvas, and clips those that it saves."""
+    found = [Found(_example(1, (0, 540.0, 100.0, 640.0, 200.0)), _detections((0.9, 0, 540, 100, 720, 200)))]
+    (row,) = predictions(found, _same(NAMES))
+    assert row["bbox"] == [540, 100, 100, 100]
+    assert _map(*found) == pytest.approx(1)
+    # IoU 100 / 180 passes the thresholds 0.5 and 0.55
+    assert mean_average_precision(found, _same(NAMES)) == pytest.approx((0.199, 0.995))

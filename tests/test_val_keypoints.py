@@ -351,3 +351,11 @@ def test_a_model_with_other_keypoints_is_refused() -> None:
     with pytest.raises(UsageError, match="the model finds 4 keypoints, but the dataset's objects have 5"):
         FIVE.require(meta)
     Keypoints((4, 2), (0.25,) * 4).require(meta)
+
+
+def test_keypoints_beyond_the_border_are_clipped_for_coco_and_not_for_ultralytics() -> None:
+    found, shape = one([(110, 110), (640, 190)], [(110, 110), (700, 190)])
+    assert shape.result(found.detections, 0)["keypoints"] == [110, 110, 1, 640, 190, 1]
+    assert shape.overlap(found.example, found.detections) == pytest.approx(0.5, abs=1e-3)
+    dataset = BoxDataset(Path("data.yaml"), NAMES, (found.example,), shape=shape)
+    assert evaluate(dataset, [found], same(), 300, shape).mean.map50_95 == pytest.approx(1)

@@ -243,8 +243,8 @@ def test_every_form_of_a_segmentation(segmentation: Any, tmp_path: Path) -> None
         dataset, [(example, segmentation_of(MASK[None], [0], small))], {0: 7}, 300
     )
     assert measured.accuracy.total().figures["mask mAP50-95"] == pytest.approx(1, abs=0.11)
-    assert "area" not in Masks().annotation(example, 0, (80, 100))
-    entry = Masks().annotation(replace(example, area=np.array([np.nan])), 0, (80, 100))
+    assert "area" not in Masks().annotation(replace(example, area=np.array([1500.0])), 0, (80, 100))
+    entry = Masks().annotation(example, 0, (80, 100))  # whose area is not told
     assert entry["area"] == pytest.approx(2000, rel=0.06)
 
 
@@ -285,7 +285,7 @@ def test_an_unusable_segmentation_is_left_out_and_that_is_said(segmentation: Any
     dataset = loaded(tmp_path, coco_of([SQUARE], segmentation))
     assert len(dataset.examples[0].class_id) == 1
     (problem,) = dataset.problems
-    assert problem.startswith("1 annotation of 1.png without a usable")
+    assert problem.startswith("1 annotation of 1.png that cannot be used (")
 
 
 def test_labels_of_boxes_are_refused(tmp_path: Path) -> None:

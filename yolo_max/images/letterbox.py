@@ -30,6 +30,7 @@ class Letterbox:
         pad_top: Rows of padding above the image, in canvas pixels.
         canvas_size: (height, width) of the canvas, the network's input.
         image_size: (height, width) of the image as displayed.
+        clip: Whether `to_image` clips boxes to the image.
     """
 
     scale: float
@@ -37,6 +38,7 @@ class Letterbox:
     pad_top: int
     canvas_size: Size
     image_size: Size
+    clip: bool = True
 
     @classmethod
     def fit(cls, image_size: Size, canvas_size: Size) -> Self:
@@ -77,7 +79,7 @@ class Letterbox:
         return self.pad_left, self.pad_top, self.pad_left + width, self.pad_top + height
 
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Maps boxes from canvas pixels to image pixels and clips them to the image.
+        """Maps boxes from canvas pixels to image pixels and, unless ``clip`` is off, clips them to the image.
 
         The gain is the ratio of the rounded sides, one per axis, as in ``ultralytics.utils.ops.scale_boxes``.
 
@@ -85,13 +87,13 @@ class Letterbox:
             xyxy: float32 [N, 4] left, top, right, bottom in canvas pixels.
 
         Returns:
-            float32 [N, 4] in image pixels, within [0, width] and [0, height].
+            float32 [N, 4] in image pixels; clipped, within [0, width] and [0, height].
         """
         (height, width), (resized_height, resized_width) = self.image_size, self.resized_size
         gain_x, gain_y = resized_width / width, resized_height / height
         boxes = xyxy - np.array([self.pad_left, self.pad_top] * 2, np.float32)
         boxes /= np.array([gain_x, gain_y] * 2, np.float32)
-        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32), out=boxes)
+        return np.clip(boxes, 0, np.array([width, height] * 2, np.float32), out=boxes) if self.clip else boxes
 
     def to_canvas(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps boxes from image pixels to canvas pixels: the inverse of `to_image`, without clipping.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ Fit = Callable[[Size], Transform]
 """The transform of an image, from its (height, width)."""
 
 
-def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None) -> Fit:
+def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None, clip: bool = True) -> Fit:
     """The transform of that name.
 
     Args:
@@ -51,17 +52,18 @@ def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None) -> F
         canvas_size: (height, width) in pixels.
         rect_stride: Shrinks the canvas to the image's shape, to multiples of this many pixels, if the
             transform supports it; None for canvases of one size.
+        clip: Whether boxes are clipped to the image on the way back.
     """
-    return _FITS[name](canvas_size, rect_stride)
+    return _FITS[name](canvas_size, rect_stride, clip)
 
 
-def _letterbox(canvas_size: Size, rect_stride: int | None) -> Fit:
+def _letterbox(canvas_size: Size, rect_stride: int | None, clip: bool) -> Fit:
     if rect_stride is None:
-        return lambda image_size: Letterbox.fit(image_size, canvas_size)
-    return lambda image_size: Letterbox.fit_rect(image_size, canvas_size, rect_stride)
+        return lambda image_size: replace(Letterbox.fit(image_size, canvas_size), clip=clip)
+    return lambda image_size: replace(Letterbox.fit_rect(image_size, canvas_size, rect_stride), clip=clip)
 
 
-def _centre_crop(canvas_size: Size, rect_stride: int | None) -> Fit:  # noqa: ARG001  (it has no padding to cut)
+def _centre_crop(canvas_size: Size, rect_stride: int | None, clip: bool) -> Fit:  # noqa: ARG001  (no boxes)
     return lambda image_size: CentreCrop.fit(image_size, canvas_size)
 
 

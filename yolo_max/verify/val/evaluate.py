@@ -121,7 +121,7 @@ class Found:
 def predictions(
     found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
 ) -> list[dict[str, Any]]:
-    """Detections in COCO's form: one row per box, ``bbox`` left, top, width, height in pixels.
+    """Detections in COCO's form, clipped to the image: one row per box, ``bbox`` left, top, width, height.
 
     Args:
         found: The detections in each example.
@@ -140,7 +140,7 @@ def predictions(
         for each in found
         for index, ((x1, y1, x2, y2), confidence, class_id) in enumerate(
             zip(
-                each.detections.xyxy.tolist(),
+                _clipped(each.detections).tolist(),
                 each.detections.confidence,
                 each.detections.class_id.tolist(),
                 strict=True,
@@ -148,6 +148,12 @@ def predictions(
         )
         if class_id in classes
     ]
+
+
+def _clipped(detections: Detections) -> NDArray[np.float32]:
+    """The boxes, clipped to the image."""
+    height, width = detections.image_size
+    return detections.xyxy.clip(0, np.array([width, height] * 2, np.float32))
 
 
 def ground_truth(dataset: BoxDataset, found: Sequence[Found], shape: Shape = BOXES) -> dict[str, Any]:

@@ -99,10 +99,11 @@ class Keypoints:
         return found | {"area": float(self._areas(example, image_size)[index])}
 
     def result(self, prediction: Any, index: int) -> dict[str, Any]:
-        """The keypoints, x, y, visibility; 1 where the model does not tell."""
-        points = prediction.keypoints[index]
-        if points.shape[1] == 2:
-            points = np.column_stack([points, np.ones(len(points), np.float32)])
+        """The keypoints, clipped to the image: x, y, visibility; 1 where the model does not tell."""
+        height, width = prediction.image_size
+        points = np.ones((self.shape[0], 3), np.float32)
+        points[:, : prediction.keypoints.shape[2]] = prediction.keypoints[index]
+        points[:, :2] = points[:, :2].clip(0, np.array([width, height], np.float32))
         return {"keypoints": [shortest_float(value) for value in points.ravel()]}
 
     def overlap(self, example: Example, prediction: Any) -> NDArray[np.float64]:

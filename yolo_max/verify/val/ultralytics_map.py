@@ -1,8 +1,9 @@
 """Mean average precision by Ultralytics' formula, for comparison with ``yolo val``.
 
-Detections are matched as in COCO, but the precision-recall curve is piecewise linear, ends at (1, 0), and is
-integrated by the trapezoidal rule. On few objects this differs from COCO's mean over steps. Ultralytics' own
-`ap_per_class` imports torch, so the sum is computed here; the tests compare the two.
+Detections are matched as in COCO, but without being clipped to the image. The precision-recall curve is
+piecewise linear, ends at (1, 0), and is integrated by the trapezoidal rule. Where many objects reach the
+border of their image, or there are few, this differs from COCO's. Ultralytics' own `ap_per_class` imports
+torch, so the sum is computed here; the tests compare the two.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def validate(
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
         arguments = {**options, **AS_MEASURED, **(max_only if engine == "max" else {})}
-        workload = Workload(engine, str(weights.path), paths, arguments)
+        workload = Workload(engine, str(weights.path), paths, arguments, clip=False)
         outcomes.append([])
         with EngineRun(workload, report) as process:
             infos.append(process.info)
