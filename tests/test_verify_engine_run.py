@@ -22,6 +22,7 @@ from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
 from yolo_max.support.errors import EngineError, UsageError, WeightsError
+from yolo_max.tasks.detect.detections import Detections
 from yolo_max.verify.engine_run import EngineRun, Workload, _predict, _require_torchvision
 from yolo_max.weights.load import load_weights
 
@@ -75,6 +76,23 @@ def test_a_classifier_says_nothing_of_options_that_nobody_gave(tmp_path: Path, i
     ) as run:
         assert len(list(run)) == len(images)
     assert not said
+
+
+def test_boxes_may_stay_outside_the_image(checkpoint: str, images: list[str]) -> None:
+    """As validation measures them."""
+    options = {**OPTIONS, "conf": 0.0}
+    found = []
+    for clip in (True, False):
+        with EngineRun(Workload("torch", checkpoint, images, {**options, "clip": clip})) as process:
+            (found_here, *_) = (outcome.prediction for outcome in process)
+            assert isinstance(found_here, Detections)
+            found.append(found_here)
+    clipped, whole = found
+    height, width = clipped.image_size
+    limits = np.array([width, height] * 2, np.float32)
+    assert (whole.xyxy < 0).any()
+    assert (whole.xyxy > limits).any()
+    np.testing.assert_array_equal(clipped.xyxy, whole.xyxy.clip(0, limits))
 
 
 def test_without_raw_outputs(checkpoint: str, images: list[str]) -> None:

@@ -53,10 +53,11 @@ class FakeProcess:
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
         first, *others = meta.network.outputs
-        known = ("conf", "iou", "max_det", "multi_label")
+        known = ("conf", "iou", "max_det", "multi_label", "clip")
         options = PredictOptions(**{k: v for k, v in self.workload.options.items() if k in known})
         task = task_of(meta)
-        decoder, fit = task.decoder(meta, options), fit_of(task.fit, (meta.imgsz, meta.imgsz))
+        decoder = task.decoder(meta, options)
+        fit = fit_of(task.fit, (meta.imgsz, meta.imgsz), clip=options.clip)
         nudge = self.nudges.get(self.workload.engine, rounding(0))
         for number, path in enumerate(self.workload.paths):
             try:

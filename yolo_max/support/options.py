@@ -201,6 +201,7 @@ class PredictOptions(Options):
     agnostic_nms: bool = option(False, DETECTIONS, "Let boxes of different classes suppress each other.")
     retina_masks: bool = option(False, DETECTIONS, "Compute masks at the image's own size: finer edges.")
     multi_label: bool = option(False, "", "Let a cell give one box per class, as in validation.")
+    clip: bool = option(True, "", "Clip boxes and keypoints to the image; validation does not.")
     coarse_masks: bool = option(
         False, "", "Add masks at the prototypes' size and keep empty ones, as in validation."
     )

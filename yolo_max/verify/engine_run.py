@@ -21,7 +21,6 @@ from typing import Any, Self
 import numpy as np
 
 from yolo_max.engine.process import EngineProcess, EngineProcessError
-from yolo_max.images.transforms import fit_of
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
 from yolo_max.tasks.contract import Outputs, Prediction
 from yolo_max.tasks.registry import TASKS, task_of
@@ -41,7 +40,6 @@ class Workload:
         paths: The images.
         options: Further arguments of `yolo_max.Predictor`, in plain JSON types.
         raw: Folder for raw outputs; if None, none are kept and images are decoded ahead.
-        clip: Whether boxes and keypoints are clipped to the image.
     """
 
     engine: str
@@ -49,7 +47,6 @@ class Workload:
     paths: Sequence[str]
     options: Mapping[str, Any] = field(default_factory=dict)
     raw: str | None = None
-    clip: bool = True
 
 
 @dataclass(frozen=True)
@@ -174,8 +171,6 @@ def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None
         report=lambda sentence: send({"report": sentence}),
         **{name: value for name, value in workload.options.items() if name not in ignored},
     )
-    if not workload.clip:
-        predictor.fit = fit_of(predictor.task.fit, predictor.imgsz, clip=False)
     predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is slower
     info = {"imgsz": list(predictor.imgsz), **predictor.engine.info}
     send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})

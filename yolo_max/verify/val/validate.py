@@ -18,7 +18,7 @@ from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.metrics import METRICS, Measurement, require
 from yolo_max.weights.load import Weights
 
-AS_MEASURED = {"multi_label": True, "retina_masks": True, "coarse_masks": True}
+AS_MEASURED = {"multi_label": True, "retina_masks": True, "coarse_masks": True, "clip": False}
 """Options of the metrics' definitions; a task ignores those of others."""
 
 
@@ -120,7 +120,7 @@ def validate(
     infos: list[Mapping[str, Any]] = []
     for engine in engines:
         arguments = {**options, **AS_MEASURED, **(max_only if engine == "max" else {})}
-        workload = Workload(engine, str(weights.path), paths, arguments, clip=False)
+        workload = Workload(engine, str(weights.path), paths, arguments)
         outcomes.append([])
         with EngineRun(workload, report) as process:
             infos.append(process.info)
