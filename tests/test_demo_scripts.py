@@ -20,6 +20,8 @@ from shapes.textures import Image
 
 from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
+from yolo_max.predict.predictor import Predictor
+from yolo_max.tasks.segment.segmentation import Segmentation
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -136,13 +138,15 @@ def test_the_picture_is_the_one_that_the_script_makes() -> None:
 # --- The bundled weights ----------------------------------------------------------------------------------
 
 
-def test_the_bundled_weights_are_in_half_precision(demo_weights: Path) -> None:
-    with demo_weights.open("rb") as file:
+@pytest.mark.parametrize("name", ["yolov8n-shapes", "yolo11n-seg-shapes"])
+def test_the_bundled_weights_are_in_half_precision(name: str) -> None:
+    weights = REPOSITORY / "weights" / f"{name}.safetensors"
+    with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
     header.pop("__metadata__")
     assert {entry["dtype"] for entry in header.values()} == {"F16"}
-    assert demo_weights.stat().st_size < 6_500_000
+    assert weights.stat().st_size < 6_500_000
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -162,6 +166,25 @@ def test_the_bundled_weights_find_what_was_drawn(demo_weights: Path) -> None:
     # More than any wrong tensor or class order leaves over; how good they are, weights/README.md says.
     assert right > 0.9 * labelled_shapes
     assert right > 0.8 * found_shapes
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_bundled_masks_are_those_of_what_was_drawn() -> None:
+    predictor = Predictor(REPOSITORY / "weights" / "yolo11n-seg-shapes.safetensors", engine="torch")
+    assert tuple(predictor.weights.meta.names.values()) == CLASS_NAMES
+    labelled_shapes = right = 0
+    for index, path in enumerate(sorted((REPOSITORY / "images").glob("shapes-*"))):
+        scene = SERIES["segment"].numbered(make_demo_images.BUNDLED_SEED, index)
+        found = predictor(path)
+        assert isinstance(found, Segmentation)
+        for number, class_id in enumerate(scene.classes, start=1):
+            drawn = scene.owner == number
+            masks = found.masks[found.class_id == class_id]
+            shared = (masks & drawn).sum(axis=(1, 2)) / np.maximum(1, (masks | drawn).sum(axis=(1, 2)))
+            right += bool((shared > 0.5).any())
+            labelled_shapes += 1
+    # Shifted masks, or coefficients of other cells, would leave next to none.
+    assert right > 0.55 * labelled_shapes
 
 
 def iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
