@@ -151,9 +151,9 @@ def test_whatever_the_arguments_a_row_is_resolved_or_refused(module: str, hidden
 
 
 def test_a_depthwise_row_behind_an_unported_block_is_not_blamed() -> None:
-    table = change("backbone.2.2", "A2C2f")
+    table = change("backbone.2.2", "C3Ghost")
     table["backbone"][3] = [-1, 1, "Conv", [128, 3, 2, None, 8]]  # 8 channels, once scaled
-    assert parse_architecture(table).unsupported() == ("A2C2f (layer 2)",)
+    assert parse_architecture(table).unsupported() == ("C3Ghost (layer 2)",)
 
 
 def test_a_port_of_fewer_blocks_names_what_it_lacks() -> None:
@@ -180,6 +180,16 @@ def test_a_port_of_fewer_blocks_names_what_it_lacks() -> None:
         ),
         # no cells: any size
         ({"head": [[-1, 1, "Classify", ["nc"]]]}, "classify", ("logits",), (), 1),
+        # four areas of the pixels at stride 32
+        (
+            {"head": [[-1, 1, "A2C2f", [1024, True, 4]], [-1, 1, "Classify", ["nc"]]]},
+            "classify",
+            ("logits",),
+            (),
+            64,
+        ),
+        # the means of a map at stride 32 are halved
+        ({"head": [[-1, 1, "ADown", [64]], [-1, 1, "Classify", ["nc"]]]}, "classify", ("logits",), (), 64),
         # a map of stride 32 that is enlarged to fit one of 16
         (
             {"head": [*checkpoints.table()["head"][:3], [-1, 1, "Classify", ["nc"]]]},

@@ -10,6 +10,7 @@ import eager
 import numpy as np
 import pytest
 import raw_outputs
+from blocks import LATER
 from families import NAMES, SMALLEST, table, weights
 from test_model_specs import Recorded, Recorder
 
@@ -17,6 +18,7 @@ from yolo_max.model.architecture import expected_tensors, parse_architecture
 from yolo_max.model.model import MaxYolo
 from yolo_max.tasks.rubric import judge_layers
 from yolo_max.verify.layers import layer_differences
+from yolo_max.weights.load import Weights, load_weights, save_weights
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,6 +49,18 @@ def test_every_layer_is_wired_as_in_pytorch(name: str, nms: bool, tmp_path: Path
     if not nms:
         given = given.without_nms()
     assert given.meta.network.nms == nms
+    assert_wired(given)
+
+
+def test_every_later_block_is_wired_as_in_pytorch(tmp_path: Path) -> None:
+    given = weights(tmp_path / "later.pt", LATER)
+    assert_wired(given)
+    save_weights(given, tmp_path / "later.safetensors")  # from which PyTorch's module is made otherwise
+    assert_wired(load_weights(tmp_path / "later.safetensors"))
+
+
+def assert_wired(given: Weights) -> None:
+    """Compares every map and raw output with those of Ultralytics' module, in float64."""
     pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 128, 3), np.uint8)
     maps, outputs = eager.run(given.meta.network, given.tensors, pixels)
     expected, raw = raw_outputs.run(given, pixels)

@@ -63,6 +63,13 @@ ROWS: dict[str, list[list[Any]]] = {
         [2, 40, True],  # with shortcuts
         [2, 40, True, True, 1, 0.25],  # large kernels, narrow
     ],
+    "A2C2f": [
+        [1, 64],  # one area
+        [2, 64, True, 4],  # four
+        [2, 64, False, -1],  # C3k instead
+        [1, 64, True, 2, False, 1.2, 1.0],  # narrower inside, two heads
+        [1, C_IN, True, 1, True, 1.2, 1.34],  # with a factor for each channel, and a shortcut
+    ],
     "PSA": [
         [1, C_IN],
     ],
@@ -80,6 +87,23 @@ ROWS: dict[str, list[list[Any]]] = {
         [1, 40, 3],  # smaller pools
         [1, C_IN, 5, 2, True],  # YOLO26's form: no activation, a shortcut
         [1, 40, 5, 3, True],  # other widths: no shortcut
+    ],
+    "RepNCSPELAN4": [
+        [1, 40, 32, 16],
+        [1, 40, 16, 24, 2],  # two bottlenecks in each
+    ],
+    "ELAN1": [
+        [1, 40, 32, 16],
+    ],
+    "AConv": [
+        [1, 40],
+    ],
+    "ADown": [
+        [1, 40],
+    ],
+    "SPPELAN": [
+        [1, 40, 16],
+        [1, 40, 24, 3],  # smaller pools
     ],
     "nn.Upsample": [
         [1, "None", 2, "nearest"],
@@ -208,7 +232,7 @@ def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
             each.stride,
             each.sides,
             each.groups,
-            kind=each.kind.replace("Linear", "Conv2d"),
+            kind="ConvTranspose2d" if each.kind == "ConvTranspose2d" else "Conv2d",
         )
         for each in layer.convolutions()
     }
@@ -244,11 +268,16 @@ def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
         and name.startswith(f"model.{layer.index}.")
         and not name.startswith(only_in_training(layer))
     }
+    found |= {
+        f"{name}.gamma": module.gamma
+        for name, module in modules.items()
+        if name == f"model.{layer.index}" and getattr(module, "gamma", None) is not None
+    }
     for name, value in layer.spec.constants(layer).items():
         np.testing.assert_array_equal(found.pop(f"model.{layer.index}.{name}").detach().numpy(), value)
     shapes = {name: tuple(weight.shape) for name, weight in found.items()}
     saved = [summand for each in layer.convolutions() for summand in each.summands()]
-    assert shapes == {f"{each.name}.weight": each.saved_shape for each in saved}
+    assert shapes == {each.saved_names[0]: each.saved_shape for each in saved}
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ COUNTED = [
     "yolo26n-seg",  # attention; two heads without DFL; a transposed convolution, and parts for training alone
     "yolo26n-pose",
     "yolo11n-cls",
+    "yolo12l",  # area attention, factors for channels
+    "yolov9t",  # pools without modules, reparameterised convolutions
 ]
 
 

@@ -38,9 +38,16 @@ LATER: dict[str, Any] = {
         [7, 2, "C2PSA", [288]],  # 11: two heads of 72 channels
         [6, 1, "SCDown", [40, 3, 2]],  # 12
         [-1, 1, "C2fCIB", [40, True, True]],  # 13
+        [-1, 1, "A2C2f", [64]],  # 14
+        [-1, 1, "A2C2f", [64, True, 4, True, 1.2]],  # 15: four areas; with a factor for each channel
+        [6, 1, "ELAN1", [32, 32, 16]],  # 16
+        [-1, 1, "AConv", [48]],  # 17
+        [-1, 1, "RepNCSPELAN4", [48, 32, 24, 2]],  # 18
+        [6, 1, "ADown", [40]],  # 19
+        [-1, 1, "SPPELAN", [40, 16]],  # 20
     ],
     "head": [
-        [[6, 10, 11, 13], 1, "v10Detect", ["nc"]],  # 14
+        [[6, 10, 11, 13, 15, 18, 20], 1, "v10Detect", ["nc"]],  # 21
     ],
 }
 """The blocks of later families, and the arguments that change what they compute."""

@@ -148,6 +148,7 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
     import torch
     from ultralytics.nn.modules import Detect
     from ultralytics.nn.modules.block import RepVGGDW
+    from ultralytics.nn.modules.conv import RepConv
     from ultralytics.nn.tasks import parse_model
 
     with torch.device("meta"):
@@ -167,6 +168,9 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
     for module in layers.modules():
         if isinstance(module, RepVGGDW):
             module.fuse()
+        elif isinstance(module, RepConv):  # its own fusing needs storage
+            module.conv = torch.nn.Conv2d(module.c1, module.c2, 3, device="meta")
+            del module.conv1, module.conv2
     tensors: dict[str, tuple[int, ...]] = {}
     for name, module in layers.named_modules():
         kinds = torch.nn.Conv2d | torch.nn.ConvTranspose2d | torch.nn.Linear
@@ -177,6 +181,9 @@ def reference(table: Mapping[str, Any]) -> tuple[dict[str, tuple[int, ...]], tup
                 c_out, c_in = c_in, c_out
             tensors[f"model.{name}.weight"] = (*(size or (1, 1)), c_in, c_out)
             tensors[f"model.{name}.bias"] = (c_out,)
+        if getattr(module, "gamma", None) is not None:  # a factor for each channel: a depthwise convolution
+            tensors[f"model.{name}.gamma.weight"] = (1, 1, 1, *module.gamma.shape)
+            tensors[f"model.{name}.gamma.bias"] = (*module.gamma.shape,)
     return tensors, strides
 
 

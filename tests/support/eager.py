@@ -80,17 +80,21 @@ class EagerBackend:
     def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
         return FeatureMap.of(_whole(x) + _whole(y))
 
-    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
-        y = functional.max_pool2d(_whole(x).permute(0, 3, 1, 2), k, 1, k // 2)
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
+        y = functional.max_pool2d(_whole(x).permute(0, 3, 1, 2), k, s, k // 2)
+        return FeatureMap.of(y.permute(0, 2, 3, 1))
+
+    def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        y = functional.avg_pool2d(_whole(x).permute(0, 3, 1, 2), k, 1)
         return FeatureMap.of(y.permute(0, 2, 3, 1))
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         return FeatureMap.of(_whole(x).mean((1, 2), keepdim=True))
 
-    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
         x = _whole(qkv)
         batch, height, width, _ = x.shape
-        parts = x.reshape(batch, height * width, heads, -1).transpose(1, 2)
+        parts = x.reshape(batch * areas, height * width // areas, heads, -1).transpose(1, 2)
         q, k, v = parts.split([keys, keys, values], 3)
         y = functional.scaled_dot_product_attention(q, k, v)
         return FeatureMap.of(y.transpose(1, 2).reshape(batch, height, width, heads * values))

@@ -37,6 +37,7 @@ def build_module(weights: Weights) -> Any:
     from ultralytics.nn import tasks
     from ultralytics.nn.modules import Conv
     from ultralytics.nn.modules.block import RepVGGDW
+    from ultralytics.nn.modules.conv import RepConv
     from ultralytics.utils.torch_utils import fuse_conv_and_bn
 
     network = weights.meta.network
@@ -47,6 +48,9 @@ def build_module(weights: Weights) -> Any:
     for name, part in module.named_modules():
         if isinstance(part, RepVGGDW) and f"{name}.conv.bn" not in eps:
             part.fuse()
+            part.forward = part.forward_fuse
+        elif isinstance(part, RepConv) and f"{name}.conv1.bn" not in eps:
+            part.fuse_convs()
             part.forward = part.forward_fuse
         elif isinstance(part, Conv) and f"{name}.bn" in eps:
             part.bn.eps = eps[f"{name}.bn"]
@@ -97,8 +101,10 @@ def _tensors(weights: Weights) -> tuple[dict[str, NDArray[Any]], dict[str, float
         return dict(unfused.tensors), dict(unfused.eps)
     tensors: dict[str, NDArray[Any]] = dict(weights.tensors)
     for each in weights.meta.network.convolutions():
-        if (filters := tensors.get(name := f"{each.name}.weight")) is not None:
-            tensors[name] = each.to_saved(filters)
+        filters, bias = (tensors.pop(f"{each.name}.{part}", None) for part in ("weight", "bias"))
+        saved = (None if filters is None else each.to_saved(filters), bias)
+        own = zip(each.saved_names, saved, strict=False)  # a parameter has no bias
+        tensors |= {name: tensor for name, tensor in own if tensor is not None}
     return tensors, {}
 
 

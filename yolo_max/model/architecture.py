@@ -23,7 +23,7 @@ from yolo_max.support.text import shorten, some
 
 MAX_CLASSES = MAX_CHANNELS
 MAX_PARTS_NAMED = 8
-REMEDY = "use a YOLO26, YOLO11, YOLOv10, YOLOv8, YOLOv5u or YOLOv3u model that detects or classifies"
+REMEDY = "use a YOLO26, YOLO12, YOLO11, YOLOv10, YOLOv9, YOLOv8, YOLOv5u or YOLOv3u model"
 MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
 
@@ -202,6 +202,8 @@ def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
                 f"layer {layer.index} ({layer.module}) of the architecture table joins levels of different "
                 f"strides: {', '.join(map(str, known))}."
             )
+        if (multiple := layer.spec.multiple(layer)) > 1:
+            fits = math.lcm(fits, (known[0] * multiple).numerator)
         effect = layer.spec.stride(layer) ** layer.copies
         if effect < 1:
             fits = math.lcm(fits, known[0].numerator)

@@ -1,4 +1,4 @@
-"""Attention over all pixels of a map: PSABlock, and the blocks made of it, C2PSA and PSA."""
+"""Attention over the pixels of a map: PSABlock, C2PSA and PSA, which are made of it, and YOLO12's ABlock."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from yolo_max.kernels.feature_map import FeatureMap, concat
 from yolo_max.model.backend import Backend
 from yolo_max.model.blocks import MaxConv
 from yolo_max.model.max_nn import Module, Sequential
-from yolo_max.model.specs.attention import heads
+from yolo_max.model.specs.attention import AREA_HEAD, heads
 
 
 class MaxAttention(Module):
     """Multi-head attention; a depthwise convolution of the values adds what depends on the position."""
 
-    def __init__(self, backend: Backend, c: int) -> None:
+    def __init__(self, backend: Backend, c: int, n: int, keys: int, k: int = 3, areas: int = 1) -> None:
+        """For ``n`` heads with keys of ``keys`` channels; the depthwise convolution is ``k`` x ``k``."""
         super().__init__()
         self.backend = backend
-        self.heads = heads(c)
-        self.values = c // self.heads
-        self.keys = self.values // 2
+        self.heads, self.areas = n, areas
+        self.values, self.keys = c // n, keys
         none = Activation.NONE
-        self.qkv = MaxConv(backend, c, c + 2 * self.keys * self.heads, activation=none)
+        self.qkv = MaxConv(backend, c, c + 2 * keys * n, activation=none)
         self.proj = MaxConv(backend, c, c, activation=none)
-        self.pe = MaxConv(backend, c, c, 3, depthwise=True, activation=none)
+        self.pe = MaxConv(backend, c, c, k, depthwise=True, activation=none)
 
     def __call__(self, x: FeatureMap, residual: FeatureMap | None = None) -> FeatureMap:
         """``[B, H, W, c] -> [B, H, W, c]``, plus ``residual``."""
         qkv = self.qkv(x)
-        attended = self.backend.attention(qkv, self.heads, self.keys, self.values)
+        attended = self.backend.attention(qkv, self.heads, self.keys, self.values, self.areas)
         width = 2 * self.keys + self.values  # of a head: query, key, value
         starts = [head * width + 2 * self.keys for head in range(self.heads)]
         values = concat([qkv.take(start, self.values) for start in starts])
@@ -54,13 +54,27 @@ class MaxPSABlock(Module):
 
     def __init__(self, backend: Backend, c: int) -> None:
         super().__init__()
-        self.attn = MaxAttention(backend, c)
+        self.attn = MaxAttention(backend, c, heads(c), c // heads(c) // 2)
         self.ffn = MaxFeedForward(backend, c, 2 * c)
 
     def __call__(self, x: FeatureMap) -> FeatureMap:
         """``[B, H, W, c] -> [B, H, W, c]``."""
         x = self.attn(x, residual=x)
         return self.ffn(x, residual=x)
+
+
+class MaxABlock(Module):
+    """The same for ``areas`` parts of the map by themselves, with keys of the size of values."""
+
+    def __init__(self, backend: Backend, c: int, hidden: int, areas: int) -> None:
+        super().__init__()
+        self.attn = MaxAttention(backend, c, c // AREA_HEAD, AREA_HEAD, 7, areas)
+        self.mlp = MaxFeedForward(backend, c, hidden)
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c] -> [B, H, W, c]``."""
+        x = self.attn(x, residual=x)
+        return self.mlp(x, residual=x)
 
 
 class MaxC2PSA(Module):

@@ -102,16 +102,20 @@ class Backend(Protocol):
         """The sum of two maps of one size."""
         ...
 
-    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
-        """Max-pools ``k`` x ``k`` windows with stride 1, padding ``k // 2`` of minus infinity."""
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
+        """Max-pools ``k`` x ``k`` windows with stride ``s``, padding ``k // 2`` of minus infinity."""
+        ...
+
+    def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        """Averages ``k`` x ``k`` windows with stride 1, without padding: ``k - 1`` rows and columns fewer."""
         ...
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         """Averages each channel over the map, in float32: ``[B, H, W, c] -> [B, 1, 1, c]``."""
         ...
 
-    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
-        """Attends from every pixel to all: ``softmax(q k' / sqrt(keys)) v`` for each head.
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
+        """Attends from every pixel to all of its area: ``softmax(q k' / sqrt(keys)) v`` for each head.
 
         Args:
             qkv: ``[B, H, W, heads * (2 * keys + values)]``: head after head, each with its queries and keys
@@ -119,6 +123,7 @@ class Backend(Protocol):
             heads: Number of heads.
             keys: Channels of a query, and of a key.
             values: Channels of a value.
+            areas: Equal parts of the pixels, row-major, that do not see each other.
 
         Returns:
             ``[B, H, W, heads * values]``.

@@ -78,6 +78,9 @@ def count(layer: Layer, inputs: Sequence[FeatureMap]) -> LayerCount:
         for path, module in block.named_modules()
         if isinstance(module, _CountingConv2d | _CountingConvTranspose2d) and module.count
     }
+    for each in layer.convolutions():
+        if each.kind == "Parameter":  # Ultralytics counts the products of modules alone
+            convolutions[each.name] = convolutions[each.name]._replace(products=0)
     if isinstance(result, Head):
         shapes = {name: tuple(map(int, each.shape[1:])) for name, each in result.outputs.items()}
         bins = sum(values.size for values in layer.spec.constants(layer).values())
@@ -157,17 +160,21 @@ class _CountingBackend:
     def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:  # noqa: ARG002
         return x
 
-    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:  # noqa: ARG002
-        _, height, width = map(int, x.size)
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
+        height, width = ((int(side) + 2 * (k // 2) - k) // s + 1 for side in x.size[1:])
+        return blank(height, width, x.channels)
+
+    def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        height, width = (int(side) - k + 1 for side in x.size[1:])
         return blank(height, width, x.channels)
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         self.other += (prod(map(int, x.size)) + 1) * x.channels  # a sum over the pixels, and a division
         return blank(1, 1, x.channels)
 
-    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
         _, height, width = map(int, qkv.size)
-        self.other += (height * width) ** 2 * heads * (keys + values)
+        self.other += (height * width) ** 2 // areas * heads * (keys + values)
         return blank(height, width, heads * values)
 
     def candidates(self, classes: Any) -> None:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Cross-stage partial blocks: C2, C2f, C3; C3k2 of YOLO11, C2fCIB of YOLOv10.
+"""Cross-stage partial blocks: C2, C2f, C3; C3k2 of YOLO11, C2fCIB of YOLOv10, A2C2f of YOLO12.
 
 The channels take two ways: one leads through a chain of inner blocks, one past it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap, concat
-from yolo_max.model.attention import MaxPSABlock
+from yolo_max.model.attention import MaxABlock, MaxPSABlock
 from yolo_max.model.backend import Backend
 from yolo_max.model.blocks import MaxBottleneck, MaxConv
 from yolo_max.model.max_nn import LayerList, Module, Sequential
@@ -67,7 +67,11 @@ class MaxC3(Module):
         self.cv1 = MaxConv(backend, c1, hidden)
         self.cv2 = MaxConv(backend, c1, hidden)
         self.cv3 = MaxConv(backend, 2 * hidden, c2)
-        self.m = Sequential([MaxBottleneck(backend, hidden, hidden, hidden, shortcut, k) for _ in range(n)])
+        self.m = Sequential([self.inner(backend, hidden, shortcut, k) for _ in range(n)])
+
+    def inner(self, backend: Backend, c: int, shortcut: bool, k: int) -> Module:
+        """An inner block of ``c`` channels: a bottleneck."""
+        return MaxBottleneck(backend, c, c, c, shortcut, k)
 
     def __call__(self, x: FeatureMap) -> FeatureMap:
         """``[B, H, W, c1] -> [B, H, W, c2]``."""
@@ -99,6 +103,45 @@ class MaxC3k2(MaxC2f):
         if self.c3k:
             return MaxC3(backend, c, c, c // 2, 2, shortcut, k=3)
         return MaxBottleneck(backend, c, c, c // 2, shortcut)
+
+
+class MaxA2C2f(Module):
+    """C2f without the half that passes by; inside are pairs of area attention blocks, or C3k."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        c1: int,
+        c2: int,
+        hidden: int,
+        n: int,
+        shortcut: bool,
+        *,
+        areas: int,
+        mlp_hidden: int,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.cv1 = MaxConv(backend, c1, hidden)
+        self.cv2 = MaxConv(backend, (1 + n) * hidden, c2)
+
+        def inner() -> Module:
+            if areas:
+                return Sequential([MaxABlock(backend, hidden, mlp_hidden, areas) for _ in range(2)])
+            return MaxC3(backend, hidden, hidden, hidden // 2, 2, shortcut, k=3)
+
+        self.m = LayerList([inner() for _ in range(n)])
+        self.gamma = None
+        if residual:  # a factor for each channel is a depthwise convolution of one pixel
+            self.gamma = backend.conv2d(c2, c2, 1, 1, 0, depthwise=True, activation=Activation.NONE)
+
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        """``[B, H, W, c1] -> [B, H, W, c2]``."""
+        parts = [self.cv1(x)]
+        for block in self.m:
+            parts.append(block(parts[-1]))
+        y = self.cv2(concat(parts))
+        return y if self.gamma is None else self.gamma(y, residual=x)
 
 
 class MaxC2fCIB(MaxC2f):

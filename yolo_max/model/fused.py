@@ -28,11 +28,12 @@ from yolo_max.kernels.ops import (
     one_slice,
     run_kernel,
 )
+from yolo_max.kernels.pools import average_pool
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import add, mean
+from yolo_max.model.stock import add, into_areas, mean, out_of_areas
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -172,24 +173,29 @@ class FusedBackend:
         """MAX's own."""
         return add(x, y)
 
-    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
         """See :func:`yolo_max.kernels.ops.max_pool`."""
-        return max_pool(x, k)
+        return max_pool(x, k, s)
+
+    def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        """See :func:`yolo_max.kernels.pools.average_pool`."""
+        return average_pool(x, k, 1)
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         """MAX's own: it runs once per network, on a small map."""
         return mean(x)
 
-    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
         """See :func:`yolo_max.kernels.products.attention`; in float32 for all precisions."""
         tensor = materialise(qkv)
-        rows = ops.cast(tensor, DType.float32)
+        rows = into_areas(ops.cast(tensor, DType.float32), areas)
         width = 2 * keys + values  # of a head: query, key, value
         q, k, v = (
             Heads(rows, start, channels, width)
             for start, channels in ((0, keys), (keys, keys), (2 * keys, values))
         )
-        return FeatureMap.of(ops.cast(attention(q, k, v, heads), tensor.dtype))
+        y = out_of_areas(attention(q, k, v, heads), areas, qkv.size)
+        return FeatureMap.of(ops.cast(y, tensor.dtype))
 
     def candidates(self, classes: Prediction) -> Candidates:
         """See :func:`candidates`."""

@@ -15,7 +15,8 @@ from yolo_max.model.architecture import Architecture
 from yolo_max.model.attention import MaxC2PSA, MaxPSA
 from yolo_max.model.backend import Backend, Head
 from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSCDown, MaxSPP, MaxSPPF, MaxUpsample
-from yolo_max.model.cross_stage import MaxC2, MaxC2f, MaxC2fCIB, MaxC3, MaxC3k2
+from yolo_max.model.cross_stage import MaxA2C2f, MaxC2, MaxC2f, MaxC2fCIB, MaxC3, MaxC3k2
+from yolo_max.model.elan import MaxAConv, MaxADown, MaxElan, MaxRepLink, MaxSPPELAN
 from yolo_max.model.head import MaxClassify, MaxDetect, MaxPerBox, MaxPose26, MaxSegment
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.prototypes import MaxProto, MaxProto26
@@ -44,6 +45,13 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
         b, *_cross_stage(row), c3k=bool(row.args["c3k"]), attention=bool(row.args["attention"])
     ),
     "C2fCIB": lambda b, row: MaxC2fCIB(b, *_cross_stage(row), large_kernel=bool(row.args["large_kernel"])),
+    "A2C2f": lambda b, row: MaxA2C2f(
+        b,
+        *_cross_stage(row),
+        areas=row.args["areas"],
+        mlp_hidden=row.args["mlp_hidden"],
+        residual=bool(row.args["residual"]),
+    ),
     "PSA": lambda b, row: MaxPSA(b, row.c_out, row.args["hidden"]),
     "C2PSA": lambda b, row: MaxC2PSA(b, row.c_out, row.args["hidden"], row.args["bottlenecks"]),
     "SPP": lambda b, row: MaxSPP(b, row.c_in[0], row.c_out, row.args["hidden"], pool_sizes(row)),
@@ -57,6 +65,13 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
         activation=_activation(row),
         shortcut=bool(row.args["shortcut"]),
     ),
+    "ELAN1": lambda b, row: _elan(b, row, lambda c: MaxConv(b, c, row.args["inner"], 3)),
+    "RepNCSPELAN4": lambda b, row: _elan(
+        b, row, lambda c: MaxRepLink(b, c, row.args["inner"], row.args["chain"])
+    ),
+    "AConv": lambda b, row: MaxAConv(b, row.c_in[0], row.c_out),
+    "ADown": lambda b, row: MaxADown(b, row.c_in[0], row.c_out),
+    "SPPELAN": lambda b, row: MaxSPPELAN(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
     "nn.Upsample": lambda *_: MaxUpsample(),
     "Concat": lambda *_: MaxConcat(),
     "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
@@ -94,6 +109,10 @@ def _per_box(row: Layer) -> tuple[int, int]:
 def _prototypes(row: Layer) -> tuple[int, int]:
     """Channels inside, and prototypes."""
     return row.args["prototype_hidden"], row.args["masks"]
+
+
+def _elan(backend: Backend, row: Layer, link: Callable[[int], Module]) -> MaxElan:
+    return MaxElan(backend, row.c_in[0], row.c_out, row.args["outer"], row.args["inner"], link)
 
 
 def _cross_stage(row: Layer) -> tuple[int, int, int, int, bool]:

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 
 from max.dtype import DType
-from max.graph import DeviceRef, TensorType, TensorValue, Weight, ops
+from max.graph import DeviceRef, Dim, TensorType, TensorValue, Weight, ops
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap, materialise
@@ -40,12 +40,32 @@ def mean(x: FeatureMap) -> FeatureMap:
     return FeatureMap.of(ops.reshape(ops.mean(pixels, 1), [batch, 1, 1, channels]))
 
 
-def attention(qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
-    """Attends from every pixel to all; see :class:`yolo_max.model.backend.Backend`.
+def into_areas(x: TensorValue, areas: int) -> TensorValue:
+    """``[B, H, W, C] -> [B * areas, 1, H * W / areas, C]``."""
+    batch, height, width, channels = x.shape
+    if areas == 1:
+        return x
+    pixels = height * width // areas
+    rows = ops.reshape(x, [batch, height * width, channels]).rebind([batch, pixels * areas, channels])
+    return ops.reshape(rows, [batch * areas, 1, pixels, channels])
+
+
+def out_of_areas(x: TensorValue, areas: int, size: tuple[Dim, Dim, Dim]) -> TensorValue:
+    """The inverse, for a map of this batch, height and width."""
+    batch, height, width = size
+    if areas == 1:
+        return x
+    _, _, pixels, channels = x.shape
+    rows = ops.reshape(x, [batch, pixels * areas, channels]).rebind([batch, height * width, channels])
+    return ops.reshape(rows, [batch, height, width, channels])
+
+
+def attention(qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
+    """Attends from every pixel to all of its area; see :class:`yolo_max.model.backend.Backend`.
 
     The products are sums of elementwise ones: MAX's batched products of transposed operands come out wrong.
     """
-    tensor = materialise(qkv)
+    tensor = into_areas(materialise(qkv), areas)
     batch, height, width, _ = tensor.shape
     pixels = height * width
     by_head = ops.reshape(tensor, [batch, pixels, heads, 2 * keys + values])
@@ -56,7 +76,8 @@ def attention(qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap
     scores = ops.sum(q * k, 4)  # [B, to, from, heads, 1]
     scores = ops.exp(scores - ops.max(scores, 2))
     y = ops.sum(scores * v, 2) / ops.sum(scores, 2)
-    return FeatureMap.of(ops.reshape(y, [batch, height, width, heads * values]))
+    y = ops.reshape(y, [batch, height, width, heads * values])
+    return FeatureMap.of(out_of_areas(y, areas, qkv.size))
 
 
 def depthwise(x: TensorValue, filters: TensorValue, stride: int, padding: int) -> TensorValue:
@@ -180,17 +201,21 @@ class StockBackend:
         """See :func:`add`."""
         return add(x, y)
 
-    def max_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
-        return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=1, padding=k // 2))
+        return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=s, padding=k // 2))
+
+    def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
+        """``ops.avg_pool2d`` pools NHWC too."""
+        return FeatureMap.of(ops.avg_pool2d(materialise(x), (k, k), stride=1))
 
     def mean(self, x: FeatureMap) -> FeatureMap:
         """See :func:`mean`."""
         return mean(x)
 
-    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int) -> FeatureMap:
+    def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
         """See :func:`attention`."""
-        return attention(qkv, heads, keys, values)
+        return attention(qkv, heads, keys, values, areas)
 
     def candidates(self, classes: Prediction) -> None:  # noqa: ARG002
         """None: MAX's operations compute whole maps."""

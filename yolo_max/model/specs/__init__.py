@@ -4,7 +4,8 @@ row.py          a row of an architecture table: its arguments by name
 parts.py        what a block is made of: modules and convolutions, as a checkpoint has them
 spec.py         what a spec says about its block; SPECS, the registry; resolved rows
 blocks.py       the specs of plain blocks: Conv, SCDown, Bottleneck, SPP, SPPF, nn.Upsample, Concat
-cross_stage.py  C2, C2f, C2fCIB, C3, C3k2
+cross_stage.py  A2C2f, C2, C2f, C2fCIB, C3, C3k2
+elan.py         YOLOv9's: RepNCSPELAN4, ELAN1, AConv, ADown, SPPELAN
 attention.py    PSA, C2PSA
 heads.py        Classify, Detect, v10Detect
 per_box.py      Segment, Pose, OBB; Segment26, Pose26, OBB26
@@ -15,6 +16,7 @@ from yolo_max.model.specs import (  # noqa: F401 - registers the specs
     attention,
     blocks,
     cross_stage,
+    elan,
     heads,
     per_box,
 )

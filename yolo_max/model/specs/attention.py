@@ -1,4 +1,4 @@
-"""The specs of blocks with attention over all pixels of a map: C2PSA, PSA."""
+"""The specs of blocks with attention over the pixels of a map: C2PSA, PSA; A2C2f of YOLO12."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from yolo_max.model.specs.spec import BlockSpec, Layer, Resolved, block, expansi
 
 HEAD = 64
 """Channels of a head, or fewer than twice as many."""
+AREA_HEAD = 32
+"""Channels of a head of area attention."""
 
 
 def heads(channels: int) -> int:
@@ -48,6 +50,17 @@ def psa_block(channels: int) -> Part:
     """Attention, then a feed-forward network, each with a shortcut."""
     below = {"attn": attention(channels), "ffn": feed_forward(channels, 2 * channels)}
     return Part(below, "PSABlock", {"add": True})
+
+
+def area_block(channels: int, hidden: int, areas: int) -> Part:
+    """Attention within equal parts of the map, then a feed-forward network, each with a shortcut."""
+    below = {
+        "qkv": conv(1, channels, 3 * channels, activation="Identity"),
+        "proj": conv(1, channels, channels, activation="Identity"),
+        "pe": conv(7, channels, channels, depthwise=True, activation="Identity"),
+    }
+    sizes = {"num_heads": channels // AREA_HEAD, "head_dim": AREA_HEAD, "area": areas}
+    return Part({"attn": Part(below, "AAttn", sizes), "mlp": feed_forward(channels, hidden)}, "ABlock")
 
 
 class Attending(BlockSpec):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from yolo_max.model.specs.parts import Part, bottleneck, conv, numbered, pairs
+from yolo_max.model.specs.parts import Part, bottleneck, conv, max_pool, numbered, pairs
 from yolo_max.model.specs.row import MAX_CHANNELS, MAX_KERNEL, MAX_STRIDE, Argument, Row
 from yolo_max.model.specs.spec import BlockSpec, Layer, Resolved, block, expansion, shortcut
 from yolo_max.support.text import shorten
@@ -253,12 +253,6 @@ class SPPF(PyramidPooling):
         """Width, size and number of the pools, and shortcut."""
         args = layer.args
         return f"hidden {args['hidden']}, {args['pools']} pools of {args['kernel']}{shortcut(layer)}"
-
-
-def max_pool(kernel: int) -> Part:
-    """A pool with stride 1 that keeps the size of the map."""
-    sizes = pairs(kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1)
-    return Part(kind="MaxPool2d", attributes=sizes)
 
 
 @block("nn.Upsample")

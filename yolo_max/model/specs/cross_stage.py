@@ -1,14 +1,16 @@
-"""The specs of cross-stage partial blocks: C2, C2f, C2fCIB, C3, C3k2."""
+"""The specs of cross-stage partial blocks: A2C2f, C2, C2f, C2fCIB, C3, C3k2."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from yolo_max.model.specs.attention import heads_of, psa_block
+from yolo_max.model.specs.attention import AREA_HEAD, area_block, heads_of, psa_block
 from yolo_max.model.specs.parts import Below, Convolution, Part, bottleneck, conv, numbered
 from yolo_max.model.specs.row import Argument, Row
 from yolo_max.model.specs.spec import BlockSpec, Layer, Resolved, block, expansion, shortcut
+
+MAX_AREAS = 64
 
 
 class CrossStage(BlockSpec):
@@ -177,6 +179,79 @@ class C2fCIB(C2f):
         args = layer.args
         each = inverted(args["hidden"], bool(args["shortcut"]), bool(args["large_kernel"]))
         return numbered("m", [each] * args["bottlenecks"])
+
+
+@block("A2C2f")
+class A2C2f(CrossStage):
+    """C2f without the half that passes by, YOLO12's. ``args``: bottlenecks, hidden, shortcut; see below.
+
+    Inside are pairs of area attention blocks, of ``areas`` areas and with ``mlp_hidden`` channels; or, if
+    ``areas`` is 0, C3k. With ``residual``, the input is added to the result times a factor for each channel.
+    """
+
+    signature = (
+        Argument("c_out"),
+        Argument("attention", True),
+        Argument("areas", 1),
+        Argument("residual", False),
+        Argument("mlp_ratio", 2.0),
+        Argument("expansion", 0.5),
+        Argument("groups", 1, only=1),
+        Argument("shortcut", True),
+    )
+    last = "cv2.conv"
+    light_head = True
+    always_residual = ("l", "x")
+    """Sizes of a network in which Ultralytics' parser adds two arguments to the row."""
+
+    def resolve(self, row: Row, given: Mapping[str, Any]) -> Resolved:
+        """The size of the network may ask for another ratio and a residual."""
+        c_out, args, _ = super().resolve(row, given)
+        hidden, residual, ratio, unported = args["hidden"], given["residual"], given["mlp_ratio"], []
+        if row.scale.size in self.always_residual:
+            residual, ratio = True, 1.2
+            unported = [] if len(row.raw) == 3 else ["attention"]  # what is added would be another argument
+        if hidden % AREA_HEAD:
+            raise row.error(f"attends with {hidden} channels, which do not divide into heads of {AREA_HEAD}")
+        attention = bool(given["attention"])
+        args["areas"] = row.integer(given["areas"], "areas", 1, MAX_AREAS) if attention else 0
+        args["mlp_hidden"] = row.hidden_channels(hidden, ratio) if attention else 0
+        args["residual"] = attention and bool(residual)
+        if args["residual"] and row.c_in[0] not in (0, c_out):
+            raise row.error(f"adds its input of {row.c_in[0]} channels to {c_out}")
+        return Resolved(c_out, args, unported)
+
+    def arguments(self, layer: Layer) -> list[Any]:
+        """All of them."""
+        args = layer.args
+        kinds = [args["areas"] > 0, args["areas"], bool(args["residual"])]
+        ratio = (args["mlp_hidden"] + 0.5) / args["hidden"]
+        return [layer.c_out, *kinds, ratio, expansion(layer), 1, bool(args["shortcut"])]
+
+    def part(self, layer: Layer) -> Part:
+        """In and out, then what is between."""
+        args = layer.args
+        hidden, n = args["hidden"], args["bottlenecks"]
+        pair = [area_block(hidden, args["mlp_hidden"], args["areas"])] * 2
+        each = Part(numbered("", pair)) if args["areas"] else c3k(hidden, hidden, bool(args["shortcut"]))
+        below: dict[str, Below] = {
+            "cv1": conv(1, layer.c_in[0], hidden),
+            "cv2": conv(1, (1 + n) * hidden, layer.c_out),
+            **numbered("m", [each] * n),
+        }
+        if args["residual"]:
+            below["gamma"] = Convolution(1, layer.c_out, layer.c_out, groups=layer.c_out, kind="Parameter")
+        return Part(below)
+
+    def multiple(self, layer: Layer) -> int:
+        """The number of pixels is a multiple of the areas."""
+        areas = layer.args["areas"] or 1
+        return next(side for side in range(1, areas + 1) if side**2 % areas == 0)
+
+    def describe(self, layer: Layer) -> str:
+        """The kind of the inner blocks too."""
+        areas = layer.args["areas"]
+        return f"{layer.args['bottlenecks']} x {layer.args['hidden']}, {f'{areas} areas' if areas else 'C3k'}"
 
 
 def inverted(c: int, shortcut: bool, large_kernel: bool) -> Part:

@@ -45,7 +45,8 @@ class Convolution(NamedTuple):
         stride: Input pixels from one output to the next.
         padding: Zeros on each side of the map; None for ``kernel // 2``.
         groups: Parts of the channels that do not see each other: 1, or ``c_in`` if it is depthwise.
-        kind: The class of the PyTorch module: "Conv2d", "ConvTranspose2d" or "Linear".
+        kind: The class of the PyTorch module: "Conv2d", "ConvTranspose2d" or "Linear"; or "Parameter", if it
+            is a factor for each channel.
         branches: The convolutions of the checkpoint that add up to this one, and the size of their filters;
             empty if it is there itself.
         name: Its dotted name.
@@ -73,24 +74,35 @@ class Convolution(NamedTuple):
 
     @property
     def saved_shape(self) -> tuple[int, ...]:
-        """Shape of its filters in a checkpoint: ``(c_out, c_in / groups, kh, kw)``; no size if linear."""
-        shape = tuple(self.shape[axis] for axis in self.saved_axes)
-        return shape[:2] if self.kind == "Linear" else shape
+        """Shape of its filters in a checkpoint: ``(c_out, c_in / groups, kh, kw)``, or the first of these."""
+        return tuple(self.shape[axis] for axis in self.saved_axes)[: self.saved_rank]
+
+    @property
+    def saved_rank(self) -> int:
+        """Number of their axes."""
+        return {"Linear": 2, "Parameter": 1}.get(self.kind, 4)
+
+    @property
+    def saved_names(self) -> tuple[str, ...]:
+        """Names of its filters and its bias in a checkpoint."""
+        return (self.name,) if self.kind == "Parameter" else (f"{self.name}.weight", f"{self.name}.bias")
 
     def from_saved(self, filters: NDArray[Any]) -> NDArray[Any]:
         """A checkpoint's filters as RSCF."""
         axes = tuple(self.saved_axes.index(axis) for axis in range(4))
-        return filters.reshape(*filters.shape[:2], self.kernel, self.kernel).transpose(axes)
+        shape = tuple(self.shape[axis] for axis in self.saved_axes)
+        return filters.reshape(shape).transpose(axes)
 
     def to_saved(self, filters: NDArray[Any]) -> NDArray[Any]:
         """RSCF filters as in a checkpoint."""
         saved = filters.transpose(self.saved_axes)
-        return saved[:, :, 0, 0] if self.kind == "Linear" else saved
+        return saved.reshape(saved.shape[: self.saved_rank])
 
     @property
     def parameters(self) -> int:
         """Number of weights and biases, once fused."""
-        return self.kernel**2 * (self.c_in // self.groups) * self.c_out + self.c_out
+        biases = self.c_out if self.kind != "Parameter" else 0
+        return self.kernel**2 * (self.c_in // self.groups) * self.c_out + biases
 
     @property
     def sides(self) -> int:
@@ -108,8 +120,9 @@ class Convolution(NamedTuple):
     def saved(self, path: str) -> Iterator[SavedModule]:
         """Its modules in a checkpoint, except BatchNorms, which a fused checkpoint no longer has."""
         for each in self._replace(name=path).summands():
-            if each.kind == "Linear":
-                yield SavedModule(each.name, each.kind)
+            if each.saved_rank < 4:
+                if each.kind != "Parameter":
+                    yield SavedModule(each.name, each.kind)
                 continue
             sizes = pairs(kernel_size=each.kernel, stride=each.stride, padding=each.sides, dilation=1)
             if each.kind == "ConvTranspose2d":
@@ -177,3 +190,9 @@ def bottleneck(c_in: int, c_out: int, hidden: int, shortcut: bool, *, kernel: in
     """Two convolutions, the first one ``kernel`` x ``kernel``, and an optional shortcut."""
     below = {"cv1": conv(kernel, c_in, hidden), "cv2": conv(3, hidden, c_out)}
     return Part(below, "Bottleneck", {"add": shortcut})
+
+
+def max_pool(kernel: int) -> Part:
+    """A max-pool with stride 1 that keeps the size of the map."""
+    sizes = pairs(kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1)
+    return Part(kind="MaxPool2d", attributes=sizes)

@@ -73,6 +73,10 @@ class BlockSpec(ABC):
         """Input pixels per output pixel, along either side."""
         return Fraction(1)
 
+    def multiple(self, layer: Layer) -> int:  # noqa: ARG002
+        """What height and width of its input must be multiples of."""
+        return 1
+
     def constants(self, layer: Layer) -> Mapping[str, NDArray[Any]]:  # noqa: ARG002
         """Tensors of a checkpoint that are constants here, by their names below the block."""
         return {}

@@ -130,13 +130,14 @@ class _Reader:
         network.require()
         for each in chain.from_iterable(each.summands() for each in network.convolutions()):
             name, c_out = each.name, each.c_out
-            wanted: dict[str, tuple[int, ...]] = {f"{name}.weight": each.saved_shape}
+            filters, *bias = each.saved_names
+            wanted: dict[str, tuple[int, ...]] = {filters: each.saved_shape}
             norm = _norm(name)
             if name.endswith(".conv") and norm in self._modules:
                 eps[norm] = self._eps(norm)
                 wanted |= {f"{norm}.{part}": (c_out,) for part in NORM_PARTS}
             else:
-                wanted[f"{name}.bias"] = (c_out,)
+                wanted |= dict.fromkeys(bias, (c_out,))
             tensors |= {path: self._array(path, shape) for path, shape in wanted.items()}
             if norm in eps and (tensors[f"{norm}.running_var"].astype(np.float64) + eps[norm] <= 0).any():
                 raise WeightsError(f"has a variance below zero in {norm}.running_var")
@@ -212,9 +213,10 @@ def _fused(unfused: Unfused) -> Iterator[tuple[str, NDArray[np.float32]]]:
         return unfused.tensors[path].astype(np.float64)
 
     def folded(each: Convolution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        filters = each.from_saved(read(f"{each.name}.weight"))
+        weight, *bias = each.saved_names
+        filters = each.from_saved(read(weight))
         if (norm := _norm(each.name)) not in unfused.eps:
-            return filters, read(f"{each.name}.bias")
+            return filters, read(bias[0]) if bias else np.zeros(each.c_out)
         gamma, beta, mean, variance = (read(f"{norm}.{part}") for part in NORM_PARTS)
         with np.errstate(over="ignore", invalid="ignore"):  # `_single` refuses the result
             return fold(filters, gamma, beta, mean, variance, unfused.eps[norm])
