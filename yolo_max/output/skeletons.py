@@ -31,7 +31,7 @@ def draw_skeleton(
     for a, b, limb_color in mark.limbs:
         if (start := points[a]) is not None and (end := points[b]) is not None:
             cv2.line(canvas, start, end, color or limb_color, width, cv2.LINE_AA, FRACTION_BITS)
-    radius = _fixed((max(1.5, 1.75 * width), 0))[0]
+    radius = _fixed((1.75 * width - 0.75, 0))[0]
     for i, point in enumerate(points):
         if point is not None:
             point_color = color or (mark.colors[i] if mark.colors else class_color(i))
