@@ -107,3 +107,11 @@ def test_iou_against_counting_cells() -> None:
         for j, b in enumerate(inside):
             if (a | b).any():
                 assert iou[i, j] == pytest.approx((a & b).sum() / (a | b).sum())
+
+
+def test_boxes_without_area_are_the_same_where_they_coincide() -> None:
+    """A single bin may give a negative distance, and then sides change places."""
+    flat, swapped, both = [3, 4, 3, 9], [5, 4, 3, 9], [5, 9, 3, 4]
+    boxes = np.array([flat, swapped, both], np.float32)
+    np.testing.assert_array_equal(box_iou(boxes, boxes + np.float32(0.01)), np.eye(3))
+    np.testing.assert_array_equal(box_iou(boxes, np.array([[0, 0, 20, 20]], np.float32)), 0)

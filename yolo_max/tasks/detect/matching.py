@@ -67,7 +67,8 @@ def match(first: Detections, second: Detections, iou: NDArray[np.float64] | None
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union of every pair of boxes.
 
-    The IoU of two boxes without area is 1 if they coincide (within `COINCIDE`), else 0.
+    The IoU of two boxes without area, or whose sides have changed places, is 1 if they coincide (within
+    `COINCIDE`), else 0.
 
     Args:
         a: [N, 4] left, top, right, bottom.
@@ -79,7 +80,8 @@ def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
     a, b = a.astype(np.float64)[:, None], b.astype(np.float64)[None, :]
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = sides.clip(0).prod(-1)
-    union = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1) - intersection
+    areas = ((each[..., 2:] - each[..., :2]).clip(0).prod(-1) for each in (a, b))
+    union = sum(areas) - intersection
     coincide = np.abs(a - b).max(-1, initial=0) <= COINCIDE
     iou: NDArray[np.float64] = coincide.astype(np.float64)
     np.divide(intersection, union, out=iou, where=union > 0)
