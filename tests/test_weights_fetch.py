@@ -169,12 +169,12 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("yolov9n", "no official model 'yolov9n' to fetch; only these can be fetched: yolo26"),
+        ("yolov9n", "did you mean yolov9t"),
         ("yolo8s", "did you mean yolov8s"),
         ("yolov8", "did you mean"),
         ("yolov8n-sem", "no official model 'yolov8n-sem' to fetch; only"),
         # published, but not ported
-        ("yolov9c-seg", "yolov9c-seg is a network of a family of its own, which is not ported"),
+        ("yolov9e-seg", "yolov9e-seg is a network with auxiliary branches, which is not ported"),
         ("yolov8s-world.pt", "yolov8s-world is an open-vocabulary network, which is not ported; these can"),
         ("yolo26n-depth", "yolo26n-depth is a depth estimation network, which is not ported"),
         ("sam2.1_b", "is a segmentation network that is prompted, which is not ported"),

@@ -18,7 +18,10 @@ _FAMILIES = (
     # a name without its size and its ending; its sizes; its endings
     ("yolo26{}{}", _ALL, (*_TASKS, "-distill", "-objv1-150", "-objv1-seg")),
     ("yolo11{}{}", _ALL, _TASKS),
+    ("yolo12{}{}", _ALL, ("",)),
     ("yolov10{}{}", "nsmblx", ("",)),
+    ("yolov9{}{}", "tsmc", ("",)),
+    ("yolov9{}{}", "c", ("-seg",)),
     ("yolov8{}{}", _ALL, (*_TASKS, "-oiv7")),
     ("yolov8{}{}", "x", ("-pose-p6",)),
     ("yolov5{}{}u", _ALL, ("", "6")),
@@ -48,7 +51,8 @@ OFFICIAL_IN_SHORT = ", ".join(
 """The same in few words: "yolo26(n|s|m|l|x)[-seg|...], ..."."""
 
 _NOT_PORTED = {
-    r"yolo12[nsmlx]|yolov9[tsmce](-seg)?|yolov3-tinyu": "a network of a family of its own",
+    r"yolov9e(-seg)?": "a network with auxiliary branches",
+    r"yolov3-tinyu": "a network of a family of its own",
     r"yolo26\w-sem(-ade20k)?": "a semantic segmentation network",
     r"yolo26\w-depth": "a depth estimation network",
     r"yolov8\w-world(v2)?|yoloe-.*": "an open-vocabulary network",
