@@ -1,7 +1,7 @@
 """Direct convolution with any window.
 
 The batch's output rows are shared out in chunks. A thread keeps the input rows that its current output row spans
-in a *row buffer*, gathered into planes, zeros left and right and for rows outside of the map:
+in a *row buffer*, gathered into planes, with zeros left and right; rows of taps above and below the map are left out:
 
     buffer, kernel = 3   slot 0: input row 3     planes of phase 0: | 0 | x1 | x3 | x5 | ...
                          slot 1: input row 4     planes of phase 1: | x0 | x2 | x4 | ...
@@ -22,7 +22,7 @@ from std.math import ceildiv
 
 from .epilogue import Output
 from .lanes import BLOCK, F32, MR, Scratch, words
-from .microkernel import Filters, Taps, microkernel_panels
+from .microkernel import Filters, Taps, microkernel_panels, next_tile
 from .parallel import Workers, parallel_for
 from .row_buffer import RowBuffer
 from .view import View, gather_pixels, gather_row
@@ -129,10 +129,9 @@ def pointwise[
     var taps = Taps(blocks, STEP)
     for i in range(blocks):
         taps.begin(i, i * words[T](plane_stride))
-    var tiles = ceildiv(count, MR)
-    for t in range(tiles):
-        var p = count * t // tiles
-        var m = count * (t + 1) // tiles - p
+    var p = 0
+    while p < count:
+        var m = next_tile(count - p)
         gather_pixels(view, first + p, m, planes.data, plane_stride)
         comptime if begun:
             var stride = filters.padded()
@@ -142,6 +141,7 @@ def pointwise[
                 var pixel = (image * (view.height // 2) + y // 2) * (view.width // 2) + x // 2
                 taps.sums.data[unsafe_offset=i] = Int64(pixel * stride)
         microkernel_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
+        p += m
 
 
 @no_inline
@@ -162,30 +162,35 @@ def rowwise[
     var phases = min(stride, window.span_x())
     var buffer = RowBuffer[T](span, phases * blocks * plane_stride)
     var taps = Taps(window.height * blocks * window.width, STEP)
-    var tiles = ceildiv(width, MR)
+    var per_row = blocks * window.width
+    var own = filters
     for row in range(first, last):
         var image = row // height
         var top = row % height * window.stride_y - window.top
-        for y in range(buffer.advance(image, top), top + span):
-            if y < 0 or y >= view.height:
-                buffer.clear(y)
-                continue
+        for y in range(max(0, buffer.advance(image, top)), min(view.height, top + span)):
             for phase in range(phases):
                 # The first column of this phase that is on the map, and its place among the phase's pixels.
                 var index = max(0, ceildiv(window.left - phase, stride))
                 var x = index * stride + phase - window.left
                 var planes = buffer.row(y).unsafe_offset(phase * blocks * plane_stride + index * BLOCK)
                 gather_row(view, image, y, x, stride, planes, plane_stride)
+        # The rows of taps that are on the map.
+        var begin = min(window.height, max(0, ceildiv(-top, window.dilation_y)))
+        var end = max(begin, min(window.height, ceildiv(view.height - top, window.dilation_y)))
+        taps.count = (end - begin) * per_row
+        own.before = begin * per_row * STEP
+        own.behind = (window.height - end) * per_row * STEP
         var t = 0
-        for ky in range(window.height):
+        for ky in range(begin, end):
             for block in range(blocks):
                 for kx in range(window.width):
                     var pixel, phase = divmod(kx * window.dilation_x, stride)
                     var plane = buffer.slot(top + ky * window.dilation_y) + (phase * blocks + block) * plane_stride
                     taps.begin(t, words[T](plane + pixel * BLOCK))
                     t += 1
-        for i in range(tiles):
-            var x = width * i // tiles
-            var m = width * (i + 1) // tiles - x
+        var x = 0
+        while x < width:
+            var m = next_tile(width - x)
             var pixels = buffer.rows.data.unsafe_offset(x * BLOCK).unsafe_bitcast[Float32]()
-            microkernel_panels[T, STEP](m, pixels, taps, filters, output, row * width + x)
+            microkernel_panels[T, STEP](m, pixels, taps, own, output, row * width + x)
+            x += m

@@ -45,6 +45,11 @@ def mr_size(pixels: Int) -> Int:
     return MR
 
 
+def next_tile(left: Int) -> Int:
+    """Pixels of the next tile, where so many are left: all tiles about alike, and of sizes that are compiled."""
+    return min(left, mr_size(ceildiv(left, ceildiv(left, MR))))
+
+
 struct Taps(Movable):
     """The runs of words that make up the input of one output pixel, and where its sums begin."""
 

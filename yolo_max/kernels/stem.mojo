@@ -16,7 +16,7 @@ from std.math import align_up, ceildiv
 
 from .epilogue import Output
 from .lanes import BF16, BLOCK, F32, MR, Ptr, Scratch, words
-from .microkernel import Filters, Taps, microkernel_panels
+from .microkernel import Filters, Taps, microkernel_panels, next_tile
 from .parallel import Workers, parallel_for
 from .row_buffer import RowBuffer
 from .window import Window
@@ -70,7 +70,6 @@ def rowwise[
     var padded = Scratch[T](room + PLACE * PER_WORD if COPIED else 0)
     padded.clear()
     var taps = Taps(window.height * parts, run)
-    var tiles = ceildiv(out_width, MR)
     for row in range(first, last):
         var index = row // out_height
         var top = row % out_height * window.stride_y - window.top
@@ -89,11 +88,12 @@ def rowwise[
             for part in range(parts):
                 var offset = part * plane if COPIED else part * run * PER_WORD
                 taps.begin(ky * parts + part, words[T](buffer.slot(top + ky * window.dilation_y) + offset))
-        for i in range(tiles):
-            var x = out_width * i // tiles
-            var m = out_width * (i + 1) // tiles - x
+        var x = 0
+        while x < out_width:
+            var m = next_tile(out_width - x)
             var pixels = buffer.rows.data.unsafe_bitcast[Float32]().unsafe_offset(x * step)
             microkernel_panels[T, step](m, pixels, taps, filters, output, row * out_width + x)
+            x += m
 
 
 @always_inline

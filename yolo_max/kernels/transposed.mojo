@@ -15,7 +15,7 @@ from std.math import ceildiv
 
 from .epilogue import Output
 from .lanes import BLOCK, MR, words
-from .microkernel import Filters, Taps, microkernel_panels
+from .microkernel import Filters, Taps, microkernel_panels, next_tile
 from .parallel import Workers, parallel_for
 from .row_buffer import RowBuffer
 from .view import View, gather_row
@@ -76,7 +76,6 @@ def rowwise[
     # An odd number of pixels keeps planes from falling on the same cache sets.
     var plane_stride = ((width + MR + behind - before) | 1) * BLOCK
     var buffer = RowBuffer[T](below - above + 1, blocks * plane_stride)
-    var tiles = ceildiv(width, MR)
     for row in range(first, last):
         var image, j = divmod(row, view.height)
         for y in range(buffer.advance(image, j + above), j + below + 1):
@@ -99,9 +98,10 @@ def rowwise[
                             t += 1
                 var pixel = (row * window.stride_y + a) * width * window.stride_x + b
                 var outputs = output.every(window.stride_x, pixel)
-                for i in range(tiles):
-                    var x = width * i // tiles
-                    var m = width * (i + 1) // tiles - x
+                var x = 0
+                while x < width:
+                    var m = next_tile(width - x)
                     var pixels = buffer.rows.data.unsafe_offset(x * BLOCK).unsafe_bitcast[Float32]()
                     microkernel_panels[T, STEP](m, pixels, taps, own, outputs, x)
+                    x += m
                 own.panels = own.panels.unsafe_offset(taps.count * STEP * own.padded())
