@@ -123,29 +123,50 @@ def library_read(address: Int, size: Int, passes: Int, workers: Int) abi("C"):
     sync_parallelize(task, workers)
 
 
-@export
-def library_run(
-    family: Int, id: Int, bf16: Int, params: Int, numbers: Int, count: Int, weight: Int, bias: Int, run: Int,
-    context: Int, message: Int, size: Int,
-) abi("C") -> Int:
-    """Runs a kernel on the numbers of a run; `context` is `library_start`'s, or anything on one thread.
+@fieldwise_init
+struct Job(Copyable, ImplicitlyCopyable, Movable):
+    """A call of a kernel, as kernel_library.py writes it: one address takes ctypes less time than a dozen numbers."""
 
-    If it raises, returns 1 and leaves the text, ended by a zero, in `message`.
+    var family: Int
+    var id: Int
+    var bf16: Int
+    """Whether activations are bfloat16."""
+    var params: Int
+    """Addresses, of this, the tensors, weights, biases and the numbers of the run."""
+    var numbers: Int
+    var count: Int
+    """Tensors that are read."""
+    var weight: Int
+    var bias: Int
+    var run: Int
+    var context: Int
+    """What `library_start` has returned, or anything on one thread."""
+    var message: Int
+    """Address of a text, and its size."""
+    var size: Int
+
+
+@export
+def library_run(address: Int) abi("C") -> Int:
+    """Runs the kernel of the job there.
+
+    If it raises, returns 1 and leaves the text, ended by a zero, in the job's message.
     """
+    ref job = Pointer[Job, MutUntrackedOrigin](unsafe_from_address=address)[]
     try:
-        var ours = Params(unsafe_from_address=params)
-        var tensors = Numbers(unsafe_from_address=numbers)
-        var of_run = Ptr[F32](unsafe_from_address=run)
-        if bf16 != 0:
-            run_kernel[BF16](family, id, ours, tensors, count, weight, bias, of_run, context)
+        var params = Params(unsafe_from_address=job.params)
+        var tensors = Numbers(unsafe_from_address=job.numbers)
+        var run = Ptr[F32](unsafe_from_address=job.run)
+        if job.bf16 != 0:
+            run_kernel[BF16](job.family, job.id, params, tensors, job.count, job.weight, job.bias, run, job.context)
         else:
-            run_kernel[F32](family, id, ours, tensors, count, weight, bias, of_run, context)
+            run_kernel[F32](job.family, job.id, params, tensors, job.count, job.weight, job.bias, run, job.context)
         return 0
     except error:
         var text = String(error)
         var bytes = text.as_bytes()
-        var target = Ptr[DType.uint8](unsafe_from_address=message)
-        var length = min(len(bytes), size - 1)
+        var target = Ptr[DType.uint8](unsafe_from_address=job.message)
+        var length = min(len(bytes), job.size - 1)
         for i in range(length):
             target[unsafe_offset=i] = bytes[i]
         target[unsafe_offset=length] = 0

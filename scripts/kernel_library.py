@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from yolo_max.kernels import ops, packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, TRANSPOSED, ConvKernel, conv_params
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, KernelTable
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, KernelTable
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 from yolo_max.model import fused
@@ -32,7 +32,7 @@ from yolo_max.model import fused
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
-TABLES = (CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, pools.POOLS, OTHER_CONVOLUTIONS)
+TABLES = (CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, POOLS, OTHER_CONVOLUTIONS)
 """In the order of kernel_library.mojo."""
 
 
@@ -133,7 +133,7 @@ class Kernels:
         self.path = library
         self.library = ctypes.CDLL(str(library))
         self.workers = workers
-        for name, arguments in ("run", 12), ("target", 0), ("peak", 2), ("read", 4), ("start", 0):
+        for name, arguments in ("run", 1), ("target", 0), ("peak", 2), ("read", 4), ("start", 0):
             function = getattr(self.library, f"library_{name}")
             function.argtypes, function.restype = [ctypes.c_int64] * arguments, ctypes.c_int64
         self.context = int(self.library.library_start()) if workers > 1 else 0
@@ -211,7 +211,7 @@ class Kernels:
 
     def max_pool(self, x: Map, k: int, result: NDArray[Any]) -> None:
         """Pools k x k pixels of one slice around every pixel, into ``result``."""
-        self.run(CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, [0, *[k, 1, k // 2, 1] * 2], [x], None, None, result)
+        self.run(CONVOLUTIONS_AND_POOLS, pools.MAX_POOL, [0, *[k, 1, k // 2, 1] * 2], [x], None, None, result)
 
     def candidates(
         self,
@@ -302,13 +302,13 @@ class Kernels:
         message = ctypes.create_string_buffer(400)
         arrays = (params, shapes, weight, bias, run)
         of_params, of_shapes, of_weight, of_bias, of_run = (array.ctypes.data for array in arrays)
-        numbers = (table, kernel, bf16, of_params, of_shapes, len(tensors) - 1, of_weight, of_bias, of_run)
-        rest = (self.context, ctypes.addressof(message), len(message))
-        library_run, alive = self.library.library_run, (arrays, tensors)
+        numbers = [table, kernel, bf16, of_params, of_shapes, len(tensors) - 1, of_weight, of_bias, of_run]
+        job = np.array([*numbers, self.context, ctypes.addressof(message), len(message)], np.int64)
+        library_run, address, alive = self.library.library_run, job.ctypes.data, (job, arrays, tensors)
 
         def call() -> str:
             _ = alive  # while it may be called, its memory is kept
-            return message.value.decode() if library_run(*numbers, *rest) else ""
+            return message.value.decode() if library_run(address) else ""
 
         return call
 

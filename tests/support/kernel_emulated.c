@@ -12,8 +12,7 @@
 
 enum { PAGE = 4096, MOST = 16 };
 
-int64_t library_run(int64_t table, int64_t id, int64_t bf16, int64_t params, int64_t numbers, int64_t count,
-                    int64_t weight, int64_t bias, int64_t run, int64_t context, int64_t message, int64_t size);
+int64_t library_run(int64_t job);
 
 void *KGEN_CompilerRT_AlignedAlloc(size_t alignment, size_t size) {
   return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
@@ -83,8 +82,9 @@ int main(void) {
   for (int64_t i = 0; i <= count; i++) numbers[5 * i] = (int64_t)array(sizes[i]);
 
   char message[400];
-  int64_t failed = library_run(table, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight,
-                               (int64_t)bias, (int64_t)run, 0, (int64_t)message, sizeof message);
+  int64_t job[] = {table, id, bf16, (int64_t)params, (int64_t)numbers, count, (int64_t)weight, (int64_t)bias,
+                   (int64_t)run, 0, (int64_t)message, sizeof message};
+  int64_t failed = library_run((int64_t)job);
   fwrite(&failed, sizeof failed, 1, stdout);
   if (failed)
     fwrite(message, 1, strlen(message), stdout);

@@ -185,8 +185,9 @@ def multiply_tile(
     for k in range(0, max(1, a.columns), DEPTH):
         taps.run = min(DEPTH, a.columns - k)
         pack_rows(a, row, m, k, taps.run, factor, tile, STEP)
-        for i in range(m):
-            taps.sums.data[unsafe_offset=i] = Int64(i * strip if k > 0 else 0)
+        if a.columns > DEPTH:
+            for i in range(m):
+                taps.sums.data[unsafe_offset=i] = Int64(i * strip if k > 0 else 0)
         var is_last = k + DEPTH >= a.columns
         for column in range(first, last, PANEL):
             var left = last - column

@@ -139,7 +139,8 @@ def multiply_few(a: Matrix, factor: Float32, b: Matrix, begin: Words, output: Ou
     """
     var step = padded(a.columns)
     var rows = Scratch[F32](FEW * step)
-    rows.clear()
+    for i in range(a.rows * step, (1 if a.rows == 1 else FEW) * step):
+        rows.data[unsafe_offset=i] = 0
     pack_rows(a, 0, a.rows, 0, a.columns, factor, rows.data, step)
 
     def some_blocks(first: Int, last: Int) {imm}:
@@ -179,6 +180,7 @@ def add_rows[
     M: Int, ROWS: Int
 ](words: Words, step: Int, b: Words, stride: Int, columns: Int, sums: Words, width: Int):
     """Adds ROWS rows of a matrix, each times a word of each of M rows, to the sums of these."""
+    comptime CHAINS = max(1, ROWS // 4)
     for c in range(0, columns, BLOCK):
         var left = columns - c
         var row = Array[V, ROWS](uninitialized=True)
@@ -186,7 +188,10 @@ def add_rows[
             var p = b.unsafe_offset(r * stride + c)
             row[r] = load[F32, BLOCK](p, 0) if left >= BLOCK else load_some[F32, BLOCK](p, 0, left)
         comptime for i in range(M):
-            var sum = load[F32, BLOCK](sums, i * width + c)
+            var parts = Array[V, CHAINS](fill=V(0))
+            parts[0] = load[F32, BLOCK](sums, i * width + c)
             comptime for r in range(ROWS):
-                sum = V(words[unsafe_offset=i * step + r]).fma(row[r], sum)
-            store(sums, i * width + c, sum)
+                parts[r % CHAINS] = V(words[unsafe_offset=i * step + r]).fma(row[r], parts[r % CHAINS])
+            comptime for j in range(1, CHAINS):
+                parts[0] += parts[j]
+            store(sums, i * width + c, parts[0])
