@@ -1,20 +1,23 @@
 """Depthwise convolution: every channel by itself, any window.
 
 Channels are the lanes, and nothing is gathered: a tile of a few neighbouring outputs of one row, by one block of
-channels, is summed up in registers from the tensor itself, tap by tap. A slice of the view is convolved by itself,
-since no output needs two of them.
+channels, is summed up in registers from the tensor itself. A slice of the view is convolved by itself, since no output
+needs two of them.
+
+Where taps and outputs are neighbours (`adjacent`), every pixel is loaded once for all of its taps in a row, and pixels
+left and right of the map are passed over. Any other window goes tap by tap (`tile`):
 
     columns of outputs   | 0 |  1 2 3 4 5 6 7 8  |  9 10 11 12  | 13 |      (width 14, left and right 1)
                         edge        tile              tile       edge
 
 Where all taps of a tile are on the map, its pixels and taps lie at fixed distances. At the left and right edges
-an output is a tile of its own, with those taps that are on the map; above and below it, rows of taps are left out.
+an output is a tile of its own, with those taps that are on the map. Above and below the map, rows of taps are left out.
 """
 
-from std.math import align_up
+from std.math import align_down, align_up, ceildiv
 from std.sys.info import size_of
 
-from .epilogue import Output, epilogue
+from .epilogue import Output, epilogue, read
 from .lanes import AVX512, BLOCK, F32, Ptr, Scratch, V, Words, load, load_some, prefetch
 from .microkernel import Filters
 from .parallel import Workers, parallel_for
@@ -24,6 +27,8 @@ from .window import Window
 comptime LARGEST = 8 if AVX512 else 4
 comptime SIZES = [LARGEST, LARGEST // 2, LARGEST // 4, 1]
 """Outputs of a tile."""
+comptime ADJACENT = [3, 5, 7]
+"""Numbers of neighbouring taps in a row that have a tile of their own."""
 comptime AWAITING = 2048
 """Sums, about, that await the epilogue together: in the first cache, and enough to be worth a call."""
 
@@ -94,10 +99,11 @@ def rowwise[
     var end = (in_width + window.left - window.span_x()) // window.stride_x + 1
     end = begin if slice.doubled else max(begin, min(width, end))
     var reach = Reach(window.height * window.width)
-    var is_adjacent = window.stride_x == 1 and window.dilation_x == 1
+    var is_adjacent = window.stride_x * window.dilation_x == 1 and not slice.doubled
     var padded = align_up(slice.channels, BLOCK)
-    var chunk = max(LARGEST, AWAITING // padded)
-    var sums = Scratch[F32](chunk * padded)
+    var chunk = max(LARGEST, align_down(AWAITING // padded, LARGEST))
+    # The last tile of a row may have outputs behind it.
+    var sums = Scratch[F32]((chunk + LARGEST) * padded)
     var step = window.stride_x * slice.stride
     for row in range(first, last):
         var image, y = divmod(row, height)
@@ -106,39 +112,103 @@ def rowwise[
             var stop = min(width, start + chunk)
             var x = start
             while x < stop:
-                reach.find(slice, window, image, top, x * window.stride_x - window.left, filters.padded())
+                var left = x * window.stride_x - window.left
+                var result = sums.data.unsafe_offset((x - start) * padded)
+                if is_adjacent:
+                    var size = neighbours(slice, window, image, top, left, filters, channel, result, stop - x)
+                    if size > 0:
+                        x += size
+                        continue
+                reach.find(slice, window, image, top, left, filters.padded())
                 if x < begin or x >= end:
-                    tile[1](slice, 0, 0, reach, filters, channel, sums.data.unsafe_offset((x - start) * padded))
+                    tile[1](slice, 0, 0, reach, filters, channel, result)
                     x += 1
                     continue
                 var base = 0
                 comptime for i in range(len(SIZES)):
                     comptime size = SIZES[i]
                     while x + size <= min(end, stop):
-                        var result = sums.data.unsafe_offset((x - start) * padded)
-                        if size == LARGEST and is_adjacent and window.width == 3:
-                            tile[size, 3](slice, base, step, reach, filters, channel, result)
-                        elif size == LARGEST and is_adjacent and window.width == 5:
-                            tile[size, 5](slice, base, step, reach, filters, channel, result)
-                        elif size == LARGEST and is_adjacent and window.width == 7:
-                            tile[size, 7](slice, base, step, reach, filters, channel, result)
-                        else:
-                            tile[size](slice, base, step, reach, filters, channel, result)
+                        result = sums.data.unsafe_offset((x - start) * padded)
+                        tile[size](slice, base, step, reach, filters, channel, result)
                         base += size * step
                         x += size
             epilogue(sums.data, padded, stop - start, output, row * width + start, channel, slice.channels)
 
 
 @always_inline
+def neighbours[
+    T: DType
+](
+    slice: Slice[T], window: Window, image: Int, top: Int, left: Int, filters: Filters, channel: Int, result: Words,
+    count: Int,
+) -> Int:
+    """The sums of a tile where `count` outputs are left; returns its size, which may be more, or 0 for other windows."""
+    comptime for i in range(len(ADJACENT)):
+        comptime K = ADJACENT[i]
+        if window.width == K:
+            if count > LARGEST // 2:
+                adjacent[LARGEST, K](slice, window, image, top, left, filters, channel, result)
+                return LARGEST
+            adjacent[LARGEST // 2, K](slice, window, image, top, left, filters, channel, result)
+            return LARGEST // 2
+    return 0
+
+
+@always_inline
+def adjacent[
+    T: DType, //, M: Int, K: Int
+](
+    slice: Slice[T], window: Window, image: Int, top: Int, left: Int, filters: Filters, channel: Int, result: Words
+):
+    """The sums of M neighbouring outputs, all channels of a slice, where a row has K neighbouring taps.
+
+    Args:
+        slice: The input.
+        window: The window.
+        image: Number of the image.
+        top: Row of the window's first tap.
+        left: Column of the first output's first tap.
+        filters: The weights.
+        channel: The slice's first channel among all.
+        result: Rows of channels, in whole blocks.
+    """
+    comptime PIXELS = M + K - 1
+    var width = align_up(slice.channels, BLOCK)
+    var begin = max(0, -left)
+    var end = min(PIXELS, slice.width - left)
+    var first = max(0, ceildiv(-top, window.dilation_y))
+    var last = min(window.height, ceildiv(slice.height - top, window.dilation_y))
+    for c in range(0, slice.channels, BLOCK):
+        var channels = slice.channels - c
+        var weights = filters.panels.unsafe_offset(channel + c)
+        var sums = Array[V, M](fill=read[BLOCK](filters.begin.unsafe_offset(channel + c), channels))
+        for ky in range(first, last):
+            var y = image * slice.height + top + ky * window.dilation_y
+            var x = slice.data.unsafe_offset((y * slice.width + left) * slice.stride + c)
+            var row = Array[V, K](fill=V(0))
+            comptime for k in range(K):
+                row[k] = read[BLOCK](weights.unsafe_offset((ky * K + k) * filters.padded()), channels)
+            comptime for j in range(PIXELS):
+                if j >= begin and j < end:
+                    var pixel = read[BLOCK](x.unsafe_offset(j * slice.stride), channels)
+                    comptime for i in range(max(0, j - K + 1), min(M, j + 1)):
+                        sums[i] = pixel.fma(row[j - i], sums[i])
+                # The same pixels' next channels, those that the tile before has not brought.
+                comptime if j >= K - 1:
+                    prefetch(x.unsafe_offset(j * slice.stride + BLOCK))
+        comptime for i in range(M):
+            result.unsafe_store(i * width + c, sums[i])
+
+
+@always_inline
 def tile[
-    T: DType, //, M: Int, K: Int = 0
+    T: DType, //, M: Int
 ](slice: Slice[T], base: Int, step: Int, reach: Reach, filters: Filters, channel: Int, result: Words):
     """The sums of M neighbouring outputs, all channels of a slice.
 
     Parameters:
         T: Type of the activations.
         M: Outputs.
-        K: Taps of a row where they and the outputs are neighbours, so that each pixel is loaded once; 0 for any.
 
     Args:
         slice: The input.
@@ -159,34 +229,18 @@ def tile[
         var sums: Array[V, M]
         if left >= BLOCK:
             sums = Array[V, M](fill=load[F32, BLOCK](bias, 0))
-            comptime if K > 0:
-                for t in range(0, reach.count, K):
-                    var w = weights.unsafe_offset(Int(reach.weights.data[unsafe_offset=t]))
-                    var x = data.unsafe_offset(Int(reach.pixels.data[unsafe_offset=t]))
-                    var row = Array[V, K](fill=V(0))
-                    comptime for k in range(K):
-                        row[k] = load[F32, BLOCK](w, k * filters.padded())
-                    comptime for j in range(M + K - 1):
-                        var pixel = load[T, BLOCK](x, j * step)
-                        comptime for i in range(max(0, j - K + 1), min(M, j + 1)):
-                            sums[i] = pixel.fma(row[j - i], sums[i])
-                # The last row of taps is new to the cache: that of the next tile.
-                var next = data.unsafe_offset(Int(reach.pixels.data[unsafe_offset=max(reach.count - 1, 0)]) + M * step)
-                comptime for i in range(M):
-                    prefetch(next.unsafe_offset(i * step))
-            else:
-                # A few sums would wait for themselves; so every output has several, which are added at last.
-                var parts = Array[V, M * CHAINS](fill=V(0))
-                for first in range(0, reach.count, CHAINS):
-                    comptime for j in range(CHAINS):
-                        if first + j < reach.count:
-                            var w = load[F32, BLOCK](weights, Int(reach.weights.data[unsafe_offset=first + j]))
-                            var x = data.unsafe_offset(Int(reach.pixels.data[unsafe_offset=first + j]))
-                            comptime for i in range(M):
-                                parts[i * CHAINS + j] = load[T, BLOCK](x, i * step).fma(w, parts[i * CHAINS + j])
-                comptime for i in range(M):
-                    comptime for j in range(CHAINS):
-                        sums[i] += parts[i * CHAINS + j]
+            # A few sums would wait for themselves; so every output has several, which are added at last.
+            var parts = Array[V, M * CHAINS](fill=V(0))
+            for first in range(0, reach.count, CHAINS):
+                comptime for j in range(CHAINS):
+                    if first + j < reach.count:
+                        var w = load[F32, BLOCK](weights, Int(reach.weights.data[unsafe_offset=first + j]))
+                        var x = data.unsafe_offset(Int(reach.pixels.data[unsafe_offset=first + j]))
+                        comptime for i in range(M):
+                            parts[i * CHAINS + j] = load[T, BLOCK](x, i * step).fma(w, parts[i * CHAINS + j])
+            comptime for i in range(M):
+                comptime for j in range(CHAINS):
+                    sums[i] += parts[i * CHAINS + j]
         else:
             sums = Array[V, M](fill=load_some[F32, BLOCK](bias, 0, left))
             for t in range(reach.count):
