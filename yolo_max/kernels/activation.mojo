@@ -86,8 +86,16 @@ def activated[N: SIMDLength, //, T: DType, kind: Int](x: SIMD[F32, N], slope: SI
         # As PyTorch has it: below -2 the digits that erf shares with -1 are lost, and the error is one of x.
         return x * (L(0.5) + erf(x * L(0.7071067811865476)) * L(0.5))
     else:
-        # (1 + tanh u) / 2 is the sigmoid of 2u.
-        return x * sigmoid(x * (x * x).fma(L(0.07135481627159815), L(1.5957691216057308)))
+        # (1 + tanh u) / 2 is the sigmoid of 2u. Below -10 the result is 0 to float32, and the cube would overflow.
+        var low = at_least(x, -10)
+        return low * sigmoid(low * (low * low).fma(L(0.07135481627159815), L(1.5957691216057308)))
+
+
+@always_inline
+def at_least[N: SIMDLength, //](x: SIMD[F32, N], least: Float32) -> SIMD[F32, N]:
+    """The larger of both; NaN if x is."""
+    comptime L = SIMD[F32, N]
+    return x.lt(L(least)).select(L(least), x)
 
 
 @always_inline
@@ -110,32 +118,33 @@ def silu[N: SIMDLength, //, T: DType](x: SIMD[F32, N]) -> SIMD[F32, N]:
 
     exp(-x) = 2^n * 2^f with n + f = -x * log2(e), n an integer and |f| <= 1/2. 2^f is a minimax polynomial: of
     degree 5, off by 7e-8 at most, or of degree 3, off by 7e-5, if the result will be rounded to bfloat16. x is
-    clamped where 2^n would leave the range of float32: beyond, SiLU is x, or 0 to far below what matters.
+    clamped where 2^n would leave the range of float32: beyond, SiLU is x, or 0 to within 1e-35.
     """
     comptime L = SIMD[F32, N]
     comptime MINUS_LOG2_E = L(-1.4426950408889634)
+    var low = at_least(x, -86)
     comptime if AVX512 and N == BLOCK:
         # One instruction finds f, one multiplies by 2^n and goes down to 0 where that is too small.
-        var y = max(x, L(-86.0)) * MINUS_LOG2_E
+        var y = low * MINUS_LOG2_E
         var f = llvm_intrinsic["llvm.x86.avx512.mask.reduce.ps.512", L](y, Int32(0), L(0), Int16(-1), Int32(4))
         var divisor = L(1) + llvm_intrinsic["llvm.x86.avx512.mask.scalef.ps.512", L](
             power_of_two[T](f), y - f, L(0), Int16(-1), Int32(4)
         )
         comptime if DIVIDES_FAST:
-            return x / divisor
+            return low / divisor
         # 14 good bits, doubled by one Newton step.
         var r = llvm_intrinsic["llvm.x86.avx512.rcp14.ps.512", L](divisor, L(0), Int16(-1))
         comptime if T == F32:
             r = r * (-divisor).fma(r, L(2.0))
-        return x * r
+        return low * r
     else:
         # Adding 1.5 * 2^23 leaves n in the low bits of the float, from where it is shifted into the exponent.
         comptime ROUND = L(12582912.0)
-        var y = x.clamp(-86.0, 86.0)
+        var y = min(low, L(86.0))
         var n = y.fma(MINUS_LOG2_E, ROUND)
         var power = power_of_two[T](y.fma(MINUS_LOG2_E, ROUND - n))
         var bits = bitcast[DType.int32, N](power) + (bitcast[DType.int32, N](n) << 23)
-        return x / (bitcast[F32, N](bits) + 1)
+        return low / (bitcast[F32, N](bits) + 1)
 
 
 @always_inline

@@ -8,9 +8,7 @@ from enum import IntEnum
 class Activation(IntEnum):
     """Applied after the bias; the numbers are those of ``kernels/activation.mojo``.
 
-    Formulas are PyTorch's. LEAKY_RELU takes one slope, PRELU one per output channel. Far below zero two
-    are an exception, as their exponential is limited: of -3e38 SILU is -13.4 and GELU_TANH -1.25, where
-    PyTorch has -0; of minus infinity SILU is minus infinity, where PyTorch has NaN.
+    Formulas are PyTorch's. LEAKY_RELU takes one slope, PRELU one per output channel.
     """
 
     NONE = 0
