@@ -19,8 +19,8 @@ from bench_operations import (
 )
 from kernel_library import Kernels, Map
 
-from yolo_max.kernels import ops, packing, pools, products
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS
+from yolo_max.kernels import packing, pools, products, resize
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, POOLS
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window
 
@@ -49,7 +49,7 @@ class MaxPool(MapOperation):
 
     def ours(self, library: Kernels) -> Call:
         """See :class:`Operation`."""
-        table, kernel = CONVOLUTIONS_AND_POOLS, ops.MAX_POOL
+        table, kernel = CONVOLUTIONS_AND_POOLS, pools.MAX_POOL
         return library.prepare(table, kernel, self.params, [Map(self.map)], None, None, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:  # noqa: ARG002
@@ -79,7 +79,7 @@ class AveragePool(MaxPool):
         """See :class:`Operation`."""
         params = [pools.INCLUDE_PADDING, *self.params[1:]]
         kernel = pools.AVERAGE_POOL
-        return library.prepare(pools.POOLS, kernel, params, [Map(self.map)], None, None, self.result)
+        return library.prepare(POOLS, kernel, params, [Map(self.map)], None, None, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:  # noqa: ARG002
         """See :class:`MapOperation`."""
@@ -107,13 +107,13 @@ class Resize(MapOperation):
         cls.add_map(parser)
         parser.add_argument("--to", type=pair, required=True, help="size of the result: 160x120")
         parser.add_argument(
-            "--mode", default="bilinear", choices=[mode.name.lower() for mode in pools.Resize]
+            "--mode", default="bilinear", choices=[mode.name.lower() for mode in resize.Resize]
         )
 
     def __init__(self, options: Namespace) -> None:
         self.read_map(options, int(options.shape))
         self.to: Pair = options.to
-        self.mode = pools.Resize[options.mode.upper()]
+        self.mode = resize.Resize[options.mode.upper()]
         self.make_map(self.to[0], self.to[1], int(options.shape))
         self.operands = [self.map]
         self.flops = self.result.size * (6.0 if "BILINEAR" in self.mode.name else 0)
@@ -121,13 +121,13 @@ class Resize(MapOperation):
     def ours(self, library: Kernels) -> Call:
         """See :class:`Operation`."""
         params = [self.mode, 0, 0]
-        return library.prepare(pools.POOLS, pools.RESIZE, params, [Map(self.map)], None, None, self.result)
+        return library.prepare(POOLS, resize.RESIZE, params, [Map(self.map)], None, None, self.result)
 
     def on_maps(self, x: Any, memory_format: Any) -> Any:  # noqa: ARG002
         """See :class:`MapOperation`."""
         import torch
 
-        aligned = {"align_corners": self.mode is pools.Resize.BILINEAR_ALIGNED}
+        aligned = {"align_corners": self.mode is resize.Resize.BILINEAR_ALIGNED}
         named = self.mode.name.removesuffix("_ALIGNED").lower().replace("_", "-")
         options = aligned if named == "bilinear" else {}
         return lambda: torch.nn.functional.interpolate(x, self.to, mode=named, **options)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.kernels import ops, packing, pools, products
+from yolo_max.kernels import packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, TRANSPOSED, ConvKernel, conv_params
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, KernelTable

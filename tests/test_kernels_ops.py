@@ -69,7 +69,8 @@ class Graph:
         from max.graph import ops as max_ops
 
         from yolo_max.kernels.feature_map import FeatureMap, concat, materialise
-        from yolo_max.kernels.ops import conv2d, conv_weights, max_pool
+        from yolo_max.kernels.ops import conv2d, conv_weights
+        from yolo_max.kernels.pools import max_pool
 
         def conv(x: Any, name: str, **options: Any) -> FeatureMap:
             c1, c2, k, s = CONVOLUTIONS[name]

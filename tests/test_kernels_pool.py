@@ -14,8 +14,8 @@ from kernel_library import Kernels, Map, loaded, stored
 from max.graph import Dim
 from numpy.typing import NDArray
 
-from yolo_max.kernels import ops, pools
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS
+from yolo_max.kernels import pools
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, POOLS
 from yolo_max.kernels.precision import Precision
 
 torch = pytest.importorskip("torch")
@@ -44,19 +44,19 @@ def random_map(shape: tuple[int, ...], precision: Precision, seed: int = 0) -> M
 
 def outputs(shape: tuple[int, ...], axes: Axes, ceil_mode: bool) -> tuple[int, ...]:
     return tuple(
-        int(ops.pool_outputs(Dim(size), *axis, ceil_mode))
+        int(pools.pool_outputs(Dim(size), *axis, ceil_mode))
         for size, axis in zip(shape[1:3], axes, strict=True)
     )
 
 
 def pool_largest(kernels: Kernels, x: Map, axes: Axes, result: NDArray[Any]) -> None:
     params = [0, *axes[0], *axes[1]]
-    kernels.run(CONVOLUTIONS_AND_POOLS, ops.MAX_POOL, params, [x], None, None, result)
+    kernels.run(CONVOLUTIONS_AND_POOLS, pools.MAX_POOL, params, [x], None, None, result)
 
 
 def pool_average(kernels: Kernels, x: Map, divisor: int, axes: Axes, result: NDArray[Any]) -> None:
     params = [divisor, *axes[0], *axes[1]]
-    kernels.run(pools.POOLS, pools.AVERAGE_POOL, params, [x], None, None, result)
+    kernels.run(POOLS, pools.AVERAGE_POOL, params, [x], None, None, result)
 
 
 def check_average(result: NDArray[Any], exact: NDArray[np.float64], precision: Precision) -> None:

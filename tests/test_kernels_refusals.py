@@ -12,8 +12,10 @@ from max.graph import Graph, TensorType, TensorValue, ops
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.call import CPU
 from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel
-from yolo_max.kernels.ops import CPU, conv2d, conv_transpose2d, conv_weights, max_pool
+from yolo_max.kernels.ops import conv2d, conv_transpose2d, conv_weights
+from yolo_max.kernels.pools import max_pool
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import linear
 

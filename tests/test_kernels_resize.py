@@ -13,9 +13,9 @@ from kernel_cases import F32, poisoned, single
 from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
 
-from yolo_max.kernels import pools
-from yolo_max.kernels.pools import Resize
+from yolo_max.kernels.kernel_table import POOLS
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.resize import RESIZE, Resize
 
 torch = pytest.importorskip("torch")
 
@@ -31,7 +31,7 @@ def run(
     kernels: Kernels, x: Map, mode: Resize, result: NDArray[Any], scale: tuple[float, float] | None = None
 ) -> None:
     bits = [0, 0] if scale is None else [int(np.float32(1 / each).view(np.int32)) for each in scale]
-    kernels.run(pools.POOLS, pools.RESIZE, [mode, *bits], [x], None, None, result)
+    kernels.run(POOLS, RESIZE, [mode, *bits], [x], None, None, result)
 
 
 def resize_and_check(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from kernel_library import PACKAGE
 
-from yolo_max.kernels import ops, packing, pools, products
+from yolo_max.kernels import ops, packing, pools, products, resize
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS
 from yolo_max.model import fused
 
 KERNEL_SOURCES = sorted(path for path in (PACKAGE / "kernels").iterdir() if path.suffix in (".mojo", ".py"))
@@ -27,7 +27,7 @@ def constants(source: str) -> dict[str, int]:
 def test_kernels_have_one_id() -> None:
     assert constants("kernels/table.mojo") == {
         **{k.name.upper(): k.id for k in KERNELS if k.table is CONVOLUTIONS_AND_POOLS},
-        "MAX_POOL": ops.MAX_POOL,
+        "MAX_POOL": pools.MAX_POOL,
         "COUNT": CONVOLUTIONS_AND_POOLS.size,
     }
 
@@ -60,10 +60,10 @@ def test_products_have_one_id() -> None:
 def test_pools_have_one_id_and_resizing_one_number_per_mode() -> None:
     assert constants("kernels/pools.mojo") == {
         "AVERAGE_POOL": pools.AVERAGE_POOL,
-        "RESIZE": pools.RESIZE,
-        "COUNT": pools.POOLS.size,
+        "RESIZE": resize.RESIZE,
+        "COUNT": POOLS.size,
     }
-    assert constants("kernels/resize.mojo") == {mode.name: mode.value for mode in pools.Resize}
+    assert constants("kernels/resize.mojo") == {mode.name: mode.value for mode in resize.Resize}
 
 
 def test_activations_have_one_number() -> None:

@@ -100,6 +100,11 @@ def _is_for_tiles(window: Window, s: int) -> bool:
     return window == replace(Window.of(3, s), padding=window.padding) and max(window.padding) <= 2
 
 
+def _halves(window: Window, precision: Precision) -> bool:
+    """Whether polyphase pays: it saves a third of the products; bf16 has twice as many at once instead."""
+    return _is_for_tiles(window, 2) and precision is Precision.F32
+
+
 def conv_params(
     window: Window,
     c1: int,
@@ -162,11 +167,20 @@ WINOGRAD = ConvKernel(
 POLYPHASE = ConvKernel(
     "polyphase",
     2,
-    # It saves a third of the products; without it, bf16 has twice as many per instruction.
-    fits=lambda _, __, w, precision: _is_for_tiles(w, 2) and precision is Precision.F32,
+    fits=lambda _, __, w, precision: _halves(w, precision),
     weight_dtype=lambda _: np.float32,
     packed_size=lambda c1, c2, _, __: packing.tiles_size(c1, c2),
     pack=lambda filters, _, __=1: packing.pack_tiles(filters, packing.POLYPHASE_G),
+)
+HALVING = ConvKernel(
+    "halving",  # polyphase or direct, by the size of the map
+    5,
+    fits=lambda _, __, w, precision: _halves(w, precision),
+    weight_dtype=lambda _: np.float32,
+    packed_size=lambda c1, c2, w, _: (
+        packing.tiles_size(c1, c2) + packing.direct_size(c1, c2, w.kernel, Precision.F32)
+    ),
+    pack=lambda filters, _, __=1: packing.pack_halving(filters),
 )
 DIRECT = ConvKernel(
     "direct",
@@ -177,8 +191,8 @@ DIRECT = ConvKernel(
     pack=packing.pack_direct,
 )
 
-KERNELS = (STEM, DEPTHWISE, WINOGRAD, POLYPHASE, DIRECT)
-"""In order of preference."""
+KERNELS = (STEM, DEPTHWISE, WINOGRAD, HALVING, POLYPHASE, DIRECT)
+"""In order of preference; polyphase is for comparing with alone."""
 TRANSPOSED = ConvKernel(
     "transposed",
     1,

@@ -12,5 +12,6 @@ class KernelTable(NamedTuple):
     size: int
 
 
-CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", 5)
+CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", 6)
 OTHER_CONVOLUTIONS = KernelTable("other_convolutions_table", 2)
+POOLS = KernelTable("pools_table", 2)

@@ -1,38 +1,22 @@
-"""Convolutions and pools on the Mojo kernels, for any MAX graph on a CPU.
+"""Convolutions on the Mojo kernels, for any MAX graph on a CPU.
 
 Maps are NHWC, float32 or bfloat16, and may be plain tensors or views (:class:`FeatureMap`); batch, height and
-width may be symbolic. A graph that calls these functions needs two things:
-
-- ``custom_extensions=[precompile().result()]`` (``runtime/kernel_package.py``);
-- as its last input the parameters of the run, float32 ``[n]``: the number of threads to use, then any that
-  kernels of other packages need.
+width may be symbolic. What a graph needs is said in ``kernels/call.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
-from weakref import WeakKeyDictionary
-
 import numpy as np
 from max.dtype import DType
-from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
+from max.graph import TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.call import CPU, DTYPES, Map, one_slice, precision_of, run_kernel, view_of
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, DIRECT, TRANSPOSED, ConvKernel, conv_params
-from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, KernelTable
+from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
-from yolo_max.kernels.window import Pair, Window, pair, transposed_window
-
-CPU = DeviceRef.CPU()
-DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
-"""Types of activations."""
-MAX_POOL = 4
-"""Its index in ``kernels/table.mojo``."""
-
-Map: TypeAlias = FeatureMap | TensorValue
+from yolo_max.kernels.window import Pair, Window, transposed_window
 
 
 def conv_weights(
@@ -151,7 +135,7 @@ def conv2d(
     Raises:
         ValueError: The geometry is impossible or not the kernel's, or what is packed has another size.
     """
-    x = _view(x)
+    x = view_of(x)
     precision = precision or (Precision.F32 if x.dtype == DType.uint8 else precision_of(x))
     x = _readable(x, kernel, divisor, precision)
     window = Window.of(k, s, padding, dilation, groups)
@@ -219,7 +203,7 @@ def conv_transpose2d(
     Raises:
         ValueError: The geometry is impossible, or what is packed has another size.
     """
-    x = _view(x)
+    x = view_of(x)
     precision = precision_of(x)
     window = transposed_window(k, s, padding)
     weight, bias = packed_weights(DIRECT, x.channels, c2, window, precision, weight, bias, activation)
@@ -230,116 +214,6 @@ def conv_transpose2d(
     return FeatureMap.of(
         run_kernel(TRANSPOSED.id, params, x.slices, weight, bias, result, precision, TRANSPOSED.table)
     )
-
-
-def max_pool(
-    x: Map,
-    k: int | Pair,
-    s: int | Pair = 1,
-    p: int | Pair | None = None,
-    *,
-    dilation: int | Pair = 1,
-    ceil_mode: bool = False,
-) -> FeatureMap:
-    """Takes the largest pixel under each window, as ``torch.nn.MaxPool2d`` does; NaN if there is one.
-
-    Args:
-        x: ``[B, H, W, C]``.
-        k: Height and width of the window, or both in one number; so are the others.
-        s: Stride.
-        p: Padding with minus infinity; by default ``k // 2``.
-        dilation: From one pixel under the window to the next.
-        ceil_mode: Whether a last window may begin on the map and end behind its padding.
-
-    Returns:
-        ``[B, h, w, C]``.
-    """
-    part = one_slice(x)
-    p = (pair(k)[0] // 2, pair(k)[1] // 2) if p is None else p
-    params, size = pool_params(x, k, s, p, dilation, ceil_mode)
-    none = ops.constant(np.zeros(0, np.float32), DType.float32, CPU)
-    result = TensorType(part.tensor.dtype, [part.tensor.shape[0], *size, part.channels], CPU)
-    return FeatureMap.of(run_kernel(MAX_POOL, [0, *params], [part], none, none, result, precision_of(x)))
-
-
-def pool_params(
-    x: Map, k: int | Pair, s: int | Pair, p: int | Pair, dilation: int | Pair, ceil_mode: bool
-) -> tuple[list[int], tuple[Dim, ...]]:
-    """Four params for each axis of a pool, and height and width of its result."""
-    axes = list(zip(pair(k), pair(s), pair(p), pair(dilation), strict=True))
-    sizes = tuple(
-        pool_outputs(size, *axis, ceil_mode) for size, axis in zip(_view(x).size[1:], axes, strict=True)
-    )
-    return [number for axis in axes for number in axis], sizes
-
-
-def pool_outputs(size: Dim, k: int, s: int, p: int, dilation: int, ceil_mode: bool) -> Dim:
-    """Outputs of a pool along an axis, as PyTorch has them.
-
-    With ``ceil_mode`` there are ``ceil((size + 2 * p - reach) / s) + 1``, but none that begins in the padding
-    behind the map: ``(outputs - 1) * s < size + p``. Which one is smaller does not depend on ``size``.
-    """
-    reach = dilation * (k - 1) + 1
-    if not ceil_mode:
-        return (size + 2 * p - reach) // s + 1
-    return (size + p - 1 + min(0, s + p - reach)) // s + 1
-
-
-def run_kernel(
-    id: int,
-    params: Sequence[int],
-    parts: Sequence[ChannelSlice],
-    weight: TensorValueLike,
-    bias: TensorValueLike,
-    result: TensorType,
-    precision: Precision,
-    table: KernelTable = CONVOLUTIONS_AND_POOLS,
-) -> TensorValue:
-    """Runs a kernel.
-
-    Args:
-        id: Its index in the table.
-        params: Its parameters; first channel, number of channels and doubling of each slice are appended.
-        parts: Its inputs.
-        weight: Packed weights.
-        bias: Packed biases.
-        result: Type of its output.
-        precision: Of its inputs.
-        table: The kernel's table.
-    """
-    slices = [number for part in parts for number in (part.start, part.channels, int(part.doubled))]
-    numbers = ops.constant(np.array([id, *params, *slices], np.int32), DType.int32, CPU)
-    run = Graph.current.inputs[-1].tensor
-    tensors = [_addresses(table, precision), numbers, run, weight, bias, *(part.tensor for part in parts)]
-    return ops.custom("kernels_run", CPU, tensors, [result])[0].tensor
-
-
-def join(parts: Sequence[Weight]) -> TensorValue:
-    """Concatenates one-dimensional arrays."""
-    size = sum(int(part.shape[0]) for part in parts)
-    joined = TensorType(parts[0].dtype, [size], CPU)
-    return ops.custom("kernels_join", CPU, list(parts), [joined])[0].tensor
-
-
-def one_slice(x: Map) -> ChannelSlice:
-    """The map as one slice that is not doubled, copied if necessary."""
-    x = _view(x)
-    if len(x.slices) == 1 and not x.slices[0].doubled:
-        return x.slices[0]
-    return FeatureMap.of(materialise(x)).slices[0]
-
-
-def _view(x: Map) -> FeatureMap:
-    return x if isinstance(x, FeatureMap) else FeatureMap.of(x)
-
-
-def precision_of(x: Map) -> Precision:
-    """The type of a map."""
-    dtype = _view(x).dtype
-    for precision, known in DTYPES.items():
-        if dtype == known:
-            return precision
-    raise ValueError(f"The kernels read float32 and bfloat16, not {dtype.name}.")
 
 
 def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precision) -> FeatureMap:
@@ -353,16 +227,3 @@ def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precis
     if x.dtype != DTYPES[precision]:
         x = FeatureMap.of(ops.cast(materialise(x), DTYPES[precision]))
     return x
-
-
-_tables: WeakKeyDictionary[Graph, dict[tuple[KernelTable, Precision], TensorValue]] = WeakKeyDictionary()
-
-
-def _addresses(table: KernelTable, precision: Precision) -> TensorValue:
-    """A table of kernels, created once in the graph being traced."""
-    made = _tables.setdefault(Graph.current, {})
-    if (table, precision) not in made:
-        addresses = TensorType(DType.int64, [table.size], CPU)
-        bf16 = int(precision is Precision.BF16)
-        made[table, precision] = ops.custom(table.operation, CPU, [], [addresses], {"bf16": bf16})[0].tensor
-    return made[table, precision]

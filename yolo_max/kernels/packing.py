@@ -175,6 +175,11 @@ def tiles_size(c1: int, c2: int) -> int:
     return len(WINOGRAD_G) ** 2 * padded(c1) * padded(c2)
 
 
+def pack_halving(filters: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Packs RSCF filters, ``[3, 3, c1, c2]``, for polyphase, and behind that for the direct convolution."""
+    return align(np.concatenate([pack_tiles(filters, POLYPHASE_G), pack_direct(filters, Precision.F32)]))
+
+
 def pack_bias(bias: NDArray[np.float32], slopes: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Pads the biases to whole blocks; behind them the slopes of PReLU, likewise, and one block of zeros."""
     parts = [bias] if slopes is None else [bias, slopes, np.zeros(BLOCK, np.float32)]

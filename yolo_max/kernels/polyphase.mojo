@@ -24,7 +24,7 @@ In two directions it is nested with itself, as winograd.mojo has it. All four od
 same filter g[1], so that 81 points share 36 transformed filters.
 """
 
-from .grid import SIDE
+from .grid import Grid, SIDE
 from .transform import L, Transform
 
 
@@ -70,3 +70,12 @@ struct Phases(Transform):
         y[2] = sum.fma(L(1 / 4), sum2.fma(L(25 / 16), m[7]))
         y[3] = difference.fma(L(1 / 8), difference2.fma(L(125 / 64), m[4] + m[8]))
         return y^
+
+
+def wastes_tiles(height: Int, width: Int) -> Bool:
+    """Whether so much of the tiles lies behind the edges of an output map that direct sums take less time.
+
+    They do where tiles have fewer than 13 outputs of 16 in the mean: measured, docs/kernels.md.
+    """
+    var grid = Grid(height, width)
+    return height * width < 13 * grid.down() * grid.across()

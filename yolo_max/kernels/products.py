@@ -1,7 +1,7 @@
 """Products of matrices on the Mojo kernels, for any MAX graph on a CPU.
 
 Tensors are float32, with any batch dimensions, which may be symbolic. What a graph needs is said in
-``kernels/ops.py``.
+``kernels/call.py``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from max.dtype import DType
 from max.graph import Dim, StaticDim, TensorType, TensorValue, TensorValueLike, ops
 
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.call import CPU, run_kernel
 from yolo_max.kernels.conv_kernel import DIRECT
 from yolo_max.kernels.feature_map import ChannelSlice
 from yolo_max.kernels.kernel_table import KernelTable
-from yolo_max.kernels.ops import CPU, packed_weights, run_kernel
+from yolo_max.kernels.ops import packed_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Window
 
@@ -174,9 +175,7 @@ def _run(
     weight: TensorValueLike | None = None,
     bias: TensorValueLike | None = None,
 ) -> TensorValue:
-    none = ops.constant(np.zeros(0, np.float32), DType.float32, CPU)
     result = TensorType(DType.float32, list(shape), CPU)
-    weight, bias = (none if each is None else each for each in (weight, bias))
     return run_kernel(id, params, parts, weight, bias, result, Precision.F32, PRODUCTS)
 
 

@@ -11,8 +11,9 @@ A kernel's id is its place here, and in its entry in Python (`conv_kernel.py`, `
 
 from . import direct, tiles
 from .arguments import Call, Convolution
+from .lanes import BLOCK, F32
 from .pool import max_pool
-from .polyphase import Phases
+from .polyphase import Phases, wastes_tiles
 from .stem import convolve_image
 from .transform import Transform
 from .winograd import F4x4
@@ -24,7 +25,8 @@ comptime WINOGRAD = 1
 comptime POLYPHASE = 2
 comptime STEM = 3
 comptime MAX_POOL = 4
-comptime COUNT = 5
+comptime HALVING = 5
+comptime COUNT = 6
 
 
 def kernel[T: DType, id: Int]() -> Kernel:
@@ -37,6 +39,8 @@ def kernel[T: DType, id: Int]() -> Kernel:
         return run_tiles[Phases, T]
     elif id == STEM:
         return run_stem[T]
+    elif id == HALVING:
+        return run_halving[T]
     else:
         return max_pool[T]
 
@@ -49,6 +53,21 @@ def run_direct[T: DType](call: Call) raises:
 def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
     tiles.convolve[Algorithm](conv.view, conv.window, conv.filters, conv.output, conv.mask, call.workers)
+
+
+def run_halving[T: DType](call: Call) raises:
+    """Polyphase, or direct where that takes less time, whose filters lie behind the others.
+
+    The batch does not matter, so that an image has the same result in any.
+    """
+    comptime if T == F32:
+        var conv = Convolution[T](call)
+        if wastes_tiles(conv.window.rows(conv.view.height), conv.window.columns(conv.view.width)):
+            var channels = conv.view.blocks() * BLOCK * conv.filters.padded()
+            conv.filters.panels = conv.filters.panels.unsafe_offset(Phases.FILTERS * channels)
+            direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+            return
+    run_tiles[Phases, T](call)
 
 
 def run_stem[T: DType](call: Call) raises:

@@ -1,4 +1,4 @@
-"""The backend on our Mojo kernels, for CPUs: ``kernels/ops.py``, and ``model/detect`` for the head.
+"""The backend on our Mojo kernels, for CPUs: ``kernels``, and ``model/detect`` for the head.
 
 A convolution is one operation: it gathers its input from the slices of a view, and applies bias, activation
 and residual before it stores anything. Batch, height and width may be symbolic.
@@ -14,21 +14,12 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.call import CPU, DTYPES, join, one_slice, run_kernel
 from yolo_max.kernels.conv_kernel import TRANSPOSED, ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.kernels.kernel_table import KernelTable
-from yolo_max.kernels.ops import (
-    CPU,
-    DTYPES,
-    conv2d,
-    conv_transpose2d,
-    conv_weights,
-    join,
-    max_pool,
-    one_slice,
-    run_kernel,
-)
-from yolo_max.kernels.pools import average_pool
+from yolo_max.kernels.ops import conv2d, conv_transpose2d, conv_weights
+from yolo_max.kernels.pools import average_pool, max_pool
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
@@ -174,7 +165,7 @@ class FusedBackend:
         return add(x, y)
 
     def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
-        """See :func:`yolo_max.kernels.ops.max_pool`."""
+        """See :func:`yolo_max.kernels.pools.max_pool`."""
         return max_pool(x, k, s)
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
