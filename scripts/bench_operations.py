@@ -18,14 +18,22 @@ from numpy.typing import NDArray
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import KERNELS, POLYPHASE, TRANSPOSED, WINOGRAD, ConvKernel, conv_params
+from yolo_max.kernels.conv_kernel import (
+    HALVING,
+    KERNELS,
+    POLYPHASE,
+    TRANSPOSED,
+    WINOGRAD,
+    ConvKernel,
+    conv_params,
+)
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 
 Call = Callable[[], Any]
 
-PRODUCTS = {WINOGRAD: 36 / 144, POLYPHASE: 81 / 144}
-"""Multiplications left of a direct convolution's."""
+PRODUCTS = {WINOGRAD: 36 / 144, POLYPHASE: 81 / 144, HALVING: 81 / 144}
+"""Multiplications left of a direct convolution's, on a map that is not small."""
 
 
 def numbers(text: str) -> list[int]:

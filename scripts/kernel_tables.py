@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import kernel_sizes
 from bench_kernel import Bench, Measured, command_line
 from benchmark_tables import fill
-from kernel_library import REPOSITORY, build
+from kernel_library import REPOSITORY, Kernels, build
 
-from yolo_max.kernels import ops, pools, products
+from yolo_max.kernels import pools, products, resize
 from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS
 from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
 
@@ -32,9 +33,9 @@ SHOWN_BY = {
         "convolution, transposed",
         "test_kernels_transposed.py::test_transposed_convolutions",
     ),
-    (CONVOLUTIONS_AND_POOLS, ops.MAX_POOL): ("max-pool", f"{POOL}::test_max_pool"),
-    (pools.POOLS, pools.AVERAGE_POOL): ("average pool", f"{POOL}::test_average_pool"),
-    (pools.POOLS, pools.RESIZE): ("resize", "test_kernels_resize.py::test_resize_to_a_size"),
+    (CONVOLUTIONS_AND_POOLS, pools.MAX_POOL): ("max-pool", f"{POOL}::test_max_pool"),
+    (POOLS, pools.AVERAGE_POOL): ("average pool", f"{POOL}::test_average_pool"),
+    (POOLS, resize.RESIZE): ("resize", "test_kernels_resize.py::test_resize_to_a_size"),
     (products.PRODUCTS, products.MATMUL): ("matmul", f"{MATMUL}::test_products"),
     (products.PRODUCTS, products.LINEAR): ("linear", f"{MATMUL}::test_linear"),
     (products.PRODUCTS, products.SOFTMAX): ("softmax", f"{MATMUL}::test_softmax"),
@@ -81,6 +82,8 @@ NETWORKS = [
 ]
 TRIES = 3
 """Of a shape while other programs disturb it."""
+SIZES = "sizes"
+"""The table of kernel_sizes.py."""
 MEASURED = {"products": SEED_PRODUCTS, "convolutions": SEED_CONVOLUTIONS, "networks": NETWORKS}
 
 
@@ -93,11 +96,10 @@ def parameters(file: str, test: str) -> set[str]:
 
 
 def emulated() -> set[str]:
-    """Tests that also run on 64-bit Arm."""
-    for node in ast.parse((TESTS / "test_kernels_neon.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            return set(ast.literal_eval(node.value))
-    raise ValueError("test_kernels_neon.py has no __all__.")
+    """Tests that also run on 64-bit Arm: those that test_kernels_neon.py imports."""
+    tree = ast.parse((TESTS / "test_kernels_neon.py").read_text(encoding="utf-8"))
+    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    return {f"{node.module}.py::{each.name}" for node in imports for each in node.names}
 
 
 def support() -> str:
@@ -110,7 +112,7 @@ def support() -> str:
         )
         for k in KERNELS
     ]
-    tables = CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, pools.POOLS, products.PRODUCTS
+    tables = CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, products.PRODUCTS
     places = {(table, i) for table in tables for i in range(table.size)}
     assert places == {(k.table, k.id) for k in KERNELS} | set(SHOWN_BY), "a kernel has no row"
     rows += [(what, test, what.startswith("convolution")) for what, test in SHOWN_BY.values()]
@@ -126,7 +128,7 @@ def support() -> str:
             cells = ["f32"] * len(BUILDS)
             if is_bf16 and multiplies_bf16:
                 cells[list(BUILDS.values()).index("AVX-512 with bf16")] = "bf16"
-            neon = "f32" if test.split("::")[1] in emulated() else "not tested"
+            neon = "f32" if test in emulated() else "not tested"
             lines.append(f"| {what} | {precision} | {' | '.join(cells)} | {neon} | `{test}` |")
     return "\n".join(lines) + "\n"
 
@@ -146,10 +148,11 @@ def measure(names: list[str], threads: int) -> dict[str, str]:
     """Measures shapes; the tables, by name."""
     folder = Path(tempfile.gettempdir()) / "yolo_max_kernels"
     folder.mkdir(exist_ok=True)
-    bench = Bench([build(folder, None)], threads, rounds=10)
+    library = build(folder, None)
+    texts = {SIZES: kernel_sizes.table(Kernels(library, threads))} if SIZES in names else {}
+    bench = Bench([library], threads, rounds=10)
     header = "| shape | kernel | ms | PyTorch, ms | ratio (medians) | of the limit | error (PyTorch's) |"
-    texts = {}
-    for name in names:
+    for name in MEASURED.keys() & set(names):
         lines = [header, "|---|---" + "|---:" * 5 + "|"]
         for line in MEASURED[name]:
             options = command_line().parse_args(line.split())
@@ -159,9 +162,9 @@ def measure(names: list[str], threads: int) -> dict[str, str]:
                     break
             lines.append(row(line, measured))
             print(lines[-1], flush=True)
-        texts[name] = "\n".join([*lines, "", f"On {threads} threads of {cpu.model_name()}.", ""])
+        texts[name] = "\n".join(lines)
     bench.close()
-    return texts
+    return {name: f"{text}\n\nOn {threads} threads of {cpu.model_name()}.\n" for name, text in texts.items()}
 
 
 def update(page: str, texts: Mapping[str, str] | None = None) -> str:
@@ -174,12 +177,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--measure", nargs="*", choices=list(MEASURED), help="these tables, or all of them")
+    tables = [*MEASURED, SIZES]
+    parser.add_argument("--measure", nargs="*", choices=tables, help="these tables, or all of them")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    texts = None
-    if options.measure is not None:
-        texts = measure(options.measure or list(MEASURED), options.threads)
+    texts = None if options.measure is None else measure(options.measure or tables, options.threads)
     PAGE.write_text(update(PAGE.read_text(encoding="utf-8"), texts), encoding="utf-8")
 
 

@@ -263,7 +263,7 @@ POOLED = [
 
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize(("batch", "height", "width", "total", "start", "channels", "k"), POOLED)
-def test_max_pool(
+def test_max_pool_of_a_slice(
     kernels: Kernels,
     batch: int,
     height: int,

@@ -11,7 +11,7 @@ from kernel_emulated import EmulatedKernels
 from test_kernels import (
     test_convolutions,
     test_masks_that_do_not_fit_are_refused,
-    test_max_pool,
+    test_max_pool_of_a_slice,
     test_sums_over_doubled_channels_are_not_changed_by_a_bit,
     test_tensors_that_do_not_fit_are_refused,
     test_the_stem_divides_bytes_as_pytorch_does,
@@ -29,7 +29,7 @@ from test_kernels_epilogue import (
     test_what_is_no_number_stays_none,
 )
 from test_kernels_matmul import test_batches, test_linear, test_products, test_softmax
-from test_kernels_pool import test_adaptive_pools, test_average_pool
+from test_kernels_pool import test_adaptive_pools, test_average_pool, test_max_pool
 from test_kernels_resize import test_resize_to_a_size
 from test_kernels_transposed import test_transposed_convolutions
 from test_kernels_windows import test_depthwise_reads_views, test_windows
@@ -54,6 +54,7 @@ __all__ = [
     "test_linear",
     "test_masks_that_do_not_fit_are_refused",
     "test_max_pool",
+    "test_max_pool_of_a_slice",
     "test_products",
     "test_resize_to_a_size",
     "test_softmax",

@@ -25,7 +25,7 @@ from kernel_cases import (
 from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel
+from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, HALVING, POLYPHASE, STEM, WINOGRAD, ConvKernel
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Window
 
@@ -45,6 +45,7 @@ WINDOWS = [
     Case(16, 24, 3, 1, 9, 8, padding=(0, 1, 2, 2), batch=2),  # asymmetric
     Case(16, 24, 3, 2, 9, 8, padding=(0, 0, 1, 1)),  # TensorFlow's "same"
     Case(16, 24, 3, 2, 10, 9, padding=(2, 1, 0, 2)),
+    Case(16, 24, 3, 2, 37, 31, padding=(0, 1, 2, 2)),  # large enough for polyphase
     Case(16, 24, 3, 1, 4, 5, padding=7),  # more zeros than a kernel has taps
     Case(16, 16, 5, 1, 3, 2, padding=(2, 2)),  # a kernel larger than the map
     Case(3, 64, 7, 2, 33, 30, activation=RELU),  # a ResNet's stem
@@ -156,7 +157,7 @@ def test_depthwise_reads_views(
         (DIRECT, 16, 16, {"k": 3, "padding": 3}),
         (DIRECT, 16, 16, {"k": 3, "dilation": 2, "padding": 2}),
         (DIRECT, 16, 16, {"k": 3, "groups": 2}),
-        (POLYPHASE, 16, 16, {"k": 3, "s": 2}),
+        (HALVING, 16, 16, {"k": 3, "s": 2}),
         (DIRECT, 16, 16, {"k": 3, "s": (2, 1)}),
         (DIRECT, 16, 16, {"k": (1, 7)}),
         (DIRECT, 16, 16, {"k": 1}),
@@ -167,6 +168,23 @@ def test_a_kernel_is_chosen_where_it_fits(
 ) -> None:
     given = {"s": 1} | geometry
     assert ConvKernel.choose(c1, precision=F32, c2=c2, **given) is kernel
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(
+    ("height", "width", "runs"),
+    [
+        (28, 27, DIRECT),  # 14 x 14 outputs, a quarter of their tiles outside
+        (4, 80, DIRECT),  # half of them
+        (40, 37, POLYPHASE),  # 20 x 19
+        (16, 15, POLYPHASE),  # whole tiles
+    ],
+)
+def test_halving_follows_the_size_of_the_map_and_not_the_batch(
+    kernels: Kernels, height: int, width: int, runs: ConvKernel, batch: int
+) -> None:
+    p = problem(Case(32, 40, 3, 2, height, width, batch), F32, False)
+    np.testing.assert_array_equal(solve(kernels, p, HALVING, F32), solve(kernels, p, runs, F32))
 
 
 @pytest.mark.parametrize(
