@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kernel_library import PACKAGE
 
-from yolo_max.kernels import ops, packing, pools, products, resize
+from yolo_max.kernels import packing, pools, products, resize
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
 from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS
