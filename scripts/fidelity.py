@@ -64,12 +64,11 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What the commands say of a subject: the JSON of ``yolo-max compare`` and of ``yolo-max val``."""
+class Said:
+    """What a command says of a subject, in JSON."""
 
     subject: Subject
-    comparison: Mapping[str, Any]
-    validation: Mapping[str, Any]
+    record: Mapping[str, Any]
 
 
 def main() -> None:
@@ -80,6 +79,9 @@ def main() -> None:
     parser.add_argument("--coco-weights", type=Path, help="yolov8n.pt")
     parser.add_argument("--coco-data", type=Path, help="the YAML of photographs with COCO's classes")
     parser.add_argument("--scenes", type=int, default=200, help="scenes for the demo (default: 200)")
+    parser.add_argument(
+        "--compare-only", action="store_true", help="leave the tables of accuracy and mistakes as they are"
+    )
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "fidelity.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fidelity_") as folder:
@@ -87,27 +89,35 @@ def main() -> None:
         subjects = [Subject("demo", DEMO, Path(folder) / "data.yaml")]
         if options.coco_weights and options.coco_data:
             subjects.append(Subject("COCO", options.coco_weights, options.coco_data))
-        measured = [measure(subject) for subject in subjects]
-        costs = {subject.name: measure_mistakes(subject) for subject in subjects}
-        in_bf16 = {subject.name: measure_bf16(subject) for subject in subjects}
-    texts = {
-        "fidelity-provenance": provenance(measured),
-        "fidelity-layers": layers(measured),
-        "fidelity-detections": detections(measured),
-        "fidelity-accuracy": accuracy(measured, in_bf16),
-        "fidelity-mistakes": mistakes_table(costs),
-    }
+        compared = [compare(subject) for subject in subjects]
+        texts = {
+            "fidelity-provenance": provenance(compared),
+            "fidelity-layers": layers(compared),
+            "fidelity-detections": detections(compared),
+        }
+        if not options.compare_only:
+            costs = {subject.name: measure_mistakes(subject) for subject in subjects}
+            in_bf16 = {subject.name: measure_bf16(subject) for subject in subjects}
+            texts["fidelity-accuracy"] = accuracy([validate(each) for each in subjects], in_bf16)
+            texts["fidelity-mistakes"] = mistakes_table(costs)
     options.document.write_text(fill(options.document.read_text(), texts))
 
 
-def measure(subject: Subject) -> Measured:
-    """Runs the two commands on a subject."""
+def compare(subject: Subject) -> Said:
+    """Runs ``yolo-max compare`` on a subject."""
     images = [str(example.path) for example in load_dataset(subject.data).examples]
     weights = ("--weights", str(subject.weights))
     with tempfile.TemporaryDirectory(prefix="fidelity_") as out:
-        comparison = _run("compare", *images, *weights, "--layers", "--no-save", "--json", "--out", out)
-    validation = _run("val", str(subject.data), *weights, "--engine", "both", "--json")
-    return Measured(subject, comparison, validation)
+        said = _run("compare", *images, *weights, "--layers", "--no-save", "--json", "--out", out)
+    return Said(subject, said)
+
+
+def validate(subject: Subject) -> Said:
+    """Runs ``yolo-max val`` on a subject."""
+    return Said(
+        subject,
+        _run("val", str(subject.data), "--weights", str(subject.weights), "--engine", "both", "--json"),
+    )
 
 
 def _run(*arguments: str) -> dict[str, Any]:
@@ -193,7 +203,7 @@ def _evaluate(
     return evaluate(dataset, found, class_map(weights.meta.names, dataset.names))
 
 
-def provenance(measured: Sequence[Measured]) -> str:
+def provenance(measured: Sequence[Said]) -> str:
     """What the figures come from."""
     facts = host.record()
     packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
@@ -203,8 +213,8 @@ def provenance(measured: Sequence[Measured]) -> str:
         ("processor", facts["cpu"]),
     ]
     for each in measured:
-        weights = each.comparison["weights"]
-        images = len(each.comparison["images"])
+        weights = each.record["weights"]
+        images = len(each.record["images"])
         name = Path(weights["path"]).name
         rows.append(
             (
@@ -215,7 +225,7 @@ def provenance(measured: Sequence[Measured]) -> str:
     return "".join(f"- {name}: {value}\n" for name, value in rows)
 
 
-def layers(measured: Sequence[Measured]) -> str:
+def layers(measured: Sequence[Said]) -> str:
     """A row a layer, four columns a subject."""
     columns = [
         f"{each.subject.name}: {column}"
@@ -223,7 +233,7 @@ def layers(measured: Sequence[Measured]) -> str:
         for column in ("largest value", "difference", "bound", "from float64")
     ]
     rows = []
-    for of_layer in zip(*(each.comparison["layers"] for each in measured), strict=True):
+    for of_layer in zip(*(each.record["layers"] for each in measured), strict=True):
         row = [of_layer[0]["name"]]
         for layer in of_layer:
             ratio = layer["times_torch_distance_from_float64"]
@@ -237,15 +247,15 @@ def layers(measured: Sequence[Measured]) -> str:
     return _table(["layer", *columns], rows)
 
 
-def detections(measured: Sequence[Measured]) -> str:
+def detections(measured: Sequence[Said]) -> str:
     """A row a subject: what was matched, and the worst of each difference."""
     rows = []
     for each in measured:
-        counts, worst = each.comparison["counts"], each.comparison["distributions"]
+        counts, worst = each.record["counts"], each.record["distributions"]
         rows.append(
             [
                 each.subject.name,
-                str(len(each.comparison["images"])),
+                str(len(each.record["images"])),
                 str(counts["matched"]),
                 f"{counts['only_max']} / {counts['only_torch']}",
                 str(counts["excused"]),
@@ -253,7 +263,7 @@ def detections(measured: Sequence[Measured]) -> str:
                 f"{worst['confidence_difference']['p100']:.1e}",
                 f"{worst['box_difference_px']['p100']:.1e}",
                 f"{worst['score_difference']['p100']:.1e}",
-                "holds" if each.comparison["verdict"]["holds"] else "**does not hold**",
+                "holds" if each.record["verdict"]["holds"] else "**does not hold**",
             ]
         )
     columns = [
@@ -271,16 +281,16 @@ def detections(measured: Sequence[Measured]) -> str:
     return _table(columns, rows)
 
 
-def accuracy(measured: Sequence[Measured], in_bf16: Mapping[str, Accuracy]) -> str:
+def accuracy(measured: Sequence[Said], in_bf16: Mapping[str, Accuracy]) -> str:
     """A row an engine, their difference, and what bf16 makes of it."""
     rows = []
     for each in measured:
         for engine, name in (("torch", "PyTorch"), ("max", "MAX")):
-            figures = each.validation["engines"][engine]
+            figures = each.record["engines"][engine]
             mean, own = figures["mean"], figures["ultralytics"]["map50_95"]
             values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]
             rows.append([each.subject.name, name, str(figures["images"]), *values, f"{own:.4f}"])
-        difference = each.validation["differences"]["map50_95"]
+        difference = each.record["differences"]["map50_95"]
         rows.append([each.subject.name, "difference", "", f"{difference:+.5f}", "", "", ""])
         mean = asdict(in_bf16[each.subject.name].mean)
         values = [f"{mean[key]:.4f}" for key in ("map50_95", "map50", "map75")]
