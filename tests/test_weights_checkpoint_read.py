@@ -205,19 +205,31 @@ def test_bottlenecks_as_layers_and_four_levels() -> None:
     assert_close(tensors, reference_tensors(copy.deepcopy(model).half()))
 
 
-def test_a_class_count_that_was_taken_for_channels() -> None:
-    """Ultralytics of before mid-2026 left rows unscaled whose channels equal the class count."""
-    nc, width = 64, 0.125
-    table = checkpoints.table(nc, width=width)
+def built_by_the_old_rule(table: dict[str, Any]) -> Any:
+    """A model of before mid-2026, whose rows were left unscaled where channels equal the class count."""
     built = copy.deepcopy(table)
-    del built["scales"], built["scale"]
+    width = built.pop("scales")[built.pop("scale")][1]
     for row in built["backbone"] + built["head"]:
         if row[2] in ("Conv", "C2f", "SPPF"):
             row[1] = 2 if row[1] == 6 else 1
-            row[3][0] = nc if row[3][0] == nc else int(row[3][0] * width)
-    model = checkpoints.detection_model(built)
-    model.yaml = {**table, "nc": nc}
+            row[3][0] = row[3][0] if row[3][0] == table["nc"] else int(row[3][0] * width)
+        elif row[2] == "Segment":
+            row[3][2] = int(row[3][2] * width)
+    model = checkpoints.model(built)
+    model.yaml = table
+    return model
+
+
+def test_a_class_count_that_was_taken_for_channels() -> None:
+    model = built_by_the_old_rule(checkpoints.table(64, width=0.125))
     meta, tensors = checkpoints.read(checkpoints.checkpoint(model))
     assert_close(tensors, reference_tensors(copy.deepcopy(model).half()))
     # The header's table says the same to today's Ultralytics.
+    assert checkpoints.reference(meta.architecture)[0] == {name: t.shape for name, t in tensors.items()}
+
+
+def test_the_width_of_prototypes_was_scaled_all_the_same() -> None:
+    table = checkpoints.table(64, width=0.125)
+    table["head"][-1][2:] = ["Segment", ["nc", 8, 256]]
+    meta, tensors = checkpoints.read(checkpoints.checkpoint(built_by_the_old_rule(table)))
     assert checkpoints.reference(meta.architecture)[0] == {name: t.shape for name, t in tensors.items()}
