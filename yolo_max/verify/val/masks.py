@@ -139,7 +139,7 @@ class Masks:
             block = np.array(masks, np.float32)
             shared = block @ objects.T
             union = block.sum(axis=1)[:, None] + objects.sum(axis=1) - shared
-            iou[start : start + step] = shared / np.maximum(union, 1)
+            iou[start : start + step] = shared / (union + np.float32(1e-7))
         return iou
 
     def prepare(self, params: Any) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.objects import BOXES, Shape
 
-IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10, dtype=np.float32)  # the IoU of small masks may be one of them
 
 
 def mean_average_precision(
