@@ -16,6 +16,7 @@ FAMILIES = {
     # name of the table: its sizes
     "yolov3{}": ["", "-spp"],
     "yolov5{}": "nsmlx",
+    "yolov5{}-p6": "nx",
     "yolov8{}": "nsmlx",
     "yolov8{}-p2": "nx",
     "yolov8{}-p6": "nx",
@@ -50,7 +51,7 @@ NAMES = [family.format(size) for family, sizes in FAMILIES.items() for size in s
 SMALLEST = [
     family.format(sizes[0])
     for family, sizes in FAMILIES.items()
-    if not family.startswith(("yolov3", "yolo11{}-", "yolo12{}-", "yolov9{}-"))
+    if not family.startswith(("yolov3", "yolo12{}-", "yolov9{}-"))
 ]
 """One of each family that is small enough to be run in a test, and of each head."""
 

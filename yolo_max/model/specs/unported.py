@@ -20,11 +20,13 @@ class Unported(NamedTuple):
         channels: Where its output channels come from: the row's first argument, scaled; its second one, as it
             is; its input; or None if nothing says.
         stride: Input pixels per output pixel, or the position of the argument that has it.
+        task: What its networks do, in Ultralytics' words, if it is a head.
     """
 
     why: str
     channels: Literal["scaled", "second", "input"] | None = None
     stride: int | Argument = 1
+    task: str | None = None
 
     def output(self, arguments: Sequence[Any], c_in: int, scale: Scale) -> tuple[int, int]:
         """Channels of its output, 0 if unknown, and its stride, 0 if unknown."""
@@ -59,18 +61,19 @@ _TEXT = "its classes are text embeddings that are given at run time"
 _GHOST = "no official weights use ghost convolutions"
 _PROGRAMMABLE = "auxiliary branches of a map with several outputs"
 _SERVER = "PP-HGNet's, of RT-DETR only"
-_RESNET = "a torchvision-like ResNet; `convert` takes such networks"
+_RESNET = "a ResNet, whose blocks are torchvision's"
+_LATER = "not yet"
 
 UNPORTED: dict[str, Unported] = {
-    "RTDETRDecoder": Unported("a transformer decoder with deformable attention"),
+    "RTDETRDecoder": Unported("a transformer decoder with deformable attention", task="detect"),
     "AIFI": Unported("a transformer encoder, of RT-DETR only", "input"),
     "RepC3": Unported("of RT-DETR only", "scaled"),
     "HGStem": Unported(_SERVER, "second", 4),
     "HGBlock": Unported(_SERVER, "second"),
-    "WorldDetect": Unported(_TEXT),
-    "YOLOEDetect": Unported(_TEXT),
-    "YOLOESegment": Unported(_TEXT),
-    "YOLOESegment26": Unported(_TEXT),
+    "WorldDetect": Unported(_TEXT, task="detect"),
+    "YOLOEDetect": Unported(_TEXT, task="detect"),
+    "YOLOESegment": Unported(_TEXT, task="segment"),
+    "YOLOESegment26": Unported(_TEXT, task="segment"),
     "C2fAttn": Unported("it attends to text embeddings", "scaled"),
     "ImagePoolingAttn": Unported("it updates text embeddings"),
     "GhostConv": Unported(_GHOST, "scaled", Argument(2, 1)),
@@ -81,6 +84,10 @@ UNPORTED: dict[str, Unported] = {
     "CBFuse": Unported(_PROGRAMMABLE),
     "ResNetLayer": Unported(_RESNET),
     "TorchVision": Unported(_RESNET),
-    "SemanticSegment": Unported("semantic segmentation is not a task here"),
-    "Depth": Unported("depth estimation is not a task here"),
+    "nn.ConvTranspose2d": Unported(_LATER),
+    "nn.MaxPool2d": Unported(_LATER),
+    "nn.ZeroPad2d": Unported(_LATER),
+    "nn.Identity": Unported("it copies the image, of YOLOv9e only", "input"),
+    "SemanticSegment": Unported("semantic segmentation is not a task here", task="semantic"),
+    "Depth": Unported("depth estimation is not a task here", task="depth"),
 }

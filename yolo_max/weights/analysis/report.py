@@ -10,6 +10,7 @@ from typing import Any
 from yolo_max.model.architecture import MAX_CLASSES, parse_architecture, unported_settings
 from yolo_max.model.specs import HeadSpec
 from yolo_max.model.specs.row import whole
+from yolo_max.model.specs.unported import UNPORTED
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.parse import parse_imgsz
 from yolo_max.weights.analysis.layers import Cost, LayerReport, report_layers
@@ -18,16 +19,6 @@ from yolo_max.weights.analysis.subject import Subject, read_subject
 STRIDE = 32
 IMGSZ = 640
 """The size at which Ultralytics' `model.info` counts."""
-_TASKS = {
-    "detect": "detect",
-    "classify": "classify",
-    "semanticsegment": "semantic",
-    "segment": "segment",
-    "pose": "pose",
-    "obb": "obb",
-    "depth": "depth",
-}
-"""Parts of a head's name, and the task that Ultralytics takes from it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,11 @@ def analyze(spec: str, imgsz: int | Sequence[int] = IMGSZ) -> Analysis:
         WeightsError: There is no such file, or it is damaged, unsafe, or describes no network.
         UsageError: ``imgsz`` is not a size, or is out of range.
     """
-    subject = read_subject(spec)
+    return analyze_subject(read_subject(spec), imgsz)
+
+
+def analyze_subject(subject: Subject, imgsz: int | Sequence[int] = IMGSZ) -> Analysis:
+    """The same of what `read_subject` gave, perhaps with parameters that are known from elsewhere."""
     table = subject.table
     size = parse_imgsz(imgsz, _stride(table))
     try:
@@ -148,8 +143,8 @@ def _stride(table: Mapping[str, Any]) -> int:
 def _task(head: LayerReport, said: str | None) -> str | None:
     if isinstance(head.layer.spec, HeadSpec):
         return head.layer.spec.task
-    name = head.layer.module.lower()
-    return said or next((task for part, task in _TASKS.items() if part in name), None)
+    known = UNPORTED.get(head.layer.module)
+    return said or (known.task if known else None)
 
 
 def _ratio(part: int | None, whole: int | None) -> float | None:

@@ -53,9 +53,9 @@ def read_outline(data: bytes) -> Outline:
 def _task(arguments: list[Any]) -> str | None:
     for group in arguments:
         values = group.state if isinstance(group, StandIn) else group
-        task = values.get("task") if isinstance(values, dict) else None
-        if isinstance(task, str) and task.isidentifier() and len(task) < 32:
-            return task
+        word = values.get("task") if isinstance(values, dict) else None
+        if isinstance(word, str) and word.isidentifier() and len(word) < 32:
+            return word
     return None
 
 
