@@ -322,11 +322,11 @@ def test_a_cpu_without_the_kernels_falls_to_stock_and_says_so(monkeypatch: pytes
 
 def test_unported_layers_are_named_together(weights: Weights) -> None:
     table = {**weights.meta.architecture}
-    table["backbone"] = [[-1, 1, "Conv", [64, 3, 2]], [-1, 1, "GhostConv", [64]], [-1, 1, "SPPELAN", [64]]]
+    table["backbone"] = [[-1, 1, "Conv", [64, 3, 2]], [-1, 1, "GhostConv", [64]], [-1, 1, "AIFI", [64]]]
     network = parse_architecture(table, weights.meta.nc)
     meta = type(weights.meta)(**{**vars(weights.meta), "architecture": table, "network": network})
     strange = type(weights)(**{**vars(weights), "meta": meta})
-    with pytest.raises(WeightsError, match=r"GhostConv \(layer 1\), SPPELAN \(layer 2\)"):
+    with pytest.raises(WeightsError, match=r"GhostConv \(layer 1\), AIFI \(layer 2\)"):
         MaxEngine(strange, imgsz=(32, 32))
 
 
