@@ -73,7 +73,7 @@ RECIPES = {
         "yolov8n", "DetectionModel", (Phase(160, 16, 1000), Phase(224, 16, 500), Phase(320, 16, 450))
     ),
     "segment": Recipe(
-        "yolo11n-seg", "SegmentationModel", (Phase(128, 16, 900), Phase(192, 16, 680), Phase(320, 16, 120))
+        "yolo11n-seg", "SegmentationModel", (Phase(128, 16, 900), Phase(192, 16, 680), Phase(320, 16, 1120))
     ),
     "pose": Recipe("yolo11n-pose", "PoseModel", (Phase(128, 16, 500), Phase(192, 16, 200))),
     "obb": Recipe("yolo11n-obb", "OBBModel", (Phase(128, 16, 450), Phase(192, 16, 200))),
