@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -70,17 +72,20 @@ def by_ultralytics(
         decoded = module._inference(raw)
         if end2end:
             decoded = module.postprocess(decoded.permute(0, 2, 1))
-        (found,) = non_max_suppression(
-            decoded,
-            conf,
-            iou,
-            classes,
-            agnostic_nms,
-            max_det=max_det,
-            nc=len(NAMES),
-            end2end=end2end,
-            max_time_img=60,
-        )
+        # Ultralytics takes torchvision's NMS where it is imported, and that one may not run here.
+        with mock.patch.dict(sys.modules):
+            sys.modules.pop("torchvision", None)
+            (found,) = non_max_suppression(
+                decoded,
+                conf,
+                iou,
+                classes,
+                agnostic_nms,
+                max_det=max_det,
+                nc=len(NAMES),
+                end2end=end2end,
+                max_time_img=60,
+            )
         prototypes = torch.from_numpy(outputs["prototypes"]).permute(2, 0, 1)
         size = where.image_size
         if retina_masks:
