@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +39,7 @@ def opacity(mark: MaskMark, size: tuple[int, int], line_width: float = 2) -> NDA
         ((100, 100), (370, 370), (0, 0, 370, 370)),  # enlarged
         ((100, 100), (50, 50), (0, 0, 50, 50)),  # reduced
         ((100, 100), (300, 200), (-50, 0, 250, 300)),  # a letterbox with bars beside the image
+        ((640, 640), (100, 100), (0, 0, 100, 100)),  # several pixels of the mask on one of the image
     ],
 )
 def test_an_edge_is_as_wide_as_asked_wherever_the_mask_lies(
@@ -46,9 +49,10 @@ def test_an_edge_is_as_wide_as_asked_wherever_the_mask_lies(
     line_width: float,
 ) -> None:
     mask = np.zeros(grid, bool)
-    mask[20:80, 30:70] = True
+    unit = grid[1] // 100
+    mask[20 * unit : 80 * unit, 30 * unit : 70 * unit] = True
     drawn = opacity(mark_of(mask, xyxy), size, line_width)
-    scale = (xyxy[2] - xyxy[0]) / grid[1]
+    scale = unit * (xyxy[2] - xyxy[0]) / grid[1]
     row = drawn[round(size[0] / 2)]
     # How far the pixels' centres lie inside the left edge, and from the right one.
     distance = np.arange(size[1]) + 0.5 - (xyxy[0] + 30 * scale)
@@ -60,6 +64,23 @@ def test_an_edge_is_as_wide_as_asked_wherever_the_mask_lies(
     assert abs(row - expected).max() < 0.25  # a quarter of a pixel
     deep = abs(distance) > line_width / 2 + 1
     assert abs(row - expected)[deep].max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("size", "xyxy"),
+    [((1, 1), (0, 0, 1, 1)), ((3, 2), (-0.5, 0, 2.5, 3)), ((1, 40), (0, -19.5, 40, 20.5))],
+)
+def test_masks_on_a_tiny_image_take_little_time(
+    size: tuple[int, int], xyxy: tuple[float, float, float, float]
+) -> None:
+    # Blurred at its own resolution, one such mask took seconds.
+    mark = mark_of(np.ones((1280, 1280), bool), xyxy)
+    canvas = np.zeros((*size, 3), np.uint8)
+    start = time.process_time()
+    for _ in range(10):
+        fill_mask(canvas, mark, 1.5, WHITE)
+    assert time.process_time() - start < 5
+    assert canvas.min() > 200
 
 
 def test_a_mask_touches_nothing_else() -> None:
