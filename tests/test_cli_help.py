@@ -22,12 +22,13 @@ def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> 
             assert f" {int(code)} " in text.replace("\n", " ")
 
 
-COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "weights", "cache"]
+COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "weights", "convert", "cache"]
 COMMANDS += [
     "weights convert",
     "weights info",
     "weights fetch",
     "weights analyze",
+    "convert analyze",
     "cache info",
     "cache clear",
 ]
@@ -43,7 +44,7 @@ def test_all_help_looks_alike(command: str, columns: int, monkeypatch: Any, caps
     assert max(map(len, text.splitlines())) <= columns
     for typers in ("<", "{", "}", ">"):  # types of Python and braces, which typer shows unless told
         assert typers not in text
-    assert "--debug" in text or command in ("weights", "cache")
+    assert "--debug" in text or command in ("weights", "convert", "cache")
     if command:
         lines = [
             line.split(maxsplit=1)[0] for line in text.partition("Exit codes")[2].splitlines() if line.strip()
@@ -59,7 +60,7 @@ def test_paragraphs_of_help_are_broken_by_the_terminal_only(monkeypatch: Any, ca
     assert "compare.json and report.html, and says" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["weights", "cache"])
+@pytest.mark.parametrize("command", ["weights", "convert", "cache"])
 def test_a_group_without_a_command_prints_its_help(command: str, capsys: Any) -> None:
     assert run([command]) == ExitCode.USAGE
     captured = capsys.readouterr()

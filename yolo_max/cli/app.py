@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from yolo_max import __version__
-from yolo_max.cli import cache, weights
+from yolo_max.cli import cache, convert, weights
 from yolo_max.cli.bench import bench
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.compare import compare
@@ -40,6 +40,7 @@ app.command(cls=Command, epilog=exit_codes("compare"))(compare)
 app.command(cls=Command, epilog=exit_codes("val"))(val)
 app.command(cls=Command, epilog=exit_codes("bench"))(bench)
 app.add_typer(weights.app, name="weights", epilog=exit_codes("weights"))
+app.add_typer(convert.app, name="convert", epilog=exit_codes("convert"))
 app.add_typer(cache.app, name="cache", epilog=exit_codes("cache"))
 
 

@@ -41,6 +41,12 @@ _CODES_OF: dict[str, dict[ExitCode, str | None]] = {
     },
     "bench": {},
     "weights": {ExitCode.SOURCE: None, ExitCode.ENGINE: None},
+    "convert": {
+        ExitCode.OK: "all of the module can be converted",
+        ExitCode.WEIGHTS: None,
+        ExitCode.SOURCE: None,
+        ExitCode.ENGINE: "some of the module cannot be converted, or a package is not installed",
+    },
     "cache": {ExitCode.WEIGHTS: None, ExitCode.SOURCE: None, ExitCode.ENGINE: None},
 }
 

@@ -29,16 +29,21 @@ from yolo_max.support.errors import OutputError
 
 PACKAGE = Path(__file__).resolve().parent.parent
 GRAPH_SOURCES = ("model", "kernels")
-"""Our modules and packages (at any depth) that decide what a graph computes."""
+"""Our modules and packages (at any depth) that decide what a YOLO's graph computes."""
 
 
-def graph_key(**params: Any) -> str:
-    """The cache key of a graph: a digest of ``params`` and of this machine and installation."""
+def graph_key(sources: Sequence[str] = GRAPH_SOURCES, **params: Any) -> str:
+    """The cache key of a graph: a digest of ``params`` and of this machine and installation.
+
+    Args:
+        sources: The modules and packages of ours that decide what the graph computes.
+        params: Whatever else does.
+    """
     everything = {
         **params,
         "yolo_max": version("yolo-max"),
         "max": version("max"),
-        "sources": sources_digest(PACKAGE, GRAPH_SOURCES),
+        "sources": sources_digest(PACKAGE, sources),
         "machine": platform.machine(),
         "cpu": cpu.model_name(),
         "features": sorted(cpu.features()),

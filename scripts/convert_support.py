@@ -1,0 +1,81 @@
+"""Write docs/convert-support.md: which of PyTorch's operations the converter lowers, out of its rules.
+
+python scripts/convert_support.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yolo_max.convert.rule import Layout, Rule
+from yolo_max.convert.rules import builtin_rules
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "convert-support.md"
+LAYOUTS = {
+    Layout.ROWS: "PyTorch's",
+    Layout.MAPS: "NHWC",
+    Layout.FOLLOWS: "that of its inputs",
+}
+TEXT = """\
+# What the converter supports
+
+`python scripts/convert_support.py` writes this page out of the rules; a test compares them. Each operation is
+held against PyTorch in float64 by `test_convert_rules.py::test_a_row`.
+
+Every rule is for the CPU. "MAX" means MAX's own elementwise, reducing or reshaping operations; convolutions,
+pools and products are never MAX's. [convert.md](convert.md) explains the order of dimensions.
+
+| operation | computed on | order of dimensions | dtypes | refuses some |
+|---|---|---|---|---|
+{rows}
+
+## Core ATen operations
+Of the {core} overloads that PyTorch {version} calls core, {with_rule} have a rule of their own. Others are
+not needed where what would be decomposed into them is kept whole: `conv2d` needs no `convolution`.
+
+Without a rule:
+
+{without}
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    rules = [rule for rule in builtin_rules() if isinstance(rule.operation, torch._ops.OpOverload)]
+    core = _core_operations()
+    with_rule = {str(rule.operation) for rule in rules}
+    version = torch.__version__.partition("+")[0]
+    return TEXT.format(
+        rows="\n".join(_row(rule) for rule in sorted(rules, key=lambda rule: str(rule.operation))),
+        with_rule=len(core & with_rule),
+        core=len(core),
+        version=version,
+        without="\n".join(f"- `{name}`" for name in sorted(core - with_rule)),
+    )
+
+
+def _row(rule: Rule) -> str:
+    order = LAYOUTS[rule.layout] if isinstance(rule.layout, Layout) else "by its dimensions"
+    dtypes = ", ".join(sorted(str(each).removeprefix("torch.") for each in rule.dtypes))
+    refuses = "yes" if rule.refuses is not Rule.refuses else ""
+    return f"| `{rule.operation}` | {rule.on} | {order} | {dtypes} | {refuses} |"
+
+
+def _core_operations() -> set[str]:
+    """All overloads with PyTorch's tag for its core set."""
+    found = set()
+    for name in torch._C._dispatch_get_all_op_names():
+        library, _, path = name.partition("::")
+        packet, _, overload = path.partition(".")
+        if library == "aten":
+            operation: Any = getattr(getattr(torch.ops.aten, packet), overload or "default")
+            if torch.Tag.core in operation.tags:
+                found.add(str(operation))
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,75 @@
+"""``yolo-max convert analyze``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from yolo_max.cli import run
+from yolo_max.support.errors import ExitCode
+
+SOURCE = """
+import torch
+from torch import nn
+
+class Small(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+class Strange(Small):
+    def forward(self, x):
+        return torch.erfinv(super().forward(x))
+
+def nothing():
+    return 3
+
+made = nn.Linear(4, 4)
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory has the module ``nets_of_test``."""
+    (tmp_path / "nets_of_test.py").write_text(SOURCE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_a_module_that_can_be_converted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    arguments = ["convert", "analyze", "nets_of_test:Small", "--input", "batch,3,16,16", "--layers"]
+    assert run(arguments) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "converted are 100.0% of operations, 100.0% of parameters, 100.0% of flops" in out
+    assert "batch x 4 x 14 x 14" in out
+
+
+def test_as_json_with_a_blocker(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["convert", "analyze", "nets_of_test:Strange", "--input", "1,3,16,16", "--json"]
+    assert run(arguments) == ExitCode.ENGINE
+    found = json.loads(capsys.readouterr().out)
+    assert [each["operation"] for each in found["blockers"]] == ["aten.erfinv.default"]
+    assert found["blockers"][0]["source"].endswith("nets_of_test.py:11")
+    assert found["coverage"]["parameters"] == 100
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "message"),
+    [
+        ("nets_of_test", "1,3", "names no module; use package.module:Factory"),
+        ("no_such_thing:Net", "1,3", "there is no module no_such_thing"),
+        ("nets_of_test:Missing", "1,3", "nets_of_test has no Missing"),
+        ("nets_of_test:nothing", "1,3", "gives int, and not a torch.nn.Module"),
+        ("nets_of_test:made", "1;3", "is no shape; use 1,3,224,224"),
+        ("nets_of_test:made", "0,4", "is no shape"),
+    ],
+)
+def test_what_is_typed_wrong(
+    module: str, shape: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", "analyze", module, "--input", shape]) == ExitCode.USAGE
+    assert message in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""What is captured, what is refused and with which words. Nothing is compiled."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import convert_networks as networks
+import pytest
+import torch
+from torch import nn
+
+from yolo_max.convert import Rule, analyze
+from yolo_max.convert.analyzer import captured
+from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
+from yolo_max.convert.errors import ConversionError, UnsupportedOperations
+from yolo_max.convert.rules import builtin_rules
+from yolo_max.support.errors import UsageError
+
+RULES = builtin_rules()
+aten = torch.ops.aten
+
+
+class Function(nn.Module):  # type: ignore[misc]
+    """A function as a module, with a parameter."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function, self.weight = function, nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self, *inputs)
+
+
+def branch(_: Any, x: Any) -> Any:
+    return x + 1 if x.sum() > 0 else x - 1
+
+
+@pytest.mark.parametrize(
+    ("module", "shapes", "message"),
+    [
+        (
+            nn.Dropout(),
+            [(4, 4)],
+            r"Dropout cannot be converted, as it is in training mode; call model.eval\(\) first",
+        ),
+        (nn.Sequential(nn.Dropout()).train(), [(4, 4)], "it is in training mode"),
+        (nn.Linear(4, 4, device="meta").eval(), [(4, 4)], "weight is on meta, and only modules on the CPU"),
+        (
+            nn.Linear(4, 4).eval(),
+            [(4, 5)],
+            "could not capture Linear: RuntimeError: a and b must have same reduction dim",
+        ),
+        (
+            nn.Linear(4, 4).eval(),
+            [("batch", "features")],
+            "a symbolic size has to be static|could not capture",
+        ),
+        (nn.Linear(4, 4).eval(), [("a size", 4)], "'a size' in the input shape .* is no size"),
+        (nn.Linear(4, 4).eval(), [(-1, 4)], "-1 in the input shape .* is no size"),
+        (Function(branch).eval(), [(4, 4)], "depends on the values of its inputs, which a graph cannot"),
+    ],
+)
+def test_what_cannot_be_captured(module: nn.Module, shapes: Any, message: str) -> None:
+    with pytest.raises(ConversionError, match=message):
+        captured(module, shapes, None, RULES)
+    assert analyze(module, shapes).error
+
+
+def test_one_module_in_training_mode_is_named() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).eval()
+    module[1].train()
+    with pytest.raises(ConversionError, match="its module 1 is in training mode"):
+        captured(module, [(4, 4)], None, RULES)
+
+
+def test_dtypes_and_shapes_come_in_pairs() -> None:
+    with pytest.raises(ConversionError, match="1 input shapes and 2 dtypes"):
+        captured(nn.Linear(4, 4).eval(), [(4, 4)], [torch.float32] * 2, RULES)
+
+
+def test_sizes_keep_their_names() -> None:
+    program = captured(networks.UNet().eval(), [("batch", 3, 32, "width")], None, RULES)
+    assert set(program.symbols.values()) == {"batch", "width"}
+    assert program.inputs == (("batch", 3, 32, "width"),)
+
+
+def test_weights_keep_their_paths() -> None:
+    program = captured(networks.Residual(3, 3, 1).eval(), [(1, 3, 8, 8)], None, RULES)
+    assert "conv1.0.weight" in program.constants
+
+
+def unknown(_: Any, x: Any) -> Any:
+    return torch.erfinv(x.clamp(0, 0.5)) + torch.special.i0(x)
+
+
+REFUSED = {
+    # a function of [4, 4], and why it is refused
+    "no rule": (lambda m, x: torch.erfinv(x), "aten.erfinv.default", "there is no rule for it"),
+    "dtype": (lambda m, x: x.double() + 1, "aten._to_copy.default", "float64 is not computed"),
+    "computed weights": (
+        lambda m, x: nn.functional.linear(x, x + m.weight),
+        "aten.linear.default",
+        "weights are not constant",
+    ),
+    "unbatched": (
+        lambda m, x: nn.functional.max_pool2d(x[None], 2),
+        "aten.max_pool2d.default",
+        "a map has rank 4",
+    ),
+    "vector": (lambda m, x: torch.matmul(x, x[0]), "aten.matmul.default", "a vector is not multiplied"),
+    "mask": (lambda m, x: x[x > 0], "aten.index.Tensor", "its size depends on the values of its inputs"),
+    "transposed convolution": (
+        lambda m, x: nn.functional.conv_transpose2d(x[None, None], m.weight[None, None], stride=2),
+        "aten.conv_transpose2d.input",
+        "kernel - stride = 2 \\* padding",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_operation_that_is_refused_says_why(name: str) -> None:
+    function, operation, reason = REFUSED[name]
+    report = analyze(Function(function).eval(), [(4, 4)])
+    assert not report.convertible
+    found = {each.operation: each for each in report.blockers}
+    assert operation in found, report.summary()
+    assert re.search(reason, found[operation].reason)
+
+
+def test_all_unsupported_operations_are_in_one_error() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), Function(unknown)).eval()
+    with pytest.raises(UnsupportedOperations) as caught:
+        convert_pytorch_model(module, [(4, 4)], model_name="mine")
+    error = caught.value
+    assert [each.operation for each in error.operations] == ["aten.erfinv.default", "aten.i0.default"]
+    assert {each.module for each in error.operations} == {"1"}
+    line = Function.forward.__code__.co_firstlineno + 1  # PyTorch knows no more than the line of a forward
+    assert {each.source for each in error.operations} == {f"{__file__}:{line}"}
+    assert "2 operations of mine cannot be converted" in str(error)
+    assert error.report.coverage["parameters"] == 100
+
+
+def test_a_report_counts() -> None:
+    report = analyze(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), Function(unknown)).eval(), [(3, 4)])
+    assert [(each.operation, each.parameters, each.flops) for each in report.layers[:2]] == [
+        ("aten.linear.default", 4 * 8 + 8, 2 * 3 * 4 * 8),
+        ("aten.relu.default", 0, 3 * 8),
+    ]
+    assert report.coverage["operations"] == 100 * 4 / 6  # linear, relu, clamp and add of six
+    assert json.loads(json.dumps(report.to_dict()))["blockers"][0]["operation"] == "aten.erfinv.default"
+
+
+def test_a_rule_of_ones_own_counts_and_leaves_others_alone() -> None:
+    module = Function(lambda _, x: torch.erfinv(x)).eval()
+    rule = Rule(aten.erfinv.default, lambda _call, x: x)
+    assert analyze(module, [(4, 4)], rules=[rule]).convertible
+    assert not analyze(module, [(4, 4)]).convertible
+
+
+@pytest.mark.parametrize("options", [{"device": "gpu"}, {"dtype": "bfloat16"}])
+def test_what_is_not_there_is_said(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="modules are converted"):
+        PyTorchToMAXConverter(**options)
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    script = "import sys, yolo_max.convert; print('torch' in sys.modules, 'max' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    assert Path(__file__).exists()
+
+
+def test_a_module_that_returns_a_symbolic_size_is_refused() -> None:
+    module = Function(lambda _, x: (x, x.shape[0])).eval()
+    with pytest.raises(ConversionError, match="returns a size that is not static"):
+        captured(module, [("batch", 4)], None, RULES)
+    assert analyze(module, [(3, 4)]).convertible  # which is static
+
+
+def test_sizes_that_have_to_be_equal_need_one_name() -> None:
+    module = Function(lambda _, a, b: a + b).eval()
+    with pytest.raises(ConversionError, match="rows and lines have to be equal; give them one name"):
+        captured(module, [("rows", 4), ("lines", 4)], None, RULES)

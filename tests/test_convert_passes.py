@@ -1,0 +1,187 @@
+"""What passes do to a captured graph: PyTorch runs it, and it computes the same. Nothing is compiled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import convert_networks as networks
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from yolo_max.convert import fused
+from yolo_max.convert.analyzer import captured, examine
+from yolo_max.convert.fusion import conv_tail
+from yolo_max.convert.layout import orders, transposed
+from yolo_max.convert.program import Program, name_of
+from yolo_max.convert.rules import builtin_rules
+from yolo_max.kernels.activation import Activation
+
+RULES = builtin_rules()
+MAP = (2, 3, 16, 24)
+
+
+def fused_program(module: nn.Module, *shapes: tuple[int | str, ...]) -> Program:
+    program = captured(module, shapes, None, RULES)
+    report = examine(type(module).__name__, program, RULES)
+    assert report.convertible, report.summary()
+    return program
+
+
+def operations(program: Program) -> dict[str, int]:
+    return dict(Counter(name_of(node) for node in program.calls()))
+
+
+def check(module: nn.Module, program: Program, x: torch.Tensor) -> None:
+    """The graph in float64 is as near to the module in float64 as weights rounded once can be."""
+    with torch.no_grad():
+        exact = module.double()(x.double())
+    (got,) = program.run(x.double(), dtype=torch.float64)
+    assert got.shape == exact.shape
+    assert float((got - exact).abs().max()) <= 1e-6 * float(exact.abs().max())
+
+
+class Wired(nn.Module):  # type: ignore[misc]
+    """Two convolutions, and what is done with their outputs."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.a, self.b = networks.conv_norm(3, 3), nn.Conv2d(3, 3, 3, padding=1)
+        self.norm, self.slopes, self.function = nn.BatchNorm2d(3, eps=1e-2), nn.PReLU(3), function
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self, x)
+
+
+CONV, ADD, RELU = "conv2d", "aten.add.Tensor", "aten.relu.default"
+
+WIRED = {
+    # how convolutions are wired: the operations that are left
+    "residual, then activation": (lambda m, x: (m.a(x) + x).relu(), {CONV: 1}),
+    "the other way round": (lambda m, x: (x + m.a(x)).relu(), {CONV: 1}),
+    "activation, then residual": (lambda m, x: m.a(x).relu() + x, {CONV: 1}),
+    "activation, residual, activation": (lambda m, x: (m.a(x).relu() + x).relu(), {CONV: 1, RELU: 1}),
+    "two convolutions": (lambda m, x: (m.a(x) + m.b(x)).relu(), {CONV: 2}),
+    "two residuals": (lambda m, x: m.a(x) + x + x, {CONV: 1, ADD: 1}),
+    "read twice": (lambda m, x: (lambda y: y.relu() + y)(m.a(x)), {CONV: 1, RELU: 1, ADD: 1}),
+    "added to itself": (lambda m, x: (lambda y: y + y)(m.a(x)), {CONV: 1, ADD: 1}),
+    "a broadcast residual": (lambda m, x: m.a(x) + x[:, :1], {CONV: 1, ADD: 1, "aten.slice.Tensor": 1}),
+    "a broadcast convolution": (lambda m, x: m.b(x)[:, :1] + x, {CONV: 1, ADD: 1, "aten.slice.Tensor": 1}),
+    "a factor of the residual": (lambda m, x: torch.add(m.a(x), x, alpha=2), {CONV: 1, ADD: 1}),
+    "PReLU": (lambda m, x: m.slopes(m.a(x)), {CONV: 1}),
+    "ReLU6": (lambda m, x: functional.relu6(m.a(x)), {CONV: 1}),
+    "another hard tanh": (lambda m, x: functional.hardtanh(m.a(x)), {CONV: 1, "aten.hardtanh.default": 1}),
+    "a norm of what is read twice": (lambda m, x: (lambda y: m.norm(y) + y)(m.b(x)), {CONV: 2}),
+    "two norms": (lambda m, x: m.norm(m.a(x)), {CONV: 1}),
+    "one convolution twice, with and without a norm": (lambda m, x: m.b(m.norm(m.b(x))), {CONV: 2}),
+    "a norm first": (lambda m, x: m.norm(x).relu(), {CONV: 1}),
+}
+
+
+@pytest.mark.parametrize("name", WIRED)
+def test_what_is_fused(name: str) -> None:
+    function, expected = WIRED[name]
+    x = torch.randn(MAP)
+    module = networks.settled(Wired(function), x)
+    nn.init.uniform_(module.slopes.weight)
+    program = fused_program(module, MAP)
+    assert operations(program) == expected
+    check(module, program, x)
+
+
+@pytest.mark.parametrize(
+    ("function", "first", "activation"),
+    [
+        (lambda m, x: (m.a(x) + x).relu(), True, Activation.RELU),
+        (lambda m, x: m.a(x).relu() + x, False, Activation.RELU),
+        (lambda m, x: m.a(x) + x, False, Activation.NONE),
+    ],
+    ids=["before", "behind", "without an activation"],
+)
+def test_where_a_residual_is_added(function: Any, first: bool, activation: Activation) -> None:
+    program = fused_program(Wired(function).eval(), MAP)
+    (node,) = program.calls()
+    found, _, _, residual, residual_first = conv_tail(node)
+    assert (found, residual is not None, residual_first) == (activation, True, first)
+
+
+NETWORKS = {
+    # a network, its input, and which tensors are transposed
+    "MLP": (networks.MLP, (4, 20), 0),
+    "CNN": (networks.CNN, (2, 1, 28, 28), 0),  # one channel is in both orders; the weights are permuted
+    "residual": (lambda: networks.Residual(3, 8, 2), MAP, 2),  # the input and the output
+    "UNet": (networks.UNet, MAP, 2),
+    "DenseNet": (networks.DenseBlock, MAP, 2),
+    "gated": (networks.Gated, MAP, 2),
+    "encoder": (networks.Encoder, (2, 5, 16), 0),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_stays_the_same_and_has_no_transposes_inside(name: str) -> None:
+    make, shape, count = NETWORKS[name]
+    x = torch.randn(shape)
+    module = networks.settled(make(), x)
+    program = fused_program(module, shape)
+    assert len(transposed(program, orders(program, RULES))) == count
+    check(module, program, x)
+
+
+def test_each_batch_norm_is_folded_with_its_own_eps() -> None:
+    """With variances as small as the eps, another eps would show."""
+    x = torch.randn(MAP)
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, eps=1e-3), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4, eps=0.5)
+    )
+    for norm in (module[1], module[3]):
+        norm.running_var.fill_(1e-3)
+    module.eval()
+    program = fused_program(module, MAP)
+    assert operations(program) == {CONV: 2}
+    check(module, program, x)
+
+
+def test_a_weight_that_is_used_twice_is_kept_once() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+    module[2].weight = module[0].weight
+    program = fused_program(module.eval(), MAP)
+    assert sum("weight" in name for name in program.constants) == 1
+
+
+def test_constants_are_computed_beforehand() -> None:
+    class Positions(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x + torch.arange(24).float().sin() * 0.5
+
+    program = fused_program(Positions().eval(), MAP)
+    assert operations(program) == {ADD: 1}
+    check(Positions(), program, torch.randn(MAP))
+
+
+def test_random_numbers_are_no_constants() -> None:
+    class Noise(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return x + torch.rand(24)
+
+    program = captured(Noise().eval(), [MAP], None, RULES)
+    assert "aten.rand.default" in operations(program)
+
+
+def test_a_fused_operation_says_what_it_stands_for() -> None:
+    report = examine("", captured(networks.Residual(3, 8, 2).eval(), [MAP], None, RULES), RULES)
+    assert [[part.rpartition(": ")[0] for part in group] for group in report.fused] == [
+        ["conv1.0", "conv1.1", ""],
+        ["conv2.0", "conv2.1", "", ""],
+        ["shortcut.0", "shortcut.1"],
+    ]
+
+
+def test_maps_that_become_rows_and_back_are_not_moved() -> None:
+    """ConvNeXt's layer norm over channels, between convolutions."""
+    norm = nn.LayerNorm(3)
+    module = Wired(lambda m, x: m.b(norm(m.a(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)))
+    program = fused_program(module.eval(), MAP)
+    assert len(transposed(program, orders(program, RULES))) == 2  # the input and the output
+    assert fused.conv2d in {node.target for node in program.calls()}

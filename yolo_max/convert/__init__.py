@@ -1,0 +1,56 @@
+"""Any PyTorch module to a MAX graph on the kernels. Knows no YOLO.
+
+converter.py, max_model.py            the converter, and what it returns
+analyzer.py, report.py, flops.py      how much of a module is converted
+capture.py, program.py                from a module to a graph of PyTorch's operations
+simplify.py, fusion.py                that graph simplified and fused; PyTorch still runs it
+activations.py, fused.py              what is fused, and what it means
+rule.py, rules/                       how each operation is lowered: one registry
+layout.py                             what is NHWC, what is in PyTorch's order
+lowering.py, dims.py                  from that graph to MAX's
+factory.py, errors.py                 what the command line names; what is raised
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yolo_max.convert.analyzer import analyze
+    from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
+    from yolo_max.convert.errors import ConversionError, UnsupportedOperations
+    from yolo_max.convert.rule import Call, Layout, Rule
+
+__all__ = [
+    "Call",
+    "ConversionError",
+    "Layout",
+    "PyTorchToMAXConverter",
+    "Rule",
+    "UnsupportedOperations",
+    "analyze",
+    "convert_pytorch_model",
+]
+
+_HOMES = {
+    "Call": "rule",
+    "ConversionError": "errors",
+    "Layout": "rule",
+    "PyTorchToMAXConverter": "converter",
+    "Rule": "rule",
+    "UnsupportedOperations": "errors",
+    "analyze": "analyzer",
+    "convert_pytorch_model": "converter",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used: PyTorch's export and MAX take seconds."""
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,120 @@
+"""The analyzer: how much of a module is converted, and what is in the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import fx
+
+from yolo_max.convert.capture import capture
+from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.flops import flops
+from yolo_max.convert.fusion import fuse_all
+from yolo_max.convert.layout import orders, transposed
+from yolo_max.convert.program import Program, Shape, module_of, name_of, tensor_of
+from yolo_max.convert.report import Layer, Report
+from yolo_max.convert.rule import Rule, Rules
+from yolo_max.convert.rules import builtin_rules
+from yolo_max.convert.simplify import simplify
+
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def analyze(
+    model: torch.nn.Module,
+    input_shapes: Sequence[Shape],
+    *,
+    input_dtypes: Sequence[torch.dtype] | None = None,
+    rules: Iterable[Rule] = (),
+) -> Report:
+    """Says how much of a module can be converted; never raises because of the module.
+
+    Args:
+        model: In evaluation mode, on the CPU.
+        input_shapes: Of each positional argument: integers, and names for symbolic sizes.
+        input_dtypes: Likewise; float32 by default.
+        rules: More rules.
+
+    Returns:
+        Coverage, layers, fused groups and blockers. A module that PyTorch cannot capture has an
+        ``error`` and none of them.
+    """
+    all_rules = builtin_rules().extended(rules)
+    name = type(model).__name__
+    try:
+        program = captured(model, input_shapes, input_dtypes, all_rules)
+    except ConversionError as error:
+        return Report(name, str(error), (), (), None)
+    return examine(name, program, all_rules)
+
+
+def captured(
+    model: torch.nn.Module,
+    input_shapes: Sequence[Shape],
+    input_dtypes: Sequence[torch.dtype] | None,
+    rules: Rules,
+) -> Program:
+    """A module as a program of the rules' operations, with its no-ops out and its constants folded.
+
+    Raises:
+        ConversionError: See `yolo_max.convert.capture.capture`.
+    """
+    whole = [rule.operation for rule in rules if isinstance(rule.operation, torch._ops.OpOverload)]
+    program = capture(model, input_shapes, input_dtypes, whole)
+    simplify(program)
+    return program
+
+
+def examine(name: str, program: Program, rules: Rules) -> Report:
+    """The report about a program; one that is convertible is fused on the way."""
+    read: set[str] = set()
+    layers = [_layer(node, program, rules, read) for node in program.calls() if not _is_bookkeeping(node)]
+    if any(each.reason for each in layers):
+        return Report(name, "", tuple(layers), (), None)
+    fuse_all(program)
+    groups = [tuple(node.meta["fused"]) for node in program.calls() if len(node.meta.get("fused", ())) > 1]
+    moved = transposed(program, orders(program, rules))
+    return Report(name, "", tuple(layers), tuple(groups), len(moved))
+
+
+def _is_bookkeeping(node: fx.Node) -> bool:
+    """Whether a node only takes one of several results."""
+    return not isinstance(node.target, torch._ops.OpOverload) and name_of(node) == "getitem"
+
+
+def _layer(node: fx.Node, program: Program, rules: Rules, read: set[str]) -> Layer:
+    constants = [each for each in node.all_input_nodes if each.op == "get_attr" and each.target not in read]
+    read.update(str(each.target) for each in constants)
+    reason = rules.refusal(node, program) or ""
+    rule = rules.get(node.target)
+    return Layer(
+        name_of(node),
+        module_of(node),
+        source_of(node),
+        _shape(node, program),
+        sum(program.constants[str(each.target)].numel() for each in constants),
+        flops(node),
+        "" if reason or rule is None else rule.on,
+        reason,
+    )
+
+
+def _shape(node: fx.Node, program: Program) -> str:
+    value = tensor_of(node)
+    if value is None:
+        return ""
+    text = " x ".join(str(size) for size in value.shape)
+    for symbol, name in program.symbols.items():
+        text = re.sub(rf"\b{re.escape(symbol)}\b", name, text)
+    return text
+
+
+def source_of(node: fx.Node) -> str:
+    """File and line of the innermost call that is not PyTorch's own, or an empty string."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    own = [(file, line) for file, line in frames if not file.startswith(_TORCH)]
+    return ":".join(own[-1]) if own else ""

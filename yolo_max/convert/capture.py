@@ -1,0 +1,202 @@
+"""From a PyTorch module to a graph of operations: ``torch.export``, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import sympy  # type: ignore[import-untyped]
+import torch
+from torch import fx
+from torch.export import Dim, ExportedProgram
+
+from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.program import Program, Shape, tensor_of
+
+BATCH, STEP = 2, 32
+"""Sizes that stand for symbolic ones while a module is captured: of first dimensions, and of others the next
+multiple, from 64 on."""
+
+
+def capture(
+    model: torch.nn.Module,
+    input_shapes: Sequence[Shape],
+    input_dtypes: Sequence[torch.dtype] | None,
+    whole: Collection[Any],
+) -> Program:
+    """Captures a module.
+
+    Args:
+        model: In evaluation mode, on the CPU.
+        input_shapes: Of each positional argument.
+        input_dtypes: Likewise; float32 by default.
+        whole: Operations to keep; others become core ATen ones.
+
+    Raises:
+        ConversionError: The module is in training mode or not on the CPU, an input's shape makes no sense or
+            does not fit, or what the module does depends on the values of its inputs.
+    """
+    require_ready(model)
+    shapes = tuple(tuple(shape) for shape in input_shapes)
+    dtypes = tuple(input_dtypes or [torch.float32] * len(shapes))
+    if len(dtypes) != len(shapes):
+        raise ConversionError(
+            f"there are {len(shapes)} input shapes and {len(dtypes)} dtypes; give one for each."
+        )
+    examples, dims = _examples(shapes, dtypes)
+    exported = _export(model, examples, dims, whole)
+    return _program(exported.module(check_guards=False), exported, shapes)
+
+
+def require_ready(model: torch.nn.Module) -> None:
+    """Refuses a module that is not as it would be for inference.
+
+    Raises:
+        ConversionError: A part of it is in training mode, or a tensor is not on the CPU.
+    """
+    for name, each in model.named_modules():
+        if each.training:
+            place = f"its module {name}" if name else "it"
+            raise ConversionError(
+                f"{type(model).__name__} cannot be converted, as {place} is in training mode; "
+                "call model.eval() first."
+            )
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.device.type != "cpu":
+            raise ConversionError(
+                f"{name} is on {tensor.device}, and only modules on the CPU are captured; use model.cpu()."
+            )
+
+
+def _examples(
+    shapes: Sequence[Shape], dtypes: Sequence[torch.dtype]
+) -> tuple[tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
+    """An example of each input, and its symbolic dimensions."""
+    sizes: dict[str, int] = {}
+    examples = []
+    for shape, dtype in zip(shapes, dtypes, strict=True):
+        for axis, size in enumerate(shape):
+            if isinstance(size, str) and size.isidentifier():
+                other = 64 + STEP * sum(each != BATCH for each in sizes.values())
+                sizes.setdefault(size, BATCH if axis == 0 else other)
+            elif isinstance(size, str) or size < 0:
+                raise ConversionError(
+                    f"{size!r} in the input shape {shape} is no size; use integers, "
+                    "and names for symbolic sizes."
+                )
+        static = [sizes[size] if isinstance(size, str) else size for size in shape]
+        random = torch.randn if dtype.is_floating_point else torch.zeros
+        examples.append(random(static, dtype=dtype))
+    symbolic = tuple(
+        {axis: Dim.DYNAMIC if isinstance(size, str) else Dim.STATIC for axis, size in enumerate(shape)}
+        for shape in shapes
+    )
+    return tuple(examples), symbolic
+
+
+def _by_parameter(model: torch.nn.Module, dims: tuple[dict[int, Any], ...]) -> tuple[Any, ...]:
+    """The dimensions as PyTorch reads them: those of ``*args`` are one tuple."""
+    kinds = [each.kind for each in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return dims
+    before = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*dims[:before], dims[before:])
+
+
+def _export(
+    model: torch.nn.Module,
+    examples: tuple[torch.Tensor, ...],
+    dims: tuple[dict[int, Any], ...],
+    whole: Collection[Any],
+) -> ExportedProgram:
+    """Non-strict, which follows Python as it runs; then strict, which reads its bytecode."""
+    table = torch.export.default_decompositions()
+    for operation in whole:
+        table.pop(operation, None)
+    first: Exception | None = None
+    for strict in (False, True):
+        try:
+            with _quiet(), torch.no_grad():
+                symbolic = _by_parameter(model, dims)
+                exported = torch.export.export(model, examples, dynamic_shapes=symbolic, strict=strict)
+                return exported.run_decompositions(table)
+        except Exception as error:  # whatever the module raises, among others
+            first = first or error
+    assert first is not None
+    raise ConversionError(f"PyTorch could not capture {type(model).__name__}: {_sentence(first)}") from first
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, in one sentence, out of pages."""
+    text = str(error)
+    if "data-dependent" in text or "data dependent" in text:
+        return "what it does depends on the values of its inputs, which a graph cannot; use torch.where."
+    if "Constraints violated" in text:
+        lines = [line.strip(" -") for line in text.splitlines()[1:] if line.strip(" -")]
+        return f"a symbolic size has to be static or to fit ({lines[0] if lines else text}); use an integer."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'without a message'}"
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's notes on its own workings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _program(captured: fx.GraphModule, exported: ExportedProgram, shapes: tuple[Shape, ...]) -> Program:
+    graph = captured.graph
+    graph.owning_module = None  # the program has the constants
+    constants = {}
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            constants[str(node.target)] = _attribute(captured, str(node.target))
+        elif node.op == "call_module":  # the check of guards
+            graph.erase_node(node)
+        elif node.op == "output":
+            flat = node.args[0] if isinstance(node.args[0], tuple | list) else (node.args[0],)
+            if any(isinstance(each, fx.Node) and tensor_of(each) is None for each in flat):
+                raise ConversionError(
+                    "the module returns a size that is not static; return tensors, or make it static."
+                )
+            node.args = (tuple(flat),)
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    symbols: dict[str, str] = {}
+    for node, shape in zip(inputs, shapes, strict=True):
+        for size, name in zip(node.meta["val"].shape, shape, strict=True):
+            if isinstance(size, torch.SymInt) and symbols.setdefault(str(size), str(name)) != name:
+                raise ConversionError(
+                    f"the sizes {symbols[str(size)]} and {name} have to be equal; give them one name."
+                )
+    call = exported.call_spec
+    program = Program(graph, constants, shapes, call.in_spec, call.out_spec, symbols, _guards(inputs))
+    program.tidy()
+    return program
+
+
+def _guards(inputs: Sequence[fx.Node]) -> tuple[Any, ...]:
+    """What PyTorch has found sizes to have to fulfil.
+
+    That a size is not 1 is none of it: PyTorch asks so as to know what is broadcast, and MAX checks that.
+    """
+    environments = [getattr(node.meta["val"].fake_mode, "shape_env", None) for node in inputs]
+    guards = [guard.expr for each in environments[:1] if each is not None for guard in each.guards]
+    return tuple(guard for guard in guards if not (isinstance(guard, sympy.Ne) and guard.args[1] == 1))
+
+
+def _attribute(module: Any, path: str) -> torch.Tensor:
+    for name in path.split("."):
+        module = getattr(module, name)
+    assert isinstance(module, torch.Tensor)
+    return module.detach()

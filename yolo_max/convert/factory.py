@@ -1,0 +1,57 @@
+"""Modules and shapes as they are named on the command line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import torch
+
+from yolo_max.convert.program import Shape
+from yolo_max.support.errors import UsageError
+from yolo_max.support.text import shorten
+
+
+def make_module(name: str) -> torch.nn.Module:
+    """The module of ``package.module:Factory``, in evaluation mode.
+
+    Args:
+        name: A Python module, looked up in the working directory too, and in it a class or function that is
+            called without arguments, or a ``torch.nn.Module``.
+
+    Raises:
+        UsageError: There is no such factory, or it makes something else.
+    """
+    place, _, path = name.partition(":")
+    if not place or not path:
+        raise UsageError(f"{shorten(name)} names no module; use package.module:Factory.")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{place} cannot be imported, as there is no module {error.name}.") from error
+    for each in path.split("."):
+        if not hasattr(found, each):
+            raise UsageError(f"{place} has no {path}; name a class or a function in it.")
+        found = getattr(found, each)
+    made = found if isinstance(found, torch.nn.Module) else found() if callable(found) else found
+    if not isinstance(made, torch.nn.Module):
+        raise UsageError(f"{name} gives {type(made).__name__}, and not a torch.nn.Module.")
+    return made.eval()
+
+
+def parse_shape(text: str) -> Shape:
+    """``1,3,224,224`` or ``batch,3,height,width``.
+
+    Raises:
+        UsageError: A size is neither a positive integer nor a name.
+    """
+    sizes: list[int | str] = []
+    for size in text.split(","):
+        part = size.strip()
+        if not part.isidentifier() and not (part.isdecimal() and int(part) > 0):
+            raise UsageError(f"{shorten(text)} is no shape; use 1,3,224,224, or names for symbolic sizes.")
+        sizes.append(int(part) if part.isdecimal() else part)
+    return tuple(sizes)

@@ -1,0 +1,121 @@
+"""The operations that passes make: each is one kernel on MAX. Here is what they mean, in PyTorch.
+
+A graph that has them still runs in PyTorch, so a pass is checked without MAX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch.nn import functional
+
+from yolo_max.kernels.activation import Activation
+
+ACTIVATIONS: Mapping[Activation, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
+    {
+        Activation.NONE: lambda x: x,
+        Activation.SILU: functional.silu,
+        Activation.RELU: functional.relu,
+        Activation.RELU6: functional.relu6,
+        Activation.HARD_SIGMOID: functional.hardsigmoid,
+        Activation.HARD_SWISH: functional.hardswish,
+        Activation.SIGMOID: torch.sigmoid,
+        Activation.TANH: torch.tanh,
+        Activation.GELU: functional.gelu,
+        Activation.GELU_TANH: lambda x: functional.gelu(x, approximate="tanh"),
+    }
+)
+"""Those without slopes."""
+
+
+def activate(
+    x: torch.Tensor, activation: Activation, slope: float = 0.01, slopes: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Applies an activation.
+
+    Args:
+        x: ``[B, C, ...]``.
+        activation: Which one.
+        slope: Of ``LEAKY_RELU``.
+        slopes: Of ``PRELU``, ``[C]`` or ``[1]``.
+    """
+    if activation is Activation.LEAKY_RELU:
+        return functional.leaky_relu(x, slope)
+    if activation is Activation.PRELU:
+        assert slopes is not None
+        return functional.prelu(x, slopes)
+    return ACTIVATIONS[activation](x)
+
+
+def conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    activation: Activation = Activation.NONE,
+    slope: float = 0.01,
+    slopes: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    residual_first: bool = False,
+) -> torch.Tensor:
+    """A convolution, its activation and a residual, which is added before the activation or behind it.
+
+    Args:
+        x: ``[B, c1, H, W]``.
+        weight: ``[c2, c1 / groups, kh, kw]``, constant.
+        bias: ``[c2]``, constant.
+        stride: Of rows and of columns.
+        padding: Zeros above, left of, below and right of the map.
+        dilation: Of rows and of columns.
+        groups: Of the channels.
+        activation: Which one.
+        slope: Of ``LEAKY_RELU``.
+        slopes: Of ``PRELU``, constant.
+        residual: Of the result's shape.
+        residual_first: Whether it is added before the activation.
+    """
+    top, left, bottom, right = padding
+    y = functional.conv2d(
+        functional.pad(x, (left, right, top, bottom)), weight, bias, stride, 0, dilation, groups
+    )
+    if residual is not None and residual_first:
+        y = y + residual
+    y = activate(y, activation, slope, slopes)
+    return y if residual is None or residual_first else y + residual
+
+
+def conv_transpose2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    activation: Activation = Activation.NONE,
+    slope: float = 0.01,
+    slopes: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """A transposed convolution and its activation; ``weight`` is ``[c1, c2, kh, kw]``."""
+    y = functional.conv_transpose2d(x, weight, bias, stride, padding)
+    return activate(y, activation, slope, slopes)
+
+
+def linear(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    activation: Activation = Activation.NONE,
+    residual: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """A linear layer, its activation, then a residual of the result's shape."""
+    y = activate(functional.linear(x, weight, bias), activation)
+    return y if residual is None else y + residual
+
+
+def flatten_maps(x: torch.Tensor) -> torch.Tensor:
+    """``[B, C, H, W] -> [B, H * W * C]``: in the order of channels-last memory."""
+    return x.permute(0, 2, 3, 1).flatten(1)

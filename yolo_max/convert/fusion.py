@@ -1,0 +1,299 @@
+"""What one kernel computes, as one operation: batch norms folded, activations and residuals fused.
+
+PyTorch still runs the graph, and it computes the same.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from yolo_max.convert import fused
+from yolo_max.convert.activations import activation_of
+from yolo_max.convert.program import (
+    Program,
+    arguments,
+    module_of,
+    name_of,
+    rank,
+    same_shape,
+    shape_of,
+    tensor_of,
+)
+from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.window import pair
+
+aten = torch.ops.aten
+WITH_SLOPES = (Activation.LEAKY_RELU, Activation.PRELU)
+
+
+def fuse_all(program: Program) -> None:
+    """Folds batch norms and fuses what a kernel computes at once."""
+    for each in (make_fused, fold_batch_norms, fuse):
+        each(program)
+        program.tidy()
+    program.graph.lint()
+
+
+def make_fused(program: Program) -> None:
+    """Writes convolutions and linear layers as the operations that others are fused into."""
+    for node in list(program.calls()):
+        make = _MAKERS.get(node.target)
+        if make is None or program.constant(arguments(node)["weight"]) is None:
+            continue
+        made = make(arguments(node))
+        if made is not None:
+            _replace(program, node, *made)
+
+
+def _conv2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    x, weight, bias = given["input"], given["weight"], given["bias"]
+    stride, dilation = _pair(given["stride"]), _pair(given["dilation"])
+    padding = padding_of(given["padding"], shape_of(weight)[2:], dilation)
+    return fused.conv2d, (x, weight, bias, stride, padding, dilation, given["groups"])
+
+
+def _conv_transpose2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+    if transposed_refusal(given):
+        return None
+    stride, padding = _pair(given["stride"]), _pair(given["padding"])
+    return fused.conv_transpose2d, (given["input"], given["weight"], given["bias"], stride, padding)
+
+
+def _linear(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    return fused.linear, (given["input"], given["weight"], given["bias"])
+
+
+_MAKERS: dict[Any, Callable[[dict[str, Any]], tuple[Callable[..., Any], tuple[Any, ...]] | None]] = {
+    aten.conv2d.default: _conv2d,
+    aten.conv2d.padding: _conv2d,
+    aten.conv_transpose2d.input: _conv_transpose2d,
+    aten.linear.default: _linear,
+}
+
+
+def padding_of(padding: Any, kernel: Any, dilation: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of PyTorch's padding: numbers, "valid" or "same"."""
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding == "same":  # an odd one goes below and to the right
+        (top, bottom), (left, right) = (
+            (total // 2, total - total // 2)
+            for total in (d * (k - 1) for k, d in zip(kernel, dilation, strict=True))
+        )
+        return top, left, bottom, right
+    rows, columns = _pair(padding)
+    return rows, columns, rows, columns
+
+
+def transposed_refusal(given: dict[str, Any]) -> str | None:
+    """Why the kernels do not compute a transposed convolution, or None."""
+    weight = tensor_of(given["weight"])
+    assert weight is not None
+    stride, padding, more = (_pair(given[name]) for name in ("stride", "padding", "output_padding"))
+    if given["groups"] != 1:
+        return "transposed convolutions have one group"
+    if _pair(given["dilation"]) != (1, 1):
+        return "transposed convolutions have no dilation"
+    if more != (0, 0) or any(
+        k - s != 2 * p for k, s, p in zip(weight.shape[2:], stride, padding, strict=True)
+    ):
+        return "a transposed convolution enlarges a map exactly stride times: kernel - stride = 2 * padding"
+    return None
+
+
+def fold_batch_norms(program: Program) -> None:
+    """Folds each batch norm into the convolution or linear layer before it, in float64, with its own eps.
+
+    One that follows anything else becomes a depthwise convolution of one pixel, or of rows, two operations.
+    """
+    for node in list(program.calls()):
+        if node.target is not aten._native_batch_norm_legit_no_training.default:
+            continue
+        x, gamma, beta, mean, variance, _, eps = node.args
+        tensors = [None if each is None else program.constant(each) for each in (gamma, beta, mean, variance)]
+        outputs = list(node.users)
+        if tensors[2] is None or tensors[3] is None or [each.args[1] for each in outputs] != [0]:
+            continue
+        scale = (tensors[3].double() + eps).rsqrt()
+        scale = scale if tensors[0] is None else scale * tensors[0].double()
+        shift = -tensors[2].double() * scale + (0 if tensors[1] is None else tensors[1].double())
+        _fold_affine(program, node, outputs[0], x, scale, shift)
+
+
+def _fold_affine(
+    program: Program, norm: fx.Node, output: fx.Node, x: Any, scale: torch.Tensor, shift: torch.Tensor
+) -> None:
+    path = module_of(norm) or norm.name
+    dtype = x.meta["val"].dtype
+    weight = (
+        program.constant(x.args[1])
+        if x.target in (fused.conv2d, fused.conv_transpose2d, fused.linear)
+        else None
+    )
+    with program.graph.inserting_before(output):
+        if weight is not None and len(x.users) == 1 and (x.target is not fused.linear or rank(x) == 2):
+            axis = 1 if x.target is fused.conv_transpose2d else 0
+            by_output = scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+            bias = program.constant(x.args[2])
+            folded = shift if bias is None else shift + bias.double() * scale
+            args = (
+                x.args[0],
+                program.add_constant(
+                    f"{x.args[1].target}_{_flat(path)}", (weight.double() * by_output).to(dtype)
+                ),
+                program.add_constant(f"{path}.bias_folded", folded.to(dtype)),
+                *x.args[3:],
+            )
+            _replace(program, output, x.target, args, x, norm)
+        elif rank(x) == 4:
+            args = (
+                x,
+                program.add_constant(f"{path}.scale", scale.reshape(-1, 1, 1, 1).to(dtype)),
+                program.add_constant(f"{path}.shift", shift.to(dtype)),
+                *((1, 1), (0, 0, 0, 0), (1, 1), len(scale)),
+            )
+            _replace(program, output, fused.conv2d, args, norm)
+        else:
+            by_channel = [-1] + [1] * (rank(x) - 2)
+            factor, term = (
+                program.add_constant(f"{path}.{name}", each.reshape(by_channel).to(dtype))
+                for name, each in (("scale", scale), ("shift", shift))
+            )
+            product = program.graph.call_function(aten.mul.Tensor, (x, factor))
+            product.meta = dict(output.meta)
+            _replace(program, output, aten.add.Tensor, (product, term), norm)
+
+
+def fuse(program: Program) -> None:
+    """Fuses activations and residuals into the convolution or linear layer that they follow."""
+    for node in list(program.calls()):
+        if (found := activation_of(node, program)) is not None:
+            _fuse_activation(program, node, *found)
+        elif node.target is aten.add.Tensor and arguments(node)["alpha"] == 1:
+            _fuse_residual(program, node)
+        elif node.target is aten.view.default:
+            _fuse_flatten(program, node)
+
+
+def _fuse_activation(
+    program: Program, node: fx.Node, activation: Activation, slope: float, slopes: Any
+) -> None:
+    x = node.args[0]
+    if not isinstance(x, fx.Node) or len(x.users) > 1:
+        return
+    if x.target is fused.linear:
+        if x.args[3:] or activation in WITH_SLOPES:
+            return
+        args = (*x.args[:3], activation)
+    elif x.target is fused.conv_transpose2d:
+        if x.args[5:]:
+            return
+        args = (*x.args[:5], activation, slope, slopes)
+    elif x.target is fused.conv2d:
+        before, _, _, residual, _ = conv_tail(x)
+        if before is not Activation.NONE:
+            return
+        args = (*x.args[:7], activation, slope, slopes, residual, residual is not None)
+    else:
+        return
+    _replace(program, node, x.target, args, x)
+
+
+def conv_tail(node: fx.Node) -> tuple[Any, ...]:
+    """Activation, slope, slopes, residual and its place of a fused convolution."""
+    defaults = (Activation.NONE, 0.01, None, None, False)
+    given = node.args[7:]
+    return (*given, *defaults[len(given) :])
+
+
+def _fuse_residual(program: Program, node: fx.Node) -> None:
+    for x, other in (node.args[:2], node.args[1::-1]):
+        if (
+            not isinstance(x, fx.Node)
+            or x.target not in (fused.conv2d, fused.linear)
+            or len(x.users) > 1
+            or x is other
+            or not same_shape(x, other)
+            or not same_shape(x, node)
+            or program.constant(other) is not None
+        ):
+            continue
+        if x.target is fused.linear:
+            if x.args[4:]:
+                continue
+            activation = x.args[3] if x.args[3:] else Activation.NONE
+            _replace(program, node, fused.linear, (*x.args[:3], activation, other), x)
+            return
+        activation, slope, slopes, residual, _ = conv_tail(x)
+        if residual is None:
+            _replace(program, node, fused.conv2d, (*x.args[:7], activation, slope, slopes, other, False), x)
+            return
+
+
+def _fuse_flatten(program: Program, node: fx.Node) -> None:
+    """Flattens maps as they lie in memory where linear layers alone read them, whose weights are permuted."""
+    x = node.args[0]
+    shape = shape_of(x)
+    users = list(node.users)
+    if (
+        len(shape) != 4
+        or rank(node) != 2
+        or any(isinstance(size, torch.SymInt) for size in shape[1:])
+        or shape[1] == 1
+        or shape[2] * shape[3] == 1
+        or shape_of(node)[1] != math.prod(shape[1:])
+        or not users
+        or any(
+            user.target is not fused.linear or user.args[0] is not node or node in user.args[1:]
+            for user in users
+        )
+    ):
+        return
+    for user in users:
+        weight = program.constant(user.args[1])
+        assert weight is not None
+        permuted = weight.reshape(-1, *shape[1:]).permute(0, 2, 3, 1).reshape(weight.shape)
+        with program.graph.inserting_before(user):
+            user.args = (
+                node,
+                program.add_constant(f"{user.args[1].target}_of_maps", permuted),
+                *user.args[2:],
+            )
+    _replace(program, node, fused.flatten_maps, (x,))
+
+
+def _replace(program: Program, node: fx.Node, target: Any, args: tuple[Any, ...], *absorbed: fx.Node) -> None:
+    """Puts a call in a node's place; ``absorbed`` are others that it stands for as well."""
+    with program.graph.inserting_before(node):
+        made = program.graph.call_function(target, args)
+    made.meta = dict(node.meta)
+    for each in absorbed[:1]:  # of a convolution and what follows it, the convolution's module
+        made.meta["nn_module_stack"] = each.meta.get("nn_module_stack")
+    parts = [part for each in (*absorbed, node) for part in each.meta.get("fused", _own(each))]
+    made.meta["fused"] = list(dict.fromkeys(parts))
+    node.replace_all_uses_with(made)
+    program.graph.erase_node(node)
+
+
+def _own(node: fx.Node) -> list[str]:
+    if node.target is operator.getitem:
+        return []
+    path = module_of(node)
+    return [f"{path}: {name_of(node)}" if path else name_of(node)]
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    """Rows and columns of what PyTorch takes as one number, or as a list of one or two."""
+    if isinstance(value, int):
+        return pair(value)
+    return (value[0], value[-1])
+
+
+def _flat(path: str) -> str:
+    return path.replace(".", "_")

@@ -1,0 +1,152 @@
+"""From a captured graph to a MAX graph, node by node, by the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from max.dtype import DType
+from max.graph import Graph, TensorType, TensorValue, Weight, ops
+from torch import fx
+
+from yolo_max.convert.dims import dim_of, dims_of
+from yolo_max.convert.layout import TO_NCHW, TO_NHWC, Order, bound_constant
+from yolo_max.convert.program import Program, is_size, tensor_of
+from yolo_max.convert.rule import Bound, Call, Rules
+from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.ops import CPU
+
+RUN_INPUT = TensorType(DType.float32, [1], CPU)
+"""The graph's last input: how many threads to use."""
+
+
+def build_graph(
+    program: Program, rules: Rules, orders: Mapping[fx.Node, Order], name: str, kernels: Path
+) -> Graph:
+    """Lowers a program.
+
+    Args:
+        program: Every node of which has a rule that does not refuse it.
+        rules: The rules.
+        orders: From `yolo_max.convert.layout.orders`.
+        name: Of the graph.
+        kernels: Our Mojo package, or its folder of sources.
+
+    Returns:
+        The inputs of the program and :data:`RUN_INPUT` in, its tensors out, in PyTorch's order.
+    """
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
+    types = [
+        TensorType(dtype_of(node.meta["val"].dtype), list(shape), CPU)
+        for node, shape in zip(inputs, program.inputs, strict=True)
+    ]
+    with Graph(name, input_types=[*types, RUN_INPUT], custom_extensions=[kernels]) as graph:
+        lowering = _Lowering(program, rules, orders)
+        for node, value in zip(inputs, graph.inputs, strict=False):
+            lowering.results[node] = value.tensor
+        for node in program.calls():
+            lowering.lower(node)
+        (output,) = (node for node in program.graph.nodes if node.op == "output")
+        graph.output(*(lowering.rows(each) for each in output.args[0] if tensor_of(each) is not None))
+    return graph
+
+
+def dtype_of(dtype: torch.dtype) -> DType:
+    """MAX's name of a PyTorch dtype."""
+    return DType.from_numpy(np.dtype(str(dtype).removeprefix("torch.")))
+
+
+class _Lowering:
+    """The MAX values of nodes, in the order in which they were computed and, once needed, in the other."""
+
+    def __init__(self, program: Program, rules: Rules, orders: Mapping[fx.Node, Order]) -> None:
+        self.program, self.rules, self.orders = program, rules, orders
+        self.results: dict[fx.Node, Any] = {}
+        self._rows: dict[fx.Node, TensorValue] = {}
+        self._maps: dict[fx.Node, FeatureMap] = {}
+        self._weights: dict[str, Weight] = {}
+
+    def lower(self, node: fx.Node) -> None:
+        """Lowers a node whose inputs have been lowered."""
+        rule, order = self.rules[node.target], self.orders[node]
+        packed = rule.packs(node, self.program) if rule.packs else None
+        value = node.meta["val"]
+        shape = dims_of(value.shape, self.program.symbols) if isinstance(value, torch.Tensor) else ()
+        call = Call(node, shape, tuple(map(self._weight, packed or [])), order.takes_maps)
+        args, kwargs = (
+            fx.node.map_aggregate(each, lambda arg: self._argument(arg, order.takes_maps, packed is not None))
+            for each in (node.args, node.kwargs)
+        )
+        result = rule.lower(call, *args, **kwargs)
+        values = value if isinstance(value, tuple | list) else [value]
+        parts = result if isinstance(result, tuple | list) else [result]
+        checked = [self._checked(part, each.shape, order) for part, each in zip(parts, values, strict=True)]
+        self.results[node] = checked if isinstance(result, tuple | list) else checked[0]
+
+    def _argument(self, arg: Any, as_map: bool, packed: bool) -> Any:
+        if isinstance(arg, torch.SymInt):
+            return dim_of(arg, self.program.symbols)
+        if not isinstance(arg, fx.Node):
+            return arg
+        if is_size(arg):
+            return dim_of(arg.meta["val"], self.program.symbols)
+        if arg.op == "get_attr" and packed:
+            return None
+        if tensor_of(arg) is None:  # several
+            return self.results[arg]
+        return self.map(arg) if as_map else self.rows(arg)
+
+    def _checked(self, value: Any, sizes: Any, order: Order) -> Any:
+        """The value with its sizes as PyTorch writes them: equal ones are then equal expressions."""
+        shape = dims_of(sizes, self.program.symbols)
+        if isinstance(value, FeatureMap):
+            if len(value.slices) > 1 or not value.slices[0].whole:
+                return value
+            value = value.slices[0].tensor
+        if order.gives_map:
+            nhwc = [shape[axis] for axis in TO_NHWC]
+            return FeatureMap.of(value if list(value.shape) == nhwc else value.rebind(nhwc))
+        return value if list(value.shape) == list(shape) else value.rebind(list(shape))
+
+    def rows(self, node: fx.Node) -> TensorValue:
+        """A node's tensor in PyTorch's order."""
+        if node.op == "get_attr":
+            return self._weight(bound_constant(self.program, node, False))
+        value = self.results[node]
+        if not isinstance(value, FeatureMap):
+            return value
+        if node not in self._rows:
+            tensor = materialise(value)
+            batch, height, width, channels = tensor.shape
+            one_pixel = height == 1 and width == 1
+            self._rows[node] = (
+                ops.reshape(tensor, [batch, channels, height, width])
+                if one_pixel or channels == 1
+                else ops.permute(tensor, list(TO_NCHW))
+            )
+        return self._rows[node]
+
+    def map(self, node: fx.Node) -> FeatureMap:
+        """A node's tensor as a map; of lower ranks one that broadcasts."""
+        if node.op == "get_attr":
+            return FeatureMap.of(TensorValue(self._weight(bound_constant(self.program, node, True))))
+        value = self.results[node]
+        if isinstance(value, FeatureMap):
+            return value
+        if node not in self._maps:
+            batch, channels, height, width = [1] * (4 - value.rank) + list(value.shape)
+            self._maps[node] = FeatureMap.of(
+                ops.reshape(value, [batch, height, width, channels])
+                if channels == 1 or height == width == 1
+                else ops.permute(ops.reshape(value, [batch, channels, height, width]), list(TO_NHWC))
+            )
+        return self._maps[node]
+
+    def _weight(self, bound: Bound) -> Weight:
+        if bound.name not in self._weights:
+            dtype = DType.from_numpy(np.dtype(bound.dtype))
+            self._weights[bound.name] = Weight(bound.name, dtype, list(bound.shape), CPU)
+        return self._weights[bound.name]

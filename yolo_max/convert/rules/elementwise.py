@@ -1,0 +1,250 @@
+"""Whatever works on each element, on MAX's operations: maps stay maps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from max.dtype import DType
+from max.graph import TensorValue, ops
+from torch import fx
+
+from yolo_max.convert.program import Program, shape_of, tensor_of
+from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule
+from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.ops import CPU
+
+aten = torch.ops.aten
+DTYPES = {
+    torch.float32: DType.float32,
+    torch.int64: DType.int64,
+    torch.int32: DType.int32,
+    torch.bool: DType.bool,
+}
+
+
+def _on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors, also of maps, without the call."""
+
+    def lower(_call: Call, *args: Any, **kwargs: Any) -> Any:
+        return function(*map(_tensor, args), **{name: _tensor(value) for name, value in kwargs.items()})
+
+    return lower
+
+
+def _tensor(value: Any) -> Any:
+    return materialise(value) if isinstance(value, FeatureMap) else value
+
+
+def _like(x: Any, y: Any) -> tuple[Any, Any]:
+    """Two operands of one dtype: PyTorch's promotion of tensors and Python's numbers."""
+    if not isinstance(x, TensorValue):
+        y, x = _like(y, x)
+        return x, y
+    if isinstance(y, TensorValue):
+        if x.dtype != y.dtype:
+            both = DType.float32 if DType.float32 in (x.dtype, y.dtype) else DType.int64
+            return ops.cast(x, both), ops.cast(y, both)
+        return x, y
+    dtype = DType.float32 if isinstance(y, float) and x.dtype != DType.float32 else x.dtype
+    dtype = DType.int64 if dtype == DType.bool and not isinstance(y, bool) else dtype
+    return x if x.dtype == dtype else ops.cast(x, dtype), ops.constant(y, dtype, CPU)
+
+
+def _binary(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _on_tensors(lambda x, y: function(*_like(x, y)))
+
+
+def _add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
+    x, y = _like(x, y)
+    if sign * alpha == 1:
+        return x + y
+    if sign * alpha == -1:
+        return x - y
+    return x + y * ops.constant(sign * alpha, y.dtype, CPU)
+
+
+def _divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
+    x, y = _like(x, y)
+    rounded = {None: lambda quotient: quotient, "floor": ops.floor, "trunc": ops.trunc}
+    return rounded[rounding_mode](ops.div(x, y))
+
+
+def _power(x: TensorValue, exponent: Any) -> TensorValue:
+    if isinstance(exponent, int | float):
+        special: dict[float, Callable[[TensorValue], TensorValue]] = {
+            2: lambda x: x * x,
+            3: lambda x: x * x * x,
+            1: lambda x: x,
+            0.5: ops.sqrt,
+            -0.5: ops.rsqrt,
+            -1: lambda x: 1.0 / x,
+        }
+        if exponent in special:
+            return special[exponent](x)
+        exponent = float(exponent)
+    return ops.pow(*_like(x, exponent))
+
+
+def _clamp(x: TensorValue, low: Any = None, high: Any = None) -> TensorValue:
+    x = x if low is None else ops.max(*_like(x, low))
+    return x if high is None else ops.min(*_like(x, high))
+
+
+def _gelu(x: TensorValue, *, approximate: str = "none") -> TensorValue:
+    if approximate == "tanh":
+        inner = math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))
+        return 0.5 * x * (1.0 + ops.tanh(inner))
+    return 0.5 * x * (1.0 + ops.erf(x * math.sqrt(0.5)))
+
+
+def _sigmoid(x: TensorValue) -> TensorValue:
+    return 1.0 / (1.0 + ops.exp(-x))
+
+
+def _softplus(x: TensorValue, beta: float = 1, threshold: float = 20) -> TensorValue:
+    scaled = x * float(beta)
+    soft = ops.log1p(ops.exp(ops.min(scaled, float(threshold)))) / float(beta)
+    return ops.where(ops.greater(scaled, float(threshold)), x, soft)
+
+
+def _elu(x: TensorValue, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> TensorValue:
+    below = float(alpha) * (ops.exp(ops.min(x, 0.0) * float(input_scale)) - 1.0)
+    return float(scale) * ops.where(ops.greater(x, 0.0), x, below)
+
+
+def _leaky(x: TensorValue, slope: Any = 0.01) -> TensorValue:
+    return ops.where(ops.greater(x, 0.0), x, x * slope)
+
+
+def _prelu(call: Call, x: Any, slopes: Any) -> TensorValue:
+    """Slopes are of the channels: the last dimension of maps, else the second."""
+    tensor, factors = _tensor(x), _tensor(slopes)
+    rank = tensor.rank
+    axis = rank - 1 if call.maps else 1
+    size = [factors.shape[-1] if i == axis else 1 for i in range(rank)]
+    if call.maps:  # a vector broadcasts along the last dimension of PyTorch's order: the width
+        size[axis] = shape_of(call.node.args[1])[0]
+    return _leaky(tensor, ops.reshape(factors, size))
+
+
+def _hardtanh(x: TensorValue, low: float = -1.0, high: float = 1.0) -> TensorValue:
+    return _clamp(x, low, high)
+
+
+def _relu6(x: TensorValue) -> TensorValue:
+    return _clamp(x, 0.0, 6.0)
+
+
+def _hardsigmoid(x: TensorValue) -> TensorValue:
+    return _relu6(x + 3.0) / 6.0
+
+
+def _where(condition: Any, x: Any, y: Any) -> TensorValue:
+    x, y = _like(x, y)
+    return ops.where(condition, x, y)
+
+
+def _cast(call: Call, x: Any, *_: Any, **__: Any) -> TensorValue:
+    return ops.cast(_tensor(x), DTYPES[call.node.meta["val"].dtype])
+
+
+def _operands(node: fx.Node, _program: Program) -> str | None:
+    """Sizes are no operands."""
+    if any(isinstance(each, fx.Node) and tensor_of(each) is None for each in node.args):
+        return "an operand is a size that is not static"
+    return None
+
+
+OF_FLOATS: dict[Any, Callable[..., Any]] = {
+    aten.abs.default: ops.abs,
+    aten.neg.default: ops.negate,
+    aten.exp.default: ops.exp,
+    aten.expm1.default: lambda x: ops.exp(x) - 1.0,
+    aten.log.default: ops.log,
+    aten.log1p.default: ops.log1p,
+    aten.log2.default: lambda x: ops.log(x) * (1 / math.log(2)),
+    aten.log10.default: lambda x: ops.log(x) * (1 / math.log(10)),
+    aten.sqrt.default: ops.sqrt,
+    aten.rsqrt.default: ops.rsqrt,
+    aten.reciprocal.default: lambda x: 1.0 / x,
+    aten.sin.default: ops.sin,
+    aten.cos.default: ops.cos,
+    aten.erf.default: ops.erf,
+    aten.tanh.default: ops.tanh,
+    aten.sigmoid.default: _sigmoid,
+    aten.relu.default: ops.relu,
+    aten.relu6.default: _relu6,
+    aten.hardtanh.default: _hardtanh,
+    aten.leaky_relu.default: _leaky,
+    aten.elu.default: _elu,
+    aten.gelu.default: _gelu,
+    aten.silu.default: lambda x: x * _sigmoid(x),
+    aten.mish.default: lambda x: x * ops.tanh(_softplus(x)),
+    aten.softplus.default: _softplus,
+    aten.hardsigmoid.default: _hardsigmoid,
+    aten.hardswish.default: lambda x: x * _hardsigmoid(x),
+    aten.floor.default: ops.floor,
+    aten.ceil.default: ops.ceil,
+    aten.round.default: ops.round,
+    aten.trunc.default: ops.trunc,
+    aten.pow.Tensor_Scalar: _power,
+    aten.pow.Tensor_Tensor: lambda x, y: ops.pow(*_like(x, y)),
+    aten.div.Tensor: _divide,
+    aten.div.Tensor_mode: _divide,
+    aten.maximum.default: lambda x, y: ops.max(*_like(x, y)),
+    aten.minimum.default: lambda x, y: ops.min(*_like(x, y)),
+    aten.clamp.default: _clamp,
+    aten.clamp.Tensor: _clamp,
+}
+"""Of float32."""
+
+OF_NUMBERS: dict[Any, Callable[..., Any]] = {
+    aten.add.Tensor: _on_tensors(_add),
+    aten.sub.Tensor: _on_tensors(lambda x, y, alpha=1: _add(x, y, alpha, sign=-1)),
+    aten.mul.Tensor: _binary(ops.mul),
+}
+"""Of numbers, integers as well."""
+
+COMPARISONS: dict[Any, Callable[..., Any]] = {
+    operation: function
+    for name, function in {
+        "eq": ops.equal,
+        "ne": ops.not_equal,
+        "lt": lambda x, y: ops.greater(y, x),
+        "le": lambda x, y: ops.greater_equal(y, x),
+        "gt": ops.greater,
+        "ge": ops.greater_equal,
+    }.items()
+    for operation in (getattr(aten, name).Tensor, getattr(aten, name).Scalar)
+}
+
+LOGICAL = {
+    aten.logical_and.default: ops.logical_and,
+    aten.logical_or.default: ops.logical_or,
+    aten.logical_xor.default: ops.logical_xor,
+    aten.logical_not.default: ops.logical_not,
+}
+
+
+def _rule(operation: Any, lower: Callable[..., Any], dtypes: frozenset[torch.dtype]) -> Rule:
+    return Rule(operation, lower, layout=Layout.FOLLOWS, dtypes=dtypes, refuses=_operands)
+
+
+RULES = [
+    *(_rule(operation, _on_tensors(function), FLOAT) for operation, function in OF_FLOATS.items()),
+    *(_rule(operation, lower, NUMBERS) for operation, lower in OF_NUMBERS.items()),
+    *(
+        _rule(operation, _binary(function), FLOAT | {torch.bool})
+        for operation, function in COMPARISONS.items()
+    ),
+    *(
+        _rule(operation, _on_tensors(function), frozenset({torch.bool}))
+        for operation, function in LOGICAL.items()
+    ),
+    _rule(aten.prelu.default, _prelu, FLOAT),
+    _rule(aten.where.self, _on_tensors(_where), FLOAT | {torch.bool}),
+    _rule(aten._to_copy.default, _cast, ANY),
+]
