@@ -171,9 +171,9 @@ def test_random_numbers_are_no_constants() -> None:
 
 def test_a_fused_operation_says_what_it_stands_for() -> None:
     report = examine("", captured(networks.Residual(3, 8, 2).eval(), [MAP], None, RULES), RULES)
-    assert [[part.rpartition(": ")[0] for part in group] for group in report.fused] == [
+    assert sorted([part.rpartition(": ")[0] for part in group] for group in report.fused) == [
         ["conv1.0", "conv1.1", ""],
-        ["conv2.0", "conv2.1", "", ""],
+        ["conv2.0", "conv2.1", "", ""],  # the residual and its activation
         ["shortcut.0", "shortcut.1"],
     ]
 
