@@ -16,8 +16,8 @@ from yolo_max.convert.dims import dim_of, dims_of
 from yolo_max.convert.layout import TO_NCHW, TO_NHWC, Order, bound_constant
 from yolo_max.convert.program import Program, is_size, tensor_of
 from yolo_max.convert.rule import Bound, Call, Rules
+from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, materialise
-from yolo_max.kernels.ops import CPU
 
 RUN_INPUT = TensorType(DType.float32, [1], CPU)
 """The graph's last input: how many threads to use."""

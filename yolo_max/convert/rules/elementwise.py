@@ -13,8 +13,8 @@ from torch import fx
 
 from yolo_max.convert.program import Program, shape_of, tensor_of
 from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule
+from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, materialise
-from yolo_max.kernels.ops import CPU
 
 aten = torch.ops.aten
 DTYPES = {

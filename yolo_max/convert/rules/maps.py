@@ -21,6 +21,7 @@ from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import DIRECT, ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.kernels.precision import Precision
+from yolo_max.kernels.resize import Resize, resize
 from yolo_max.kernels.window import Pair, Window, transposed_window
 
 aten = torch.ops.aten
@@ -156,7 +157,7 @@ def _conv_transpose2d(
 def _max_pool2d(
     _call: Call, x: FeatureMap, k: Any, s: Any = (), p: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> FeatureMap:
-    return kernels.max_pool(x, _two(k), _two(s or k), _two(p), dilation=_two(dilation), ceil_mode=ceil_mode)
+    return pools.max_pool(x, _two(k), _two(s or k), _two(p), dilation=_two(dilation), ceil_mode=ceil_mode)
 
 
 def _avg_pool2d(
@@ -184,18 +185,18 @@ def _adaptive_avg_pool2d(_call: Call, x: FeatureMap, size: Any) -> FeatureMap:
     return pools.adaptive_average_pool(x, _two(size))
 
 
-def _resize(mode: pools.Resize, call: Call, x: FeatureMap, _size: Any, scale: Any = None) -> FeatureMap:
+def _resize(mode: Resize, call: Call, x: FeatureMap, _size: Any, scale: Any = None) -> FeatureMap:
     height, width = call.shape[2:]
     doubled = [2 * side for side in x.size[1:]]
-    nearest = mode in (pools.Resize.NEAREST, pools.Resize.NEAREST_EXACT)
+    nearest = mode in (Resize.NEAREST, Resize.NEAREST_EXACT)
     plain = not any(part.doubled for part in x.slices)
     if nearest and plain and (scale == [2.0, 2.0] or [height, width] == doubled):
         return x.upsample()
-    return pools.resize(x, (height, width), mode, scale=None if scale is None else (scale[0], scale[1]))
+    return resize(x, (height, width), mode, scale=None if scale is None else (scale[0], scale[1]))
 
 
 def _bilinear(call: Call, x: FeatureMap, size: Any, align_corners: bool, scale: Any = None) -> FeatureMap:
-    mode = pools.Resize.BILINEAR_ALIGNED if align_corners else pools.Resize.BILINEAR
+    mode = Resize.BILINEAR_ALIGNED if align_corners else Resize.BILINEAR
     return _resize(mode, call, x, size, None if align_corners else scale)
 
 
@@ -266,10 +267,8 @@ RULES = [
     _maps(aten.max_pool2d.default, _max_pool2d, "max_pool"),
     _maps(aten.avg_pool2d.default, _avg_pool2d, "average_pool"),
     _maps(aten.adaptive_avg_pool2d.default, _adaptive_avg_pool2d, "average_pool"),
-    _maps(aten.upsample_nearest2d.vec, partial(_resize, pools.Resize.NEAREST), "a view, or resize"),
-    _maps(
-        aten._upsample_nearest_exact2d.vec, partial(_resize, pools.Resize.NEAREST_EXACT), "a view, or resize"
-    ),
+    _maps(aten.upsample_nearest2d.vec, partial(_resize, Resize.NEAREST), "a view, or resize"),
+    _maps(aten._upsample_nearest_exact2d.vec, partial(_resize, Resize.NEAREST_EXACT), "a view, or resize"),
     _maps(aten.upsample_bilinear2d.vec, _bilinear, "resize"),
     Rule(aten.pixel_shuffle.default, _pixel_shuffle, layout=Layout.MAPS, refuses=maps_only),
 ]

@@ -18,8 +18,8 @@ from yolo_max.convert.rule import FLOAT, Bound, Call, Layout, Rule
 from yolo_max.convert.rules.maps import becomes_another, bound_bias, maps_only
 from yolo_max.kernels import packing, products
 from yolo_max.kernels.activation import Activation
+from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, materialise
-from yolo_max.kernels.ops import CPU
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads
 

@@ -17,8 +17,8 @@ from yolo_max.convert.layout import TO_NHWC
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
 from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule
 from yolo_max.convert.rules.elementwise import DTYPES
+from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, concat, materialise
-from yolo_max.kernels.ops import CPU
 
 aten = torch.ops.aten
 END = 2**62
