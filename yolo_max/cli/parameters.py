@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from yolo_max.cli.console import warnings_as_lines
-from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, Options, about
+from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, SOURCES, Options, about
 
 if TYPE_CHECKING:
     from yolo_max.weights.meta import ModelMeta
@@ -71,8 +71,8 @@ TWO_ENGINES = {
 """Help texts for commands that run two engines."""
 
 
-PANELS = {NETWORK: 1, DETECTIONS: 2, OUTPUT: 4, RUN: 5, TERMINAL: 6}
-"""The order of panels in the help: after the arguments; a command's own panels come third."""
+PANELS = {SOURCES: 1, NETWORK: 2, DETECTIONS: 3, OUTPUT: 5, RUN: 6, TERMINAL: 7}
+"""The order of panels in the help: after the arguments; a command's own panels come fourth."""
 
 
 class Some:
@@ -161,4 +161,4 @@ def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def _panel(parameter: Parameter) -> int:
     """A parameter's place in the help."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
-    return 0 if panel is None else PANELS.get(panel, 3)
+    return 0 if panel is None else PANELS.get(panel, 4)

@@ -26,16 +26,17 @@ from yolo_max.cli.parameters import (
 )
 from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.support.errors import ExitCode, UsageError
-from yolo_max.support.options import OUTPUT, RUN, PredictOptions, SaveOptions
+from yolo_max.support.options import OUTPUT, RUN, PredictOptions, SaveOptions, SourceOptions
 
 DEFAULT_OUT = Path("runs/predict")
 
 
-@takes(options=Some(PredictOptions), saving=Some(SaveOptions))
+@takes(reading=Some(SourceOptions), options=Some(PredictOptions), saving=Some(SaveOptions))
 def predict(
     sources: Annotated[list[str] | None, SOURCE] = None,
     weights: WeightsOrThoseOfTheRun = None,
     *,
+    reading: SourceOptions,
     options: PredictOptions,
     saving: SaveOptions,
     out: Annotated[
@@ -65,9 +66,9 @@ def predict(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
-    """Predict what is in images: boxes or classes, as the weights say.
+    """Predict what is in images and videos: boxes or classes, as the weights say.
 
-    Writes annotated images, and one line per image to [cyan]predictions.jsonl[/].
+    Writes annotated images and videos, and one line per image or frame to [cyan]predictions.jsonl[/].
 
     With --json and --no-save it prints the result, with those lines in it, and writes nothing.
     """
@@ -100,10 +101,10 @@ def predict(
             raise UsageError("no SOURCE is given; name images, folders or globs.")
         if weights is None and resume and out is not None:
             weights = weights_of(out)
-        found = list(find_images(sources, recursive=recursive, exclude=out))
+        found = list(find_images(sources, recursive=recursive, exclude=out, videos=True))
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)
-        if saving.save:
+        if saving.draws:
             load_font()
         with busy(quiet) as report:
             predictor = Predictor(weights or "yolov8n", options, report=report)
@@ -116,7 +117,7 @@ def predict(
         out = out or next_free(DEFAULT_OUT)
         start = monotonic()
         with FolderRun(
-            predictor, found, out, saving, settings=asked, resume=resume, overwrite=overwrite
+            predictor, found, out, saving, reading=reading, settings=asked, resume=resume, overwrite=overwrite
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (
@@ -136,7 +137,8 @@ def predict(
         print_summary(run, seconds, str(out))
     if interrupt.came:
         return ExitCode.INTERRUPTED
-    return ExitCode.SOME_IMAGES_FAILED if run.totals.failures else ExitCode.OK
+    failed = run.totals.failures or run.totals.video_failures
+    return ExitCode.SOME_IMAGES_FAILED if failed else ExitCode.OK
 
 
 _DRAINING = "Finishing the images that have begun; Ctrl-C again stops at once."

@@ -41,7 +41,8 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
             return
         shown += 1
         if shown <= MAX_FAILURES_SHOWN:
-            say(f"{printable(record['path'])}: {record['error']}", "yellow")
+            place = f" (frame {record['frame']})" if "frame" in record else ""
+            say(f"{printable(record['path'])}{place}: {record['error']}", "yellow")
         elif shown == MAX_FAILURES_SHOWN + 1:
             say(f"More images failed; {MANIFEST_FILE} lists them all.", "yellow")
 
@@ -57,13 +58,14 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=stderr(), transient=True, expand=True) as display:
-        task = display.add_task("", total=run.total, completed=run.resumed, rate=0.0)
+        task = display.add_task("", total=run.expected, completed=run.resumed, rate=0.0)
         start = monotonic()
 
         def advance(record: Record) -> None:
             show_failure(record)
             done = run.totals.images - run.resumed
-            display.update(task, advance=1, rate=done / max(monotonic() - start, 1e-9))
+            rate = done / max(monotonic() - start, 1e-9)
+            display.update(task, advance=1, total=run.expected, rate=rate)
 
         yield advance
 
@@ -89,7 +91,8 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
             objects = [str(sum(count.objects for _, count in rest))] if thing else []
             table.add_row(f"[dim]{len(rest)} more[/]", *objects, "", "")
         console.print(table)
-    images = counted(totals.read, "image")
+    pictures = [(totals.read - totals.frames, "image"), (totals.frames, "frame")]
+    images = " and ".join(counted(*each) for each in pictures if each[0]) or "0 images"
     parts = [f"{counted(totals.objects, thing)} in {images}" if thing else images]
     if unread := len(totals.failures) - totals.unsaved:
         parts.append(f"{unread} could not be read")
@@ -102,10 +105,9 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     for line in (*skipped_lines(run.skipped), *_unseen_lines(run)):
         console.print(Text(line, "yellow"), soft_wrap=True)
-    left = run.total - totals.images
     state = ""
-    if left:
-        state = f"{counted(left, 'image')} left to do; --resume goes on. "
+    if run.left:
+        state = f"{counted(run.left, 'image')} left to do; --resume goes on. "
     elif not run.finished:
         state = "Stopped at the last image; --resume finishes the run. "
     console.print(Text(f"{state}Results are in {printable(out)}."), soft_wrap=True)
@@ -129,6 +131,8 @@ def _unseen_lines(run: FolderRun) -> Iterator[str]:
             f"Further frames or pages ({totals.further_frames:,} in {files}) are not read; save them as "
             "images, for instance with ImageMagick's magick FILE %06d.png."
         )
+    for path, reason in totals.video_failures:
+        yield f"{printable(path)}: {reason}."
     if totals.max_det_reached:
         images = counted(totals.max_det_reached, "image")
         yield f"{images} reached --max-det {run.max_det}; raise it to see more."
@@ -146,7 +150,9 @@ def json_summary(
             "finished": run.finished,
             "images": totals.images,
             "failed": len(totals.failures),
+            "frames": totals.frames,
             "unsaved": totals.unsaved,
+            "unsaved_videos": [{"path": path, "error": reason} for path, reason in totals.video_failures],
             "resumed": run.resumed,
             **({things: totals.objects} if things else {}),
             "classes": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,3 +46,32 @@ class MemoryBudget:
         with self._changed:
             self._free += min(size, self._size)
             self._changed.notify_all()
+
+
+class HeldMemory:
+    """Counts the bytes that objects hold until they are gone, so that no more are begun meanwhile.
+
+    Args:
+        size: From so many bytes on there is no room.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size, self._held = size, 0
+        self._lock = threading.RLock()  # an object may end while another is counted
+
+    def hold(self, owner: object, size: int) -> None:
+        """Counts bytes for as long as an object lives."""
+        self._add(size)
+        weakref.finalize(owner, self._add, -size).atexit = False
+
+    def has_room(self) -> bool:
+        """Whether another object should be begun."""
+        return self._held < self._size
+
+    def _add(self, size: int) -> None:
+        with self._lock:
+            self._held += size
+
+
+HELD = HeldMemory(2**30)
+"""For the frames of videos that are worked on, on all threads together."""

@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import io
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
 from typing import Any, TypeAlias
 
 import cv2
@@ -30,9 +26,11 @@ from yolo_max.images.chunks import TRUNCATED
 from yolo_max.images.header import SIGNATURE_BYTES, ImageHeader, read_header, require_signature
 from yolo_max.images.jpeg import endings
 from yolo_max.images.memory import MemoryBudget
+from yolo_max.images.regular_file import regular_file
 from yolo_max.images.still import still
 from yolo_max.support.errors import ImageError
 from yolo_max.support.options import PredictOptions
+from yolo_max.support.text import first_line
 
 MAX_FILE_BYTES = 2**30
 
@@ -96,43 +94,17 @@ def read_picture(source: ImageSource, *, max_pixels: int = PredictOptions.max_pi
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"a path, bytes, a PIL image or an array is needed, not {type(source).__name__}")
     try:
-        with _regular_file(source) as file:
+        with regular_file(source, MAX_FILE_BYTES) as file:
             require_signature(file.read(SIGNATURE_BYTES))
             with _FILES.lease(file.seek(0, os.SEEK_END)):
                 file.seek(0)
                 return _decode_file(file.read(), max_pixels)
     except ImageError as error:
         raise ImageError(error.reason, os.fspath(source)) from error
+    except OSError as error:
+        raise ImageError(f"it cannot be read ({error.strerror or error})", os.fspath(source)) from error
     except MemoryError as error:
         raise ImageError("there is not enough memory to read it", os.fspath(source)) from error
-
-
-@contextmanager
-def _regular_file(path: str | os.PathLike[str]) -> Iterator[FileIO]:
-    """Opens a regular file; never waits on a pipe or a device.
-
-    Raises:
-        ImageError: It cannot be opened or read, is not a regular file, or is larger than `MAX_FILE_BYTES`.
-    """
-    try:
-        # Without O_NONBLOCK, opening a FIFO would wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"it is {_kind(status.st_mode)}, not a file")
-            if status.st_size > MAX_FILE_BYTES:
-                raise ImageError(
-                    f"its {status.st_size:,} bytes are more than the {MAX_FILE_BYTES:,} an image may have"
-                )
-            with os.fdopen(descriptor, "rb", 0, closefd=False) as file:
-                yield file
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise ImageError(f"it cannot be opened ({error.strerror or error})") from error
-    except ValueError as error:  # a NUL in the name
-        raise ImageError(f"it cannot be opened ({error})") from error
 
 
 def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:
@@ -175,7 +147,7 @@ def _decode(data: bytes, header: ImageHeader, max_pixels: int) -> NDArray[np.uin
     except ImageError:
         raise
     except Exception as error:  # damaged data makes decoders raise anything
-        raise ImageError(f"its {header.format} data cannot be decoded ({_first_line(error)})") from error
+        raise ImageError(f"its {header.format} data cannot be decoded ({first_line(error)})") from error
     if pixels is None:
         raise ImageError(f"its {header.format} data is damaged, or of a kind that cannot be decoded")
     return _from_array(pixels)
@@ -241,7 +213,7 @@ def _from_pil(image: Image.Image, max_pixels: int) -> NDArray[np.uint8]:
             return _from_array(np.asarray(image))
         rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except Exception as error:  # see decode()
-        raise ImageError(f"it cannot be decoded ({_first_line(error)})") from error
+        raise ImageError(f"it cannot be decoded ({first_line(error)})") from error
     return _from_array(rgb[:, :, ::-1])
 
 
@@ -273,12 +245,3 @@ def _from_floats(array: NDArray[Any]) -> NDArray[Any]:
         )
     pixels: NDArray[Any] = np.rint(array * 255 if high <= 1 else array)
     return pixels
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

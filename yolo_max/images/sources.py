@@ -17,7 +17,7 @@ from pathlib import Path
 
 from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
 from yolo_max.images.places import Places
-from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, why_not_read
+from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, is_video, why_not_read
 from yolo_max.images.unsupported import unsupported
 from yolo_max.support.errors import SourceError
 
@@ -35,6 +35,23 @@ class SourceImage:
 
     path: Path
     annotated: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """One video to be read.
+
+    Attributes:
+        path: Where it is, as the user named it or its folder.
+        annotated: Where its annotated video goes, relative to the output tree.
+        frames: The folder of its annotated frames, likewise.
+        labels: What ``_1.txt``, ``_2.txt``, ... are added to for its frames, relative to a tree of labels.
+    """
+
+    path: Path
+    annotated: Path
+    frames: Path
     labels: Path
 
 
@@ -64,7 +81,7 @@ class SourceSkipped:
     reason: str
 
 
-Found = SourceImage | SourceFailure | SourceSkipped
+Found = SourceImage | SourceVideo | SourceFailure | SourceSkipped
 
 
 def find_images(
@@ -72,6 +89,7 @@ def find_images(
     *,
     recursive: bool = False,
     exclude: str | os.PathLike[str] | None = None,
+    videos: bool = False,
 ) -> Iterator[Found]:
     """Finds the images of some files, folders and globs, lazily.
 
@@ -85,6 +103,7 @@ def find_images(
         sources: Paths or globs. A name that exists is never a glob.
         recursive: Whether to look into subfolders.
         exclude: The output folder; nothing in it is a source.
+        videos: Whether videos are read as well, where PyAV is installed.
 
     Yields:
         The images and the folders that cannot be read, each once; at the end what is skipped: videos, images
@@ -97,19 +116,19 @@ def find_images(
     for source in named:
         if not source:
             raise SourceError("a source is empty; name images or folders.")
-        if reason := unsupported(source):
+        if reason := unsupported(source, videos=videos):
             raise SourceError(f"{source} {reason}.")
     missing = [source for source in named if not os.path.lexists(source) and not glob.has_magic(source)]
     if missing:
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
-    walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None)
+    walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None, videos)
     # Several named folders keep their names in the output tree; a single one is its root.
     several = sum(is_folder(Path(source)) for source in named) > 1
     return _never_empty(chain.from_iterable(walk.source(source, several) for source in named), named, walk)
 
 
 def _never_empty(
-    found: Iterator[SourceImage | SourceFailure], sources: list[str], walk: _Walk
+    found: Iterator[SourceImage | SourceVideo | SourceFailure], sources: list[str], walk: _Walk
 ) -> Iterator[Found]:
     empty = True
     failures = set()
@@ -138,13 +157,14 @@ _SUBFOLDERS = "subfolders are read only with --recursive"
 class _Walk:
     recursive: bool
     exclude: str | None
+    videos: bool
     passed_output: bool = False
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
     left_out: dict[tuple[str, str], SourceSkipped] = field(default_factory=dict)  # like files
     places: Places = field(default_factory=Places)
 
-    def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceFailure]:
+    def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceVideo | SourceFailure]:
         path = Path(source)
         if is_folder(path):
             yield from self.folder(path, Path(Path(os.path.realpath(path)).name if several else ""))
@@ -160,12 +180,14 @@ class _Walk:
                     yield match
                 elif is_folder(match):
                     yield from self.folder(match, match.relative_to(base), named="**" not in path.parts)
-                elif any_suffix or is_image(match):
+                elif any_suffix or is_image(match) or self.reads_as_video(match):
                     yield from self.file(match, match.relative_to(base).parent)
                 else:
-                    self.skip(match, why_not_read(match))
+                    self.skip(match, why_not_read(match, videos=self.videos))
 
-    def folder(self, root: Path, place: Path, *, named: bool = True) -> Iterator[SourceImage | SourceFailure]:
+    def folder(
+        self, root: Path, place: Path, *, named: bool = True
+    ) -> Iterator[SourceImage | SourceVideo | SourceFailure]:
         """The images of a folder, which go to ``place`` in the output tree; results only if it is named."""
         # A stack, since folders may be nested deeper than Python recurses.
         waiting = [(root, os.path.realpath(root))]
@@ -195,20 +217,28 @@ class _Walk:
                 if path in subfolders:
                     if not self.recursive and not self.is_output(subfolders[path]):
                         self.skip(path, _SUBFOLDERS)
-                elif is_image(path):
+                elif is_image(path) or self.reads_as_video(path):
                     yield from self.file(path, place / folder.relative_to(root), true_folder)
                 else:
-                    self.skip(path, why_not_read(path))
+                    self.skip(path, why_not_read(path, videos=self.videos))
             if self.recursive:
                 waiting += reversed(subfolders.items())
 
-    def file(self, path: Path, place: Path, true_folder: str | None = None) -> Iterator[SourceImage]:
+    def file(
+        self, path: Path, place: Path, true_folder: str | None = None
+    ) -> Iterator[SourceImage | SourceVideo]:
         """A file whose results go to the folder ``place``; whether it is an image, reading will tell."""
         true_folder = true_folder or os.path.realpath(path.parent)
         if self.is_output(true_folder) or (true_folder, path.name) in self.files:
             return
         self.files.add((true_folder, path.name))
-        yield SourceImage(path, *self.places.claim(place, path.name))
+        if self.reads_as_video(path):
+            yield SourceVideo(path, *self.places.claim_video(place, path.name))
+        else:
+            yield SourceImage(path, *self.places.claim(place, path.name))
+
+    def reads_as_video(self, path: Path) -> bool:
+        return self.videos and is_video(path)
 
     def skip(self, path: Path, reason: str | None) -> None:
         """Notes what is left out for a reason; None if nobody would expect it to be read."""

@@ -1,4 +1,4 @@
-"""Which files in a folder are images, by their names."""
+"""Which files in a folder are images or videos, by their names."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ IMAGE_SUFFIXES = frozenset(
 """In lower case. A file that is named as a source is always tried, whatever its suffix."""
 
 VIDEO_SUFFIXES = frozenset(
-    (".asf", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+    (
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+        *(".mxf", ".ogv", ".ts", ".webm", ".wmv"),
+    )
 )
+
+NEEDS_PYAV = "videos are read with PyAV; pip install 'yolo-max[video]'"
 
 _RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw")
 _OTHER_SUFFIXES = (
@@ -37,7 +42,6 @@ _OTHER_SUFFIXES = (
     *(".psd", ".ras", ".sgi", ".svg", ".tga"),
 )
 _NOT_READ = {
-    **dict.fromkeys(VIDEO_SUFFIXES, "videos are not read; cut them into images, for instance with ffmpeg"),
     **dict.fromkeys(_RAW_SUFFIXES, "raw images of cameras are not read; convert them to JPEG"),
     **dict.fromkeys(_HEIF_SUFFIXES, "HEIC images are read with pillow-heif; pip install pillow-heif"),
     **dict.fromkeys(_OTHER_SUFFIXES, "images of this format are not read; convert them to PNG"),
@@ -50,12 +54,31 @@ def is_image(path: Path) -> bool:
     return suffix in IMAGE_SUFFIXES and (suffix not in _HEIF_SUFFIXES or reads_heif())
 
 
+def is_video(path: Path) -> bool:
+    """Whether a file is called like a video, and videos can be read here."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and reads_video()
+
+
+@cache
+def reads_video() -> bool:
+    """Whether PyAV, an optional dependency, is installed."""
+    return find_spec("av") is not None
+
+
 @cache
 def reads_heif() -> bool:
     """Whether pillow-heif, an optional dependency, is installed."""
     return find_spec("pillow_heif") is not None
 
 
-def why_not_read(path: Path) -> str | None:
-    """Why a file is left out of a folder, and what to do; None if nobody would expect it to be read."""
-    return _NOT_READ.get(path.suffix.lower())
+def why_not_read(path: Path, *, videos: bool = False) -> str | None:
+    """Why a file is left out of a folder, and what to do; None if nobody would expect it to be read.
+
+    Args:
+        path: The file.
+        videos: Whether videos would be read if PyAV were installed.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return NEEDS_PYAV if videos else "only images are read here, not videos"
+    return _NOT_READ.get(suffix)

@@ -6,23 +6,30 @@ import os
 import shlex
 from pathlib import Path
 
-from yolo_max.images.suffixes import VIDEO_SUFFIXES, is_image
+from yolo_max.images.suffixes import NEEDS_PYAV, VIDEO_SUFFIXES, is_image, reads_video
 
 _STREAMS = ("rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 
 
-def unsupported(source: str) -> str | None:
-    """Says why a named source cannot be images.
+def unsupported(source: str, *, videos: bool = False) -> str | None:
+    """Says why a named source cannot be read.
+
+    Args:
+        source: As the user named it.
+        videos: Whether videos are sources.
 
     Returns:
-        What it is and what to do, to be put behind its name; None for a source that may be images.
+        What it is and what to do, to be put behind its name; None for a source that may be read.
     """
     is_folder = os.path.isdir(source)  # noqa: PTH112  (Path raises for some strings that are not paths)
     if Path(source).suffix.lower() in VIDEO_SUFFIXES and "://" not in source and not is_folder:
-        return (
-            "is a video, and only images are read; cut it into images first, for instance with "
-            f"ffmpeg -i {shlex.quote(source)} %06d.png"
-        )
+        if not videos:
+            return (
+                "is a video, and only images are read here; cut it into images first, for instance with "
+                f"ffmpeg -i {shlex.quote(source)} %06d.png"
+            )
+        if not reads_video():
+            return f"is a video; {NEEDS_PYAV}"
     if os.path.exists(source):  # noqa: PTH110
         if not is_folder and not os.path.isfile(source):  # noqa: PTH113
             return "is a pipe or a device; images are read from files, so name a file"

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from yolo_max.images.read import ImageSource, read_image, read_picture
+from yolo_max.images.frame import Frame
+from yolo_max.images.read import ImageSource, Picture, read_image, read_picture
 from yolo_max.images.transforms import Fit, Transform
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, UsageError
@@ -44,7 +45,7 @@ class PendingImage:
     @classmethod
     def prepare(
         cls,
-        source: ImageSource,
+        source: ImageSource | Frame,
         fit: Fit,
         *,
         max_pixels: int,
@@ -53,15 +54,23 @@ class PendingImage:
         """Reads an image and renders its canvas; if it cannot be read, its result holds the error.
 
         Args:
-            source: The image.
+            source: The image, or a frame of a video.
             fit: Gives the transform for the image's size.
             max_pixels: Larger images are refused.
             keep_image: Whether the result carries the decoded image.
         """
-        pending = cls(Result(source))
+        if isinstance(source, Frame):
+            pending, read_again = cls(Result(source.source, frame=source.position)), source.load
+        else:
+            pending, read_again = cls(Result(source)), partial(read_image, source, max_pixels=max_pixels)
         try:
             with contained(pending.result, "decode"):
-                picture = read_picture(source, max_pixels=max_pixels)
+                if isinstance(source, Frame):
+                    picture = Picture(source.load())
+                else:
+                    picture = read_picture(source, max_pixels=max_pixels)
+            if isinstance(source, Frame):
+                pending.result.times_ms["decode"] += source.decode_ms
             image, pending.result.frames = picture.pixels, picture.frames
             with contained(pending.result, "letterbox"):
                 pending.transform = fit((image.shape[0], image.shape[1]))
@@ -70,7 +79,7 @@ class PendingImage:
             pending.result.error = error
         else:
             if keep_image:
-                pending.result.keep(image, partial(read_image, source, max_pixels=max_pixels))
+                pending.result.keep(image, read_again)
         return pending
 
     def decode(self, decoder: Decoder) -> None:

@@ -37,6 +37,7 @@ def side_by_side(
     *,
     callers: int,
     workers: int,
+    room: Callable[[], bool] = lambda: True,
 ) -> Generator[Finished, None, None]:
     """Handles several items at once: each has a worker thread, and a thread from a second pool for the work.
 
@@ -49,6 +50,7 @@ def side_by_side(
             once. Waking the thread that prepared the item would cost a wait for the GIL, which the thread
             that goes on with the finished item holds.
         workers: How many further threads there are for the rest.
+        room: As for `ordered_map`.
 
     Yields:
         ``finish(prepare(item))`` for each item, in order.
@@ -67,7 +69,7 @@ def side_by_side(
             _submit(runs, work, prepared).result()
             return finish(prepared)
 
-        with closing(ordered_map(whole, items, executor, 2 * threads)) as finished:
+        with closing(ordered_map(whole, items, executor, 2 * threads, room)) as finished:
             yield from finished
 
 
@@ -80,6 +82,7 @@ def in_stages(
     batch: int,
     canvas_of: Callable[[Prepared], Hashable],
     workers: int,
+    room: Callable[[], bool] = lambda: True,
 ) -> Generator[Finished, None, None]:
     """Works on one batch after another on the caller's thread, and prepares and finishes items on workers.
 
@@ -91,6 +94,7 @@ def in_stages(
         batch: The ``size`` of `in_batches`.
         canvas_of: As for `in_batches`.
         workers: How many threads.
+        room: As for `ordered_map`.
 
     Yields:
         ``finish(prepare(item))`` for each item, in order.
@@ -107,13 +111,17 @@ def in_stages(
 
     ahead = batch + workers
     with ThreadPoolExecutor(workers, THREADS) as executor:
-        batches = in_batches(ordered_map(prepare, items, executor, ahead), batch, canvas_of)
+        batches = in_batches(ordered_map(prepare, items, executor, ahead, room), batch, canvas_of)
         with closing(ordered_map(finish, worked(batches), executor, ahead)) as finished:
             yield from finished
 
 
 def ordered_map(
-    function: Callable[[Item], Finished], items: Iterable[Item], executor: Executor, ahead: int
+    function: Callable[[Item], Finished],
+    items: Iterable[Item],
+    executor: Executor,
+    ahead: int,
+    room: Callable[[], bool] = lambda: True,
 ) -> Generator[Finished, None, None]:
     """Applies a function on the executor's threads and yields the results in order.
 
@@ -126,6 +134,7 @@ def ordered_map(
         items: Pulled from one at a time; a generator is closed along with this one.
         executor: Outlives this generator.
         ahead: How many items may be under way at once, at least 1.
+        room: Whether there is memory for another item; while there is none, results are handed out first.
 
     Yields:
         ``function(item)`` for each item.
@@ -140,7 +149,7 @@ def ordered_map(
             exhausted = False
             failure: Exception | None = None
             while not exhausted or window:
-                if not exhausted:
+                if not exhausted and (not window or room()):
                     try:
                         item = next(source)
                     except StopIteration:
@@ -149,7 +158,7 @@ def ordered_map(
                         exhausted, failure = True, error
                     else:
                         window.append(_submit(executor, function, item))
-                if window and (exhausted or len(window) >= ahead or window[0].done()):
+                if window and (exhausted or len(window) >= ahead or window[0].done() or not room()):
                     yield window.popleft().result()
             if failure is not None:
                 raise failure

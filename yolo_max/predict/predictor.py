@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
+from yolo_max.images.frame import Frame
+from yolo_max.images.memory import HELD
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
 from yolo_max.predict.pending import PendingImage, infer, require_several
@@ -200,7 +202,7 @@ class Predictor:
 
     def stream(
         self,
-        sources: Iterable[ImageSource],
+        sources: Iterable[ImageSource | Frame],
         *,
         keep_images: bool = False,
         batch: int | None = None,
@@ -230,7 +232,7 @@ class Predictor:
     def map(
         self,
         function: Callable[[Result], Finished],
-        sources: Iterable[ImageSource],
+        sources: Iterable[ImageSource | Frame],
         *,
         keep_images: bool = False,
         batch: int | None = None,
@@ -257,7 +259,7 @@ class Predictor:
         batch = self.options.batch if batch is None else batch
         decoder = self._decoder_with(changes)
 
-        def prepare(source: ImageSource) -> PendingImage:
+        def prepare(source: ImageSource | Frame) -> PendingImage:
             return self._prepare(source, keep_images)
 
         def finish(pending: PendingImage) -> Finished:
@@ -273,10 +275,17 @@ class Predictor:
 
         if batch is None and self.engine.callers > 1:
             return side_by_side(
-                prepare, run_shared, finish, sources, callers=self.engine.callers, workers=self.workers
+                *(prepare, run_shared, finish, sources),
+                callers=self.engine.callers,
+                workers=self.workers,
+                room=HELD.has_room,
             )
         return in_stages(
-            prepare, run, finish, sources, batch=batch or 1, canvas_of=_canvas_shape, workers=self.workers
+            *(prepare, run, finish, sources),
+            batch=batch or 1,
+            canvas_of=_canvas_shape,
+            workers=self.workers,
+            room=HELD.has_room,
         )
 
     def _decoder_with(self, changes: Mapping[str, Any]) -> Decoder:
@@ -291,7 +300,7 @@ class Predictor:
             logging.getLogger("yolo_max").warning(ignored)
         return self.task.decoder(self.weights.meta, options)
 
-    def _prepare(self, source: ImageSource, keep_image: bool) -> PendingImage:
+    def _prepare(self, source: ImageSource | Frame, keep_image: bool) -> PendingImage:
         return PendingImage.prepare(
             source, self.fit, max_pixels=self.options.max_pixels, keep_image=keep_image
         )

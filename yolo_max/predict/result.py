@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.read import ImageSource
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
+from yolo_max.support.text import first_line
 from yolo_max.tasks.contract import Prediction
 
 _KEPT = MemoryBudget(2**30)
@@ -30,10 +32,11 @@ class Result:
     As a string it is one line: the image, and what was found in it or why it could not be read.
 
     Attributes:
-        source: The image as it was given.
+        source: The image as it was given; of a frame, the video or stream that it is from.
         prediction: What was found; None if the image could not be read.
         error: Why the image could not be read; None if it could.
         frames: How many frames or pages the image's file holds; only one of them was read.
+        frame: Where a frame is in its video or stream (``result.frame.index``); None for an image.
         max_det_reached: Whether as many things were found as ``max_det`` allows, so that there may be more.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time
             divided by its images), postprocess. They add up to more than the run took where several images
@@ -44,6 +47,7 @@ class Result:
     prediction: Prediction | None = None
     error: ImageError | None = None
     frames: int = 1
+    frame: Position | None = None
     max_det_reached: bool = False
     times_ms: dict[str, float] = field(default_factory=dict)
     _kept: NDArray[np.uint8] | None = field(default=None, init=False, compare=False)
@@ -76,7 +80,8 @@ class Result:
     def __str__(self) -> str:
         path = self.source if isinstance(self.source, str | os.PathLike) else None
         name = f"<{type(self.source).__name__}>" if path is None else os.fspath(path)
-        return f"{name}: {self.error.reason if self.error else self.prediction}"
+        place = "" if self.frame is None else f" (frame {self.frame.index})"
+        return f"{name}{place}: {self.error.reason if self.error else self.prediction}"
 
     def __repr__(self) -> str:
         return f"<Result: {self}>"
@@ -149,5 +154,4 @@ def contained(result: Result, stage: str) -> Iterator[None]:
     except MemoryError as error:
         raise ImageError(f"there is not enough memory for it ({stage})") from error
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ImageError(f"it cannot be processed ({stage}: {reason})") from error
+        raise ImageError(f"it cannot be processed ({stage}: {first_line(error)})") from error

@@ -13,6 +13,11 @@ TEMPORARY_PREFIX = ".yolo-max-"
 """Starts the names of files being written; those left by a killed process may be deleted."""
 
 
+def temporary_name() -> str:
+    """A name for a file that is being written."""
+    return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+
+
 def write_atomically(path: Path, data: bytes, *, sync: bool = False, mode: int = 0o666) -> None:
     """Writes a whole file or none, whatever interrupts it.
 
@@ -53,7 +58,7 @@ def replace_file(
     Raises:
         OSError: It cannot be written; nothing is left behind.
     """
-    temporary = Path(path).with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+    temporary = Path(path).with_name(temporary_name())
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=dir_fd)
     try:
         with os.fdopen(file, "wb", 0) as stream:

@@ -17,7 +17,7 @@ from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
 from yolo_max.support.ultralytics_options import IN_PYTHON, unknown_option
 
-NETWORK, DETECTIONS, OUTPUT, RUN = "Network", "Detections", "Output", "Run"
+SOURCES, NETWORK, DETECTIONS, OUTPUT, RUN = "Sources", "Network", "Detections", "Output", "Run"
 """Groups of options, in the order of the help."""
 VAL_CONF = 0.001
 """Minimum confidence for measuring accuracy, as in Ultralytics' validator."""
@@ -228,6 +228,17 @@ class PredictOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourceOptions(Options):
+    """How sources that are more than images are read; see the help texts.
+
+    Raises:
+        UsageError: A value is of the wrong type or out of range.
+    """
+
+    vid_stride: int = option(1, SOURCES, "Read every Nth frame of a video.", "N", at_least(1))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DrawOptions(Options):
     """How a prediction is drawn on its image; see the help texts.
 
@@ -259,6 +270,7 @@ class SaveOptions(DrawOptions):
     """
 
     save: bool = option(True, OUTPUT, "Write annotated images.", switches=("--save/--no-save",))
+    save_frames: bool = option(False, OUTPUT, "Write the annotated frames of videos as images, too.")
     save_txt: bool = option(False, OUTPUT, "Write labels, one .txt per image.")
     save_conf: bool = option(False, OUTPUT, "The same, with confidences.")
     save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
@@ -269,7 +281,12 @@ class SaveOptions(DrawOptions):
     @property
     def files(self) -> bool:
         """Whether any file is written besides the manifest."""
-        return self.save or self.labels or self.save_csv
+        return self.draws or self.labels or self.save_csv
+
+    @property
+    def draws(self) -> bool:
+        """Whether predictions are drawn."""
+        return self.save or self.save_frames
 
     @property
     def labels(self) -> bool:

@@ -37,3 +37,12 @@ def annotated_name(name: str) -> str:
     second suffix: ``a.gif.png`` for ``a.gif``.
     """
     return name if Path(name).suffix.lower() in FORMATS else f"{name}.png"
+
+
+VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""The container of an annotated video, by its name's suffix in lower case, as FFmpeg calls it."""
+
+
+def annotated_video_name(name: str) -> str:
+    """The file name of an annotated video: that of the source, or ``a.avi.mp4`` for a format not written."""
+    return name if Path(name).suffix.lower() in VIDEO_FORMATS else f"{name}.mp4"

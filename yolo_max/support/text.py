@@ -50,6 +50,11 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return close[0] if close else None
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of somebody else says, on one line."""
+    return visible((str(error) or type(error).__name__).splitlines()[0])
+
+
 def visible(text: str) -> str:
     """The text with line breaks and control characters replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

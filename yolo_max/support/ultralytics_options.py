@@ -15,7 +15,7 @@ _SENTENCES = {
         degrees translate scale shear perspective flipud fliplr bgr mosaic mixup cutmix copy_paste
         copy_paste_mode auto_augment erasing""",
     "weights are not exported here": "format keras optimize dynamic simplify opset workspace",
-    "only images are read, not videos or streams": "vid_stride stream_buffer save_frames",
+    "streams are not read": "stream_buffer",
     "nothing is tracked here": "tracker persist",
     "it is not supported": "augment visualize embed save_hybrid",
     "int8 is not supported": "int8",

@@ -109,7 +109,7 @@ class Manifest:
         """Reads the previous process's lines and truncates the manifest before the first that is not done.
 
         That is a damaged line (the last one, after a crash) or one whose files did not survive. Its image and
-        all that follow will be done again.
+        all that follow will be done again. A video is done when its last frame is.
 
         Args:
             is_done: Called with each record in order, up to the first for which it is false.
@@ -121,7 +121,8 @@ class Manifest:
         for record, after in read_lines(self.path.parent):
             if not is_done(record):
                 break
-            end = after
+            if "frame" not in record or "last" in record:
+                end = after
         try:
             if end < os.fstat(self._file).st_size:
                 os.ftruncate(self._file, end)

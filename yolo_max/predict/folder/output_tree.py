@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from yolo_max.support.atomic import cannot_write, replace_file
+from yolo_max.support.atomic import cannot_write, replace_file, temporary_name
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -52,6 +53,18 @@ class OutputTree:
         except OSError as error:
             raise cannot_write(self.root / place, error) from error
 
+    def create(self, place: Path) -> PartialFile:
+        """Begins a file that is written piece by piece, and is in its place when it is whole.
+
+        Raises:
+            OutputError: As for `write`.
+        """
+        try:
+            with self._folder_of(place) as folder:
+                return PartialFile(self.root / place, os.dup(folder))
+        except OSError as error:
+            raise cannot_write(self.root / place, error) from error
+
     def remove(self, place: Path) -> None:
         """Removes a file that was written.
 
@@ -81,6 +94,52 @@ class OutputTree:
             yield folder
         finally:
             os.close(folder)
+
+
+class PartialFile(io.FileIO):
+    """A file that is being written, under another name beside its place."""
+
+    def __init__(self, path: Path, folder: int) -> None:
+        """Creates it.
+
+        Args:
+            path: Where it belongs; for messages.
+            folder: The folder that it lies in, open; it is closed with the file.
+
+        Raises:
+            OSError: It cannot be created.
+        """
+        self.path, self._folder = path, folder
+        self._temporary = temporary_name()
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            super().__init__(os.open(self._temporary, flags, 0o666, dir_fd=folder), "r+b")
+        except OSError:
+            os.close(folder)
+            raise
+
+    def commit(self) -> None:
+        """Puts it in its place, and closes it.
+
+        Raises:
+            OSError: It cannot be put there; nothing is left behind.
+        """
+        try:
+            os.replace(self._temporary, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except OSError:
+            self.discard()
+            raise
+        self._close()
+
+    def discard(self) -> None:
+        """Removes it, and closes it."""
+        with suppress(OSError):
+            os.unlink(self._temporary, dir_fd=self._folder)
+        self._close()
+
+    def _close(self) -> None:
+        self.close()
+        os.close(self._folder)
 
 
 def _open_or_make(name: str, parent: int) -> int:

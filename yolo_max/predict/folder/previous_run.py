@@ -217,7 +217,9 @@ def results_of(folder: Path) -> set[Path]:
         return set()
     listed = {*run.tables, *run.planned}
     for record, _ in read_lines(folder):
-        listed |= {record[key] for key in ("annotated", "labels") if isinstance(record.get(key), str)}
+        listed |= {
+            record[key] for key in ("annotated", "labels", "video") if isinstance(record.get(key), str)
+        }
     root = os.path.realpath(folder)
     named = (folder / name for name in listed if "\0" not in name)
     return {path for path in named if Path(os.path.realpath(path.parent)).is_relative_to(root)}

@@ -6,6 +6,7 @@ place, so records are in order and the files that they name exist.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -15,9 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.images.sources import Found, SourceFailure, SourceImage, SourceSkipped
+from yolo_max.images.frame import Frame, Position
+from yolo_max.images.sources import Found, SourceFailure, SourceImage, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
-from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows, record
+from yolo_max.predict.folder.frames import VideoFrames
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
@@ -27,7 +30,7 @@ from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import OutputError, UsageError
-from yolo_max.support.options import SaveOptions
+from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
 
 
@@ -39,8 +42,9 @@ class FolderRun:
                 print(record["path"], record.get("boxes"))
 
     Attributes:
-        total: How many images the whole run has, with those done before that are no longer found.
-        resumed: How many of them previous processes had done.
+        total: How many images and videos the whole run has, with those done before that are no longer found.
+        left: How many images and videos are not done yet.
+        resumed: How many images and frames previous processes had done.
         read_before: How many of these they could read.
         totals: What was found so far, by previous processes too.
         finished: Whether every image is done.
@@ -55,6 +59,7 @@ class FolderRun:
         out: Path,
         saving: SaveOptions,
         *,
+        reading: SourceOptions | None = None,
         settings: Mapping[str, Any] | None = None,
         resume: bool = False,
         overwrite: bool = False,
@@ -66,6 +71,7 @@ class FolderRun:
             found: What `yolo_max.images.sources.find_images` found, with ``out`` excluded.
             out: The output folder, made if it does not exist.
             saving: What is written into it.
+            reading: How videos are read.
             settings: What the results depend on, besides the predictor's options and ``saving``.
             resume: Whether to resume the run that the folder holds; the settings must be the same.
             overwrite: Whether to remove the results of the run that the folder holds, and no other files.
@@ -75,14 +81,14 @@ class FolderRun:
                 may not be replaced.
             UsageError: A source would be overwritten, or the run to resume had other settings.
         """
-        found = list(found)
-        images = [item for item in found if isinstance(item, SourceImage)]
-        self._images = {str(image.path): image for image in images}
+        found, reading = list(found), reading or SourceOptions()
+        sources = [item for item in found if isinstance(item, SourceImage | SourceVideo)]
+        self._sources = {str(source.path): source for source in sources}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
-            _require_no_target_is_a_source(images, out)
-        planned = [str(place) for place in _targets(images, saving)]
+            _require_no_target_is_a_source(sources, out)
+        planned = [str(place) for place in _targets(sources, saving)]
         tables = [CSV_FILE] if saving.save_csv else []
         if overwrite and not (resume and read_run(out)):
             _require_no_target_is_foreign([*planned, *tables], out)
@@ -91,10 +97,11 @@ class FolderRun:
         self._out = out
         self._saving = saving
         self._done: set[str] = set()
+        self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
         self.totals = Totals(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
-        written = asdict(saving)
+        written = asdict(reading) | asdict(saving)
         del written["save_csv"]  # the table is made from the manifest
         self._manifest = Manifest(
             out,
@@ -107,14 +114,22 @@ class FolderRun:
             overwrite=overwrite,
         )
         try:
-            _remove_remnants(images, out)
+            _remove_remnants(sources, out)
             self._manifest.resume(self._recall)
+            self._forget_unfinished()
             self._in_flight = InFlight(out)
         except BaseException:
             self._manifest.close()
             raise
-        to_do = [*self._images, *(str(failure.path) for failure in self._failures)]
-        self.total = len(self._done.union(to_do))
+        self._videos = VideoFrames(
+            self._manifest.tree if saving.save else None,
+            max_pixels=predictor.options.max_pixels,
+            stride=reading.vid_stride,
+        )
+        to_do = {*self._sources, *(str(failure.path) for failure in self._failures)} - self._done
+        self.total = len(self._done) + len(to_do)
+        self.left = len(to_do)
+        self._frames = 0  # of videos, without the last of each
         self.resumed = self.totals.images
         self.read_before = self.totals.read
 
@@ -138,36 +153,50 @@ class FolderRun:
         """The record of each image that is done, by previous processes too; see `Manifest.records`."""
         return self._manifest.records()
 
+    @property
+    def expected(self) -> int:
+        """How many images and frames the whole run will have, as far as is known."""
+        return self.totals.images + self.left + max(self._videos.expected - self._frames, 0)
+
     def _run(self, stop: Callable[[], bool]) -> Generator[Record, None, None]:
         for failure in self._failures:
             if str(failure.path) not in self._done:
                 yield self._note(record(str(failure.path), error=failure.reason))
-        left = dict.fromkeys(path for path in self._images if path not in self._done)
+        left = dict.fromkeys(path for path in self._sources if path not in self._done)
         # One of them may have crashed a previous process.
         suspects = [path for path in self._in_flight.suspects if path in left]
         for path, reason in find_crashes(suspects, max_pixels=self._predictor.options.max_pixels).items():
             del left[path]
             yield self._note(record(path, error=reason))
-        pending = len(left)
-        stream = self._predictor.map(self._write, self._begun(left, stop), keep_images=self._saving.save)
-        with closing(stream) as records:
-            for each in records:
-                pending -= 1
-                yield self._note(each)
+        stream = self._predictor.map(self._write, self._begun(left, stop), keep_images=self._saving.draws)
+        try:
+            with closing(stream) as written:
+                for each, drawn, position in written:
+                    yield self._note(self._videos.write(each, drawn, position))
+        finally:
+            self._videos.close()
         self._manifest.flush()
         if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
-            task = self._predictor.task
-            header = csv_header(task, self._manifest.records())
-            table = header + "".join(csv_rows(task, each) for each in self._manifest.records())
-            self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
-        if not pending:
+            self._write_csv()
+        if not self.left:
             self._manifest.finish()
             self.finished = True
 
-    def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str]:
+    def _write_csv(self) -> None:
+        task, records = self._predictor.task, self._manifest.records
+        more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
+        rows = (csv_rows(task, each, more=more) for each in records())
+        table = csv_header(task, records(), more=more) + "".join(rows)
+        self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
+
+    def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str | Frame]:
         for path in takewhile(lambda _: not stop(), paths):
             self._in_flight.begin(path)
-            yield path
+            source = self._sources[path]
+            if isinstance(source, SourceVideo):
+                yield from self._videos.read(source, stop)
+            else:
+                yield path
 
     def __enter__(self) -> Self:
         return self
@@ -185,43 +214,65 @@ class FolderRun:
     def _recall(self, record: Record) -> bool:
         """Counts a record of a previous process; False if its image has to be done again."""
         path, names = record["path"], self._predictor.weights.meta.names
+        unfinished = "frame" in record and "last" not in record
         if path in self._done or not is_done(record, self._out, self._predictor.task, names):
             return False
-        self._done.add(path)
+        if self._before_video is None and unfinished:
+            self._before_video = copy.deepcopy(self.totals)
         self.totals.add(record)
+        if not unfinished:
+            self._done.add(path)
+            self._before_video = None
         return True
 
-    def _write(self, result: Result) -> Record:
-        return save_result(result, self._images[str(result.source)], self._manifest.tree, self._saving)
+    def _forget_unfinished(self) -> None:
+        """Leaves out the frames of a video that a previous process did not finish."""
+        if self._before_video is not None:
+            self.totals = self._before_video
+
+    def _write(self, result: Result) -> tuple[Record, Any, Position | None]:
+        source = self._sources[str(result.source)]
+        return *save_result(result, source, self._manifest.tree, self._saving), result.frame
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)
         self.totals.add(record)
+        if "frame" not in record or "last" in record:
+            self.left -= 1
+        else:
+            self._frames += 1
         return record
 
 
-def _folders(images: Iterable[SourceImage], out: Path) -> set[Path]:
-    """The folders of the images' results."""
-    return {
-        out / place.parent for image in images for place in (image.annotated, LABELS_FOLDER / image.labels)
-    }
+Source = SourceImage | SourceVideo
 
 
-def _remove_remnants(images: Iterable[SourceImage], out: Path) -> None:
+def _folders(sources: Iterable[Source], out: Path) -> set[Path]:
+    """The folders of the results."""
+    folders = set()
+    for source in sources:
+        places = [source.annotated, LABELS_FOLDER / source.labels]
+        if isinstance(source, SourceVideo):
+            places.append(source.frames / "1.jpg")
+        folders |= {out / place.parent for place in places}
+    return folders
+
+
+def _remove_remnants(sources: Iterable[Source], out: Path) -> None:
     """Removes the partial files that a killed process left."""
-    for folder in _folders(images, out):
+    for folder in _folders(sources, out):
         with suppress(OSError):  # there may be no such folder, nor any of so long a name
             for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
                 remnant.unlink(missing_ok=True)
 
 
-def _targets(images: Iterable[SourceImage], saving: SaveOptions) -> Iterator[Path]:
-    """The paths of all files written for the images, relative to the output folder."""
-    for image in images:
+def _targets(sources: Iterable[Source], saving: SaveOptions) -> Iterator[Path]:
+    """The paths of files written for the sources, relative to the output folder; not those of frames."""
+    for source in sources:
         if saving.save:
-            yield image.annotated
-        if saving.labels:
-            yield LABELS_FOLDER / image.labels
+            yield source.annotated
+        if saving.labels and isinstance(source, SourceImage):
+            yield LABELS_FOLDER / source.labels
 
 
 def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
@@ -239,11 +290,11 @@ def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
             )
 
 
-def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -> None:
+def _require_no_target_is_a_source(found: Collection[Source], out: Path) -> None:
     """Refuses to overwrite a source, whatever path or mount leads to it.
 
     Raises:
-        UsageError: An annotated image would replace its source or another.
+        UsageError: An annotated image or video would replace its source or another.
     """
 
     @cache
@@ -254,8 +305,8 @@ def _require_no_target_is_a_source(images: Collection[SourceImage], out: Path) -
             return folder
         return status.st_dev, status.st_ino
 
-    sources = {(identity(image.path.parent), image.path.name) for image in images}
-    for image in images:
+    sources = {(identity(image.path.parent), image.path.name) for image in found}
+    for image in found:
         target = out / image.annotated
         if (identity(target.parent), target.name) in sources:
             raise UsageError(

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
-from yolo_max.images.sources import SourceImage
+from yolo_max.images.sources import SourceImage, SourceVideo
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
+from yolo_max.output.video import VideoWriter
 from yolo_max.predict.folder.output_tree import OutputTree
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
@@ -20,7 +22,7 @@ from yolo_max.support.options import SaveOptions
 from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.task import Task
 
-LABELS_FOLDER = "labels"
+LABELS_FOLDER = Path("labels")
 _OF_ONE_PATH = {
     errno.EACCES,
     errno.EEXIST,
@@ -41,48 +43,74 @@ _DRAWING_BYTES_PER_PIXEL = 12
 """The image, if read again, the copy that is drawn on, the encoded one, at most as large, and a mask."""
 
 
-def save_result(result: Result, source: SourceImage, out: OutputTree, options: SaveOptions) -> dict[str, Any]:
-    """Writes the files of one image: all, or none where one cannot be written.
+def save_result(
+    result: Result, source: SourceImage | SourceVideo, out: OutputTree, options: SaveOptions
+) -> tuple[dict[str, Any], Any]:
+    """Writes the files of one image or frame: all, or none where one cannot be written.
 
     Args:
-        result: The predictor's; with its image, if images are to be written.
-        source: Where the image comes from, and its paths in the output tree.
+        result: The predictor's; with its image, if it is to be drawn on.
+        source: Where it comes from, and its paths in the output tree.
         out: The output folder.
         options: What to write.
 
     Returns:
         The record of the image (`yolo_max.output.records.record`), with the files written, relative to
-        ``out``: "annotated", "labels".
+        ``out``: "annotated", "labels"; and of a frame that is drawn what
+        `yolo_max.output.video.VideoWriter.write` takes, else None.
 
     Raises:
         OutputError: A file cannot be written, for a reason that would meet other images too.
     """
-    path, prediction = str(source.path), result.prediction
+    path, prediction, position = str(source.path), result.prediction, result.frame
+    place = {} if position is None else _place(position)
     if prediction is None:
-        return record(path, error=result.error.reason if result.error else "it was not read")
+        return record(path, error=result.error.reason if result.error else "it was not read", **place), None
+    picture, labels = _targets(source, position, options)
+    in_video = position is not None and options.save
     files: dict[str, str] = {}
+    frame = None
     try:
-        if options.save:
-            data = _annotated(result, prediction, source, options)
-            with timed(result, "write"):
-                _write(out, source.annotated, data)
-            files["annotated"] = str(source.annotated)
-        if options.labels:
-            labels = Path(LABELS_FOLDER) / source.labels
+        if picture or in_video:
+            data, frame = _annotated(result, prediction, picture, options, in_video=in_video)
+            if picture:
+                with timed(result, "write"):
+                    _write(out, picture, data)
+                files["annotated"] = str(picture)
+        if labels:
             _write(out, labels, prediction.labels(confidence=options.save_conf).encode())
             files["labels"] = str(labels)
     except ImageError as error:
         for name in files.values():
             out.remove(Path(name))
-        return record(path, error=error.reason, unsaved=True)
+        return record(path, error=error.reason, unsaved=True, **place), None
     done = record(
         path,
         prediction=prediction,
         times_ms=result.times_ms if options.times else None,
         frames=result.frames,
         max_det_reached=result.max_det_reached,
+        **place,
     )
-    return done | files
+    return done | files, frame
+
+
+def _place(position: Position) -> dict[str, Any]:
+    time = None if position.time is None else float(position.time)
+    return {"frame": position.index, "time": time, "last": position.last}
+
+
+def _targets(
+    source: SourceImage | SourceVideo, position: Position | None, options: SaveOptions
+) -> tuple[Path | None, Path | None]:
+    """Where the annotated image and the labels of an image or frame go, if they are written."""
+    if isinstance(source, SourceImage):
+        picture, labels, draws = source.annotated, source.labels, options.save
+    else:
+        number = 0 if position is None else position.number
+        picture = source.frames / f"{source.path.stem}_{number}.jpg"
+        labels, draws = source.labels.with_name(f"{source.labels.name}_{number}.txt"), options.save_frames
+    return picture if draws else None, LABELS_FOLDER / labels if options.labels else None
 
 
 def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:
@@ -103,6 +131,10 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
             return False
         if record.get("frames", 2) < 2:
             return False
+        if not isinstance(record.get("frame", 0), int):
+            return False
+        if "video" in record and not (out / record["video"]).stat().st_size:
+            return False
         if "error" in record:
             return isinstance(record["error"], str)
         prediction = task.prediction.from_dict(record, names)
@@ -116,7 +148,10 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
         return False
 
 
-def _annotated(result: Result, prediction: Prediction, source: SourceImage, options: SaveOptions) -> bytes:
+def _annotated(
+    result: Result, prediction: Prediction, picture: Path | None, options: SaveOptions, *, in_video: bool
+) -> tuple[bytes, Any]:
+    """The annotated image as a file, if there is a place for it, and as a frame, if it is one of a video."""
     height, width = prediction.image_size
     with _DRAWING.lease(height * width * _DRAWING_BYTES_PER_PIXEL):
         with contained(result, "draw"):
@@ -126,7 +161,8 @@ def _annotated(result: Result, prediction: Prediction, source: SourceImage, opti
                 raise ImageError("it changed while it was processed")
             image = draw(image, prediction.marks(), options)
         with contained(result, "encode"):
-            return encode_image(image, source.annotated.suffix)
+            data = encode_image(image, picture.suffix) if picture else b""
+            return data, VideoWriter.prepare(image) if in_video else None
 
 
 def _write(out: OutputTree, place: Path, data: bytes) -> None:

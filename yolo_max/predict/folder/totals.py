@@ -30,10 +30,12 @@ class Totals:
 
     Attributes:
         task: The task of the records.
-        images: How many there are, failed ones included.
+        images: How many there are, failed ones and frames of videos included.
+        frames: How many of them are frames of videos that could be read.
         classes: Totals by class name.
         failures: (path, reason) of each image that failed.
-        unsaved: How many of them were read, but could not be drawn or written.
+        video_failures: (path, reason) of each video whose annotated video could not be written.
+        unsaved: How many of the failures were read, but could not be drawn or written.
         times_ms: Milliseconds by stage, summed over the images.
         in_frames: How many images are one of several frames or pages of their file.
         further_frames: How many frames or pages that are not read their files have.
@@ -42,8 +44,10 @@ class Totals:
 
     task: Task
     images: int = 0
+    frames: int = 0
     classes: dict[str, ClassTotals] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
+    video_failures: list[tuple[str, str]] = field(default_factory=list)
     unsaved: int = 0
     times_ms: dict[str, float] = field(default_factory=dict)
     in_frames: int = 0
@@ -55,10 +59,14 @@ class Totals:
         self.images += 1
         for stage, milliseconds in record.get("times_ms", {}).items():
             self.times_ms[stage] = self.times_ms.get(stage, 0.0) + milliseconds
+        if "video_error" in record:
+            self.video_failures.append((record["path"], record["video_error"]))
         if "error" in record:
-            self.failures.append((record["path"], record["error"]))
+            place = f" (frame {record['frame']})" if "frame" in record else ""
+            self.failures.append((f"{record['path']}{place}", record["error"]))
             self.unsaved += "unsaved" in record
             return
+        self.frames += "frame" in record
         further = record.get("frames", 1) - 1
         self.in_frames += further > 0
         self.further_frames += further

@@ -1,0 +1,150 @@
+"""The frames of a video in a run: read, and put together again as an annotated video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from yolo_max.images.frame import Frame, Position
+from yolo_max.images.sources import SourceVideo
+from yolo_max.images.video import Video, broken
+from yolo_max.output.video import VideoWriter
+from yolo_max.predict.folder.output_tree import OutputTree, PartialFile
+from yolo_max.predict.folder.previous_run import Record
+from yolo_max.support.atomic import cannot_write
+from yolo_max.support.errors import ImageError, OutputError
+from yolo_max.support.result_names import VIDEO_FORMATS
+
+
+class AnnotatedVideo:
+    """The annotated video of one source, written beside its place until it is whole."""
+
+    def __init__(self, tree: OutputTree, place: Path, video: Video) -> None:
+        """Begins it.
+
+        Raises:
+            OutputError: It cannot be created.
+        """
+        self.place = place
+        self._file: PartialFile = tree.create(place)
+        self._error: ImageError | None = None
+        self._writer = VideoWriter(
+            self._file,
+            VIDEO_FORMATS[place.suffix.lower()],
+            rate=video.rate,
+            time_base=video.time_base,
+            aspect=video.aspect,
+            start=video.start,
+            sound=video.sound,
+        )
+
+    def add(self, frame: Any, position: Position) -> None:
+        """Adds a frame as `VideoWriter.prepare` made it."""
+        self._try(lambda: self._writer.write(frame, position.time))
+
+    def add_sound(self, packet: Any) -> None:
+        """Adds a packet of the sound."""
+        self._try(lambda: self._writer.add_sound(packet))
+
+    def finish(self) -> str | None:
+        """Ends it and puts it in its place, be it whole or not.
+
+        Returns:
+            Why there is no such file; None if there is one.
+
+        Raises:
+            OutputError: The disk did not take it.
+        """
+        self._try(self._writer.close)
+        if self._error is not None:
+            self._file.discard()
+            return self._error.reason
+        try:
+            self._file.commit()
+        except OSError as error:
+            raise cannot_write(self._file.path, error) from error
+        return None
+
+    def discard(self) -> None:
+        """Leaves nothing of it."""
+        with suppress(Exception):
+            self._writer.close()
+        self._file.discard()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Does a step unless one before it failed.
+
+        Raises:
+            OutputError: The disk did not take it, which would meet other files too.
+        """
+        if self._error is not None:
+            return
+        try:
+            step()
+        except ImageError as error:
+            self._error = error
+        except OSError as error:
+            raise cannot_write(self._file.path, error) from error
+
+
+class VideoFrames:
+    """The videos of a run: the frames of each, one after another, and what is written of them.
+
+    Args:
+        tree: The output folder; None where no annotated videos are written.
+        max_pixels: Larger frames are refused.
+        stride: Of so many frames one is read.
+    """
+
+    def __init__(self, tree: OutputTree | None, *, max_pixels: int, stride: int) -> None:
+        self._tree, self._max_pixels, self._stride = tree, max_pixels, stride
+        self._open: dict[str, AnnotatedVideo] = {}
+        self.expected = 0
+        """How many frames the videos that were opened have, as they say, less one for each of them."""
+
+    def read(self, source: SourceVideo, stop: Callable[[], bool]) -> Iterator[Frame]:
+        """The frames of a video; none that begins once ``stop`` is true."""
+        path = str(source.path)
+        try:
+            video = Video.of_file(source.path, max_pixels=self._max_pixels)
+        except ImageError as error:
+            reason = error.reason
+            yield Frame(path, None, lambda: broken(reason))
+            return
+        with video:
+            self.expected += max(video.frames_about // self._stride - 1, 0)
+            sound = None
+            if self._tree is not None:
+                written = AnnotatedVideo(self._tree, source.annotated, video)
+                self._open[path] = written
+                sound = written.add_sound
+            yield from takewhile(lambda _: not stop(), video.frames(stride=self._stride, sound=sound))
+
+    def write(self, record: Record, drawn: Any, position: Position | None) -> Record:
+        """Adds a frame to its video; the record of the last one says what became of the video.
+
+        Args:
+            record: Of the frame.
+            drawn: The frame as `VideoWriter.prepare` made it; None for one that is left out.
+            position: Where it is in its video.
+        """
+        written = self._open.get(record["path"])
+        if written is None or position is None:
+            return record
+        if drawn is not None:
+            written.add(drawn, position)
+        if not position.last:
+            return record
+        del self._open[record["path"]]
+        reason = written.finish()
+        return {**record, **({"video": str(written.place)} if reason is None else {"video_error": reason})}
+
+    def close(self) -> None:
+        """Ends the videos that are not whole, so that what there is can be played."""
+        for written in self._open.values():
+            with suppress(OutputError):
+                written.finish()
+        self._open.clear()
