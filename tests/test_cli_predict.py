@@ -79,6 +79,7 @@ def test_what_is_skipped_is_said_and_recorded(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("yolo_max.images.suffixes.reads_heif", lambda: False)
+    monkeypatch.setattr("yolo_max.images.suffixes.reads_video", lambda: False)
     for name in SKIPPED:
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()
@@ -86,7 +87,7 @@ def test_what_is_skipped_is_said_and_recorded(
     out = capsys.readouterr().out
     assert "objects in 3 images" in out
     assert "2 skipped (photos/one.HEIC, ...): HEIC images " in out
-    assert "1 skipped (photos/clip.mp4): videos are not read; " in out
+    assert "1 skipped (photos/clip.mp4): videos are read with PyAV; pip install 'yolo-max[video]'." in out
     assert "1 skipped (photos/old): the results of earlier runs are not sources unless" in out
     assert "left to do" not in out
     assert run(["predict", "photos", "-r", "--json", "-o", "out"]) == ExitCode.OK

@@ -138,7 +138,7 @@ def test_files_that_one_may_expect_to_be_read_are_reported(folder: Path, source:
     assert skipped(source) == {
         "b.HEIC": "HEIC images",
         "c.heif": "HEIC images",
-        "d.mp4": "videos are",
+        "d.mp4": "only images",
         "e.Cr2": "raw images",
         "f.ppm": "images of",
         "g.tga": "images of",
@@ -157,7 +157,7 @@ def test_folders_that_one_may_expect_to_be_read_are_reported(folder: Path) -> No
     )
     touch("out/f.jpg")
     assert skipped(".", exclude="out") == {"old": "subfolders are", "sub": "subfolders are"}
-    assert skipped(".", recursive=True, exclude="out") == {"old": "the results", "sub/c.mp4": "videos are"}
+    assert skipped(".", recursive=True, exclude="out") == {"old": "the results", "sub/c.mp4": "only images"}
     assert skipped("**/*.jpg", exclude="out") == {"old": "the results"}
 
 
@@ -432,7 +432,7 @@ def test_a_missing_source_is_reported_at_once(folder: Path, sources: list[str], 
         (["*.webp"], None, r"there is no image in \*\.webp"),
         (["nowhere/*.jpg"], None, "there is no image"),
         (["parent/sub"], "parent", "the output folder is never a source"),
-        (["videos"], None, "there is no image in videos; videos are not read; cut them into images"),
+        (["videos"], None, "there is no image in videos; only images are read here, not videos"),
         ([], None, "no source"),
     ],
 )

@@ -2,9 +2,13 @@
 
 sources.py      files, folders and globs to images, in order
 folders.py      what lies in a folder
-suffixes.py     which files in a folder are images
+inputs.py       whatever a caller gives as a source
+suffixes.py     which files in a folder are images or videos
 unsupported.py  sources that cannot be images, and what to do instead
 places.py       where the results of each image go
+video.py        the frames of a video, as displayed
+frame.py        one of them
+regular_file.py a file of somebody else, opened
 header.py       format and size from the first bytes, before anything is decoded
 chunks.py       the chunks of a PNG or WebP, and the blocks of a GIF
 jpeg.py         the markers of a JPEG

@@ -5,6 +5,7 @@ No two places differ in case only, so the results fit on every file system.
 
 from __future__ import annotations
 
+import os
 import re
 from itertools import count
 from pathlib import Path
@@ -68,24 +69,27 @@ class Places:
         return next(each for each in tried if _key(each) not in taken)
 
     def _claim(self, place: Path) -> Path:
-        free, number = place, self._numbers.get(_key(place), 1)
+        first = _key(place)
+        free, number = place, self._numbers.get(first, 1)
         # A number behind "_" would be that of a frame.
-        sign = "-" if _key(place.with_suffix("")) in self._series else "_"
+        sign = "-" if first.removesuffix(".txt") in self._series else "_"
         while self._is_taken(free):
             number += 1
             free = place.with_name(f"{place.stem}{sign}{number}{place.suffix}")
-        self._taken.add(_key(free))
-        self._folders.add(_key(free.parent))
-        if numbered := _NUMBERED.fullmatch(_key(free)):
+        key = _key(free)
+        self._taken.add(key)
+        self._folders.add(os.path.dirname(key))  # noqa: PTH120
+        if numbered := _NUMBERED.fullmatch(key):
             self._numbered.add(numbered[1])
-        self._numbers[_key(place)] = number
+        self._numbers[first] = number
         return free
 
     def _is_taken(self, place: Path) -> bool:
-        numbered = _NUMBERED.fullmatch(_key(place))
+        key = _key(place)
+        numbered = _NUMBERED.fullmatch(key)
         return (
-            _key(place) in self._taken
-            or _key(place.parent) in self._frames
+            key in self._taken
+            or os.path.dirname(key) in self._frames  # noqa: PTH120
             or (numbered is not None and numbered[1] in self._series)
         )
 

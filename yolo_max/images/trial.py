@@ -8,8 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from yolo_max.images.read import read_image, silence_opencv
+from yolo_max.images.suffixes import is_video
+from yolo_max.images.video import Video
+from yolo_max.support.errors import ImageError
 
 
 def find_crashes(paths: Iterable[str], *, max_pixels: int) -> dict[str, str]:
@@ -55,10 +59,20 @@ def main() -> None:
             child = os.fork()
             if not child:
                 with suppress(BaseException):
-                    read_image(os.fsdecode(path), max_pixels=int(sys.argv[1]))
+                    _read(os.fsdecode(path), int(sys.argv[1]))
                 os._exit(0)
             _, status = os.waitpid(child, 0)
             print(os.WTERMSIG(status), file=answers, flush=True)
+
+
+def _read(path: str, max_pixels: int) -> None:
+    if not is_video(Path(path)):
+        read_image(path, max_pixels=max_pixels)
+        return
+    with Video.of_file(path, max_pixels=max_pixels) as video:
+        for frame in video.frames():
+            with suppress(ImageError):
+                frame.load()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ Pixels are limited before they are allocated, and a frame that is broken costs i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -30,8 +30,12 @@ MAX_FRAME_PIXELS = 8192 * 4352
 """Of one frame: 8K. Several are worked on at once, and H.264 ends here too."""
 USUAL_RATE = Fraction(30)
 """Frames per second of a video that does not say, as Ultralytics has it."""
-_CLOSED = {"protocol_whitelist": "none", "max_pixels": str(MAX_FRAME_PIXELS)}
-"""What FFmpeg may open, besides what it is given, and how many pixels a decoder may allocate."""
+_CLOSED = {
+    "protocol_whitelist": "none",
+    "codec_whitelist": "aac,aac_latm,ac3,eac3,dca,flac,mp2,mp2float,mp3,mp3float,opus,vorbis",
+}
+"""What FFmpeg may open besides what it is given, and what it may decode before it is asked to: sound, for
+pictures of any size would be allocated."""
 
 _BYTES_PER_PIXEL = 6
 """Of a frame that is worked on: decoded, as BGR, and drawn."""
@@ -79,7 +83,12 @@ class Video:
                 raise ImageError("it has no pictures, only sound or data")
             if self._stream.codec_context is None:
                 raise ImageError("its codec is not one that can be decoded here")
-            self._stream.thread_type = "AUTO"
+            context = self._stream.codec_context
+            if context.width * context.height > self._max_pixels:
+                raise ImageError(too_large(context.width, context.height, self._max_pixels))
+            # Decoders round sides up to whole blocks.
+            context.options = {"max_pixels": str(self._max_pixels * 5 // 4 + 2**16)}
+            context.thread_type = "AUTO"
             self._read_headers()
         except BaseException:
             self.close()
@@ -112,9 +121,10 @@ class Video:
         if not self.frames_about and stream.duration and stream.time_base:
             self.frames_about = max(round(stream.duration * stream.time_base * self.rate), 0)
         self.frames_about = min(self.frames_about, 10**9)
-        self.sound = self._container.streams.best("audio")
+        heard = (each for each in self._container.streams.audio if each.codec_context and each.rate)
+        self.sound = next(heard, None)
 
-    def frames(self, *, stride: int = 1, sound: Sound | None = None) -> Iterator[Frame]:
+    def frames(self, *, stride: int = 1, sound: Sound | None = None) -> Generator[Frame, None, None]:
         """Reads the video once, from its start to its end.
 
         Args:
@@ -226,13 +236,15 @@ class Decoded:
         """
         picture = self._picture
         if picture.width * picture.height > self._max_pixels:
-            raise ImageError(
-                f"its {picture.width} x {picture.height} pixels are more than the limit of "
-                f"{self._max_pixels:,}"
-            )
+            raise ImageError(too_large(picture.width, picture.height, self._max_pixels))
         pixels = picture.to_ndarray(format="bgr24", threads=1)
         matrix = picture.side_data.get("DISPLAYMATRIX")
         return pixels if matrix is None else displayed(pixels, np.frombuffer(bytes(matrix), np.int32))
+
+
+def too_large(width: int, height: int, max_pixels: int) -> str:
+    """Why a frame is refused."""
+    return f"its {width} x {height} pixels are more than the limit of {max_pixels:,} (max_pixels raises it)"
 
 
 def displayed(pixels: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -8,5 +8,6 @@ text_rendering.py  text as pixels; with shaping.py and transliteration.py for wh
 skeletons.py       keypoints and limbs
 palette.py         a color for each class
 encode.py          the image as a file
+video.py           frames as a video, with the sound of another
 records.py         JSON lines, CSV
 """

@@ -16,6 +16,7 @@ from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.frame import Frame
+from yolo_max.images.inputs import Input, inputs
 from yolo_max.images.memory import HELD
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
@@ -26,7 +27,7 @@ from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import DETECTIONS, PredictOptions, a_batch, about, with_keywords
+from yolo_max.support.options import DETECTIONS, PredictOptions, SourceOptions, a_batch, about, with_keywords
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
@@ -199,6 +200,38 @@ class Predictor:
             **self.decoder.settings(),
             "max_pixels": self.options.max_pixels,
         }
+
+    def predict(
+        self,
+        source: Input,
+        reading: SourceOptions | None = None,
+        *,
+        keep_images: bool = True,
+        batch: int | None = None,
+        **changes: Any,
+    ) -> Generator[Result, None, None]:
+        """Predicts what is in everything that a source holds: images, folders, videos, frames.
+
+            for result in predictor.predict("street.mp4"):
+                print(result.frame.index, result.prediction)
+
+        Args:
+            source: See `yolo_max.images.inputs.inputs`; read as results are taken.
+            reading: How videos are read.
+            keep_images: Whether results carry the decoded image, to be drawn on. It is in memory for as long
+                as its result is, so do not collect those of a long video.
+            batch: As for `stream`.
+            changes: As for `stream`.
+
+        Yields:
+            As `stream`; ``result.frame`` says which frame of a video it is.
+
+        Raises:
+            SourceError: A source does not exist, or holds no image or video.
+            UsageError: It is nothing that can be a source; or as for `stream`.
+        """
+        images = inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
+        return self.stream(images, keep_images=keep_images, batch=batch, **changes)
 
     def stream(
         self,

@@ -58,21 +58,13 @@ class AnnotatedVideo:
         Raises:
             OutputError: The disk did not take it.
         """
-        self._try(self._writer.close)
-        if self._error is not None:
-            self._file.discard()
-            return self._error.reason
         try:
-            self._file.commit()
-        except OSError as error:
-            raise cannot_write(self._file.path, error) from error
-        return None
-
-    def discard(self) -> None:
-        """Leaves nothing of it."""
-        with suppress(Exception):
-            self._writer.close()
-        self._file.discard()
+            self._try(self._writer.close)
+            if self._error is None:
+                self._try(self._file.commit)
+        finally:
+            self._file.discard()
+        return None if self._error is None else self._error.reason
 
     def _try(self, step: Callable[[], None]) -> None:
         """Does a step unless one before it failed.

@@ -119,26 +119,19 @@ class PartialFile(io.FileIO):
             raise
 
     def commit(self) -> None:
-        """Puts it in its place, and closes it.
+        """Puts it in its place.
 
         Raises:
-            OSError: It cannot be put there; nothing is left behind.
+            OSError: It cannot be put there.
         """
-        try:
-            os.replace(self._temporary, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        except OSError:
-            self.discard()
-            raise
-        self._close()
+        os.replace(self._temporary, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
     def discard(self) -> None:
-        """Removes it, and closes it."""
+        """Closes it, and removes it unless it was put in its place."""
         with suppress(OSError):
             os.unlink(self._temporary, dir_fd=self._folder)
-        self._close()
-
-    def _close(self) -> None:
-        self.close()
+        with suppress(OSError):  # of a full disk, which was raised before
+            self.close()
         os.close(self._folder)
 
 

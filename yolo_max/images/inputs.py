@@ -1,0 +1,143 @@
+"""Whatever a caller gives as a source, as images and frames one after another.
+
+Colour is what Ultralytics takes it to be: an array is BGR, as OpenCV gives it; a PIL image says itself what
+it is; a torch tensor is RGB.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from yolo_max.images.frame import Frame, Position
+from yolo_max.images.read import ImageSource
+from yolo_max.images.sources import SourceFailure, SourceImage, SourceVideo, find_images
+from yolo_max.images.video import Video, broken
+from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.options import SourceOptions
+from yolo_max.support.text import shorten
+
+
+@runtime_checkable
+class Capture(Protocol):
+    """A ``cv2.VideoCapture``, or what behaves like one."""
+
+    def isOpened(self) -> bool:  # noqa: N802
+        """Whether there may be frames."""
+        ...
+
+    def read(self) -> tuple[bool, NDArray[np.uint8]]:
+        """Whether there is another frame, and its BGR pixels."""
+        ...
+
+
+Input = Any
+"""Paths, folders, globs of images and videos; images in memory; a torch tensor; a `Capture`; or several."""
+
+
+def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterator[ImageSource | Frame]:
+    """The images and frames of a source, one after another; nothing is read ahead.
+
+    Args:
+        source: Text or a path: an image, a video, a folder, a glob. The bytes of an image file. A PIL image.
+            An array: uint8 [H, W, 3] BGR and what else `yolo_max.images.read.read_image` takes, or
+            [B, H, W, 3], B images. A torch tensor, as for `images_of_tensor`. A ``cv2.VideoCapture``. A list,
+            tuple, generator or other iterable of these.
+        reading: How videos are read.
+        max_pixels: Larger frames are refused.
+
+    Raises:
+        UsageError: It is none of these.
+        SourceError: A path does not exist, or leads to no image or video.
+    """
+    if isinstance(source, str | os.PathLike):
+        yield from _of_path(source, reading, max_pixels)
+    elif isinstance(source, bytes | bytearray | memoryview | Image.Image):
+        yield bytes(source) if isinstance(source, bytearray | memoryview) else source
+    elif isinstance(source, np.ndarray):
+        yield from source if source.ndim == 4 else (source,)
+    elif hasattr(source, "detach") and hasattr(source, "cpu"):
+        yield from images_of_tensor(source)
+    elif isinstance(source, Capture):
+        yield from frames_of_capture(source, reading.vid_stride)
+    elif isinstance(source, Iterable):
+        for each in source:
+            yield from inputs(each, reading, max_pixels=max_pixels)
+    else:
+        raise UsageError(f"{shorten(source)} is not a source; give a path, an image, or several.")
+
+
+def _of_path(path: str | os.PathLike[str], reading: SourceOptions, max_pixels: int) -> Iterator[Any]:
+    for found in find_images([path], videos=True):
+        if isinstance(found, SourceImage):
+            yield str(found.path)
+        elif isinstance(found, SourceFailure):
+            yield Frame(str(found.path), None, partial(broken, found.reason))
+        elif isinstance(found, SourceVideo):
+            try:
+                video = Video.of_file(found.path, max_pixels=max_pixels)
+            except ImageError as error:
+                yield Frame(str(found.path), None, partial(broken, error.reason))
+                continue
+            with video, closing(video.frames(stride=reading.vid_stride)) as frames:
+                yield from frames
+
+
+def images_of_tensor(tensor: Any) -> Iterator[NDArray[np.uint8]]:
+    """The images of a torch tensor, as Ultralytics takes one.
+
+    Args:
+        tensor: [B, 3, H, W] or [3, H, W] **RGB**, in [0, 1]; or integers, or numbers up to 255.
+
+    Yields:
+        uint8 [H, W, 3] BGR. (Ultralytics runs a tensor as it stands; here each image goes through the
+        letterbox, which changes nothing where it has the size of the network's input.)
+
+    Raises:
+        UsageError: It has another shape, or numbers that are no pixels.
+    """
+    array = np.asarray(tensor.detach().cpu().float().numpy())
+    array = array[None] if array.ndim == 3 else array
+    if array.ndim != 4 or array.shape[1] != 3 or 0 in array.shape:
+        raise UsageError(f"the tensor has the shape {tuple(tensor.shape)}, but it must be [B, 3, H, W], RGB.")
+    if not (array.min() >= 0 and array.max() <= 255):
+        raise UsageError("the tensor's values must lie in [0, 1], or in [0, 255].")
+    scale = 255 if array.max() <= 1 and tensor.is_floating_point() else 1
+    for image in array:
+        yield np.ascontiguousarray(np.rint(image * scale).astype(np.uint8)[::-1].transpose(1, 2, 0))
+
+
+def frames_of_capture(capture: Capture, stride: int = 1) -> Iterator[Frame]:
+    """The frames of a ``cv2.VideoCapture``; it stays open, and goes on where it was.
+
+    Args:
+        capture: An open one.
+        stride: Of so many frames the last is given.
+
+    Raises:
+        UsageError: It is not open.
+    """
+    if not capture.isOpened():
+        raise UsageError("the capture is not open; check what it was made of.")
+    index = -1
+    while capture.isOpened():
+        there, pixels = capture.read()
+        if not there:
+            return
+        index += 1
+        if (index + 1) % stride == 0:
+            milliseconds = getattr(capture, "get", lambda _: -1.0)(0)  # CAP_PROP_POS_MSEC
+            time = Fraction(milliseconds).limit_denominator(10**6) / 1000 if milliseconds >= 0 else None
+            yield Frame("<capture>", Position(index, (index + 1) // stride, time), partial(_same, pixels))
+
+
+def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return pixels
