@@ -23,7 +23,6 @@ TRAINS = """
     erasing
 """
 EXPORT = "weights are not exported here"
-VIDEO = "only images are read, not videos or streams"
 OUT = "results go into the folder of --out"
 ABSENT = "it is not supported"
 
@@ -61,7 +60,9 @@ SETTINGS = {
     "nms=True": "--nms",
     "nms=False": "--no-nms",
     "source=other": "other",
-    **dict.fromkeys(("vid_stride=2", "stream_buffer=True", "save_frames=True"), VIDEO),
+    "vid_stride=2": "--vid-stride 2",
+    "save_frames=True": "--save-frames",
+    "stream_buffer=True": "streams are not read",
     **dict.fromkeys(("visualize=True", "augment=True", "embed=[1]"), ABSENT),
     "agnostic_nms=True": "--agnostic-nms",
     "retina_masks=True": "--retina-masks",

@@ -56,6 +56,22 @@ def test_no_more_is_taken_in_than_the_window_holds(executor: ThreadPoolExecutor)
             assert taken - received < 5
 
 
+def test_without_room_results_are_handed_out_first(executor: ThreadPoolExecutor) -> None:
+    alive = 0
+
+    def items() -> Iterator[int]:
+        nonlocal alive
+        for item in range(50):
+            alive += 1
+            yield item
+
+    results = ordered_map(lambda i: i, items(), executor, 20, lambda: alive < 3)
+    for expected, result in enumerate(results):
+        assert result == expected
+        assert alive <= 3
+        alive -= 1
+
+
 def test_a_stage_that_lags_does_not_let_its_window_run_empty(executor: ThreadPoolExecutor) -> None:
     """The decoders keep working while the engine does: something is always under way."""
     started: list[int] = []

@@ -14,7 +14,7 @@ import typer
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
 from yolo_max.cli.parameters import (
-    SOURCE,
+    MEDIA,
     AsJson,
     Quiet,
     Recursive,
@@ -33,7 +33,7 @@ DEFAULT_OUT = Path("runs/predict")
 
 @takes(reading=Some(SourceOptions), options=Some(PredictOptions), saving=Some(SaveOptions))
 def predict(
-    sources: Annotated[list[str] | None, SOURCE] = None,
+    sources: Annotated[list[str] | None, MEDIA] = None,
     weights: WeightsOrThoseOfTheRun = None,
     *,
     reading: SourceOptions,
