@@ -52,7 +52,6 @@ pytestmark = pytest.mark.usefixtures("fake_network")
         (["0"], 4, "0 would be a webcam, and only images are read"),
         (["rtsp://camera/1"], 4, "rtsp://camera/1 is a stream, and only images are read"),
         (["my street.MP4"], 4, "my street.MP4 does not exist"),
-        (["-"], 4, "- would be the standard input; images are read from files"),
         (["pipe"], 4, "pipe is a pipe or a device; images are read from files"),
         (["photos", "-o", "photos"], 4, "the output folder is never a source"),
         (["photos", "-o", "others"], 6, "--overwrite"),

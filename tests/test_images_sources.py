@@ -58,7 +58,6 @@ TREE = ["b.jpg", "a.PNG", "notes.txt", "sub/d.webp", "sub/deep/e.tif", "sub/c.jp
         (["sub/"], False, ["sub/c.jpeg", "sub/d.webp"]),
         (["b.jpg"], False, ["b.jpg"]),
         (["./b.jpg"], False, ["b.jpg"]),
-        (["notes.txt"], False, ["notes.txt"]),  # named, so it is tried
         (["sub/deep/f"], False, ["sub/deep/f"]),
         (["z", "b.jpg"], False, ["z/g.bmp", "b.jpg"]),  # in the order that they were named
         (["b.jpg", "b.jpg", "."], False, ["b.jpg", "a.PNG"]),  # each once
@@ -411,7 +410,8 @@ def test_no_two_images_share_a_place(folder: Path) -> None:
         (["missing.jpg"], r"^missing\.jpg does not exist\.$"),
         (["a.jpg", "no", "nor/this"], r"^no, nor/this do not exist\.$"),
         (["https://example.org/a.jpg"], "is an address"),
-        (["list.txt"], r"^list\.txt is a list of images; name them as sources, as in \$\(cat list\.txt\)"),
+        (["empty.txt"], r"^empty\.txt is an empty list; write one path on each line"),
+        (["-"], "^- would be the standard input, which is not read here; name a file"),
         ([""], "^a source is empty; name images or folders"),
         (["a.jpg", ""], "^a source is empty; name images or folders"),
         (["a\0b"], "does not exist"),
@@ -419,7 +419,7 @@ def test_no_two_images_share_a_place(folder: Path) -> None:
 )
 def test_a_missing_source_is_reported_at_once(folder: Path, sources: list[str], message: str) -> None:
     touch("a.jpg")
-    Path("list.txt").write_text("photos/a.jpg\n")
+    Path("empty.txt").write_text("\n")
     with pytest.raises(SourceError, match=message):
         find_images(sources)
 

@@ -30,7 +30,11 @@ def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
 
 
 SOURCE: Any = typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
-MEDIA: Any = typer.Argument(help="Images, videos, folders or globs.", metavar="SOURCE", show_default=False)
+MEDIA: Any = typer.Argument(
+    help="Images, videos, folders, globs, lists of these (.txt, .csv), or - for the standard input.",
+    metavar="SOURCE",
+    show_default=False,
+)
 Sources = Annotated[list[str], SOURCE]
 _WEIGHTS = partial(
     option,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -77,6 +78,7 @@ def predict(
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
 
+        from yolo_max.images.lists import STDIN
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
         from yolo_max.output.text_rendering import load_font
@@ -101,7 +103,10 @@ def predict(
             raise UsageError("no SOURCE is given; name images, folders or globs.")
         if weights is None and resume and out is not None:
             weights = weights_of(out)
-        found = list(find_images(sources, recursive=recursive, exclude=out, videos=True))
+        if resume and STDIN in sources:
+            raise UsageError("a run over the standard input cannot be resumed; name files.")
+        stdin = sys.stdin.buffer
+        found = list(find_images(sources, recursive=recursive, exclude=out, videos=True, stdin=stdin))
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)
         if saving.draws:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
+from yolo_max.images.lists import STDIN, is_list, read_list, read_stdin
 from yolo_max.images.places import Places
 from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, is_video, why_not_read
 from yolo_max.images.unsupported import unsupported
@@ -31,11 +32,13 @@ class SourceImage:
         annotated: Where its annotated image goes, relative to the output tree. Unique among all images, even
             on file systems that ignore case.
         labels: Where its ``.txt`` goes, relative to a tree of labels. Unique likewise.
+        data: The file's bytes, if they came through the standard input.
     """
 
     path: Path
     annotated: Path
     labels: Path
+    data: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class SourceSkipped:
     reason: str
 
 
-Found = SourceImage | SourceVideo | SourceFailure | SourceSkipped
+Source = SourceImage | SourceVideo
+Found = Source | SourceFailure | SourceSkipped
 
 
 def find_images(
@@ -90,8 +94,9 @@ def find_images(
     recursive: bool = False,
     exclude: str | os.PathLike[str] | None = None,
     videos: bool = False,
+    stdin: BinaryIO | None = None,
 ) -> Iterator[Found]:
-    """Finds the images of some files, folders and globs, lazily.
+    """Finds the images of some files, folders, globs and lists of these, lazily.
 
     A folder gives the images directly in it, by name; then, if ``recursive``, those of its subfolders and of
     links to folders. Unless named, these are left out: hidden files and folders, and the results of earlier
@@ -104,32 +109,52 @@ def find_images(
         recursive: Whether to look into subfolders.
         exclude: The output folder; nothing in it is a source.
         videos: Whether videos are read as well, where PyAV is installed.
+        stdin: What ``-`` means.
 
     Yields:
         The images and the folders that cannot be read, each once; at the end what is skipped: videos, images
         of other formats, results, and subfolders unless ``recursive``.
 
     Raises:
-        SourceError: A source does not exist (raised at once), or there is no image at all (at the end).
+        SourceError: A source does not exist or is a list that cannot be read (raised at once), or there is no
+            image at all (at the end).
     """
     named = [os.fspath(source) for source in sources]
+    listed: dict[str, list[str]] = {}
     for source in named:
         if not source:
             raise SourceError("a source is empty; name images or folders.")
-        if reason := unsupported(source, videos=videos):
+        if source == STDIN and stdin is not None:
+            continue
+        if is_list(source):
+            listed[source] = read_list(source)
+        elif reason := unsupported(source, videos=videos):
             raise SourceError(f"{source} {reason}.")
-    missing = [source for source in named if not os.path.lexists(source) and not glob.has_magic(source)]
+    missing = [
+        source
+        for source in named
+        if source != STDIN and not os.path.lexists(source) and not glob.has_magic(source)
+    ]
     if missing:
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
     walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None, videos)
     # Several named folders keep their names in the output tree; a single one is its root.
-    several = sum(is_folder(Path(source)) for source in named) > 1
-    return _never_empty(chain.from_iterable(walk.source(source, several) for source in named), named, walk)
+    every = [entry for source in named for entry in listed.get(source, [source])]
+    several = sum(is_folder(Path(source)) for source in every) > 1
+
+    def found() -> Iterator[Source | SourceFailure]:
+        for source in named:
+            if source == STDIN and stdin is not None:
+                yield from walk.piped(read_stdin(stdin), several)
+            elif source in listed:
+                yield from walk.entries(listed[source], several)
+            else:
+                yield from walk.source(source, several)
+
+    return _never_empty(found(), named, walk)
 
 
-def _never_empty(
-    found: Iterator[SourceImage | SourceVideo | SourceFailure], sources: list[str], walk: _Walk
-) -> Iterator[Found]:
+def _never_empty(found: Iterator[Source | SourceFailure], sources: list[str], walk: _Walk) -> Iterator[Found]:
     empty = True
     failures = set()
     for item in found:
@@ -164,7 +189,7 @@ class _Walk:
     left_out: dict[tuple[str, str], SourceSkipped] = field(default_factory=dict)  # like files
     places: Places = field(default_factory=Places)
 
-    def source(self, source: str, several: bool) -> Iterator[SourceImage | SourceVideo | SourceFailure]:
+    def source(self, source: str, several: bool) -> Iterator[Source | SourceFailure]:
         path = Path(source)
         if is_folder(path):
             yield from self.folder(path, Path(Path(os.path.realpath(path)).name if several else ""))
@@ -185,9 +210,22 @@ class _Walk:
                 else:
                     self.skip(match, why_not_read(match, videos=self.videos))
 
-    def folder(
-        self, root: Path, place: Path, *, named: bool = True
-    ) -> Iterator[SourceImage | SourceVideo | SourceFailure]:
+    def entries(self, entries: Iterable[str], several: bool) -> Iterator[Source | SourceFailure]:
+        """The sources in a list; one that does not exist costs itself."""
+        for entry in entries:
+            if os.path.lexists(entry) or glob.has_magic(entry):
+                yield from self.source(entry, several)
+            else:
+                yield SourceFailure(Path(entry), "it does not exist")
+
+    def piped(self, content: bytes | list[str], several: bool) -> Iterator[Source | SourceFailure]:
+        """What came through the standard input."""
+        if isinstance(content, bytes):
+            yield SourceImage(Path(STDIN), *self.places.claim(Path(), "stdin.png"), content)
+        else:
+            yield from self.entries(content, several)
+
+    def folder(self, root: Path, place: Path, *, named: bool = True) -> Iterator[Source | SourceFailure]:
         """The images of a folder, which go to ``place`` in the output tree; results only if it is named."""
         # A stack, since folders may be nested deeper than Python recurses.
         waiting = [(root, os.path.realpath(root))]
@@ -224,9 +262,7 @@ class _Walk:
             if self.recursive:
                 waiting += reversed(subfolders.items())
 
-    def file(
-        self, path: Path, place: Path, true_folder: str | None = None
-    ) -> Iterator[SourceImage | SourceVideo]:
+    def file(self, path: Path, place: Path, true_folder: str | None = None) -> Iterator[Source]:
         """A file whose results go to the folder ``place``; whether it is an image, reading will tell."""
         true_folder = true_folder or os.path.realpath(path.parent)
         if self.is_output(true_folder) or (true_folder, path.name) in self.files:

@@ -6,7 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
-from yolo_max.images.suffixes import NEEDS_PYAV, VIDEO_SUFFIXES, is_image, reads_video
+from yolo_max.images.suffixes import NEEDS_PYAV, VIDEO_SUFFIXES, reads_video
 
 _STREAMS = ("rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 
@@ -33,8 +33,6 @@ def unsupported(source: str, *, videos: bool = False) -> str | None:
     if os.path.exists(source):  # noqa: PTH110
         if not is_folder and not os.path.isfile(source):  # noqa: PTH113
             return "is a pipe or a device; images are read from files, so name a file"
-        if _is_list(source):
-            return f"is a list of images; name them as sources, as in $(cat {shlex.quote(source)})"
         return None
     scheme, separator, _ = source.partition("://")
     if separator:
@@ -44,16 +42,5 @@ def unsupported(source: str, *, videos: bool = False) -> str | None:
     if source.isdecimal():
         return "would be a webcam, and only images are read; save some of its frames as images first"
     if source == "-":
-        return "would be the standard input; images are read from files, so name a file"
+        return "would be the standard input, which is not read here; name a file"
     return None
-
-
-def _is_list(source: str) -> bool:
-    """Whether a text file has one path of an image per line, a source that `yolo` knows."""
-    if not source.lower().endswith(".txt"):
-        return False
-    try:
-        with open(source, encoding="utf-8-sig") as lines:  # noqa: PTH123
-            return is_image(Path(lines.readline(4096).strip()))
-    except (OSError, ValueError):
-        return False

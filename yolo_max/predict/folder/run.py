@@ -10,14 +10,15 @@ import copy
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from yolo_max.images.frame import Frame, Position
-from yolo_max.images.sources import Found, SourceFailure, SourceImage, SourceSkipped, SourceVideo
+from yolo_max.images.read import decode
+from yolo_max.images.sources import Found, Source, SourceFailure, SourceImage, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows, record
 from yolo_max.predict.folder.frames import VideoFrames
@@ -82,7 +83,7 @@ class FolderRun:
             UsageError: A source would be overwritten, or the run to resume had other settings.
         """
         found, reading = list(found), reading or SourceOptions()
-        sources = [item for item in found if isinstance(item, SourceImage | SourceVideo)]
+        sources = [item for item in found if isinstance(item, Source)]
         self._sources = {str(source.path): source for source in sources}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
@@ -195,6 +196,9 @@ class FolderRun:
             source = self._sources[path]
             if isinstance(source, SourceVideo):
                 yield from self._videos.read(source, stop)
+            elif source.data is not None:
+                load = partial(decode, source.data, max_pixels=self._predictor.options.max_pixels)
+                yield Frame(path, None, load)
             else:
                 yield path
 
@@ -242,9 +246,6 @@ class FolderRun:
         else:
             self._frames += 1
         return record
-
-
-Source = SourceImage | SourceVideo
 
 
 def _folders(sources: Iterable[Source], out: Path) -> set[Path]:

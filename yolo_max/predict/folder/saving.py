@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
-from yolo_max.images.sources import SourceImage, SourceVideo
+from yolo_max.images.sources import Source, SourceImage
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
@@ -44,7 +44,7 @@ _DRAWING_BYTES_PER_PIXEL = 12
 
 
 def save_result(
-    result: Result, source: SourceImage | SourceVideo, out: OutputTree, options: SaveOptions
+    result: Result, source: Source, out: OutputTree, options: SaveOptions
 ) -> tuple[dict[str, Any], Any]:
     """Writes the files of one image or frame: all, or none where one cannot be written.
 
@@ -101,7 +101,7 @@ def _place(position: Position) -> dict[str, Any]:
 
 
 def _targets(
-    source: SourceImage | SourceVideo, position: Position | None, options: SaveOptions
+    source: Source, position: Position | None, options: SaveOptions
 ) -> tuple[Path | None, Path | None]:
     """Where the annotated image and the labels of an image or frame go, if they are written."""
     if isinstance(source, SourceImage):

@@ -1,0 +1,87 @@
+"""Lists of sources: a ``.txt`` or ``.csv`` file, and what comes through the standard input."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from yolo_max.images.header import SIGNATURE_BYTES, require_signature
+from yolo_max.images.read import MAX_FILE_BYTES
+from yolo_max.support.errors import ImageError, SourceError
+from yolo_max.support.plain_file import read_plain_file, reason
+
+LIST_SUFFIXES = (".txt", ".csv")
+STDIN = "-"
+MAX_LIST_BYTES = 2**28
+
+
+def is_list(source: str) -> bool:
+    """Whether a named source is a list of sources, as to `yolo`."""
+    path = Path(source)
+    return path.suffix.lower() in LIST_SUFFIXES and os.path.isfile(source)  # noqa: PTH113
+
+
+def read_list(source: str) -> list[str]:
+    """The sources in a list: one per line of a ``.txt`` or per cell of a ``.csv``, as to Ultralytics.
+
+    Args:
+        source: The path of the list.
+
+    Returns:
+        Paths and globs. One that does not exist as it is written is relative to the list's folder.
+
+    Raises:
+        SourceError: The list cannot be read, or names nothing.
+    """
+    path = Path(source)
+    try:
+        text = os.fsdecode(read_plain_file(path, MAX_LIST_BYTES).removeprefix(b"\xef\xbb\xbf"))
+    except OSError as error:
+        raise SourceError(f"{source} cannot be read as a list of images: {reason(error)}.") from error
+    lines = text.splitlines()
+    if path.suffix.lower() == ".csv":
+        try:
+            rows = list(csv.reader(lines))
+        except csv.Error as error:
+            raise SourceError(f"{source} cannot be read as a list of images: {error}.") from error
+        lines = [cell for row in (rows[1:] if rows[:1] == [["source"]] else rows) for cell in row]
+    entries = [line.strip() for line in lines if line.strip()]
+    if not entries:
+        raise SourceError(f"{source} is an empty list; write one path on each line.")
+    return [entry if os.path.lexists(entry) else _beside(path, entry) for entry in entries]
+
+
+def _beside(path: Path, entry: str) -> str:
+    """The entry as the folder of its list has it, where nothing of this name is in the working directory."""
+    beside = str(path.parent / entry)
+    return beside if os.path.lexists(beside) else entry
+
+
+def read_stdin(stream: BinaryIO) -> bytes | list[str]:
+    """What comes through the standard input.
+
+    Args:
+        stream: It.
+
+    Returns:
+        The bytes of one image; or paths and globs, one per line, or ending in NUL (``find -print0``).
+
+    Raises:
+        SourceError: It is neither.
+    """
+    if stream.isatty():
+        raise SourceError("nothing comes through the standard input; pipe an image or paths into it.")
+    data = stream.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise SourceError(f"the standard input has more than the {MAX_FILE_BYTES:,} bytes of an image.")
+    try:
+        require_signature(data[:SIGNATURE_BYTES])
+    except ImageError as error:
+        entries = [os.fsdecode(each).strip() for each in data.split(b"\0" if b"\0" in data else b"\n")]
+        entries = [entry for entry in entries if entry]
+        if not entries or not all(len(entry) < 4096 and entry.isprintable() for entry in entries[:1]):
+            raise SourceError(f"the standard input is neither an image nor paths: {error}.") from error
+        return entries
+    return data
