@@ -12,6 +12,7 @@ import pytest
 from kernel_cases import (
     F32,
     NONE,
+    SLOPE,
     Case,
     check,
     convolution,
@@ -193,7 +194,7 @@ def test_views_are_read_as_if_they_were_one_tensor(
         ([24], [40], 32),  # no whole blocks, which go the long way
     ],
 )
-def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
+def test_sums_over_doubled_channels_are_as_exact_as_others(
     kernels: Kernels,
     doubled: list[int],
     fine: list[int],
@@ -209,18 +210,53 @@ def test_sums_over_doubled_channels_are_not_changed_by_a_bit(
         for group, shape, twice in ((doubled, half, True), (fine, size, False))
         for channels in group
     ]
-    filters = rng.standard_normal((1, 1, sum(doubled) + sum(fine), c2)).astype(np.float32)
-    weight = DIRECT.pack(filters, precision)
-    bias = packing.pack_bias(*rng.standard_normal((2, c2)).astype(np.float32))  # and the slopes of PReLU
-    residual = Map(stored(rng.standard_normal((*size, c2)).astype(np.float32), precision))
     whole = Map(np.concatenate([m.values() for m in maps], axis=3))
-    results = []
+    case = Case(whole.channels, c2, 1, 1, height, width, batch, activation, residual=True)
+    p = problem(case, precision, precision is Precision.BF16)
+    assert p.residual is not None
+    residual = Map(stored(p.residual, precision))
+    x = loaded(whole.tensor)
+    exact = convolution(case, x, p.filters, p.bias, p.slopes, p.residual)
+    p = replace(p, x=x, exact=exact)
+    weight = DIRECT.pack(p.filters, precision)
     for view in (maps, [whole]):
-        results.append(poisoned((*size, c2), precision))
+        result = poisoned((*size, c2), precision)
         kernels.convolve(
-            DIRECT, view, weight, bias, results[-1], k=1, s=1, activation=activation, residual=residual
+            DIRECT,
+            view,
+            weight,
+            packing.pack_bias(p.bias, p.slopes),
+            result,
+            k=1,
+            s=1,
+            activation=activation,
+            slope=SLOPE,
+            residual=residual,
         )
-    np.testing.assert_array_equal(results[0], results[1])
+        check(loaded(result), p, precision)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case(200, 40, 1, 1, 9, 11, activation=NONE),  # two parts of the sums
+        Case(40, 40, 3, 1, 9, 11, activation=NONE),
+        Case(40, 24, 3, 2, 9, 11, activation=NONE),
+        Case(3, 24, 3, 2, 9, 11, activation=NONE),
+        Case(40, 40, 5, 1, 9, 11, activation=NONE, groups=40),
+        Case(40, 40, 3, 3, 9, 11, activation=NONE, groups=40),
+    ],
+    ids=str,
+)
+def test_a_bias_is_added_to_the_whole_sum(kernels: Kernels, case: Case) -> None:
+    """So the result is rounded to the size of a large bias once, and not with every term."""
+    for kernel in case.kernels():
+        p = problem(case, F32, False)
+        bias = np.full_like(p.bias, 1000)
+        exact = p.exact - p.bias + 1000
+        result = solve(kernels, replace(p, bias=bias), kernel, F32)
+        half_a_unit = 2.0**-15
+        assert np.abs(result - exact).max() <= half_a_unit + 1e-5
 
 
 @pytest.mark.parametrize("precision", Precision)

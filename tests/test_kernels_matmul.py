@@ -248,6 +248,25 @@ def test_linear(kernels: Kernels, rows: int, c1: int, c2: int, activation: Activ
     check(result, exact + added[..., 1 : 1 + c2], c1)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 30])
+@pytest.mark.parametrize("operation", ["matmul", "linear"])
+def test_a_bias_is_added_to_the_whole_sum(kernels: Kernels, operation: str, rows: int) -> None:
+    """So the result is rounded to the size of a large bias once, and not with every term."""
+    rng = np.random.default_rng(rows)
+    x = rng.standard_normal((1, 1, rows, 200)).astype(np.float32)
+    weight = rng.standard_normal((200, 40)).astype(np.float32) / np.float32(np.sqrt(200))
+    bias = np.full(40, 1000, np.float32)
+    result = poisoned((1, 1, rows, 40), F32)
+    if operation == "matmul":
+        multiply(kernels, Map(x), Map(weight[None, None]), result, bias=bias)
+    else:
+        packed = packing.pack_direct(weight[None, None], F32)
+        maps, padded = [Map(x)], packing.pack_bias(bias)
+        kernels.run(products.PRODUCTS, products.LINEAR, [Activation.NONE, 0], maps, packed, padded, result)
+    half_a_unit = 2.0**-15
+    assert np.abs(result - (x.astype(np.float64) @ weight + 1000)).max() <= half_a_unit + 1e-5
+
+
 ROWS = np.array(
     [
         [0, 0, 0, 0, 0],

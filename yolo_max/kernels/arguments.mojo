@@ -118,7 +118,7 @@ struct Convolution[T: DType](Movable):
         output.activation.kind = Int(params[unsafe_offset=0])
         output.activation.slope = bitcast[F32, 1](params[unsafe_offset=1])
         if output.activation.kind == PRELU:
-            output.activation.slopes = self.filters.begin.unsafe_offset(self.filters.padded())
+            output.activation.slopes = self.filters.addends.unsafe_offset(self.filters.padded())
         if residual != 0:
             require_size("the residual", call.input(next), self.view.batch, height, width)
             var added = operand_of[Self.T]("the residual", slices, call, next, 1)

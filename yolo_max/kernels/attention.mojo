@@ -174,7 +174,7 @@ struct Tile(Movable):
         """The scores of `count` keys from `first` on."""
         var output = Output[F32](self.scores.data, STEP)
         for i in range(m):
-            self.taps.sums.data[unsafe_offset=i] = 0
+            self.taps.addends.data[unsafe_offset=i] = 0
         self.taps.run = self.key_size
         for column in range(0, count, PANEL):
             var panel = self.keys.data.unsafe_offset((first + column) * self.key_size)
@@ -184,7 +184,7 @@ struct Tile(Movable):
         """Adds the weighted values of these keys."""
         var output = Output[F32](self.sums.data, width)
         for i in range(m):
-            self.taps.sums.data[unsafe_offset=i] = Int64(i * width)
+            self.taps.addends.data[unsafe_offset=i] = Int64(i * width)
         self.taps.run = count
         for column in range(0, self.value_size, PANEL):
             var left = self.value_size - column

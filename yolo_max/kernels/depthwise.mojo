@@ -181,7 +181,8 @@ def adjacent[
     for c in range(0, slice.channels, BLOCK):
         var channels = slice.channels - c
         var weights = filters.panels.unsafe_offset(channel + c)
-        var sums = Array[V, M](fill=read[BLOCK](filters.begin.unsafe_offset(channel + c), channels))
+        var bias = read[BLOCK](filters.addends.unsafe_offset(channel + c), channels)
+        var sums = Array[V, M](fill=V(0))
         for ky in range(first, last):
             var y = image * slice.height + top + ky * window.dilation_y
             var x = slice.data.unsafe_offset((y * slice.width + left) * slice.stride + c)
@@ -197,7 +198,7 @@ def adjacent[
                 comptime if j >= K - 1:
                     prefetch(x.unsafe_offset(j * slice.stride + BLOCK))
         comptime for i in range(M):
-            result.unsafe_store(i * width + c, sums[i])
+            result.unsafe_store(i * width + c, sums[i] + bias)
 
 
 @always_inline
@@ -224,11 +225,10 @@ def tile[
     for c in range(0, slice.channels, BLOCK):
         var data = slice.data.unsafe_offset(base + c)
         var weights = filters.panels.unsafe_offset(channel + c)
-        var bias = filters.begin.unsafe_offset(channel + c)
         var left = slice.channels - c
-        var sums: Array[V, M]
+        var bias = read[BLOCK](filters.addends.unsafe_offset(channel + c), left)
+        var sums = Array[V, M](fill=V(0))
         if left >= BLOCK:
-            sums = Array[V, M](fill=load[F32, BLOCK](bias, 0))
             # A few sums would wait for themselves; so every output has several, which are added at last.
             var parts = Array[V, M * CHAINS](fill=V(0))
             for first in range(0, reach.count, CHAINS):
@@ -242,11 +242,10 @@ def tile[
                 comptime for j in range(CHAINS):
                     sums[i] += parts[i * CHAINS + j]
         else:
-            sums = Array[V, M](fill=load_some[F32, BLOCK](bias, 0, left))
             for t in range(reach.count):
                 var w = load_some[F32, BLOCK](weights, Int(reach.weights.data[unsafe_offset=t]), left)
                 var x = data.unsafe_offset(Int(reach.pixels.data[unsafe_offset=t]))
                 comptime for i in range(M):
                     sums[i] = load_some[T, BLOCK](x, i * step, left).fma(w, sums[i])
         comptime for i in range(M):
-            result.unsafe_store(i * width + c, sums[i])
+            result.unsafe_store(i * width + c, sums[i] + bias)

@@ -14,8 +14,8 @@ copied twice. Groups of channels are convolved one after the other.
 
 A 1x1 convolution needs neither buffer nor rows: the pixels of the batch are one long row, gathered a tile at a
 time. What it sums up over doubled channels is the same for four pixels, so that is done once, before doubling, and
-the sums of the four pixels go on from there: three quarters of these products are saved. Not a bit changes up to
-`SUMMED` runs of channels in all; beyond, sums are parted elsewhere, and only rounding differs.
+is added to the sums of the four pixels: three quarters of these products are saved. Sums are parted elsewhere then, so
+their last bits differ.
 """
 
 from std.math import ceildiv
@@ -47,7 +47,7 @@ def convolve[
     var outputs = filters.channels // window.groups
     for group in range(window.groups):
         var part = view.part(group * inputs, inputs)
-        var own = Filters(filters.panels, filters.begin, outputs)
+        var own = Filters(filters.panels, filters.addends, outputs)
         own.panels = filters.panels.unsafe_offset(
             group * window.height * window.width * words[T](part.blocks() * BLOCK) * own.padded()
         )
@@ -55,8 +55,8 @@ def convolve[
         var biases = Scratch[F32](own.padded())
         biases.clear()
         for i in range(outputs):
-            biases.data[unsafe_offset=i] = filters.begin[unsafe_offset=group * outputs + i]
-        own.begin = biases.data
+            biases.data[unsafe_offset=i] = filters.addends[unsafe_offset=group * outputs + i]
+        own.addends = biases.data
         convolve_group(part, window, own, output.behind_channels(group * outputs), workers)
         _ = biases^
 
@@ -91,35 +91,35 @@ def pointwise_of_doubled[
     var coarse = view.before_doubling(doubled)
     var fine = view.part(doubled, view.channels - doubled)
     var stride = filters.padded()
-    var begun = Scratch[F32](coarse.pixels() * stride)
-    var sums = Output[T](begun.data.unsafe_bitcast[Scalar[T]](), stride, wide=True)
+    var sums = Scratch[F32](coarse.pixels() * stride)
+    var to_sums = Output[T](sums.data.unsafe_bitcast[Scalar[T]](), stride, wide=True)
     var first_rows = filters
     first_rows.behind = words[T](fine.blocks() * BLOCK)
 
     def some_of_coarse(first: Int, last: Int) {imm}:
-        pointwise(coarse, first, last - first, first_rows, sums, first)
+        pointwise(coarse, first, last - first, first_rows, to_sums, first)
 
     parallel_for(some_of_coarse, coarse.pixels(), POINTWISE_PIXELS, workers)
     var other_rows = filters
     other_rows.before = words[T](doubled)
-    other_rows.begin = begun.data
+    other_rows.addends = sums.data
 
     def some_pixels(first: Int, last: Int) {imm}:
-        pointwise[begun=True](fine, first, last - first, other_rows, output, first)
+        pointwise[has_sums=True](fine, first, last - first, other_rows, output, first)
 
     parallel_for(some_pixels, fine.pixels(), POINTWISE_PIXELS, workers)
-    _ = begun^
+    _ = sums^
 
 
 @no_inline
 def pointwise[
-    T: DType, //, begun: Bool = False
+    T: DType, //, has_sums: Bool = False
 ](view: View[T], first: Int, count: Int, filters: Filters, output: Output[T], target: Int):
     """A 1x1 convolution of `count` pixels of the batch, to the pixels from `target` on of the output.
 
     Parameters:
         T: Type of the activations.
-        begun: Whether the filters come with sums for every pixel of a map of half the view's height and width.
+        has_sums: Whether the filters come with sums for every pixel of a map of half the view's height and width.
     """
     comptime STEP = words[T](BLOCK)
     var blocks = view.blocks()
@@ -133,13 +133,13 @@ def pointwise[
     while p < count:
         var m = next_tile(count - p)
         gather_pixels(view, first + p, m, planes.data, plane_stride)
-        comptime if begun:
+        comptime if has_sums:
             var stride = filters.padded()
             for i in range(m):
                 var row, x = divmod(first + p + i, view.width)
                 var image, y = divmod(row, view.height)
                 var pixel = (image * (view.height // 2) + y // 2) * (view.width // 2) + x // 2
-                taps.sums.data[unsafe_offset=i] = Int64(pixel * stride)
+                taps.addends.data[unsafe_offset=i] = Int64(pixel * stride)
         microkernel_panels[T, STEP](m, planes.data.unsafe_bitcast[Float32](), taps, filters, output, target + p)
         p += m
 

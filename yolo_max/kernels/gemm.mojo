@@ -132,7 +132,7 @@ def pack_panels(b: Matrix, target: Words, workers: Workers):
 
 
 def multiply(
-    a: Matrix, factor: Float32, panels: Words, rows: Int, columns: Int, begin: Words, output: Output[F32], workers: Workers
+    a: Matrix, factor: Float32, panels: Words, rows: Int, columns: Int, addends: Words, output: Output[F32], workers: Workers
 ):
     """The product of factor * `a` and packed panels, plus a row.
 
@@ -142,7 +142,7 @@ def multiply(
         panels: The second matrix, packed.
         rows: Of a panel, of which the first `a.columns` are used.
         columns: Of the second matrix.
-        begin: The row that is added, in whole blocks.
+        addends: The row that is added, in whole blocks.
         output: Where the product goes.
         workers: The threads.
     """
@@ -166,14 +166,14 @@ def multiply(
                 var row = a.rows * t // tiles
                 multiply_tile(
                     a, row, a.rows * (t + 1) // tiles - row, factor, panels, rows, column,
-                    min(column + strip, columns), begin, output, tile.data, partial.data, strip, taps,
+                    min(column + strip, columns), addends, output, tile.data, partial.data, strip, taps,
                 )
 
     parallel_for(some_blocks, groups * strips, 1, workers)
 
 
 def multiply_tile(
-    a: Matrix, row: Int, m: Int, factor: Float32, panels: Words, rows: Int, first: Int, last: Int, begin: Words,
+    a: Matrix, row: Int, m: Int, factor: Float32, panels: Words, rows: Int, first: Int, last: Int, addends: Words,
     output: Output[F32], tile: Words, partial: Words, strip: Int, mut taps: Taps,
 ):
     """The product of m rows, at most MR, and the columns first .. last, at most a strip.
@@ -187,13 +187,13 @@ def multiply_tile(
         pack_rows(a, row, m, k, taps.run, factor, tile, STEP)
         if a.columns > DEPTH:
             for i in range(m):
-                taps.sums.data[unsafe_offset=i] = Int64(i * strip if k > 0 else 0)
+                taps.addends.data[unsafe_offset=i] = Int64(i * strip if k > 0 else 0)
         var is_last = k + DEPTH >= a.columns
         for column in range(first, last, PANEL):
             var left = last - column
             var width = min(PANEL, padded(left))
             var panel = panels.unsafe_offset(column * rows + k * width)
-            var sums = partial.unsafe_offset(column - first) if k > 0 else begin.unsafe_offset(column)
+            var sums = partial.unsafe_offset(column - first) if k > 0 else addends.unsafe_offset(column)
             var target = output if is_last else between
             var pixel = row if is_last else 0
             var channel = column if is_last else column - first
@@ -203,13 +203,13 @@ def multiply_tile(
 
 @always_inline
 def multiply_panel(
-    m: Int, rows: Words, taps: Taps, panel: Words, begin: Words, output: Output[F32], pixel: Int, channel: Int,
+    m: Int, rows: Words, taps: Taps, panel: Words, addends: Words, output: Output[F32], pixel: Int, channel: Int,
     channels: Int,
 ):
     """m rows of a tile by a panel of two blocks, or of one where no more channels are left."""
     if channels > BLOCK:
-        microkernel[F32, 2, STEP](m, rows, taps, panel, begin)
+        microkernel[F32, 2, STEP](m, rows, taps, panel, addends)
         epilogue(taps.finished.data, PANEL, m, output, pixel, channel, min(PANEL, channels))
     else:
-        microkernel[F32, 1, STEP](m, rows, taps, panel, begin)
+        microkernel[F32, 1, STEP](m, rows, taps, panel, addends)
         epilogue(taps.finished.data, BLOCK, m, output, pixel, channel, channels)

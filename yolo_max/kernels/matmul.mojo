@@ -84,11 +84,11 @@ def matmul(call: Call) raises:
         result.batch = 1
         result.height = 1
         items = 1
-    var begin = Scratch[F32](padded(n))
-    begin.clear()
+    var addends = Scratch[F32](padded(n))
+    addends.clear()
     if params[unsafe_offset=3] != 0:
         for i in range(n):
-            begin.data[unsafe_offset=i] = Words(unsafe_from_address=call.bias)[unsafe_offset=i]
+            addends.data[unsafe_offset=i] = Words(unsafe_from_address=call.bias)[unsafe_offset=i]
 
     var is_few = result.width <= FEW and not b.first.transposed
     var numbers = items * a.first.columns * n
@@ -102,11 +102,11 @@ def matmul(call: Call) raises:
         var output = Output[F32](data, n)
         var second = b[outer, inner]
         if is_few:
-            multiply_few(a[outer, inner], alpha, second, begin.data, output, workers)
+            multiply_few(a[outer, inner], alpha, second, addends.data, output, workers)
             return
         var panels = Scratch[F32](second.rows * padded(n))
         pack_panels(second, panels.data, workers)
-        multiply(a[outer, inner], alpha, panels.data, second.rows, n, begin.data, output, workers)
+        multiply(a[outer, inner], alpha, panels.data, second.rows, n, addends.data, output, workers)
         _ = panels^
 
     if items % workers.threads == 0 or items >= 4 * workers.threads:
@@ -119,7 +119,7 @@ def matmul(call: Call) raises:
     else:
         for item in range(items):
             one_item(item, workers)
-    _ = begin^
+    _ = addends^
 
 
 def require_batch(operand: Operand, result: Tensor) raises:
@@ -132,7 +132,7 @@ def require_batch(operand: Operand, result: Tensor) raises:
         )
 
 
-def multiply_few(a: Matrix, factor: Float32, b: Matrix, begin: Words, output: Output[F32], workers: Workers):
+def multiply_few(a: Matrix, factor: Float32, b: Matrix, addends: Words, output: Output[F32], workers: Workers):
     """The product of factor * `a`, which has FEW rows at most, and a matrix as it lies in memory, plus a row.
 
     It is read once and in order, a few of its rows at a time, as memory is fastest; the sums stay in the first cache.
@@ -148,9 +148,7 @@ def multiply_few(a: Matrix, factor: Float32, b: Matrix, begin: Words, output: Ou
         var columns = min(last * BLOCK, b.columns) - column
         var width = padded(columns)
         var sums = Scratch[F32](FEW * width)
-        for i in range(FEW):
-            for c in range(0, width, BLOCK):
-                store(sums.data, i * width + c, load[F32, BLOCK](begin, column + c))
+        sums.clear()
 
         @always_inline
         def run[M: Int]() {imm}:
@@ -168,6 +166,10 @@ def multiply_few(a: Matrix, factor: Float32, b: Matrix, begin: Words, output: Ou
             run[4]()
         else:
             run[FEW]()
+        for i in range(a.rows):
+            for c in range(0, width, BLOCK):
+                var sum = load[F32, BLOCK](sums.data, i * width + c)
+                store(sums.data, i * width + c, sum + load[F32, BLOCK](addends, column + c))
         epilogue(sums.data, width, a.rows, output, 0, column, columns)
         _ = sums^
 

@@ -13,9 +13,10 @@ The words that a pixel is multiplied with need not lie together: `Taps` lists wh
 relative to the pixel. For a 1x1 convolution the runs are the planes, for a 3x3 convolution the nine neighbours
 in each plane. The transforming convolutions (tiles.mojo) use `accumulate`, the inner loop, alone.
 
-The sums begin with the bias, or with what was summed up elsewhere (direct.mojo), and stay in registers for `SUMMED`
-runs. Then they are left in memory, which the first cache holds; the sums of further runs are added there. `epilogue` is
-compiled once for all sizes of tile (epilogue.mojo).
+The sums stay in registers for `SUMMED` runs. Then they are left in memory, which the first cache holds; the sums of
+further runs are added there. At last come the *addends*, the biases or what was summed up elsewhere (direct.mojo):
+sums that began with them would round every term to their size. `epilogue` is compiled once for all sizes of tile
+(epilogue.mojo).
 
 A panel is 32 channels wide for every processor, so that packed weights do not depend on it; where the tile is
 one block wide, a panel is done as two halves.
@@ -51,15 +52,15 @@ def next_tile(left: Int) -> Int:
 
 
 struct Taps(Movable):
-    """The runs of words that make up the input of one output pixel, and where its sums begin."""
+    """The runs of words that make up the input of one output pixel, and what is added to its sums."""
 
     var offsets: Scratch[DType.int32]
     """Where each run begins, in words from the pixel's own address."""
     var count: Int
     var run: Int
     """Words in a run."""
-    var sums: Scratch[DType.int64]
-    """For each pixel of a tile, where its sums begin, in words from `Filters.begin`: all at the biases."""
+    var addends: Scratch[DType.int64]
+    """For each pixel of a tile, where its addends are, in words from `Filters.addends`: all at the biases."""
     var finished: Scratch[F32]
     """Room for the sums of a tile. It is no stack, since Mojo makes a tail call of one with a pointer into that."""
 
@@ -67,8 +68,8 @@ struct Taps(Movable):
         self.offsets = Scratch[DType.int32](count)
         self.count = count
         self.run = run
-        self.sums = Scratch[DType.int64](MR)
-        self.sums.clear()
+        self.addends = Scratch[DType.int64](MR)
+        self.addends.clear()
         self.finished = Scratch[F32](MR * PANEL)
 
     def begin(mut self, tap: Int, offset: Int):
@@ -77,11 +78,11 @@ struct Taps(Movable):
 
 
 struct Filters(Copyable, ImplicitlyCopyable, Movable):
-    """Packed weights, panel after panel, and what sums begin with."""
+    """Packed weights, panel after panel, and what is added to the sums."""
 
     var panels: Words
-    var begin: Words
-    """The biases, padded with zeros to whole blocks; or sums that have been begun (direct.mojo)."""
+    var addends: Words
+    """The biases, padded with zeros to whole blocks; or sums of other products (direct.mojo)."""
     var channels: Int
     """Output channels, without padding."""
     var before: Int
@@ -92,13 +93,13 @@ struct Filters(Copyable, ImplicitlyCopyable, Movable):
     def __init__(out self, panels: Words, bias: Words, channels: Int):
         """Filters for all of their words."""
         self.panels = panels
-        self.begin = bias
+        self.addends = bias
         self.channels = channels
         self.before = 0
         self.behind = 0
 
     def padded(self) -> Int:
-        """Output channels in whole blocks: so many biases there are, and sums begun for a pixel."""
+        """Output channels in whole blocks: so many addends a pixel has."""
         return ceildiv(self.channels, BLOCK) * BLOCK
 
 
@@ -154,7 +155,7 @@ def accumulate_runs[
 @no_inline
 def microkernel[
     T: DType, N: Int, STEP: Int
-](m: Int, pixels: Words, taps: Taps, panel: Words, begin: Words):
+](m: Int, pixels: Words, taps: Taps, panel: Words, addends: Words):
     """The sums of M pixels, at most MR, for one panel of N blocks.
 
     They are left in memory, so that what follows them is compiled once and not for every size of tile.
@@ -169,7 +170,7 @@ def microkernel[
         pixels: The first pixel.
         taps: Its words, and the room for the sums.
         panel: The panel.
-        begin: What the sums of its channels begin with.
+        addends: What is added to the sums of its channels.
     """
     # What is kept in registers is indexed at compile time only, for it is kept in memory otherwise.
     var first = taps.finished.data
@@ -179,20 +180,19 @@ def microkernel[
         comptime BLOCKS = N if AVX512 else 1
         for j in range(0, N, BLOCKS):
             var w = panel.unsafe_offset(j * BLOCK)
-            for t in range(0, max(1, taps.count), SUMMED):  # without taps, the sums are what they begin with
+            for t in range(0, max(1, taps.count), SUMMED):  # without taps, the sums are 0
                 var sums = Array[V, M * BLOCKS](fill=V(0))
-                if t == 0:
-                    comptime for i in range(M):
-                        var start = begin.unsafe_offset(Int(taps.sums.data[unsafe_offset=i]) + j * BLOCK)
-                        comptime for b in range(BLOCKS):
-                            sums[i * BLOCKS + b] = start.unsafe_load[width=BLOCK](b * BLOCK)
                 accumulate_runs[T, M, BLOCKS, N * BLOCK, STEP](sums, pixels, taps, t, w)
+                var is_last = t + SUMMED >= taps.count
                 comptime for i in range(M):
+                    var addend = addends.unsafe_offset(Int(taps.addends.data[unsafe_offset=i]) + j * BLOCK)
                     comptime for b in range(BLOCKS):
                         var at = (i * N + j + b) * BLOCK
                         var sum = sums[i * BLOCKS + b]
                         if t > 0:
                             sum += first.unsafe_load[width=BLOCK](at)
+                        if is_last:
+                            sum += addend.unsafe_load[width=BLOCK](b * BLOCK)
                         first.unsafe_store(at, sum)
 
     comptime for i in range(len(MR_SIZES)):
@@ -209,11 +209,11 @@ def microkernel_panels[
     var depth = filters.before + taps.count * taps.run + filters.behind
     for channel in range(0, filters.channels, PANEL):
         var panel = filters.panels.unsafe_offset(channel * depth)
-        var begin = filters.begin.unsafe_offset(channel)
+        var addends = filters.addends.unsafe_offset(channel)
         var left = filters.channels - channel
         if left > BLOCK:
-            microkernel[T, 2, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * PANEL), begin)
+            microkernel[T, 2, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * PANEL), addends)
             epilogue(taps.finished.data, PANEL, m, output, pixel, channel, min(PANEL, left))
         else:
-            microkernel[T, 1, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * BLOCK), begin)
+            microkernel[T, 1, STEP](m, pixels, taps, panel.unsafe_offset(filters.before * BLOCK), addends)
             epilogue(taps.finished.data, BLOCK, m, output, pixel, channel, left)

@@ -130,7 +130,7 @@ def strips[
                 for lane in range(0, min(width, left), LANES):
                     inverse_tile[Algorithm](
                         grid, tiles[i], products.data.unsafe_offset(i * width + lane), product_stride,
-                        filters.begin.unsafe_offset(channel + lane), outputs.data, output, channel + lane,
+                        filters.addends.unsafe_offset(channel + lane), outputs.data, output, channel + lane,
                         min(LANES, left - lane),
                     )
 
