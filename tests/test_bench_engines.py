@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from bench_fakes import SETUP
 from yolo_max.bench.engines import ENGINES, NotMeasuredError, Setup, choose, make_runtime
 from yolo_max.bench.request import reference_point
 from yolo_max.support.errors import UsageError
+from yolo_max.weights.load import load_weights
 
 
 def test_engines_are_chosen_by_key_in_the_order_of_the_registry() -> None:
@@ -39,19 +39,27 @@ def test_ratios_refer_to_pytorch_or_else_to_the_first() -> None:
     assert reference_point(["max", "openvino"], "openvino") == "openvino"
 
 
-NETWORKS: dict[str, Callable[[], Any]] = {
-    "head": lambda: checkpoints.detection_model(checkpoints.tiny_table()),
-    "logits": lambda: checkpoints.classification_model(
-        {"nc": 5, "backbone": [[-1, 1, "Conv", [16, 3, 2]]], "head": [[-1, 1, "Classify", ["nc"]]]}
-    ),
+BACKBONE = [[-1, 1, "Conv", [8, 3, 2]], [-1, 1, "Conv", [16, 3, 2]], [-1, 1, "Conv", [24, 3, 2]]]
+NETWORKS: dict[str, dict[str, Any]] = {
+    "detect": {"head": [[[1, 2], 1, "Detect", ["nc"]]]},
+    # two sets of branches, of which the one for NMS is compared; no DFL
+    "detect, end to end": {"head": [[[1, 2], 1, "Detect", ["nc"]]], "end2end": True, "reg_max": 1},
+    "classify": {"head": [[-1, 1, "Classify", ["nc"]]]},
+    "segment": {"head": [[[1, 2], 1, "Segment", ["nc", 12, 16]]]},
+    # prototypes from all levels
+    "segment, YOLO26's": {"head": [[[1, 2], 1, "Segment26", ["nc", 12, 16]]], "reg_max": 1},
+    "pose": {"head": [[[1, 2], 1, "Pose", ["nc", [5, 3]]]], "kpt_shape": [5, 3]},
+    # the last convolution of its branch stands apart
+    "pose, YOLO26's": {"head": [[[1, 2], 1, "Pose26", ["nc", [5, 3]]]], "kpt_shape": [5, 3], "reg_max": 1},
+    "obb": {"head": [[[1, 2], 1, "OBB", ["nc", 1]]]},
 }
-"""A small module of each task, by its raw output."""
+"""A small network for each head, whose raw outputs differ in number and layout."""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("key", ["torch", "onnxruntime", "openvino"])
 def test_a_peer_runs_the_same_network(key: str, name: str, tmp_path: Path) -> None:
-    """Through its own export and in two sizes, it gives PyTorch's raw outputs."""
+    """Through its own export and in two sizes, it gives all of PyTorch's raw outputs."""
     (peer,) = choose([key])
     if reason := peer.absent():
         pytest.skip(reason)
@@ -59,7 +67,8 @@ def test_a_peer_runs_the_same_network(key: str, name: str, tmp_path: Path) -> No
     from yolo_max.engine.torch_engine import TorchEngine
 
     weights, onnx = tmp_path / "network.pt", tmp_path / "network.onnx"
-    weights.write_bytes(checkpoints.checkpoint(NETWORKS[name]()))
+    table = {"nc": 5, "backbone": BACKBONE, **NETWORKS[name]}
+    weights.write_bytes(checkpoints.checkpoint(checkpoints.model(table)))
     engine = TorchEngine(weights)
     if "onnx" in peer.packages:
         export_onnx(engine.module, engine.reference, onnx)
@@ -71,8 +80,9 @@ def test_a_peer_runs_the_same_network(key: str, name: str, tmp_path: Path) -> No
         batch = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         runtime.prepare(*shape[:3])
         found, expected = runtime.outputs(runtime.infer(batch)), engine(batch)
-        assert found.keys() == expected.keys() == {name}
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4, atol=1e-3)
+        assert tuple(found) == tuple(expected) == load_weights(weights).meta.network.outputs
+        for output in found:
+            np.testing.assert_allclose(found[output], expected[output], rtol=1e-4, atol=1e-3)
 
 
 def test_openvino_is_imported_without_a_look_at_the_network() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fakes import fake_weights
 
 from yolo_max import cli
-from yolo_max.bench.engines import ENGINES
+from yolo_max.bench.engines import ENGINES, choose
 from yolo_max.support.errors import ExitCode
 
 
@@ -78,5 +78,22 @@ def test_without_an_engine_that_can_run_there_is_no_report(
     assert capsys.readouterr().err == (
         "Error: no engine can run here: no_such_package_anywhere not installed (pip install "
         "no_such_package_anywhere); install the peers with `pip install 'yolo-max[bench]'`.\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--engines", "max,openvino"], ["--engines", "openvino"], ["--against", "openvino"]]
+)
+def test_an_engine_that_is_asked_for_and_missing_is_said_before_the_run(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = "no_such_package_anywhere"
+    known = [replace(each, packages=(package,) if each.key == "openvino" else ()) for each in ENGINES]
+    monkeypatch.setattr("yolo_max.bench.request.choose", lambda keys: choose(keys, known))
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["bench", *arguments, "--out", "mine"]) == ExitCode.ENGINE
+    assert capsys.readouterr().err == (
+        f"Error: openvino cannot run here: {package} not installed (pip install {package}).\n"
     )
     assert not list(tmp_path.iterdir())

@@ -66,17 +66,22 @@ class Request:
             UsageError: An option makes no sense.
             WeightsError: The weights cannot be used.
             SourceError: No images were found.
-            EngineError: No engine can run here, or PyTorch's reference could not be computed.
+            EngineError: An engine that is named cannot run here, or none can; or PyTorch's reference
+                could not be computed.
         """
         specs = choose(self.engines)
         left_out = [spec for spec in specs if self.quick and self.engines is None and not spec.quick]
         taking_part = [spec for spec in specs if spec not in left_out]
-        if all(reasons := [spec.absent() for spec in taking_part]):
+        against = reference_point([spec.key for spec in specs], self.against)
+        absent = {spec.key: reason for spec in taking_part if (reason := spec.absent())}
+        for key in absent:
+            if key in (*(self.engines or ()), self.against):
+                raise EngineError(f"{key} cannot run here: {absent[key]}.")
+        if len(absent) == len(taking_part):
             raise EngineError(
-                f"no engine can run here: {'; '.join(filter(None, reasons))}; install the peers with "
+                f"no engine can run here: {'; '.join(absent.values())}; install the peers with "
                 "`pip install 'yolo-max[bench]'`."
             )
-        against = reference_point([spec.key for spec in specs], self.against)
         weights = load_weights(self.weights)
         plan = self._plan(weights.meta.canvas_size(self.imgsz))
         with tempfile.TemporaryDirectory(prefix="yolo_max_bench_") as folder:
