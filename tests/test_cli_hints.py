@@ -78,7 +78,7 @@ SETTINGS = {
     **dict.fromkeys(["format=onnx", "keras=True", "optimize=True", "dynamic=True", "simplify=True"], EXPORT),
     **dict.fromkeys(("opset=17", "workspace=4"), EXPORT),
     "cfg=my.yaml": "there is no file of settings",
-    "tracker=botsort.yaml": "nothing is tracked here",
+    "tracker=bytetrack.yaml": "--tracker bytetrack.yaml",
     **{f"{name}=1": TRAINING for name in TRAINS.split()},
 }
 OTHERWISE = {  # `--name` where it is not the option of that name
@@ -191,7 +191,7 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("train data=a.yaml", "nothing is trained here; train with Ultralytics"),
         ("detect train data=a.yaml", "nothing is trained here; train with Ultralytics"),
         ("mode=export model=best.pt", "nothing needs to be exported here"),
-        ("track source=photos", "nothing is tracked here; yolo-max predict treats"),
+        ("track source=photos", "use --tracker bytetrack: yolo-max predict VIDEO --tracker bytetrack"),
         ("help", "there is no command 'help'; use yolo-max --help."),
         # Several values.
         ("predict photos --imgsz 640 480", "several values are joined by commas: --imgsz 640,480."),

@@ -16,7 +16,7 @@ _MODES = {"predict": "predict", "val": "val", "benchmark": "bench"}
 """The modes of `yolo`, and the commands for them."""
 _NO_MODES = {
     "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max predict with -w",
-    "track": "nothing is tracked here; yolo-max predict treats each image by itself",
+    "track": "use --tracker bytetrack: yolo-max predict VIDEO --tracker bytetrack",
     "export": "nothing needs to be exported here; yolo-max predict takes a .pt with -w",
 }
 _OPTIONS = ("help", "version")

@@ -84,7 +84,12 @@ class Some:
     """Options of a class that a command takes, some with defaults and help of its own."""
 
     def __init__(
-        self, kind: type[Options], *names: str, helps: Mapping[str, str] | None = None, **defaults: Any
+        self,
+        kind: type[Options],
+        *names: str,
+        helps: Mapping[str, str] | None = None,
+        callbacks: Mapping[str, Callable[..., Any]] | None = None,
+        **defaults: Any,
     ) -> None:
         """Picks the options.
 
@@ -92,6 +97,7 @@ class Some:
             kind: The class.
             names: Which options; without any, all that the command line has.
             helps: Help texts that replace the class's own, by name.
+            callbacks: What typer calls with its context and the value of an option, by name.
             defaults: Defaults that replace the class's own.
         """
         self.kind = kind
@@ -99,7 +105,7 @@ class Some:
             each for each in fields(kind) if about(each).group and (not names or each.name in names)
         ]
         self.defaults = defaults
-        self._helps = helps or {}
+        self._helps, self._callbacks = helps or {}, callbacks or {}
 
     def parameters(self) -> list[Parameter]:
         """One keyword parameter per option, as typer reads it."""
@@ -127,6 +133,7 @@ class Some:
             rich_help_panel=known.group,
             metavar=known.metavar,
             show_default=known.default_text or True,
+            callback=self._callbacks.get(each.name),
         )
         default = self.defaults.get(each.name, each.default)
         return Parameter(

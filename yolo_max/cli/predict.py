@@ -27,12 +27,23 @@ from yolo_max.cli.parameters import (
 )
 from yolo_max.cli.summary import json_summary, print_summary, progress
 from yolo_max.support.errors import ExitCode, UsageError
-from yolo_max.support.options import OUTPUT, RUN, PredictOptions, SaveOptions, SourceOptions
+from yolo_max.support.options import OUTPUT, RUN, TRACK_CONF, PredictOptions, SaveOptions, SourceOptions
 
 DEFAULT_OUT = Path("runs/predict")
 
 
-@takes(reading=Some(SourceOptions), options=Some(PredictOptions), saving=Some(SaveOptions))
+def _conf(context: typer.Context, value: float) -> float:
+    """The confidence that is asked for, or the default; with a tracker, which wants more boxes, its own."""
+    asked = context.get_parameter_source("conf")
+    given = asked is not None and asked.name != "DEFAULT"
+    return TRACK_CONF if context.params.get("tracker") and not given else value
+
+
+@takes(
+    reading=Some(SourceOptions),
+    options=Some(PredictOptions, callbacks={"conf": _conf}),
+    saving=Some(SaveOptions),
+)
 def predict(
     sources: Annotated[list[str] | None, MEDIA] = None,
     weights: WeightsOrThoseOfTheRun = None,

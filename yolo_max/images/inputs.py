@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yolo_max.images.frame import Frame, Position
-from yolo_max.images.read import ImageSource
+from yolo_max.images.read import ImageSource, read_image
 from yolo_max.images.sources import SourceFailure, SourceImage, SourceVideo, find_images
 from yolo_max.images.video import Video, broken
 from yolo_max.support.errors import ImageError, UsageError
@@ -89,6 +89,17 @@ def _of_path(path: str | os.PathLike[str], reading: SourceOptions, max_pixels: i
                 continue
             with video, closing(video.frames(stride=reading.vid_stride)) as frames:
                 yield from frames
+
+
+def frames_of_images(images: Iterable[ImageSource | Frame]) -> Iterator[ImageSource | Frame]:
+    """Takes images in memory as the frames of one video; files stay what they are."""
+    index = 0
+    for image in images:
+        if isinstance(image, Frame | str | os.PathLike):
+            yield image
+        else:
+            yield Frame("<images>", Position(index, index + 1), partial(read_image, image))
+            index += 1
 
 
 def images_of_tensor(tensor: Any) -> Iterator[NDArray[np.uint8]]:

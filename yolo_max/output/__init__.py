@@ -5,6 +5,7 @@ rotated_box.py     rotated boxes on it
 mask_fill.py       masks on it
 label_layout.py    where labels go
 text_rendering.py  text as pixels; with shaping.py and transliteration.py for what OpenCV's font lacks
+trails.py          where tracked objects have been
 skeletons.py       keypoints and limbs
 palette.py         a color for each class
 encode.py          the image as a file

@@ -19,6 +19,7 @@ from yolo_max.output.palette import Color, class_color
 from yolo_max.output.rotated_box import draw_rotated_box, label_start
 from yolo_max.output.skeletons import draw_skeleton
 from yolo_max.output.text_rendering import LARGEST, render
+from yolo_max.output.trails import draw_trail
 from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.marks import Marks
 
@@ -64,6 +65,8 @@ def draw(
     colors, line_colors = colors[: len(boxes)], colors[len(boxes) :]
     for mask, color in zip(reversed(marks.masks), reversed(colors), strict=False):  # or there are none
         fill_mask(canvas, mask, max(1.5, 0.6 * line_width), color)
+    for trail in marks.trails:
+        draw_trail(canvas, trail, line_width)
     for mark, box, color in reversed(list(zip(marks.boxes, boxes, colors, strict=True))):
         if mark.corners:
             draw_rotated_box(canvas, mark.corners, line_width, color)

@@ -68,19 +68,29 @@ FRAME_COLUMNS = ("frame", "time")
 """The columns of a frame, behind the path, where a run has any."""
 
 
-def csv_header(task: Task, records: Iterable[Mapping[str, Any]] = (), *, more: Sequence[str] = ()) -> str:
+def csv_header(
+    task: Task,
+    records: Iterable[Mapping[str, Any]] = (),
+    *,
+    more: Sequence[str] = (),
+    tracked: bool = False,
+) -> str:
     """The first line of a CSV file of predictions (RFC 4180).
 
     Args:
         task: The task.
         records: Those of the images; where all columns depend on the model, any that did not fail has them.
         more: Columns of the record, behind the path.
+        tracked: Whether there is a column for the number of each object in its video, behind those.
     """
     found = next((each for each in records if "error" not in each), None)
-    return _csv_line(("path", *more, *task.csv_columns, *(task.csv_more(found) if found else ())))
+    before = ("path", *more, *(["track_id"] if tracked else []))
+    return _csv_line((*before, *task.csv_columns, *(task.csv_more(found) if found else ())))
 
 
-def csv_rows(task: Task, result: Mapping[str, Any], *, more: Sequence[str] = ()) -> str:
+def csv_rows(
+    task: Task, result: Mapping[str, Any], *, more: Sequence[str] = (), tracked: bool = False
+) -> str:
     """The CSV lines of a `record`; none for an image that failed.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front, as does text that begins with
@@ -90,11 +100,17 @@ def csv_rows(task: Task, result: Mapping[str, Any], *, more: Sequence[str] = ())
         task: The task.
         result: The record.
         more: As for `csv_header`; empty in the rows of a record without them.
+        tracked: As for `csv_header`.
     """
     if "error" in result:
         return ""
     place = (result["path"], *(result.get(name, "") for name in more))
-    return "".join(_csv_line((*place, *row)) for row in task.csv_rows(result))
+    rows = [(*place, *row) for row in task.csv_rows(result)]
+    if tracked:
+        ids = [box.get("track_id", "") for box in result["boxes"]]
+        at = len(place)
+        rows = [(*row[:at], number, *row[at:]) for row, number in zip(rows, ids, strict=True)]
+    return "".join(_csv_line(row) for row in rows)
 
 
 def _csv_line(values: tuple[object, ...]) -> str:

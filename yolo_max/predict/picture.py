@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.marks import TrailMark
 
 
 @with_keywords(DrawOptions)
-def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[np.uint8]:
+def draw(
+    image: ImageSource, prediction: Prediction, *, trails: tuple[TrailMark, ...] = (), **options: Any
+) -> NDArray[np.uint8]:
     """Draws a prediction on a copy of its image.
 
     Args:
         image: The image that was given to the predictor.
         prediction: What was found in it.
+        trails: The ways that tracked objects have come.
         **options: See `yolo_max.support.options.DrawOptions`.
 
     Returns:
@@ -44,17 +49,26 @@ def draw(image: ImageSource, prediction: Prediction, **options: Any) -> NDArray[
             f"the image has {its_width} x {its_height} pixels, but the prediction is for one of "
             f"{width} x {height}; give that image."
         )
-    return draw_marks(image_bgr, prediction.marks(), AUTOMATIC.with_changes(options))
+    marks = replace(prediction.marks(), trails=trails)
+    return draw_marks(image_bgr, marks, AUTOMATIC.with_changes(options))
 
 
 @with_keywords(DrawOptions)
-def save(path: str | os.PathLike[str], image: ImageSource, prediction: Prediction, **options: Any) -> None:
+def save(
+    path: str | os.PathLike[str],
+    image: ImageSource,
+    prediction: Prediction,
+    *,
+    trails: tuple[TrailMark, ...] = (),
+    **options: Any,
+) -> None:
     """Writes an image with its prediction drawn on it, as ``yolo-max predict`` does.
 
     Args:
         path: Where to; its suffix decides the format. Missing folders are made.
         image: As for `draw`.
         prediction: As for `draw`.
+        trails: As for `draw`.
         **options: As for `draw`.
 
     Raises:
@@ -65,4 +79,4 @@ def save(path: str | os.PathLike[str], image: ImageSource, prediction: Predictio
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"the path is {shorten(path)}, but it must be text or a Path.")
-    write_image(Path(path), draw(image, prediction, **options))
+    write_image(Path(path), draw(image, prediction, trails=trails, **options))

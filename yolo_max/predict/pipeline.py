@@ -116,6 +116,29 @@ def in_stages(
             yield from finished
 
 
+def afterwards(
+    function: Callable[[Item], Finished], items: Iterable[Item], *, workers: int
+) -> Generator[Finished, None, None]:
+    """Finishes items that another stage gave, in order, on worker threads of its own.
+
+    Args:
+        function: Runs on a worker thread.
+        items: As for `ordered_map`.
+        workers: How many threads.
+
+    Yields:
+        ``function(item)`` for each item, in order.
+
+    Raises:
+        Exception: As `ordered_map`.
+    """
+    with (
+        ThreadPoolExecutor(workers, THREADS) as executor,
+        closing(ordered_map(function, items, executor, 2 * workers)) as finished,
+    ):
+        yield from finished
+
+
 def ordered_map(
     function: Callable[[Item], Finished],
     items: Iterable[Item],

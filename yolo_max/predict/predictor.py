@@ -16,18 +16,27 @@ from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
 from yolo_max.images.frame import Frame
-from yolo_max.images.inputs import Input, inputs
+from yolo_max.images.inputs import Input, frames_of_images, inputs
 from yolo_max.images.memory import HELD
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
 from yolo_max.predict.pending import PendingImage, infer, require_several
-from yolo_max.predict.pipeline import in_stages, side_by_side
+from yolo_max.predict.pipeline import afterwards, in_stages, side_by_side
 from yolo_max.predict.result import Result
+from yolo_max.predict.tracking import follow, require_tracker
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import DETECTIONS, PredictOptions, SourceOptions, a_batch, about, with_keywords
+from yolo_max.support.options import (
+    DETECTIONS,
+    TRACK_CONF,
+    PredictOptions,
+    SourceOptions,
+    a_batch,
+    about,
+    with_keywords,
+)
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
@@ -233,6 +242,49 @@ class Predictor:
         images = inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
         return self.stream(images, keep_images=keep_images, batch=batch, **changes)
 
+    def track(
+        self,
+        source: Input,
+        reading: SourceOptions | None = None,
+        *,
+        tracker: str = "bytetrack",
+        keep_images: bool = True,
+        batch: int | None = None,
+        **changes: Any,
+    ) -> Generator[Result, None, None]:
+        """As `predict`, with a number for each object of a video that is the same in all of its frames.
+
+            for result in predictor.track("street.mp4"):
+                for box in result.prediction:
+                    print(box.track_id, box.class_name, box.xyxy)
+
+        Objects that are on no track are left out, as in Ultralytics. Numbers start anew for each video.
+        Images in memory are the frames of one.
+
+        Args:
+            source: As for `predict`.
+            reading: As for `predict`.
+            tracker: "bytetrack".
+            keep_images: As for `predict`.
+            batch: As for `predict`.
+            changes: As for `predict`. ``conf`` is 0.1 unless the predictor was made with another than its
+                default: less sure boxes continue a track.
+
+        Yields:
+            As `predict`; ``result.prediction.track_id`` has the numbers, ``result.trails`` where they were.
+
+        Raises:
+            EngineError: The package that tracks is not installed.
+            SourceError: As for `predict`.
+            UsageError: There is no such tracker, nothing to track; or as for `predict`.
+        """
+        if "conf" not in self.options.given():
+            changes.setdefault("conf", TRACK_CONF)
+        images = frames_of_images(
+            inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
+        )
+        return self.map(_itself, images, keep_images=keep_images, batch=batch, tracker=tracker, **changes)
+
     def stream(
         self,
         sources: Iterable[ImageSource | Frame],
@@ -269,6 +321,7 @@ class Predictor:
         *,
         keep_images: bool = False,
         batch: int | None = None,
+        tracker: str | None = None,
         **changes: Any,
     ) -> Generator[Finished, None, None]:
         """As `stream`, with a function applied to each result on a worker thread.
@@ -278,6 +331,7 @@ class Predictor:
             sources: As for `stream`.
             keep_images: As for `stream`.
             batch: As for `stream`.
+            tracker: Who numbers the objects of videos; see `track`.
             changes: As for `stream`.
 
         Yields:
@@ -287,6 +341,12 @@ class Predictor:
             UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
             Exception: Whatever a worker, ``function`` or ``sources`` raised.
         """
+        if tracker is not None:
+            require_tracker(tracker)
+            if not self.task.counted:
+                raise UsageError(f"there is nothing to track with weights for the task {self.task.name}.")
+            results = self.map(_itself, sources, keep_images=keep_images, batch=batch, **changes)
+            return afterwards(function, follow(results), workers=self.workers)
         require_several(sources)
         a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch

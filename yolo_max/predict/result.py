@@ -20,6 +20,7 @@ from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import first_line
 from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.marks import TrailMark
 
 _KEPT = MemoryBudget(2**30)
 """For the images that all results together keep."""
@@ -37,6 +38,7 @@ class Result:
         error: Why the image could not be read; None if it could.
         frames: How many frames or pages the image's file holds; only one of them was read.
         frame: Where a frame is in its video or stream (``result.frame.index``); None for an image.
+        trails: The ways that tracked objects have come.
         max_det_reached: Whether as many things were found as ``max_det`` allows, so that there may be more.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time
             divided by its images), postprocess. They add up to more than the run took where several images
@@ -48,6 +50,7 @@ class Result:
     error: ImageError | None = None
     frames: int = 1
     frame: Position | None = None
+    trails: tuple[TrailMark, ...] = ()
     max_det_reached: bool = False
     times_ms: dict[str, float] = field(default_factory=dict)
     _kept: NDArray[np.uint8] | None = field(default=None, init=False, compare=False)
@@ -103,7 +106,7 @@ class Result:
         """
         from yolo_max.predict.picture import draw
 
-        return draw(*self._pair(), **options)
+        return draw(*self._pair(), trails=self.trails, **options)
 
     @with_keywords(DrawOptions)
     def save(self, path: str | os.PathLike[str], **options: Any) -> None:
@@ -120,7 +123,7 @@ class Result:
         """
         from yolo_max.predict.picture import save
 
-        save(path, *self._pair(), **options)
+        save(path, *self._pair(), trails=self.trails, **options)
 
     def _pair(self) -> tuple[ImageSource, Prediction]:
         if self.error:

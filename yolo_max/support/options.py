@@ -22,6 +22,9 @@ SOURCES, NETWORK, DETECTIONS, OUTPUT, RUN = "Sources", "Network", "Detections", 
 VAL_CONF = 0.001
 """Minimum confidence for measuring accuracy, as in Ultralytics' validator."""
 
+TRACK_CONF = 0.1
+"""Minimum confidence for tracking, as in Ultralytics: less sure boxes continue a track."""
+
 Check = Callable[[str, Any], None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,6 +88,12 @@ def a_word(name: str, value: Any) -> None:
     """Checks a string; its allowed values are checked where it is used."""
     if not isinstance(value, str):
         raise UsageError(f"{name} is {value!r}, but it must be a word.")
+
+
+def a_name(name: str, value: Any) -> None:
+    """Checks a string, or None for the default."""
+    if value is not None:
+        a_word(name, value)
 
 
 def anything(_name: str, _value: Any) -> None:
@@ -236,6 +245,14 @@ class SourceOptions(Options):
     """
 
     vid_stride: int = option(1, SOURCES, "Read every Nth frame of a video.", "N", at_least(1))
+    tracker: str | None = option(
+        None,
+        SOURCES,
+        "Number the objects of each video: bytetrack. --conf is 0.1 then, if it is not given.",
+        "NAME",
+        a_name,
+        default_text="none",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ _SENTENCES = {
         copy_paste_mode auto_augment erasing""",
     "weights are not exported here": "format keras optimize dynamic simplify opset workspace",
     "streams are not read": "stream_buffer",
-    "nothing is tracked here": "tracker persist",
+    "tracks start anew for each video": "persist",
     "it is not supported": "augment visualize embed save_hybrid",
     "int8 is not supported": "int8",
     "the network is always compiled": "compile",
@@ -33,6 +33,7 @@ ABSENT = {name: sentence for sentence, names in _SENTENCES.items() for name in n
 IN_PYTHON = {
     **ABSENT,
     "source": "give the image with the call: predictor('street.jpg')",
+    "tracker": "Predictor.track numbers the objects of videos",
     "data": "the weights know their classes",
     "model": "the weights come first: Predictor('best.pt')",
     "task": "the weights know their task",

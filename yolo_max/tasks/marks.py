@@ -67,6 +67,18 @@ class SkeletonMark(NamedTuple):
     limbs: tuple[tuple[int, int, tuple[int, int, int]], ...] = ()
 
 
+class TrailMark(NamedTuple):
+    """The way that an object has come.
+
+    Attributes:
+        points: (x, y) in pixels of the image, the latest last.
+        class_id: Chooses the color.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    class_id: int
+
+
 @dataclass(frozen=True)
 class Marks:
     """All marks of one image, the most important first.
@@ -76,9 +88,11 @@ class Marks:
         lines: Text for the upper left corner.
         masks: Those of the boxes, in their order; none if they have none.
         skeletons: One for each box, or none.
+        trails: Those of tracked objects.
     """
 
     boxes: tuple[BoxMark, ...] = ()
     lines: tuple[LineMark, ...] = ()
     masks: tuple[MaskMark, ...] = ()
     skeletons: tuple[SkeletonMark, ...] = ()
+    trails: tuple[TrailMark, ...] = ()

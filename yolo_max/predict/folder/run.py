@@ -97,6 +97,7 @@ class FolderRun:
         self.max_det = predictor.decoder.limit
         self._out = out
         self._saving = saving
+        self._tracker = reading.tracker
         self._done: set[str] = set()
         self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
         self.totals = Totals(predictor.task)
@@ -169,7 +170,11 @@ class FolderRun:
         for path, reason in find_crashes(suspects, max_pixels=self._predictor.options.max_pixels).items():
             del left[path]
             yield self._note(record(path, error=reason))
-        stream = self._predictor.map(self._write, self._begun(left, stop), keep_images=self._saving.draws)
+        stream = self._predictor.map(
+            *(self._write, self._begun(left, stop)),
+            keep_images=self._saving.draws,
+            tracker=self._tracker,
+        )
         try:
             with closing(stream) as written:
                 for each, drawn, position in written:
@@ -186,8 +191,9 @@ class FolderRun:
     def _write_csv(self) -> None:
         task, records = self._predictor.task, self._manifest.records
         more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
-        rows = (csv_rows(task, each, more=more) for each in records())
-        table = csv_header(task, records(), more=more) + "".join(rows)
+        tracked = self._tracker is not None
+        rows = (csv_rows(task, each, more=more, tracked=tracked) for each in records())
+        table = csv_header(task, records(), more=more, tracked=tracked) + "".join(rows)
         self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
 
     def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str | Frame]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def _annotated(
             assert image is not None  # a run that draws keeps images
             if image.shape[:2] != prediction.image_size:
                 raise ImageError("it changed while it was processed")
-            image = draw(image, prediction.marks(), options)
+            image = draw(image, replace(prediction.marks(), trails=result.trails), options)
         with contained(result, "encode"):
             data = encode_image(image, picture.suffix) if picture else b""
             return data, VideoWriter.prepare(image) if in_video else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
@@ -22,12 +22,14 @@ class Box(NamedTuple):
         confidence: In [0, 1].
         class_id: Key into the model's class names.
         class_name: The name of that class.
+        track_id: Its number in its video, if it is tracked.
     """
 
     xyxy: tuple[float, float, float, float]
     confidence: float
     class_id: int
     class_name: str
+    track_id: int | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +47,7 @@ class Detections:
         class_id: int32 [N], each a key of ``names``.
         names: The model's class names by id.
         image_size: (height, width) of the displayed image in pixels.
+        track_id: int32 [N], the number of each object in its video, no two alike; None without tracking.
 
     Raises:
         ValueError: A shape, dtype, value or the order is not as described.
@@ -55,11 +58,17 @@ class Detections:
     class_id: NDArray[np.int32]
     names: Mapping[int, str]
     image_size: tuple[int, int]
+    track_id: NDArray[np.int32] | None = field(default=None, kw_only=True)
     per_object: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "class_id")
     """The arrays that have a row for each object."""
 
     def __post_init__(self) -> None:
-        for name, (dtype, shape) in self._arrays().items():
+        arrays = self._arrays()
+        if self.track_id is not None:
+            arrays["track_id"] = (np.int32, (len(self.confidence),))
+            if len(np.unique(self.track_id)) < len(self.track_id):
+                raise ValueError(f"{type(self).__name__} need a track of its own for each object.")
+        for name, (dtype, shape) in arrays.items():
             array = getattr(self, name)
             if array.dtype != dtype or array.shape != shape:
                 raise ValueError(
@@ -110,9 +119,15 @@ class Detections:
         return len(self.confidence)
 
     def __iter__(self) -> Iterator[Box]:
-        rows = zip(self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), strict=True)
-        for xyxy, confidence, class_id in rows:
-            yield Box(tuple(xyxy), confidence, class_id, self.names[class_id])
+        rows = zip(
+            *(self.xyxy.tolist(), self.confidence.tolist(), self.class_id.tolist(), self._track_ids()),
+            strict=True,
+        )
+        for xyxy, confidence, class_id, track_id in rows:
+            yield Box(tuple(xyxy), confidence, class_id, self.names[class_id], track_id)
+
+    def _track_ids(self) -> list[int | None]:
+        return [None] * len(self.confidence) if self.track_id is None else self.track_id.tolist()
 
     @overload
     def __getitem__(self, index: int) -> Box: ...
@@ -123,8 +138,11 @@ class Detections:
         if isinstance(index, int | np.integer):
             x1, y1, x2, y2 = self.xyxy[index].tolist()
             class_id = int(self.class_id[index])
-            return Box((x1, y1, x2, y2), float(self.confidence[index]), class_id, self.names[class_id])
-        return replace(self, **{name: getattr(self, name)[index] for name in self.per_object})
+            box = (x1, y1, x2, y2), float(self.confidence[index]), class_id, self.names[class_id]
+            return Box(*box, self._track_ids()[index])
+        track_id = None if self.track_id is None else self.track_id[index]
+        arrays = {name: getattr(self, name)[index] for name in self.per_object}
+        return replace(self, **arrays, track_id=track_id)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -132,6 +150,7 @@ class Detections:
         return (
             self.image_size == other.image_size
             and self.names == other.names
+            and self._track_ids() == other._track_ids()
             and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self.per_object)
         )
 
@@ -150,7 +169,7 @@ class Detections:
 
         Returns:
             ``{"image_size": [height, width], "boxes": [{"class_id", "class_name", "confidence",
-            "xyxy": [left, top, right, bottom]}, ...]}``.
+            "xyxy": [left, top, right, bottom]}, ...]}``; tracked, each box also has its "track_id".
         """
         return {"image_size": list(self.image_size), "boxes": self._entries()}
 
@@ -158,13 +177,14 @@ class Detections:
         """The record's entry for each object."""
         return [
             {
+                **({} if track_id is None else {"track_id": track_id}),
                 "class_id": class_id,
                 "class_name": self.names[class_id],
                 "confidence": shortest_float(confidence),
                 "xyxy": [shortest_float(side) for side in xyxy],
             }
-            for class_id, confidence, xyxy in zip(
-                self.class_id.tolist(), self.confidence, self.xyxy, strict=True
+            for track_id, class_id, confidence, xyxy in zip(
+                *(self._track_ids(), self.class_id.tolist(), self.confidence, self.xyxy), strict=True
             )
         ]
 
@@ -184,7 +204,9 @@ class Detections:
             height, width = record["image_size"]
             if names is None:
                 names = {box["class_id"]: box["class_name"] for box in boxes}
-            return cls(names=names, image_size=(height, width), **cls._columns(record))
+            ids = [box["track_id"] for box in boxes if "track_id" in box]
+            track_id = np.array(ids, np.int32) if ids else None
+            return cls(names=names, image_size=(height, width), track_id=track_id, **cls._columns(record))
         except (KeyError, TypeError) as error:
             raise ValueError(f"The record does not describe {cls.__name__} ({error!r}).") from error
 
@@ -199,13 +221,13 @@ class Detections:
         }
 
     def marks(self) -> Marks:
-        """One box per detection, labelled with class and confidence."""
-        return Marks(
-            boxes=tuple(
-                BoxMark(box.xyxy, box.class_id, f"{box.class_name} {box.confidence:.2f}", box.class_name)
-                for box in self
-            )
-        )
+        """One box per detection, labelled with its track (as by Ultralytics), class and confidence."""
+        return Marks(boxes=tuple(self._mark(box) for box in self))
+
+    @staticmethod
+    def _mark(box: Any, corners: tuple[tuple[float, float], ...] = ()) -> BoxMark:
+        name = box.class_name if box.track_id is None else f"id:{box.track_id} {box.class_name}"
+        return BoxMark(box.xyxy, box.class_id, f"{name} {box.confidence:.2f}", name, corners)
 
     def labels(self, *, confidence: bool = False) -> str:
         """The detections in YOLO label format, as written by Ultralytics' ``save_txt``.
@@ -214,8 +236,8 @@ class Detections:
             confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            One line ``class x y width height [confidence]`` per box: centre and size as fractions of the
-            image.
+            One line ``class x y width height [confidence] [track_id]`` per box: centre and size as
+            fractions of the image.
         """
         height, width = self.image_size
         x1, y1, x2, y2 = self.xyxy.T
@@ -227,6 +249,9 @@ class Detections:
             (x2 - x1) / size[0],
             (y2 - y1) / size[1],
         ]
-        if confidence:
-            columns.append(self.confidence)
+        columns += self._last_columns(confidence)
         return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))
+
+    def _last_columns(self, confidence: bool) -> list[NDArray[Any]]:
+        """What ends the lines of labels."""
+        return [self.confidence] * confidence + ([] if self.track_id is None else [self.track_id])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.marks import BoxMark, Marks
+from yolo_max.tasks.marks import Marks
 from yolo_max.tasks.obb.decode import corners
 
 
@@ -27,6 +27,7 @@ class RotatedBox(NamedTuple):
         confidence: In [0, 1].
         class_id: Key into the model's class names.
         class_name: The name of that class.
+        track_id: Its number in its video, if it is tracked.
     """
 
     xywhr: tuple[float, float, float, float, float]
@@ -35,6 +36,7 @@ class RotatedBox(NamedTuple):
     confidence: float
     class_id: int
     class_name: str
+    track_id: int | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,6 +119,7 @@ class RotatedDetections(Detections):
             float(self.confidence[index]),
             class_id,
             self.names[class_id],
+            self._track_ids()[index],
         )
 
     def _entries(self) -> list[dict[str, Any]]:
@@ -140,18 +143,7 @@ class RotatedDetections(Detections):
 
     def marks(self) -> Marks:
         """One rotated box per detection, labelled with class and confidence."""
-        return Marks(
-            boxes=tuple(
-                BoxMark(
-                    box.xyxy,
-                    box.class_id,
-                    f"{box.class_name} {box.confidence:.2f}",
-                    box.class_name,
-                    box.xyxyxyxy,
-                )
-                for box in self
-            )
-        )
+        return Marks(boxes=tuple(self._mark(box, box.xyxyxyxy) for box in self))
 
     def labels(self, *, confidence: bool = False) -> str:
         """The detections in YOLO's OBB label format, as written by Ultralytics' ``save_txt``.
@@ -160,12 +152,11 @@ class RotatedDetections(Detections):
             confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            One line ``class x1 y1 x2 y2 x3 y3 x4 y4 [confidence]`` per box: its corners as fractions of the
-            image.
+            One line ``class x1 y1 x2 y2 x3 y3 x4 y4 [confidence] [track_id]`` per box: its corners as
+            fractions of the image.
         """
         height, width = self.image_size
         fractions = self.xyxyxyxy / np.array([width, height], np.float32)
         columns = [self.class_id, *fractions.reshape(-1, 8).T]
-        if confidence:
-            columns.append(self.confidence)
+        columns += self._last_columns(confidence)
         return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))

@@ -127,16 +127,16 @@ class Poses(Detections):
             confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            One line ``class x y width height x1 y1 [visibility1] x2 y2 ... [confidence]`` per box, all as
-            fractions of the image.
+            One line ``class x y width height x1 y1 [visibility1] x2 y2 ... [confidence] [track_id]`` per
+            box, all as fractions of the image.
         """
         count, dimensions = self.keypoints.shape[1:]
         points = np.concatenate([self.xyn, self.keypoints[..., 2:]], axis=2)
         columns = [points.reshape(len(self), count * dimensions)]
-        if confidence:
-            columns.append(self.confidence[:, None])
+        boxes = Detections(self.xyxy, self.confidence, self.class_id, self.names, self.image_size).labels()
+        columns += [each[:, None] for each in self._last_columns(confidence)]
         rows = np.concatenate(columns, axis=1).tolist()
         return "".join(
             f"{line} {' '.join(f'{value:g}' for value in row)}\n"
-            for line, row in zip(super().labels().splitlines(), rows, strict=True)
+            for line, row in zip(boxes.splitlines(), rows, strict=True)
         )

@@ -177,15 +177,17 @@ class Segmentation(Detections):
             confidence: Whether to end each line with it (``save_conf``).
 
         Returns:
-            One line ``class x y x y ... [confidence]`` per mask whose polygon has three points or more, in
-            fractions of the image.
+            One line ``class x y x y ... [confidence] [track_id]`` per mask whose polygon has three points
+            or more, in fractions of the image.
         """
         height, width = self.image_size
         lines = []
-        for class_id, polygon, score in zip(self.class_id, self.polygons, self.confidence, strict=True):
+        for class_id, polygon, *last in zip(
+            self.class_id, self.polygons, *self._last_columns(confidence), strict=True
+        ):
             if len(polygon) >= 3:
                 fractions = polygon / np.array([width, height], np.float32)
-                row = [class_id, *fractions.ravel(), *([score] if confidence else [])]
+                row = [class_id, *fractions.ravel(), *last]
                 lines.append(" ".join(f"{value:g}" for value in row) + "\n")
         return "".join(lines)
 
