@@ -18,6 +18,8 @@ import pytest
 import torch
 from fakes import write_image
 
+from yolo_max.bench.worker import WorkerProcess
+from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
@@ -202,6 +204,36 @@ def test_what_lies_in_the_working_directory_is_not_imported(
     with pytest.raises(WeightsError, match=r"nowhere\.pt"):
         EngineRun(Workload("torch", "nowhere.pt", []))
     assert not Path("imported").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "compared", "measured"),
+    [
+        (None, "PASSIVE", "None"),  # a peer is measured as it comes
+        ("ACTIVE", "ACTIVE", "ACTIVE"),
+    ],
+)
+def test_how_openmp_waits(
+    own: str | None, compared: str, measured: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nprint('waits', os.environ.get('OMP_WAIT_POLICY'))")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if own:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    logs: list[str] = []
+    close = EngineProcess.close
+
+    def read_and_close(process: EngineProcess) -> None:
+        logs.append(process.log_tail())
+        close(process)
+
+    monkeypatch.setattr(EngineProcess, "close", read_and_close)
+    with pytest.raises(WeightsError, match=r"nowhere\.pt"):
+        EngineRun(Workload("torch", "nowhere.pt", []))
+    with WorkerProcess((), 1) as worker, pytest.raises(EngineProcessError, match="no_such_method"):
+        worker.call("no_such_method", limit=60)
+    assert [log.splitlines()[0] for log in logs] == [f"waits {compared}", f"waits {measured}"]
 
 
 def test_a_child_that_cannot_start(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -28,6 +29,8 @@ from yolo_max.weights.load import load_weights
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
 """Display names of the engines."""
+WAIT_POLICY = "OMP_WAIT_POLICY"
+"""How OpenMP's threads, PyTorch's among them, wait for each other: by default they spin."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,10 @@ class EngineRun:
         """
         self.name = NAMES.get(workload.engine, workload.engine)
         self._report = report or (lambda _: None)
-        self._process = EngineProcess(f"{__name__}:_serve")
+        # Spinning threads pay on a machine of one's own, where `bench` measures; beside other work they cost
+        # many times the work itself.
+        wait = {} if WAIT_POLICY in os.environ else {WAIT_POLICY: "PASSIVE"}
+        self._process = EngineProcess(f"{__name__}:_serve", env=wait)
         try:
             self._process.send(workload)
             ready = self._receive()
