@@ -323,11 +323,24 @@ def test_mistakes(command: Any, images: list[str], capfd: Any, arguments: list[s
 @pytest.mark.usefixtures("images")
 @pytest.mark.parametrize(("share", "said"), [(0.5, 1), (0.01, 0), (None, 0)])  # None: not told
 def test_times_on_a_busy_machine_are_doubted(
-    command: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch, share: float | None, said: int
+    command: Any,
+    capfd: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    share: float | None,
+    said: int,
 ) -> None:
     monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {"others_cpu_share": share})
     assert command() == ExitCode.OK
     assert capfd.readouterr().err.count("Other processes took 50% of this machine's CPU time") == said
+    assert (tmp_path / "out" / "report.html").read_text().count("Other processes took 50%") == said
+
+
+def test_a_verdict_on_few_pairs_says_so(command: Any, images: list[str], tmp_path: Path, capfd: Any) -> None:
+    assert command("--max-det", "1") == ExitCode.OK
+    warning = f"The verdict on detections rests on {len(images)} alone: compare more images."
+    assert warning in capfd.readouterr().err
+    assert warning in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.usefixtures("images")

@@ -17,7 +17,7 @@ from typing import Any
 import comparisons
 import numpy as np
 import pytest
-from fakes import fake_weights, write_image
+from fakes import fake_poser, fake_weights, write_image
 
 from yolo_max.images.read import read_image
 from yolo_max.images.sources import SourceImage, find_images
@@ -25,6 +25,7 @@ from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.verify.compare.comparison import Comparison, Settings, compare
 from yolo_max.verify.compare.folder import ComparisonFolder
 from yolo_max.verify.compare.report import Picture, render
+from yolo_max.weights.load import Weights
 
 NAMES = ["b.png", "a.png", "<i>&'\".png", "d.png"]
 
@@ -36,17 +37,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _compare(folder: Path, monkeypatch: pytest.MonkeyPatch, **nudges: Any) -> Comparison:
-    comparisons.install(monkeypatch, fake_weights(), **nudges)
-    return compare(Settings(fake_weights()), [str(folder / "in" / name) for name in NAMES])
+def _compare(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, weights: Weights | None = None, **nudges: Any
+) -> Comparison:
+    weights = weights or fake_weights()
+    comparisons.install(monkeypatch, weights, **nudges)
+    return compare(Settings(weights), [str(folder / "in" / name) for name in NAMES])
 
 
-def _write(comparison: Comparison, folder: Path) -> Path:
+def _write(comparison: Comparison, folder: Path, *warnings: str) -> Path:
     found = [each for each in find_images([folder / "in"]) if isinstance(each, SourceImage)]
     out = ComparisonFolder(folder / "out", found)
     for image in comparison.images:
         out.add(image)
-    return out.finish(comparison)[1][0]
+    return out.finish(comparison, warnings)[1][0]
 
 
 class _Links(HTMLParser):
@@ -101,6 +105,13 @@ def test_says_what_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "4 of 4 images out of bounds" in text
     assert "MAX lacks 1 of" in text
     assert page.count('<tr class="failed">') == 4
+
+
+def test_says_what_casts_doubt_on_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = _write(_compare(folder, monkeypatch), folder, "A busy <machine>.", "Few pairs.")
+    assert "A busy <machine>. Few pairs." in _text(page.read_text())
+    record = json.loads(page.with_name("compare.json").read_text())
+    assert record["warnings"] == ["A busy <machine>.", "Few pairs."]
 
 
 def test_needs_nothing_but_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +227,9 @@ addEventListener("load", function () {
   said.push(document.querySelectorAll("#images tbody tr")[0].cells[2].textContent);
   said.push(document.querySelectorAll("#images [aria-sort]").length);
   said.push(document.documentElement.scrollWidth <= innerWidth);
+  said.push(Array.prototype.filter.call(document.querySelectorAll(".tile b, .scroll"), function (each) {
+    return each.scrollWidth > each.clientWidth;
+  }).length);
   said.push(Array.prototype.every.call(document.images, function (each) { return each.naturalWidth > 0; }));
   said.push(getComputedStyle(document.body).backgroundColor);
   var out = document.createElement("pre");
@@ -235,7 +249,9 @@ def test_in_a_browser(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, width: int, scheme: str
 ) -> None:
     """It sorts, fits into the window, shows its pictures, and follows the scheme of the desktop."""
-    page = _write(_compare(folder, monkeypatch, max=comparisons.without_best), folder).read_text()
+    monkeypatch.setattr("yolo_max.verify.compare.report._short", lambda value: f"{value + 4.4e-06:.1e}")
+    comparison = _compare(folder, monkeypatch, fake_poser(), max=comparisons.without_best)  # the most figures
+    page = _write(comparison, folder).read_text()
     probed = tmp_path / "probed.html"
     probed.write_text(page.replace("</body>", f"{PROBE}</body>"))
     done = subprocess.run(
@@ -259,5 +275,5 @@ def test_in_a_browser(
     ascending, descending, *rest, background = json.loads(html.unescape(found[1]))
     assert ascending.split("|") == sorted(NAMES)
     assert descending.split("|") == ascending.split("|")[::-1]
-    assert rest == ["1", 1, True, True]
+    assert rest == ["1", 1, True, 0, True]
     assert background == ("rgb(20, 23, 27)" if scheme == "dark" else "rgb(246, 247, 249)")

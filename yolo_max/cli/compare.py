@@ -124,15 +124,15 @@ def compare(
         if layers:
             differences = _layers(settings, comparison, counter.report)
             comparison = replace(comparison, layers=tuple(differences))
-    disturbed = host.warnings(disturbance.summary())
     folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
     comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
-    record, written = folder.finish(comparison)
+    warnings = [*comparison.cautions(), *host.warnings(disturbance.summary())]
+    record, written = folder.finish(comparison, warnings)
     if as_json:
         typer.echo(json.dumps(record))
     elif not quiet:
         show(comparison, stdout())
-        for warning in disturbed:
+        for warning in warnings:
             say(warning, "yellow")
         say(f"Wrote {' and '.join(map(str, written))}.")
         for line in skipped_lines(each for each in found if isinstance(each, SourceSkipped)):

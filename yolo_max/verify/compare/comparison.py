@@ -28,6 +28,8 @@ from yolo_max.weights.load import Weights
 RAW_BYTES = 1024**3
 """Max size of the raw outputs on disk, both engines together."""
 PERCENTILES = (50, 90, 99, 100)
+FEW = 10
+"""Fewer pairs than these say little about what comes out of post-processing."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,13 @@ class Comparison:
         """The rubric on all of them."""
         images = judge(image.verdict.about(image.path) for image in self.images)
         return images + judge_layers(self.layers, len(self.settings.weights.meta.network.outputs))
+
+    def cautions(self) -> list[str]:
+        """What a reader of the verdict should know about what it rests on."""
+        matched = self.counts()["matched"]
+        if not 0 < matched < FEW:
+            return []
+        return [f"The verdict on {self.settings.judge.things} rests on {matched} alone: compare more images."]
 
     def worst_first(self) -> list[ImageComparison]:
         """The images, worst first."""

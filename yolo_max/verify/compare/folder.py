@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +80,14 @@ class ComparisonFolder:
             return  # deleted since, or too wide for its format; its figures remain
         self._saved.add(image.path)
 
-    def finish(self, comparison: Comparison) -> tuple[dict[str, Any], list[Path]]:
+    def finish(
+        self, comparison: Comparison, warnings: Sequence[str] = ()
+    ) -> tuple[dict[str, Any], list[Path]]:
         """Writes ``compare.json`` and ``report.html``.
 
         Args:
             comparison: The whole comparison.
+            warnings: Sentences about what casts doubt on it.
 
         Returns:
             The content of ``compare.json``, and the paths of both files.
@@ -93,13 +96,13 @@ class ComparisonFolder:
             OutputError: A file cannot be written.
         """
         facts = host.record()
-        record = _finite(to_record(comparison, facts))
+        record = _finite({**to_record(comparison, facts), "warnings": list(warnings)})
         for image in record["images"]:
             image["picture"] = self._picture_file(image["path"])
         pictures = {image.path: self._picture(image, False) for image in comparison.images}
         for image in comparison.worst_first()[:THUMBNAILS]:
             pictures[image.path] = self._picture(image, True)
-        page = render(comparison, pictures, provenance=_provenance(comparison, facts))
+        page = render(comparison, pictures, warnings=warnings, provenance=_provenance(comparison, facts))
         written = [self.path / REPORT_FILE, self.path / COMPARISON_FILE]
         write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
         write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())

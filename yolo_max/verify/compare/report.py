@@ -40,6 +40,7 @@ def render(
     comparison: Comparison,
     pictures: Mapping[str, Picture],
     *,
+    warnings: Sequence[str] = (),
     provenance: Mapping[str, str] | None = None,
 ) -> str:
     """Renders the page.
@@ -47,6 +48,7 @@ def render(
     Args:
         comparison: The comparison.
         pictures: Pictures by the path of the image.
+        warnings: Sentences about what casts doubt on it.
         provenance: Versions, command, machine and so on, by name.
     """
     settings, images = comparison.settings, comparison.worst_first()
@@ -61,6 +63,7 @@ def render(
         judge=judge,
         verdict=comparison.verdict,
         failing=sum(not image.verdict.holds for image in images),
+        warnings=warnings,
         tiles=_tiles(comparison),
         points=_points(comparison),
         x=lambda value: round(44 + 306 * value, 1),
