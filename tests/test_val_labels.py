@@ -55,7 +55,11 @@ def test_labels(tmp_path: Path, text: str, expected: list[list[float]]) -> None:
         ("-1 0.5 0.5 0.2 0.2", "has class -1 in line 1"),
         ("0.5 0.5 0.5 0.2 0.2", "has class 0.5 in line 1"),
         ("0 320 240 50 50", "has a number outside 0 to 1 in line 1"),  # pixels
-        ("0 nan 0.5 0.2 0.2", "has a number outside 0 to 1 in line 1"),
+        ("0 nan 0.5 0.2 0.2", "has a number that is not finite in line 1"),
+        ("0 0.5 0.5 0.2 inf", "has a number that is not finite in line 1"),
+        ("nan 0.5 0.5 0.2 0.2", "has a number that is not finite in line 1"),
+        # Of a polygon: min and max would pass over it.
+        ("0 0.1 0.1 nan nan 0.5 0.5 0.3 0.9", "has a number that is not finite in line 1"),
         ("0 0.5 0.5 -0.005 0.2", "has a box of negative size in line 1"),
         ("disc 0.5 0.5 0.2 0.2", "has something other than numbers in line 1"),
         ("<html>", "has something other than numbers in line 1"),

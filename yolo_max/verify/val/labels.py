@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,8 +91,7 @@ def read_keypoints(path: Path, names: Mapping[int, str], shape: tuple[int, int])
                 f"has {len(row)} numbers in line {number}, where a box and {count} keypoints have {length}"
             )
         keypoints = np.array(row[5:], np.float64).reshape(shape)
-        # False for NaN.
-        if not ((keypoints >= -TOLERANCE).all() and (keypoints[:, :2] <= 1 + TOLERANCE).all()):
+        if (keypoints < -TOLERANCE).any() or (keypoints[:, :2] > 1 + TOLERANCE).any():
             raise ValueError(f"has a keypoint outside 0 to 1 in line {number}")
         if dimensions == 2:
             keypoints = np.column_stack([keypoints, (keypoints >= 0).all(axis=1)])
@@ -153,10 +153,14 @@ class _Labels:
 
 
 def _numbers(words: list[str], number: int) -> tuple[float, ...]:
+    """The numbers of a line, all finite."""
     try:
-        return tuple(float(word) for word in words)
+        row = tuple(float(word) for word in words)
     except ValueError:
         raise ValueError(f"has something other than numbers in line {number}") from None
+    if not all(map(math.isfinite, row)):
+        raise ValueError(f"has a number that is not finite in line {number}")
+    return row
 
 
 def _box(row: tuple[float, ...], number: int, names: Mapping[int, str]) -> tuple[float, ...]:
@@ -172,7 +176,7 @@ def _box(row: tuple[float, ...], number: int, names: Mapping[int, str]) -> tuple
         left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
         values = [(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]
     x, y, width, height = values
-    if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):  # false for NaN
+    if not all(-TOLERANCE <= value <= 1 + TOLERANCE for value in values):
         raise ValueError(f"has a number outside 0 to 1 in line {number}")
     if width < 0 or height < 0:
         raise ValueError(f"has a box of negative size in line {number}")
