@@ -76,6 +76,7 @@ def test_other_keypoints_are_points_told_apart_by_color(count: int) -> None:
         [(-50.0, -50.0), (450.0, 450.0)],  # outside
         [(0.0, 0.0), (400.0, 400.0)],  # on the border
         [(1e6, 1e6), (-1e6, 3.0)],
+        [(3e8, 2.0), (-3e38, 3e38)],  # more than OpenCV's integers hold, as a record may have it
     ],
 )
 def test_points_at_the_border_and_outside(points: list[tuple[float, float]]) -> None:

@@ -86,6 +86,7 @@ def test_coco_json_that_cannot_be_used(tmp_path: Path, changes: dict[str, Any], 
         {"bbox": None},
         {"bbox": [1, 2, -3, 4]},
         {"bbox": [1, 2, float("inf"), 4]},
+        {"bbox": [1, 2, 1e300, 4]},  # whose area is infinite
         {"bbox": ["a", 2, 3, 4]},
         {"bbox": [1, 2, 3, 4], "area": "large"},
         {},  # a mask without a box

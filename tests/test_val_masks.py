@@ -270,6 +270,9 @@ def test_a_crowd_is_neither_found_nor_a_false_alarm(tmp_path: Path) -> None:
         [SQUARE, 5],
         [["a"] * 6],
         [[float("nan")] * 6],
+        [[0, 0, 1e300, 0, 1e300, 1e300]],  # farther than OpenCV's integers reach
+        [[-1e8, -1e8, 10, 10, 5, 20]],  # farther than the evaluator has memory for
+        [[0, 0, 1e6, 0] * 10],  # a line back and forth, of which it would keep every pixel
         {"size": [80, 100]},
         {"size": [80, 100], "counts": "0"},
         {"size": [80, 100], "counts": None},
@@ -297,3 +300,10 @@ def test_labels_of_boxes_are_refused(tmp_path: Path) -> None:
 
 def test_run_lengths_are_dense_masks() -> None:
     assert np.array_equal(RunLengths(COMPRESSED, (80, 100)).dense(), MASK)
+
+
+def test_a_polygon_far_outside_is_drawn_as_if_it_were_nearer(tmp_path: Path) -> None:
+    """On a canvas larger than its image, where its coordinates leave OpenCV's integers."""
+    far = [[-4e5, -10, 4e5, -10, 4e5, 2e5, -4e5, 2e5]]
+    (example,) = loaded(tmp_path, coco_of(far)).examples
+    assert coarse_objects(example, (1, 1), (2048, 2048)).all()

@@ -192,7 +192,8 @@ def test_polygons_of_coco(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "segmentation", [[[1, 2, 3, 4]], [], None, {"counts": "abc", "size": [3, 4]}, [[math.nan] * 8]]
+    "segmentation",
+    [[[1, 2, 3, 4]], [], None, {"counts": "abc", "size": [3, 4]}, [[math.nan] * 8], [[1e300] * 8]],
 )
 def test_other_annotations_of_coco(tmp_path: Path, segmentation: Any) -> None:
     with pytest.raises(SourceError, match="is not COCO's json of boxes"):

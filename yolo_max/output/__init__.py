@@ -7,6 +7,7 @@ label_layout.py    where labels go
 text_rendering.py  text as pixels; with shaping.py and transliteration.py for what OpenCV's font lacks
 trails.py          where tracked objects have been
 skeletons.py       keypoints and limbs
+fixed_point.py     coordinates for OpenCV
 palette.py         a color for each class
 encode.py          the image as a file
 video.py           frames as a video, with the sound of another

@@ -8,17 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.output.fixed_point import FRACTION_BITS, fixed_point
 from yolo_max.output.label_layout import Rectangle
 from yolo_max.output.palette import Color
 
 Corners = Sequence[tuple[float, float]]
 """The four corners (x, y) in pixels, in order."""
 
-FRACTION_BITS = 4
 THICKEST = 32767
 """The widest line that OpenCV draws."""
-FARTHEST = 2**26
-"""Beyond this many pixels a corner is drawn nearer: OpenCV takes it as int32, with the fraction."""
 LEVEL = 0.25
 """How much higher, per pixel to the right, a corner must lie for the label to begin there."""
 
@@ -26,8 +24,7 @@ LEVEL = 0.25
 def draw_rotated_box(canvas: NDArray[np.uint8], corners: Corners, line_width: int, color: Color) -> None:
     """Draws the four sides, on a dark rim that sets them off from a background of their own color."""
     rim = max(1, line_width // 4)
-    points = np.clip(np.array(corners), -FARTHEST, FARTHEST) * 2**FRACTION_BITS
-    polygon = [np.round(points).astype(np.int32)]
+    polygon = [fixed_point(corners)]
     dark = [value // 3 for value in color]
     for width, shade in ((line_width + 2 * rim, dark), (line_width, color)):
         cv2.polylines(canvas, polygon, True, shade, min(width, THICKEST), cv2.LINE_AA, FRACTION_BITS)

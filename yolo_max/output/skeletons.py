@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.output.fixed_point import FRACTION_BITS, fixed_point
 from yolo_max.output.palette import Color, class_color
 from yolo_max.tasks.marks import SkeletonMark
 
-FRACTION_BITS = 4
-"""OpenCV's circles and lines take coordinates in sixteenths of a pixel."""
 THICKEST = 1 / 24
 """The thickest limb, as a part of the longer side of what the points cover."""
 
@@ -26,20 +25,16 @@ def draw_skeleton(
         line_width: Of limbs in pixels; thinner on a figure so small that they would bury it.
         color: BGR, of everything; by default the mark's own colors.
     """
-    points = [None if point is None else _fixed(point) for point in mark.points]
+    points = [None if point is None else fixed_point(point).tolist() for point in mark.points]
     width = _thin_enough(mark, line_width)
     for a, b, limb_color in mark.limbs:
         if (start := points[a]) is not None and (end := points[b]) is not None:
             cv2.line(canvas, start, end, color or limb_color, width, cv2.LINE_AA, FRACTION_BITS)
-    radius = _fixed((1.75 * width - 0.75, 0))[0]
+    radius = int(fixed_point(1.75 * width - 0.75))
     for i, point in enumerate(points):
         if point is not None:
             point_color = color or (mark.colors[i] if mark.colors else class_color(i))
             cv2.circle(canvas, point, radius, point_color, cv2.FILLED, cv2.LINE_AA, FRACTION_BITS)
-
-
-def _fixed(point: tuple[float, float]) -> tuple[int, int]:
-    return round(point[0] * 2**FRACTION_BITS), round(point[1] * 2**FRACTION_BITS)
 
 
 def _thin_enough(mark: SkeletonMark, line_width: int) -> int:

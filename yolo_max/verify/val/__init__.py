@@ -7,6 +7,7 @@ keypoints.py          keypoints
 load.py             reads them:
 yolo_dataset.py       Ultralytics' YAML, labels.py its label files
 coco_json.py          COCO's annotations
+coordinates.py          their coordinates, checked
 evaluate.py         mean average precision by COCO's definition
 ultralytics_map.py  the same by Ultralytics' formula
 shape_accuracy.py   of shapes and of the boxes around them

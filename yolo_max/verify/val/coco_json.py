@@ -14,6 +14,7 @@ import numpy as np
 from yolo_max.support.errors import SourceError
 from yolo_max.support.plain_file import read_plain_file, reason
 from yolo_max.support.text import counted
+from yolo_max.verify.val.coordinates import coordinates
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.objects import Boxes, Example, Shape
 
@@ -82,8 +83,8 @@ def _object(annotation: Mapping[str, Any], shape: Shape) -> _Object:
     Raises:
         ValueError, KeyError, TypeError, OverflowError: It has no usable box or shape.
     """
-    x, y, width, height = map(float, annotation["bbox"])
-    if not (width >= 0 and height >= 0 and math.isfinite(x + y + width + height)):
+    x, y, width, height = coordinates(annotation["bbox"]).tolist()
+    if width < 0 or height < 0:
         raise ValueError(f"bbox {annotation['bbox']} is not a box")
     area = annotation.get("area")
     return (

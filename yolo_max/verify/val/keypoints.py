@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.support.numbers import shortest_float
+from yolo_max.verify.val.coordinates import coordinates
 from yolo_max.verify.val.labels import Labels, keypoint_shape, read_keypoints
 from yolo_max.verify.val.objects import Example
 from yolo_max.weights.meta import ModelMeta
@@ -83,9 +84,7 @@ class Keypoints:
         """float64 [K, 3] x, y, and 0 where it is not labelled; None if none is."""
         if not (values := annotation.get("keypoints")):
             return None
-        points = np.array(values, np.float64).reshape(self.shape)
-        if not np.isfinite(points).all():
-            raise ValueError("a keypoint is not finite")
+        points = coordinates(values).reshape(self.shape)
         return points if points[:, 2].any() else None
 
     def counted(self, example: Example) -> NDArray[np.bool_]:

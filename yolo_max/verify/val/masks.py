@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from yolo_max.tasks.rle import Size, boundaries_of, decode, encode, window_of
 from yolo_max.tasks.segment.masks import STRIDE, content_of
+from yolo_max.verify.val.coordinates import FARTHEST, polygon
 from yolo_max.verify.val.labels import Labels, read_labels
 from yolo_max.verify.val.objects import Example
 from yolo_max.weights.meta import ModelMeta
@@ -84,10 +85,9 @@ class Masks:
         """Polygons, or run lengths, compressed or not."""
         segmentation = annotation["segmentation"]
         if isinstance(segmentation, list):
-            polygons = tuple(_points([float(number) for number in part]) for part in segmentation)
-            if not polygons or any(len(part) < 3 or not np.isfinite(part).all() for part in polygons):
-                raise ValueError("segmentation has a part that is no polygon, or none")
-            return polygons
+            if not segmentation:
+                raise ValueError("segmentation has no part")
+            return tuple(map(polygon, segmentation))
         height, width = (int(side) for side in segmentation["size"])
         if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
             raise ValueError(f"segmentation is of {height} x {width} pixels")
@@ -180,7 +180,8 @@ def coarse_objects(example: Example, image_size: Size, size: Size) -> NDArray[np
         else:
             for part in shape:
                 points = _resampled(part, max(RESAMPLED, longest + 1)) * scale + (left, top)
-                cv2.fillPoly(drawn, [points.astype(np.float32).astype(np.int32)], (1,))
+                points = points.clip(-FARTHEST, FARTHEST).astype(np.float32)
+                cv2.fillPoly(drawn, [points.astype(np.int32)], (1,))
         masks[i] = cv2.resize(drawn, size[::-1])
     masks[example.crowd] = False
     owner = np.full(size, -1)

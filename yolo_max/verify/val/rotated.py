@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from yolo_max.tasks.obb.probiou import probiou
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
+from yolo_max.verify.val.coordinates import polygon
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.figures import Row
@@ -42,12 +43,7 @@ class RotatedBoxes(Boxes):
     def of_annotation(self, annotation: Mapping[str, Any]) -> tuple[float, ...]:
         """Its first polygon."""
         first, *_ = annotation["segmentation"]
-        polygon = tuple(map(float, first))
-        if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(polygon).all():
-            raise ValueError(
-                f"segmentation has {len(polygon)} numbers, which are not the corners of a polygon"
-            )
-        return polygon
+        return tuple(polygon(first).ravel().tolist())
 
     def result(self, prediction: RotatedDetections, index: int) -> dict[str, Any]:
         """Box and corners, as Ultralytics writes them for DOTA."""
