@@ -112,10 +112,12 @@ def test_names_come_from_the_top_five_when_not_given() -> None:
         {"image_size": 3, "top5": [], "probabilities": [1.0]},
         {"image_size": [1, 1], "top5": [], "probabilities": None},
         {"image_size": [1, 1], "boxes": []},  # of another task
+        {"image_size": [0, 0], "top5": [], "probabilities": [1.0]},
+        {"image_size": [1, 1], "top5": [], "probabilities": [10**400]},
     ],
 )
 def test_a_record_of_something_else_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="classification"):
+    with pytest.raises(ValueError, match=r"^The record (does not describe a classification|has a size of)"):
         Classification.from_dict(record)
 
 

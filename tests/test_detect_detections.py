@@ -168,7 +168,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 @given(
     rows=st.lists(st.tuples(st.tuples(*[finite] * 4), st.floats(0, 1, width=32), st.integers(0, 3))),
-    image_size=st.tuples(st.integers(1, 10**5), st.integers(1, 10**5)),
+    image_size=st.tuples(st.integers(1, 40_000), st.integers(1, 40_000)),
 )
 def test_json_gives_every_bit_back(rows: list[Any], image_size: tuple[int, int]) -> None:
     rows.sort(key=lambda row: -row[1])
@@ -195,6 +195,9 @@ def test_names_come_from_the_boxes_when_not_given() -> None:
     assert Detections.from_dict(some().to_dict()).names == {0: "person", 2: "vélo à 3 roues", 3: "person"}
 
 
+BOX = {"class_id": 0, "class_name": "person", "confidence": 0.5, "xyxy": [0, 0, 1, 1]}
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -203,10 +206,18 @@ def test_names_come_from_the_boxes_when_not_given() -> None:
         {"image_size": [1, 1], "boxes": [{"class_id": 0}]},  # half a box
         {"image_size": [1, 1], "boxes": None},
         {"image_size": 3, "boxes": []},
+        {"image_size": [0, 1], "boxes": []},
+        {"image_size": [1, -1], "boxes": []},
+        {"image_size": ["1", "1"], "boxes": []},
+        {"image_size": [1.0, 1], "boxes": []},
+        {"image_size": [True, 1], "boxes": []},
+        {"image_size": [10**9, 10**9], "boxes": []},  # for which no memory suffices
+        {"image_size": [1, 1], "boxes": [{**BOX, "class_id": 2**40}]},
+        {"image_size": [1, 1], "boxes": [{**BOX, "class_id": 0.5}]},
     ],
 )
 def test_a_record_of_something_else_is_refused(record: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="Detections"):
+    with pytest.raises(ValueError, match=r"^The record (does not describe Detections|has a size of)"):
         Detections.from_dict(record)
 
 

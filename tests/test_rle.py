@@ -73,6 +73,13 @@ def test_a_window_in_strips_is_the_whole_mask() -> None:
     assert np.array_equal(rle.boundaries_of(strips, 7, 11, (50, 80)), of_mask(mask))
 
 
+@pytest.mark.parametrize("counts", ["\u00e9", "\ud800"])
+def test_letters_do_not_count_as_a_question_mark(counts: str) -> None:
+    assert not len(rle.decode("?", (3, 5)))
+    with pytest.raises(ValueError, match="counts of a mask's runs"):
+        rle.decode(counts, (3, 5))
+
+
 @pytest.mark.parametrize(
     "counts",
     [

@@ -138,6 +138,8 @@ def test_records_restore_the_result(retina_masks: bool) -> None:
         lambda box: box["segmentation"].update(counts=None),
         lambda box: box["segmentation"].update(size=[1, 2]),
         lambda box: box["segmentation"].update(size=[10**6, 10**6]),
+        lambda box: box["segmentation"].update(size=[-CANVAS[0], -CANVAS[1]]),
+        lambda box: box.update(coarse_segmentation=box["segmentation"]),  # which the others lack
         lambda box: box.update(segmentation=[[1, 2, 3, 4]]),
     ],
 )

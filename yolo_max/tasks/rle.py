@@ -70,7 +70,9 @@ def decode(counts: str, size: Size) -> Boundaries:
     Raises:
         ValueError: They are not those of a mask of that size.
     """
-    characters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - ord("0")
+    # What is not ASCII gives bytes that no count has.
+    text = counts.encode("utf-8", "surrogatepass")
+    characters = np.frombuffer(text, np.uint8).astype(np.int64) - ord("0")
     last = np.flatnonzero(characters < 32)
     first = np.concatenate([[0], last[:-1] + 1])
     whole = len(last) > 0 and last[-1] == len(characters) - 1 and (last - first).max() < GROUPS

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.marks import LineMark, Marks
+from yolo_max.tasks.records import read_size
 
 TOP = 5
 """How many classes are printed, drawn and written, as in Ultralytics."""
@@ -151,12 +152,12 @@ class Classification:
         """
         try:
             probabilities = np.array(record["probabilities"], np.float32)
-            height, width = record["image_size"]
+            size = read_size(record["image_size"])
             if names is None:
                 known = {each["class_id"]: each["class_name"] for each in record["top5"]}
                 names = {i: known.get(i, f"class {i}") for i in range(len(probabilities))}
-            return cls(probabilities, names, (height, width))
-        except (KeyError, TypeError) as error:
+            return cls(probabilities, names, size)
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"The record does not describe a classification ({error!r}).") from error
 
     def marks(self) -> Marks:

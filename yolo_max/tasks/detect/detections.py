@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import index
 from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.marks import BoxMark, Marks
+from yolo_max.tasks.records import read_size
 
 
 class Box(NamedTuple):
@@ -201,13 +203,13 @@ class Detections:
         """
         try:
             boxes = record["boxes"]
-            height, width = record["image_size"]
+            size = read_size(record["image_size"])
             if names is None:
                 names = {box["class_id"]: box["class_name"] for box in boxes}
-            ids = [box["track_id"] for box in boxes if "track_id" in box]
+            ids = [index(box["track_id"]) for box in boxes if "track_id" in box]
             track_id = np.array(ids, np.int32) if ids else None
-            return cls(names=names, image_size=(height, width), track_id=track_id, **cls._columns(record))
-        except (KeyError, TypeError) as error:
+            return cls(names=names, image_size=size, track_id=track_id, **cls._columns(record))
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"The record does not describe {cls.__name__} ({error!r}).") from error
 
     @classmethod
@@ -217,7 +219,7 @@ class Detections:
         return {
             "xyxy": np.array([box["xyxy"] for box in boxes], np.float32).reshape(-1, 4),
             "confidence": np.array([box["confidence"] for box in boxes], np.float32),
-            "class_id": np.array([box["class_id"] for box in boxes], np.int32),
+            "class_id": np.array([index(box["class_id"]) for box in boxes], np.int32),
         }
 
     def marks(self) -> Marks:

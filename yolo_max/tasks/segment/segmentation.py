@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from yolo_max.support.parse import MAX_IMGSZ
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks, MaskMark
+from yolo_max.tasks.records import read_size
 from yolo_max.tasks.rle import Boundaries, Size, decode, window_of
 from yolo_max.tasks.segment.masks import Axis, content_of, interpolate
 from yolo_max.tasks.segment.polygons import polygon_of
@@ -149,7 +150,9 @@ class Segmentation(Detections):
     def _columns(cls, record: Mapping[str, Any]) -> dict[str, Any]:
         boxes = record["boxes"]
         masks, size = _masks([box["segmentation"] for box in boxes])
-        coarse, coarse_size = _masks([box.get("coarse_segmentation", _NO_MASK) for box in boxes])
+        coarse, coarse_size = np.full(len(boxes), "", object), (0, 0)
+        if any("coarse_segmentation" in box for box in boxes):
+            coarse, coarse_size = _masks([box["coarse_segmentation"] for box in boxes])
         return {
             **super()._columns(record),
             "rle": masks,
@@ -192,17 +195,13 @@ class Segmentation(Detections):
         return "".join(lines)
 
 
-_NO_MASK = {"size": (0, 0), "counts": ""}
-
-
 def _masks(entries: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.object_], Size]:
     """The counts of masks and their common size, from the entries of a record."""
     masks = np.empty(len(entries), object)
     masks[:] = [entry["counts"] for entry in entries]
-    sizes = {tuple(entry["size"]) for entry in entries} or {(0, 0)}
-    height, width = sizes.pop()
-    if sizes or not isinstance(height, int) or not isinstance(width, int):
-        raise ValueError("The record has masks of several sizes, or of none.")
+    sizes = {read_size(entry["size"]) for entry in entries} or {(0, 0)}
+    if len(sizes) > 1:
+        raise ValueError("The record has masks of several sizes.")
     if not all(isinstance(each, str) for each in masks):
         raise ValueError("The record has a mask whose counts are not text.")
-    return masks, (height, width)
+    return masks, sizes.pop()
