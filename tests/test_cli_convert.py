@@ -1,4 +1,4 @@
-"""``yolo-max convert analyze``."""
+"""``yolo-max convert``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,27 @@ def test_as_json_with_a_blocker(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["operation"] for each in found["blockers"]] == ["aten.erfinv.default"]
     assert found["blockers"][0]["source"].endswith("nets_of_test.py:11")
     assert found["coverage"]["parameters"] == 100
+
+
+def test_export(capsys: pytest.CaptureFixture[str]) -> None:
+    from yolo_max.convert import state_dict
+
+    arguments = ["convert", "export", "nets_of_test:Small", "--input", "batch,3,16,16", "-o"]
+    assert run([*arguments, "small.safetensors"]) == ExitCode.OK
+    assert "Wrote small.safetensors: 0.0 MB." in "".join(capsys.readouterr())
+    assert "1.running_var" in state_dict("small.safetensors")
+    assert run([*arguments, "small.safetensors"]) == ExitCode.OUTPUT
+    assert "small.safetensors exists" in capsys.readouterr().err
+    assert run([*arguments, "small.safetensors", "--overwrite", "--quiet"]) == ExitCode.OK
+    assert run([*arguments, "small.pt"]) == ExitCode.USAGE
+    assert "must end in .safetensors" in capsys.readouterr().err
+
+
+def test_what_cannot_be_converted_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["convert", "export", "nets_of_test:Strange", "--input", "1,3,16,16", "-o", "x.safetensors"]
+    assert run(arguments) == ExitCode.ENGINE
+    assert "aten.erfinv.default" in capsys.readouterr().err
+    assert not (tmp_path / "x.safetensors").exists()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ COMMANDS += [
     "weights fetch",
     "weights analyze",
     "convert analyze",
+    "convert export",
     "cache info",
     "cache clear",
 ]

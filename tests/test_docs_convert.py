@@ -15,7 +15,7 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
     """One after the other, as a reader pastes them; each asserts what it shows."""
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "convert.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, "convert.md", "exec"), names)
     assert "converted are 100.0% of operations" in capsys.readouterr().out

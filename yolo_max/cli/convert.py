@@ -1,48 +1,47 @@
-"""``yolo-max convert``: what of a PyTorch module can be converted to MAX."""
+"""``yolo-max convert``: PyTorch modules to MAX: what of one can be converted, and its export to a file."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import typer
 
 from yolo_max.cli.commands import Command, Group, exit_codes
-from yolo_max.cli.console import Debug, printable, stdout
-from yolo_max.cli.parameters import AsJson, flag, option
+from yolo_max.cli.console import Debug, busy, printable, say, stdout
+from yolo_max.cli.parameters import AsJson, Quiet, flag, option
+from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT
 
-app = typer.Typer(
-    cls=Group, no_args_is_help=True, help="See what of a PyTorch module can be converted to MAX."
-)
+app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert PyTorch modules to MAX.")
 _EXIT_CODES = exit_codes("convert")
 
-
-@app.callback()
-def _group() -> None:
-    """Keeps `analyze` a command of its own while it is the only one."""
+ModuleName: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        help="A class or function that makes the module, called without arguments.",
+        metavar="MODULE:FACTORY",
+        show_default=False,
+    ),
+]
+Shapes: TypeAlias = Annotated[
+    list[str],
+    option(
+        NETWORK,
+        "Shape of an input, such as 1,3,224,224; names are symbolic sizes. Once per input.",
+        "--input",
+        metavar="SHAPE",
+        show_default=False,
+    ),
+]
 
 
 @app.command(cls=Command, epilog=_EXIT_CODES)
 def analyze(
-    module: Annotated[
-        str,
-        typer.Argument(
-            help="A class or function that makes the module, called without arguments.",
-            metavar="MODULE:FACTORY",
-            show_default=False,
-        ),
-    ],
-    shapes: Annotated[
-        list[str],
-        option(
-            NETWORK,
-            "Shape of an input, such as 1,3,224,224; names are symbolic sizes. Once per input.",
-            "--input",
-            metavar="SHAPE",
-            show_default=False,
-        ),
-    ],
+    module: ModuleName,
+    shapes: Shapes,
     layers: Annotated[bool, flag(OUTPUT, "Print a row for each operation.", "--layers")] = False,
     as_json: AsJson = False,
     _debug: Debug = False,
@@ -73,6 +72,36 @@ def analyze(
         typer.echo(printable_lines(report.summary()))
     if not report.convertible:
         raise typer.Exit(ExitCode.ENGINE)
+
+
+@app.command(cls=Command, epilog=_EXIT_CODES)
+def export(
+    module: ModuleName,
+    shapes: Shapes,
+    out: Annotated[
+        Path,
+        option(OUTPUT, "Where to write.", *("--out", "-o"), metavar="OUT.safetensors", show_default=False),
+    ],
+    overwrite: Annotated[bool, flag(OUTPUT, "Replace a file that is there.", "--overwrite")] = False,
+    quiet: Quiet = False,
+    _debug: Debug = False,
+) -> None:
+    """Convert a PyTorch module and write it to a file that runs without PyTorch.
+
+    The module is imported, so its code runs. Exit code 5 if not all of it can be converted.
+    """
+    from yolo_max.convert.exporter import export as write
+    from yolo_max.convert.factory import make_module, parse_shape
+
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out} must end in .safetensors; name another file with -o.")
+    if os.path.lexists(out) and not overwrite:
+        raise OutputError(f"{out} exists; name another file with --out, or use --overwrite to replace it.")
+    with busy(quiet) as begin:
+        begin(f"Converting {printable(module)}")
+        write(make_module(module), out, [parse_shape(each) for each in shapes])
+    if not quiet:
+        say(f"Wrote {printable(str(out))}: {out.stat().st_size / 1e6:.1f} MB.")
 
 
 def printable_lines(text: str) -> str:

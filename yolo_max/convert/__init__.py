@@ -1,6 +1,9 @@
 """Any PyTorch module to a MAX graph on the kernels. Knows no YOLO.
 
-converter.py, max_model.py            the converter, and what it returns
+converter.py                          the converter
+runtime.py, max_model.py              its results on MAX
+accelerated.py                        a module that is converted when it is called
+exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
 capture.py, program.py                from a module to a graph of PyTorch's operations
 simplify.py, fusion.py                that graph simplified and fused; PyTorch still runs it
@@ -8,6 +11,8 @@ activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
 layout.py                             what is NHWC, what is in PyTorch's order
 lowering.py, dims.py                  from that graph to MAX's
+constants.py                          what a graph reads, packed by NumPy
+signature.py, guards.py, structure.py what goes in and what comes out
 factory.py, errors.py                 what the command line names; what is raised
 """
 
@@ -17,31 +22,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yolo_max.convert.accelerated import accelerate
     from yolo_max.convert.analyzer import analyze
     from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
     from yolo_max.convert.errors import ConversionError, UnsupportedOperations
+    from yolo_max.convert.exported import load
+    from yolo_max.convert.exporter import export, state_dict
+    from yolo_max.convert.max_model import MaxModel
     from yolo_max.convert.rule import Call, Layout, Rule
 
 __all__ = [
     "Call",
     "ConversionError",
     "Layout",
+    "MaxModel",
     "PyTorchToMAXConverter",
     "Rule",
     "UnsupportedOperations",
+    "accelerate",
     "analyze",
     "convert_pytorch_model",
+    "export",
+    "load",
+    "state_dict",
 ]
 
 _HOMES = {
     "Call": "rule",
     "ConversionError": "errors",
     "Layout": "rule",
+    "MaxModel": "max_model",
     "PyTorchToMAXConverter": "converter",
     "Rule": "rule",
     "UnsupportedOperations": "errors",
+    "accelerate": "accelerated",
     "analyze": "analyzer",
     "convert_pytorch_model": "converter",
+    "export": "exporter",
+    "load": "exported",
+    "state_dict": "exporter",
 }
 
 

@@ -14,10 +14,11 @@ from yolo_max.convert.errors import ConversionError
 from yolo_max.convert.flops import flops
 from yolo_max.convert.fusion import fuse_all
 from yolo_max.convert.layout import orders, transposed
-from yolo_max.convert.program import Program, Shape, module_of, name_of, tensor_of
+from yolo_max.convert.program import Program, module_of, name_of, tensor_of
 from yolo_max.convert.report import Layer, Report
 from yolo_max.convert.rule import Rule, Rules
 from yolo_max.convert.rules import builtin_rules
+from yolo_max.convert.signature import Shape
 from yolo_max.convert.simplify import simplify
 
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')

@@ -14,8 +14,11 @@ import torch
 from torch import fx
 from torch.export import Dim, ExportedProgram
 
+from yolo_max.convert.dims import guard_of
 from yolo_max.convert.errors import ConversionError
-from yolo_max.convert.program import Program, Shape, tensor_of
+from yolo_max.convert.guards import Expression
+from yolo_max.convert.program import Program, tensor_of
+from yolo_max.convert.signature import Shape
 
 BATCH, STEP = 2, 32
 """Sizes that stand for symbolic ones while a module is captured: of first dimensions, and of others the next
@@ -180,19 +183,23 @@ def _program(captured: fx.GraphModule, exported: ExportedProgram, shapes: tuple[
                     f"the sizes {symbols[str(size)]} and {name} have to be equal; give them one name."
                 )
     call = exported.call_spec
-    program = Program(graph, constants, shapes, call.in_spec, call.out_spec, symbols, _guards(inputs))
+    program = Program(
+        graph, constants, shapes, call.in_spec, call.out_spec, symbols, _guards(inputs, symbols)
+    )
     program.tidy()
     return program
 
 
-def _guards(inputs: Sequence[fx.Node]) -> tuple[Any, ...]:
+def _guards(inputs: Sequence[fx.Node], symbols: dict[str, str]) -> tuple[Expression, ...]:
     """What PyTorch has found sizes to have to fulfil.
 
     That a size is not 1 is none of it: PyTorch asks so as to know what is broadcast, and MAX checks that.
     """
     environments = [getattr(node.meta["val"].fake_mode, "shape_env", None) for node in inputs]
-    guards = [guard.expr for each in environments[:1] if each is not None for guard in each.guards]
-    return tuple(guard for guard in guards if not (isinstance(guard, sympy.Ne) and guard.args[1] == 1))
+    found = [guard.expr for each in environments[:1] if each is not None for guard in each.guards]
+    relations = [each for each in found if not (isinstance(each, sympy.Ne) and each.args[1] == 1)]
+    guards = (guard_of(each, symbols) for each in relations)
+    return tuple(each for each in guards if each is not None)
 
 
 def _attribute(module: Any, path: str) -> torch.Tensor:

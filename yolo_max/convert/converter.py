@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from max.engine import CompiledModel, InferenceSession
+from max.graph import Graph
 from torch import fx
+from torch.utils import _pytree as pytree
 
 from yolo_max.convert.analyzer import captured, examine
-from yolo_max.convert.errors import ConversionError, UnsupportedOperations
+from yolo_max.convert.constants import Bound
+from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.layout import Order, bound_constants, orders
 from yolo_max.convert.lowering import build_graph
 from yolo_max.convert.max_model import MaxModel
-from yolo_max.convert.program import Program, Shape
-from yolo_max.convert.rule import Bound, Rule
+from yolo_max.convert.program import Program, tensor_of
+from yolo_max.convert.report import Report
+from yolo_max.convert.rule import Rule, Rules
 from yolo_max.convert.rules import builtin_rules
-from yolo_max.runtime import cpu
-from yolo_max.runtime import threads as runtime
-from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.convert.runtime import require_kernels, start
+from yolo_max.convert.signature import Shape, Signature
 from yolo_max.runtime.kernel_package import precompile
-from yolo_max.runtime.max_cache import place_max_cache
-from yolo_max.runtime.max_errors import max_errors
 from yolo_max.support.errors import UsageError
-
-SOURCES = ("convert", "kernels")
-"""Our packages that decide what a converted graph computes."""
 
 
 class PyTorchToMAXConverter:
@@ -48,10 +48,7 @@ class PyTorchToMAXConverter:
             raise UsageError(f"device is {device!r}, but modules are converted for the CPU; use 'cpu'.")
         if dtype != "float32":
             raise UsageError(f"dtype is {dtype!r}, but modules are converted in 'float32'; use that.")
-        if not cpu.runs_kernels():
-            raise ConversionError(
-                f"the kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have."
-            )
+        require_kernels()
         self._own = tuple(rules)
         self._rules = builtin_rules().extended(self._own)
 
@@ -82,46 +79,20 @@ class PyTorchToMAXConverter:
             ConversionError: The module cannot be captured.
             EngineError: MAX cannot compile the graph, or runs out of memory.
         """
-        name = model_name or type(model).__name__
-        program = captured(model, input_shapes, input_dtypes, self._rules)
-        found = examine(name, program, self._rules)
-        if not found.convertible:
-            raise UnsupportedOperations(found.blockers, found)
-        order = orders(program, self._rules)
-        constants = bound_constants(program, self._rules, order)
-        place_max_cache()
-        device, threads = runtime.start(None)
-        session = InferenceSession(devices=[device])
-        compiled, from_cache = self._compile(
-            session, program, order, constants, name, report or (lambda _: None)
-        )
-        with max_errors("load the weights"), runtime.quiet_poller():
-            # MAX reads the arrays in place for as long as the model lives.
-            registry = {each.name: each.make() for each in constants.values()}
-            loaded = session.init(compiled, weights_registry=registry)
-        return MaxModel(name, loaded, program, registry, found, threads, from_cache)
-
-    def _compile(
-        self,
-        session: InferenceSession,
-        program: Program,
-        order: dict[fx.Node, Order],
-        constants: dict[str, Bound],
-        name: str,
-        report: Callable[[str], None],
-    ) -> tuple[CompiledModel, bool]:
-        def trace() -> tuple[object, dict[str, object]]:
-            return build_graph(program, self._rules, order, "converted", precompile().result()), {}
-
-        sentence = f"Compiling {name} for this processor: about a minute, once for each network."
+        network = Network.of(model, input_shapes, model_name, input_dtypes, self._rules)
         own = {rule.operation for rule in self._own}
-        if any(node.target in own for node in program.calls()):
-            report(sentence)
-            with max_errors("compile the graph"):
-                return session.compile(trace()[0]), False
-        key = graph_key(SOURCES, graph=_text(program, order), constants=_signature(constants))
-        compiled = compile_or_load(session, key, trace, lambda: report(sentence))  # type: ignore[arg-type]
-        return compiled.model, compiled.from_cache
+        cached = not any(node.target in own for node in network.program.calls())
+        return start(
+            network.name,
+            network.digest() if cached else None,
+            network.graph,
+            network.constants,
+            network.program.arrays(),
+            network.signature(),
+            _Containers(network.program.in_spec, network.program.out_spec),
+            report or (lambda _: None),
+            network.report,
+        )
 
 
 def convert_pytorch_model(
@@ -139,20 +110,88 @@ def convert_pytorch_model(
     )
 
 
-def _text(program: Program, order: dict[fx.Node, Order]) -> list[str]:
-    """All that decides what a program is lowered to, but for its constants."""
-    lines = [repr(program.inputs), repr(program.symbols)]
-    for node in program.graph.nodes:
-        value = node.meta.get("val")
-        parts = value if isinstance(value, tuple | list) else [value]
-        tensors = [
-            (each.dtype, list(map(str, each.shape))) for each in parts if isinstance(each, torch.Tensor)
-        ]
-        lines.append(
-            f"{node.name} {node.op} {node.target} {node.args} {node.kwargs} {tensors} {order.get(node)}"
-        )
-    return lines
+@dataclass(frozen=True)
+class Network:
+    """A module that is ready to be lowered.
+
+    Attributes:
+        name: For messages.
+        program: The module, fused.
+        rules: One for each of its operations.
+        order: From `yolo_max.convert.layout.orders`.
+        constants: What its graph reads.
+        report: The analyzer's.
+    """
+
+    name: str
+    program: Program
+    rules: Rules
+    order: dict[fx.Node, Order]
+    constants: tuple[Bound, ...]
+    report: Report
+
+    @staticmethod
+    def of(
+        model: torch.nn.Module,
+        input_shapes: Sequence[Shape],
+        model_name: str | None,
+        input_dtypes: Sequence[torch.dtype] | None,
+        rules: Rules,
+    ) -> Network:
+        """Captures, checks and fuses a module; see :meth:`PyTorchToMAXConverter.convert_model`."""
+        name = model_name or type(model).__name__
+        program = captured(model, input_shapes, input_dtypes, rules)
+        report = examine(name, program, rules)
+        if not report.convertible:
+            raise UnsupportedOperations(report.blockers, report)
+        order = orders(program, rules)
+        constants = tuple(bound_constants(program, rules, order).values())
+        return Network(name, program, rules, order, constants, report)
+
+    def graph(self) -> Graph:
+        """The MAX graph."""
+        return build_graph(self.program, self.rules, self.order, "converted", precompile().result())
+
+    def constants_from(self, names: Mapping[str, str]) -> Iterator[Bound]:
+        """The constants, made of arrays with other names."""
+        for each in self.constants:
+            sources = tuple(None if source is None else names[source] for source in each.sources)
+            yield replace(each, sources=sources)
+
+    def signature(self) -> Signature:
+        """The flat inputs and outputs."""
+        nodes = list(self.program.graph.nodes)
+        inputs = [node.meta["val"] for node in nodes if node.op == "placeholder"]
+        outputs = [None if tensor_of(each) is not None else (each,) for each in nodes[-1].args[0]]
+        dtypes = tuple(str(each.dtype).removeprefix("torch.") for each in inputs)
+        return Signature(self.program.inputs, dtypes, tuple(outputs), self.program.guards)
+
+    def digest(self) -> str:
+        """A digest of all that decides what the program is lowered to, but for its constants."""
+        lines = [repr(self.program.inputs), repr(self.program.symbols)]
+        for node in self.program.graph.nodes:
+            value = node.meta.get("val")
+            parts = value if isinstance(value, tuple | list) else [value]
+            tensors = [
+                (each.dtype, list(map(str, each.shape))) for each in parts if isinstance(each, torch.Tensor)
+            ]
+            order = self.order.get(node)
+            lines.append(f"{node.name} {node.op} {node.target} {node.args} {node.kwargs} {tensors} {order}")
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _signature(constants: dict[str, Bound]) -> list[tuple[str, str, tuple[int, ...]]]:
-    return [(each.name, str(each.dtype), each.shape) for each in constants.values()]
+@dataclass(frozen=True)
+class _Containers:
+    """Whatever containers PyTorch knows."""
+
+    in_spec: Any
+    out_spec: Any
+
+    def flatten(self, args: tuple[Any, ...]) -> list[Any] | None:
+        """The flat inputs in arguments; None if these lie in another structure."""
+        leaves, spec = pytree.tree_flatten((args, {}))
+        return leaves if spec == self.in_spec else None
+
+    def unflatten(self, outputs: Sequence[Any]) -> Any:
+        """What the module returns, of flat outputs."""
+        return pytree.tree_unflatten(list(outputs), self.out_spec)

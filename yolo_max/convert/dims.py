@@ -1,4 +1,4 @@
-"""Symbolic sizes: PyTorch's expressions as MAX's."""
+"""Symbolic sizes: PyTorch's expressions as MAX's, and as guards."""
 
 from __future__ import annotations
 
@@ -10,10 +10,31 @@ from typing import Any
 import sympy  # type: ignore[import-untyped]
 import torch
 from max.graph import Dim
-from sympy.core.relational import Relational  # type: ignore[import-untyped]
-from torch.utils._sympy.functions import CleanDiv, FloorDiv
+from torch.utils._sympy.functions import CleanDiv, FloorDiv, Max, Min, Mod, PythonMod
 
 from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.guards import Expression
+
+_SIGNS: Mapping[Any, str] = {
+    sympy.Add: "+",
+    sympy.Mul: "*",
+    FloorDiv: "//",
+    CleanDiv: "//",
+    Mod: "%",
+    PythonMod: "%",
+    sympy.Min: "min",
+    sympy.Max: "max",
+    Min: "min",
+    Max: "max",
+    sympy.Eq: "==",
+    sympy.Ne: "!=",
+    sympy.Lt: "<",
+    sympy.Le: "<=",
+    sympy.Gt: ">",
+    sympy.Ge: ">=",
+    sympy.And: "and",
+    sympy.Or: "or",
+}
 
 
 def dim_of(size: Any, symbols: Mapping[str, str]) -> Dim:
@@ -64,18 +85,32 @@ def _dim(expression: Any, symbols: Mapping[str, str]) -> Dim:
     raise ConversionError(f"its size {expression} has no form in MAX")
 
 
-def unmet(guards: Sequence[Any], symbols: Mapping[str, str], sizes: Mapping[str, int]) -> str | None:
-    """The first guard that sizes do not fulfil, in the user's names, or None.
+def guard_of(relation: Any, symbols: Mapping[str, str]) -> Expression | None:
+    """A relation of PyTorch's symbols as a guard in the user's names.
 
     Args:
-        guards: Relations of symbols.
+        relation: The relation, or an integer expression in it.
         symbols: The name of each symbol.
-        sizes: The size of each name.
+
+    Returns:
+        None for a relation of other symbols, which no size of an input decides.
+
+    Raises:
+        ConversionError: It is of a kind that is not known.
     """
-    for guard in guards:
-        known = {each: symbols[str(each)] for each in guard.free_symbols if str(each) in symbols}
-        values = {each: sympy.Integer(sizes[name]) for each, name in known.items()}
-        if guard.xreplace(values) == sympy.false:
-            named = guard.xreplace({each: sympy.Symbol(name) for each, name in known.items()})
-            return f"{named.lhs} {named.rel_op} {named.rhs}" if isinstance(named, Relational) else str(named)
-    return None
+    if any(str(each) not in symbols for each in relation.free_symbols):
+        return None
+    return _plain(relation, symbols)
+
+
+def _plain(expression: Any, symbols: Mapping[str, str]) -> Expression:
+    if isinstance(expression, sympy.Integer):
+        return int(expression)
+    if isinstance(expression, sympy.Symbol):
+        return symbols[str(expression)]
+    if isinstance(expression, sympy.Pow) and expression.exp.is_Integer and expression.exp > 0:
+        return ("*", *[_plain(expression.base, symbols)] * int(expression.exp))
+    for kind, name in _SIGNS.items():
+        if isinstance(expression, kind):
+            return (name, *(_plain(each, symbols) for each in expression.args))
+    raise ConversionError(f"its sizes have to fulfil {expression}, which cannot be checked.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from yolo_max.convert.program import Shape
+from yolo_max.convert.signature import Shape
 from yolo_max.support.errors import UsageError
 from yolo_max.support.text import shorten
 

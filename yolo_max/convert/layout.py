@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import fx
 
+from yolo_max.convert.constants import TO_NHWC, AsMap, Bound, Unchanged
 from yolo_max.convert.program import Program, rank, shape_of
-from yolo_max.convert.rule import Bound, Layout, Rules
+from yolo_max.convert.rule import Layout, Rules
 
-TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
+TO_NCHW = (0, 3, 1, 2)
 
 
 class Order(NamedTuple):
@@ -83,10 +85,12 @@ def _gives_rank_4(node: fx.Node) -> bool:
 def bound_constant(program: Program, node: fx.Node, as_map: bool) -> Bound:
     """The constant of a ``get_attr`` node; as a map, NHWC, it has rank 4 for broadcasting."""
     name, value = str(node.target), program.constants[str(node.target)]
+    dtype, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
     if not as_map:
-        return Bound.of(name, value)
-    whole = value.reshape([1] * (4 - value.ndim) + list(value.shape)).permute(TO_NHWC)
-    return Bound.of(f"{name}:nhwc", whole)
+        return Bound(name, np.dtype(dtype), shape, Unchanged(), (name,))
+    nchw = (*[1] * (4 - len(shape)), *shape)
+    nhwc = tuple(nchw[axis] for axis in TO_NHWC)
+    return Bound(f"{name}:nhwc", np.dtype(dtype), nhwc, AsMap(), (name,))
 
 
 def bound_constants(program: Program, rules: Rules, found: dict[fx.Node, Order]) -> dict[str, Bound]:

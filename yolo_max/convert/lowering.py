@@ -12,10 +12,11 @@ from max.dtype import DType
 from max.graph import Graph, TensorType, TensorValue, Weight, ops
 from torch import fx
 
+from yolo_max.convert.constants import TO_NHWC, Bound
 from yolo_max.convert.dims import dim_of, dims_of
-from yolo_max.convert.layout import TO_NCHW, TO_NHWC, Order, bound_constant
+from yolo_max.convert.layout import TO_NCHW, Order, bound_constant
 from yolo_max.convert.program import Program, is_size, tensor_of
-from yolo_max.convert.rule import Bound, Call, Rules
+from yolo_max.convert.rule import Call, Rules
 from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import fx
 
-Shape: TypeAlias = tuple[int | str, ...]
-"""Sizes of an input: integers are static, names symbolic."""
+from yolo_max.convert.guards import Expression
+from yolo_max.convert.signature import Shape
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Program:
         in_spec: How ``(args, kwargs)`` are flattened, as PyTorch's ``pytree`` has it.
         out_spec: Likewise, of the outputs.
         symbols: The user's name of each symbol in a shape.
-        guards: Relations of these symbols that hold for the sizes that fit.
+        guards: What named sizes have to fulfil, besides being equal where names are.
     """
 
     graph: fx.Graph
@@ -36,7 +37,7 @@ class Program:
     in_spec: Any
     out_spec: Any
     symbols: dict[str, str] = field(default_factory=dict)
-    guards: tuple[Any, ...] = ()
+    guards: tuple[Expression, ...] = ()
 
     def run(self, *inputs: torch.Tensor, dtype: torch.dtype | None = None) -> list[Any]:
         """Runs the graph in PyTorch.
@@ -61,6 +62,10 @@ class Program:
                     # Views are of tensors in their order, which a pass may have changed.
                     values[node] = value.contiguous() if isinstance(value, torch.Tensor) else value
         raise AssertionError("the graph has an output")
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The constants as NumPy has them, without copying."""
+        return {name: value.numpy() for name, value in self.constants.items()}
 
     def constant(self, node: Any) -> torch.Tensor | None:
         """The constant that an argument is, or None."""

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import fx
 
+from yolo_max.convert.constants import Bound
 from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, tensor_of
-from yolo_max.kernels.packing import align
 
 if TYPE_CHECKING:
     from max.graph import Dim, Weight
@@ -38,29 +36,6 @@ class Layout(Enum):
     FOLLOWS = 2
     MAPS_TO_ROWS = 3
     ROWS_TO_MAPS = 4
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A constant of the graph, bound when the graph is loaded.
-
-    Attributes:
-        name: Of the constant.
-        dtype: Element type.
-        shape: Of the array.
-        make: Makes the array.
-    """
-
-    name: str
-    dtype: Any
-    shape: tuple[int, ...]
-    make: Callable[[], NDArray[Any]]
-
-    @staticmethod
-    def of(name: str, value: torch.Tensor) -> Bound:
-        """A tensor as it is; the array is a copy."""
-        dtype = np.dtype(str(value.dtype).removeprefix("torch."))
-        return Bound(name, dtype, tuple(value.shape), lambda: align(value.numpy()))
 
 
 @dataclass(frozen=True)

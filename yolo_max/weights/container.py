@@ -21,19 +21,30 @@ from yolo_max.support.text import shorten
 MAX_HEADER_BYTES = 16 * 1024**2
 MAX_TENSORS = 100_000
 MAX_RANK = 8
-_DTYPES: Mapping[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+FLOATS: Mapping[str, Any] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+"""What a YOLO's weights may be."""
+NUMBERS: Mapping[str, Any] = {
+    **FLOATS,
+    "F64": np.dtype("<f8"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+"""What any module's tensors may be."""
 _ALIGNMENT = 64
 """Bytes: tensors start at multiples of it in memory, as vector loads prefer."""
 
 
-def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+def parse(data: bytes, dtypes: Mapping[str, Any] = FLOATS) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """Reads a container.
 
     Args:
         data: The whole file.
+        dtypes: The types that its tensors may have.
 
     Returns:
-        The metadata, and the tensors, float16 or float32 as stored: read-only views of ``data``.
+        The metadata, and the tensors as stored: read-only views of ``data``.
 
     Raises:
         WeightsError: The file is damaged. The message is a sentence without its subject: the caller
@@ -55,7 +66,7 @@ def parse(data: bytes) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     body = memoryview(data)[8 + length :]
     tensors, spans = {}, []
     for name, entry in header.items():
-        dtype, shape, start, end = _entry(name, entry, len(body))
+        dtype, shape, start, end = _entry(name, entry, len(body), dtypes)
         tensors[name] = np.frombuffer(body[start:end], dtype).reshape(shape)
         spans.append((start, end, name))
     _require_partition(sorted(spans), len(body))
@@ -66,13 +77,13 @@ def serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) 
     """The container as bytes; equal input gives equal bytes.
 
     Args:
-        tensors: float16 or float32 arrays, C-contiguous.
+        tensors: C-contiguous arrays, of the types in :data:`NUMBERS`.
         metadata: Strings for the header.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     offset = 0
     for name, tensor in tensors.items():
-        kind = next(key for key, dtype in _DTYPES.items() if dtype == tensor.dtype)
+        kind = next(key for key, dtype in NUMBERS.items() if dtype == tensor.dtype)
         end = offset + tensor.nbytes
         header[name] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end
@@ -113,14 +124,18 @@ def _json(text: bytes) -> dict[str, Any]:
     return header
 
 
-def _entry(name: str, entry: Any, body_size: int) -> tuple[Any, tuple[int, ...], int, int]:
+def _entry(
+    name: str, entry: Any, body_size: int, dtypes: Mapping[str, Any]
+) -> tuple[Any, tuple[int, ...], int, int]:
     """One tensor's dtype, shape and byte range, checked against each other and the file's size."""
     label = f"tensor {shorten(name)}"
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise WeightsError(f"has a malformed header entry for {label}")
-    dtype = _DTYPES.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
+    dtype = dtypes.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
     if dtype is None:
-        raise WeightsError(f"stores {label} as {shorten(entry['dtype'])}; only F32 and F16 are read")
+        *most, last = dtypes
+        listed = f"{', '.join(most)} and {last}"
+        raise WeightsError(f"stores {label} as {shorten(entry['dtype'])}; only {listed} are read")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _naturals(shape) or len(shape) > MAX_RANK:
         raise WeightsError(f"has {shorten(shape)} for {label}, which is not a shape")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from max.graph import ops
-from numpy.typing import NDArray
 from torch import fx
 
 from yolo_max.convert import fused
+from yolo_max.convert.constants import Biases, Bound, ConvFilters, TransposedFilters
 from yolo_max.convert.fusion import conv_tail, transposed_refusal
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import Bound, Call, Layout, Rule
+from yolo_max.convert.rule import Call, Layout, Rule
 from yolo_max.kernels import ops as kernels
 from yolo_max.kernels import packing, pools
 from yolo_max.kernels.activation import Activation
@@ -28,24 +28,14 @@ aten = torch.ops.aten
 F32 = Precision.F32
 
 
-def _array(program: Program, node: Any) -> NDArray[np.float32] | None:
-    value = program.constant(node)
-    return None if value is None else value.numpy()
-
-
-def bound_bias(program: Program, bias: Any, channels: int, activation: Activation, slopes: Any) -> Bound:
+def bound_bias(bias: Any, channels: int, activation: Activation, slopes: Any) -> Bound:
     """Packed biases, and the slopes of PReLU."""
     with_slopes = activation is Activation.PRELU
     name = f"zeros{channels}" if bias is None else str(bias.target)
     name += f":{slopes.target}" if with_slopes else ""
-
-    def make() -> NDArray[np.float32]:
-        values = _array(program, bias)
-        return packing.pack_bias(
-            np.zeros(channels, np.float32) if values is None else values, _array(program, slopes)
-        )
-
-    return Bound(f"{name}:packed", np.float32, (packing.bias_size(channels, slopes=with_slopes),), make)
+    size = packing.bias_size(channels, slopes=with_slopes)
+    sources = (None if bias is None else bias.target, slopes.target if with_slopes else None)
+    return Bound(f"{name}:packed", np.float32, (size,), Biases(channels), sources)
 
 
 def _geometry(node: fx.Node) -> tuple[int, int, Window, ConvKernel]:
@@ -67,19 +57,16 @@ def _geometry(node: fx.Node) -> tuple[int, int, Window, ConvKernel]:
     return c1, c2, window, kernel
 
 
-def _pack_conv2d(node: fx.Node, program: Program) -> list[Bound]:
+def _pack_conv2d(node: fx.Node, _program: Program) -> list[Bound]:
     c1, c2, window, kernel = _geometry(node)
     weight: Any = node.args[1]
     activation, _, slopes, _, _ = conv_tail(node)
-
-    def make() -> NDArray[Any]:
-        filters = np.ascontiguousarray(program.constants[weight.target].permute(2, 3, 1, 0).numpy())
-        return kernel.pack(filters, F32, window.groups)
-
+    name = f"{weight.target}:{kernel}{window.groups}"
     size = kernel.packed_size(c1, c2, window, F32)
+    pack = ConvFilters(kernel.name, window.groups)
     return [
-        Bound(f"{weight.target}:{kernel}{window.groups}", kernel.weight_dtype(F32), (size,), make),
-        bound_bias(program, node.args[2], c2, activation, slopes),
+        Bound(name, kernel.weight_dtype(F32), (size,), pack, (weight.target,)),
+        bound_bias(node.args[2], c2, activation, slopes),
     ]
 
 
@@ -118,21 +105,16 @@ def _conv2d(
     )
 
 
-def _pack_conv_transpose2d(node: fx.Node, program: Program) -> list[Bound]:
-    weight, bias, stride, padding = node.args[1:5]
+def _pack_conv_transpose2d(node: fx.Node, _program: Program) -> list[Bound]:
+    weight, bias, stride, padding = cast(Any, node.args[1:5])
     c1, c2, *k = static_shape(weight)
     window = transposed_window((k[0], k[1]), stride, padding)
     activation, slopes = (node.args[5], node.args[7]) if node.args[5:] else (Activation.NONE, None)
-
-    def make() -> NDArray[Any]:
-        filters = program.constants[weight.target].permute(2, 3, 0, 1).numpy()
-        return packing.pack_transposed(np.ascontiguousarray(filters), stride, padding, F32)
-
     size = DIRECT.packed_size(c1, c2, window, F32)
     name = f"{weight.target}:transposed{stride}{padding}"
     return [
-        Bound(name, DIRECT.weight_dtype(F32), (size,), make),
-        bound_bias(program, bias, c2, activation, slopes),
+        Bound(name, DIRECT.weight_dtype(F32), (size,), TransposedFilters(stride, padding), (weight.target,)),
+        bound_bias(bias, c2, activation, slopes),
     ]
 
 

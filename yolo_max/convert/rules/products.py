@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
-from numpy.typing import NDArray
 from torch import fx
 
 from yolo_max.convert import fused
+from yolo_max.convert.constants import Bound, LinearWeights
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import FLOAT, Bound, Call, Layout, Rule
+from yolo_max.convert.rule import FLOAT, Call, Layout, Rule
 from yolo_max.convert.rules.maps import becomes_another, bound_bias, maps_only
 from yolo_max.kernels import packing, products
 from yolo_max.kernels.activation import Activation
@@ -28,18 +28,13 @@ MOST_CHANNELS = 256
 """Of a head of the attention kernel."""
 
 
-def _pack_linear(node: fx.Node, program: Program) -> list[Bound]:
+def _pack_linear(node: fx.Node, _program: Program) -> list[Bound]:
     weight: Any = node.args[1]
     c2, c1 = static_shape(weight)
-
-    def make() -> NDArray[Any]:
-        filters = np.ascontiguousarray(program.constants[weight.target].numpy().T)
-        return packing.pack_direct(filters[None, None], Precision.F32)
-
     size = packing.direct_size(c1, c2, (1, 1), Precision.F32)
     return [
-        Bound(f"{weight.target}:direct1", np.float32, (size,), make),
-        bound_bias(program, node.args[2], c2, Activation.NONE, None),
+        Bound(f"{weight.target}:direct1", np.float32, (size,), LinearWeights(), (weight.target,)),
+        bound_bias(node.args[2], c2, Activation.NONE, None),
     ]
 
 

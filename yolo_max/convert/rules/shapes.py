@@ -13,7 +13,7 @@ from max.graph import TensorValue, ops
 from torch import fx
 
 from yolo_max.convert import fused
-from yolo_max.convert.layout import TO_NHWC
+from yolo_max.convert.constants import TO_NHWC
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
 from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule
 from yolo_max.convert.rules.elementwise import DTYPES

@@ -1,0 +1,150 @@
+"""A module written to a file: it runs without PyTorch, and its weights come back bit for bit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import convert_networks as networks
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from yolo_max.convert import ConversionError, export, load, state_dict
+from yolo_max.convert.exported import HEADER, Exported
+from yolo_max.support.errors import SourceError, WeightsError
+from yolo_max.weights import container
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+import numpy as np
+from yolo_max.convert import load
+said = []
+network = load(sys.argv[1], report=said.append)
+np.save(sys.argv[3], network(np.load(sys.argv[2])))
+print(len(said), network.from_cache)
+"""
+
+
+class Tied(nn.Module):  # type: ignore[misc]
+    """Two names for one weight, a buffer of integers, a folded batch norm, and a dictionary of results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Any) -> Any:
+        x = self.norm(self.conv(x)).mean((2, 3))
+        return {"rows": [self.second(self.first(x))], "all": (x, None, 3)}
+
+
+@pytest.fixture
+def tied() -> nn.Module:
+    torch.manual_seed(0)
+    return networks.settled(Tied(), torch.randn(4, 3, 8, 8))
+
+
+def test_weights_come_back_bit_for_bit(tied: nn.Module, tmp_path: Path) -> None:
+    export(tied, tmp_path / "tied.safetensors", [("batch", 3, 8, 8)])
+    back = state_dict(tmp_path / "tied.safetensors")
+    assert sorted(back) == sorted(tied.state_dict())
+    for name, value in tied.state_dict().items():
+        assert back[name].dtype == value.dtype, name
+        assert back[name].numpy().tobytes() == value.numpy().tobytes(), name
+    made = Tied()
+    made.load_state_dict(back)
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(made.eval()(x)["rows"][0], tied(x)["rows"][0])
+
+
+def test_a_tied_weight_is_written_once(tied: nn.Module, tmp_path: Path) -> None:
+    export(tied, tmp_path / "tied.safetensors", [("batch", 3, 8, 8)])
+    found = Exported.read(tmp_path / "tied.safetensors")
+    assert found.tied == {"second.weight": "first.weight"}
+    assert not [name for name in found.tensors if "second.weight" in name]
+
+
+def test_others_read_the_file(tied: nn.Module, tmp_path: Path) -> None:
+    import safetensors.numpy
+
+    export(tied, tmp_path / "tied.safetensors", [("batch", 3, 8, 8)])
+    tensors = safetensors.numpy.load_file(tmp_path / "tied.safetensors")
+    np.testing.assert_array_equal(tensors["first.bias"], tied.state_dict()["first.bias"].numpy())
+
+
+def test_what_is_packed_is_what_the_converter_packs(tied: nn.Module, tmp_path: Path) -> None:
+    """Each constant of the graph, made of the file's tensors."""
+    from yolo_max.convert.converter import Network
+    from yolo_max.convert.rules import builtin_rules
+
+    shapes = [("batch", 3, 8, 8)]
+    export(tied, tmp_path / "tied.safetensors", shapes)
+    network = Network.of(tied, shapes, None, None, builtin_rules())
+    found = Exported.read(tmp_path / "tied.safetensors")
+    assert found.network == network.digest()
+    assert found.signature == network.signature()
+    assert len(found.constants) == len(network.constants)
+    for ours, theirs in zip(found.constants, network.constants, strict=True):
+        expected = theirs.make(network.program.arrays())
+        assert (ours.name, ours.shape, ours.dtype) == (theirs.name, expected.shape, expected.dtype)
+        np.testing.assert_array_equal(ours.make(found.tensors), expected)
+
+
+def test_it_runs_without_torch_where_nothing_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where something is cached, nothing is compiled."""
+    torch.manual_seed(0)
+    mlp, x = networks.MLP().eval(), torch.randn(3, 20)
+    export(mlp, tmp_path / "mlp.safetensors", [("batch", 20)])
+    np.save(tmp_path / "x.npy", x.numpy())
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    command = [sys.executable, "-c", WITHOUT_TORCH]
+    command += [str(tmp_path / name) for name in ("mlp.safetensors", "x.npy", "y.npy")]
+    for said in ("1 False", "0 True"):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == said
+        with torch.no_grad():
+            np.testing.assert_allclose(np.load(tmp_path / "y.npy"), mlp(x).numpy(), atol=1e-6)
+
+
+class Pair(nn.Module):  # type: ignore[misc]
+    """Returns what is no plain container."""
+
+    def forward(self, x: Any) -> Any:
+        return torch.max(x, 1)
+
+
+def test_other_containers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"has a max among its inputs or outputs, and only tuples"):
+        export(Pair().eval(), tmp_path / "pair.safetensors", [(3, 4)])
+
+
+def test_a_file_of_another_version(tied: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "tied.safetensors"
+    export(tied, path, [("batch", 3, 8, 8)])
+    metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
+    header = json.loads(metadata[HEADER]) | {"made_by": ["26.6.0", "0"]}
+    path.write_bytes(container.serialise(tensors, {HEADER: json.dumps(header)}))
+    with pytest.raises(ConversionError, match="was exported by another version of yolo_max or MAX"):
+        load(path)
+    assert set(state_dict(path)) == set(tied.state_dict())
+
+
+def test_what_is_no_exported_network(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read"):
+        load(tmp_path / "nothing.safetensors")
+    (tmp_path / "x.safetensors").write_bytes(b"12345")
+    with pytest.raises(WeightsError, match="is truncated: it has only 5 bytes"):
+        load(tmp_path / "x.safetensors")
+    (tmp_path / "x.safetensors").write_bytes(container.serialise({"a": np.zeros(3, np.float32)}, {}))
+    with pytest.raises(WeightsError, match="is no exported network; use "):
+        load(tmp_path / "x.safetensors")

@@ -1,0 +1,104 @@
+"""``accelerate``: a module that is converted when it is first called."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from threading import Lock
+from typing import Any, TypeVar
+
+import torch
+from torch.utils.weak import WeakIdKeyDictionary
+
+from yolo_max.convert.converter import convert_pytorch_model
+from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.max_model import MaxModel
+
+M = TypeVar("M")
+
+
+class _Conversions:
+    """The conversions of one module: for each shape and dtype of its inputs, as long as its weights stay."""
+
+    def __init__(self) -> None:
+        self.weights: tuple[Any, ...] = ()
+        self.models: dict[tuple[Any, ...], MaxModel | ConversionError] = {}
+        self.lock = Lock()
+
+    def find(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> MaxModel | ConversionError:
+        """The conversion for these inputs, made if there is none; or why there cannot be one."""
+        weights = tuple(
+            (each.data_ptr(), each._version) for each in (*module.parameters(), *module.buffers())
+        )
+        if weights != self.weights:
+            self.weights, self.models = weights, {}
+        key = tuple((tuple(each.shape), each.dtype) for each in inputs)
+        if key not in self.models:
+            try:
+                self.models[key] = convert_pytorch_model(
+                    module,
+                    [tuple(each.shape) for each in inputs],
+                    input_dtypes=[each.dtype for each in inputs],
+                )
+            except ConversionError as error:
+                self.models[key] = error
+        return self.models[key]
+
+
+_conversions: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def accelerate(module: M, *, fallback: bool = False) -> M:
+    """Has a module in evaluation mode run on MAX; it stays the PyTorch module that it is.
+
+    It is converted at its first call, once for each shape and dtype of its inputs, and again when its weights
+    have changed. In training mode, while it is exported or compiled, it is PyTorch's as before.
+
+    Args:
+        module: A ``torch.nn.Module``, which is changed, or a class of them, as a decorator.
+        fallback: Whether a module that cannot be converted runs in PyTorch, with a warning that says why.
+
+    Returns:
+        The module or the class.
+
+    Raises:
+        ConversionError: At a call: the module cannot be converted, an argument is no tensor or wants
+            gradients, and there is no fallback.
+    """
+    kind: Any = module if isinstance(module, type) else type(module)
+    if not issubclass(kind, torch.nn.Module):
+        raise TypeError(f"accelerate takes a torch.nn.Module or a class of them, not {kind.__name__}.")
+    plain = kind.__call__
+
+    @functools.wraps(plain)
+    def call(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        if self.training or torch.compiler.is_compiling() or torch.compiler.is_exporting():
+            return plain(self, *args, **kwargs)
+        converted = _converted(self, args, kwargs)
+        if not isinstance(converted, ConversionError):
+            return converted(*args)
+        if not fallback:
+            raise converted
+        warnings.warn(f"{type(self).__name__} runs in PyTorch: {converted}", stacklevel=2)
+        return plain(self, *args, **kwargs)
+
+    accelerated: Any = kind if isinstance(module, type) else type(kind.__name__, (kind,), {})
+    accelerated.__call__ = call
+    if isinstance(module, type):
+        return module
+    module.__class__ = accelerated
+    return module
+
+
+def _converted(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> MaxModel | ConversionError:
+    if kwargs or not all(isinstance(each, torch.Tensor) for each in args):
+        return ConversionError("a converted module takes tensors by position only.")
+    if torch.is_grad_enabled() and any(each.requires_grad for each in args):
+        return ConversionError("an input wants gradients, which MAX does not compute; use torch.no_grad().")
+    if module not in _conversions:
+        _conversions[module] = _Conversions()
+    conversions: _Conversions = _conversions[module]
+    with conversions.lock:
+        return conversions.find(module, args)

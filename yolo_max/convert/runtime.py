@@ -1,0 +1,85 @@
+"""A converted network on MAX: compiled, or out of the cache, with its constants bound. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from max.engine import InferenceSession
+from max.graph import Graph
+from numpy.typing import NDArray
+
+from yolo_max.convert.constants import Bound
+from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.max_model import MaxModel
+from yolo_max.convert.report import Report
+from yolo_max.convert.signature import Signature
+from yolo_max.convert.structure import Containers
+from yolo_max.runtime import cpu
+from yolo_max.runtime import threads as runtime
+from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.max_cache import place_max_cache
+from yolo_max.runtime.max_errors import max_errors
+
+SOURCES = ("convert", "kernels")
+"""Our packages that decide what a converted graph computes."""
+
+
+def require_kernels() -> None:
+    """Refuses a CPU that the kernels do not run on.
+
+    Raises:
+        ConversionError: This is one.
+    """
+    if not cpu.runs_kernels():
+        raise ConversionError(
+            f"the kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have."
+        )
+
+
+def start(
+    name: str,
+    network: str | None,
+    make_graph: Callable[[], Graph],
+    constants: Sequence[Bound],
+    arrays: Mapping[str, NDArray[Any]],
+    signature: Signature,
+    containers: Containers,
+    announce: Callable[[str], None],
+    report: Report | None = None,
+) -> MaxModel:
+    """Compiles a network or finds it in the cache, packs its constants and loads them.
+
+    Args:
+        name: For messages.
+        network: A digest of all that decides what the graph is, but for its constants; None for a graph that
+            is not to be cached.
+        make_graph: Called if it has to be compiled.
+        constants: What the graph reads.
+        arrays: What they are made of.
+        signature: Of the network.
+        containers: Of its inputs and outputs.
+        announce: Called with a sentence before anything slow.
+        report: The analyzer's.
+
+    Raises:
+        EngineError: MAX cannot compile the graph, or runs out of memory.
+    """
+    place_max_cache()
+    device, threads = runtime.start(None)
+    session = InferenceSession(devices=[device])
+    sentence = f"Compiling {name} for this processor: about a minute, once for each network."
+    if network is None:
+        announce(sentence)
+        with max_errors("compile the graph"):
+            model, from_cache = session.compile(make_graph()), False
+    else:
+        read = [(each.name, str(each.dtype), each.shape) for each in constants]
+        key = graph_key(SOURCES, graph=network, constants=read)
+        found = compile_or_load(session, key, lambda: (make_graph(), {}), lambda: announce(sentence))
+        model, from_cache = found.model, found.from_cache
+    with max_errors("load the weights"), runtime.quiet_poller():
+        # MAX reads the arrays in place for as long as the model lives.
+        registry = {each.name: each.make(arrays) for each in constants}
+        loaded = session.init(model, weights_registry=registry)
+    return MaxModel(name, loaded, registry, signature, containers, threads, from_cache, report)
