@@ -43,16 +43,26 @@ def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
     return int(reduce(_OPERATIONS[name], (evaluate(part, sizes) for part in parts)))
 
 
-def written(expression: Expression, *, inner: bool = False) -> str:
+def written(expression: Expression) -> str:
     """An expression as it is written in Python."""
     if not isinstance(expression, tuple):
         return str(expression)
     name, *parts = expression
     if name in {"min", "max"}:
         return f"{name}({', '.join(map(written, parts))})"
-    sign = name if name in {"*", "//", "%"} else f" {name} "
-    text = sign.join(written(part, inner=name not in _RELATIONS) for part in parts)
-    return f"({text})" if inner else text
+    binds = _binds(name)
+    texts = [
+        f"({written(part)})" if isinstance(part, tuple) and _binds(part[0]) <= binds else written(part)
+        for part in parts
+    ]
+    return (name if binds == 3 else f" {name} ").join(texts)
+
+
+def _binds(name: str) -> int:
+    """How closely an operation binds its parts."""
+    if name in {"and", "or"}:
+        return 0
+    return 1 if name in _RELATIONS else 2 if name == "+" else 4 if name in {"min", "max"} else 3
 
 
 def unmet(guards: Sequence[Expression], sizes: Mapping[str, int]) -> str | None:
