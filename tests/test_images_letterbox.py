@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ultralytics.cfg import get_cfg
 from ultralytics.data.augment import LetterBox
+from ultralytics.data.build import build_yolo_dataset
 from ultralytics.utils.ops import scale_boxes
 
 from yolo_max.images.letterbox import PADDING_VALUE, Letterbox, letterbox
+from yolo_max.images.read import read_image
 from yolo_max.images.transforms import fit_of
 
 SIZES = [
@@ -187,6 +192,43 @@ def test_boxes_on_the_canvas_survive_it_too(
     assert (there >= 0).all()
     assert (there <= np.array([image_size[1], image_size[0]] * 2)).all()
     np.testing.assert_allclose(geometry.to_canvas(there), box, rtol=0, atol=max(canvas_size) * 2**-21)
+
+
+def test_in_validation_pixels_and_boxes_are_those_of_ultralytics_validator(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    sizes = [size for size in SIZES if min(size) >= 10 and max(size) < 1300]  # it ignores smaller ones
+    for size in sizes:
+        name = "x".join(map(str, size))
+        cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), _image(size))
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 0.5 0.5 1 1\n")  # the whole image
+    options = get_cfg(overrides={"imgsz": 320, "task": "detect", "rect": False, "workers": 0})
+    data = {"names": {0: "thing"}, "nc": 1, "channels": 3}
+    dataset = build_yolo_dataset(options, str(tmp_path / "images"), 1, data, mode="val", rect=False)
+    assert len(dataset) == len(sizes)
+    for example in dataset:
+        fit = fit_of("letterbox", (320, 320), clip=False, round_up=True)
+        height, width = example["ori_shape"]
+        geometry = fit((int(height), int(width)))
+        pixels = geometry.render(read_image(Path(example["im_file"])))
+        np.testing.assert_array_equal(pixels, example["img"].permute(1, 2, 0).numpy())
+        x, y, width, height = (example["bboxes"][0] * 320).tolist()
+        window = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        np.testing.assert_allclose(window, geometry.window, atol=1e-3)
+        np.testing.assert_allclose(
+            geometry.to_image(np.array([window], np.float32))[0],
+            (0, 0, *reversed(geometry.image_size)),
+            atol=0.02,
+        )
+    assert any(
+        fit(size).window != fit_of("letterbox", (320, 320))(size).window for size in sizes
+    )  # it makes a difference
+
+
+@pytest.mark.parametrize("side", range(32, 1300, 32))
+def test_rounded_up_sides_fit_the_canvas(side: int) -> None:
+    for long in range(1, 3000, 7):  # ceil(long * (side / long)) may be side + 1
+        assert Letterbox.fit((long, 1), (side, side), round_up=True).resized_size[0] == side
 
 
 @settings(max_examples=40)

@@ -74,7 +74,7 @@ def test_the_command_line_has_each_option_once_and_gives_them_back() -> None:
         return source, options, quiet
 
     parameters = signature(command).parameters
-    of_python = {"multi_label", "coarse_masks", "clip"}
+    of_python = {"multi_label", "coarse_masks", "clip", "round_up"}
     written = [each.name for each in fields(PredictOptions) if each.name not in of_python]
     assert list(parameters) == ["source", *written, "quiet"]
     assert parameters["conf"].default == 0.5

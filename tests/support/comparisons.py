@@ -53,11 +53,12 @@ class FakeProcess:
     def __iter__(self) -> Iterator[Outcome]:
         meta = self.weights.meta
         first, *others = meta.network.outputs
-        known = ("conf", "iou", "max_det", "multi_label", "clip")
+        known = ("conf", "iou", "max_det", "multi_label", "clip", "round_up")
         options = PredictOptions(**{k: v for k, v in self.workload.options.items() if k in known})
         task = task_of(meta)
         decoder = task.decoder(meta, options)
-        fit = fit_of(task.fit, (meta.imgsz, meta.imgsz), clip=options.clip)
+        size = (meta.imgsz, meta.imgsz)
+        fit = fit_of(task.fit, size, clip=options.clip, round_up=options.round_up)
         nudge = self.nudges.get(self.workload.engine, rounding(0))
         for number, path in enumerate(self.workload.paths):
             try:

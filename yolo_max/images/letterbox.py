@@ -3,10 +3,14 @@
 The geometry and the pixels are those of Ultralytics' ``LetterBox`` (``center=True, scaleup=True``,
 bilinear, padding 114), so that both engines see what YOLOv8 was trained on. One resize and one
 channel swap write straight into the canvas.
+
+Ultralytics' validator resizes first, to sides rounded up, and then pads: that is the letterbox that measures
+accuracy.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,6 +35,7 @@ class Letterbox:
         canvas_size: (height, width) of the canvas, the network's input.
         image_size: (height, width) of the image as displayed.
         clip: Whether `to_image` clips boxes to the image.
+        round_up: Whether resized sides are rounded up, as in validation, and not to the nearest.
     """
 
     scale: float
@@ -39,38 +44,43 @@ class Letterbox:
     canvas_size: Size
     image_size: Size
     clip: bool = True
+    round_up: bool = False
 
     @classmethod
-    def fit(cls, image_size: Size, canvas_size: Size) -> Self:
+    def fit(cls, image_size: Size, canvas_size: Size, *, clip: bool = True, round_up: bool = False) -> Self:
         """Centres an image of ``image_size`` in a canvas of exactly ``canvas_size`` (``auto=False``)."""
         scale = _scale(image_size, canvas_size)
-        resized = _resized(image_size, scale)
-        return cls._centred(scale, resized, canvas_size, image_size)
+        return cls._centred(scale, canvas_size, image_size, clip, round_up)
 
     @classmethod
-    def fit_rect(cls, image_size: Size, max_size: Size, stride: int) -> Self:
+    def fit_rect(
+        cls, image_size: Size, max_size: Size, stride: int, *, clip: bool = True, round_up: bool = False
+    ) -> Self:
         """Fits an image into ``max_size`` with as little padding as ``stride`` allows (``auto=True``).
 
         Args:
             image_size: (height, width) of the image in pixels.
             max_size: (height, width) limit for the canvas, multiples of ``stride``.
             stride: The largest stride of the network, in pixels.
+            clip: See the attribute, like the next.
+            round_up: Whether resized sides are rounded up.
         """
         scale = _scale(image_size, max_size)
-        resized = _resized(image_size, scale)
+        resized = _resized(image_size, scale, max_size, round_up)
         height, width = (resized[i] + (max_size[i] - resized[i]) % stride for i in (0, 1))
-        return cls._centred(scale, resized, (height, width), image_size)
+        return cls._centred(scale, (height, width), image_size, clip, round_up)
 
     @classmethod
-    def _centred(cls, scale: float, resized: Size, canvas_size: Size, image_size: Size) -> Self:
+    def _centred(cls, scale: float, canvas_size: Size, image_size: Size, clip: bool, round_up: bool) -> Self:
+        resized = _resized(image_size, scale, canvas_size, round_up)
         # Of an odd remainder the smaller half comes first: Ultralytics' round(remainder / 2 - 0.1).
         pad_top, pad_left = ((canvas_size[i] - resized[i]) // 2 for i in (0, 1))
-        return cls(scale, pad_left, pad_top, canvas_size, image_size)
+        return cls(scale, pad_left, pad_top, canvas_size, image_size, clip, round_up)
 
     @property
     def resized_size(self) -> Size:
         """(height, width) of the image inside the canvas; each side at least one pixel."""
-        return _resized(self.image_size, self.scale)
+        return _resized(self.image_size, self.scale, self.canvas_size, self.round_up)
 
     @property
     def window(self) -> tuple[int, int, int, int]:
@@ -175,5 +185,9 @@ def _scale(image_size: Size, canvas_size: Size) -> float:
     return min(canvas_size[0] / image_size[0], canvas_size[1] / image_size[1])
 
 
-def _resized(image_size: Size, scale: float) -> Size:
-    return max(round(image_size[0] * scale), 1), max(round(image_size[1] * scale), 1)
+def _resized(image_size: Size, scale: float, limit: Size, round_up: bool) -> Size:
+    """(height, width) of the resized image: rounded, at least a pixel; rounded up, at most ``limit``."""
+    height, width = (side * scale for side in image_size)
+    if round_up:  # ceil(h * (c / h)) may be c + 1
+        return min(math.ceil(height), limit[0]), min(math.ceil(width), limit[1])
+    return max(round(height), 1), max(round(width), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -44,7 +44,14 @@ Fit = Callable[[Size], Transform]
 """The transform of an image, from its (height, width)."""
 
 
-def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None, clip: bool = True) -> Fit:
+def fit_of(
+    name: str,
+    canvas_size: Size,
+    *,
+    rect_stride: int | None = None,
+    clip: bool = True,
+    round_up: bool = False,
+) -> Fit:
     """The transform of that name.
 
     Args:
@@ -53,18 +60,10 @@ def fit_of(name: str, canvas_size: Size, *, rect_stride: int | None = None, clip
         rect_stride: Shrinks the canvas to the image's shape, to multiples of this many pixels, if the
             transform supports it; None for canvases of one size.
         clip: Whether boxes are clipped to the image on the way back.
+        round_up: Whether a letterbox rounds resized sides up, as in validation.
     """
-    return _FITS[name](canvas_size, rect_stride, clip)
-
-
-def _letterbox(canvas_size: Size, rect_stride: int | None, clip: bool) -> Fit:
+    if name == "centre crop":
+        return lambda image_size: CentreCrop.fit(image_size, canvas_size)
     if rect_stride is None:
-        return lambda image_size: replace(Letterbox.fit(image_size, canvas_size), clip=clip)
-    return lambda image_size: replace(Letterbox.fit_rect(image_size, canvas_size, rect_stride), clip=clip)
-
-
-def _centre_crop(canvas_size: Size, rect_stride: int | None, clip: bool) -> Fit:  # noqa: ARG001  (no boxes)
-    return lambda image_size: CentreCrop.fit(image_size, canvas_size)
-
-
-_FITS = {"letterbox": _letterbox, "centre crop": _centre_crop}
+        return partial(Letterbox.fit, canvas_size=canvas_size, clip=clip, round_up=round_up)
+    return partial(Letterbox.fit_rect, max_size=canvas_size, stride=rect_stride, clip=clip, round_up=round_up)

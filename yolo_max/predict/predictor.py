@@ -123,7 +123,13 @@ class Predictor:
         self.decoder = self.task.decoder(meta, options)
         self.workers = options.workers or available_threads()
         rect_stride = meta.network.stride if options.rect else None
-        self.fit = fit_of(self.task.fit, self.imgsz, rect_stride=rect_stride, clip=options.clip)
+        self.fit = fit_of(
+            self.task.fit,
+            self.imgsz,
+            rect_stride=rect_stride,
+            clip=options.clip,
+            round_up=options.round_up,
+        )
         self._engine_name = engine if isinstance(engine, str) else type(engine).__name__
         # Compiling takes seconds, so it comes after everything that can be refused at once.
         if isinstance(engine, str):

@@ -211,6 +211,7 @@ class PredictOptions(Options):
     retina_masks: bool = option(False, DETECTIONS, "Compute masks at the image's own size: finer edges.")
     multi_label: bool = option(False, "", "Let a cell give one box per class, as in validation.")
     clip: bool = option(True, "", "Clip boxes and keypoints to the image; validation does not.")
+    round_up: bool = option(False, "", "Round the sides of a resized image up, as in validation.")
     coarse_masks: bool = option(
         False, "", "Add masks at the prototypes' size and keep empty ones, as in validation."
     )

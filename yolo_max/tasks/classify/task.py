@@ -49,6 +49,8 @@ CLASSIFY = Task(
     metric="accuracy",
     judge=_judge,
     reference=_reference,
-    ignores=frozenset({"conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label", "clip", "rect"})
+    ignores=frozenset(
+        {"conf", "iou", "classes", "max_det", "agnostic_nms", "multi_label", "clip", "round_up", "rect"}
+    )
     | {"retina_masks", "coarse_masks"},
 )

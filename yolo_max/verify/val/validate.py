@@ -18,7 +18,13 @@ from yolo_max.verify.val.dataset import Dataset
 from yolo_max.verify.val.metrics import METRICS, Measurement, require
 from yolo_max.weights.load import Weights
 
-AS_MEASURED = {"multi_label": True, "retina_masks": True, "coarse_masks": True, "clip": False}
+AS_MEASURED = {
+    "multi_label": True,
+    "retina_masks": True,
+    "coarse_masks": True,
+    "clip": False,
+    "round_up": True,
+}
 """Options of the metrics' definitions; a task ignores those of others."""
 
 
