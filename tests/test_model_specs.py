@@ -13,6 +13,7 @@ from yolo_max.model.architecture import parse_architecture
 from yolo_max.model.max_nn import Module
 from yolo_max.model.model import BLOCKS, make_block
 from yolo_max.model.specs import SPECS, Convolution, HeadSpec, Layer
+from yolo_max.model.table import ACTIVATIONS
 from yolo_max.support.ultralytics_import import import_ultralytics
 
 torch = pytest.importorskip("torch")
@@ -105,8 +106,31 @@ ROWS: dict[str, list[list[Any]]] = {
         [1, 40, 16],
         [1, 40, 24, 3],  # smaller pools
     ],
+    "CBLinear": [
+        [1, [16, 40]],
+    ],
+    "CBFuse": [
+        [1, [1, 2]],  # the second map of the first input, the third of the second
+    ],
     "nn.Upsample": [
         [1, "None", 2, "nearest"],
+    ],
+    "nn.Identity": [
+        [1],
+    ],
+    "nn.MaxPool2d": [
+        [1, 2, 2, 0],
+        [1, 2],  # the stride of the window
+        [1, 3, 2, 1],  # padded
+        [2, 5, 1, 2],  # copies in a row
+    ],
+    "nn.ZeroPad2d": [
+        [1, [0, 1, 1, 0]],
+        [1, 2],  # all sides
+    ],
+    "nn.ConvTranspose2d": [
+        [1, 40, 2, 2, 0],
+        [2, C_IN, 3, 3],  # copies in a row
     ],
     "Concat": [
         [1, 1],
@@ -148,6 +172,8 @@ ROWS: dict[str, list[list[Any]]] = {
 class Recorder:
     """A backend that computes nothing; its convolutions say what they are."""
 
+    activation = Activation.SILU
+
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Module:
@@ -174,9 +200,14 @@ def table(module: str, repeats: int, args: list[Any]) -> dict[str, Any]:
     if isinstance(SPECS[module], HeadSpec):
         start = {"nc": 5, "kpt_shape": [5, 3], "backbone": [first]}
         return {**start, "head": [[[0] if SPECS[module].joins else 0, *row[1:]]]}
-    if SPECS[module].joins:
+    before = [first]
+    if SPECS[module].takes_maps:
+        before.append([0, 1, "CBLinear", [[16, C_IN]]])
+        before += [[0, 1, "Conv", [C_IN, 3, 2]], [-1, 1, "CBLinear", [[8, 8, C_IN]]]]
+        row[0] = [1, 3, 0]
+    elif SPECS[module].joins:
         row[0] = [-1, -1]
-    return {"nc": 5, "backbone": [first, row], "head": [[[-1], 1, "Detect", ["nc"]]]}
+    return {"nc": 5, "backbone": [*before, row], "head": [[[0], 1, "Detect", ["nc"]]]}
 
 
 def ultralytics(architecture: dict[str, Any]) -> dict[str, Any]:
@@ -201,11 +232,17 @@ Case = tuple[Layer, dict[str, Any]]
 CASES = [(module, *row) for module, rows in ROWS.items() for row in rows]
 
 
+def resolved(architecture: dict[str, Any]) -> Layer:
+    """The row of a table of `table`."""
+    layers = parse_architecture(architecture).layers
+    return layers[-1] if len(architecture["backbone"]) == 1 else layers[-2]
+
+
 @pytest.fixture(params=CASES, ids=str)
 def case(request: pytest.FixtureRequest) -> Case:
     module, repeats, *args = request.param
     architecture = table(module, repeats, args)
-    return parse_architecture(architecture).layers[1], architecture
+    return resolved(architecture), architecture
 
 
 def test_every_block_has_a_spec_a_class_and_rows_here() -> None:
@@ -239,14 +276,31 @@ def test_a_block_makes_the_convolutions_of_its_spec(case: Case) -> None:
 
 
 def test_a_convolution_has_the_activation_of_its_spec(case: Case) -> None:
-    layer, _ = case
+    assert_activations(case[0])
+
+
+@pytest.mark.parametrize(
+    ("module", "activation"),
+    [*((module, "ReLU") for module in ROWS), *(("Conv", activation) for activation in ACTIVATIONS)],
+)
+def test_a_table_may_ask_for_another_activation(module: str, activation: str) -> None:
+    repeats, *args = ROWS[module][0]
+    architecture = {**table(module, repeats, args), "activation": f"torch.nn.{activation}()"}
+    layer = resolved(architecture)
+    modules = ultralytics(architecture)
+    for path, kind, *_ in layer.saved():
+        assert type(modules[path]).__name__ == kind
+    assert_activations(layer)
+
+
+def assert_activations(layer: Layer) -> None:
     made: Any = make_block(Recorder(), layer)  # type: ignore[arg-type]
     saved = {path: kind for path, kind, *_ in layer.saved()}
-    kinds = {Activation.SILU: "SiLU", Activation.NONE: "Identity"}
+    kinds = {activation: name for name, activation in ACTIVATIONS.items()} | {Activation.NONE: "Identity"}
     for path, module in made.named_modules():
-        block, _, last = f"model.{layer.index}.{path}".rstrip(".").rpartition(".")
+        block, _, _ = f"model.{layer.index}.{path}".rstrip(".").rpartition(".")
         if isinstance(module, Recorded):
-            assert kinds[module.activation] == (saved[f"{block}.act"] if last == "conv" else "Identity")
+            assert kinds[module.activation] == saved.get(f"{block}.act", "Identity")
 
 
 def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
@@ -265,7 +319,7 @@ def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
         f"{name}.weight": module.weight
         for name, module in modules.items()
         if isinstance(module, kinds)
-        and name.startswith(f"model.{layer.index}.")
+        and f"{name}.".startswith(f"model.{layer.index}.")
         and not name.startswith(only_in_training(layer))
     }
     found |= {
@@ -286,8 +340,14 @@ def test_the_spec_is_that_of_ultralytics_module(case: Case) -> None:
 def test_a_map_has_the_channels_and_the_size_that_the_spec_says(case: Case) -> None:
     layer, architecture = case
     block = ultralytics(architecture)[f"model.{layer.index}"]
-    x = torch.zeros(1, C_IN, 8, 16)
+    layers = parse_architecture(architecture).layers
+    sources = [layers[source] for source in layer.from_]
+    inputs = [torch.zeros(1, each.c_out, 8, 16) for each in sources]
+    inputs = [x.split(each.maps, 1) if each.maps else x for x, each in zip(inputs, sources, strict=True)]
     with torch.inference_mode():
-        y = block([x, x] if layer.spec.joins else x)
+        y = block(inputs if layer.spec.joins else inputs[0])
+    assert layer.maps == (tuple(each.shape[1] for each in y) if isinstance(y, tuple) else ())
+    y = torch.cat(y, 1) if layer.maps else y
     stride = layer.spec.stride(layer) ** layer.copies
-    assert tuple(y.shape) == (1, layer.c_out, 8 / stride, 16 / stride)
+    more = layer.spec.grows(layer) * layer.copies
+    assert tuple(y.shape) == (1, layer.c_out, 8 / stride + more, 16 / stride + more)

@@ -211,8 +211,10 @@ def test_classes_of_another_network_are_named_as_such() -> None:
     """They are no names of YOLOv8's, and no threat either."""
     from ultralytics.nn.tasks import DetectionModel
 
-    with pytest.raises(WeightsError, match=r"not ported: .*nn.ConvTranspose2d \(layers 11, 16\)"):
-        checkpoints.read(checkpoints.saved({"model": DetectionModel("yolov6n.yaml", nc=2, verbose=False)}))
+    table = checkpoints.tiny_table()
+    table["backbone"][-1] = [-1, 1, "nn.AvgPool2d", [3, 1, 1]]
+    with pytest.raises(WeightsError, match=r"not ported: nn.AvgPool2d \(layer 4\)"):
+        checkpoints.read(checkpoints.saved({"model": DetectionModel(table, verbose=False)}))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,14 @@ from yolo_max.model.architecture import Architecture
 from yolo_max.model.backend import Level
 from yolo_max.model.max_nn import Module
 from yolo_max.model.model import MaxYolo
+
+ACTIVATIONS: dict[Activation, Callable[[Any], Any]] = {
+    Activation.NONE: lambda y: y,
+    Activation.SILU: functional.silu,
+    Activation.RELU: functional.relu,
+    Activation.RELU6: functional.relu6,
+    Activation.HARD_SWISH: functional.hardswish,
+}
 
 
 def run(
@@ -46,7 +54,7 @@ class EagerConv2d(Module):  # type: ignore[misc]
         filters = self.filters.permute(3, 2, 0, 1)
         groups = pixels.shape[3] if self.depthwise else 1
         y = functional.conv2d(pixels.permute(0, 3, 1, 2), filters, self.bias, self.s, self.p, groups=groups)
-        y = functional.silu(y) if self.activation is Activation.SILU else y
+        y = ACTIVATIONS[self.activation](y)
         y = y.permute(0, 2, 3, 1)
         return FeatureMap.of(y if residual is None else y + _whole(residual))
 
@@ -65,9 +73,13 @@ class EagerBackend:
 
     extensions: tuple[Path, ...] = ()
     inputs: tuple[Any, ...] = ()
+    activation = Activation.SILU
 
     def image(self, pixels: Any) -> FeatureMap:
         return FeatureMap.of(pixels.double() / 255)
+
+    def values(self, x: FeatureMap) -> FeatureMap:
+        return x
 
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
@@ -80,9 +92,12 @@ class EagerBackend:
     def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:
         return FeatureMap.of(_whole(x) + _whole(y))
 
-    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
-        y = functional.max_pool2d(_whole(x).permute(0, 3, 1, 2), k, s, k // 2)
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1, p: int | None = None) -> FeatureMap:
+        y = functional.max_pool2d(_whole(x).permute(0, 3, 1, 2), k, s, k // 2 if p is None else p)
         return FeatureMap.of(y.permute(0, 2, 3, 1))
+
+    def zero_pad(self, x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+        return FeatureMap.of(functional.pad(_whole(x), (0, 0, left, right, top, bottom)))
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         y = functional.avg_pool2d(_whole(x).permute(0, 3, 1, 2), k, 1)

@@ -14,15 +14,16 @@ from yolo_max.weights.load import Weights, load_weights
 
 FAMILIES = {
     # name of the table: its sizes
-    "yolov3{}": ["", "-spp"],
+    "yolov3{}": ["", "-spp", "-tiny"],
     "yolov5{}": "nsmlx",
     "yolov5{}-p6": "nx",
+    "yolov6{}": "nsmlx",
     "yolov8{}": "nsmlx",
     "yolov8{}-p2": "nx",
     "yolov8{}-p6": "nx",
     "yolov8{}-cls": "nsmlx",
-    "yolov9{}": "tsmc",
-    "yolov9{}-seg": "c",
+    "yolov9{}": "tsmce",
+    "yolov9{}-seg": "ce",
     "yolov10{}": "nsmblx",
     "yolov8{}-seg": "nsmlx",
     "yolov8{}-seg-p6": "nx",

@@ -16,7 +16,11 @@ def run(
     weights: Weights, pixels: NDArray[np.uint8], dtype: Any = torch.float64
 ) -> tuple[list[NDArray[Any]], dict[str, NDArray[Any]]]:
     """The map of each row of the table, and the raw outputs, NHWC."""
-    module = build_module(weights).to(dtype).eval().fuse(verbose=False)
+    return of_module(build_module(weights).to(dtype).eval().fuse(verbose=False), pixels)
+
+
+def of_module(module: Any, pixels: NDArray[np.uint8]) -> tuple[list[NDArray[Any]], dict[str, NDArray[Any]]]:
+    """The same of a module of Ultralytics."""
     maps: list[Any] = []
     for layer in module.model[:-1]:
         layer.register_forward_hook(lambda _module, _inputs, output: maps.append(output))
@@ -24,7 +28,7 @@ def run(
     head = module.model[-1]
     head.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0]))
     with torch.inference_mode():
-        module(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(dtype) / 255)
+        module(torch.from_numpy(pixels).permute(0, 3, 1, 2).to(next(module.parameters()).dtype) / 255)
         return [_nhwc(y) for y in maps], {name: y.numpy() for name, y in _raw(head, given[0]).items()}
 
 
@@ -51,5 +55,6 @@ def _rows(levels: list[Any]) -> Any:
 
 
 def _nhwc(y: Any) -> NDArray[Any]:
+    y = torch.cat(y, 1) if isinstance(y, tuple) else y  # several maps
     array: NDArray[Any] = y.permute(0, 2, 3, 1).numpy()
     return array

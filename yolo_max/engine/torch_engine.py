@@ -156,7 +156,8 @@ class TorchEngine:
             batch: uint8 ``[B, H, W, 3]``, RGB, letterboxed.
 
         Returns:
-            ``[B, h, w, c]`` for every layer but the head, then its raw outputs; dtypes as in a call.
+            ``[B, h, w, c]`` for every layer but the head, then its raw outputs; dtypes as in a call. Several
+            maps of a layer are joined along the channels.
 
         Raises:
             UsageError: The batch is of another type or shape than the network takes.
@@ -172,7 +173,8 @@ class TorchEngine:
         finally:
             for hook in hooks:
                 hook.remove()
-        maps = [np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy()) for y in outputs[:-1]]
+        joined = [import_torch().cat(y, 1) if isinstance(y, tuple) else y for y in outputs[:-1]]
+        maps = [np.ascontiguousarray(y.permute(0, 2, 3, 1).numpy()) for y in joined]
         raw = self._outputs(outputs[-1])
         return [*maps, *(raw[name] for name in self._names)]
 

@@ -44,7 +44,13 @@ def build_module(weights: Weights) -> Any:
     tensors, eps = _tensors(weights)
     module = getattr(tasks, network.ultralytics_model)(table_of(network), verbose=False)
     module.names = dict(weights.meta.names)
+    head = module.model[-1]
+    if hasattr(head, "cv3"):
+        _choose_class_branches(head, network.head)
     module.end2end = not network.nms
+    args = network.head.args
+    if getattr(head, "one2one_cv2", None) is not None and not (args["end2end"] and args["one2many"]):
+        head.fuse()  # which leaves one pair of branches, as in the file
     for name, part in module.named_modules():
         if isinstance(part, RepVGGDW) and f"{name}.conv.bn" not in eps:
             part.fuse()
@@ -75,10 +81,25 @@ def table_of(network: Architecture) -> dict[str, Any]:
     return {
         "nc": network.nc,
         **network.facts,
-        "activation": "torch.nn.SiLU()",
+        "activation": f"torch.nn.{network.activation}()",
         "backbone": [_row(layer) for layer in network.layers[:-1]],
         "head": [_row(network.layers[-1])],
     }
+
+
+def _choose_class_branches(head: Any, layer: Layer) -> None:
+    """Gives a head the class branches of its checkpoint; Ultralytics chooses them by the other rows."""
+    from ultralytics.nn.modules import Detect, v10Detect
+
+    args = layer.args
+    legacy = not args["depthwise"]
+    if isinstance(head, v10Detect) or head.legacy == legacy:
+        return
+    kind: Any = type("Detect", (Detect,), {"legacy": legacy})
+    other = kind(args["nc"], args["reg_max"], bool(args["end2end"]), layer.c_in)
+    for name in ("cv3", "one2one_cv3"):
+        if hasattr(head, name):
+            setattr(head, name, getattr(other, name))
 
 
 def import_torch() -> Any:

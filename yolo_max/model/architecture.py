@@ -16,14 +16,14 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from yolo_max.model.specs import SPECS, Convolution, HeadSpec, Layer
-from yolo_max.model.specs.row import MAX_CHANNELS, whole
-from yolo_max.model.table import resolve, rows_of, table_scale
+from yolo_max.model.specs.row import MAX_CHANNELS, MAX_KERNEL, whole
+from yolo_max.model.table import resolve, rows_of, table_activation, table_scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, some
 
 MAX_CLASSES = MAX_CHANNELS
 MAX_PARTS_NAMED = 8
-REMEDY = "use a YOLO26, YOLO12, YOLO11, YOLOv10, YOLOv9, YOLOv8, YOLOv5u or YOLOv3u model"
+REMEDY = "use a YOLO26, YOLO12, YOLO11, YOLOv10, YOLOv9, YOLOv8, YOLOv6, YOLOv5u or YOLOv3u model"
 MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
 
@@ -80,6 +80,11 @@ class Architecture:
     def only_in_training(self) -> tuple[str, ...]:
         """Prefixes of the names of tensors that a checkpoint may have and its outputs do not depend on."""
         return tuple(f"model.{self.head.index}.{name}." for name in self._head_spec.only_in_training)
+
+    @property
+    def activation(self) -> str:
+        """PyTorch's class of the activation behind convolutions that do not have their own."""
+        return self.head.activation
 
     @property
     def nms(self) -> bool:
@@ -187,34 +192,51 @@ def _strides(layers: list[Layer]) -> tuple[tuple[int, ...], int]:
     are no levels if unported layers hide them.
     """
     stride: dict[int, Fraction | None] = {-1: Fraction(1)}
+    grown = {-1: 0}  # pixels by which a map is larger than its stride says
     fits = 1
     for layer in layers:
         inputs = [stride[f] for f in layer.from_]
         known = [each for each in inputs if each is not None]
+        grown[layer.index] = _grown(layer, [grown[f] for f in layer.from_])
         if isinstance(layer.spec, HeadSpec):
             levels = layer.spec.levels(known) if len(known) == len(inputs) else ()
             return levels, math.lcm(fits, *levels)
         if not layer.ported or layer.unported or len(known) < len(inputs):
             stride[layer.index] = None
             continue
-        if len(set(known)) > 1:
-            raise WeightsError(
-                f"layer {layer.index} ({layer.module}) of the architecture table joins levels of different "
-                f"strides: {', '.join(map(str, known))}."
-            )
+        common = layer.spec.common_stride(layer, known)
         if (multiple := layer.spec.multiple(layer)) > 1:
-            fits = math.lcm(fits, (known[0] * multiple).numerator)
+            fits = math.lcm(fits, (common * multiple).numerator)
         effect = layer.spec.stride(layer) ** layer.copies
-        if effect < 1:
-            fits = math.lcm(fits, known[0].numerator)
-        stride[layer.index] = known[0] * effect
+        if effect < 1 or len(set(known)) > 1:  # some are enlarged
+            fits = math.lcm(fits, *(each.numerator for each in known))
+        stride[layer.index] = common * effect
     return (), fits
+
+
+def _grown(layer: Layer, inputs: list[int]) -> int:
+    """Pixels by which the layer's map is larger than its stride says, from those of its inputs."""
+    spec = layer.spec
+    if not layer.ported or layer.unported:
+        return 0
+    if any(inputs) and (len(set(inputs)) > 1 or isinstance(spec, HeadSpec) or spec.stride(layer) != 1):
+        raise WeightsError(
+            f"layer {layer.index} ({layer.module}) of the architecture table reads a map that was padded, "
+            "which only layers that keep its size can."
+        )
+    grown = inputs[0] + spec.grows(layer) * layer.copies
+    if not 0 <= grown <= MAX_KERNEL:
+        raise WeightsError(
+            f"layer {layer.index} ({layer.module}) of the architecture table gives a map of {grown} pixels "
+            f"beside those of its stride, not from 0 to {MAX_KERNEL}."
+        )
+    return grown
 
 
 def unported_settings(table: Mapping[str, Any]) -> Iterator[str]:
     """Settings of the whole table that are not ported: "activation 'nn.ReLU()'"."""
-    if (activation := table.get("activation")) and activation not in ("nn.SiLU()", "torch.nn.SiLU()"):
-        yield f"activation {shorten(activation)}"
+    if table_activation(table) is None:
+        yield f"activation {shorten(table['activation'])}"
     if (channels := table.get("channels", table.get("ch", 3))) != 3:
         yield f"{shorten(channels)} input channels"
 

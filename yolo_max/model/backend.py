@@ -79,13 +79,19 @@ class Backend(Protocol):
     Attributes:
         extensions: Mojo packages, or folders of their sources, that the graph needs.
         inputs: Inputs of the graph after the pixels.
+        activation: That of the network, for convolutions that do not have their own.
     """
 
     extensions: tuple[Path, ...]
     inputs: tuple[TensorType, ...]
+    activation: Activation
 
     def image(self, pixels: TensorValue) -> FeatureMap:
-        """Pixels, uint8 ``[B, H, W, 3]`` RGB, as a map with values from 0 to 1."""
+        """Pixels, uint8 ``[B, H, W, 3]`` RGB, as a map for convolutions: of values from 0 to 1, or bytes."""
+        ...
+
+    def values(self, x: FeatureMap) -> FeatureMap:
+        """The map for other operations: an image that is bytes as values from 0 to 1."""
         ...
 
     def conv2d(
@@ -102,8 +108,15 @@ class Backend(Protocol):
         """The sum of two maps of one size."""
         ...
 
-    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
-        """Max-pools ``k`` x ``k`` windows with stride ``s``, padding ``k // 2`` of minus infinity."""
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1, p: int | None = None) -> FeatureMap:
+        """Max-pools ``k`` x ``k`` windows with stride ``s``.
+
+        The padding is minus infinity, ``k // 2`` by default.
+        """
+        ...
+
+    def zero_pad(self, x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+        """Adds zeros around the map: columns to the left and right, rows on top and at the bottom."""
         ...
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:

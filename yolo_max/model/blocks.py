@@ -1,4 +1,4 @@
-"""Plain blocks, as in ``ultralytics.nn.modules``: Conv, SCDown, Bottleneck, SPP, SPPF, Upsample, Concat.
+"""Plain blocks, as in ``ultralytics.nn.modules``: Conv, SCDown, Bottleneck, SPP, SPPF, Concat.
 
 Attribute names are the checkpoint's (``cv1``, ``m``, ``conv``), so that the path of a weight in this tree is
 its key in the checkpoint. BatchNorm is folded into the convolution when weights are converted;
@@ -16,7 +16,10 @@ from yolo_max.model.max_nn import Module
 
 
 class MaxConv(Module):
-    """Convolution, folded BatchNorm, SiLU: ``[B, H, W, c1] -> [B, H / s, W / s, c2]``."""
+    """Convolution, folded BatchNorm, activation: ``[B, H, W, c1] -> [B, H / s, W / s, c2]``.
+
+    The activation is the network's, unless it has its own.
+    """
 
     def __init__(
         self,
@@ -28,10 +31,11 @@ class MaxConv(Module):
         p: int | None = None,
         *,
         depthwise: bool = False,
-        activation: Activation = Activation.SILU,
+        activation: Activation | None = None,
     ) -> None:
         super().__init__()
         padding = k // 2 if p is None else p
+        activation = backend.activation if activation is None else activation
         self.conv = backend.conv2d(c1, c2, k, s, padding, depthwise=depthwise, activation=activation)
 
     def __call__(
@@ -100,7 +104,7 @@ class MaxSPPF(Module):
         k: int = 5,
         n: int = 3,
         *,
-        activation: Activation = Activation.SILU,
+        activation: Activation | None = None,
         shortcut: bool = False,
     ) -> None:
         super().__init__()
@@ -116,14 +120,6 @@ class MaxSPPF(Module):
         for _ in range(self.n):
             parts.append(self.backend.max_pool(parts[-1], self.k))
         return self.cv2(concat(parts), residual=x if self.add else None)
-
-
-class MaxUpsample(Module):
-    """``nn.Upsample(scale_factor=2, mode="nearest")``: a view, each pixel standing for 2 x 2."""
-
-    def __call__(self, x: FeatureMap) -> FeatureMap:
-        """``[B, H, W, c] -> [B, 2H, 2W, c]``."""
-        return x.upsample()
 
 
 class MaxConcat(Module):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.precision import Precision
@@ -74,7 +75,7 @@ def count(layer: Layer, inputs: Sequence[FeatureMap]) -> LayerCount:
     block = make_block(backend, layer)
     result = block(*inputs)
     convolutions = {
-        f"model.{layer.index}.{path.rstrip('.')}": module.count
+        f"model.{layer.index}.{path}".rstrip("."): module.count
         for path, module in block.named_modules()
         if isinstance(module, _CountingConv2d | _CountingConvTranspose2d) and module.count
     }
@@ -93,7 +94,7 @@ def count(layer: Layer, inputs: Sequence[FeatureMap]) -> LayerCount:
 def forms(layer: Layer) -> Iterator[Layer]:
     """The layer as it may run: a head with two pairs of branches runs either, the one without NMS last."""
     yield layer
-    if layer.args.get("end2end"):
+    if layer.args.get("end2end") and layer.args["nms"]:
         yield replace(layer, args={**layer.args, "nms": False})
 
 
@@ -144,12 +145,16 @@ class _CountingBackend:
 
     extensions: tuple[Path, ...] = ()
     inputs: tuple[Any, ...] = ()
+    activation = Activation.SILU
 
     def __init__(self) -> None:
         self.other = 0
 
     def image(self, pixels: Any) -> FeatureMap:
         return FeatureMap.of(pixels)
+
+    def values(self, x: FeatureMap) -> FeatureMap:
+        return x
 
     def conv2d(self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Any) -> Any:  # noqa: ARG002
         return _CountingConv2d(c1, c2, k, s, p, depthwise)
@@ -160,9 +165,14 @@ class _CountingBackend:
     def add(self, x: FeatureMap, y: FeatureMap) -> FeatureMap:  # noqa: ARG002
         return x
 
-    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
-        height, width = ((int(side) + 2 * (k // 2) - k) // s + 1 for side in x.size[1:])
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1, p: int | None = None) -> FeatureMap:
+        padding = k // 2 if p is None else p
+        height, width = ((int(side) + 2 * padding - k) // s + 1 for side in x.size[1:])
         return blank(height, width, x.channels)
+
+    def zero_pad(self, x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+        _, height, width = map(int, x.size)
+        return blank(top + height + bottom, left + width + right, x.channels)
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         height, width = (int(side) - k + 1 for side in x.size[1:])

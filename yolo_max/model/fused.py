@@ -24,7 +24,7 @@ from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import add, into_areas, mean, out_of_areas
+from yolo_max.model.stock import add, into_areas, mean, out_of_areas, zero_pad
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -139,6 +139,7 @@ class FusedBackend:
     """The blocks on the Mojo kernels (see ``backend.py``)."""
 
     inputs: tuple[TensorType, ...] = (RUN_INPUT,)
+    activation = Activation.SILU
 
     def __init__(self, precision: Precision, kernels: Path) -> None:
         """For activations of ``precision``; ``kernels`` is our Mojo package, or its folder of sources."""
@@ -148,6 +149,12 @@ class FusedBackend:
     def image(self, pixels: TensorValue) -> FeatureMap:
         """The pixels unchanged: the first convolution reads and scales bytes."""
         return FeatureMap.of(pixels)
+
+    def values(self, x: FeatureMap) -> FeatureMap:
+        """Casts and scales bytes."""
+        if x.dtype != DType.uint8:
+            return x
+        return FeatureMap.of(ops.cast(materialise(x), DType.float32) / 255.0)
 
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
@@ -164,9 +171,13 @@ class FusedBackend:
         """MAX's own."""
         return add(x, y)
 
-    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1, p: int | None = None) -> FeatureMap:
         """See :func:`yolo_max.kernels.pools.max_pool`."""
-        return max_pool(x, k, s)
+        return max_pool(x, k, s, p)
+
+    def zero_pad(self, x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+        """MAX's own: it runs once per network, on a small map."""
+        return zero_pad(x, left, right, top, bottom)
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """See :func:`yolo_max.kernels.pools.average_pool`."""
@@ -198,4 +209,4 @@ class FusedBackend:
 
     def tensor(self, x: FeatureMap) -> TensorValue:
         """The view as a float32 tensor."""
-        return ops.cast(materialise(x), DType.float32)
+        return ops.cast(materialise(self.values(x)), DType.float32)

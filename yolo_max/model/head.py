@@ -69,7 +69,8 @@ def plain(backend: Backend, c1: int, c2: int) -> Conv2d:
 class MaxDetect(Module):
     """The detect head, up to its logits; DFL, boxes and NMS are NumPy's (``tasks/detect``).
 
-    An end-to-end head has all branches twice. Only one set is computed: without ``nms`` the second.
+    An end-to-end head has all branches twice, or only the second set of them if it was fused. Only one set is
+    computed: without ``nms`` the second.
     """
 
     def __init__(
@@ -83,19 +84,21 @@ class MaxDetect(Module):
         *,
         depthwise: bool = False,
         end2end: bool = False,
+        one2many: bool = True,
         nms: bool = True,
     ) -> None:
         super().__init__()
         self.backend = backend
         self.channels = channels
-        self.end2end, self.nms = end2end, nms
+        self.end2end, self.one2many, self.nms = end2end, one2many, nms
         classes = MaxDepthwiseBranch if depthwise else MaxBranch
         self.add("cv2", lambda c: MaxBranch(backend, c, box_hidden, 4 * reg_max))
         self.add("cv3", lambda c: classes(backend, c, class_hidden, nc))
 
     def add(self, name: str, make: Callable[[int], Module]) -> None:
-        """Adds a branch for each level; two, if it is end-to-end."""
-        for each in (name, f"one2one_{name}") if self.end2end else (name,):
+        """Adds a branch for each level; two, if it is end-to-end and has both."""
+        pairs = {name: self.one2many, f"one2one_{name}": self.end2end}
+        for each in (each for each, present in pairs.items() if present):
             setattr(self, each, LayerList([make(c) for c in self.channels]))
 
     def branch(self, name: str) -> LayerList:

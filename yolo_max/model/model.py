@@ -14,14 +14,18 @@ from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.architecture import Architecture
 from yolo_max.model.attention import MaxC2PSA, MaxPSA
 from yolo_max.model.backend import Backend, Head
-from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSCDown, MaxSPP, MaxSPPF, MaxUpsample
+from yolo_max.model.blocks import MaxBottleneck, MaxConcat, MaxConv, MaxSCDown, MaxSPP, MaxSPPF
+from yolo_max.model.composite import MaxCBFuse, MaxCBLinear
 from yolo_max.model.cross_stage import MaxA2C2f, MaxC2, MaxC2f, MaxC2fCIB, MaxC3, MaxC3k2
 from yolo_max.model.elan import MaxAConv, MaxADown, MaxElan, MaxRepLink, MaxSPPELAN
 from yolo_max.model.head import MaxClassify, MaxDetect, MaxPerBox, MaxPose26, MaxSegment
 from yolo_max.model.max_nn import LayerList, Module, Sequential
 from yolo_max.model.prototypes import MaxProto, MaxProto26
 from yolo_max.model.specs import Layer
-from yolo_max.model.specs.blocks import pool_sizes
+from yolo_max.model.specs.composite import starts
+from yolo_max.model.specs.pyramid import pool_sizes
+from yolo_max.model.table import ACTIVATIONS
+from yolo_max.model.torch_layers import MaxIdentity, MaxMaxPool, MaxUpsample, MaxZeroPad
 
 BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "Conv": lambda b, row: MaxConv(
@@ -72,7 +76,13 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "AConv": lambda b, row: MaxAConv(b, row.c_in[0], row.c_out),
     "ADown": lambda b, row: MaxADown(b, row.c_in[0], row.c_out),
     "SPPELAN": lambda b, row: MaxSPPELAN(b, row.c_in[0], row.c_out, row.args["hidden"], row.args["kernel"]),
+    "CBLinear": lambda b, row: MaxCBLinear(b, row.c_in[0], row.c_out),
+    "CBFuse": lambda b, row: MaxCBFuse(b, row.c_out, starts(row)),
     "nn.Upsample": lambda *_: MaxUpsample(),
+    "nn.Identity": lambda *_: MaxIdentity(),
+    "nn.MaxPool2d": lambda b, row: MaxMaxPool(b, row.args["kernel"], row.args["stride"], row.args["padding"]),
+    "nn.ZeroPad2d": lambda b, row: MaxZeroPad(b, **row.args),
+    "nn.ConvTranspose2d": lambda b, row: b.conv_transpose2d(row.c_in[0], row.c_out, row.args["scale"]),
     "Concat": lambda *_: MaxConcat(),
     "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
@@ -89,15 +99,18 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "OBB26": lambda b, row: MaxPerBox(b, row.c_in, "angle", *_per_box(row), **_detect(row)),
 }
 """Module name in the table -> its block, built from the resolved row."""
+READ_THE_IMAGE = ("Conv", "nn.Identity")
+"""Blocks that take an image of bytes as it is."""
 
 
-def _activation(row: Layer) -> Activation:
-    return Activation.SILU if row.args["activated"] else Activation.NONE
+def _activation(row: Layer) -> Activation | None:
+    """That of the network, or none."""
+    return None if row.args["activated"] else Activation.NONE
 
 
 def _detect(row: Layer) -> dict[str, Any]:
     """The arguments that all heads with boxes have, by the names of `MaxDetect`'s."""
-    names = ("nc", "reg_max", "box_hidden", "class_hidden", "depthwise", "end2end", "nms")
+    names = ("nc", "reg_max", "box_hidden", "class_hidden", "depthwise", "end2end", "one2many", "nms")
     return {name: row.args[name] for name in names}
 
 
@@ -141,7 +154,10 @@ class MaxYolo(Module):
         image = self.backend.image(pixels)
         outputs: list[Any] = []
         for layer, block in zip(self.architecture.layers, self.model, strict=True):
-            outputs.append(block(*(image if source < 0 else outputs[source] for source in layer.from_)))
+            inputs = [image if source < 0 else outputs[source] for source in layer.from_]
+            if layer.module not in READ_THE_IMAGE:
+                inputs = [self.backend.values(x) for x in inputs]
+            outputs.append(block(*inputs))
         *maps, head = outputs
         return maps, head
 
@@ -157,6 +173,7 @@ class MaxYolo(Module):
 
 def make_block(backend: Backend, layer: Layer) -> Module:
     """One row of the table; repeats become a sequence, as in Ultralytics' ``parse_model``."""
+    backend.activation = ACTIVATIONS[layer.activation]
     copies = [BLOCKS[layer.module](backend, layer) for _ in range(layer.copies)]
     return copies[0] if layer.copies == 1 else Sequential(copies)
 

@@ -22,6 +22,9 @@ from yolo_max.model.max_nn import Module
 _ACTIVATIONS: dict[Activation, Callable[[TensorValue], TensorValue]] = {
     Activation.NONE: lambda x: x,
     Activation.SILU: ops.silu,
+    Activation.RELU: ops.relu,
+    Activation.RELU6: lambda x: ops.min(ops.relu(x), 6.0),
+    Activation.HARD_SWISH: lambda x: x * ops.min(ops.relu(x + 3.0), 6.0) / 6.0,
 }
 
 
@@ -30,6 +33,11 @@ def add(x: FeatureMap, y: FeatureMap) -> FeatureMap:
     total = materialise(x)
     # Equal symbolic sizes may look different: (h // 2) * 2 and h.
     return FeatureMap.of(ops.add(total, materialise(y).rebind(total.shape)))
+
+
+def zero_pad(x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+    """Adds zeros around the map."""
+    return FeatureMap.of(ops.pad(materialise(x), [0, 0, top, bottom, left, right, 0, 0]))
 
 
 def mean(x: FeatureMap) -> FeatureMap:
@@ -74,7 +82,7 @@ def attention(qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 
     k = ops.reshape(k, [batch, 1, pixels, heads, keys])
     v = ops.reshape(v, [batch, 1, pixels, heads, values])
     scores = ops.sum(q * k, 4)  # [B, to, from, heads, 1]
-    scores = ops.exp(scores - ops.max(scores, 2))
+    scores = ops.exp(scores - ops.max(scores, axis=2))
     y = ops.sum(scores * v, 2) / ops.sum(scores, 2)
     y = ops.reshape(y, [batch, height, width, heads * values])
     return FeatureMap.of(out_of_areas(y, areas, qkv.size))
@@ -179,6 +187,7 @@ class StockBackend:
 
     extensions: tuple[Path, ...] = ()
     inputs: tuple[TensorType, ...] = ()
+    activation = Activation.SILU
 
     def __init__(self, device: DeviceRef) -> None:
         self.device = device
@@ -186,6 +195,10 @@ class StockBackend:
     def image(self, pixels: TensorValue) -> FeatureMap:
         """Casts and scales the pixels as the PyTorch engine does: ``float(x) / 255``."""
         return FeatureMap.of(ops.cast(pixels, DType.float32) / 255.0)
+
+    def values(self, x: FeatureMap) -> FeatureMap:
+        """They are values already."""
+        return x
 
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
@@ -201,9 +214,14 @@ class StockBackend:
         """See :func:`add`."""
         return add(x, y)
 
-    def max_pool(self, x: FeatureMap, k: int, s: int = 1) -> FeatureMap:
+    def max_pool(self, x: FeatureMap, k: int, s: int = 1, p: int | None = None) -> FeatureMap:
         """``ops.max_pool2d`` pools NHWC, and pads with minus infinity as PyTorch does."""
-        return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=s, padding=k // 2))
+        padding = k // 2 if p is None else p
+        return FeatureMap.of(ops.max_pool2d(materialise(x), (k, k), stride=s, padding=padding))
+
+    def zero_pad(self, x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
+        """See :func:`zero_pad`."""
+        return zero_pad(x, left, right, top, bottom)
 
     def average_pool(self, x: FeatureMap, k: int) -> FeatureMap:
         """``ops.avg_pool2d`` pools NHWC too."""

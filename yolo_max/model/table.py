@@ -6,10 +6,12 @@ Plain arithmetic on untrusted values: nothing is allocated and nothing heavy imp
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from yolo_max.kernels.activation import Activation
 from yolo_max.model.specs import HeadSpec, Layer
 from yolo_max.model.specs.row import MAX_REPEATS, Row, Scale, whole
 from yolo_max.support.errors import WeightsError
@@ -17,6 +19,16 @@ from yolo_max.support.text import shorten
 
 MAX_LAYERS = 512
 MAX_FACTOR = 16.0
+RENAMED = {"Silence": "nn.Identity"}
+"""Blocks that PyTorch's own have replaced: YOLOv9e's before 2025."""
+ACTIVATIONS = {
+    "SiLU": Activation.SILU,
+    "ReLU": Activation.RELU,
+    "ReLU6": Activation.RELU6,
+    "Hardswish": Activation.HARD_SWISH,
+}
+"""Those of a table that are ported, by PyTorch's names for them."""
+_ACTIVATION = re.compile(r"(?:torch\.)?nn\.(\w+)\((?:(?:inplace ?= ?)?(?:True|False))?\)")
 
 
 def rows_of(table: Mapping[str, Any]) -> list[Any]:
@@ -67,6 +79,13 @@ def table_scale(table: Mapping[str, Any]) -> Scale:
     return Scale(depth, width, max_channels, size if isinstance(size, str) else "")
 
 
+def table_activation(table: Mapping[str, Any]) -> str | None:
+    """PyTorch's class of the activation that a table asks for, one of `ACTIVATIONS`; None for any other."""
+    given = table.get("activation") or "nn.SiLU()"
+    found = _ACTIVATION.fullmatch(given) if isinstance(given, str) else None
+    return found[1] if found and found[1] in ACTIVATIONS else None
+
+
 def unresolved(index: int, row: Any, layers: Sequence[Layer], scale: Scale) -> Layer:
     """One row of a table as far as it can be told for any module; its repeats are the copies.
 
@@ -85,6 +104,7 @@ def unresolved(index: int, row: Any, layers: Sequence[Layer], scale: Scale) -> L
     module = row[2]
     if not isinstance(module, str) or not 0 < len(module) <= 64 or not module.isprintable():
         raise WeightsError(f"{where} names the module {shorten(module)}, which is not a module's name.")
+    module = RENAMED.get(module, module)
     from_ = _sources(index, row[0], module)
     repeats = scale.repeats(whole(row[1], f"repeats in {where}", 1, MAX_REPEATS))
     repeats = whole(repeats, f"scaled repeats in {where}", 1, MAX_REPEATS)
@@ -104,18 +124,22 @@ def resolve(
         return replace(frame, copies=1)
     spec = frame.spec
     before = [layer.module for layer in layers]
-    parsed = Row(index, frame.module, frame.copies, row[3], frame.c_in, scale, table, nc, before)
+    maps = [layers[f].maps if f >= 0 else () for f in frame.from_]
+    parsed = Row(index, frame.module, frame.copies, row[3], frame.c_in, scale, table, nc, before, maps)
     if len(frame.from_) > 1 and not spec.joins:
         raise parsed.error(f"reads {len(frame.from_)} layers, but takes one input")
+    if any(maps) and not spec.takes_maps:
+        raise parsed.error("reads several maps at once, which only a CBFuse does")
     given = parsed.arguments(spec.signature)
     c_out, args, others = spec.resolve(parsed, given)
     copies = 1 if spec.repeats_inside else frame.copies
-    chained = not spec.joins and not isinstance(spec, HeadSpec) and frame.c_in[0] in (0, c_out)
+    chained = not (spec.joins or isinstance(spec, HeadSpec)) and frame.c_in[0] in (0, c_out)
     if copies > 1 and not chained:
         raise parsed.error(f"is repeated {copies} times, but its output cannot be its own input")
     names = [*(each.name for each in spec.signature if not each.covers(given[each.name])), *others]
     unported = tuple(f"{name}={shorten(given[name])}" for name in names)
-    return replace(frame, copies=copies, c_out=c_out, args=args, unported=unported)
+    activation = table_activation(table) or frame.activation
+    return replace(frame, copies=copies, c_out=c_out, args=args, unported=unported, activation=activation)
 
 
 def _sources(index: int, from_: Any, module: str) -> tuple[int, ...]:

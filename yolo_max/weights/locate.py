@@ -20,12 +20,12 @@ _FAMILIES = (
     ("yolo11{}{}", _ALL, _TASKS),
     ("yolo12{}{}", _ALL, ("",)),
     ("yolov10{}{}", "nsmblx", ("",)),
-    ("yolov9{}{}", "tsmc", ("",)),
-    ("yolov9{}{}", "c", ("-seg",)),
+    ("yolov9{}{}", "tsmce", ("",)),
+    ("yolov9{}{}", "ce", ("-seg",)),
     ("yolov8{}{}", _ALL, (*_TASKS, "-oiv7")),
     ("yolov8{}{}", "x", ("-pose-p6",)),
     ("yolov5{}{}u", _ALL, ("", "6")),
-    ("yolov3{}{}u", ("",), ("", "-spp")),
+    ("yolov3{}{}u", ("",), ("", "-spp", "-tiny")),
 )
 OFFICIAL = tuple(
     family.format(size, ending)
@@ -51,8 +51,6 @@ OFFICIAL_IN_SHORT = ", ".join(
 """The same in few words: "yolo26(n|s|m|l|x)[-seg|...], ..."."""
 
 _NOT_PORTED = {
-    r"yolov9e(-seg)?": "a network with auxiliary branches",
-    r"yolov3-tinyu": "a network of a family of its own",
     r"yolo26\w-sem(-ade20k)?": "a semantic segmentation network",
     r"yolo26\w-depth": "a depth estimation network",
     r"yolov8\w-world(v2)?|yoloe-.*": "an open-vocabulary network",

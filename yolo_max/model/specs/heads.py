@@ -18,6 +18,7 @@ from yolo_max.support.errors import WeightsError
 CLASSIFY_HIDDEN = 1280
 MAX_REG_MAX = 64
 MAX_LEVEL_STRIDE = 1024
+ONE2ONE, ONE2MANY = "one2one", "one2many"
 
 
 @block("Classify")
@@ -71,7 +72,12 @@ class Detect(HeadSpec):
     the second.
 
     ``args``: nc; reg_max, the bins of the box distribution (DFL) per side; box_hidden, class_hidden;
-    depthwise, whether the class branch is made of depthwise convolutions and 1x1; end2end; nms.
+    depthwise, whether the class branch is made of depthwise convolutions and 1x1; end2end; one2many, whether
+    it has the first pair too; nms.
+
+    A table may say what its network's head came to, where that does not follow from the other rows:
+    ``legacy``, whether the class branches are plain, as Ultralytics' attribute of this name; ``fused_to``,
+    "one2one" or "one2many", the only pair that fusing left.
     """
 
     signature: ClassVar[Sequence[Argument]] = (Argument("nc"),)
@@ -90,10 +96,10 @@ class Detect(HeadSpec):
             "reg_max": reg_max,
             "box_hidden": max(16, row.c_in[0] // 4, reg_max * 4),
             "class_hidden": max(row.c_in[0], min(nc, 100)),
-            "depthwise": any(SPECS[module].light_head for module in row.before if module in SPECS),
-            "end2end": bool(row.table.get("end2end")),
-            "nms": True,
+            "depthwise": not row.table.get("legacy", not light(row.before)),
+            "end2end": bool(row.table.get("end2end")) and row.table.get("fused_to") != ONE2MANY,
         }
+        args["one2many"] = args["nms"] = not (args["end2end"] and row.table.get("fused_to") == ONE2ONE)
         return Resolved(4 * reg_max + nc, args)
 
     def arguments(self, layer: Layer) -> list[Any]:
@@ -112,9 +118,10 @@ class Detect(HeadSpec):
         return Part(below, attributes={name: args[name] for name in ("nc", "reg_max")})
 
     def twice(self, layer: Layer, branches: dict[str, Below]) -> dict[str, Below]:
-        """Branches, and those of the one-to-one head if it is end-to-end."""
+        """Branches, and those of the one-to-one head if it is end-to-end, or only these."""
         again = {f"one2one_{name}": each for name, each in branches.items()}
-        return {**branches, **again} if layer.args["end2end"] else branches
+        first = branches if layer.args["one2many"] else {}
+        return {**first, **again} if layer.args["end2end"] else branches
 
     def levels(self, strides: Sequence[Fraction]) -> tuple[int, ...]:
         """One per input."""
@@ -149,6 +156,11 @@ class V10Detect(Detect):
         table = {**row.table, "reg_max": 16, "end2end": True}
         c_out, args, _ = super().resolve(replace(row, table=table), given)
         return Resolved(c_out, {**args, "depthwise": True})
+
+
+def light(modules: Sequence[Any]) -> bool:
+    """Whether a Detect behind these blocks has depthwise class branches, by Ultralytics' rule."""
+    return any(SPECS[module].light_head for module in modules if module in SPECS)
 
 
 def plain_branch(c_in: int, hidden: int, c_out: int) -> Part:

@@ -11,6 +11,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from numpy.typing import NDArray
 
+DEFAULT_ACTIVATION = "default_act"
+"""Stands for the class of the table's own activation, which Ultralytics keeps as ``Conv.default_act``."""
+
 
 class SavedModule(NamedTuple):
     """A PyTorch module of a checkpoint, as it must be for the port to compute the same.
@@ -109,6 +112,10 @@ class Convolution(NamedTuple):
         """Zeros on each side of the map."""
         return self.kernel // 2 if self.padding is None else self.padding
 
+    def convolutions(self, path: str) -> Iterator[Convolution]:
+        """Itself, named ``path``."""
+        yield self._replace(name=path)
+
     def summands(self) -> tuple[Convolution, ...]:
         """The convolutions of a checkpoint that add up to it: itself, if it has no branches."""
         block = self.name.rpartition(".")[0]
@@ -148,11 +155,7 @@ class Part(NamedTuple):
     def convolutions(self, path: str) -> Iterator[Convolution]:
         """The convolutions below it, with their full names, if it is named ``path``."""
         for name, each in self.below.items():
-            full = f"{path}.{name}"
-            if isinstance(each, Convolution):
-                yield each._replace(name=full)
-            else:
-                yield from each.convolutions(full)
+            yield from each.convolutions(f"{path}.{name}")
 
     def saved(self, path: str) -> Iterator[SavedModule]:
         """What a checkpoint must have saved of it, and of all below it, if it is named ``path``."""
@@ -178,9 +181,9 @@ def conv(
     padding: int | None = None,
     *,
     depthwise: bool = False,
-    activation: str = "SiLU",
+    activation: str = DEFAULT_ACTIVATION,
 ) -> Part:
-    """Ultralytics' Conv: a convolution, its BatchNorm, and "SiLU" or, for none, "Identity"."""
+    """Ultralytics' Conv: a convolution, its BatchNorm, and an activation, which is "Identity" for none."""
     groups = c_in if depthwise else 1
     convolution = Convolution(kernel, c_in, c_out, stride, padding, groups)
     return Part({"conv": convolution, "act": Part(kind=activation)})
@@ -192,7 +195,13 @@ def bottleneck(c_in: int, c_out: int, hidden: int, shortcut: bool, *, kernel: in
     return Part(below, "Bottleneck", {"add": shortcut})
 
 
-def max_pool(kernel: int) -> Part:
-    """A max-pool with stride 1 that keeps the size of the map."""
-    sizes = pairs(kernel_size=kernel, stride=1, padding=kernel // 2, dilation=1)
-    return Part(kind="MaxPool2d", attributes=sizes)
+def max_pool(kernel: int, stride: int = 1, padding: int | None = None) -> Part:
+    """A max-pool; by default one that keeps the size of the map."""
+    padding = kernel // 2 if padding is None else padding
+    sizes = pairs(kernel_size=kernel, stride=stride, padding=padding, dilation=1)
+    return Part(kind="MaxPool2d", attributes={**sizes, "ceil_mode": False})
+
+
+def transposed(c_in: int, c_out: int, scale: int) -> Convolution:
+    """A transposed convolution that enlarges a map ``scale`` times."""
+    return Convolution(scale, c_in, c_out, stride=scale, padding=0, kind="ConvTranspose2d")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yolo_max.model.specs.heads import Detect, plain_branch
-from yolo_max.model.specs.parts import Below, Convolution, Part, conv, numbered
+from yolo_max.model.specs.parts import Below, Convolution, Part, conv, numbered, transposed
 from yolo_max.model.specs.row import MAX_CHANNELS, Argument, Row
 from yolo_max.model.specs.spec import Layer, Resolved, block
 from yolo_max.support.errors import WeightsError
@@ -236,7 +236,7 @@ def prototypes(c_in: int, hidden: int, masks: int) -> Part:
     """A 3x3 convolution, upsampling by a transposed one, a 3x3 and a 1x1."""
     below: dict[str, Below] = {
         "cv1": conv(3, c_in, hidden),
-        "upsample": Convolution(2, hidden, hidden, stride=2, padding=0, kind="ConvTranspose2d"),
+        "upsample": transposed(hidden, hidden, 2),
         "cv2": conv(3, hidden, hidden),
         "cv3": conv(1, hidden, masks),
     }

@@ -74,6 +74,7 @@ class Row:
         table: The whole unchecked table.
         nc: Number of classes.
         before: The modules of the rows before it.
+        maps: The channels of each map of each input; empty for an input that is a single map.
     """
 
     index: int
@@ -85,6 +86,7 @@ class Row:
     table: Mapping[str, Any]
     nc: int
     before: Sequence[str] = ()
+    maps: Sequence[tuple[int, ...]] = ()
 
     def error(self, problem: str) -> WeightsError:
         """A WeightsError that says where in the table the problem is."""

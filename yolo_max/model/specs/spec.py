@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
 
-from yolo_max.model.specs.parts import Convolution, Part, SavedModule
+from yolo_max.model.specs.parts import DEFAULT_ACTIVATION, Below, Convolution, Part, SavedModule
 from yolo_max.model.specs.row import MAX_CHANNELS, Argument, Row
 from yolo_max.support.errors import WeightsError
 
@@ -35,9 +35,11 @@ class BlockSpec(ABC):
     Attributes:
         signature: The constructor's arguments in a row: those after the input channels, without any that
             Ultralytics' parser adds.
-        last: The convolution with the row's output channels; None if a row has no such number.
+        last: The convolution with the row's output channels, "" for the block itself; None if a row has no
+            such number.
         scaled: Positions of other arguments that are channels to be scaled.
         joins: Whether it takes any number of inputs rather than one.
+        takes_maps: Whether an input may be several maps.
         repeats_inside: Whether its repeats are its own bottlenecks rather than chained copies of it.
         light_head: Whether a Detect behind it has depthwise class branches.
     """
@@ -46,6 +48,7 @@ class BlockSpec(ABC):
     last: ClassVar[str | None] = None
     scaled: ClassVar[tuple[int, ...]] = ()
     joins: ClassVar[bool] = False
+    takes_maps: ClassVar[bool] = False
     repeats_inside: ClassVar[bool] = False
     light_head: ClassVar[bool] = False
 
@@ -66,12 +69,33 @@ class BlockSpec(ABC):
         """The row's arguments for this layer, already scaled, for Ultralytics to build it."""
 
     @abstractmethod
-    def part(self, layer: Layer) -> Part:
+    def part(self, layer: Layer) -> Below:
         """Its PyTorch module: all that decides what it computes, except the name of its class."""
 
     def stride(self, layer: Layer) -> Fraction:  # noqa: ARG002
         """Input pixels per output pixel, along either side."""
         return Fraction(1)
+
+    def common_stride(self, layer: Layer, strides: Sequence[Fraction]) -> Fraction:
+        """The stride of the map that its inputs are joined to.
+
+        Raises:
+            WeightsError: Maps of these strides cannot be joined.
+        """
+        if len(set(strides)) > 1:
+            raise WeightsError(
+                f"layer {layer.index} ({layer.module}) of the architecture table joins levels of different "
+                f"strides: {', '.join(map(str, strides))}."
+            )
+        return strides[0]
+
+    def maps(self, layer: Layer) -> tuple[int, ...]:  # noqa: ARG002
+        """The channels of each map, if its output is several."""
+        return ()
+
+    def grows(self, layer: Layer) -> int:  # noqa: ARG002
+        """Pixels by which its map is larger than its input, along either side, apart from the stride."""
+        return 0
 
     def multiple(self, layer: Layer) -> int:  # noqa: ARG002
         """What height and width of its input must be multiples of."""
@@ -180,6 +204,7 @@ class Layer:
         c_out: Channels of the output; of a head, of its rows.
         args: Arguments by name, as the block's spec resolves them. Empty for an unknown module.
         unported: Legal arguments that are not ported, e.g. ("groups=2",).
+        activation: PyTorch's class of the table's activation, behind convolutions that do not have their own.
     """
 
     index: int
@@ -190,6 +215,7 @@ class Layer:
     c_out: int
     args: Mapping[str, int]
     unported: tuple[str, ...] = ()
+    activation: str = "SiLU"
 
     @property
     def ported(self) -> bool:
@@ -200,6 +226,11 @@ class Layer:
     def spec(self) -> BlockSpec:
         """The spec of its block, which says nothing if the block is not ported."""
         return SPECS.get(self.module, _UNPORTED)
+
+    @property
+    def maps(self) -> tuple[int, ...]:
+        """The channels of each map, if its output is several; together they are ``c_out``."""
+        return self.spec.maps(self)
 
     def prefixes(self) -> tuple[str, ...]:
         """The prefix of each copy's tensor names, without the last dot: ``("model.4",)``."""
@@ -222,7 +253,8 @@ class Layer:
         """The PyTorch modules of every copy, with their full names."""
         part = self.spec.part(self)._replace(kind=self.module.removeprefix("nn."))
         for prefix in self.prefixes():
-            yield from part.saved(prefix)
+            for each in part.saved(prefix):
+                yield each._replace(kind=self.activation) if each.kind == DEFAULT_ACTIVATION else each
 
     @property
     def parameters(self) -> int:

@@ -59,10 +59,8 @@ def _number(arguments: Sequence[Any], position: int, limit: int) -> int:
 
 _TEXT = "its classes are text embeddings that are given at run time"
 _GHOST = "no official weights use ghost convolutions"
-_PROGRAMMABLE = "auxiliary branches of a map with several outputs"
 _SERVER = "PP-HGNet's, of RT-DETR only"
 _RESNET = "a ResNet, whose blocks are torchvision's"
-_LATER = "not yet"
 
 UNPORTED: dict[str, Unported] = {
     "RTDETRDecoder": Unported("a transformer decoder with deformable attention", task="detect"),
@@ -80,14 +78,8 @@ UNPORTED: dict[str, Unported] = {
     "GhostBottleneck": Unported(_GHOST, "scaled", Argument(2, 1)),
     "C3Ghost": Unported(_GHOST, "scaled"),
     "DWConv": Unported("of RT-DETR only", "scaled", Argument(2, 1)),
-    "CBLinear": Unported(_PROGRAMMABLE),
-    "CBFuse": Unported(_PROGRAMMABLE),
     "ResNetLayer": Unported(_RESNET),
     "TorchVision": Unported(_RESNET),
-    "nn.ConvTranspose2d": Unported(_LATER),
-    "nn.MaxPool2d": Unported(_LATER),
-    "nn.ZeroPad2d": Unported(_LATER),
-    "nn.Identity": Unported("it copies the image, of YOLOv9e only", "input"),
     "SemanticSegment": Unported("semantic segmentation is not a task here", task="semantic"),
     "Depth": Unported("depth estimation is not a task here", task="depth"),
 }

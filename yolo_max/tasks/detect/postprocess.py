@@ -97,7 +97,7 @@ class Postprocess:
             meta.names,
             strides=meta.network.strides,
             reg_max=meta.network.head.args["reg_max"],
-            nms=options.nms or meta.network.without_nms().nms,
+            nms=meta.network.nms if options.nms else meta.network.without_nms().nms,
             conf=options.conf,
             iou=options.iou,
             classes=parse_classes(options.classes, meta.names),

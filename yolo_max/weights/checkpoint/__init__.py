@@ -11,6 +11,7 @@ metadata.py        class names, input size, table
 modules.py         the model in a checkpoint, and its modules by name
 outline.py         what it says of layers that may not be ported
 legacy_width.py    tables of old checkpoints, rewritten as the network was built
+saved_head.py      what a table does not say of its head
 layers.py          checks every module against its row of the table
 read.py            the network as it was trained, and with BatchNorm folded in float64
 """

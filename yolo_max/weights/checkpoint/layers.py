@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yolo_max.model.specs import Layer
+from yolo_max.model.table import RENAMED
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten, visible
 from yolo_max.weights.checkpoint.calls import StandIn
@@ -40,7 +41,7 @@ def check_layer(layer: Layer, modules: Mapping[str, StandIn]) -> None:
 
 def _module(modules: Mapping[str, StandIn], path: str, kind: str) -> StandIn:
     module = modules.get(path)
-    if module is None or module.kind != kind:
+    if module is None or RENAMED.get(module.kind, module.kind).removeprefix("nn.") != kind:
         found = visible(module.kind) if module else "nothing"
         raise WeightsError(f"holds {found} as {path}, where its architecture table says {kind}")
     return module

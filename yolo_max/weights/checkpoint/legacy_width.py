@@ -16,7 +16,7 @@ from yolo_max.model.table import table_scale
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights.checkpoint.calls import StandIn
 
-_LAST_CONVOLUTION = {module: spec.last for module, spec in SPECS.items() if spec.last}
+_LAST_CONVOLUTION = {module: spec.last for module, spec in SPECS.items() if spec.last is not None}
 _SCALING = ("scales", "depth_multiple", "width_multiple")
 
 
@@ -48,7 +48,8 @@ def as_built(table: Mapping[str, Any], modules: Mapping[str, StandIn]) -> Mappin
 def _channels(modules: Mapping[str, StandIn], index: int, kind: str) -> Any:
     """Saved output channels of a layer's last convolution."""
     for prefix in (f"model.{index}", f"model.{index}.0"):  # alone, or the first of several copies
-        if (convolution := modules.get(f"{prefix}.{_LAST_CONVOLUTION[kind]}")) is not None:
+        convolution = modules.get(f"{prefix}.{_LAST_CONVOLUTION[kind]}".rstrip("."))
+        if convolution is not None and convolution.get("out_channels") is not None:
             return convolution.get("out_channels")
     return None
 
@@ -57,6 +58,6 @@ def _row(row: list[Any], nc: int, scale: Scale) -> list[Any]:
     """A row with its repeats and channels scaled."""
     from_, repeats, module, arguments = row
     spec = SPECS.get(module)
-    scaled = (*([0] if spec.last and arguments[0] != nc else []), *spec.scaled) if spec else ()
+    scaled = (*([0] if spec.last is not None and arguments[0] != nc else []), *spec.scaled) if spec else ()
     arguments = [scale.channels(each) if i in scaled else each for i, each in enumerate(arguments)]
     return [from_, scale.repeats(repeats), module, arguments]

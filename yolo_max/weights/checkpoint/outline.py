@@ -11,6 +11,7 @@ from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.legacy_width import as_built
 from yolo_max.weights.checkpoint.modules import model_of, table_of, walk
+from yolo_max.weights.checkpoint.saved_head import with_head_as_saved
 from yolo_max.weights.checkpoint.tensors import Tensor
 
 
@@ -42,12 +43,10 @@ def read_outline(data: bytes) -> Outline:
     """
     content = safe_pickle.load(data, any_class=True)
     model = model_of(content)
-    table = table_of(model)
     modules = dict(walk(model))
+    table = with_head_as_saved(as_built(table_of(model), modules), modules)
     arguments = [model.get("args"), content.get("train_args")]
-    return Outline(
-        as_built(table, modules), _task(arguments), _parameters(modules), frozenset(map(str, modules))
-    )
+    return Outline(table, _task(arguments), _parameters(modules), frozenset(map(str, modules)))
 
 
 def _task(arguments: list[Any]) -> str | None:

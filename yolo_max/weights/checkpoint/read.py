@@ -26,6 +26,7 @@ from yolo_max.weights.checkpoint.layers import check_layer
 from yolo_max.weights.checkpoint.legacy_width import as_built
 from yolo_max.weights.checkpoint.metadata import input_size, numbers, saved_names
 from yolo_max.weights.checkpoint.modules import model_of, table_of, walk
+from yolo_max.weights.checkpoint.saved_head import with_head_as_saved
 from yolo_max.weights.checkpoint.tensors import Tensor
 from yolo_max.weights.meta import ModelMeta
 
@@ -65,7 +66,7 @@ def read_unfused(data: bytes, source: str) -> Unfused:
     model = model_of(content)
     table = table_of(model)
     modules = dict(walk(model))
-    architecture = as_built(table, modules)
+    architecture = with_head_as_saved(as_built(table, modules), modules)
     meta = ModelMeta.checked(
         names=saved_names(model.get("names"), table.get("nc")),
         nc=table.get("nc"),
