@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from segments import NAMES, STRIDES, by_ultralytics, random_outputs
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import EngineError
-from yolo_max.tasks.rle import decode, iou
+from yolo_max.tasks.rle import boundaries_of, decode, encode, iou
+from yolo_max.tasks.segment import segmentation
 from yolo_max.tasks.segment.decoder import SegmentDecoder
+from yolo_max.tasks.segment.masks import interpolate
 from yolo_max.tasks.segment.reference import REFERENCE
 from yolo_max.tasks.segment.segmentation import Segmentation
 
@@ -199,3 +202,43 @@ def test_outputs_that_make_no_masks(name: str, change: Any, error: type[Exceptio
     outputs = random_outputs(CANVAS, 1)
     with pytest.raises(error, match=r"float32|not finite"):
         SegmentDecoder(NAMES)(outputs | {name: change(outputs[name])}, IMAGE)
+
+
+def test_a_result_keeps_run_lengths_alone(found: Segmentation) -> None:
+    """`yolo-max val` has thousands of results at once, and their processes send them as they are."""
+    fresh = found[: len(found)]
+    assert vars(fresh).keys() == {each.name for each in fields(Segmentation)}
+    fresh.mask(0), fresh.labels(), fresh.marks()
+    assert vars(fresh).keys() - {each.name for each in fields(Segmentation)} == {"polygons"}
+
+
+def test_a_mask_costs_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the image's; and each strip interpolates the rows that it lies between, not all."""
+    size = (3000, 4000)
+    mask = np.zeros((96, 128), bool)
+    mask[30:60, 40:50] = True
+    counts = np.empty(1, object)
+    counts[0] = encode(boundaries_of([mask], 0, 0, mask.shape), mask.shape)
+    one = Segmentation(
+        xyxy=np.zeros((1, 4), np.float32),
+        confidence=np.ones(1, np.float32),
+        class_id=np.zeros(1, np.int32),
+        names=NAMES,
+        image_size=size,
+        rle=counts,
+        mask_size=mask.shape,
+        coarse_rle=np.full(1, "", object),
+    )
+    read = written = 0
+
+    def counting(values: Any, rows: Any, columns: Any) -> Any:
+        nonlocal read, written
+        read, written = read + values.size, written + len(rows.low) * len(columns.low)
+        return interpolate(values, rows, columns)
+
+    monkeypatch.setattr(segmentation, "interpolate", counting)
+    monkeypatch.setattr(segmentation, "STRIP", 2**14)  # many strips
+    drawn = one.mask(0)
+    assert drawn.sum() == pytest.approx(mask.sum() * (size[0] / mask.shape[0]) ** 2, rel=0.01)
+    assert written < 1.2 * drawn.sum()
+    assert read < 0.05 * written

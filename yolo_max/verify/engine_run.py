@@ -11,7 +11,7 @@ import hashlib
 import importlib
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from yolo_max.engine.process import EngineProcess, EngineProcessError
 from yolo_max.support.errors import EngineError, ImageError, YoloMaxError
 from yolo_max.tasks.contract import Outputs, Prediction
-from yolo_max.tasks.registry import TASKS, task_of
+from yolo_max.tasks.registry import task_of
 from yolo_max.weights.load import load_weights
 
 NAMES = {"max": "MAX", "torch": "PyTorch", "ultralytics": "Ultralytics"}
@@ -113,7 +113,6 @@ class EngineRun:
             self._process.send(workload)
             ready = self._receive()
             self._names: Mapping[int, str] = ready["names"]
-            self._task = TASKS[ready["task"]]
             self.info: Mapping[str, Any] = ready["info"]
         except BaseException:
             self.close()
@@ -122,7 +121,7 @@ class EngineRun:
     def __iter__(self) -> Iterator[Outcome]:
         while "done" not in (message := self._receive()):
             if message["prediction"] is not None:
-                message["prediction"] = self._task.prediction.from_dict(message["prediction"], self._names)
+                message["prediction"] = replace(message["prediction"], names=self._names)  # one copy of them
             yield Outcome(**message)
 
     def __enter__(self) -> Self:
@@ -179,11 +178,10 @@ def _work(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> None
     )
     predictor.engine.run(np.zeros((1, *predictor.imgsz, 3), np.uint8))  # the first run is slower
     info = {"imgsz": list(predictor.imgsz), **predictor.engine.info}
-    send({"names": dict(predictor.weights.meta.names), "task": predictor.task.name, "info": info})
+    send({"names": dict(predictor.weights.meta.names), "info": info})
     outcomes = _in_turn(predictor, workload) if workload.raw else _streamed(predictor, workload)
     for outcome in outcomes:
-        found = outcome.prediction
-        send({**vars(outcome), "prediction": None if found is None else found.to_dict()})
+        send(vars(outcome))
     send({"done": True})
 
 
@@ -213,7 +211,6 @@ def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> N
     send(
         {
             "names": names,
-            "task": task.name,
             "info": {"imgsz": list(imgsz), "threads": torch.get_num_threads()},
         }
     )
@@ -225,7 +222,7 @@ def _predict(workload: Workload, send: Callable[[Mapping[str, Any]], None]) -> N
             continue
         found = reference.prediction(result, names)
         times = {name: result.speed[key] for name, key in _STAGES.items()}
-        send({**vars(Outcome(path, None, found, times)), "prediction": found.to_dict()})
+        send(vars(Outcome(path, None, found, times)))
     send({"done": True})
 
 

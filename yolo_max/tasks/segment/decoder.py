@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.tasks.rle import Size, decode
+from yolo_max.tasks.rle import encode
 from yolo_max.tasks.segment.masks import MaskGrid
 from yolo_max.tasks.segment.segmentation import Segmentation
 from yolo_max.weights.meta import ModelMeta
@@ -76,18 +76,19 @@ class SegmentDecoder(Postprocess):
         if self.coarse_masks:
             small = MaskGrid.of_canvas(grid.prototype_size, ratio=1)
             coarse, coarse_size = small.masks(prototypes, weights, kept.boxes / np.float32(4)), small.size
-        found = Segmentation(
-            xyxy=xyxy,
-            confidence=kept.confidence,
-            class_id=kept.class_id,
+        empty = encode(np.zeros(0, np.int64), grid.size)
+        shown = np.full(len(masks), True) if self.coarse_masks else masks != empty
+        return Segmentation(
+            xyxy=xyxy[shown],
+            confidence=kept.confidence[shown],
+            class_id=kept.class_id[shown],
             names=self.names,
             image_size=placement.image_size,
-            rle=masks,
+            rle=masks[shown],
             mask_size=grid.size,
-            coarse_rle=coarse,
+            coarse_rle=coarse[shown],
             coarse_size=coarse_size,
         )
-        return found if self.coarse_masks else found[_has_pixels(masks, grid.size)]
 
     def grid(self, prototypes: NDArray[np.float32], placement: Placement) -> MaskGrid:
         """The pixels of the masks of an image."""
@@ -95,7 +96,3 @@ class SegmentDecoder(Postprocess):
         if self.retina_masks:
             return MaskGrid.of_image(size, placement.image_size)
         return MaskGrid.of_canvas(size)
-
-
-def _has_pixels(masks: NDArray[np.object_], size: Size) -> NDArray[np.bool_]:
-    return np.array([len(decode(counts, size)) > 0 for counts in masks], bool)

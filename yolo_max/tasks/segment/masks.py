@@ -76,6 +76,10 @@ class Axis(NamedTuple):
         """The first of the pixels that are needed of the source, and the one after the last."""
         return int(self.low[0]), int(self.high[-1]) + 1
 
+    def near(self, start: int, stop: int) -> slice:
+        """The pixels that lie between, or beside, those from ``start`` to ``stop`` of the source."""
+        return slice(int(np.searchsorted(self.high, start)), int(np.searchsorted(self.low, stop)))
+
     def behind(self, start: int) -> Axis:
         """The same, of a source whose first ``start`` pixels are cut off."""
         return Axis(self.low - start, self.high - start, self.weight)

@@ -14,8 +14,8 @@ from yolo_max.support.parse import MAX_IMGSZ
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks, MaskMark
 from yolo_max.tasks.records import read_size
-from yolo_max.tasks.rle import Boundaries, Size, decode, window_of
-from yolo_max.tasks.segment.masks import Axis, content_of, interpolate
+from yolo_max.tasks.rle import Size, decode, window_of
+from yolo_max.tasks.segment.masks import STRIP, Axis, content_of, interpolate
 from yolo_max.tasks.segment.polygons import polygon_of
 
 
@@ -51,7 +51,8 @@ class Segmentation(Detections):
             object.__setattr__(self, "coarse_size", (0, 0))
         if self.mask_size != self.image_size and max(self.mask_size) > MAX_IMGSZ:
             raise ValueError(f"Masks of {self.mask_size} pixels belong to no network.")
-        _ = self._boundaries  # which checks them
+        for counts in self.rle:
+            decode(counts, self.mask_size)
         for counts in filter(None, self.coarse_rle):
             decode(counts, self.coarse_size)
 
@@ -73,10 +74,6 @@ class Segmentation(Detections):
             coarse_rle=np.empty(0, object),
         )
 
-    @cached_property
-    def _boundaries(self) -> tuple[Boundaries, ...]:
-        return tuple(decode(counts, self.mask_size) for counts in self.rle)
-
     @property
     def masks(self) -> NDArray[np.bool_]:
         """The masks in pixels of the image, bool [N, H, W]; `mask` gives one at a time."""
@@ -95,20 +92,31 @@ class Segmentation(Detections):
         return mask
 
     def _render(self, index: int, out: NDArray[np.bool_]) -> None:
-        window, top, left = window_of(self._boundaries[index], self.mask_size)
+        window, top, left = window_of(decode(self.rle[index], self.mask_size), self.mask_size)
         if self.mask_size == self.image_size:
             out[top : top + window.shape[0], left : left + window.shape[1]] = window
             return
         content = content_of(self.mask_size, self.image_size)
-        whole = np.zeros(self.mask_size, np.float32)
+        whole = np.zeros(self.mask_size, bool)
         whole[top : top + window.shape[0], left : left + window.shape[1]] = window
         whole = whole[content.top : content.top + content.height, content.left : content.left + content.width]
         height, width = self.image_size
-        columns = Axis.between(whole.shape[1], width, 0, width)
-        rows = Axis.between(whole.shape[0], height, 0, height)
-        step = max(1, 2**20 // width)
-        for start in range(0, height, step):
-            out[start : start + step] = interpolate(whole, rows.part(start, start + step), columns) > 0.5
+        rows = Axis.between(content.height, height, 0, height)
+        columns = Axis.between(content.width, width, 0, width)
+        # Outside of these nothing is covered.
+        y = rows.near(top - content.top, top - content.top + window.shape[0])
+        x = columns.near(left - content.left, left - content.left + window.shape[1])
+        if y.start >= y.stop or x.start >= x.stop:
+            return
+        columns = columns.part(x.start, x.stop)
+        (x1, x2), columns = columns.reach, columns.behind(columns.reach[0])
+        step = max(1, STRIP // (x.stop - x.start))
+        for start in range(y.start, y.stop, step):
+            stop = min(start + step, y.stop)
+            strip = rows.part(start, stop)
+            y1, y2 = strip.reach
+            values = whole[y1:y2, x1:x2].astype(np.float32)
+            out[start:stop, x] = interpolate(values, strip.behind(y1), columns) > 0.5
 
     @cached_property
     def polygons(self) -> tuple[NDArray[np.float32], ...]:
@@ -121,21 +129,18 @@ class Segmentation(Detections):
         shift = np.array([content.left, content.top], np.float32)
         gain = np.array([content.width / width, content.height / height], np.float32)
         polygons = []
-        for boundaries in self._boundaries:
-            points = (polygon_of(boundaries, self.mask_size).astype(np.float32) - shift) / gain
+        for counts in self.rle:
+            outline = polygon_of(decode(counts, self.mask_size), self.mask_size)
+            points = (outline.astype(np.float32) - shift) / gain
             polygons.append(np.clip(points, 0, np.array([width, height], np.float32)))
         return tuple(polygons)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The objects as plain JSON types; `from_dict` restores the same masks and float32 values.
-
-        Returns:
-            As `Detections.to_dict`; each box also has "segmentation", COCO's ``{"size": [height, width],
-            "counts"}`` of the mask, and "polygon", ``[[x, y], ...]`` in pixels of the image.
-        """
-        return super().to_dict()
-
     def _entries(self) -> list[dict[str, Any]]:
+        """Those of detections with each mask.
+
+        That is "segmentation", COCO's ``{"size": [height, width], "counts"}``, and "polygon", ``[[x, y], ...]``
+        in pixels of the image.
+        """
         entries = super()._entries()
         for entry, counts, polygon, coarse in zip(
             entries, self.rle, self.polygons, self.coarse_rle, strict=True
