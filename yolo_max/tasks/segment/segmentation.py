@@ -138,8 +138,8 @@ class Segmentation(Detections):
     def _entries(self) -> list[dict[str, Any]]:
         """Those of detections with each mask.
 
-        That is "segmentation", COCO's ``{"size": [height, width], "counts"}``, and "polygon", ``[[x, y], ...]``
-        in pixels of the image.
+        That is "segmentation", COCO's ``{"size": [height, width], "counts"}``, and "polygon",
+        ``[[x, y], ...]`` in pixels of the image.
         """
         entries = super()._entries()
         for entry, counts, polygon, coarse in zip(
