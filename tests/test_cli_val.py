@@ -87,6 +87,12 @@ def test_which_classes_are_shown(classes: int, all_classes: bool, names: list[st
     assert sum(objects[:-1]) == objects[-1]  # those that are left out are in "more"
 
 
+def test_how_the_second_figures_differ_is_said() -> None:
+    one = _validation(1)
+    lines = _shown(replace(one, engines=(replace(one.engines[0], rules="other rules"),)), 200)
+    assert "By the rules of yolo val (other rules): MAX mAP50-95 0.1000, mAP50 0.2000." in lines
+
+
 @pytest.mark.parametrize("width", [30, 50, 80, 120])
 def test_columns_are_left_out_and_figures_never_cut(width: int) -> None:
     lines = _shown(_validation(2), width)

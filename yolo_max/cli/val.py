@@ -213,9 +213,7 @@ def show(validation: Validation, console: Console, *, all_classes: bool = False)
         if each.ultralytics
     ]
     if sums:
-        console.print(
-            f"As yolo val integrates it, by trapezoids instead of COCO's mean over steps: {'; '.join(sums)}."
-        )
+        console.print(f"By the rules of yolo val ({validation.engines[0].rules}): {'; '.join(sums)}.")
     if definition := validation.engines[0].definition:
         console.print(definition)
     times = ", ".join(f"{NAMES[each.engine]} {each.infer_ms:.1f} ms" for each in validation.engines)

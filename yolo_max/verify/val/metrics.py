@@ -21,6 +21,13 @@ from yolo_max.verify.val.objects import BOXES, Shape
 from yolo_max.verify.val.shape_accuracy import ShapeAccuracy
 from yolo_max.verify.val.ultralytics_map import mean_average_precision
 
+ULTRALYTICS_RULES = "precision by trapezoids instead of the mean over steps, nothing clipped to the image"
+ULTRALYTICS_SHAPES = {
+    Masks.name: "masks at the size of the prototypes, a pixel in one object at most",
+    Keypoints.name: "objects' areas always from their boxes",
+}
+"""What it does otherwise with what is measured beside boxes."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -31,6 +38,7 @@ class Measurement:
         predictions: Every prediction, in the evaluators' JSON form.
         ultralytics: mAP50-95 and mAP50 by the formula of ``yolo val``, if it differs, by display name; empty
             without objects.
+        rules: What ``yolo val`` does otherwise than COCO, as far as that formula has it.
         warnings: Phrases about what casts doubt on the figures.
         definition: A sentence about the metric, if it is not COCO's.
     """
@@ -38,6 +46,7 @@ class Measurement:
     accuracy: Figures
     predictions: list[dict[str, Any]] = field(repr=False)
     ultralytics: Mapping[str, float] = field(default_factory=dict)
+    rules: str = ULTRALYTICS_RULES
     warnings: tuple[str, ...] = ()
     definition: str = ""
 
@@ -80,7 +89,7 @@ def _measure_map(
         boxes,
         _predictions(dataset, found, classes),
         _ultralytics(found, classes, BOXES),
-        evaluate.other_sizes(found),
+        warnings=evaluate.other_sizes(found),
     )
 
 
@@ -99,7 +108,13 @@ def _measure_shapes(
         for each in (shape, BOXES)
         for name, figure in _ultralytics(found, classes, each).items()
     }
-    return Measurement(accuracy, _predictions(dataset, found, classes), sums, evaluate.other_sizes(found))
+    return Measurement(
+        accuracy,
+        _predictions(dataset, found, classes),
+        sums,
+        f"{ULTRALYTICS_RULES}, {ULTRALYTICS_SHAPES[shape.name]}",
+        evaluate.other_sizes(found),
+    )
 
 
 def _measure_rotated(
