@@ -78,7 +78,7 @@ def predict(
     as_json: AsJson = False,
     _debug: Debug = False,
 ) -> int:
-    """Predict what is in images and videos: boxes or classes, as the weights say.
+    """Predict what is in images and videos, of whatever task the weights are for: boxes, masks, classes, ...
 
     Writes annotated images and videos, and one line per image or frame to [cyan]predictions.jsonl[/].
 

@@ -256,8 +256,8 @@ class MaxEngine:
 
 
 _COMPILING = {
-    "fused": "Compiling for this processor: about a minute, once for each network.",
-    "stock": "Compiling MAX's stock operations: five minutes or more, once per network.",
+    "fused": "Compiling for this processor: about a minute, once for each network and head.",
+    "stock": "Compiling MAX's stock operations: five minutes or more, once for each network and head.",
 }
 
 

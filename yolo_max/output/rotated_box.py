@@ -40,8 +40,8 @@ def _draw_side(
 ) -> None:
     """Draws a line with square ends, as wide as it is told; OpenCV's are 1.4 to 2.6 pixels wider."""
     if width == 1:
-        ends = fixed_point([start, end]).tolist()
-        cv2.line(canvas, *ends, color, 1, cv2.LINE_AA, FRACTION_BITS)
+        first, last = fixed_point([start, end]).tolist()
+        cv2.line(canvas, first, last, color, 1, cv2.LINE_AA, FRACTION_BITS)
         return
     length = np.hypot(*(end - start))
     along = (end - start) / length if length else np.array([1.0, 0.0])
