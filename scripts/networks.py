@@ -44,7 +44,7 @@ def network(name: str, weights: Path | None = None, *, seed: int = 0) -> tuple[A
         module.load_state_dict(torch.load(weights, weights_only=True, map_location="cpu"))
     else:
         fill_zeros(module)
-        settle_batch_norms(module, size)
+        settle_batch_norms(module, torch.randn(2, 3, size, size))
     return module.eval().to(memory_format=torch.channels_last), size
 
 
@@ -55,15 +55,15 @@ def fill_zeros(module: Any) -> None:
             torch.nn.init.normal_(parameter, std=0.02)
 
 
-def settle_batch_norms(module: Any, size: int) -> None:
-    """Gives every BatchNorm the statistics of random images, ``size`` x ``size`` pixels."""
+def settle_batch_norms(module: Any, images: torch.Tensor) -> None:
+    """Gives every BatchNorm the statistics of what it reads of these images, ``[B, 3, H, W]``."""
     norms = [each for each in module.modules() if isinstance(each, torch.nn.BatchNorm2d)]
     module.eval()
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
     with torch.inference_mode():
-        module(torch.randn(2, 3, size, size))
+        module(images)
     module.eval()
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import networks
 import pytest
+import random_weights
 import torch
+
+from yolo_max.weights.load import load_weights
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,21 @@ def test_weights_of_a_file_are_taken(tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"no network '{name}'"):
         networks.network(name)
+
+
+def test_random_weights_of_a_table_are_a_checkpoint_with_activations_as_in_a_trained_network(
+    tmp_path: Path,
+) -> None:
+    model = random_weights.random_network("yolov8n-cls")
+    outputs: list[torch.Tensor] = []
+    for each in model.modules():
+        if isinstance(each, torch.nn.BatchNorm2d):
+            each.register_forward_hook(lambda _, __, y: outputs.append(y.std()))
+    with torch.inference_mode():
+        model(random_weights.drawn_images(224))
+    assert all(0.5 < float(std) < 2 for std in outputs)
+    for each in model.modules():
+        each._forward_hooks.clear()
+    torch.save({"model": model}, tmp_path / "random.pt")
+    meta = load_weights(tmp_path / "random.pt").meta
+    assert (meta.task, meta.imgsz, meta.nc) == ("classify", 224, 1000)
