@@ -62,7 +62,7 @@ SETTINGS = {
     "source=other": "other",
     "vid_stride=2": "--vid-stride 2",
     "save_frames=True": "--save-frames",
-    "stream_buffer=True": "streams are not read",
+    "stream_buffer=True": "--stream-buffer",
     **dict.fromkeys(("visualize=True", "augment=True", "embed=[1]"), ABSENT),
     "agnostic_nms=True": "--agnostic-nms",
     "retina_masks=True": "--retina-masks",

@@ -89,6 +89,7 @@ def predict(
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
 
+        from yolo_max.images.addresses import is_address, is_webcam
         from yolo_max.images.lists import STDIN
         from yolo_max.images.read import silence_opencv
         from yolo_max.images.sources import find_images
@@ -117,7 +118,18 @@ def predict(
         if resume and STDIN in sources:
             raise UsageError("a run over the standard input cannot be resumed; name files.")
         stdin = sys.stdin.buffer
-        found = list(find_images(sources, recursive=recursive, exclude=out, videos=True, stdin=stdin))
+        if resume and any(is_address(each) or is_webcam(each) for each in sources):
+            raise UsageError("a run over addresses or webcams cannot be resumed; name files.")
+        found = list(
+            find_images(
+                sources,
+                recursive=recursive,
+                exclude=out,
+                videos=True,
+                stdin=stdin,
+                remote=reading.allow_remote,
+            )
+        )
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)
         if saving.draws:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import ImageSource, read_image
+from yolo_max.images.remote import Live, fetch_image, open_remote
 from yolo_max.images.sources import SourceFailure, SourceImage, SourceVideo, find_images
 from yolo_max.images.video import Video, broken
 from yolo_max.support.errors import ImageError, UsageError
@@ -47,7 +48,8 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
     """The images and frames of a source, one after another; nothing is read ahead.
 
     Args:
-        source: Text or a path: an image, a video, a folder, a glob. The bytes of an image file. A PIL image.
+        source: Text or a path: an image, a video, a folder, a glob, an address; the number of a webcam. The
+            bytes of an image file. A PIL image.
             An array: uint8 [H, W, 3] BGR and what else `yolo_max.images.read.read_image` takes, or
             [B, H, W, 3], B images. A torch tensor, as for `images_of_tensor`. A ``cv2.VideoCapture``. A list,
             tuple, generator or other iterable of these.
@@ -60,6 +62,8 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
     """
     if isinstance(source, str | os.PathLike):
         yield from _of_path(source, reading, max_pixels)
+    elif isinstance(source, int) and not isinstance(source, bool):
+        yield from _of_path(str(source), reading, max_pixels)
     elif isinstance(source, bytes | bytearray | memoryview | Image.Image):
         yield bytes(source) if isinstance(source, bytearray | memoryview) else source
     elif isinstance(source, np.ndarray):
@@ -76,16 +80,23 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
 
 
 def _of_path(path: str | os.PathLike[str], reading: SourceOptions, max_pixels: int) -> Iterator[Any]:
-    for found in find_images([path], videos=True):
-        if isinstance(found, SourceImage):
+    for found in find_images([path], videos=True, remote=reading.allow_remote):
+        if isinstance(found, SourceImage) and found.address is not None:
+            fetch = partial(fetch_image, found.address, private=reading.allow_private, max_pixels=max_pixels)
+            yield Frame(found.name, None, fetch)
+        elif isinstance(found, SourceImage):
             yield str(found.path)
         elif isinstance(found, SourceFailure):
             yield Frame(str(found.path), None, partial(broken, found.reason))
         elif isinstance(found, SourceVideo):
+            video: Video | Live
             try:
-                video = Video.of_file(found.path, max_pixels=max_pixels)
+                if found.address is None:
+                    video = Video.of_file(found.path, max_pixels=max_pixels)
+                else:
+                    video = open_remote(found.address, reading, max_pixels=max_pixels)
             except ImageError as error:
-                yield Frame(str(found.path), None, partial(broken, error.reason))
+                yield Frame(found.name, None, partial(broken, error.reason))
                 continue
             with video, closing(video.frames(stride=reading.vid_stride)) as frames:
                 yield from frames

@@ -15,12 +15,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
+from yolo_max.images.addresses import file_name, is_address, is_image_address, is_webcam
 from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
 from yolo_max.images.lists import STDIN, is_list, read_list, read_stdin
 from yolo_max.images.places import Places
 from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, is_video, why_not_read
 from yolo_max.images.unsupported import unsupported
-from yolo_max.support.errors import SourceError
+from yolo_max.support.errors import ImageError, SourceError
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,19 @@ class SourceImage:
             on file systems that ignore case.
         labels: Where its ``.txt`` goes, relative to a tree of labels. Unique likewise.
         data: The file's bytes, if they came through the standard input.
+        address: Where it is on the network; ``path`` is then but a name.
     """
 
     path: Path
     annotated: Path
     labels: Path
     data: bytes | None = field(default=None, repr=False)
+    address: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user named it."""
+        return self.address or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -50,12 +58,19 @@ class SourceVideo:
         annotated: Where its annotated video goes, relative to the output tree.
         frames: The folder of its annotated frames, likewise.
         labels: What ``_1.txt``, ``_2.txt``, ... are added to for its frames, relative to a tree of labels.
+        address: Where it is on the network, or the number of a webcam; ``path`` is then but a name.
     """
 
     path: Path
     annotated: Path
     frames: Path
     labels: Path
+    address: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the user named it."""
+        return self.address or str(self.path)
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,7 @@ def find_images(
     exclude: str | os.PathLike[str] | None = None,
     videos: bool = False,
     stdin: BinaryIO | None = None,
+    remote: bool = False,
 ) -> Iterator[Found]:
     """Finds the images of some files, folders, globs and lists of these, lazily.
 
@@ -110,6 +126,7 @@ def find_images(
         exclude: The output folder; nothing in it is a source.
         videos: Whether videos are read as well, where PyAV is installed.
         stdin: What ``-`` means.
+        remote: Whether addresses on the network are read.
 
     Yields:
         The images and the folders that cannot be read, each once; at the end what is skipped: videos, images
@@ -124,7 +141,9 @@ def find_images(
     for source in named:
         if not source:
             raise SourceError("a source is empty; name images or folders.")
-        if source == STDIN and stdin is not None:
+        if (source == STDIN and stdin is not None) or (videos and is_webcam(source)):
+            continue
+        if remote and is_address(source):
             continue
         if is_list(source):
             listed[source] = read_list(source)
@@ -133,11 +152,15 @@ def find_images(
     missing = [
         source
         for source in named
-        if source != STDIN and not os.path.lexists(source) and not glob.has_magic(source)
+        if source != STDIN
+        and not is_address(source)
+        and not is_webcam(source)
+        and not os.path.lexists(source)
+        and not glob.has_magic(source)
     ]
     if missing:
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
-    walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None, videos)
+    walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None, videos, remote)
     # Several named folders keep their names in the output tree; a single one is its root.
     every = [entry for source in named for entry in listed.get(source, [source])]
     several = sum(is_folder(Path(source)) for source in every) > 1
@@ -183,6 +206,7 @@ class _Walk:
     recursive: bool
     exclude: str | None
     videos: bool
+    remote: bool
     passed_output: bool = False
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
@@ -191,7 +215,9 @@ class _Walk:
 
     def source(self, source: str, several: bool) -> Iterator[Source | SourceFailure]:
         path = Path(source)
-        if is_folder(path):
+        if is_address(source) or is_webcam(source):
+            yield from self.address(source)
+        elif is_folder(path):
             yield from self.folder(path, Path(Path(os.path.realpath(path)).name if several else ""))
         elif os.path.lexists(path):
             yield from self.file(path, Path())
@@ -213,10 +239,25 @@ class _Walk:
     def entries(self, entries: Iterable[str], several: bool) -> Iterator[Source | SourceFailure]:
         """The sources in a list; one that does not exist costs itself."""
         for entry in entries:
-            if os.path.lexists(entry) or glob.has_magic(entry):
+            if is_address(entry) and not self.remote:
+                yield SourceFailure(Path(entry), "it is an address, which is read only with --allow-remote")
+            elif os.path.lexists(entry) or glob.has_magic(entry) or is_address(entry):
                 yield from self.source(entry, several)
             else:
                 yield SourceFailure(Path(entry), "it does not exist")
+
+    def address(self, source: str) -> Iterator[Source | SourceFailure]:
+        """An image, video or stream on the network, or a webcam."""
+        try:
+            name = file_name(source) if is_address(source) else f"webcam{source}"
+            is_picture = is_address(source) and is_image_address(source)
+        except ImageError as error:
+            yield SourceFailure(Path(source), error.reason)
+            return
+        if is_picture:
+            yield SourceImage(Path(name), *self.places.claim(Path(), name), address=source)
+        else:
+            yield SourceVideo(Path(name), *self.places.claim_video(Path(), name), address=source)
 
     def piped(self, content: bytes | list[str], several: bool) -> Iterator[Source | SourceFailure]:
         """What came through the standard input."""

@@ -37,10 +37,14 @@ def unsupported(source: str, *, videos: bool = False) -> str | None:
     scheme, separator, _ = source.partition("://")
     if separator:
         if scheme.lower() in _STREAMS:
-            return "is a stream, and only images are read; save some of its frames as images first"
-        return "is an address; download it first"
+            return "is a stream of a kind that is not read; http and https are"
+        return (
+            "is an address, which is read only with --allow-remote"
+            if videos
+            else "is an address; download it first"
+        )
     if source.isdecimal():
-        return "would be a webcam, and only images are read; save some of its frames as images first"
+        return "would be a webcam, and only images are read here"
     if source == "-":
         return "would be the standard input, which is not read here; name a file"
     return None

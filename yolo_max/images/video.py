@@ -55,14 +55,14 @@ class Video:
         sound: PyAV's stream of its sound; None without one.
     """
 
-    def __init__(self, name: str, file: BinaryIO, *, max_pixels: int, timeout: float | None = None) -> None:
+    def __init__(self, name: str, file: BinaryIO, *, max_pixels: int, format_name: str | None = None) -> None:
         """Opens a video and reads its headers.
 
         Args:
             name: For messages and records.
             file: Its bytes; seekable, unless it is a stream. It is closed with the video.
             max_pixels: Larger frames are refused; no more than `MAX_FRAME_PIXELS`.
-            timeout: Seconds that a read may take; None for a file on disk.
+            format_name: FFmpeg's name of its container; None to find out.
 
         Raises:
             ImageError: It is not a video that can be read.
@@ -72,7 +72,10 @@ class Video:
         self._max_pixels = min(max_pixels, MAX_FRAME_PIXELS)
         try:
             self._container = av.open(
-                file, "r", options=_CLOSED, buffer_size=1 << 18, metadata_errors="replace", timeout=timeout
+                *(file, "r", format_name),
+                options=_CLOSED,
+                buffer_size=1 << (18 if file.seekable() else 12),
+                metadata_errors="replace",
             )
         except Exception as error:  # damaged data makes it raise anything
             file.close()
@@ -147,6 +150,11 @@ class Video:
             held = self._frame(0, 1, "it has no frame that can be decoded", 0.0)
         assert held.position is not None
         yield Frame(held.source, replace(held.position, last=True), held.load, held.decode_ms)
+
+    def as_they_come(self) -> Generator[Frame, None, None]:
+        """Reads a stream until it ends; no frame waits for the next one, so none is marked as the last."""
+        for index, picture, spent in self._pictures(None):
+            yield self._frame(index, index + 1, picture, spent)
 
     def _frame(self, index: int, number: int, picture: Any, spent: float) -> Frame:
         if isinstance(picture, str):

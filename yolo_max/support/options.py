@@ -246,6 +246,9 @@ class SourceOptions(Options):
     """
 
     vid_stride: int = option(1, SOURCES, "Read every Nth frame of a video.", "N", at_least(1))
+    stream_buffer: bool = option(False, SOURCES, "Keep all frames of a stream, not only the latest.")
+    allow_remote: bool = option(False, SOURCES, "Read addresses: images, videos and streams.")
+    allow_private: bool = option(False, SOURCES, "Those of the local network, too; never after a redirect.")
     tracker: str | None = option(
         None,
         SOURCES,

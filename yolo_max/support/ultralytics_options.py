@@ -15,7 +15,6 @@ _SENTENCES = {
         degrees translate scale shear perspective flipud fliplr bgr mosaic mixup cutmix copy_paste
         copy_paste_mode auto_augment erasing""",
     "weights are not exported here": "format keras optimize dynamic simplify opset workspace",
-    "streams are not read": "stream_buffer",
     "tracks start anew for each video": "persist",
     "it is not supported": "augment visualize embed save_hybrid",
     "int8 is not supported": "int8",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_max.images.frame import Frame, Position
+from yolo_max.images.remote import Live, open_remote
 from yolo_max.images.sources import SourceVideo
 from yolo_max.images.video import Video, broken
 from yolo_max.output.video import VideoWriter
@@ -16,13 +17,14 @@ from yolo_max.predict.folder.output_tree import OutputTree, PartialFile
 from yolo_max.predict.folder.previous_run import Record
 from yolo_max.support.atomic import cannot_write
 from yolo_max.support.errors import ImageError, OutputError
+from yolo_max.support.options import SourceOptions
 from yolo_max.support.result_names import VIDEO_FORMATS
 
 
 class AnnotatedVideo:
     """The annotated video of one source, written beside its place until it is whole."""
 
-    def __init__(self, tree: OutputTree, place: Path, video: Video) -> None:
+    def __init__(self, tree: OutputTree, place: Path, video: Video | Live) -> None:
         """Begins it.
 
         Raises:
@@ -88,32 +90,38 @@ class VideoFrames:
     Args:
         tree: The output folder; None where no annotated videos are written.
         max_pixels: Larger frames are refused.
-        stride: Of so many frames one is read.
+        reading: What may be read, and how.
     """
 
-    def __init__(self, tree: OutputTree | None, *, max_pixels: int, stride: int) -> None:
-        self._tree, self._max_pixels, self._stride = tree, max_pixels, stride
+    def __init__(self, tree: OutputTree | None, *, max_pixels: int, reading: SourceOptions) -> None:
+        self._tree, self._max_pixels, self._reading = tree, max_pixels, reading
         self._open: dict[str, AnnotatedVideo] = {}
         self.expected = 0
         """How many frames the videos that were opened have, as they say, less one for each of them."""
 
     def read(self, source: SourceVideo, stop: Callable[[], bool]) -> Iterator[Frame]:
         """The frames of a video; none that begins once ``stop`` is true."""
-        path = str(source.path)
+        path = source.name
+        video: Video | Live
         try:
-            video = Video.of_file(source.path, max_pixels=self._max_pixels)
+            if source.address is None:
+                video = Video.of_file(source.path, max_pixels=self._max_pixels)
+            else:
+                video = open_remote(source.address, self._reading, max_pixels=self._max_pixels)
         except ImageError as error:
             reason = error.reason
             yield Frame(path, None, lambda: broken(reason))
             return
         with video:
-            self.expected += max(video.frames_about // self._stride - 1, 0)
+            self.expected += max(video.frames_about // self._reading.vid_stride - 1, 0)
             sound = None
             if self._tree is not None:
                 written = AnnotatedVideo(self._tree, source.annotated, video)
                 self._open[path] = written
                 sound = written.add_sound
-            yield from takewhile(lambda _: not stop(), video.frames(stride=self._stride, sound=sound))
+            yield from takewhile(
+                lambda _: not stop(), video.frames(stride=self._reading.vid_stride, sound=sound)
+            )
 
     def write(self, record: Record, drawn: Any, position: Position | None) -> Record:
         """Adds a frame to its video; the record of the last one says what became of the video.

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import decode
+from yolo_max.images.remote import fetch_image
 from yolo_max.images.sources import Found, Source, SourceFailure, SourceImage, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows, record
@@ -84,7 +85,7 @@ class FolderRun:
         """
         found, reading = list(found), reading or SourceOptions()
         sources = [item for item in found if isinstance(item, Source)]
-        self._sources = {str(source.path): source for source in sources}
+        self._sources = {source.name: source for source in sources}
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
@@ -97,13 +98,14 @@ class FolderRun:
         self.max_det = predictor.decoder.limit
         self._out = out
         self._saving = saving
-        self._tracker = reading.tracker
+        self._reading = reading
         self._done: set[str] = set()
         self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
         self.totals = Totals(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
         written = asdict(reading) | asdict(saving)
+        del written["allow_remote"], written["allow_private"]
         del written["save_csv"]  # the table is made from the manifest
         self._manifest = Manifest(
             out,
@@ -126,7 +128,7 @@ class FolderRun:
         self._videos = VideoFrames(
             self._manifest.tree if saving.save else None,
             max_pixels=predictor.options.max_pixels,
-            stride=reading.vid_stride,
+            reading=reading,
         )
         to_do = {*self._sources, *(str(failure.path) for failure in self._failures)} - self._done
         self.total = len(self._done) + len(to_do)
@@ -173,7 +175,7 @@ class FolderRun:
         stream = self._predictor.map(
             *(self._write, self._begun(left, stop)),
             keep_images=self._saving.draws,
-            tracker=self._tracker,
+            tracker=self._reading.tracker,
         )
         try:
             with closing(stream) as written:
@@ -191,19 +193,23 @@ class FolderRun:
     def _write_csv(self) -> None:
         task, records = self._predictor.task, self._manifest.records
         more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
-        tracked = self._tracker is not None
+        tracked = self._reading.tracker is not None
         rows = (csv_rows(task, each, more=more, tracked=tracked) for each in records())
         table = csv_header(task, records(), more=more, tracked=tracked) + "".join(rows)
         self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
 
     def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str | Frame]:
+        max_pixels = self._predictor.options.max_pixels
         for path in takewhile(lambda _: not stop(), paths):
             self._in_flight.begin(path)
             source = self._sources[path]
             if isinstance(source, SourceVideo):
                 yield from self._videos.read(source, stop)
             elif source.data is not None:
-                load = partial(decode, source.data, max_pixels=self._predictor.options.max_pixels)
+                yield Frame(path, None, partial(decode, source.data, max_pixels=max_pixels))
+            elif source.address is not None:
+                private = self._reading.allow_private
+                load = partial(fetch_image, source.address, private=private, max_pixels=max_pixels)
                 yield Frame(path, None, load)
             else:
                 yield path

@@ -63,7 +63,7 @@ def save_result(
     Raises:
         OutputError: A file cannot be written, for a reason that would meet other images too.
     """
-    path, prediction, position = str(source.path), result.prediction, result.frame
+    path, prediction, position = source.name, result.prediction, result.frame
     place = {} if position is None else _place(position)
     if prediction is None:
         return record(path, error=result.error.reason if result.error else "it was not read", **place), None
