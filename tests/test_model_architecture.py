@@ -18,6 +18,7 @@ from yolo_max.model.architecture import (
     parse_architecture,
 )
 from yolo_max.model.specs import SPECS
+from yolo_max.model.specs.parts import Part
 from yolo_max.model.table import MAX_LAYERS
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
@@ -442,9 +443,35 @@ def test_too_many_parameters_are_refused_at_once() -> None:
     wide = [[-1, 1, "Conv", [16_384, 3, 2]], *[[-1, 128, "C2f", [16_384]]] * (MAX_LAYERS - 2)]
     table = {"nc": 16_384, "backbone": wide, "head": [[[-1], 1, "Detect", ["nc"]]]}
     start = time.perf_counter()
-    with pytest.raises(WeightsError, match="parameters, over"):
+    with pytest.raises(WeightsError, match="asks for over"):
         parse_architecture(table)
     assert time.perf_counter() - start < 5
+
+
+def test_too_many_convolutions_are_refused_before_they_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows of few parameters: copies of a block that repeats another one."""
+    walked = 0
+
+    def convolutions(part: Part, path: str) -> Any:
+        nonlocal walked
+        for each in original(part, path):
+            walked += 1
+            yield each
+
+    original = Part.convolutions
+    monkeypatch.setattr(Part, "convolutions", convolutions)
+    block = [-1, 128, "RepNCSPELAN4", [64, 64, 64, 128]]
+    rows = [[-1, 1, "Conv", [64, 3, 2]], *[block] * (MAX_LAYERS - 2)]
+    with pytest.raises(WeightsError, match="more than 10,000 convolutions"):
+        parse_architecture({"nc": 1, "backbone": rows, "head": [[[-1], 1, "Detect", ["nc"]]]})
+    assert walked < 10 * 10_000  # at every depth of the block
+
+
+def test_no_image_fits_a_stride_beyond_the_largest() -> None:
+    areas = [[-1, 1, "A2C2f", [64, True, prime]] for prime in (61, 59, 53)]
+    rows = [[-1, 1, "Conv", [64, 3, 2]], *areas]
+    with pytest.raises(WeightsError, match=r"a multiple of 381,494 pixels, over"):
+        parse_architecture({"nc": 1, "backbone": rows, "head": [[[-1], 1, "Detect", ["nc"]]]})
 
 
 def test_the_table_is_not_written_to() -> None:

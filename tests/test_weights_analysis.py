@@ -258,6 +258,7 @@ def laughs() -> str:
         ("nc: 3\nbackbone: [[5, 1, Conv, [16]]]\nhead: []", "which is not an earlier layer"),
         ("nc: 3\nbackbone: [[-1, 900, Conv, [16]]]\nhead: []", "repeats in layer 0"),
         ('nc: 3\nbackbone: [[-1, 1, "a\\nb", [16]]]\nhead: []', "not a module's name"),
+        ("nc: 3\nbackbone: []\nhead: []", "has no layers"),
         (f"nc: 3\nbackbone: [{'[-1, 1, Conv, [16]], ' * 600}]\nhead: []", "or more layers, not 1 to 512"),
         ("nc: 3\nscales: {n: [1, 1]}\nbackbone: [[-1, 1, Conv, [16]]]\nhead: []", "not [depth, width"),
         ("nc: 3\nwhen: 2020-01-01\nbackbone: []\nhead: []", "in its architecture table"),
@@ -271,6 +272,13 @@ def test_a_hostile_table_is_refused(text: str, message: str) -> None:
         analyze("net.yaml")
     assert message in str(error.value)
     assert not Path("RAN").exists()
+
+
+def test_a_table_that_no_image_fits_is_at_fault_and_not_the_size() -> None:
+    areas = [[-1, 1, "A2C2f", [64, True, prime]] for prime in (61, 59, 53)]
+    ours = analyze(str(written([[-1, 1, "Conv", [64, 3, 2]], *areas])))
+    assert ours.size == (640, 640)
+    assert not ours.ported
 
 
 def test_strings_of_a_table_are_not_evaluated() -> None:

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from yolo_max.model.specs import SPECS, Convolution, HeadSpec, Layer
 from yolo_max.model.specs.row import MAX_CHANNELS, MAX_KERNEL, whole
-from yolo_max.model.table import resolve, rows_of, table_activation, table_scale
+from yolo_max.model.table import Budget, resolve, rows_of, table_activation, table_scale
 from yolo_max.support.errors import WeightsError
+from yolo_max.support.parse import MAX_IMGSZ
 from yolo_max.support.text import shorten, some
 
 MAX_CLASSES = MAX_CHANNELS
@@ -155,16 +156,24 @@ def parse_architecture(table: Mapping[str, Any], nc: int | None = None) -> Archi
     nc = whole(table.get("nc") if nc is None else nc, "class count", 1, MAX_CLASSES)
     scale = table_scale(table)
     layers: list[Layer] = []
+    budget, parameters = Budget(), 0
     for index, row in enumerate(rows_of(table)):
         layers.append(resolve(index, row, layers, table, nc, scale))
+        convolutions = budget.take(layers[-1])
+        if all(layers[-1].c_in):  # else it is not known how many
+            parameters += sum(each.parameters for each in convolutions)
+        if parameters > MAX_PARAMETERS:
+            raise WeightsError(f"the architecture table asks for over {MAX_PARAMETERS:,} parameters.")
     if all(layer.ported for layer in layers):
         heads = [layer.index for layer in layers if isinstance(layer.spec, HeadSpec)]
         if heads != [len(layers) - 1]:
             raise WeightsError(f"the architecture table does not end in its one head ({_heads()}).")
     architecture = Architecture(tuple(layers), nc, *_strides(layers), tuple(unported_settings(table)))
-    count = sum(layer.parameters for layer in layers)
-    if count > MAX_PARAMETERS:
-        raise WeightsError(f"the architecture table asks for {count:,} parameters, over {MAX_PARAMETERS:,}.")
+    if architecture.stride > MAX_IMGSZ:
+        raise WeightsError(
+            f"the architecture table needs images of a multiple of {architecture.stride:,} pixels, "
+            f"over {MAX_IMGSZ:,}."
+        )
     return architecture
 
 

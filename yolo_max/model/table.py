@@ -9,15 +9,18 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.model.specs import HeadSpec, Layer
+from yolo_max.model.specs import Convolution, HeadSpec, Layer
 from yolo_max.model.specs.row import MAX_REPEATS, Row, Scale, whole
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.text import shorten
 
 MAX_LAYERS = 512
+MAX_CONVOLUTIONS = 10_000
+"""YOLO26x has under 500."""
 MAX_FACTOR = 16.0
 RENAMED = {"Silence": "nn.Identity"}
 """Blocks that PyTorch's own have replaced: YOLOv9e's before 2025."""
@@ -43,9 +46,34 @@ def rows_of(table: Mapping[str, Any]) -> list[Any]:
         if not isinstance(section, list | tuple):
             raise WeightsError(f"the architecture table has no list of layers under {part!r}.")
         rows.extend(section[: MAX_LAYERS + 1])
-    if not 0 < len(rows) <= MAX_LAYERS:
+    if not rows:
+        raise WeightsError("the architecture table has no layers.")
+    if len(rows) > MAX_LAYERS:
         raise WeightsError(f"the architecture table has {len(rows)} or more layers, not 1 to {MAX_LAYERS}.")
     return rows
+
+
+class Budget:
+    """Counts the convolutions of a table's layers, and stops where they become too many.
+
+    A few rows can ask for millions: copies of a block that repeats another one.
+    """
+
+    def __init__(self) -> None:
+        """Starts with none."""
+        self._left = MAX_CONVOLUTIONS
+
+    def take(self, layer: Layer) -> list[Convolution]:
+        """The convolutions of the next layer.
+
+        Raises:
+            WeightsError: With those before it, they are more than `MAX_CONVOLUTIONS`.
+        """
+        found = list(islice(layer.convolutions(), self._left + 1))
+        self._left -= len(found)
+        if self._left < 0:
+            raise WeightsError(f"the architecture table has more than {MAX_CONVOLUTIONS:,} convolutions.")
+        return found
 
 
 def table_scale(table: Mapping[str, Any]) -> Scale:

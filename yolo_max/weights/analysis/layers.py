@@ -10,13 +10,11 @@ from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model import counting
 from yolo_max.model.specs import Convolution, Layer
 from yolo_max.model.specs.unported import UNPORTED
-from yolo_max.model.table import resolve, rows_of, table_scale, unresolved
+from yolo_max.model.table import Budget, resolve, rows_of, table_scale, unresolved
 from yolo_max.support.errors import WeightsError
 
 NORM_PRODUCTS = 4
 """What THOP counts for each number that passes a BatchNorm."""
-MAX_CONVOLUTIONS = 10_000
-"""YOLO26x has under 500."""
 FLOPS = 2
 """Of one multiplication and its addition."""
 
@@ -87,12 +85,10 @@ def report_layers(
     maps: list[FeatureMap | None] = []
     image = counting.blank(*size, 3)
     scale = table_scale(table)
-    budget = MAX_CONVOLUTIONS
+    budget = Budget()
     for index, row in enumerate(rows_of(table)):
         layer, problem = _resolved(index, row, layers, table, nc)
-        convolutions = [] if problem else list(layer.convolutions())
-        if (budget := budget - len(convolutions)) < 0:
-            raise WeightsError(f"the architecture table has more than {MAX_CONVOLUTIONS:,} convolutions.")
+        convolutions = [] if problem else budget.take(layer)
         inputs = [image if source < 0 else maps[source] for source in layer.from_]
         known = [each for each in inputs if each is not None]
         result: FeatureMap | None = None
