@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from yolo_max.weights.analysis.report import Analysis
 
 UNKNOWN = "unknown"
+GAP = 2
+"""Spaces between columns."""
 MAX_FROM = 7
 """Characters of a line of layers that are read."""
 
@@ -108,7 +111,7 @@ def _header(analysis: Analysis) -> Table:
         ("file", name),
         ("scale", scale or "the only one"),
         ("task", f"{analysis.task or UNKNOWN}, {counted(analysis.nc, 'class').replace('classs', 'classes')}"),
-        ("input", f"{height} x {width} pixels"),
+        ("counted at", f"{height} x {width} pixels"),
     )
 
 
@@ -116,35 +119,48 @@ def _layers(analysis: Analysis) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("layer", "from", "module", "output", "params", "GFLOPs", "kernels"):
+    headings = ("layer", "from", "module", "output", "params", "GFLOPs", "kernels")
+    rows = [_row(each) for each in analysis.layers]
+    widths = [
+        max(len(line) for row in (headings, *rows) for line in row[i].splitlines() or [""]) for i in range(6)
+    ]
+    widths[1] = min(widths[1], MAX_FROM)
+    room = stdout().width - sum(widths) - GAP * len(widths)
+    table = Table(box=None, header_style="bold", padding=(0, GAP, 0, 0), pad_edge=False)
+    for heading in headings:
         right = heading in ("layer", "params", "GFLOPs")
-        whole = heading not in ("from", "kernels")
+        from_ = heading == "from"
         table.add_column(
             heading,
             justify="right" if right else "left",
-            no_wrap=whole,
-            max_width=MAX_FROM if heading == "from" else None,
+            no_wrap=not from_,
+            max_width=MAX_FROM if from_ else None,
         )
-    for each in analysis.layers:
-        layer, cost = each.layer, each.cost
-        table.add_row(
-            str(layer.index),
-            ", ".join("image" if source < 0 else str(source) for source in layer.from_),
-            Text(layer.module + (f" x {layer.copies}" if layer.copies > 1 else "")),
-            "\n".join(f"{name} {'x'.join(map(str, shape))}".strip() for name, shape in each.shapes.items()),
-            "?" if cost.parameters is None else f"{cost.parameters:,}" if cost.parameters else "",
-            "?" if cost.gflops is None else f"{cost.gflops:.2f}" if cost.gflops else "",
-            "not ported" if each.problem else _kernels(each),
-            style="yellow" if each.problem else "",
-        )
+    for each, row in zip(analysis.layers, rows, strict=True):
+        kernels = "not ported" if each.problem else _kernels(each, room)
+        table.add_row(*map(Text, row), Text(kernels), style="yellow" if each.problem else "")
     return table
 
 
-def _kernels(report: LayerReport) -> str:
-    """``4 winograd, 2 direct, stem``."""
+def _row(report: LayerReport) -> tuple[str, ...]:
+    """The columns before the kernels; a named output takes two lines."""
+    layer, cost = report.layer, report.cost
+    return (
+        str(layer.index),
+        ", ".join("image" if source < 0 else str(source) for source in layer.from_),
+        layer.module + (f" x {layer.copies}" if layer.copies > 1 else ""),
+        "\n".join(f"{name}\n{'x'.join(map(str, shape))}".strip() for name, shape in report.shapes.items()),
+        "?" if cost.parameters is None else f"{cost.parameters:,}" if cost.parameters else "",
+        "?" if cost.gflops is None else f"{cost.gflops:.2f}" if cost.gflops else "",
+    )
+
+
+def _kernels(report: LayerReport, room: int) -> str:
+    """``4 winograd, 2 direct, stem``, in lines of so many characters; a count stays with its kernel."""
     counts = Counter(report.kernels.values())
-    return ", ".join(f"{count} {name}" if count > 1 else name for name, count in counts.most_common())
+    named = [f"{count}\0{name}" if count > 1 else name for name, count in counts.most_common()]
+    lines = textwrap.wrap(", ".join(named), max(room, 1), break_long_words=False)
+    return "\n".join(lines).replace("\0", " ")
 
 
 def _verdict(analysis: Analysis) -> Table:
