@@ -197,6 +197,11 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("predict photos --imgsz 640 480", "several values are joined by commas: --imgsz 640,480."),
         ("predict photos --classes=0 56", "several values are joined by commas: --classes 0,56."),
         ("predict photos classes=[0, 2] -r", ": yolo-max predict photos --classes 0,2 -r."),
+        # A second file.
+        (
+            "weights convert best.pt best.safetensors --half",
+            "named by --out: yolo-max weights convert best.pt --out best.safetensors --half.",
+        ),
         # Misspelt, or of another program.
         ("predict photos confi=0.5", "there is no option 'confi'; did you mean --conf?"),
         ("predict photos -conf 0.5", "there is no option '-conf'; use --conf."),

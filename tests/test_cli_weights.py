@@ -92,6 +92,14 @@ def test_info_fits_eighty_columns(run: Run, work: Path) -> None:
     assert "thing 0, thing 1, thing 2" in lines
 
 
+def test_info_shows_a_dozen_names(run: Run, work: Path) -> None:
+    (work / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table(1000)))
+    last = run("weights", "info", "net.safetensors").stdout.split("classes\n")[-1].split()
+    shown = " ".join(last)
+    assert shown.startswith("thing 0, thing 1, ")
+    assert shown.endswith("thing 11, ... and 988 more; --json has all")
+
+
 def test_info_as_json(run: Run, work: Path) -> None:
     (work / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))
     done = run("weights", "info", "net.safetensors", "--json")

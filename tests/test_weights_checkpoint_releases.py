@@ -24,6 +24,7 @@ import pytest
 import torch
 
 from yolo_max.engine.torch_engine import TorchEngine
+from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
 
@@ -356,7 +357,7 @@ def test_the_content_decides_and_not_the_name(name: str, model: Any, tmp_path: P
     np.testing.assert_array_equal(engine(PIXELS)["head"], head_of(model))
 
 
-def saved_with_transforms(model: Any) -> bytes:
+def saved_with_transforms(model: Any, mean: float = 0, std: float = 1) -> bytes:
     """A classifier as training leaves it: with the transform of its images, which is torchvision's."""
     names = [f"torchvision{end}" for end in ("", ".transforms", ".transforms.functional")]
     names.append("torchvision.transforms.transforms")
@@ -371,7 +372,7 @@ def saved_with_transforms(model: Any) -> bytes:
             vars(transforms)[name] = type(name, (base,), {"__module__": transforms.__name__})
         compose, resize, normalize = (kind() for kind in list(vars(transforms).values())[-3:])
         vars(resize).update(size=224, interpolation=mode.BILINEAR)
-        vars(normalize).update(mean=torch.zeros(3))
+        vars(normalize).update(mean=torch.full((3,), mean), std=torch.full((3,), std))
         compose.transforms = [resize, normalize]
         return saved({"ema": with_(model, transforms=compose)})
 
@@ -387,3 +388,11 @@ def test_a_classifier_with_the_transform_that_training_leaves(tmp_path: Path) ->
         pixels = torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255
         _, logits = copy.deepcopy(classifier).float().eval().fuse(verbose=False)(pixels)
     np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["logits"], logits.numpy())
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 1), (0, 0.25)])
+def test_a_classifier_whose_transform_is_another(
+    mean: float, std: float, models: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="was trained on images normalised to mean"):
+        load(saved_with_transforms(models["classify"], mean, std), tmp_path)

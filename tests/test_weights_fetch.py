@@ -172,10 +172,10 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
         ("yolov9n", "did you mean yolov9t"),
         ("yolo8s", "did you mean yolov8s"),
         ("yolov8", "did you mean"),
-        ("yolov8n-sem", "no official model 'yolov8n-sem' to fetch; only"),
+        ("yolov8n-sem", "no official model 'yolov8n-sem'; take one of yolo26, yolo11"),
         # published, but not ported
         ("yolo11n-grayscale", "yolo11n-grayscale is a network for images of one channel, which is not"),
-        ("yolov8s-world.pt", "yolov8s-world is an open-vocabulary network, which is not ported; these can"),
+        ("yolov8s-world.pt", "yolov8s-world is an open-vocabulary network, which is not ported; take"),
         ("yolo26n-depth", "yolo26n-depth is a depth estimation network, which is not ported"),
         ("sam2.1_b", "is a segmentation network that is prompted, which is not ported"),
         ("../yolov8n", "no official"),

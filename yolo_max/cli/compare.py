@@ -88,7 +88,7 @@ def compare(
     from yolo_max.verify.compare.comparison import Settings
     from yolo_max.verify.compare.comparison import compare as run
     from yolo_max.verify.compare.folder import ComparisonFolder, require_empty_or_allowed
-    from yolo_max.weights.load import load_weights
+    from yolo_max.weights.load import NO_ONE_TO_ONE_HEAD, load_weights
 
     if baseline not in BASELINES:
         raise UsageError(f"there is no baseline {baseline!r}; use {' or '.join(BASELINES)}.")
@@ -98,6 +98,8 @@ def compare(
         require_empty_or_allowed(out, overwrite=overwrite)
     loaded = load_weights(weights)
     loaded = loaded if options.nms else loaded.without_nms()
+    if not options.nms and loaded.meta.network.nms and not quiet and not as_json:
+        say(NO_ONE_TO_ONE_HEAD, "yellow")
     if (ignored := task_of(loaded.meta).ignored(options.given())) and not quiet and not as_json:
         say(ignored, "yellow")
     classes = parse_classes(options.classes, loaded.meta.names)

@@ -154,6 +154,11 @@ def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syn
     for part in parts:
         if len(part.values) > 1:
             return f"several values are joined by commas: {part.name} {part.joined}."
+    files = [part.values[0] for part in parts if not part.name]
+    if syntax.argument == "checkpoint" and len(files) == 2:
+        rest = [word for word in arguments if word not in files]
+        words = [files[0], "--out", files[1], *rest]
+        return f"the file to write is named by --out: {syntax.called_with(words)}."
     return None
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert, inspect or fetch weights.")
 _EXIT_CODES = exit_codes("weights")
+MAX_NAMES = 12
+"""Names of classes that are shown."""
 app.command(name="analyze", cls=Command, epilog=_EXIT_CODES)(analyze)
 
 
@@ -91,7 +93,9 @@ def info(
     stdout().print()
     stdout().print(_layers(loaded))
     stdout().print("\n[bold]classes[/]")
-    stdout().print(", ".join(loaded.meta.names.values()), markup=False, emoji=False)
+    names = list(loaded.meta.names.values())
+    more = f", ... and {len(names) - MAX_NAMES:,} more; --json has all" if len(names) > MAX_NAMES else ""
+    stdout().print(", ".join(names[:MAX_NAMES]) + more, markup=False, emoji=False)
 
 
 @app.command(name="fetch", cls=Command, epilog=_EXIT_CODES)

@@ -40,7 +40,7 @@ from yolo_max.support.options import (
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
-from yolo_max.weights.load import Weights, load_weights
+from yolo_max.weights.load import NO_ONE_TO_ONE_HEAD, Weights, load_weights
 
 Finished = TypeVar("Finished")
 PER_CALL = tuple(each.name for each in fields(PredictOptions) if about(each).group == DETECTIONS)
@@ -112,7 +112,7 @@ class Predictor:
         if not options.nms:
             self.weights = self.weights.without_nms()
             if self.weights.meta.network.nms:
-                report("Ignored, as the network has no one-to-one head: nms.")
+                report(NO_ONE_TO_ONE_HEAD)
         meta = self.weights.meta
         self.options = options
         self.imgsz = meta.canvas_size(options.imgsz)

@@ -12,6 +12,8 @@ from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.weights.load import Weights, load_weights
 from yolo_max.weights.locate import OFFICIAL, OFFICIAL_IN_SHORT, closest, not_ported
 
+_CHOICE = f"take one of {OFFICIAL_IN_SHORT}, with its size and task, such as yolo11n-seg or yolov5su"
+
 
 def fetch(name: str, *, force: bool = False) -> Weights:
     """Downloads an official model, unless the cache has it, and converts it.
@@ -29,12 +31,9 @@ def fetch(name: str, *, force: bool = False) -> Weights:
     """
     stem = name.removesuffix(".pt")
     if kind := not_ported(stem):
-        raise UsageError(f"{stem} is {kind}, which is not ported; these can be fetched: {OFFICIAL_IN_SHORT}.")
+        raise UsageError(f"{stem} is {kind}, which is not ported; {_CHOICE}.")
     if stem not in OFFICIAL:
-        raise UsageError(
-            f"there is no official model {name!r} to fetch{closest(stem, OFFICIAL)}; "
-            f"only these can be fetched: {OFFICIAL_IN_SHORT}."
-        )
+        raise UsageError(f"there is no official model {name!r}{closest(stem, OFFICIAL)}; {_CHOICE}.")
     folder = cache_folder("weights")
     target = folder / f"{stem}.pt"
     if force or not target.is_file():

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from yolo_max.weights.checkpoint.read import Unfused
 
 MAX_FILE_BYTES = 2 * 1024**3
+NO_ONE_TO_ONE_HEAD = "Ignored, as the network has no one-to-one head: nms."
+"""What to say to someone who wants it without NMS; see `Weights.without_nms`."""
 HALF_MAX = float(np.finfo(np.float16).max)
 
 # First bytes of files that are mistaken for weights.

@@ -36,19 +36,8 @@ OFFICIAL = tuple(
 """Models that Ultralytics publishes and the port covers."""
 
 
-def _choice(parts: Sequence[str]) -> str:
-    """One or more texts as "(a|b)", the empty one as "[...]" around the others."""
-    named = [part for part in parts if part]
-    text = "|".join(named)
-    if len(named) < len(parts):
-        return f"[{text}]" if text else ""
-    return f"({text})" if len(named) > 1 else text
-
-
-OFFICIAL_IN_SHORT = ", ".join(
-    family.format(_choice(sizes), _choice(endings)) for family, sizes, endings in _FAMILIES
-)
-"""The same in few words: "yolo26(n|s|m|l|x)[-seg|...], ..."."""
+OFFICIAL_IN_SHORT = ", ".join(dict.fromkeys(family.format("", "").rstrip("u") for family, *_ in _FAMILIES))
+"""Their families: "yolo26, yolo11, ..."."""
 
 _NOT_PORTED = {
     r"yolo26\w-sem(-ade20k)?": "a semantic segmentation network",

@@ -45,6 +45,26 @@ def input_size(content: Any, model: StandIn) -> int:
     return DEFAULT_IMGSZ
 
 
+def require_usual_transforms(model: StandIn) -> None:
+    """Refuses a classifier whose saved transforms shift or scale pixels, as Ultralytics' own never do.
+
+    Sizes need no check: Ultralytics takes saved transforms only for images of the size that they have.
+
+    Raises:
+        WeightsError: They do; a sentence without its subject.
+    """
+    compose = model.get("transforms")
+    steps = compose.get("transforms") if isinstance(compose, StandIn) else None
+    for step in steps if isinstance(steps, list | tuple) else ():
+        if isinstance(step, StandIn) and step.kind == "Normalize":
+            mean, std = numbers(step.get("mean")), numbers(step.get("std"))
+            if any(mean) or any(each != 1 for each in std):
+                raise WeightsError(
+                    f"was trained on images normalised to mean {shorten(mean)} and deviation {shorten(std)}, "
+                    "which is not ported; train with Ultralytics' own transforms"
+                )
+
+
 def numbers(value: Any) -> tuple[float, ...]:
     """A tensor, a list or one number as a tuple of numbers; anything else as an empty one."""
     if isinstance(value, Tensor):

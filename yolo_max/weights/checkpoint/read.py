@@ -24,7 +24,7 @@ from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.layers import check_layer
 from yolo_max.weights.checkpoint.legacy_width import as_built
-from yolo_max.weights.checkpoint.metadata import input_size, numbers, saved_names
+from yolo_max.weights.checkpoint.metadata import input_size, numbers, require_usual_transforms, saved_names
 from yolo_max.weights.checkpoint.modules import model_of, table_of, walk
 from yolo_max.weights.checkpoint.saved_head import with_head_as_saved
 from yolo_max.weights.checkpoint.tensors import Tensor
@@ -76,6 +76,7 @@ def read_unfused(data: bytes, source: str) -> Unfused:
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
     network = meta.network
+    require_usual_transforms(model)
     for layer in network.layers:
         check_layer(layer, modules)
     tensors, eps = _Reader(modules, len(data)).read(network)
