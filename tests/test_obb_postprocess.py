@@ -209,6 +209,8 @@ def test_the_result() -> None:
     assert first.xywhr == tuple(FOUND.xywhr[0].tolist())
     assert first.xyxy == tuple(FOUND.xyxy[0].tolist())
     assert len(first.xyxyxyxy) == 4
+    height, width = FOUND.image_size
+    np.testing.assert_allclose(FOUND.xyxyxyxyn * np.array([width, height]), FOUND.xyxyxyxy, rtol=1e-6)
     assert len(FOUND[1:3]) == 2
     assert FOUND[FOUND.confidence > 0.5] == FOUND[: int((FOUND.confidence > 0.5).sum())]
     assert str(FOUND[:0]) == "nothing (90x100)"

@@ -169,7 +169,9 @@ def test_masks_are_in_pixels_of_the_image(found: Segmentation) -> None:
     assert (found.masks != expected.numpy()).sum() <= 1e-5 * expected.numel()
     assert np.array_equal(found.mask(3), found.masks[3])
     assert np.array_equal(found.mask(-1), found.masks[-1])
-    with pytest.raises(IndexError):
+    with pytest.raises(
+        IndexError, match=f"there is no mask {len(found)}: the image has {len(found)} objects"
+    ):
         found.mask(len(found))
     native = SegmentDecoder(NAMES, conf=0.1, retina_masks=True)(random_outputs(CANVAS, 1), IMAGE)
     for box, mask in zip(native, native.masks, strict=True):

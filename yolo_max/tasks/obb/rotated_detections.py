@@ -84,6 +84,12 @@ class RotatedDetections(Detections):
         found.flags.writeable = False
         return found
 
+    @property
+    def xyxyxyxyn(self) -> NDArray[np.float32]:
+        """The same as fractions of the image's width and height."""
+        height, width = self.image_size
+        return np.divide(self.xyxyxyxy, np.array([width, height], np.float32))
+
     @classmethod
     def empty(cls, names: Mapping[int, str], image_size: tuple[int, int]) -> Self:
         """No detections in an image of ``image_size`` (height, width)."""

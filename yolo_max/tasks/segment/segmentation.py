@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.parse import MAX_IMGSZ
+from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks, MaskMark
 from yolo_max.tasks.records import read_size
@@ -86,9 +87,14 @@ class Segmentation(Detections):
         """The mask of one object in pixels of the image, bool [H, W].
 
         One of the network's size is stretched, as where Ultralytics draws it.
+
+        Raises:
+            IndexError: There are fewer objects.
         """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there is no mask {index}: the image has {counted(len(self), 'object')}.")
         mask = np.zeros(self.image_size, bool)
-        self._render(range(len(self))[index], mask)
+        self._render(index, mask)
         return mask
 
     def _render(self, index: int, out: NDArray[np.bool_]) -> None:
