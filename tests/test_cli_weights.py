@@ -100,6 +100,16 @@ def test_info_shows_a_dozen_names(run: Run, work: Path) -> None:
     assert shown.endswith("thing 11, ... and 988 more; --json has all")
 
 
+def test_info_of_a_checkpoint_says_nothing_of_a_conversion(run: Run, work: Path) -> None:
+    table = {**checkpoints.tiny_table(), "nc": 1}
+    (work / "net.pt").write_bytes(checkpoints.checkpoint(checkpoints.detection_model(table)))
+    done = run("weights", "info", "net.pt")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "converted" not in done.stdout
+    assert done.stdout.count("its sha256") == 1
+    assert " 1 class, " in done.stdout
+
+
 def test_info_as_json(run: Run, work: Path) -> None:
     (work / "net.safetensors").write_bytes(checkpoints.random_weights(checkpoints.tiny_table()))
     done = run("weights", "info", "net.safetensors", "--json")

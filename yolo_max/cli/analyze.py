@@ -110,7 +110,7 @@ def _header(analysis: Analysis) -> Table:
     return _pairs(
         ("file", name),
         ("scale", scale or "the only one"),
-        ("task", f"{analysis.task or UNKNOWN}, {counted(analysis.nc, 'class').replace('classs', 'classes')}"),
+        ("task", f"{analysis.task or UNKNOWN}, {counted(analysis.nc, 'class')}"),
         ("counted at", f"{height} x {width} pixels"),
     )
 

@@ -16,6 +16,7 @@ from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import OUTPUT
+from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +69,7 @@ def convert_command(
         write_atomically(target, data)
     if not quiet:
         kind = "float16" if half else "float32"
-        say(f"Wrote {printable(str(target))}: {meta.nc} classes, {kind}, {len(data) / 1e6:.1f} MB.")
+        say(f"Wrote {printable(str(target))}: {counted(meta.nc, 'class')}, {kind}, {len(data) / 1e6:.1f} MB.")
 
 
 @app.command(cls=Command, epilog=_EXIT_CODES)
@@ -119,7 +120,7 @@ def fetch_command(
         begin(f"Fetching {printable(name)}")
         loaded = fetch(name, force=force)
     if not quiet:
-        say(f"{loaded.path}: {loaded.meta.nc} classes, sha256 {loaded.file_sha256}.")
+        say(f"{loaded.path}: {counted(loaded.meta.nc, 'class')}, sha256 {loaded.file_sha256}.")
 
 
 def _summary(weights: Weights) -> dict[str, Any]:
@@ -160,18 +161,21 @@ def _header(weights: Weights) -> Table:
     from rich.text import Text
 
     meta = weights.meta
-    facts = (f"{name} {value}" for name, value in meta.network.facts.items())
+    facts = (f"{name} {value}" for name, value in meta.network.facts.items() if type(value) is not bool)
+    origin = [
+        ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
+        ("its sha256", meta.source_sha256),
+    ]
     table = Table.grid("key", "value", padding=(0, 2))
     for key, value in (
         ("file", str(weights.path)),
         ("its sha256", weights.file_sha256),
         ("as safetensors", weights.sha256),
-        ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
-        ("its sha256", meta.source_sha256),
+        *([] if weights.is_checkpoint else origin),
         ("stored as", f"{weights.stored_dtype}, {weights.parameters:,} parameters"),
         ("task", meta.task),
         ("input", f"{meta.imgsz} x {meta.imgsz} pixels"),
-        ("head", ", ".join([f"{meta.nc} classes", *facts])),
+        ("head", ", ".join([counted(meta.nc, "class"), *facts])),
     ):
         table.add_row(Text(key, "bold"), Text(printable(value), overflow="fold"))
     return table

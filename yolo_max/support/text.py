@@ -40,8 +40,9 @@ def some(names: Sequence[str], limit: int = 5) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 image``, ``1,200 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 image``, ``1,200 images``, ``2 classes``."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
