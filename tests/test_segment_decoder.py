@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from segments import NAMES, STRIDES, by_ultralytics, random_outputs
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import EngineError
-from yolo_max.tasks.rle import boundaries_of, decode, encode, iou
+from yolo_max.tasks.rle import area, boundaries_of, decode, encode, iou
 from yolo_max.tasks.segment import segmentation
 from yolo_max.tasks.segment.decoder import SegmentDecoder
 from yolo_max.tasks.segment.masks import interpolate
@@ -244,3 +244,30 @@ def test_a_mask_costs_its_own_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn.sum() == pytest.approx(mask.sum() * (size[0] / mask.shape[0]) ** 2, rel=0.01)
     assert written < 1.2 * drawn.sum()
     assert read < 0.05 * written
+
+
+@pytest.mark.parametrize("retina_masks", [False, True])
+@pytest.mark.parametrize("strides", [(4, 8, 16, 32), (16, 32)])  # with a level P2, or without P3
+@pytest.mark.parametrize("image_size", [(200, 210), (96, 128)])
+def test_prototypes_are_as_fine_as_the_first_level_makes_them(
+    image_size: tuple[int, int], strides: tuple[int, ...], retina_masks: bool
+) -> None:
+    where = Letterbox.fit(image_size, CANVAS)
+    outputs = random_outputs(CANVAS, 3, strides=strides)
+    result = by_ultralytics(outputs, where, retina_masks=retina_masks, strides=strides)
+    theirs = REFERENCE.prediction(result, NAMES)
+    assert isinstance(theirs, Segmentation)
+    decoder = SegmentDecoder(NAMES, strides, retina_masks=retina_masks)
+    ours = decoder(outputs, where)
+    assert len(ours) == len(theirs) > 1
+    np.testing.assert_allclose(ours.xyxy, theirs.xyxy, rtol=0, atol=1e-3)
+    assert ours.mask_size == theirs.mask_size == (image_size if retina_masks else CANVAS)
+    assert np.count_nonzero(ours.rle == theirs.rle) >= len(ours) - 1
+    for a, b in zip(ours.rle, theirs.rle, strict=True):
+        assert iou(decode(a, ours.mask_size), decode(b, ours.mask_size)) > 0.99
+    # Those by which `yolo val` measures lie in the same places.
+    small = replace(decoder, retina_masks=False, coarse_masks=True)(outputs, where)
+    for coarse, counts, box in zip(small.coarse_rle, small.rle, small.xyxy, strict=True):
+        share = area(decode(coarse, small.coarse_size)) / np.prod(small.coarse_size)
+        if (box[2:] - box[:2]).min() > 90:
+            assert share == pytest.approx(area(decode(counts, CANVAS)) / np.prod(CANVAS), rel=0.1)

@@ -75,10 +75,10 @@ def test_masks_of_the_canvas(canvas: tuple[int, int], count: int) -> None:
     arrays = torch.from_numpy(coefficients), torch.from_numpy(boxes)
     size = prototypes.shape[0], prototypes.shape[1]
     expected = ops.process_mask(torch_protos, *arrays, canvas, upsample=True)
-    require_same(MaskGrid.of_canvas(size), outputs, expected)
+    require_same(MaskGrid.of_canvas(size, canvas), outputs, expected)
     coarse = ops.process_mask(torch_protos, *arrays, canvas)  # as in `yolo val`
     boxes = boxes / np.float32(4)
-    require_same(MaskGrid.of_canvas(size, ratio=1), (prototypes, coefficients, boxes), coarse)
+    require_same(MaskGrid.of_canvas(size, size), (prototypes, coefficients, boxes), coarse)
 
 
 IMAGES = {
@@ -120,7 +120,9 @@ def test_prototypes_that_are_not_finite(value: float) -> None:
     prototypes, coefficients, _ = random_outputs((64, 64), 1)
     prototypes[8, 8, 3] = value
     with pytest.raises(EngineError, match="masks that are not finite"):
-        MaskGrid.of_canvas((16, 16)).masks(prototypes, coefficients, np.array([[0, 0, 64, 64]], np.float32))
+        MaskGrid.of_canvas((16, 16), (64, 64)).masks(
+            prototypes, coefficients, np.array([[0, 0, 64, 64]], np.float32)
+        )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,9 @@ def test_prototypes_that_are_not_finite(value: float) -> None:
 )
 def test_a_box_without_a_pixel_has_an_empty_mask(box: tuple[float, ...]) -> None:
     prototypes, coefficients, _ = random_outputs((64, 64), 1)
-    (counts,) = MaskGrid.of_canvas((16, 16)).masks(prototypes, coefficients, np.array([box], np.float32))
+    (counts,) = MaskGrid.of_canvas((16, 16), (64, 64)).masks(
+        prototypes, coefficients, np.array([box], np.float32)
+    )
     assert not len(rle.decode(counts, (64, 64)))
 
 
@@ -164,7 +168,9 @@ def test_polygons_are_those_of_ultralytics(rectangles: list[tuple[int, int, int,
 def test_polygons_of_random_masks(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolo_max.tasks.segment.polygons.PAIRS", 500)
     prototypes, coefficients, boxes = random_outputs((128, 128), 10, seed)
-    for mask in dense(MaskGrid.of_canvas((32, 32)).masks(prototypes, coefficients, boxes), (128, 128)):
+    for mask in dense(
+        MaskGrid.of_canvas((32, 32), (128, 128)).masks(prototypes, coefficients, boxes), (128, 128)
+    ):
         require_same_polygon(mask)
     require_same_polygon(np.random.default_rng(seed).random((40, 40)) < 0.2)  # specks, with ties of distance
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
@@ -21,10 +22,12 @@ STRIDES = (8, 16, 32)
 NM = 32
 
 
-def random_outputs(canvas: tuple[int, int], seed: int = 0, reg_max: int = 16) -> dict[str, NDArray[Any]]:
+def random_outputs(
+    canvas: tuple[int, int], seed: int = 0, reg_max: int = 16, strides: Sequence[int] = STRIDES
+) -> dict[str, NDArray[Any]]:
     """Clusters of confident cells among much background; mask logits are of the size of one."""
     random = np.random.default_rng(seed)
-    cells = sum(canvas[0] // stride * (canvas[1] // stride) for stride in STRIDES)
+    cells = sum(canvas[0] // stride * (canvas[1] // stride) for stride in strides)
     head = random.normal(0, 2, (cells, 4 * reg_max + len(NAMES)))
     if reg_max == 1:
         head[:, :4] = random.uniform(0.5, 4, (cells, 4))
@@ -33,7 +36,7 @@ def random_outputs(canvas: tuple[int, int], seed: int = 0, reg_max: int = 16) ->
     logits[random.random(cells) < 0.2] += 4
     head[:, 4 * reg_max :] = logits
     coarse = torch.from_numpy(random.standard_normal((1, NM, 2 + canvas[0] // 32, 2 + canvas[1] // 32)))
-    size = (canvas[0] // 4, canvas[1] // 4)
+    size = (2 * canvas[0] // strides[0], 2 * canvas[1] // strides[0])
     smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic")[0].permute(1, 2, 0)
     return {
         "head": head.astype(np.float32),
@@ -54,11 +57,12 @@ def by_ultralytics(
     classes: list[int] | None = None,
     agnostic_nms: bool = False,
     max_det: int = 300,
+    strides: Sequence[int] = STRIDES,
 ) -> Results:
     """The result of its predictor, whose steps these are."""
-    module = Segment(len(NAMES), NM, 8, reg_max, end2end, (16, 16, 16)).eval()
+    module = Segment(len(NAMES), NM, 8, reg_max, end2end, (16,) * len(strides)).eval()
     module.end2end = end2end
-    module.stride = torch.tensor(STRIDES)
+    module.stride = torch.tensor(strides)
     module.max_det, module.agnostic_nms = max(max_det, 300), agnostic_nms
     canvas = where.canvas_size
     boxes, scores = torch.from_numpy(outputs["head"]).T[None].split((4 * reg_max, len(NAMES)), 1)
@@ -66,7 +70,7 @@ def by_ultralytics(
         "boxes": boxes,
         "scores": scores,
         "mask_coefficient": torch.from_numpy(outputs["coefficients"]).T[None],
-        "feats": [torch.zeros(1, 16, canvas[0] // stride, canvas[1] // stride) for stride in STRIDES],
+        "feats": [torch.zeros(1, 16, canvas[0] // stride, canvas[1] // stride) for stride in strides],
     }
     with torch.inference_mode():
         decoded = module._inference(raw)

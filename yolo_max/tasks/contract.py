@@ -18,7 +18,7 @@ row per cell of ``cells``, intp ``[N]`` ascending. Without ``cells`` there is a 
 level, each level row-major.
 Rotated detection: the same, and ``angle``, float32 ``[N, 1]``, as the head's branch gives it, per cell.
 Segmentation: also ``coefficients``, float32 ``[N, nm]``, the weight of each prototype for that row's mask,
-and ``prototypes``, float32 ``[H / 4, W / 4, nm]``.
+and ``prototypes``, float32 ``[2 * H / s, 2 * W / s, nm]``, where s is the stride of the head's first level.
 Pose: also ``keypoints``, float32 ``[N, K * D]`` for the same cells: of each keypoint its offset in cells, and
 if D is 3 the logit of its visibility.
 Classification: ``logits``, float32 ``[nc]``.

@@ -21,7 +21,7 @@ from yolo_max.tasks.detect.matching import box_iou
 from yolo_max.tasks.detect.tolerant_nms import MARGIN, Candidates, TolerantNms
 from yolo_max.tasks.rle import Boundaries, area, decode, intersection, iou
 from yolo_max.tasks.rubric import BOX_BOUND, MASK_IOU, MATCH_IOU, TensorDifference, Verdict
-from yolo_max.tasks.segment.decoder import SegmentDecoder
+from yolo_max.tasks.segment.decoder import SegmentDecoder, prototype_size
 from yolo_max.tasks.segment.segmentation import Segmentation
 
 LOGIT_MARGIN = 4 * MARGIN
@@ -85,8 +85,8 @@ class SegmentJudge(DetectJudge):
     def output_size(self, canvas_size: tuple[int, int]) -> int:
         """Those of detection, and as if there were a coefficient and a prototype for each of 32 masks."""
         cells = len(anchor_points(canvas_size, self.postprocess.strides)[0])
-        height, width = canvas_size
-        return super().output_size(canvas_size) + 32 * (cells + height * width // 16)
+        height, width = prototype_size(canvas_size, self.postprocess.strides)
+        return super().output_size(canvas_size) + 32 * (cells + height * width)
 
     def raw(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.tasks.rle import encode
+from yolo_max.tasks.rle import Size, encode
 from yolo_max.tasks.segment.masks import MaskGrid
 from yolo_max.tasks.segment.segmentation import Segmentation
 from yolo_max.weights.meta import ModelMeta
@@ -64,7 +65,7 @@ class SegmentDecoder(Postprocess):
         coefficients = outputs["coefficients"]
         rows, channels = len(outputs["head"]), prototypes.shape[-1]
         for name, array, shape in (
-            ("prototypes", prototypes, (*(side // 4 for side in placement.canvas_size), channels)),
+            ("prototypes", prototypes, (*prototype_size(placement.canvas_size, self.strides), channels)),
             ("coefficients", coefficients, (rows, channels)),
         ):
             if array.dtype != np.float32 or array.shape != shape:
@@ -74,8 +75,10 @@ class SegmentDecoder(Postprocess):
         masks = grid.masks(prototypes, weights, xyxy if self.retina_masks else kept.boxes)
         coarse, coarse_size = np.full(len(masks), "", object), (0, 0)
         if self.coarse_masks:
-            small = MaskGrid.of_canvas(grid.prototype_size, ratio=1)
-            coarse, coarse_size = small.masks(prototypes, weights, kept.boxes / np.float32(4)), small.size
+            coarse_size = grid.prototype_size
+            small = MaskGrid.of_canvas(coarse_size, coarse_size)
+            ratio = np.float32(coarse_size[1] / placement.canvas_size[1])
+            coarse = small.masks(prototypes, weights, kept.boxes * ratio)
         empty = encode(np.zeros(0, np.int64), grid.size)
         shown = np.full(len(masks), True) if self.coarse_masks else masks != empty
         return Segmentation(
@@ -95,4 +98,10 @@ class SegmentDecoder(Postprocess):
         size = prototypes.shape[0], prototypes.shape[1]
         if self.retina_masks:
             return MaskGrid.of_image(size, placement.image_size)
-        return MaskGrid.of_canvas(size)
+        return MaskGrid.of_canvas(size, placement.canvas_size)
+
+
+def prototype_size(canvas_size: Size, strides: Sequence[int]) -> Size:
+    """(height, width) of the prototypes: twice as fine as the head's first level."""
+    height, width = canvas_size
+    return 2 * height // strides[0], 2 * width // strides[0]

@@ -22,7 +22,7 @@ from yolo_max.tasks import rle
 from yolo_max.tasks.rle import Size
 
 STRIDE = 4
-"""Canvas pixels per pixel of a prototype."""
+"""Canvas pixels per pixel of a prototype, at a first level of stride 8; Ultralytics supposes no other."""
 STRIP = 2**20
 """How many pixels of a mask are computed at once."""
 
@@ -114,10 +114,10 @@ class MaskGrid:
     content: Content
 
     @classmethod
-    def of_canvas(cls, prototype_size: Size, ratio: int = STRIDE) -> MaskGrid:
-        """Masks of the whole canvas, as Ultralytics' ``process_mask``: ``ratio`` times the prototypes."""
+    def of_canvas(cls, prototype_size: Size, size: Size) -> MaskGrid:
+        """Masks of the whole canvas, as Ultralytics' ``process_mask``: of its size, or the prototypes'."""
         height, width = prototype_size
-        return cls((ratio * height, ratio * width), prototype_size, 1, Content(0, 0, width, height))
+        return cls(size, prototype_size, 1, Content(0, 0, width, height))
 
     @classmethod
     def of_image(cls, prototype_size: Size, image_size: Size) -> MaskGrid:
