@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,3 +338,13 @@ def test_only_boxes_of_one_class_suppress_each_other(seed: int, iou: float) -> N
         overlap = both / np.maximum(np.add.outer(area, area) - both, 1e-9)
         np.fill_diagonal(overlap, 0)
         assert (overlap <= iou + 1e-3).all()  # float32, and classes moved apart cost a few of its bits
+
+
+def test_boxes_that_overflow_in_the_image_are_an_error() -> None:
+    """Finite on the canvas; where they are not clipped, as in val, not in the pixels of a larger image."""
+    where = replace(Letterbox.fit((6400, 6400), (64, 64)), clip=False)
+    head = np.full((64 + 16 + 4, 4 + len(NAMES)), -9, np.float32)
+    head[5] = 3
+    head[5, :4] = 1e37
+    with pytest.raises(EngineError, match="boxes that are not finite"):
+        Postprocess(NAMES, reg_max=1)({"head": head}, where)

@@ -232,3 +232,13 @@ def test_the_result() -> None:
             names=NAMES,
             image_size=(3, 4),
         )
+
+
+def test_boxes_that_overflow_in_the_image_are_an_error() -> None:
+    """Finite on the canvas, but not in the pixels of a larger image."""
+    outputs = random_outputs(0, bins=1)
+    outputs["head"][:, 4:] = -9
+    outputs["head"][5] = 3
+    outputs["head"][5, :4] = 1e37
+    with pytest.raises(EngineError, match="boxes that are not finite"):
+        RotatedPostprocess(NAMES, reg_max=1)(outputs, Letterbox.fit((9600, 12800), CANVAS))

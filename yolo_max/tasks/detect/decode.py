@@ -7,6 +7,31 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.errors import EngineError
+from yolo_max.tasks.contract import Placement
+
+
+def require_finite(what: str, values: NDArray[np.float32]) -> None:
+    """Checks what a network gave.
+
+    Raises:
+        EngineError: It is not finite.
+    """
+    if not np.isfinite(values).all():
+        raise EngineError(f"the network gave {what} that are not finite; its weights or engine are broken.")
+
+
+def boxes_in_image(boxes: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
+    """Boxes from canvas pixels to image pixels.
+
+    Raises:
+        EngineError: They are not finite there: on a small canvas, an image's pixels are large numbers.
+    """
+    with np.errstate(over="ignore"):
+        moved = placement.to_image(boxes)
+    require_finite("boxes", moved)
+    return moved
+
 
 def sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """The logistic function, computed in float64 and rounded once, for the same float32 on every machine."""

@@ -21,7 +21,14 @@ from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.options import PredictOptions, a_fraction, at_least
 from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.contract import Outputs, Placement
-from yolo_max.tasks.detect.decode import anchor_points, decode_boxes, logit_threshold, sigmoid
+from yolo_max.tasks.detect.decode import (
+    anchor_points,
+    boxes_in_image,
+    decode_boxes,
+    logit_threshold,
+    require_finite,
+    sigmoid,
+)
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.nms import nms
 from yolo_max.weights.meta import ModelMeta
@@ -154,7 +161,7 @@ class Postprocess:
         """
         kept = self.kept(outputs, placement)
         return Detections(
-            placement.to_image(kept.boxes),
+            boxes_in_image(kept.boxes, placement),
             kept.confidence,
             kept.class_id,
             self.names,
@@ -173,8 +180,7 @@ class Postprocess:
         row, class_id, confidence = self._candidates(logits[:, self.box_channels :])
         anchor = cells[row]
         boxes = self._boxes(outputs, row, points[anchor], stride[anchor])
-        if not np.isfinite(boxes).all():
-            raise EngineError("the network gave boxes that are not finite; its weights or engine are broken.")
+        require_finite("boxes", boxes)
         if self.nms:
             best = self._suppress(boxes, confidence, class_id, placement)
         else:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.contract import Outputs, Placement
+from yolo_max.tasks.detect.decode import require_finite
 from yolo_max.tasks.detect.postprocess import Postprocess
-from yolo_max.tasks.obb.decode import decode_angles, decode_rotated_boxes, to_image
+from yolo_max.tasks.obb.decode import corners, decode_angles, decode_rotated_boxes, to_image
 from yolo_max.tasks.obb.fast_nms import fast_nms
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
 from yolo_max.weights.meta import ModelMeta
@@ -55,8 +56,11 @@ class RotatedPostprocess(Postprocess):
         if angle.dtype != np.float32 or angle.shape != (rows, 1):
             raise ValueError(f"The angles must be float32 {(rows, 1)}, not {angle.dtype} {angle.shape}.")
         kept = self.kept(outputs, placement)
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes = to_image(kept.boxes, placement)
+            require_finite("boxes", corners(boxes))
         return RotatedDetections(
-            xywhr=to_image(kept.boxes, placement),
+            xywhr=boxes,
             confidence=kept.confidence,
             class_id=kept.class_id,
             names=self.names,

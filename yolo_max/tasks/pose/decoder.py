@@ -8,10 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support.errors import EngineError
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.contract import Outputs, Placement
-from yolo_max.tasks.detect.decode import anchor_points, sigmoid
+from yolo_max.tasks.detect.decode import anchor_points, boxes_in_image, require_finite, sigmoid
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.weights.meta import ModelMeta
@@ -92,17 +91,16 @@ class PosePostprocess(Postprocess):
         keypoints = decode_keypoints(
             raw[kept.row], points[cell], stride[cell], self.kpt_shape, doubled=self.doubled
         )
-        if not np.isfinite(keypoints).all():
-            raise EngineError(
-                "the network gave keypoints that are not finite; its weights or engine are broken."
-            )
+        require_finite("keypoints", keypoints)
+        in_image = _to_image(keypoints, placement)
+        require_finite("keypoints", in_image)
         return Poses(
-            placement.to_image(kept.boxes),
+            boxes_in_image(kept.boxes, placement),
             kept.confidence,
             kept.class_id,
             self.names,
             placement.image_size,
-            _to_image(keypoints, placement),
+            in_image,
         )
 
 
@@ -110,5 +108,6 @@ def _to_image(keypoints: NDArray[np.float32], placement: Placement) -> NDArray[n
     """Keypoints from canvas pixels to image pixels, clipped to the image, as ``scale_coords`` does it."""
     xy = keypoints[..., :2]
     corners = np.concatenate([xy, xy], axis=2).reshape(-1, 4)  # a point is a box without size
-    moved = placement.to_image(corners)[:, :2].reshape(xy.shape)
+    with np.errstate(over="ignore"):
+        moved = placement.to_image(corners)[:, :2].reshape(xy.shape)
     return np.concatenate([moved, keypoints[..., 2:]], axis=2)

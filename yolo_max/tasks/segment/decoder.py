@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.contract import Outputs, Placement
+from yolo_max.tasks.detect.decode import boxes_in_image
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.rle import Size, encode
 from yolo_max.tasks.segment.masks import MaskGrid
@@ -70,7 +71,7 @@ class SegmentDecoder(Postprocess):
         ):
             if array.dtype != np.float32 or array.shape != shape:
                 raise ValueError(f"The {name} must be float32 {shape}, not {array.dtype} {array.shape}.")
-        xyxy, weights = placement.to_image(kept.boxes), coefficients[kept.row]
+        xyxy, weights = boxes_in_image(kept.boxes, placement), coefficients[kept.row]
         grid = self.grid(prototypes, placement)
         masks = grid.masks(prototypes, weights, xyxy if self.retina_masks else kept.boxes)
         coarse, coarse_size = np.full(len(masks), "", object), (0, 0)
