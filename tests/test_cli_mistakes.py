@@ -49,11 +49,8 @@ pytestmark = pytest.mark.usefixtures("fake_network")
         (["https://example.org/a.jpg"], 4, "is an address, which is read only with --allow-remote"),
         (["photos", "--max-det", "many"], 2, "max_det is 'many', but it must be a whole number"),
         (["photos", "--threads", "1.5"], 2, "threads is '1.5', but it must be a whole number"),
-        (
-            ["rtsp://camera/1"],
-            4,
-            "rtsp://camera/1 is a stream of a kind that is not read; http and https are",
-        ),
+        (["rtsp://camera/1"], 4, "is an address, which is read only with --allow-remote"),
+        (["rtmp://camera/1"], 4, "is a stream of a kind that is not read; http, https and rtsp are"),
         (["my street.MP4"], 4, "my street.MP4 does not exist"),
         (["pipe"], 4, "pipe is a pipe or a device; images are read from files"),
         (["photos", "-o", "photos"], 4, "the output folder is never a source"),

@@ -117,11 +117,11 @@ def test_a_redirect_to_a_private_address_is_refused_even_where_the_first_may_be_
 @pytest.mark.parametrize(
     ("location", "reason"),
     [
-        ("file:///etc/passwd", "is not an address of http or https"),
-        ("ftp://8.8.8.8/a", "is not an address of http or https"),
-        ("gopher://8.8.8.8/", "is not an address of http or https"),
-        ("http://[::1", "not an address of http or https"),
-        ("http://8.8.8.8:0/", "is not an address of http or https"),
+        ("file:///etc/passwd", "is not an address of http, https or rtsp"),
+        ("ftp://8.8.8.8/a", "is not an address of http, https or rtsp"),
+        ("gopher://8.8.8.8/", "is not an address of http, https or rtsp"),
+        ("http://[::1", "not an address of http, https or rtsp"),
+        ("http://8.8.8.8:0/", "is not an address of http, https or rtsp"),
         ("", "answers 302"),
     ],
 )
@@ -276,6 +276,41 @@ def test_a_stream_gives_an_annotated_video(tmp_path: Path) -> None:
     records = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
     assert "error" in records[-1]
     assert len(read_video(Path("out/live.mp4")).frames) == len(records) - 1 >= 18
+
+
+def test_an_rtsp_stream() -> None:
+    pytest.importorskip("av")
+    from rtsp_server import playing
+    from videos import SIZE
+
+    with playing() as (address, asked):
+        found = list(predictor().predict(address, LOCAL))
+    assert asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
+    *read, last = found
+    assert len(read) >= 25
+    assert {each.prediction.image_size for each in read if each.prediction} == {SIZE}
+    assert last.error is not None
+
+
+def test_an_rtsp_redirect_is_not_followed() -> None:
+    pytest.importorskip("av")
+    from rtsp_server import playing
+
+    with playing() as (other, asked), playing(redirect=other) as (address, _):
+        (only,) = predictor().predict(address, LOCAL)
+    assert only.error is not None
+    assert "it is redirected, which is not followed" in str(only)
+    assert asked == []
+
+
+def test_rtsp_at_a_private_address_is_refused() -> None:
+    pytest.importorskip("av")
+    from rtsp_server import playing
+
+    with playing() as (address, asked):
+        (only,) = predictor().predict(address, SourceOptions(allow_remote=True))
+    assert "is a private address" in str(only)
+    assert asked == []
 
 
 class Camera:

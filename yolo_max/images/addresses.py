@@ -31,7 +31,7 @@ IMAGE_SECONDS = 30.0
 VIDEO_SECONDS = 600.0
 STALL_SECONDS = 10.0
 """How long a server may say nothing."""
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "rtsp": 554}
 _NAT64 = ip_network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -82,7 +82,7 @@ def split(address: str) -> SplitResult:
     except ValueError:
         known = False
     if not known or not address.isprintable() or " " in address:
-        raise ImageError(f"{shorten(address)} is not an address of http or https")
+        raise ImageError(f"{shorten(address)} is not an address of http, https or rtsp")
     return parts
 
 
@@ -238,7 +238,7 @@ def request(address: str, *, private: bool, max_bytes: int, seconds: float | Non
         try:
             following = urljoin(address, location)
         except ValueError as error:
-            raise ImageError("it is redirected to what is not an address of http or https") from error
+            raise ImageError("it is redirected to what is not an address of http, https or rtsp") from error
         if target.scheme == "https" and not following.lower().startswith("https://"):
             raise ImageError("it is redirected to an address without encryption")
         address = following

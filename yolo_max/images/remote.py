@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from yolo_max.images import addresses
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import decode
+from yolo_max.images.rtsp import OPTIONS, relayed
 from yolo_max.images.suffixes import VIDEO_SUFFIXES
 from yolo_max.images.video import USUAL_RATE, Sound, Video, broken
 from yolo_max.support.errors import ImageError
@@ -69,6 +70,14 @@ def open_remote(address: str, reading: SourceOptions, *, max_pixels: int) -> Vid
     if not addresses.is_address(address):
         webcam = _Webcam(address, int(address))
         return Live(address, webcam, buffer=reading.stream_buffer, interrupt=webcam.close)
+    if addresses.split(address).scheme == "rtsp":
+        relay = relayed(address, private=reading.allow_private)
+        try:
+            video = Video.of_address(address, relay.address, OPTIONS, max_pixels=max_pixels)
+        except ImageError as error:
+            relay.close()
+            raise ImageError(relay.reason or error.reason) from error
+        return Live(address, video, buffer=reading.stream_buffer, interrupt=relay.close)
     is_file = addresses.suffix_of(address) in VIDEO_SUFFIXES
     response = addresses.request(
         address,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolo_max.images.suffixes import NEEDS_PYAV, VIDEO_SUFFIXES, reads_video
 
-_STREAMS = ("rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
+_STREAMS = ("rtmp", "rtsps", "srt", "tcp", "udp")
 
 
 def unsupported(source: str, *, videos: bool = False) -> str | None:
@@ -37,7 +37,7 @@ def unsupported(source: str, *, videos: bool = False) -> str | None:
     scheme, separator, _ = source.partition("://")
     if separator:
         if scheme.lower() in _STREAMS:
-            return "is a stream of a kind that is not read; http and https are"
+            return "is a stream of a kind that is not read; http, https and rtsp are"
         return (
             "is an address, which is read only with --allow-remote"
             if videos

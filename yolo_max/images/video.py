@@ -8,7 +8,7 @@ Pixels are limited before they are allocated, and a frame that is broken costs i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -40,6 +40,9 @@ pictures of any size would be allocated."""
 _BYTES_PER_PIXEL = 6
 """Of a frame that is worked on: decoded, as BGR, and drawn."""
 
+STALL_SECONDS = 10.0
+"""How long a stream may send nothing."""
+
 Sound = Callable[[Any], None]
 
 
@@ -55,14 +58,24 @@ class Video:
         sound: PyAV's stream of its sound; None without one.
     """
 
-    def __init__(self, name: str, file: BinaryIO, *, max_pixels: int, format_name: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: BinaryIO | str,
+        *,
+        max_pixels: int,
+        format_name: str | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         """Opens a video and reads its headers.
 
         Args:
             name: For messages and records.
-            file: Its bytes; seekable, unless it is a stream. It is closed with the video.
+            file: Its bytes; seekable, unless it is a stream. It is closed with the video. Or an address that
+                FFmpeg may connect to.
             max_pixels: Larger frames are refused; no more than `MAX_FRAME_PIXELS`.
             format_name: FFmpeg's name of its container; None to find out.
+            options: Of FFmpeg, for an address.
 
         Raises:
             ImageError: It is not a video that can be read.
@@ -73,12 +86,14 @@ class Video:
         try:
             self._container = av.open(
                 *(file, "r", format_name),
-                options=_CLOSED,
-                buffer_size=1 << (18 if file.seekable() else 12),
+                options={**_CLOSED, **(options or {})},
+                buffer_size=1 << (12 if isinstance(file, str) or not file.seekable() else 18),
                 metadata_errors="replace",
+                timeout=STALL_SECONDS if isinstance(file, str) else None,
             )
         except Exception as error:  # damaged data makes it raise anything
-            file.close()
+            if not isinstance(file, str):
+                file.close()
             raise ImageError(f"it cannot be opened as a video ({first_line(error)})") from error
         try:
             self._stream = self._container.streams.best("video")
@@ -106,6 +121,22 @@ class Video:
         """
         _pyav()
         return cls(os.fspath(path), regular_file(path), max_pixels=max_pixels)
+
+    @classmethod
+    def of_address(cls, name: str, address: str, options: Mapping[str, str], *, max_pixels: int) -> Self:
+        """Opens a stream that FFmpeg itself connects to.
+
+        Args:
+            name: As the user named it.
+            address: Where FFmpeg connects to.
+            options: What it may do there.
+            max_pixels: As for the video.
+
+        Raises:
+            ImageError: It cannot be reached, or is not a video that can be read.
+        """
+        _pyav()
+        return cls(name, address, max_pixels=max_pixels, options=options)
 
     def _read_headers(self) -> None:
         stream = self._stream
@@ -198,7 +229,8 @@ class Video:
     def close(self) -> None:
         """Closes it and its file."""
         self._container.close()
-        self._file.close()
+        if not isinstance(self._file, str):
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
