@@ -20,13 +20,14 @@ from ultralytics.engine.validator import BaseValidator
 from ultralytics.utils.metrics import OKS_SIGMA, ap_per_class, kpt_iou
 from val_datasets import write_dataset
 
+from yolo_max.model.specs.per_box import MAX_KEYPOINTS
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, predictions
 from yolo_max.verify.val.keypoints import PERSON, Keypoints
-from yolo_max.verify.val.labels import read_keypoints
+from yolo_max.verify.val.labels import keypoint_shape, read_keypoints
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.metrics import METRICS
 from yolo_max.verify.val.objects import Example
@@ -135,6 +136,10 @@ def test_a_yaml(tmp_path: Path, description: dict[str, Any], shape: Keypoints) -
 def test_a_yaml_without_sense(tmp_path: Path, description: dict[str, Any], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         load_dataset(write_dataset(tmp_path, {"a": BOX}, **description), kind=Keypoints)
+
+
+def test_a_dataset_may_have_as_many_keypoints_as_a_model() -> None:
+    assert keypoint_shape(Path("data.yaml"), {"kpt_shape": [MAX_KEYPOINTS, 3]}) == (MAX_KEYPOINTS, 3)
 
 
 def coco_json(tmp_path: Path, *keypoints: Any) -> Path:

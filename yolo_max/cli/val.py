@@ -88,8 +88,8 @@ def val(
 ) -> int:
     """Measure accuracy on a labelled dataset.
 
-    Boxes, masks, keypoints: mean average precision on an Ultralytics dataset (a YAML, images and YOLO labels)
-    or on COCO's json; rotated boxes on the former. Classification: top-1 and top-5 on a folder that holds
+    Boxes, rotated boxes, masks, keypoints: mean average precision on an Ultralytics dataset (a YAML, images
+    and YOLO labels) or on COCO's json. Classification: top-1 and top-5 on a folder that holds
     val/CLASS/IMAGE. The input is square, and the settings are those of Ultralytics' validator.
     """
     from yolo_max.runtime import host

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.model.specs.per_box import MAX_KEYPOINTS
 from yolo_max.support.errors import SourceError
 from yolo_max.support.plain_file import read_plain_file
 
 TOLERANCE = 0.01
 """How far outside [0, 1] a normalised label may be, as in Ultralytics."""
-MAX_KEYPOINTS = 1000
-"""The most keypoints of an object."""
 
 
 class Labels(NamedTuple):
