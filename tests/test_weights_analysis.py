@@ -113,7 +113,7 @@ def test_a_weights_file_is_counted_fused() -> None:
 
 
 def test_unported_layers_of_a_checkpoint_are_counted_from_its_tensors() -> None:
-    from ultralytics.utils.torch_utils import get_num_params
+    from ultralytics.utils.torch_utils import get_flops, get_num_params
 
     theirs = network("yolov8n-ghost")
     theirs.args = {"task": "detect"}
@@ -124,6 +124,9 @@ def test_unported_layers_of_a_checkpoint_are_counted_from_its_tensors() -> None:
     ported = sum(get_num_params(each) for each in theirs.model if "Ghost" not in each.type)
     assert ours.coverage["parameters"] == pytest.approx(ported / get_num_params(theirs))
     assert (ours.coverage["gflops"], ours.ported) == (None, False)
+    # What can be counted is.
+    assert ours.counted_cost.parameters == ported
+    assert 0 < (ours.counted_cost.gflops or 0) < get_flops(theirs, 640)
     assert ours.layers[4].shapes == {"": (80, 80, 64)}  # known from the row, behind a GhostConv
     assert ours.layers[9].cost.gflops == analyze("yolov8n.yaml").layers[9].cost.gflops  # the same SPPF
 

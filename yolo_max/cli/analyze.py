@@ -169,11 +169,11 @@ def _verdict(analysis: Analysis) -> Table:
     covered = [f"{layers} of {counted(len(analysis.layers), 'layer')}{_percent(analysis, 'layers')}"]
     parameters = "?" if total.parameters is None else f"{total.parameters:,}"
     if total.parameters is None:
-        covered.append("an unknown part of the parameters")
+        covered.append(f"{analysis.counted_cost.parameters:,} parameters or more, of an unknown number")
     else:
         covered.append(f"{ported.parameters:,} of {parameters} parameters{_percent(analysis, 'parameters')}")
     if total.gflops is None:
-        covered.append("an unknown part of the GFLOPs")
+        covered.append(f"{analysis.counted_cost.gflops:.1f} GFLOPs or more, of an unknown number")
     else:
         covered.append(f"{ported.gflops:.1f} of {total.gflops:.1f} GFLOPs{_percent(analysis, 'gflops')}")
     lines = [("ported", "\n".join(covered))]

@@ -66,6 +66,12 @@ class Analysis:
         return sum((each.cost for each in self.layers if not each.problem), Cost())
 
     @property
+    def counted_cost(self) -> Cost:
+        """Of those of them that can be counted: an unported layer may hide the size of the maps behind it."""
+        known = [each.cost for each in self.layers if not each.problem]
+        return Cost(sum(each.parameters or 0 for each in known), sum(each.products or 0 for each in known))
+
+    @property
     def coverage(self) -> dict[str, float | None]:
         """The part of all layers, parameters and GFLOPs that is in ported ones, 0 to 1; None if unknown."""
         ported = sum(not each.problem for each in self.layers)
