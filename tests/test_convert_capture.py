@@ -187,3 +187,16 @@ def test_sizes_that_have_to_be_equal_need_one_name() -> None:
     module = Function(lambda _, a, b: a + b).eval()
     with pytest.raises(ConversionError, match="rows and lines have to be equal; give them one name"):
         captured(module, [("rows", 4), ("lines", 4)], None, RULES)
+
+
+class Variadic(nn.Module):  # type: ignore[misc]
+    """Takes arguments that nobody need give, as Ultralytics' modules do."""
+
+    def forward(self, x: Any, *more: Any, **_: Any) -> Any:
+        return x + sum(more)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_arguments_that_need_not_be_given(count: int) -> None:
+    program = captured(Variadic().eval(), [("batch", 4)] * count, None, RULES)
+    assert len(program.inputs) == count

@@ -102,12 +102,12 @@ def _examples(
 
 
 def _by_parameter(model: torch.nn.Module, dims: tuple[dict[int, Any], ...]) -> tuple[Any, ...]:
-    """The dimensions as PyTorch reads them: those of ``*args`` are one tuple."""
+    """The dimensions as PyTorch reads them: those of ``*args``, if there are any, are one tuple."""
     kinds = [each.kind for each in inspect.signature(model.forward).parameters.values()]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return dims
     before = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-    return (*dims[:before], dims[before:])
+    return (*dims[:before], dims[before:]) if dims[before:] else dims
 
 
 def _export(
