@@ -29,6 +29,8 @@ from .window import Window
 
 comptime STRIP = MR
 """Tiles of a strip: those of one call of the microkernel, or of two where that is all there is."""
+comptime SUMMED_PLANES = 2
+"""Planes whose products are summed up before they are added to others: transforms magnify what a long sum rounds."""
 comptime WRITTEN_AHEAD = 2
 """Tiles between the one whose outputs are stored and the one whose outputs are prefetched."""
 
@@ -166,17 +168,23 @@ def multiply[
             var filter = panel.unsafe_offset(Algorithm.filter(point) * filter_size)
             for call in range(calls):
                 comptime for j in range(0, N, BLOCKS):
-                    var sums = Array[V, M * BLOCKS](fill=V(0))
                     var x = points.unsafe_offset(point * point_stride + call * M * BLOCK)
                     var w = filter.unsafe_offset(j * BLOCK)
-                    for _ in range(planes):
-                        accumulate[F32, M, BLOCKS, N * BLOCK, BLOCK](sums, x, w, BLOCK)
-                        x = x.unsafe_offset(plane_size)
-                        w = w.unsafe_offset(BLOCK * N * BLOCK)
                     var y = products.unsafe_offset(point * product_stride + (call * M * N + j) * BLOCK)
-                    comptime for i in range(M):
-                        comptime for b in range(BLOCKS):
-                            y.unsafe_store((i * N + b) * BLOCK, sums[i * BLOCKS + b])
+                    for first in range(0, planes, SUMMED_PLANES):
+                        var sums = Array[V, M * BLOCKS](fill=V(0))
+                        for _ in range(min(SUMMED_PLANES, planes - first)):
+                            accumulate[F32, M, BLOCKS, N * BLOCK, BLOCK](sums, x, w, BLOCK)
+                            x = x.unsafe_offset(plane_size)
+                            w = w.unsafe_offset(BLOCK * N * BLOCK)
+                        comptime for i in range(M):
+                            comptime for b in range(BLOCKS):
+                                var at = (i * N + b) * BLOCK
+                                var sum = sums[i * BLOCKS + b]
+                                # Volatile, or else LLVM would keep these sums on the stack as well.
+                                if first > 0:
+                                    sum += y.unsafe_load[width=BLOCK, volatile=True](at)
+                                y.unsafe_store[volatile=True](at, sum)
 
     comptime for i in range(len(MR_SIZES)):
         comptime size = MR_SIZES[i]
