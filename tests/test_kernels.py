@@ -26,7 +26,7 @@ from toom_cook import ALGORITHMS, Algorithm
 
 from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import DIRECT, STEM, WINOGRAD
+from yolo_max.kernels.conv_kernel import DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel
 from yolo_max.kernels.precision import Precision
 
 torch = pytest.importorskip("torch")
@@ -419,6 +419,22 @@ def test_masks_that_do_not_fit_are_refused(kernels: Kernels, shape: tuple[int, .
         kernels.convolve(
             WINOGRAD, [WHOLE], weight, bias, empty(1, 8, 8, 16), k=3, s=1, mask=Map(empty(*shape))
         )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "most"),
+    [
+        (WINOGRAD, 1, 5),  # 3.3; 8.9 with a single sum of all channels
+        (POLYPHASE, 2, 2),  # 1.3; 3.8
+    ],
+    ids=str,
+)
+def test_transforms_magnify_the_rounding_of_short_sums_only(
+    kernels: Kernels, kernel: ConvKernel, stride: int, most: float
+) -> None:
+    p = problem(Case(512, 32, 3, stride, 12, 12, activation=NONE), F32, False)
+    ours, direct = (np.square(solve(kernels, p, each, F32) - p.exact).mean() for each in (kernel, DIRECT))
+    assert ours <= most**2 * direct
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 64])
