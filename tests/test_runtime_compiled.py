@@ -18,7 +18,8 @@ from max.graph import DeviceRef, Graph, TensorType
 
 from yolo_max.kernels.conv_kernel import STEM, ConvKernel
 from yolo_max.runtime import compiled
-from yolo_max.runtime.compiled import GRAPH_SOURCES, compile_or_load, graph_key, sources_digest
+from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.sources import GRAPH_SOURCES, sources_digest
 from yolo_max.support.cache import cache_folder, write_checked
 from yolo_max.support.errors import EngineError
 
@@ -184,7 +185,7 @@ def test_all_that_a_trace_imports_is_in_the_key() -> None:
     covered = {place.removesuffix(".py") for place in GRAPH_SOURCES}
     neutral = {"support"}
     assert {name for name in modules if name.partition("/")[0] not in covered | neutral} == set()
-    assert all(compiled.sources_digest(compiled.PACKAGE, (place,)) for place in GRAPH_SOURCES)
+    assert all(sources_digest(places=(place,)) for place in GRAPH_SOURCES)
 
 
 CHILD = """

@@ -47,6 +47,7 @@ _CODES_OF: dict[str, dict[ExitCode, str | None]] = {
         ExitCode.SOURCE: None,
         ExitCode.ENGINE: "some of the module cannot be converted, or a package is not installed",
     },
+    "weights compile": {ExitCode.SOURCE: None},
     "cache": {ExitCode.WEIGHTS: None, ExitCode.SOURCE: None, ExitCode.ENGINE: None},
 }
 

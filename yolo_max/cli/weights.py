@@ -1,4 +1,4 @@
-"""``yolo-max weights``: converts checkpoints, shows weights files, fetches official ones."""
+"""``yolo-max weights``: converts checkpoints, shows weights files, fetches official ones, compiles."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from yolo_max.cli.analyze import analyze
 from yolo_max.cli.commands import Command, Group, exit_codes
+from yolo_max.cli.compile import compile_command
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
@@ -28,6 +29,7 @@ _EXIT_CODES = exit_codes("weights")
 MAX_NAMES = 12
 """Names of classes that are shown."""
 app.command(name="analyze", cls=Command, epilog=_EXIT_CODES)(analyze)
+app.command(name="compile", cls=Command, epilog=exit_codes("weights compile"))(compile_command)
 
 
 @app.command(name="convert", cls=Command, epilog=_EXIT_CODES)

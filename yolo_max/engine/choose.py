@@ -33,6 +33,8 @@ def make_engine(name: str, weights: Weights, **options: Any) -> Engine:
     if name == "torch":
         if options["precision"] != "f32":
             raise UsageError(f"PyTorch runs in f32, not {options['precision']}; use f32, or the MAX engine.")
+        if options.pop("compiled", None) is not None:
+            raise UsageError("PyTorch does not run compiled graphs; leave it out, or use the MAX engine.")
         from yolo_max.engine.torch_engine import TorchEngine
 
         return TorchEngine(weights, **options)

@@ -5,26 +5,29 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from max import driver
 from max.dtype import DType
 from max.engine import InferenceSession, Model
-from max.graph import DeviceRef, Graph
+from max.graph import DeviceRef
 from numpy.typing import NDArray
 
 from yolo_max.engine.contract import by_image, require_pixels
 from yolo_max.engine.max_target import choose_device, choose_kernels, shares
-from yolo_max.kernels.conv_kernel import ConvKernel, pack_weights
+from yolo_max.engine.trace import trace
+from yolo_max.kernels.conv_kernel import pack_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import Architecture
 from yolo_max.runtime import threads as runtime
-from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.compiled import CompiledGraph, compile_or_load, graph_key
+from yolo_max.runtime.cpu_target import runnable
 from yolo_max.runtime.fork import require_same_process
-from yolo_max.runtime.kernel_package import precompile
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.runtime.max_errors import max_errors
+from yolo_max.runtime.portable import load_named, load_shipped, purpose_of
 from yolo_max.support.errors import UsageError
 from yolo_max.support.text import counted
 from yolo_max.tasks.contract import Outputs
@@ -43,7 +46,8 @@ class MaxEngine:
         kernels: "fused" or "stock".
         precision: Type of the activations between layers; the raw outputs are always float32.
         threads: How many threads the graph runs on.
-        from_cache: Whether the compiled graph was found in the cache.
+        from_cache: Whether the graph had been compiled before: it was in the cache, came with the package, or
+            was named.
         callers: How many concurrent calls, sharing the threads, give the highest throughput.
     """
 
@@ -59,6 +63,7 @@ class MaxEngine:
         threads: int | None = None,
         rect: bool = False,
         every_layer: bool = False,
+        compiled: str | os.PathLike[str] | None = None,
         report: Callable[[str], None] | None = None,
     ) -> None:
         """Compiles the graph or loads it from the cache, and binds the weights to it.
@@ -73,12 +78,15 @@ class MaxEngine:
             threads: Defaults to the CPUs available to this process.
             rect: Whether there will be images of sizes other than ``imgsz``.
             every_layer: Whether the graph also outputs what `layers` returns.
+            compiled: A file of `yolo-max weights compile` for this network. It is native code: name only
+                files that you trust.
             report: Called with a sentence about anything slow or that the user should know.
 
         Raises:
-            UsageError: An option has an invalid value, or ``rect`` is used with stock operations.
-            EngineError: The device, the kernels or the precision are not available on this machine, or memory
-                runs out.
+            UsageError: An option has an invalid value, or ``rect`` or ``compiled`` is used with stock
+                operations.
+            EngineError: The device, the kernels or the precision are not available on this machine,
+                ``compiled`` is for something else, or memory runs out.
             WeightsError: The network is not supported.
         """
         report = report or (lambda _: None)
@@ -90,41 +98,59 @@ class MaxEngine:
                 "rectangular input comes in many sizes, and MAX's stock operations are compiled for one; "
                 "leave rect out, or use the fused kernels."
             )
+        if compiled is not None and self.kernels == "stock":
+            raise UsageError(
+                "a compiled graph holds the fused kernels, but MAX's stock operations are to run; leave it."
+            )
         architecture = weights.meta.network
         architecture.require()
         self._outputs, self._per_cell = architecture.outputs, architecture.per_cell
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
+        self._classes: list[driver.Buffer] = []  # inputs of the graph
+        if self.kernels == "fused":
+            self._classes = [driver.Buffer.from_numpy(np.zeros(architecture.nc, np.uint8))]
+            architecture = architecture.of_any_classes()
         place_max_cache()
         host, self.threads = runtime.start(threads)
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
-        compiled = compile_or_load(
-            session,
-            graph_key(
-                architecture=architecture,
-                every_layer=every_layer,
-                kernels=self.kernels,
-                precision=self.precision,
-                device=self._device.architecture_name if self.device == "gpu" else "cpu",
-                static=self._static,
-            ),
-            lambda: self._trace(architecture),
-            lambda: report(_COMPILING[self.kernels]),
-        )
-        self.from_cache = compiled.from_cache
+        if compiled is not None:
+            graph = load_named(Path(compiled), purpose_of(architecture, self.precision))
+        else:
+            graph = compile_or_load(
+                session,
+                graph_key(
+                    architecture=architecture,
+                    every_layer=every_layer,
+                    kernels=self.kernels,
+                    precision=self.precision,
+                    device=self._device.architecture_name if self.device == "gpu" else "cpu",
+                    static=self._static,
+                ),
+                lambda: trace(
+                    architecture,
+                    self.precision,
+                    DeviceRef.from_device(self._device),
+                    static=self._static,
+                    every_layer=every_layer,
+                ),
+                lambda: report(_COMPILING[self.kernels]),
+                lambda: self._shipped(architecture),
+            )
+        self.from_cache = graph.from_cache
         self._pid = os.getpid()
         with max_errors("load the weights"):
-            registry: dict[str, Any] = pack_weights(weights.tensors, compiled.kernels, self.precision)
+            registry: dict[str, Any] = pack_weights(weights.tensors, graph.kernels, self.precision)
             if self.device == "gpu":
                 registry = {k: driver.Buffer.from_numpy(v).to(self._device) for k, v in registry.items()}
             # MAX reads most of the arrays in place for as long as the model lives.
             self._registry = registry
         with runtime.quiet_poller():
             with max_errors("load the weights"):
-                self._model: Model = session.init(compiled.model, weights_registry=registry)
+                self._model: Model = session.init(graph.model, weights_registry=registry)
             self(np.zeros((batch, *imgsz, 3), np.uint8))
 
     @property
@@ -211,23 +237,12 @@ class MaxEngine:
         """
         return self._execute(batch)
 
-    def _trace(self, architecture: Architecture) -> tuple[Graph, dict[str, ConvKernel]]:
-        # Imported here because a start from the cache does not need it.
-        from yolo_max.model.backend import Backend
-        from yolo_max.model.fused import FusedBackend
-        from yolo_max.model.model import MaxYolo, build_graph
-        from yolo_max.model.stock import StockBackend
-
-        device = DeviceRef.from_device(self._device)
-        backend: Backend
-        if self.kernels == "fused":
-            backend = FusedBackend(self.precision, precompile().result())
-        else:
-            backend = StockBackend(device)
-        network = MaxYolo(architecture, backend)
-        sizes = self._static or ("batch", "height", "width")
-        graph = build_graph(network, *sizes, device=device, every_layer=self._every_layer)
-        return graph, network.kernels()
+    def _shipped(self, architecture: Architecture) -> CompiledGraph | None:
+        """The graph that came with the package, if there is one that runs here."""
+        if self.kernels == "stock" or self._every_layer:
+            return None
+        targets = [target.name for target in runnable(self.precision)]
+        return load_shipped(architecture, self.precision, targets)
 
     def _execute(
         self, batch: NDArray[np.uint8], shared: bool = False, min_logit: float = -math.inf
@@ -237,7 +252,7 @@ class MaxEngine:
         count, height, width, _ = batch.shape
         with max_errors(f"run the network on {counted(count, 'image')} of {height} x {width} pixels"):
             pixels = driver.Buffer.from_numpy(np.ascontiguousarray(batch))
-            inputs = [pixels if self.device == "cpu" else pixels.to(self._device)]
+            inputs = [pixels if self.device == "cpu" else pixels.to(self._device), *self._classes]
             if self.kernels == "fused":
                 threads = self._share if shared else self.threads
                 inputs.append(driver.Buffer.from_numpy(np.array([threads, min_logit], np.float32)))

@@ -30,7 +30,7 @@ Map: TypeAlias = FeatureMap | TensorValue
 
 def run_kernel(
     id: int,
-    params: Sequence[int],
+    params: Sequence[int | Dim],
     parts: Sequence[ChannelSlice],
     weight: TensorValueLike | None,
     bias: TensorValueLike | None,
@@ -42,7 +42,8 @@ def run_kernel(
 
     Args:
         id: Its index in the table.
-        params: Its parameters; first channel, number of channels and doubling of each slice are appended.
+        params: Its parameters, which may be symbolic dimensions; first channel, number of channels and
+            doubling of each slice are appended.
         parts: Its inputs.
         weight: Packed weights; None for a kernel without.
         bias: Packed biases, likewise.
@@ -51,7 +52,7 @@ def run_kernel(
         table: The kernel's table.
     """
     slices = [number for part in parts for number in (part.start, part.channels, int(part.doubled))]
-    numbers = ops.constant(np.array([id, *params, *slices], np.int32), DType.int32, CPU)
+    numbers = _numbers([id, *params, *slices])
     run = Graph.current.inputs[-1].tensor
     none = ops.constant(np.zeros(0, np.float32), DType.float32, CPU)
     constants = [none if each is None else each for each in (weight, bias)]
@@ -74,9 +75,16 @@ def on_map(
 
 def join(parts: Sequence[Weight]) -> TensorValue:
     """Concatenates one-dimensional arrays."""
-    size = sum(int(part.shape[0]) for part in parts)
+    size = sum((part.shape[0] for part in parts[1:]), parts[0].shape[0])
     joined = TensorType(parts[0].dtype, [size], CPU)
     return ops.custom("kernels_join", CPU, list(parts), [joined])[0].tensor
+
+
+def _numbers(values: Sequence[int | Dim]) -> TensorValue:
+    """They as int32; symbolic dimensions get their value when the graph runs."""
+    if any(isinstance(value, Dim) for value in values):
+        return ops.cast(ops.shape_to_tensor(values), DType.int32)
+    return ops.constant(np.array(values, np.int32), DType.int32, CPU)
 
 
 def one_slice(x: Map) -> ChannelSlice:

@@ -95,6 +95,8 @@ def direct_size(c1: int, c2: int, kernel: tuple[int, int], precision: Precision,
 
 def packed_groups(c1: int, c2: int, groups: int) -> int:
     """As how many groups they are packed: narrow ones are joined, with zeros between, if they fit a block."""
+    if groups == 1:
+        return 1
     widest = max(c1, c2) // groups
     counts = (n for n in range(1, groups) if groups % n == 0 and groups // n * widest <= BLOCK)
     return next(counts, groups)
@@ -192,8 +194,8 @@ def bias_size(c2: int, *, slopes: bool = False) -> int:
 
 
 def padded(channels: int) -> int:
-    """Number of channels, padded to whole blocks."""
-    return -(-channels // BLOCK) * BLOCK
+    """Number of channels, padded to whole blocks; of symbolic channels too."""
+    return (channels + BLOCK - 1) // BLOCK * BLOCK
 
 
 def align(values: NDArray[Any]) -> NDArray[Any]:

@@ -35,7 +35,7 @@ class Architecture:
 
     Attributes:
         layers: Every layer, in order; the last one is the head.
-        nc: Number of classes.
+        nc: Number of classes; 0 for any number, known only when it runs.
         strides: Input pixels per cell at each level of the head, in the head's order; () if it has no levels.
         stride: Height and width of the input must be multiples of this.
         unported: Unsupported settings of the whole table, e.g. ("activation nn.ReLU()",).
@@ -98,6 +98,11 @@ class Architecture:
             return self
         head = replace(self.head, args={**self.head.args, "nms": False})
         return replace(self, layers=(*self.layers[:-1], head))
+
+    def of_any_classes(self) -> Architecture:
+        """The network without its number of classes: equal for all that compute alike up to their logits."""
+        head = replace(self.head, c_out=0, args={**self.head.args, "nc": 0})
+        return replace(self, layers=(*self.layers[:-1], head), nc=0)
 
     def convolutions(self) -> Iterator[Convolution]:
         """Every convolution with its full name, in the table's order."""

@@ -122,7 +122,8 @@ def predict(levels: Sequence[Level], precision: Precision) -> TensorValue:
         parts += [one_slice(x) for x in maps]
     sizes = [level.predictions[0].features.size for level in levels]
     cells = sum((height * width for _, height, width in sizes[1:]), sizes[0][1] * sizes[0][2])
-    columns = sum(conv.c2 for conv in convs) // len(levels)
+    first = convs[: len(convs) // len(levels)]
+    columns = sum((conv.c2 for conv in first[1:]), first[0].c2)
     return run_kernel(
         HEAD,
         [len(levels), *(conv.c2 for conv in convs)],

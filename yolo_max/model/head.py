@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from max.graph import Dim
+
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model.backend import Backend, Candidates, Conv2d, Head, Level, Prediction
@@ -34,7 +36,7 @@ class MaxFeatures(LayerList):
 class MaxBranch(LayerList):
     """Two 3x3 convolutions and a plain 1x1: the checkpoint's ``cv2.<level>.{0,1,2}``, or ``cv3.``."""
 
-    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int) -> None:
+    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int | Dim) -> None:
         super().__init__(
             [MaxConv(backend, c1, hidden, 3), MaxConv(backend, hidden, hidden, 3), plain(backend, hidden, c2)]
         )
@@ -48,7 +50,7 @@ class MaxBranch(LayerList):
 class MaxDepthwiseBranch(LayerList):
     """The same with a depthwise convolution and a 1x1 in place of each 3x3: the class branch since YOLO11."""
 
-    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int) -> None:
+    def __init__(self, backend: Backend, c1: int, hidden: int, c2: int | Dim) -> None:
         pairs = [
             Sequential([MaxConv(backend, c, c, 3, depthwise=True), MaxConv(backend, c, hidden)])
             for c in (c1, hidden)
@@ -61,7 +63,7 @@ class MaxDepthwiseBranch(LayerList):
         return Prediction(second(first(x)), last)
 
 
-def plain(backend: Backend, c1: int, c2: int) -> Conv2d:
+def plain(backend: Backend, c1: int, c2: int | Dim) -> Conv2d:
     """A 1x1 convolution without activation, which gives logits."""
     return backend.conv2d(c1, c2, 1, 1, 0, depthwise=False, activation=Activation.NONE)
 
@@ -77,7 +79,7 @@ class MaxDetect(Module):
         self,
         backend: Backend,
         channels: Sequence[int],
-        nc: int,
+        nc: int | Dim,
         reg_max: int,
         box_hidden: int,
         class_hidden: int,
@@ -182,7 +184,7 @@ class MaxPose26(MaxDetect):
 class MaxClassify(Module):
     """The classify head, up to its logits; the softmax is NumPy's (``tasks/classify``)."""
 
-    def __init__(self, backend: Backend, c1: int, nc: int, hidden: int) -> None:
+    def __init__(self, backend: Backend, c1: int, nc: int | Dim, hidden: int) -> None:
         super().__init__()
         self.backend = backend
         self.conv = MaxConv(backend, c1, hidden)

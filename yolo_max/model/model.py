@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from max.dtype import DType
-from max.graph import DeviceRef, DimLike, Graph, TensorType, TensorValue
+from max.graph import DeviceRef, Dim, DimLike, Graph, TensorType, TensorValue
 
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import ConvKernel
@@ -26,6 +26,9 @@ from yolo_max.model.specs.composite import starts
 from yolo_max.model.specs.pyramid import pool_sizes
 from yolo_max.model.table import ACTIVATIONS
 from yolo_max.model.torch_layers import MaxIdentity, MaxMaxPool, MaxUpsample, MaxZeroPad
+
+CLASSES = "classes"
+"""The dimension of a graph that serves any number of classes."""
 
 BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "Conv": lambda b, row: MaxConv(
@@ -84,7 +87,7 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "nn.ZeroPad2d": lambda b, row: MaxZeroPad(b, **row.args),
     "nn.ConvTranspose2d": lambda b, row: b.conv_transpose2d(row.c_in[0], row.c_out, row.args["scale"]),
     "Concat": lambda *_: MaxConcat(),
-    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
+    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], _classes(row), row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
     "v10Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
     "Segment": lambda b, row: MaxSegment(
@@ -110,8 +113,13 @@ def _activation(row: Layer) -> Activation | None:
 
 def _detect(row: Layer) -> dict[str, Any]:
     """The arguments that all heads with boxes have, by the names of `MaxDetect`'s."""
-    names = ("nc", "reg_max", "box_hidden", "class_hidden", "depthwise", "end2end", "one2many", "nms")
-    return {name: row.args[name] for name in names}
+    names = ("reg_max", "box_hidden", "class_hidden", "depthwise", "end2end", "one2many", "nms")
+    return {"nc": _classes(row), **{name: row.args[name] for name in names}}
+
+
+def _classes(row: Layer) -> int | Dim:
+    """Number of classes, a dimension of the graph's inputs if the table does not say."""
+    return row.args["nc"] or Dim(CLASSES)
 
 
 def _per_box(row: Layer) -> tuple[int, int]:
@@ -199,12 +207,17 @@ def build_graph(
             candidates, to find the first layer that diverges.
 
     Returns:
-        The graph; its outputs are the masks of candidates, if any, then those that the architecture names.
+        The graph. Its inputs are the pixels, then for a network of any number of classes a uint8 tensor of as
+        many elements, whatever they are, then the backend's. Its outputs are the masks of candidates, if any,
+        then those that the architecture names.
     """
     # Weights must be named by their paths in the tree before tracing.
     for path, weight in model.raw_state_dict().items():
         weight.name = path
-    inputs = [TensorType(DType.uint8, [batch, height, width, 3], device), *model.backend.inputs]
+    inputs = [TensorType(DType.uint8, [batch, height, width, 3], device)]
+    if not model.architecture.nc:
+        inputs.append(TensorType(DType.uint8, [CLASSES], device))
+    inputs += model.backend.inputs
     with Graph("yolo", input_types=inputs, custom_extensions=list(model.backend.extensions)) as graph:
         maps, head = model(graph.inputs[0].tensor)
         before = [model.backend.tensor(y) for y in maps] if every_layer else head.candidates

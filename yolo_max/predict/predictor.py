@@ -106,7 +106,7 @@ class Predictor:
         engine = options.engine if engine is None else engine
         if engine == "max":
             place_max_cache(report)
-        if engine == "max" and options.kernels != "stock" and options.device != "gpu" and runs_kernels():
+        if _may_compile(engine, options) and runs_kernels():
             precompile_on_first_start()
         self.weights = weights if isinstance(weights, Weights) else load_weights(weights)
         if not options.nms:
@@ -143,6 +143,7 @@ class Predictor:
                 kernels=options.kernels,
                 threads=options.threads,
                 rect=options.rect,
+                compiled=options.compiled,
                 report=report,
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
@@ -403,6 +404,12 @@ class Predictor:
         return PendingImage.prepare(
             source, self.fit, max_pixels=self.options.max_pixels, keep_image=keep_image
         )
+
+
+def _may_compile(engine: str | Engine | Network, options: PredictOptions) -> bool:
+    """Whether the fused kernels may have to be compiled."""
+    may = engine == "max" and options.kernels != "stock" and options.device != "gpu"
+    return may and options.compiled is None
 
 
 def _canvas_shape(pending: PendingImage) -> tuple[int, ...] | None:

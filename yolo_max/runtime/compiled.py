@@ -1,8 +1,9 @@
 """Compiled graphs and their cache: each network is compiled once per machine.
 
 The key covers everything that the compiled code depends on, so a stale graph is never used: the
-architecture (not the weights, which are bound when a graph is loaded), the sources of graph and kernels, the
-versions of MAX and of this package, the processor, the precision and any static sizes.
+architecture (not the weights and their number of classes, which are bound when a graph is loaded), the
+sources of graph and kernels, the versions of MAX and of this package, the processor, the precision and any
+static sizes.
 """
 
 from __future__ import annotations
@@ -24,12 +25,9 @@ from max.graph import Graph
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.runtime import cpu
 from yolo_max.runtime.max_errors import max_errors
+from yolo_max.runtime.sources import GRAPH_SOURCES, sources_digest
 from yolo_max.support.cache import cache_folder, read_checked, write_checked
 from yolo_max.support.errors import OutputError
-
-PACKAGE = Path(__file__).resolve().parent.parent
-GRAPH_SOURCES = ("model", "kernels")
-"""Our modules and packages (at any depth) that decide what a YOLO's graph computes."""
 
 
 def graph_key(sources: Sequence[str] = GRAPH_SOURCES, **params: Any) -> str:
@@ -43,40 +41,12 @@ def graph_key(sources: Sequence[str] = GRAPH_SOURCES, **params: Any) -> str:
         **params,
         "yolo_max": version("yolo-max"),
         "max": version("max"),
-        "sources": sources_digest(PACKAGE, sources),
+        "sources": sources_digest(places=sources),
         "machine": platform.machine(),
         "cpu": cpu.model_name(),
         "features": sorted(cpu.features()),
     }
     return hashlib.sha256(json.dumps(everything, sort_keys=True, default=str).encode()).hexdigest()[:40]
-
-
-def sources_digest(root: Path, places: Sequence[str]) -> str:
-    """A digest of source files: their paths below ``root`` and their contents.
-
-    Args:
-        root: The folder that the places are relative to.
-        places: Python modules, and folders whose Python and Mojo files count at any depth.
-
-    Raises:
-        FileNotFoundError: A place has no sources: it has moved, and a digest without it would match
-            stale graphs.
-    """
-    digest = hashlib.sha256()
-    for place in places:
-        path = root / place
-        files = (
-            [path]
-            if path.is_file()
-            else sorted(each for kind in ("*.py", "*.mojo") for each in path.rglob(kind))
-        )
-        if not files:
-            raise FileNotFoundError(f"{path} has no sources, but the key of cached graphs depends on them.")
-        for file in files:
-            content = file.read_bytes()
-            digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-            digest.update(content)
-    return digest.hexdigest()
 
 
 class CompiledGraph(NamedTuple):
@@ -85,7 +55,7 @@ class CompiledGraph(NamedTuple):
     Attributes:
         model: For ``InferenceSession.init``.
         kernels: The kernel of each convolution: see `yolo_max.kernels.conv_kernel.pack_weights`.
-        from_cache: Whether it was found in the cache.
+        from_cache: Whether it had been compiled before.
     """
 
     model: CompiledModel
@@ -98,14 +68,16 @@ def compile_or_load(
     key: str,
     trace: Callable[[], tuple[Graph, dict[str, ConvKernel]]],
     on_compile: Callable[[], None],
+    shipped: Callable[[], CompiledGraph | None] = lambda: None,
 ) -> CompiledGraph:
-    """Loads a graph from the cache, or traces, compiles and caches it.
+    """Loads a graph from the cache or beside the package, or traces, compiles and caches it.
 
     Args:
         session: The session the graph is for.
         key: From :func:`graph_key`.
         trace: Returns the graph and its kernels; called only if it has to be compiled.
         on_compile: Called before compiling, which takes from half a minute to several minutes.
+        shipped: Gives the graph that came with the package, if there is one; asked before compiling.
 
     Raises:
         EngineError: MAX cannot compile the graph, or runs out of memory.
@@ -116,6 +88,8 @@ def compile_or_load(
         path = None  # no usable cache: compile each time rather than not run
     if path is not None and (cached := _load(path)) is not None:
         return cached
+    if (graph_at_hand := shipped()) is not None:
+        return graph_at_hand
     on_compile()
     graph, kernels = trace()
     with max_errors("compile the graph"):

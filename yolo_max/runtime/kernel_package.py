@@ -14,11 +14,12 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
+from yolo_max.runtime.sources import PACKAGE, SHIPPED
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.cache import cache_folder, cache_root
 from yolo_max.support.errors import OutputError
 
-SOURCES = Path(__file__).resolve().parent.parent
+SOURCES = PACKAGE
 """Mojo's packages share the folders of Python's: ``kernels``, and what networks add."""
 
 _RUN_MOJO = """
@@ -103,12 +104,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def precompile_on_first_start() -> None:
-    """Starts precompiling if no graph is cached, so that one will likely have to be compiled."""
+    """Starts precompiling if no graph is cached or shipped, so that one will likely have to be compiled."""
     try:
-        cached = any((cache_root() / "graphs").glob("*.mef"))
+        there = any(any(folder.glob("*.mef")) for folder in (SHIPPED, cache_root() / "graphs"))
     except (OSError, OutputError):
-        cached = False
-    if not cached:
+        there = False
+    if not there:
         precompile()
 
 

@@ -7,6 +7,7 @@ agree. Names and defaults are Ultralytics' where it has them.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from inspect import Parameter, signature
@@ -94,6 +95,10 @@ def a_name(name: str, value: Any) -> None:
     """Checks a string, or None for the default."""
     if value is not None:
         a_word(name, value)
+def a_path(name: str, value: Any) -> None:
+    """Checks a path, or None for the default."""
+    if not isinstance(value, str | os.PathLike | None):
+        raise UsageError(f"{name} is {value!r}, but it must be a path.")
 
 
 def anything(_name: str, _value: Any) -> None:
@@ -188,6 +193,14 @@ class PredictOptions(Options):
     device: str = option("auto", NETWORK, "auto, cpu or gpu.", "NAME", a_word)
     precision: str = option("f32", NETWORK, "f32, or bf16 where the CPU has it.", "NAME", a_word)
     kernels: str = option("auto", NETWORK, "auto, fused or stock.", "NAME", a_word)
+    compiled: str | None = option(
+        None,
+        NETWORK,
+        "A file of `weights compile`, so that nothing is compiled. It is native code: only one you trust.",
+        "FILE",
+        a_path,
+        default_text="found or compiled",
+    )
     nms: bool = option(
         True,
         NETWORK,
