@@ -1,5 +1,6 @@
 # make demo   sets up .venv and runs the demo weights on images/
 # make test   sets up .venv and runs the tests
+# make wheel  compiles the graphs of scripts/graphs.toml, for an hour or two the first time, and builds dist/*.whl
 # make zoo    compiles every network that is supported and holds it against PyTorch: hours
 # make lint   ruff and mypy
 # make clean  removes the environment and what was produced
@@ -13,7 +14,7 @@ SOURCES := pyproject.toml constraints.txt
 HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
   opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
 
-.PHONY: demo test zoo lint clean setup setup-dev
+.PHONY: demo test zoo lint graphs wheel clean setup setup-dev
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -25,6 +26,13 @@ test: setup-dev
 
 zoo: setup-dev
 	$(BIN)/python -m pytest -m zoo $(PYTEST_ARGS)
+
+graphs: setup-dev
+	nice $(BIN)/python scripts/compile_graphs.py $(GRAPHS_ARGS)
+
+wheel: graphs
+	$(PIP) install --quiet --constraint constraints.txt build
+	$(BIN)/python -m build --outdir dist
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -41,9 +41,10 @@ from yolo_max.verify.val.classes import class_map
 from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.weights.load import Weights, load_weights
+from yolo_max.weights.locate import BUNDLED
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-DEMO = REPOSITORY / "weights" / "yolov8n-shapes.safetensors"
+DEMO = BUNDLED / "yolov8n-shapes.safetensors"
 UNSEEN = 1  # the seed of scenes that are for validation
 COMMAND = Path(sys.executable).with_name("yolo-max")
 

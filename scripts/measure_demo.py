@@ -1,6 +1,6 @@
 """Measure weights on drawn scenes that they were never trained on.
 
-    python scripts/measure_demo.py weights/yolov8n-shapes.safetensors --scenes 500
+    python scripts/measure_demo.py yolo_max/weights/bundled/yolov8n-shapes.safetensors --scenes 500
 
 The network is Ultralytics' module, and its validator judges, with its own thresholds: boxes, masks, keypoints
 or rotated boxes by mAP. Of classes, the first counts.

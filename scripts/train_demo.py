@@ -7,7 +7,7 @@ every few minutes, and the same command resumes it.
 
     python scripts/train_demo.py --task segment --out runs/train
     python scripts/measure_demo.py runs/train/yolo11n-seg-shapes.pt
-    cd weights && yolo-max weights convert ../runs/train/yolo11n-seg-shapes.pt --half --overwrite
+    yolo-max weights convert runs/train/yolo11n-seg-shapes.pt --half
 
 To begin with what another task has learnt of the same scenes takes a part of the steps:
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from yolo_max.weights.locate import BUNDLED
+
 if TYPE_CHECKING:
     from kernel_library import Kernels
 
@@ -85,7 +87,7 @@ def scenes() -> list[Path]:
 @pytest.fixture(scope="session")
 def demo_weights() -> Path:
     """The bundled demo weights."""
-    return REPOSITORY / "weights" / "yolov8n-shapes.safetensors"
+    return BUNDLED / "yolov8n-shapes.safetensors"
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from yolo_max.images.read import read_image
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.predictor import Predictor
 from yolo_max.tasks.segment.segmentation import Segmentation
+from yolo_max.weights.locate import BUNDLED
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -140,7 +141,7 @@ def test_the_picture_is_the_one_that_the_script_makes() -> None:
 
 @pytest.mark.parametrize("name", ["yolov8n-shapes", "yolo11n-seg-shapes"])
 def test_the_bundled_weights_are_in_half_precision(name: str) -> None:
-    weights = REPOSITORY / "weights" / f"{name}.safetensors"
+    weights = BUNDLED / f"{name}.safetensors"
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -163,14 +164,14 @@ def test_the_bundled_weights_find_what_was_drawn(demo_weights: Path) -> None:
         right += min(len(set(pairs[:, 0])), len(set(pairs[:, 1])))
         labelled_shapes += len(scene.classes)
         found_shapes += len(found)
-    # More than any wrong tensor or class order leaves over; how good they are, weights/README.md says.
+    # More than any wrong tensor or class order leaves over; how good they are, their README.md says.
     assert right > 0.9 * labelled_shapes
     assert right > 0.8 * found_shapes
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_bundled_masks_are_those_of_what_was_drawn() -> None:
-    predictor = Predictor(REPOSITORY / "weights" / "yolo11n-seg-shapes.safetensors", engine="torch")
+    predictor = Predictor("yolo11n-seg-shapes", engine="torch")
     assert tuple(predictor.weights.meta.names.values()) == CLASS_NAMES
     labelled_shapes = right = 0
     for index, path in enumerate(sorted((REPOSITORY / "images").glob("shapes-*"))):

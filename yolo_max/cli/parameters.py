@@ -39,7 +39,7 @@ Sources = Annotated[list[str], SOURCE]
 _WEIGHTS = partial(
     option,
     NETWORK,
-    "A .safetensors or .pt file; or a name, looked up in this folder, in ./weights and in the cache.",
+    "A .safetensors or .pt file; or a name, looked up here, in ./weights, the cache and the package.",
     *("--weights", "--model", "-w"),
     metavar="FILE",
 )

@@ -1,4 +1,4 @@
-"""Finds a weights file: by its path, or by a name looked up in this folder, ./weights, then the cache."""
+"""Finds a weights file: by its path, or by a name looked up here, in ./weights, the cache, the package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from yolo_max.support.errors import OutputError, UsageError, WeightsError
 from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
+BUNDLED = Path(__file__).with_name("bundled")
+"""The weights that come with the package."""
 _ALL, _TASKS = "nsmlx", ("", "-seg", "-pose", "-obb", "-cls")
 _FAMILIES = (
     # a name without its size and its ending; its sizes; its endings
@@ -60,7 +62,7 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
 
     Args:
         spec: A path; or a model's name, with or without suffix ("yolov8n", "yolov8n.pt"), looked up in the
-            current folder, in ``./weights`` and in the user's cache, in this order.
+            current folder, in ``./weights``, in the user's cache and in `BUNDLED`, in this order.
         suffixes: Suffixes to try for a name without one, the preferred one first.
 
     Returns:
@@ -81,6 +83,8 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
     folders = [Path(), Path("weights")]
     with contextlib.suppress(OutputError):  # no cache is available
         folders.append(cache_root() / "weights")
+    searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
+    folders.append(BUNDLED)
     has_suffix = path.suffix in SUFFIXES
     for folder in folders:
         for name in [path.name] if has_suffix else [path.name + suffix for suffix in suffixes]:
@@ -93,7 +97,6 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
                     f"{there} is {other} already; to convert a checkpoint, give the path of its .pt file."
                 )
     stem = path.stem if has_suffix else path.name
-    searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
     if stem in OFFICIAL:
         raise WeightsError(
             f"there are no weights named {path.name!r} in {searched}; "
