@@ -121,3 +121,27 @@ def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> No
     monkeypatch.setattr(commands, "app", app)
     assert cli.run(["predict", "images"]) == ExitCode.ENGINE
     assert capfd.readouterr().err.startswith("Error: memory ran out; use ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        (["we"], ["weights"]),  # a command
+        (["weights", "comp"], ["compile"]),  # of a group
+        (["predict", "--save-c"], ["--save-conf", "--save-csv"]),  # options
+        (["predict", "-w", "yolov8n-s"], ["yolov8n-shapes"]),  # weights by name
+        (["predict", "phot"], []),  # files are the shell's
+    ],
+)
+def test_the_shell_completes(
+    typed: list[str],
+    completed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> None:
+    monkeypatch.setenv("_YOLO_MAX_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["yolo-max", *typed]))
+    monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+    with pytest.raises(SystemExit):
+        cli.run([])
+    assert capsys.readouterr().out.split() == completed

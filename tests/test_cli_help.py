@@ -30,6 +30,7 @@ COMMANDS += [
     "weights analyze",
     "convert analyze",
     "convert export",
+    "weights compile",
     "cache info",
     "cache clear",
 ]

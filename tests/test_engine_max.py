@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import raw_outputs
 from max import driver
 from max.dtype import DType
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from tiny import tiny_weights
 
 from yolo_max import Detections, Detector
 from yolo_max.engine import max_engine, max_target
+from yolo_max.engine.choose import make_engine
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
@@ -184,7 +186,7 @@ def test_how_many_threads_a_call_takes(
     for name, value in {"threads": 6, "_share": 3, "_model": Recorder()}.items():
         monkeypatch.setattr(fused, name, value)
     fused._execute(images(1, 32, 32), shared, 0.5)
-    assert [each.tolist() for each in given[1:]] == [[expected, 0.5]]
+    assert given[-1].tolist() == [expected, 0.5]
 
 
 @pytest.mark.parametrize("share", [0, 0.003, 0.03, 0.3, 0.97, 1])  # of cells that are candidates, about
@@ -268,6 +270,28 @@ def test_other_weights_need_no_other_graph(fused: MaxEngine) -> None:
     other = MaxEngine(tiny_weights(seed=1), imgsz=(32, 32), kernels="fused")
     assert other.from_cache
     assert not np.allclose(other(images(1, 32, 32))["head"], fused(images(1, 32, 32))["head"])
+
+
+@pytest.mark.parametrize("nc", [1, 15, 16, 17, 63])  # whole blocks of kernels, and parts of them
+def test_one_graph_serves_every_number_of_classes(fused: MaxEngine, nc: int) -> None:
+    weights = tiny_weights(nc=nc)
+    engine = MaxEngine(weights, imgsz=(32, 32), kernels="fused")
+    assert engine.from_cache
+    pixels = images(2, 32, 64)
+    _, reference = raw_outputs.run(weights, pixels)
+    head = engine(pixels)["head"]
+    np.testing.assert_allclose(head, reference["head"], rtol=0, atol=1e-4)
+    threshold = float(np.median(head[..., 64:].max(2)))
+    for found, whole in zip(engine.run(pixels, threshold), head, strict=True):
+        np.testing.assert_array_equal(found["cells"], np.flatnonzero(whole[:, 64:].max(1) > threshold))
+        np.testing.assert_array_equal(found["head"], whole[found["cells"]])
+
+
+def test_a_compiled_graph_is_not_for_stock_operations_or_pytorch(weights: Weights) -> None:
+    with pytest.raises(UsageError, match="MAX's stock operations are to run"):
+        MaxEngine(weights, imgsz=(32, 32), kernels="stock", compiled="tiny.mef")
+    with pytest.raises(UsageError, match="PyTorch does not run compiled graphs"):
+        make_engine("torch", weights, precision="f32", compiled="tiny.mef")
 
 
 @pytest.mark.parametrize(

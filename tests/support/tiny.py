@@ -23,18 +23,19 @@ TABLE = {
 """Every convolution of the head has 64 channels on both sides, so that few distinct ones are compiled."""
 
 
-def tiny_weights(seed: int = 0) -> Weights:
+def tiny_weights(seed: int = 0, nc: int = 64) -> Weights:
     """Random weights for `TABLE`, scaled so that activations stay of the size of one."""
+    table = {**TABLE, "nc": nc, "head": [[[2], 1, "Detect", [nc]]]}
     random = np.random.default_rng(seed)
     tensors = {
         name: (random.standard_normal(shape) / math.sqrt(math.prod(shape[:3]))).astype(np.float32)
-        for name, shape in expected_tensors(parse_architecture(TABLE)).items()
+        for name, shape in expected_tensors(parse_architecture(table)).items()
     }
     meta = ModelMeta.checked(
-        names={i: f"class {i}" for i in range(64)},
-        nc=64,
+        names={i: f"class {i}" for i in range(nc)},
+        nc=nc,
         imgsz=32,
-        architecture=TABLE,
+        architecture=table,
         source="tiny.pt",
         source_sha256="0" * 64,
     )

@@ -29,7 +29,6 @@ OPTIONAL = ("torch", "ultralytics")
 app = typer.Typer(
     name="yolo-max",
     cls=Group,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     help="YOLO on Modular MAX.",

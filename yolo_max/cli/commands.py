@@ -96,6 +96,14 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group of commands, with the look of `Command`."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All options, typer's own among the terminal's."""
+        found = super().get_params(ctx)
+        for parameter in found:
+            if parameter.name in ("install_completion", "show_completion"):
+                _plain(parameter)
+        return found
+
     def get_help_option(self, ctx: Any) -> Any:
         """``--help``, in the panel of the terminal's options."""
         return _plain(super().get_help_option(ctx))

@@ -36,12 +36,22 @@ MEDIA: Any = typer.Argument(
     show_default=False,
 )
 Sources = Annotated[list[str], SOURCE]
+
+
+def _weights_at_hand(incomplete: str) -> list[str]:
+    """For the shell: names; it completes files by itself where there are none."""
+    from yolo_max.weights.locate import names_at_hand
+
+    return [name for name in names_at_hand() if name.startswith(incomplete)]
+
+
 _WEIGHTS = partial(
     option,
     NETWORK,
     "A .safetensors or .pt file; or a name, looked up here, in ./weights, the cache and the package.",
     *("--weights", "--model", "-w"),
     metavar="FILE",
+    autocompletion=_weights_at_hand,
 )
 Weights = Annotated[str, _WEIGHTS()]
 WeightsOrThoseOfTheRun = Annotated[

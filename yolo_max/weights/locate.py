@@ -112,6 +112,23 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
     )
 
 
+def names_at_hand() -> list[str]:
+    """The names of the weights that are found by name, without a download."""
+    folders = [Path("weights"), BUNDLED]
+    with contextlib.suppress(OutputError):
+        folders.append(cache_root() / "weights")
+    return sorted(_stems(folders))
+
+
+def _stems(folders: Iterable[Path]) -> set[str]:
+    """The names of the weights files in folders."""
+    found: set[str] = set()
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found |= {path.stem for path in folder.iterdir() if path.suffix in SUFFIXES}
+    return found
+
+
 def _expanded(spec: str | os.PathLike[str]) -> Path:
     try:
         return Path(spec).expanduser()
@@ -131,10 +148,7 @@ def _exists(path: Path) -> bool:
 
 def _suggest(name: str, folders: list[Path]) -> str:
     """A did-you-mean clause from the weights files in these folders and the official names, or ""."""
-    known = list(OFFICIAL)
-    for folder in folders:
-        with contextlib.suppress(OSError):
-            known += [path.stem for path in folder.iterdir() if path.suffix in SUFFIXES]
+    known = [*OFFICIAL, *_stems(folders)]
     return closest(Path(name).stem if Path(name).suffix in SUFFIXES else name, known)
 
 
