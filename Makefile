@@ -3,6 +3,7 @@
 # make wheel  compiles the graphs of scripts/graphs.toml, for an hour or two the first time, and builds dist/*.whl
 # make zoo    compiles every network that is supported and holds it against PyTorch: hours
 # make lint   ruff and mypy
+# make docs   the pages of docs/ as a site
 # make clean  removes the environment and what was produced
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ SOURCES := pyproject.toml constraints.txt
 HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
   opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
 
-.PHONY: demo test zoo lint graphs wheel clean setup setup-dev
+.PHONY: demo test zoo lint docs graphs wheel clean setup setup-dev
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -26,6 +27,10 @@ test: setup-dev
 
 zoo: setup-dev
 	$(BIN)/python -m pytest -m zoo $(PYTEST_ARGS)
+
+docs: setup-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The site is in build/site."
 
 graphs: setup-dev
 	nice $(BIN)/python scripts/compile_graphs.py $(GRAPHS_ARGS)
@@ -58,10 +63,10 @@ $(VENV)/installed: $(SOURCES) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	@echo "Installing test dependencies."
-	@$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing what tests and pages need."
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[dev,docs]"
 	@$(HEADLESS)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

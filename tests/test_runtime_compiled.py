@@ -131,7 +131,7 @@ def test_the_key_follows_everything_the_code_depends_on(
     keys.add(graph_key(precision="f32"))
     monkeypatch.setattr(compiled, "version", lambda name: f"{name} of tomorrow")
     keys.add(graph_key(precision="f32"))
-    monkeypatch.setattr(compiled, "sources_digest", lambda *_: "of other sources")
+    monkeypatch.setattr(compiled, "sources_digest", lambda **_: "of other sources")
     keys.add(graph_key(precision="f32"))
     assert len(keys) == 6
     assert graph_key(precision="f32") in keys  # and it is the same every time

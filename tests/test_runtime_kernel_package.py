@@ -19,8 +19,9 @@ from yolo_max.support.errors import YoloMaxError
 
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """How often a precompilation was begun, in a process with an empty cache of graphs."""
+    """How often a precompilation was begun, in a process with an empty cache of graphs and none shipped."""
     calls: list[None] = []
+    monkeypatch.setattr(kernel_package, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(kernel_package, "precompile", lambda: calls.append(None))
     return calls
@@ -135,6 +136,13 @@ def test_a_first_start_begins_at_once(begun: list[None]) -> None:
 
 def test_a_start_with_graphs_in_the_cache_does_not(begun: list[None]) -> None:
     (cache_folder("graphs") / "0123.mef").write_bytes(b"")
+    precompile_on_first_start()
+    assert not begun
+
+
+def test_nor_does_one_with_graphs_that_came_with_the_package(begun: list[None], tmp_path: Path) -> None:
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "shipped" / "0123.mef").touch()
     precompile_on_first_start()
     assert not begun
 

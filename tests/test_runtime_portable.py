@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -223,6 +224,34 @@ def test_what_is_not_shipped_is_not_found(
 def test_a_checkout_has_nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portable, "SHIPPED", tmp_path / "graphs")
     assert load_shipped(NETWORK, "f32", [V3]) is None
+
+
+def test_nothing_beside_images_or_weights_is_code(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files with the very names of shipped graphs, wherever a user may put what a stranger gave him."""
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(portable, "SHIPPED", tmp_path / "package" / "graphs")
+    name = purpose_of(NETWORK, "f32", V3).file_name
+    for folder in (".", "graphs", "weights", "weights/graphs", "images"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for each in (name, "key.mef", "net.mef", "graph.mef"):
+            (tmp_path / folder / each).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(portable, "read", lambda _: pytest.fail("it was given to MAX"))
+    monkeypatch.setattr("yolo_max.runtime.compiled.read", lambda _: pytest.fail("it was given to MAX"))
+
+    def compile_it() -> NoReturn:
+        raise EngineError("nothing was found")
+
+    with pytest.raises(EngineError, match="nothing was found"):
+        compile_or_load(
+            InferenceSession(devices=[CPU()]),
+            "key",
+            compile_it,
+            lambda: None,
+            lambda: load_shipped(NETWORK, "f32", [V3]),
+        )
 
 
 def test_every_target_has_what_the_one_before_it_in_its_line_has() -> None:

@@ -108,12 +108,13 @@ class MaxEngine:
         self._every_layer = every_layer
         self._stride = architecture.stride
         self._static = (batch, *imgsz) if self.kernels == "stock" else None
-        self._classes: list[driver.Buffer] = []  # inputs of the graph
-        if self.kernels == "fused":
-            self._classes = [driver.Buffer.from_numpy(np.zeros(architecture.nc, np.uint8))]
-            architecture = architecture.of_any_classes()
         place_max_cache()
         host, self.threads = runtime.start(threads)
+        self._classes: list[driver.Buffer] = []  # inputs of the graph
+        if self.kernels == "fused":
+            architecture = architecture.of_any_classes()
+            if not architecture.nc:
+                self._classes = [driver.Buffer.from_numpy(np.zeros(weights.meta.nc, np.uint8))]
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])

@@ -100,7 +100,12 @@ class Architecture:
         return replace(self, layers=(*self.layers[:-1], head))
 
     def of_any_classes(self) -> Architecture:
-        """The network without its number of classes: equal for all that compute alike up to their logits."""
+        """The network without its number of classes: equal for all that compute alike up to their logits.
+
+        Itself if its classes are channels of a map, as a classifier's are: those are known when it is traced.
+        """
+        if not self.per_cell:
+            return self
         head = replace(self.head, c_out=0, args={**self.head.args, "nc": 0})
         return replace(self, layers=(*self.layers[:-1], head), nc=0)
 

@@ -184,7 +184,7 @@ class MaxPose26(MaxDetect):
 class MaxClassify(Module):
     """The classify head, up to its logits; the softmax is NumPy's (``tasks/classify``)."""
 
-    def __init__(self, backend: Backend, c1: int, nc: int | Dim, hidden: int) -> None:
+    def __init__(self, backend: Backend, c1: int, nc: int, hidden: int) -> None:
         super().__init__()
         self.backend = backend
         self.conv = MaxConv(backend, c1, hidden)

@@ -87,7 +87,7 @@ BLOCKS: dict[str, Callable[[Backend, Layer], Module]] = {
     "nn.ZeroPad2d": lambda b, row: MaxZeroPad(b, **row.args),
     "nn.ConvTranspose2d": lambda b, row: b.conv_transpose2d(row.c_in[0], row.c_out, row.args["scale"]),
     "Concat": lambda *_: MaxConcat(),
-    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], _classes(row), row.args["hidden"]),
+    "Classify": lambda b, row: MaxClassify(b, row.c_in[0], row.args["nc"], row.args["hidden"]),
     "Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
     "v10Detect": lambda b, row: MaxDetect(b, row.c_in, **_detect(row)),
     "Segment": lambda b, row: MaxSegment(

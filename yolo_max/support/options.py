@@ -95,6 +95,8 @@ def a_name(name: str, value: Any) -> None:
     """Checks a string, or None for the default."""
     if value is not None:
         a_word(name, value)
+
+
 def a_path(name: str, value: Any) -> None:
     """Checks a path, or None for the default."""
     if not isinstance(value, str | os.PathLike | None):
