@@ -28,8 +28,8 @@ from yolo_max.convert.max_model import MaxModel
 from yolo_max.convert.runtime import SOURCES, require_kernels, start
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import PlainContainers
-from yolo_max.runtime.sources import sources_digest
 from yolo_max.runtime.kernel_package import precompile
+from yolo_max.runtime.sources import sources_digest
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import SourceError, WeightsError
 from yolo_max.weights import container
