@@ -185,3 +185,11 @@ def test_offline_is_one_sentence(server: Server, capsys: pytest.CaptureFixture[s
 def test_what_is_not_official(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         fetch(name)
+
+
+def test_a_file_is_converted_not_fetched(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").touch()
+    with pytest.raises(
+        UsageError, match=r"best\.pt is a file of your own; `yolo-max weights convert .*best\.pt`"
+    ):
+        fetch(str(tmp_path / "best.pt"))

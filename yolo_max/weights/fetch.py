@@ -26,12 +26,14 @@ def fetch(name: str, *, force: bool = False) -> Weights:
         The converted weights; ``path`` is the checkpoint in the user's cache, from now on found by name.
 
     Raises:
-        UsageError: There is no such official model, or it is not ported.
+        UsageError: There is no such official model, or it is not ported, or a file is meant.
         WeightsError: The download failed, or is not a checkpoint that can run.
     """
     stem = name.removesuffix(".pt")
     if kind := not_ported(stem):
         raise UsageError(f"{stem} is {kind}, which is not ported; {_CHOICE}.")
+    if stem not in OFFICIAL and Path(name).is_file():
+        raise UsageError(f"{name} is a file of your own; `yolo-max weights convert {name}` converts it.")
     if stem not in OFFICIAL:
         raise UsageError(f"there is no official model {name!r}{closest(stem, OFFICIAL)}; {_CHOICE}.")
     folder = cache_folder("weights")
