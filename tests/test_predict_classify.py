@@ -66,7 +66,7 @@ def test_options_of_detection_are_ignored_and_that_is_said(
     Predictor("cls.pt", report=reported.append)
     assert len(reported) == 1  # the defaults are nobody's wish
     Predictor("cls.pt", nms=False, imgsz=32, report=reported.append)
-    assert reported[1:] == ["Ignored, as the network has no one-to-one head: nms."]
+    assert reported[1:] == ["Ignored, as the network has no one-to-one head: --no-nms (nms=False)."]
     assert cli.run(["predict", str(photos[0]), "--conf", "0.9"]) == ExitCode.OK
     assert f"{said}conf.\n" in capsys.readouterr().err
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from yolo_max.weights.checkpoint.read import Unfused
 
 MAX_FILE_BYTES = 2 * 1024**3
-NO_ONE_TO_ONE_HEAD = "Ignored, as the network has no one-to-one head: nms."
+NO_ONE_TO_ONE_HEAD = "Ignored, as the network has no one-to-one head: --no-nms (nms=False)."
 """What to say to someone who wants it without NMS; see `Weights.without_nms`."""
 HALF_MAX = float(np.finfo(np.float16).max)
 
