@@ -38,7 +38,7 @@ from yolo_max.support.errors import ExitCode
 from yolo_max.support.options import VAL_CONF
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.verify.val.classes import class_map
-from yolo_max.verify.val.evaluate import Accuracy, Found, evaluate
+from yolo_max.verify.val.evaluate import Accuracy, AveragePrecision, Found, evaluate
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.weights.load import Weights, load_weights
 from yolo_max.weights.locate import BUNDLED
@@ -130,7 +130,7 @@ def _run(*arguments: str) -> dict[str, Any]:
     return record
 
 
-def measure_bf16(subject: Subject) -> Accuracy:
+def measure_bf16(subject: Subject) -> Accuracy[AveragePrecision]:
     """How good MAX is on a subject with activations in bf16."""
     weights = load_weights(subject.weights)
     with mock.patch("yolo_max.runtime.cpu.has_bf16", return_value=True):
@@ -188,7 +188,7 @@ def _evaluate(
     in_pixels: Callable[[Pixels, Letterbox], Pixels] = lambda canvas, _: canvas,
     in_head: Callable[[Head, float], Head] = lambda head, _: head,
     in_geometry: Callable[[Letterbox], Letterbox] = lambda geometry: geometry,
-) -> Accuracy:
+) -> Accuracy[AveragePrecision]:
     """How good an engine is in the settings of ``yolo-max val``, with the mistakes that are given."""
     print(type(engine).__name__, "on", subject.name, "...", file=sys.stderr)
     dataset = load_dataset(subject.data)
@@ -197,7 +197,7 @@ def _evaluate(
     found = []
     for example in dataset.examples:
         image = read_image(example.path)
-        geometry = Letterbox.fit((image.shape[0], image.shape[1]), size)
+        geometry = Letterbox.fit((image.shape[0], image.shape[1]), size, round_up=True)
         (outputs,) = engine.run(in_pixels(geometry.render(image), geometry)[None])
         detections = postprocess({"head": in_head(outputs["head"], VAL_CONF)}, in_geometry(geometry))
         found.append(Found(example, detections))
@@ -282,7 +282,7 @@ def detections(measured: Sequence[Said]) -> str:
     return _table(columns, rows)
 
 
-def accuracy(measured: Sequence[Said], in_bf16: Mapping[str, Accuracy]) -> str:
+def accuracy(measured: Sequence[Said], in_bf16: Mapping[str, Accuracy[AveragePrecision]]) -> str:
     """A row an engine, their difference, and what bf16 makes of it."""
     rows = []
     for each in measured:

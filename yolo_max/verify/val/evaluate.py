@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +50,19 @@ class AveragePrecision:
         return {name.replace("map", "mAP").replace("_", "-"): figure for name, figure in asdict(self).items()}
 
 
+class Precision(Protocol):
+    """Average precision in several figures."""
+
+    def named(self) -> dict[str, float | None]:
+        """The figures by display name."""
+        ...
+
+
+P = TypeVar("P", bound=Precision)
+
+
 @dataclass(frozen=True)
-class ClassAccuracy:
+class ClassAccuracy(Generic[P]):
     """The accuracy on one class.
 
     Attributes:
@@ -66,11 +77,11 @@ class ClassAccuracy:
     name: str
     images: int
     objects: int
-    precision: AveragePrecision
+    precision: P
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Generic[P]):
     """The accuracy on a dataset.
 
     Attributes:
@@ -82,8 +93,8 @@ class Accuracy:
 
     images: int
     objects: int
-    mean: AveragePrecision
-    classes: tuple[ClassAccuracy, ...]
+    mean: P
+    classes: tuple[ClassAccuracy[P], ...]
     compared: ClassVar[tuple[str, ...]] = ("mAP50-95", "mAP50")
     judged: ClassVar[tuple[str, ...]] = ("mAP50-95",)
 
@@ -223,7 +234,7 @@ def evaluate(
     classes: Mapping[int, int],
     max_det: int = PredictOptions.max_det,
     shape: Shape = BOXES,
-) -> Accuracy:
+) -> Accuracy[AveragePrecision]:
     """Measures detections against the objects of a dataset.
 
     Args:

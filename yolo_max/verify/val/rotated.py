@@ -6,7 +6,7 @@ Detections and objects are matched by probabilistic IoU (`yolo_max.tasks.obb.pro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +18,7 @@ from yolo_max.tasks.obb.probiou import probiou
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
 from yolo_max.verify.val.coordinates import polygon
 from yolo_max.verify.val.dataset import BoxDataset
-from yolo_max.verify.val.evaluate import Found
-from yolo_max.verify.val.figures import Row
+from yolo_max.verify.val.evaluate import Accuracy, ClassAccuracy, Found
 from yolo_max.verify.val.labels import Labels, read_labels
 from yolo_max.verify.val.objects import Boxes, Example
 from yolo_max.verify.val.ultralytics_map import average_precisions
@@ -94,59 +93,9 @@ class RotatedPrecision:
         return {"mAP50-95": self.map50_95, "mAP50": self.map50, "mAP75": self.map75}
 
 
-@dataclass(frozen=True)
-class ClassRotatedAccuracy:
-    """The accuracy on one class.
-
-    Attributes:
-        class_id: The dataset's id.
-        name: The dataset's name.
-        images: Number of images with such an object.
-        objects: Number of objects.
-        precision: Its average precision.
-    """
-
-    class_id: int
-    name: str
-    images: int
-    objects: int
-    precision: RotatedPrecision
-
-
-@dataclass(frozen=True)
-class RotatedAccuracy:
-    """The accuracy on a dataset.
-
-    Attributes:
-        images: Number of measured images.
-        objects: Number of objects in them.
-        mean: The mean over the classes that have an object.
-        classes: Each class that has an object, by id.
-    """
-
-    images: int
-    objects: int
-    mean: RotatedPrecision
-    classes: tuple[ClassRotatedAccuracy, ...]
-    compared: ClassVar[tuple[str, ...]] = ("mAP50-95", "mAP50")
-    judged: ClassVar[tuple[str, ...]] = ("mAP50-95",)
-
-    def rows(self) -> list[Row]:
-        """A row for each class."""
-        return [Row(each.name, each.images, each.objects, each.precision.named()) for each in self.classes]
-
-    def total(self) -> Row:
-        """The mean over the classes."""
-        return Row("all", self.images, self.objects, self.mean.named())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON types, unrounded."""
-        return asdict(self)
-
-
 def evaluate_rotated(
     dataset: BoxDataset, found: Sequence[Found], classes: Mapping[int, int]
-) -> RotatedAccuracy:
+) -> Accuracy[RotatedPrecision]:
     """Measures rotated detections against the objects of a dataset.
 
     Args:
@@ -157,7 +106,7 @@ def evaluate_rotated(
     precisions = average_precisions(found, classes, dataset.shape)
     present = [each.example.class_id[each.objects(dataset.shape)] for each in found]
     each_class = tuple(
-        ClassRotatedAccuracy(
+        ClassAccuracy(
             class_id,
             dataset.names[class_id],
             sum(bool((ids == class_id).any()) for ids in present),
@@ -167,4 +116,4 @@ def evaluate_rotated(
         for class_id, precision in precisions.items()
     )
     mean = RotatedPrecision.of(list(precisions.values()))
-    return RotatedAccuracy(len(found), sum(each.objects for each in each_class), mean, each_class)
+    return Accuracy(len(found), sum(each.objects for each in each_class), mean, each_class)

@@ -24,8 +24,8 @@ class ShapeAccuracy:
     """
 
     name: str
-    shape: Accuracy
-    box: Accuracy
+    shape: Accuracy[AveragePrecision]
+    box: Accuracy[AveragePrecision]
 
     @property
     def images(self) -> int:
