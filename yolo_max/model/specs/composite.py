@@ -53,7 +53,8 @@ class CBLinear(BlockSpec):
 
     def part(self, layer: Layer) -> Part:
         """One convolution, with a bias."""
-        return Part({"conv": Convolution(1, layer.c_in[0], layer.c_out)}, attributes={"c2s": layer.maps})
+        conv = Convolution(1, layer.c_in[0], layer.c_out, bias=True)
+        return Part({"conv": conv}, attributes={"c2s": layer.maps})
 
     def describe(self, layer: Layer) -> str:
         """The channels of each map."""

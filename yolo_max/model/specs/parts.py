@@ -39,7 +39,8 @@ def pairs(**sizes: int) -> dict[str, tuple[int, int]]:
 class Convolution(NamedTuple):
     """A convolution; a linear layer is one on a map of one pixel.
 
-    If it is named "conv", a BatchNorm may follow in the checkpoint, which is folded into it.
+    If it is named "conv", a BatchNorm may follow in the checkpoint, which is folded into it, unless it is
+    trained with a bias.
 
     Attributes:
         kernel: Height and width of the filters.
@@ -52,6 +53,7 @@ class Convolution(NamedTuple):
             is a factor for each channel.
         branches: The convolutions of the checkpoint that add up to this one, and the size of their filters;
             empty if it is there itself.
+        bias: Whether it is trained with a bias, although it is named "conv".
         name: Its dotted name.
     """
 
@@ -63,6 +65,7 @@ class Convolution(NamedTuple):
     groups: int = 1
     kind: str = "Conv2d"
     branches: tuple[tuple[str, int], ...] = ()
+    bias: bool = False
     name: str = ""
 
     @property

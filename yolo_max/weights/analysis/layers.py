@@ -162,7 +162,7 @@ def _parameters(layer: Layer, has_norm: Callable[[str], bool]) -> int:
     for convolution in (*layer.convolutions(), *layer.only_in_training()):
         for each in convolution.summands():
             total += each.parameters  # with a bias; a BatchNorm has a scale besides
-            total += each.c_out if has_norm(each.name) else 0
+            total += each.c_out if has_norm(each.name) and not each.bias else 0
     return total
 
 
@@ -171,7 +171,7 @@ def _products(convolution: Convolution, count: counting.ConvCount, has_norm: Cal
     total = 0
     for each in convolution.summands():
         total += count.products * each.kernel**2 // convolution.kernel**2
-        total += NORM_PRODUCTS * count.outputs if has_norm(each.name) else 0
+        total += NORM_PRODUCTS * count.outputs if has_norm(each.name) and not each.bias else 0
     return total
 
 

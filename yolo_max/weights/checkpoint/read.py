@@ -135,7 +135,7 @@ class _Reader:
             filters, *bias = each.saved_names
             wanted: dict[str, tuple[int, ...]] = {filters: each.saved_shape}
             norm = _norm(name)
-            if name.endswith(".conv") and norm in self._modules:
+            if name.endswith(".conv") and norm in self._modules and not each.bias:
                 eps[norm] = self._eps(norm)
                 wanted |= {f"{norm}.{part}": (c_out,) for part in NORM_PARTS}
             else:
