@@ -61,9 +61,11 @@ class AnnotatedVideo:
             OutputError: The disk did not take it.
         """
         try:
+            if self._error is not None:
+                with suppress(Exception):
+                    self._writer.close()
             self._try(self._writer.close)
-            if self._error is None:
-                self._try(self._file.commit)
+            self._try(self._file.commit)
         finally:
             self._file.discard()
         return None if self._error is None else self._error.reason
@@ -81,6 +83,7 @@ class AnnotatedVideo:
         except ImageError as error:
             self._error = error
         except OSError as error:
+            self._error = ImageError("its annotated video cannot be written")
             raise cannot_write(self._file.path, error) from error
 
 
