@@ -5,6 +5,7 @@ python scripts/convert_support.py
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,19 @@ LAYOUTS = {
     Layout.MAPS: "NHWC",
     Layout.FOLLOWS: "that of its inputs",
 }
+REASONS = {
+    "computes gradients": r"_backward",
+    "gives random numbers": r"\.rand|\.randn|\.randperm",
+    "is of complex numbers": r"_fft_",
+    "gives what depends on the values of its inputs": r"_local_scalar_dense|nonzero|masked_scatter",
+    "changes its argument": r"resize_|\.out",
+    "has no defined values": r"\.empty",
+    "is about a size: sizes are expressions of MAX's": r"\.sym_",
+    "takes the statistics of the batch": r"_native_batch_norm_legit",
+    "is of maps of three dimensions": r"pool3d",
+    "is computed beforehand if it is static": r"arange|scalar_tensor",
+}
+"""Why operations have no rule, by a pattern of their names."""
 TEXT = """\
 # What the converter supports
 
@@ -47,14 +61,20 @@ def page() -> str:
     rules = [rule for rule in builtin_rules() if isinstance(rule.operation, torch._ops.OpOverload)]
     core = _core_operations()
     with_rule = {str(rule.operation) for rule in rules}
+    decomposed = {str(operation) for operation in torch.export.default_decompositions()}
     version = torch.__version__.partition("+")[0]
     return TEXT.format(
         rows="\n".join(_row(rule) for rule in sorted(rules, key=lambda rule: str(rule.operation))),
         with_rule=len(core & with_rule),
         core=len(core),
         version=version,
-        without="\n".join(f"- `{name}`" for name in sorted(core - with_rule)),
+        without="\n".join(f"- `{name}` {_reason(name, decomposed)}" for name in sorted(core - with_rule)),
     )
+
+
+def _reason(name: str, decomposed: set[str]) -> str:
+    found = (reason for reason, pattern in REASONS.items() if re.search(pattern, name))
+    return next(found, "is decomposed into others" if name in decomposed else "is not lowered yet")
 
 
 def _row(rule: Rule) -> str:

@@ -266,18 +266,19 @@ TABLE: Mapping[str, tuple[Callable[[], nn.Module] | None, Row]] = {
 class Everything(nn.Module):  # type: ignore[misc]
     """All rows; gives a dictionary of what each of them gives."""
 
-    def __init__(self, names: list[str] | None = None) -> None:
+    def __init__(self, table: Mapping[str, tuple[Callable[[], nn.Module] | None, Row]] = TABLE) -> None:
         super().__init__()
         self.stem = nn.Conv2d(6, 6, 1, bias=False)  # so that maps are maps
         nn.init.dirac_(self.stem.weight)
-        self.names = list(TABLE) if names is None else names
-        makers = [TABLE[name][0] for name in self.names]
+        self.names, self.rows = list(table), [row for _, row in table.values()]
+        makers = [make for make, _ in table.values()]
         self.own = nn.ModuleList([nn.Identity() if make is None else make() for make in makers])
 
     def forward(self, maps: Any, rows: Any, indices: Any) -> dict[str, Any]:
         """Computes every row."""
         given = Inputs(self.stem(maps), rows, indices)
-        return {name: TABLE[name][1](own, given) for name, own in zip(self.names, self.own, strict=True)}
+        parts = zip(self.names, self.rows, self.own, strict=True)
+        return {name: row(own, given) for name, row, own in parts}
 
 
 def inputs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -25,7 +25,7 @@ DTYPES = {
 }
 
 
-def _on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+def on_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of tensors, also of maps, without the call."""
 
     def lower(_call: Call, *args: Any, **kwargs: Any) -> Any:
@@ -38,10 +38,10 @@ def _tensor(value: Any) -> Any:
     return materialise(value) if isinstance(value, FeatureMap) else value
 
 
-def _like(x: Any, y: Any) -> tuple[Any, Any]:
+def promoted(x: Any, y: Any) -> tuple[Any, Any]:
     """Two operands of one dtype: PyTorch's promotion of tensors and Python's numbers."""
     if not isinstance(x, TensorValue):
-        y, x = _like(y, x)
+        y, x = promoted(y, x)
         return x, y
     if isinstance(y, TensorValue):
         if x.dtype != y.dtype:
@@ -53,12 +53,14 @@ def _like(x: Any, y: Any) -> tuple[Any, Any]:
     return x if x.dtype == dtype else ops.cast(x, dtype), ops.constant(y, dtype, CPU)
 
 
-def _binary(function: Callable[..., Any]) -> Callable[..., Any]:
-    return _on_tensors(lambda x, y: function(*_like(x, y)))
+def binary(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of two operands of one dtype."""
+    return on_tensors(lambda x, y: function(*promoted(x, y)))
 
 
-def _add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
-    x, y = _like(x, y)
+def add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
+    """``x + sign * alpha * y``."""
+    x, y = promoted(x, y)
     if sign * alpha == 1:
         return x + y
     if sign * alpha == -1:
@@ -66,8 +68,9 @@ def _add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
     return x + y * ops.constant(sign * alpha, y.dtype, CPU)
 
 
-def _divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
-    x, y = _like(x, y)
+def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
+    """``x / y``, rounded."""
+    x, y = promoted(x, y)
     rounded = {None: lambda quotient: quotient, "floor": ops.floor, "trunc": ops.trunc}
     return rounded[rounding_mode](ops.div(x, y))
 
@@ -85,12 +88,12 @@ def _power(x: TensorValue, exponent: Any) -> TensorValue:
         if exponent in special:
             return special[exponent](x)
         exponent = float(exponent)
-    return ops.pow(*_like(x, exponent))
+    return ops.pow(*promoted(x, exponent))
 
 
 def _clamp(x: TensorValue, low: Any = None, high: Any = None) -> TensorValue:
-    x = x if low is None else ops.max(*_like(x, low))
-    return x if high is None else ops.min(*_like(x, high))
+    x = x if low is None else ops.max(*promoted(x, low))
+    return x if high is None else ops.min(*promoted(x, high))
 
 
 def _gelu(x: TensorValue, *, approximate: str = "none") -> TensorValue:
@@ -143,7 +146,7 @@ def _hardsigmoid(x: TensorValue) -> TensorValue:
 
 
 def _where(condition: Any, x: Any, y: Any) -> TensorValue:
-    x, y = _like(x, y)
+    x, y = promoted(x, y)
     return ops.where(condition, x, y)
 
 
@@ -191,20 +194,20 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.round.default: ops.round,
     aten.trunc.default: ops.trunc,
     aten.pow.Tensor_Scalar: _power,
-    aten.pow.Tensor_Tensor: lambda x, y: ops.pow(*_like(x, y)),
-    aten.div.Tensor: _divide,
-    aten.div.Tensor_mode: _divide,
-    aten.maximum.default: lambda x, y: ops.max(*_like(x, y)),
-    aten.minimum.default: lambda x, y: ops.min(*_like(x, y)),
+    aten.pow.Tensor_Tensor: lambda x, y: ops.pow(*promoted(x, y)),
+    aten.div.Tensor: divide,
+    aten.div.Tensor_mode: divide,
+    aten.maximum.default: lambda x, y: ops.max(*promoted(x, y)),
+    aten.minimum.default: lambda x, y: ops.min(*promoted(x, y)),
     aten.clamp.default: _clamp,
     aten.clamp.Tensor: _clamp,
 }
 """Of float32."""
 
 OF_NUMBERS: dict[Any, Callable[..., Any]] = {
-    aten.add.Tensor: _on_tensors(_add),
-    aten.sub.Tensor: _on_tensors(lambda x, y, alpha=1: _add(x, y, alpha, sign=-1)),
-    aten.mul.Tensor: _binary(ops.mul),
+    aten.add.Tensor: on_tensors(add),
+    aten.sub.Tensor: on_tensors(lambda x, y, alpha=1: add(x, y, alpha, sign=-1)),
+    aten.mul.Tensor: binary(ops.mul),
 }
 """Of numbers, integers as well."""
 
@@ -229,22 +232,23 @@ LOGICAL = {
 }
 
 
-def _rule(operation: Any, lower: Callable[..., Any], dtypes: frozenset[torch.dtype]) -> Rule:
+def follows(operation: Any, lower: Callable[..., Any], dtypes: frozenset[torch.dtype]) -> Rule:
+    """The rule of an operation that works on each element."""
     return Rule(operation, lower, layout=Layout.FOLLOWS, dtypes=dtypes, refuses=_operands)
 
 
 RULES = [
-    *(_rule(operation, _on_tensors(function), FLOAT) for operation, function in OF_FLOATS.items()),
-    *(_rule(operation, lower, NUMBERS) for operation, lower in OF_NUMBERS.items()),
+    *(follows(operation, on_tensors(function), FLOAT) for operation, function in OF_FLOATS.items()),
+    *(follows(operation, lower, NUMBERS) for operation, lower in OF_NUMBERS.items()),
     *(
-        _rule(operation, _binary(function), FLOAT | {torch.bool})
+        follows(operation, binary(function), FLOAT | {torch.bool})
         for operation, function in COMPARISONS.items()
     ),
     *(
-        _rule(operation, _on_tensors(function), frozenset({torch.bool}))
+        follows(operation, on_tensors(function), frozenset({torch.bool}))
         for operation, function in LOGICAL.items()
     ),
-    _rule(aten.prelu.default, _prelu, FLOAT),
-    _rule(aten.where.self, _on_tensors(_where), FLOAT | {torch.bool}),
-    _rule(aten._to_copy.default, _cast, ANY),
+    follows(aten.prelu.default, _prelu, FLOAT),
+    follows(aten.where.self, on_tensors(_where), FLOAT | {torch.bool}),
+    follows(aten._to_copy.default, _cast, ANY),
 ]

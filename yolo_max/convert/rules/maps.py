@@ -10,7 +10,7 @@ import torch
 from max.graph import ops
 from torch import fx
 
-from yolo_max.convert import fused
+from yolo_max.convert import fused, plain_forms
 from yolo_max.convert.constants import Biases, Bound, ConvFilters, TransposedFilters
 from yolo_max.convert.fusion import conv_tail, transposed_refusal
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
@@ -252,5 +252,9 @@ RULES = [
     _maps(aten.upsample_nearest2d.vec, partial(_resize, Resize.NEAREST), "a view, or resize"),
     _maps(aten._upsample_nearest_exact2d.vec, partial(_resize, Resize.NEAREST_EXACT), "a view, or resize"),
     _maps(aten.upsample_bilinear2d.vec, _bilinear, "resize"),
+    *(
+        Rule(operation, becomes_another, "its plain form", refuses=plain_forms.refusal)
+        for operation in plain_forms.FORMS
+    ),
     Rule(aten.pixel_shuffle.default, _pixel_shuffle, layout=Layout.MAPS, refuses=maps_only),
 ]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from max.dtype import DType
 from max.graph import Dim, TensorValue, ops
 from torch import fx
 
@@ -118,6 +119,12 @@ def _index(
     return ops.reshape(function(flat, axis=dim or 0), call.shape)
 
 
+def _any(call: Call, x: TensorValue, dims: Any = None, _keep: bool = False) -> TensorValue:
+    flags = ops.cast(x, DType.float32)
+    largest = _reduce(ops.max, call, ops.abs(flags), dims)
+    return ops.greater(largest, 0.0)
+
+
 def _cumsum(_call: Call, x: TensorValue, dim: int, **_: Any) -> TensorValue:
     return ops.cumsum(x, axis=dim % x.rank)
 
@@ -143,4 +150,10 @@ RULES = [
     Rule(aten.argmax.default, partial(_index, ops.argmax), dtypes=WITH_PLACES),
     Rule(aten.argmin.default, partial(_index, ops.argmin), dtypes=WITH_PLACES),
     Rule(aten.cumsum.default, _cumsum),
+    Rule(aten.prod.default, partial(_reduce, ops.prod)),
+    Rule(aten.prod.dim_int, partial(_reduce, ops.prod)),
+    *(
+        Rule(operation, _any, dtypes=FLOAT | {torch.bool})
+        for operation in (aten.any.default, aten.any.dim, aten.any.dims)
+    ),
 ]
