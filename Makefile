@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := pyproject.toml constraints.txt
+# Processes that share the tests, file by file; each may hold a compiler's two gigabytes.
+TEST_WORKERS ?= 2
 # OpenCV's desktop build needs libGL, which servers lack; the headless build has the same API.
 HEADLESS = $(BIN)/python -c 'import cv2' 2>/dev/null || $(PIP) install --quiet --force-reinstall --no-deps \
   opencv-python-headless==$$($(PIP) show opencv-python | sed -n 's/^Version: //p')
@@ -23,7 +25,7 @@ demo: setup
 	@echo "For yolo-max in this shell: . $(BIN)/activate"
 
 test: setup-dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 zoo: setup-dev
 	$(BIN)/python -m pytest -m zoo $(PYTEST_ARGS)
