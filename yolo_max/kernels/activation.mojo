@@ -87,15 +87,15 @@ def activated[N: SIMDLength, //, T: DType, kind: Int](x: SIMD[F32, N], slope: SI
         return x * (L(0.5) + erf(x * L(0.7071067811865476)) * L(0.5))
     else:
         # (1 + tanh u) / 2 is the sigmoid of 2u. Below -10 the result is 0 to float32, and the cube would overflow.
-        var low = at_least(x, -10)
+        var low = zero_below(x, -10)
         return low * sigmoid(low * (low * low).fma(L(0.07135481627159815), L(1.5957691216057308)))
 
 
 @always_inline
-def at_least[N: SIMDLength, //](x: SIMD[F32, N], least: Float32) -> SIMD[F32, N]:
-    """The larger of both; NaN if x is."""
+def zero_below[N: SIMDLength, //](x: SIMD[F32, N], least: Float32) -> SIMD[F32, N]:
+    """0 if x is less, else x; NaN if x is. A result that is all but 0 would make sums denormal, which are slow."""
     comptime L = SIMD[F32, N]
-    return x.lt(L(least)).select(L(least), x)
+    return x.lt(L(least)).select(L(0), x)
 
 
 @always_inline
@@ -118,11 +118,11 @@ def silu[N: SIMDLength, //, T: DType](x: SIMD[F32, N]) -> SIMD[F32, N]:
 
     exp(-x) = 2^n * 2^f with n + f = -x * log2(e), n an integer and |f| <= 1/2. 2^f is a minimax polynomial: of
     degree 5, off by 7e-8 at most, or of degree 3, off by 7e-5, if the result will be rounded to bfloat16. x is
-    clamped where 2^n would leave the range of float32: beyond, SiLU is x, or 0 to within 1e-35.
+    clamped where 2^n would leave the range of float32: beyond, SiLU is x, or 0, which it is to within 1e-35.
     """
     comptime L = SIMD[F32, N]
     comptime MINUS_LOG2_E = L(-1.4426950408889634)
-    var low = at_least(x, -86)
+    var low = zero_below(x, -86)
     comptime if AVX512 and N == BLOCK:
         # One instruction finds f, one multiplies by 2^n and goes down to 0 where that is too small.
         var y = low * MINUS_LOG2_E
