@@ -292,14 +292,31 @@ def test_an_rtsp_stream() -> None:
     assert last.error is not None
 
 
-def test_an_rtsp_redirect_is_not_followed() -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("RTSP/1.0 302 Found", "it is redirected, which is not followed"),
+        ("RTSP/1.0  302 Found", "it is redirected, which is not followed"),  # FFmpeg skips any blanks
+        ("RTSP/1.0\t302 Found", "it is redirected, which is not followed"),
+        ("RTSP/1.1 302 Found", "it is redirected, which is not followed"),  # and reads any version
+        ("RTSP/1.0 \r302 Found", "it is redirected, which is not followed"),  # and drops returns
+        ("RTSP/ 302", "it is redirected, which is not followed"),
+        ("RTSP/1.0 200 OK\r\n\0\r\nRTSP/1.0 302 Found", "not RTSP"),  # an empty line to C: the answer ends
+        ("RTSP/1.0 200 OK\r\n$\0\0\4....", "not RTSP"),  # a frame amid the headers
+        ("$\0\0\4....RTSP/1.0 302 Found", "not RTSP"),  # a frame too short
+        ("RTSP/1.0 200 OK\r\nContent-Length: 0x10", "not RTSP"),  # lengths read in two ways
+        ("\r\nRTSP/1.0 302 Found", "not RTSP"),
+        ("REDIRECT * RTSP/1.0", "not RTSP"),
+    ],
+)
+def test_an_rtsp_redirect_is_not_followed(line: str, reason: str) -> None:
     pytest.importorskip("av")
     from rtsp_server import playing
 
-    with playing() as (other, asked), playing(redirect=other) as (address, _):
+    with playing() as (other, asked), playing(redirect=other, status_line=line) as (address, _):
         (only,) = predictor().predict(address, LOCAL)
     assert only.error is not None
-    assert "it is redirected, which is not followed" in str(only)
+    assert reason in str(only)
     assert asked == []
 
 

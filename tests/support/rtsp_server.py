@@ -43,8 +43,10 @@ def rtp_packets(count: int) -> Iterator[bytes]:
 
 
 @contextmanager
-def playing(count: int = 30, *, redirect: str | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Plays to one client; gives the stream's address, and what it is asked for."""
+def playing(
+    count: int = 30, *, redirect: str | None = None, status_line: str = "RTSP/1.0 302 Found"
+) -> Iterator[tuple[str, list[str]]]:
+    """Plays to one client, or redirects it; gives the stream's address, and what it is asked for."""
     listener = socket.create_server(("127.0.0.1", 0))
     asked: list[str] = []
 
@@ -60,10 +62,10 @@ def playing(count: int = 30, *, redirect: str | None = None) -> Iterator[tuple[s
                             sequence = header.split(b":")[1].strip()
                     asked.append(method)
                     more, body = "", ""
-                    status = "200 OK"
+                    status = "RTSP/1.0 200 OK"
                     if method == "DESCRIBE":
                         if redirect:
-                            status, more = "302 Found", f"Location: {redirect}\r\n"
+                            status, more = status_line, f"Location: {redirect}\r\n"
                         else:
                             body = SDP
                             more = f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
@@ -71,7 +73,7 @@ def playing(count: int = 30, *, redirect: str | None = None) -> Iterator[tuple[s
                         more = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n"
                     elif method == "PLAY":
                         more = "Session: 1\r\n"
-                    answer = f"RTSP/1.0 {status}\r\nCSeq: {sequence.decode()}\r\n{more}\r\n{body}"
+                    answer = f"{status}\r\nCSeq: {sequence.decode()}\r\n{more}\r\n{body}"
                     client.sendall(answer.encode())
                     if method == "PLAY":
                         for packet in rtp_packets(count):

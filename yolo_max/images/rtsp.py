@@ -1,19 +1,29 @@
 """RTSP streams through a relay, so that FFmpeg reaches the address that was checked and no other.
 
 FFmpeg speaks RTSP itself, and would follow a redirect to anywhere. So it is given an address of this machine,
-where a thread passes bytes on to the server and back. An answer that redirects ends the connection.
+where a thread passes bytes on to the server, and whole messages back. One that FFmpeg might take for a
+redirect ends the connection, so messages are told apart just as FFmpeg does it (`ff_rtsp_read_reply`).
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import BinaryIO
 
 from yolo_max.images.addresses import STALL_SECONDS, resolve, split
 from yolo_max.support.errors import ImageError
 
-REDIRECTS = (b"RTSP/1.0 3", b"RTSP/2.0 3")
+_ANSWER = re.compile(rb"RTSP/1\.0 [1245]\d\d( [^\x00-\x1f]*)?")
+_HEADER = re.compile(rb"[^$\x00-\x08\x0a-\x1f][^\x00-\x08\x0a-\x1f]*")
+_LENGTH = re.compile(rb"content-length:[ \t]*(\d{1,6})[ \t]*", re.IGNORECASE)
+_MAX_LINE, _MAX_LINES = 4000, 200
+"""FFmpeg cuts lines of 4096 bytes."""
+_LEAST_FRAME = 8
+"""FFmpeg takes the bytes of a shorter frame for a message."""
 OPTIONS = {"rtsp_transport": "tcp", "protocol_whitelist": "rtsp,rtp,tcp"}
 """All of it through the one connection: no other port is opened, whatever the server proposes."""
 
@@ -72,16 +82,55 @@ class Relay:
 
     def _answers(self) -> None:
         assert self._client is not None
-        before = b""
-        with suppress(OSError):
-            while data := self._server.recv(2**16):
-                joined = before + data
-                if any(redirect in joined for redirect in REDIRECTS):
-                    self.reason = "it is redirected, which is not followed"
-                    break
-                before = joined[-len(REDIRECTS[0]) + 1 :]
-                self._client.sendall(data)
+        try:
+            with self._server.makefile("rb") as stream:
+                for message in messages(stream):
+                    self._client.sendall(message)
+        except ImageError as error:
+            self.reason = error.reason
+        except OSError:
+            pass
         self.close()
+
+
+def messages(stream: BinaryIO) -> Iterator[bytes]:
+    """What an RTSP server sends, each answer and each frame of data as a whole.
+
+    Raises:
+        ImageError: It sends something else, or an answer that redirects.
+        OSError: The connection is lost.
+    """
+    while start := stream.read(1):
+        if start == b"$":  # a channel, a length and data (RFC 2326, 10.12)
+            header = stream.read(3)
+            length = int.from_bytes(header[1:], "big")
+            if 0 < length < _LEAST_FRAME:
+                raise ImageError("the server sends what is not RTSP")
+            yield start + header + stream.read(length)
+        else:
+            yield _answer(start, stream)
+
+
+def _answer(start: bytes, stream: BinaryIO) -> bytes:
+    """An answer that may be passed on, with its body."""
+    whole, length, pattern = b"", 0, _ANSWER
+    for _ in range(_MAX_LINES):
+        line = start + stream.readline(_MAX_LINE)
+        whole, start = whole + line, b""
+        text = line.rstrip(b"\n").replace(b"\r", b"")
+        if pattern is _HEADER and line.endswith(b"\n") and not text:
+            return whole + stream.read(length)
+        if not line.endswith(b"\n") or not pattern.fullmatch(text):
+            break
+        if text.lower().startswith(b"content-length:"):
+            found = _LENGTH.fullmatch(text)
+            if found is None:
+                break
+            length = int(found[1])
+        pattern = _HEADER
+    if re.match(rb"RTSP/\S*\s*3", whole):
+        raise ImageError("it is redirected, which is not followed")
+    raise ImageError("the server sends what is not RTSP")
 
 
 def relayed(address: str, *, private: bool) -> Relay:
