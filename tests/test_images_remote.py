@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from fakes import SharedEngine, fake_weights, read_tree, write_image
-from web_server import Answer, serving
+from web_server import Answer, sending, serving
 
 from yolo_max.cli import run
-from yolo_max.images import addresses, remote
+from yolo_max.images import addresses, remote, wire
 from yolo_max.images.addresses import file_name, is_public, request, resolve
 from yolo_max.images.remote import fetch_image
 from yolo_max.predict.predictor import Predictor
@@ -159,9 +160,68 @@ def test_a_server_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_stalls_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(wire, "STALL_SECONDS", 0.3)
     with serving({"/a": Answer([b"x", b"y"], pause=3)}) as server:
         response = request(f"{server}/a", private=True, **LIMITS)
+        with response, pytest.raises(ImageError, match="the connection was lost"):
+            response.read()
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [
+        (b"", b"H"),  # the status
+        (OK + b"X: ", b"x"),  # a header
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),  # answers before the answer
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),  # the length of a chunk
+        (OK + b"Content-Length: 100000\r\n\r\n", b"x"),
+    ],
+)
+def test_no_part_of_an_answer_takes_longer_than_allowed(start: bytes, again: bytes) -> None:
+    began = monotonic()
+    with sending(start, again, pause=0.05) as address, pytest.raises(ImageError, match="takes too long"):
+        request(address, private=True, max_bytes=10**6, seconds=0.5).read()
+    assert monotonic() - began < 5
+
+
+def test_a_stream_is_opened_in_time_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    monkeypatch.setattr(addresses, "IMAGE_SECONDS", 0.5)
+    began = monotonic()
+    with sending(OK + b"Content-Type: multipart/x-mixed-replace\r\n\r\n", b"x", pause=0.05) as address:
+        (only,) = predictor().predict(address, LOCAL)
+    assert "takes too long" in str(only)
+    assert monotonic() - began < 5
+
+
+def test_answers_before_the_answer_come_to_an_end() -> None:
+    with (
+        sending(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100) as address,
+        pytest.raises(ImageError, match="does not begin"),
+    ):
+        request(address, private=True, **LIMITS)
+
+
+def test_what_a_server_says_is_told_short_and_without_control_characters() -> None:
+    with (
+        sending(b"\x1b[2J\x1b]0;title\x07" + b"A" * 60_000 + b"\r\n\r\n") as address,
+        pytest.raises(ImageError) as caught,
+    ):
+        request(address, private=True, **LIMITS)
+    assert "does not answer" in caught.value.reason
+    assert caught.value.reason.isprintable()
+    assert len(caught.value.reason) < 200
+
+
+@pytest.mark.parametrize(
+    "head", [b"Content-Length: 100000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n1000\r\n"]
+)
+def test_a_download_that_is_cut_off_is_not_taken_for_whole(head: bytes) -> None:
+    with sending(OK + head + b"x" * 500) as address:
+        response = request(address, private=True, **LIMITS)
         with response, pytest.raises(ImageError, match="the connection was lost"):
             response.read()
 

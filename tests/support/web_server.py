@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -59,3 +60,27 @@ def serving(answers: dict[str, Answer], seen: list[str] | None = None) -> Iterat
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def sending(start: bytes, again: bytes = b"", pause: float = 0) -> Iterator[str]:
+    """Answers one request with these bytes, and then with others again and again; gives the address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        try:
+            client, _ = listener.accept()
+            with client:
+                client.recv(2**16)
+                client.sendall(start)
+                while again:
+                    client.sendall(again)
+                    sleep(pause)
+        except OSError:
+            return
+
+    Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/live"
+    finally:
+        listener.close()

@@ -6,6 +6,7 @@ inputs.py       whatever a caller gives as a source
 suffixes.py     which files in a folder are images or videos
 unsupported.py  sources that cannot be images, and what to do instead
 addresses.py    addresses on the network, checked, and connected to as they were checked
+wire.py         a connection to a web server, within time
 rtsp.py         a relay to an RTSP server
 remote.py       images, videos and streams there, and webcams
 lists.py        lists of sources: .txt, .csv, the standard input

@@ -13,7 +13,6 @@ import io
 import os
 import socket
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
@@ -21,16 +20,15 @@ from time import monotonic
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from yolo_max.images.suffixes import IMAGE_SUFFIXES
+from yolo_max.images.wire import Wire, wait
 from yolo_max.support.errors import ImageError
-from yolo_max.support.text import shorten
+from yolo_max.support.text import abridge, first_line, shorten
 
 MAX_HOPS = 5
 MAX_IMAGE_BYTES = 100 * 2**20
 MAX_VIDEO_BYTES = 4 * 2**30
 IMAGE_SECONDS = 30.0
 VIDEO_SECONDS = 600.0
-STALL_SECONDS = 10.0
-"""How long a server may say nothing."""
 _PORTS = {"http": 80, "https": 443, "rtsp": 554}
 _NAT64 = ip_network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -145,23 +143,23 @@ class Response(io.RawIOBase):
     Attributes:
         kind: Its media type, "image/jpeg" say.
         max_bytes: How much is read at most.
-        deadline: When it must be there, by the monotonic clock; None for a stream.
     """
 
     def __init__(
-        self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, stream: socket.socket
+        self,
+        connection: http.client.HTTPConnection,
+        answer: http.client.HTTPResponse,
+        wire: Wire,
+        max_bytes: int,
     ) -> None:
         super().__init__()
-        self._connection, self._answer = connection, answer
-        self._socket = stream
+        self._connection, self._answer, self._wire = connection, answer, wire
         self.kind = answer.headers.get_content_type()
-        self.max_bytes = self._left = 0
-        self.deadline: float | None = None
-
-    def limit(self, max_bytes: int, deadline: float | None) -> None:
-        """Sets how many bytes are read at most, and until when."""
         self.max_bytes = self._left = max_bytes
-        self.deadline = deadline
+
+    def go_on(self) -> None:
+        """Lets a stream that was opened take any time; it only must not stall."""
+        self._wire.deadline = None
 
     def readable(self) -> bool:
         """Always."""
@@ -173,12 +171,12 @@ class Response(io.RawIOBase):
         Raises:
             ImageError: It is more than allowed, takes too long, or the connection is lost.
         """
-        if self.deadline is not None and monotonic() > self.deadline:
-            raise ImageError("the server takes too long")
         try:
             data = self._answer.read1(len(buffer))
         except (OSError, http.client.HTTPException) as error:
-            raise ImageError(f"the connection was lost ({error})") from error
+            raise ImageError(f"the connection was lost ({_told(error)})") from error
+        if not data and self._answer.length:
+            raise ImageError(f"the connection was lost (its last {self._answer.length:,} bytes are missing)")
         self._left -= len(data)
         if self._left < 0:
             raise ImageError(f"it has more than the {self.max_bytes:,} bytes that are read from the network")
@@ -187,8 +185,7 @@ class Response(io.RawIOBase):
 
     def interrupt(self) -> None:
         """Ends a read on another thread."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._wire.shutdown()
 
     def close(self) -> None:
         """Closes the connection."""
@@ -196,25 +193,26 @@ class Response(io.RawIOBase):
         super().close()
 
 
-def request(address: str, *, private: bool, max_bytes: int, seconds: float | None) -> Response:
+def request(address: str, *, private: bool, max_bytes: int, seconds: float) -> Response:
     """Asks a web server for something, through redirects.
 
     Args:
         address: Of http or https.
         private: Whether its own address may be private; never that of a redirect.
         max_bytes: How much is read at most.
-        seconds: How long it may take altogether; None for a stream, which only must not stall.
+        seconds: How long it may take altogether, redirects and all; of a stream, until it is opened.
 
     Raises:
         ImageError: It is not given.
     """
-    deadline = None if seconds is None else monotonic() + seconds
+    deadline = monotonic() + seconds
     for hop in range(MAX_HOPS + 1):
         target = resolve(address, private=private and hop == 0)
         if target.scheme not in ("http", "https"):
             raise ImageError(f"it is redirected to {target.scheme}, which is not read")
-        connection = http.client.HTTPConnection(target.host, target.port, timeout=STALL_SECONDS)
-        stream = connection.sock = target.connect(STALL_SECONDS)
+        connection = http.client.HTTPConnection(target.host, target.port)
+        wire = Wire(target.connect(wait(deadline)), deadline)
+        connection.sock = wire
         parts = split(address)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "yolo-max", "Accept": "*/*"}
@@ -226,11 +224,13 @@ def request(address: str, *, private: bool, max_bytes: int, seconds: float | Non
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            raise ImageError(f"{target.host} does not answer ({error})") from error
+            raise ImageError(f"{target.host} does not answer ({_told(error)})") from error
+        except ImageError:
+            connection.close()
+            raise
         if answer.status == 200:
-            response = Response(connection, answer, stream)
-            response.limit(max_bytes, deadline)
-            return response
+            wire.left = None
+            return Response(connection, answer, wire, max_bytes)
         connection.close()
         location = answer.headers.get("Location")
         if answer.status not in _REDIRECTS or not location:
@@ -243,3 +243,8 @@ def request(address: str, *, private: bool, max_bytes: int, seconds: float | Non
             raise ImageError("it is redirected to an address without encryption")
         address = following
     raise ImageError(f"it is redirected more than {MAX_HOPS} times")
+
+
+def _told(error: Exception) -> str:
+    """What an error says, short: a server may have chosen its words."""
+    return abridge(first_line(error), 100)

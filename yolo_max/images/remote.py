@@ -24,6 +24,7 @@ from yolo_max.images.read import decode
 from yolo_max.images.rtsp import OPTIONS, relayed
 from yolo_max.images.suffixes import VIDEO_SUFFIXES
 from yolo_max.images.video import USUAL_RATE, Sound, Video, broken
+from yolo_max.images.wire import STALL_SECONDS
 from yolo_max.support.errors import ImageError
 from yolo_max.support.options import SourceOptions
 from yolo_max.support.text import first_line
@@ -83,13 +84,14 @@ def open_remote(address: str, reading: SourceOptions, *, max_pixels: int) -> Vid
         address,
         private=reading.allow_private,
         max_bytes=addresses.MAX_VIDEO_BYTES,
-        seconds=addresses.VIDEO_SECONDS if is_file else None,
+        seconds=addresses.VIDEO_SECONDS if is_file else addresses.IMAGE_SECONDS,
     )
     if is_file:
         return Video(address, _fetched(response), max_pixels=max_pixels)
     is_jpegs = response.kind == "multipart/x-mixed-replace"
     stream = io.BufferedReader(response, 2**16)
     video = Video(address, stream, max_pixels=max_pixels, format_name="mpjpeg" if is_jpegs else None)
+    response.go_on()
     return Live(address, video, buffer=reading.stream_buffer, interrupt=response.interrupt)
 
 
@@ -240,7 +242,7 @@ class Live:
             self._changed.notify_all()
         if self._thread is not None:
             self._interrupt()
-            self._thread.join(addresses.STALL_SECONDS + 1)
+            self._thread.join(STALL_SECONDS + 1)
             if self._thread.is_alive():
                 return
         self._source.close()

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-from yolo_max.images.addresses import STALL_SECONDS, resolve, split
+from yolo_max.images.addresses import resolve, split
+from yolo_max.images.wire import STALL_SECONDS
 from yolo_max.support.errors import ImageError
 
 _ANSWER = re.compile(rb"RTSP/1\.0 [1245]\d\d( [^\x00-\x1f]*)?")
