@@ -217,7 +217,10 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("photos", "photos is not a command; to find out what is in it: yolo-max predict photos."),
         ("best.pt", "best.pt is not a command; to find out what is in it: yolo-max weights info best.pt."),
         ("coco8.yaml", "to find out what is in it: yolo-max val coco8.yaml."),
-        ("weights best.pt", "there is no command 'best.pt'; use one of analyze, convert, info, fetch."),
+        (
+            "weights best.pt",
+            "there is no command 'best.pt'; use one of analyze, compile, convert, info, fetch.",
+        ),
     ],
 )
 def test_habits_get_a_hint(
