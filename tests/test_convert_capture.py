@@ -16,6 +16,7 @@ from yolo_max.convert import Rule, analyze
 from yolo_max.convert.analyzer import captured
 from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
 from yolo_max.convert.errors import ConversionError, UnsupportedOperations
+from yolo_max.convert.guards import written
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.support.errors import UsageError
 
@@ -200,3 +201,23 @@ class Variadic(nn.Module):  # type: ignore[misc]
 def test_arguments_that_need_not_be_given(count: int) -> None:
     program = captured(Variadic().eval(), [("batch", 4)] * count, None, RULES)
     assert len(program.inputs) == count
+
+
+UNLIKE_ONES = {
+    # a function of ["batch", 3, 8, "width"], and the sizes at which the captured graph is not the module's
+    "a branch": (lambda _, x: x * 100 if x.shape[0] == 1 else x + 1, {"batch != 1"}),
+    "squeeze": (lambda _, x: x.mean((2, 3), keepdim=True).squeeze(), {"batch != 1"}),
+    "shapes inside": (lambda _, x: x.mean((2, 3), keepdim=True).squeeze().sum(0), {"batch != 1"}),
+    "a quotient": (lambda _, x: x * 2 if x.shape[3] // 32 == 1 else x, {"width//32 != 1"}),
+    "broadcasting": (lambda _, x: x + x[:1] * x.amax(3, keepdim=True), set()),
+    "a view": (lambda _, x: x.flatten(1).unsqueeze(1).squeeze(1), set()),
+    "expansion": (lambda _, x: torch.zeros(1, 3, 1, 1).expand(len(x), -1, -1, x.shape[3]) + x, set()),
+}
+
+
+@pytest.mark.parametrize("name", UNLIKE_ONES)
+def test_a_size_of_1_is_refused_only_where_the_module_does_something_else_then(name: str) -> None:
+    function, expected = UNLIKE_ONES[name]
+    program = captured(Function(function).eval(), [("batch", 3, 8, "width")], None, RULES)
+    found = {written(each) for each in program.guards}
+    assert {each for each in found if "!= 1" in each} == expected

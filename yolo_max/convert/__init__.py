@@ -5,7 +5,7 @@ runtime.py, max_model.py              its results on MAX
 accelerated.py                        a module that is converted when it is called
 exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
-capture.py, program.py                from a module to a graph of PyTorch's operations
+capture.py, program.py, ones.py       from a module to a graph of PyTorch's operations
 plain_forms.py, simplify.py           that graph simplified; PyTorch still runs it
 fusion.py                             and fused
 activations.py, fused.py              what is fused, and what it means

@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from yolo_max.convert.dims import guard_of
 from yolo_max.convert.errors import ConversionError
-from yolo_max.convert.guards import Expression
+from yolo_max.convert.ones import guards_against_ones
 from yolo_max.convert.program import Program, tensor_of
 from yolo_max.convert.signature import Shape
 
@@ -52,7 +52,13 @@ def capture(
         )
     examples, dims = _examples(shapes, dtypes)
     exported = _export(model, examples, dims, whole)
-    return _program(exported.module(check_guards=False), exported, shapes)
+    program = _program(exported.module(check_guards=False), exported, shapes)
+    asked, relations = _relations(program)
+    guards = (guard_of(each, program.symbols) for each in relations)
+    program.guards = tuple(each for each in guards if each is not None)
+    program.guards += guards_against_ones(model, program, examples, asked)
+    program.tidy()
+    return program
 
 
 def require_ready(model: torch.nn.Module) -> None:
@@ -183,23 +189,16 @@ def _program(captured: fx.GraphModule, exported: ExportedProgram, shapes: tuple[
                     f"the sizes {symbols[str(size)]} and {name} have to be equal; give them one name."
                 )
     call = exported.call_spec
-    program = Program(
-        graph, constants, shapes, call.in_spec, call.out_spec, symbols, _guards(inputs, symbols)
-    )
-    program.tidy()
-    return program
+    return Program(graph, constants, shapes, call.in_spec, call.out_spec, symbols)
 
 
-def _guards(inputs: Sequence[fx.Node], symbols: dict[str, str]) -> tuple[Expression, ...]:
-    """What PyTorch has found sizes to have to fulfil.
-
-    That a size is not 1 is none of it: PyTorch asks so as to know what is broadcast, and MAX checks that.
-    """
+def _relations(program: Program) -> tuple[list[Any], list[Any]]:
+    """What PyTorch has found sizes to have to fulfil: that they are not 1, and the rest."""
+    inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
     environments = [getattr(node.meta["val"].fake_mode, "shape_env", None) for node in inputs]
     found = [guard.expr for each in environments[:1] if each is not None for guard in each.guards]
-    relations = [each for each in found if not (isinstance(each, sympy.Ne) and each.args[1] == 1)]
-    guards = (guard_of(each, symbols) for each in relations)
-    return tuple(each for each in guards if each is not None)
+    asked = [each for each in found if isinstance(each, sympy.Ne) and each.args[1] == 1]
+    return asked, [each for each in found if each not in asked]
 
 
 def _attribute(module: Any, path: str) -> torch.Tensor:

@@ -40,12 +40,17 @@ class Program:
     guards: tuple[Expression, ...] = ()
 
     def run(self, *inputs: torch.Tensor, dtype: torch.dtype | None = None) -> list[Any]:
-        """Runs the graph in PyTorch.
+        """Runs the graph in PyTorch; returns its outputs.
 
         Args:
             inputs: Flat.
             dtype: Of the floating-point constants; by default as they are.
         """
+        values = self.values(*inputs, dtype=dtype)
+        return next(list(value) for node, value in values.items() if node.op == "output")
+
+    def values(self, *inputs: torch.Tensor, dtype: torch.dtype | None = None) -> dict[fx.Node, Any]:
+        """Runs the graph in PyTorch; returns what each node computes, and of the output node, a tuple."""
         given, values = iter(inputs), dict[fx.Node, Any]()
         with torch.no_grad():
             for node in self.graph.nodes:
@@ -56,12 +61,10 @@ class Program:
                     values[node] = value.to(dtype) if dtype and value.is_floating_point() else value
                 else:
                     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: values[each])
-                    if node.op == "output":
-                        return list(args[0])
-                    value = node.target(*args, **kwargs)
+                    value = args[0] if node.op == "output" else node.target(*args, **kwargs)
                     # Views are of tensors in their order, which a pass may have changed.
                     values[node] = value.contiguous() if isinstance(value, torch.Tensor) else value
-        raise AssertionError("the graph has an output")
+        return values
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The constants as NumPy has them, without copying."""
