@@ -248,6 +248,56 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert set(read_tree(tmp_path / "out")) <= {Path("run.json"), Path("predictions.jsonl")}
 
 
+def test_a_full_disk_ends_the_run_while_sound_is_written_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from yolo_max.output.video import VideoWriter
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_video(tmp_path / "in/a.mp4", 5, sound="aac")
+    monkeypatch.setattr(VideoWriter, "add_sound", full)
+    with (
+        run_of(tmp_path / "in", tmp_path / "out") as run,
+        pytest.raises(OutputError, match="No space left on device"),
+    ):
+        list(run.images())
+
+
+@pytest.mark.parametrize("kind", ["wide", "long name", "folder in its place", "encoder"])
+def test_a_video_that_cannot_be_written_costs_itself(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "in", tmp_path / "out"
+    reason = "cannot be written"
+    if kind == "wide":
+        write_video(source / "a.mkv", 2, codec="ffv1", size=(16, 20_000))
+        reason = "20000 x 16, H.264 ends at sides of 16,384"
+    elif kind == "long name":
+        write_video(source / f"{'a' * 250}.avi", 2, codec="mjpeg")
+        reason = "File name too long"
+    elif kind == "folder in its place":
+        write_video(source / "a.mp4", 2)
+        (out / "a.mp4").mkdir(parents=True)
+        reason = "Is a directory"
+    else:
+        from yolo_max.output import video
+
+        monkeypatch.setattr(video, "_H264", {"preset": "no such preset"})
+        write_video(source / "a.mp4", 2)
+    write_video(source / "b.mp4", 2)
+    for resume in (False, True):
+        with run_of(source, out, resume=resume) as run:
+            list(run.images())
+            assert run.finished
+    records = [json.loads(line) for line in (out / "predictions.jsonl").read_text().splitlines()]
+    assert [each["frame"] for each in records] == [0, 1, 0, 1]
+    assert reason in records[1]["video_error"]
+    assert kind == "encoder" or records[3]["video"] == "b.mp4"
+    assert not list(out.glob(".yolo-max-*"))
+
+
 def test_results_replace_no_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "in/a.mp4", 2)

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -153,6 +155,24 @@ def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes, reason: str) -
     path.write_bytes(data)
     with pytest.raises(ImageError, match=reason):
         frames_of(path)
+
+
+def test_a_container_that_is_damaged_ends_the_video_with_a_reason(tmp_path: Path) -> None:
+    import av
+
+    def packets(*_: object, intact: int) -> Any:
+        yield from list(real(video._stream))[:intact]
+        raise av.error.InvalidDataError(1, "invalid data")
+
+    for intact in (0, 3):
+        with Video.of_file(write_video(tmp_path / "a.mov", codec="mjpeg"), max_pixels=LIMIT) as video:
+            real = video._container.demux
+            video._container = SimpleNamespace(
+                demux=partial(packets, intact=intact), close=video._container.close
+            )
+            *whole, last = loaded(list(video.frames()))
+        assert len(whole) == intact
+        assert "the video cannot be read any further" in last
 
 
 def test_sound_alone_is_refused(tmp_path: Path) -> None:

@@ -205,15 +205,19 @@ class Video:
         while True:
             try:
                 packet = next(packets, None)
-                if packet is None:
-                    return
-                if sound is not None and self.sound is not None and packet.stream_index == self.sound.index:
-                    sound(packet)
-                    continue
+            except Exception as error:
+                yield index, _no_further(error), 0.0
+                return
+            if packet is None:
+                return
+            if sound is not None and self.sound is not None and packet.stream_index == self.sound.index:
+                sound(packet)
+                continue
+            try:
                 decoded: list[Any] = packet.decode()
             except Exception as error:
-                if packet is None or not _of_one_packet(error):
-                    yield index, f"the video cannot be read any further ({first_line(error)})", 0.0
+                if not _of_one_packet(error):
+                    yield index, _no_further(error), 0.0
                     return
                 decoded = [f"the frame cannot be decoded ({first_line(error)})"]
             for each in decoded:
@@ -253,6 +257,10 @@ def _pyav() -> Any:
         raise ImageError(NEEDS_PYAV) from error
     av.logging.set_level(None)  # what it has to say is raised too
     return av
+
+
+def _no_further(error: Exception) -> str:
+    return f"the video cannot be read any further ({first_line(error)})"
 
 
 def _of_one_packet(error: Exception) -> bool:

@@ -6,6 +6,8 @@ one of which some frames are left out, runs beside its sound as before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, BinaryIO
 
@@ -19,6 +21,8 @@ from yolo_max.support.text import first_line
 _H264 = {"crf": "20", "preset": "ultrafast"}
 """The network should not wait for the encoder: `veryfast` takes thrice the time for a third of the bytes."""
 _BT709, _BT601, _LIMITED = 1, 6, 1
+_MAX_SIDE = 16384
+"""Of libx264."""
 _MAX_QUEUED = 512
 """Packets of sound that may wait for the first picture."""
 
@@ -54,7 +58,6 @@ class VideoWriter:
         import av
 
         self._rate, self._time_base, self._aspect, self._start = rate, time_base, aspect, start
-        self._options = {"movflags": "faststart"} if container != "matroska" else {}
         self._container = av.open(file, "w", format=container)
         self._stream: Any = None
         self._sound: Any = None
@@ -93,15 +96,17 @@ class VideoWriter:
         """
         if self._stream is None:
             self._begin(frame.width, frame.height)
-        if (frame.width, frame.height) != (self._stream.width, self._stream.height):
-            frame = frame.reformat(width=self._stream.width, height=self._stream.height, threads=1)
         step = max(round(1 / self._rate / self._time_base), 1)
         due = self._last + step if self._last >= 0 else 0
         # Times that run backwards are damage.
         self._last = max(due if time is None else round(time / self._time_base), self._last + 1, 0)
-        frame.pts, frame.time_base = self._last, self._time_base
-        frame.pict_type = 0
-        self._mux(self._stream.encode(frame))
+        with _told():
+            if (frame.width, frame.height) != (self._stream.width, self._stream.height):
+                frame = frame.reformat(width=self._stream.width, height=self._stream.height, threads=1)
+            frame.pts, frame.time_base = self._last, self._time_base
+            frame.pict_type = 0
+            packets = self._stream.encode(frame)
+        self._mux(packets)
 
     def add_sound(self, packet: Any) -> None:
         """Adds a packet of the source's sound, as it is."""
@@ -124,11 +129,17 @@ class VideoWriter:
         try:
             if self._stream is None:
                 raise ImageError("there is no frame to put into it")
-            self._mux(self._stream.encode(None))
+            with _told():
+                packets = self._stream.encode(None)
+            self._mux(packets)
         finally:
             self._container.close()
 
     def _begin(self, width: int, height: int) -> None:
+        if max(width, height) > _MAX_SIDE:
+            raise ImageError(
+                f"its annotated video would be {width} x {height}, H.264 ends at sides of {_MAX_SIDE:,}"
+            )
         stream = self._container.add_stream(_encoder(), rate=self._rate, options=dict(_H264))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
@@ -151,16 +162,23 @@ class VideoWriter:
         self._waiting.clear()
 
     def _mux(self, packets: list[Any]) -> None:
-        import av
-
         if self._failed:  # FFmpeg crashes if it goes on where no header could be written
             return
         self._failed = True
-        try:
+        with _told():
             self._container.mux(packets)
-        except av.FFmpegError as error:
-            raise ImageError(f"its annotated video cannot be written ({first_line(error)})") from error
         self._failed = False
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tells what FFmpeg cannot do as an `ImageError`; what the disk cannot do stays an `OSError`."""
+    import av
+
+    try:
+        yield
+    except (av.FFmpegError, ValueError, OverflowError) as error:
+        raise ImageError(f"its annotated video cannot be written ({first_line(error)})") from error
 
 
 def _encoder() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from yolo_max.images.remote import Live, open_remote
 from yolo_max.images.sources import SourceVideo
 from yolo_max.images.video import Video, broken
 from yolo_max.output.video import VideoWriter
-from yolo_max.predict.folder.output_tree import OutputTree, PartialFile
+from yolo_max.predict.folder.output_tree import OutputTree, PartialFile, of_one_path
 from yolo_max.predict.folder.previous_run import Record
 from yolo_max.support.atomic import cannot_write
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SourceOptions
 from yolo_max.support.result_names import VIDEO_FORMATS
+
+_UNWRITTEN = "its annotated video cannot be written"
 
 
 class AnnotatedVideo:
@@ -28,28 +30,35 @@ class AnnotatedVideo:
         """Begins it.
 
         Raises:
-            OutputError: It cannot be created.
+            OutputError: It cannot be created, nor could another.
         """
-        self.place = place
-        self._file: PartialFile = tree.create(place)
+        self.place, self._path = place, tree.root / place
         self._error: ImageError | None = None
-        self._writer = VideoWriter(
-            self._file,
-            VIDEO_FORMATS[place.suffix.lower()],
-            rate=video.rate,
-            time_base=video.time_base,
-            aspect=video.aspect,
-            start=video.start,
-            sound=video.sound,
-        )
+        self._file: PartialFile | None = None
+        self._writer: VideoWriter | None = None
+        with self._contained():
+            self._file = tree.create(place)
+            self._writer = VideoWriter(
+                self._file,
+                VIDEO_FORMATS[place.suffix.lower()],
+                rate=video.rate,
+                time_base=video.time_base,
+                aspect=video.aspect,
+                start=video.start,
+                sound=video.sound,
+            )
 
     def add(self, frame: Any, position: Position) -> None:
         """Adds a frame as `VideoWriter.prepare` made it."""
-        self._try(lambda: self._writer.write(frame, position.time))
+        if self._writer is not None and self._error is None:
+            with self._contained():
+                self._writer.write(frame, position.time)
 
     def add_sound(self, packet: Any) -> None:
         """Adds a packet of the sound."""
-        self._try(lambda: self._writer.add_sound(packet))
+        if self._writer is not None and self._error is None:
+            with self._contained():
+                self._writer.add_sound(packet)
 
     def finish(self) -> str | None:
         """Ends it and puts it in its place, be it whole or not.
@@ -60,31 +69,37 @@ class AnnotatedVideo:
         Raises:
             OutputError: The disk did not take it.
         """
-        try:
-            if self._error is not None:
-                with suppress(Exception):
-                    self._writer.close()
-            self._try(self._writer.close)
-            self._try(self._file.commit)
-        finally:
-            self._file.discard()
+        if self._file is not None:
+            try:
+                if self._writer is not None:
+                    with self._contained() if self._error is None else suppress(Exception):
+                        self._writer.close()
+                if self._error is None:
+                    with self._contained():
+                        self._file.commit()
+            finally:
+                self._file.discard()
         return None if self._error is None else self._error.reason
 
-    def _try(self, step: Callable[[], None]) -> None:
-        """Does a step unless one before it failed.
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """Keeps what goes wrong with this video alone, after which nothing more is written of it.
 
         Raises:
             OutputError: The disk did not take it, which would meet other files too.
         """
-        if self._error is not None:
-            return
         try:
-            step()
+            yield
         except ImageError as error:
             self._error = error
+        except OutputError as error:
+            self._error = of_one_path(self.place, error)
+            if self._error is None:
+                self._error = ImageError(_UNWRITTEN)
+                raise
         except OSError as error:
-            self._error = ImageError("its annotated video cannot be written")
-            raise cannot_write(self._file.path, error) from error
+            self._error = ImageError(_UNWRITTEN)
+            raise cannot_write(self._path, error) from error
 
 
 class VideoFrames:

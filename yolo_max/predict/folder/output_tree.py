@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Iterator
@@ -9,8 +10,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from yolo_max.support.atomic import cannot_write, replace_file, temporary_name
+from yolo_max.support.errors import ImageError, OutputError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OF_ONE_PATH = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EPERM,
+}
+"""Errors of one path in the output folder; any other would meet the next image too."""
 
 
 class OutputTree:
@@ -122,9 +136,12 @@ class PartialFile(io.FileIO):
         """Puts it in its place.
 
         Raises:
-            OSError: It cannot be put there.
+            OutputError: It cannot be put there.
         """
-        os.replace(self._temporary, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        try:
+            os.replace(self._temporary, self.path.name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
 
     def discard(self) -> None:
         """Closes it, and removes it unless it was put in its place."""
@@ -133,6 +150,14 @@ class PartialFile(io.FileIO):
         with suppress(OSError):  # of a full disk, which was raised before
             self.close()
         os.close(self._folder)
+
+
+def of_one_path(place: Path, error: OutputError) -> ImageError | None:
+    """The error of the image that a file belongs to; None where the next file would meet the same."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _OF_ONE_PATH:
+        return ImageError(f"{place} cannot be written for it ({cause.strerror})")
+    return None
 
 
 def _open_or_make(name: str, parent: int) -> int:

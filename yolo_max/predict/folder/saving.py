@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
 from yolo_max.output.video import VideoWriter
-from yolo_max.predict.folder.output_tree import OutputTree
+from yolo_max.predict.folder.output_tree import OutputTree, of_one_path
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
@@ -24,20 +23,6 @@ from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.task import Task
 
 LABELS_FOLDER = Path("labels")
-_OF_ONE_PATH = {
-    errno.EACCES,
-    errno.EEXIST,
-    errno.EILSEQ,
-    errno.EINVAL,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOTDIR,
-    errno.EPERM,
-}
-"""Errors of one path in the output folder; any other would meet the next image too."""
-
-
 _DRAWING = MemoryBudget(2**30)
 """For drawing on images, on all threads together."""
 _DRAWING_BYTES_PER_PIXEL = 12
@@ -176,7 +161,7 @@ def _write(out: OutputTree, place: Path, data: bytes) -> None:
     try:
         out.write(place, data)
     except OutputError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno in _OF_ONE_PATH:
-            raise ImageError(f"{place} cannot be written for it ({cause.strerror})") from error
-        raise
+        only = of_one_path(place, error)
+        if only is None:
+            raise
+        raise only from error
