@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import cv2
@@ -428,6 +428,31 @@ def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     (missing,) = predictor().predict("7", reading)
     assert missing.error is not None
     assert "there is no webcam of this number" in str(missing)
+
+
+def test_a_webcam_is_not_closed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV would end the process."""
+    pytest.importorskip("av")
+    released = []
+
+    class Slow(Camera):
+        reads = False
+
+        def read(self) -> tuple[bool, Any]:
+            self.reads = True
+            sleep(0.05)
+            found = super().read()
+            self.reads = False
+            return found
+
+        def release(self) -> None:
+            released.append(self.reads)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Slow)
+    stream = predictor().predict(0, SourceOptions())
+    next(stream)
+    stream.close()
+    assert released == [False]
 
 
 def test_a_stream_that_is_left_ends_its_thread() -> None:

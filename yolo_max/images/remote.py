@@ -69,8 +69,7 @@ def open_remote(address: str, reading: SourceOptions, *, max_pixels: int) -> Vid
         ImageError: It cannot be reached, or is not a video.
     """
     if not addresses.is_address(address):
-        webcam = _Webcam(address, int(address))
-        return Live(address, webcam, buffer=reading.stream_buffer, interrupt=webcam.close)
+        return Live(address, _Webcam(address, int(address)), buffer=reading.stream_buffer)
     if addresses.split(address).scheme == "rtsp":
         relay = relayed(address, private=reading.allow_private)
         try:
@@ -160,7 +159,12 @@ class Live:
     sound = None
 
     def __init__(
-        self, name: str, source: Video | _Webcam, *, buffer: bool, interrupt: Callable[[], None]
+        self,
+        name: str,
+        source: Video | _Webcam,
+        *,
+        buffer: bool,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         """Takes an opened source.
 
@@ -169,7 +173,7 @@ class Live:
             source: It is closed with this.
             buffer: Whether frames wait until they are asked for, `KEPT` of them at most; else only the latest
                 does, and the others are left out.
-            interrupt: Ends a read of the source that is under way.
+            interrupt: Ends a read of the source that is under way; by default it is waited for.
         """
         self._name, self._source = name, source
         self.rate, self.time_base = source.rate, source.time_base
