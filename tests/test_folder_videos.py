@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def test_the_annotated_video_lies_as_the_source(tmp_path: Path, degrees: int) ->
     assert records[0]["image_size"] == list(expected.shape[:2])
     assert frames[1].shape == expected.shape
     assert np.median(abs(frames[1].astype(int) - expected)) < 6  # where no box is drawn
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(None, "4/3"), (90, "3/4"), (180, "4/3"), (-90, "3/4")])
+def test_wide_pixels_turn_with_the_picture(tmp_path: Path, degrees: int | None, expected: str) -> None:
+    import av
+
+    write_video(tmp_path / "in/a.mp4", 3, rotation=degrees, aspect=Fraction(4, 3))
+    records_of(tmp_path / "in", tmp_path / "out")
+    with av.open(str(tmp_path / "out/a.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(expected)
 
 
 def test_sides_may_be_odd(tmp_path: Path) -> None:

@@ -265,7 +265,9 @@ def test_addresses_are_read_only_where_it_is_allowed(
         assert run(["predict", url]) == ExitCode.SOURCE
         assert "is an address, which is read only with --allow-remote" in capsys.readouterr().err
         assert run(["predict", "list.txt", "--json", "--no-save"]) == ExitCode.SOME_IMAGES_FAILED
-        assert "read only with --allow-remote" in capsys.readouterr().out
+        listed = capsys.readouterr().out
+        assert "read only with --allow-remote" in listed
+        assert f'"path": "{url}"' in listed
         assert run(["predict", url, "--allow-remote"]) == ExitCode.SOME_IMAGES_FAILED
         assert "is a private address" in capsys.readouterr().err
         assert seen == []

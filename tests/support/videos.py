@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ def write_video(
     codec: str = "libx264",
     rate: int = 25,
     rotation: float | None = None,
+    aspect: Fraction | None = None,
     sound: str | None = None,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -40,6 +42,7 @@ def write_video(
         codec: Of the frames.
         rate: Frames per second.
         rotation: By how many degrees it is displayed turned, counter-clockwise.
+        aspect: Width of a pixel by its height, before it is turned.
         sound: The codec of a tone; None for a silent video.
         options: Of the codec of the frames.
     """
@@ -52,6 +55,8 @@ def write_video(
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         tone: Any = None
         if sound:
             tone = container.add_stream(sound, rate=48000)

@@ -75,14 +75,14 @@ class SourceVideo:
 
 @dataclass(frozen=True)
 class SourceFailure:
-    """A folder that could not be read, so that images may be missing.
+    """A folder that could not be read, so that images may be missing; or an entry of a list.
 
     Attributes:
-        path: The folder.
+        path: The folder or entry; an address as it is written.
         reason: What is wrong with it.
     """
 
-    path: Path
+    path: Path | str
     reason: str
 
 
@@ -240,7 +240,7 @@ class _Walk:
         """The sources in a list; one that does not exist costs itself."""
         for entry in entries:
             if is_address(entry) and not self.remote:
-                yield SourceFailure(Path(entry), "it is an address, which is read only with --allow-remote")
+                yield SourceFailure(entry, "it is an address, which is read only with --allow-remote")
             elif os.path.lexists(entry) or glob.has_magic(entry) or is_address(entry):
                 yield from self.source(entry, several)
             else:
@@ -252,7 +252,7 @@ class _Walk:
             name = file_name(source) if is_address(source) else f"webcam{source}"
             is_picture = is_address(source) and is_image_address(source)
         except ImageError as error:
-            yield SourceFailure(Path(source), error.reason)
+            yield SourceFailure(source, error.reason)
             return
         if is_picture:
             yield SourceImage(Path(name), *self.places.claim(Path(), name), address=source)

@@ -53,7 +53,7 @@ class Video:
         name: As the user named it.
         rate: Frames per second.
         time_base: The unit of its frames' times, in seconds.
-        aspect: Width of a pixel by its height, as displayed; 1 for nearly all.
+        aspect: Width of a pixel by its height, as displayed, once there is a frame; 1 for nearly all.
         frames_about: How many frames it says it has; 0 if it does not say.
         sound: PyAV's stream of its sound; None without one.
     """
@@ -151,6 +151,7 @@ class Video:
         self.start = Fraction(self._container.start_time or 0, 1_000_000)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         self.aspect = aspect if Fraction(1, 20) < aspect < 20 else Fraction(1)
+        self._turned: bool | None = None  # only frames say
         self.frames_about = max(stream.frames or 0, 0)
         if not self.frames_about and stream.duration and stream.time_base:
             self.frames_about = max(round(stream.duration * stream.time_base * self.rate), 0)
@@ -190,6 +191,10 @@ class Video:
     def _frame(self, index: int, number: int, picture: Any, spent: float) -> Frame:
         if isinstance(picture, str):
             return Frame(self.name, Position(index, number), partial(broken, picture), spent)
+        if self._turned is None:
+            matrix = display_matrix(picture)
+            self._turned = matrix is not None and is_turned(matrix)
+            self.aspect = 1 / self.aspect if self._turned else self.aspect
         time = None
         if picture.pts is not None and picture.time_base:
             time = picture.pts * Fraction(picture.time_base) - self.start
@@ -286,8 +291,20 @@ class Decoded:
         if picture.width * picture.height > self._max_pixels:
             raise ImageError(too_large(picture.width, picture.height, self._max_pixels))
         pixels = picture.to_ndarray(format="bgr24", threads=1)
-        matrix = picture.side_data.get("DISPLAYMATRIX")
-        return pixels if matrix is None else displayed(pixels, np.frombuffer(bytes(matrix), np.int32))
+        matrix = display_matrix(picture)
+        return pixels if matrix is None else displayed(pixels, matrix)
+
+
+def display_matrix(picture: Any) -> NDArray[np.int32] | None:
+    """The display matrix of a decoded frame, as for `displayed`; None without one."""
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    return None if matrix is None else np.frombuffer(bytes(matrix), np.int32)
+
+
+def is_turned(matrix: NDArray[np.int32]) -> bool:
+    """Whether a display matrix makes rows into columns, to the nearest quarter."""
+    a, b, c, d = (abs(int(matrix[i])) for i in (0, 1, 3, 4))
+    return b + c > a + d
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str:
@@ -307,7 +324,7 @@ def displayed(pixels: NDArray[np.uint8], matrix: NDArray[np.int32]) -> NDArray[n
         uint8, C-contiguous.
     """
     a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
-    if abs(b) + abs(c) > abs(a) + abs(d):
+    if is_turned(matrix):
         pixels = pixels.transpose(1, 0, 2)
         a, d = c, b
     return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])

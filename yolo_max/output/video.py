@@ -6,7 +6,7 @@ one of which some frames are left out, runs beside its sound as before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any, BinaryIO
@@ -37,7 +37,7 @@ class VideoWriter:
         *,
         rate: Fraction,
         time_base: Fraction,
-        aspect: Fraction = Fraction(1),
+        aspect: Callable[[], Fraction] = lambda: Fraction(1),
         start: Fraction = Fraction(0),
         sound: Any = None,
     ) -> None:
@@ -48,7 +48,7 @@ class VideoWriter:
             container: FFmpeg's name of its format.
             rate: Frames per second.
             time_base: The unit of its frames' times, in seconds.
-            aspect: Width of a pixel by its height, as displayed.
+            aspect: Gives the width of a pixel by its height, as displayed; asked when there is a frame.
             start: What to subtract from the times of the sound, in seconds.
             sound: PyAV's stream of the sound whose packets will be added; None for a silent video.
 
@@ -147,8 +147,8 @@ class VideoWriter:
         context.colorspace = _BT601
         context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
-        if self._aspect != 1:
-            context.sample_aspect_ratio = self._aspect
+        if (aspect := self._aspect()) != 1:
+            context.sample_aspect_ratio = aspect
         self._stream = stream
         if self._source_sound is not None:
             if self._source_sound.codec_context is None or (

@@ -43,7 +43,7 @@ class AnnotatedVideo:
                 VIDEO_FORMATS[place.suffix.lower()],
                 rate=video.rate,
                 time_base=video.time_base,
-                aspect=video.aspect,
+                aspect=lambda: video.aspect,
                 start=video.start,
                 sound=video.sound,
             )
