@@ -20,9 +20,10 @@ pytest.importorskip("av")
 from videos import SIZE, picture, write_video
 
 from yolo_max.images import video as video_module
+from yolo_max.images.display import displayed
 from yolo_max.images.frame import Frame
 from yolo_max.images.memory import HeldMemory
-from yolo_max.images.video import Video, displayed
+from yolo_max.images.video import Video
 from yolo_max.support.errors import ImageError
 
 LIMIT = 10**6

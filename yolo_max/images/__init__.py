@@ -12,6 +12,7 @@ remote.py       images, videos and streams there, and webcams
 lists.py        lists of sources: .txt, .csv, the standard input
 places.py       where the results of each image go
 video.py        the frames of a video, as displayed
+display.py      how they are turned
 frame.py        one of them
 regular_file.py a file of somebody else, opened
 header.py       format and size from the first bytes, before anything is decoded
