@@ -12,14 +12,14 @@ from max.graph import Graph
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from yolo_max.convert.analyzer import captured, examine
+from yolo_max.convert.analyzer import captured, examine, source_of
 from yolo_max.convert.constants import Bound
 from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.layout import Order, bound_constants, orders
-from yolo_max.convert.lowering import build_graph
+from yolo_max.convert.lowering import NotLowered, build_graph
 from yolo_max.convert.max_model import MaxModel
-from yolo_max.convert.program import Program, tensor_of
-from yolo_max.convert.report import Report
+from yolo_max.convert.program import Program, module_of, name_of, tensor_of
+from yolo_max.convert.report import Report, Unsupported
 from yolo_max.convert.rule import Rule, Rules
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.runtime import require_kernels, start
@@ -149,8 +149,18 @@ class Network:
         return Network(name, program, rules, order, constants, report)
 
     def graph(self) -> Graph:
-        """The MAX graph."""
-        return build_graph(self.program, self.rules, self.order, "converted", precompile().result())
+        """The MAX graph.
+
+        Raises:
+            UnsupportedOperations: A rule has failed.
+        """
+        kernels = precompile().result()
+        try:
+            return build_graph(self.program, self.rules, self.order, "converted", kernels)
+        except NotLowered as error:
+            node = error.node
+            found = Unsupported(name_of(node), str(error), module_of(node), source_of(node))
+            raise UnsupportedOperations([found], self.report) from error
 
     def constants_from(self, names: Mapping[str, str]) -> Iterator[Bound]:
         """The constants, made of arrays with other names."""

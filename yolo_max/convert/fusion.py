@@ -221,6 +221,7 @@ def _fuse_residual(program: Program, node: fx.Node) -> None:
             or x is other
             or not same_shape(x, other)
             or not same_shape(x, node)
+            or x.meta["val"].dtype != other.meta["val"].dtype
             or program.constant(other) is not None
         ):
             continue

@@ -38,6 +38,9 @@ def build_graph(
 
     Returns:
         The inputs of the program and :data:`RUN_INPUT` in, its tensors out, in PyTorch's order.
+
+    Raises:
+        NotLowered: A rule has failed.
     """
     inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
     types = [
@@ -49,7 +52,10 @@ def build_graph(
         for node, value in zip(inputs, graph.inputs, strict=False):
             lowering.results[node] = value.tensor
         for node in program.calls():
-            lowering.lower(node)
+            try:
+                lowering.lower(node)
+            except Exception as error:  # whatever a rule, also a user's, and MAX raise
+                raise NotLowered(node, error) from error
         (output,) = (node for node in program.graph.nodes if node.op == "output")
         graph.output(*(lowering.rows(each) for each in output.args[0] if tensor_of(each) is not None))
     return graph
@@ -58,6 +64,18 @@ def build_graph(
 def dtype_of(dtype: torch.dtype) -> DType:
     """MAX's name of a PyTorch dtype."""
     return DType.from_numpy(np.dtype(str(dtype).removeprefix("torch.")))
+
+
+class NotLowered(Exception):  # noqa: N818
+    """A rule has failed, for a reason that it does not refuse.
+
+    Attributes:
+        node: The node that it was for.
+    """
+
+    def __init__(self, node: fx.Node, error: Exception) -> None:
+        self.node = node
+        super().__init__(f"lowering it failed ({type(error).__name__}: {str(error).strip() or 'no message'})")
 
 
 class _Lowering:
@@ -84,7 +102,7 @@ class _Lowering:
         result = rule.lower(call, *args, **kwargs)
         values = value if isinstance(value, tuple | list) else [value]
         parts = result if isinstance(result, tuple | list) else [result]
-        checked = [self._checked(part, each.shape, order) for part, each in zip(parts, values, strict=True)]
+        checked = [self._checked(part, each, order) for part, each in zip(parts, values, strict=True)]
         self.results[node] = checked if isinstance(result, tuple | list) else checked[0]
 
     def _argument(self, arg: Any, as_map: bool, packed: bool) -> Any:
@@ -100,9 +118,12 @@ class _Lowering:
             return self.results[arg]
         return self.map(arg) if as_map else self.rows(arg)
 
-    def _checked(self, value: Any, sizes: Any, order: Order) -> Any:
+    def _checked(self, value: Any, wanted: torch.Tensor, order: Order) -> Any:
         """The value with its sizes as PyTorch writes them: equal ones are then equal expressions."""
-        shape = dims_of(sizes, self.program.symbols)
+        shape, dtype = dims_of(wanted.shape, self.program.symbols), dtype_of(wanted.dtype)
+        for each in (part.tensor for part in value.slices) if isinstance(value, FeatureMap) else (value,):
+            if each.dtype != dtype:
+                raise TypeError(f"its result is {each.dtype.name}, and PyTorch's {dtype.name}")
         if isinstance(value, FeatureMap):
             if len(value.slices) > 1 or not value.slices[0].whole:
                 return value

@@ -67,7 +67,8 @@ def fold_constants(program: Program) -> None:
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: known[each])
         assert callable(node.target)
         with torch.no_grad():
-            known[node] = node.target(*args, **kwargs)
+            value = node.target(*args, **kwargs)
+        known[node] = value.contiguous() if isinstance(value, torch.Tensor) else value
         if isinstance(known[node], torch.Tensor):
             with program.graph.inserting_before(node):
                 made = program.add_constant(f"{module_of(node) or 'self'}.{node.name}", known[node])

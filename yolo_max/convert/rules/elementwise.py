@@ -45,12 +45,22 @@ def promoted(x: Any, y: Any) -> tuple[Any, Any]:
         return x, y
     if isinstance(y, TensorValue):
         if x.dtype != y.dtype:
-            both = DType.float32 if DType.float32 in (x.dtype, y.dtype) else DType.int64
+            both = _common(x, y)
             return ops.cast(x, both), ops.cast(y, both)
         return x, y
     dtype = DType.float32 if isinstance(y, float) and x.dtype != DType.float32 else x.dtype
     dtype = DType.int64 if dtype == DType.bool and not isinstance(y, bool) else dtype
     return x if x.dtype == dtype else ops.cast(x, dtype), ops.constant(y, dtype, CPU)
+
+
+def _common(x: TensorValue, y: TensorValue) -> DType:
+    """The dtype of both: of integers, one without dimensions does not count."""
+    dtypes = {x.dtype, y.dtype}
+    for other in (DType.float32, DType.bool):
+        if other in dtypes:
+            return other if other == DType.float32 else (dtypes - {other}).pop()
+    counting = {each.dtype for each in (x, y) if each.rank}
+    return counting.pop() if len(counting) == 1 else DType.int64
 
 
 def binary(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -69,10 +79,13 @@ def add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
 
 
 def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
-    """``x / y``, rounded."""
+    """``x / y``, rounded; down from float64, in which no quotient reaches the integer above it."""
     x, y = promoted(x, y)
-    rounded = {None: lambda quotient: quotient, "floor": ops.floor, "trunc": ops.trunc}
-    return rounded[rounding_mode](ops.div(x, y))
+    if rounding_mode == "floor":
+        exact = ops.div(ops.cast(x, DType.float64), ops.cast(y, DType.float64))
+        return ops.cast(ops.floor(exact), x.dtype)
+    quotient = ops.div(x, y)
+    return quotient if rounding_mode is None else ops.trunc(quotient)
 
 
 def _power(x: TensorValue, exponent: Any) -> TensorValue:
@@ -165,7 +178,6 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.abs.default: ops.abs,
     aten.neg.default: ops.negate,
     aten.exp.default: ops.exp,
-    aten.expm1.default: lambda x: ops.exp(x) - 1.0,
     aten.log.default: ops.log,
     aten.log1p.default: ops.log1p,
     aten.log2.default: lambda x: ops.log(x) * (1 / math.log(2)),

@@ -72,13 +72,24 @@ def _arccos(x: TensorValue) -> TensorValue:
     return 2.0 * _arctan2(ops.sqrt(1.0 - x), ops.sqrt(1.0 + x))
 
 
-def _sinh(x: TensorValue) -> TensorValue:
-    """The series where the exponentials would cancel."""
+def _sinh_near_0(x: TensorValue) -> TensorValue:
+    """The series, up to 1."""
     square = x * x
     series = 1 / 362880 * square + 1 / 5040
     series = (series * square + 1 / 120) * square + 1 / 6
-    near = series * square * x + x
-    return ops.where(ops.greater(1.0, ops.abs(x)), near, 0.5 * (ops.exp(x) - ops.exp(-x)))
+    return series * square * x + x
+
+
+def _sinh(x: TensorValue) -> TensorValue:
+    """The series where the exponentials would cancel."""
+    return ops.where(ops.greater(1.0, ops.abs(x)), _sinh_near_0(x), 0.5 * (ops.exp(x) - ops.exp(-x)))
+
+
+def _expm1(x: TensorValue) -> TensorValue:
+    """``2 * exp(x / 2) * sinh(x / 2)`` where 1 would cancel."""
+    half = 0.5 * x
+    near = 2.0 * ops.exp(half) * _sinh_near_0(half)
+    return ops.where(ops.greater(1.0, ops.abs(x)), near, ops.exp(x) - 1.0)
 
 
 def _arcsinh(x: TensorValue) -> TensorValue:
@@ -91,15 +102,13 @@ def _arctanh(x: TensorValue) -> TensorValue:
 
 
 def _truncated(x: Any, y: Any) -> tuple[TensorValue, TensorValue]:
-    """``fmod(x, y)``, of which a quotient that was rounded to the next integer is put right, and y."""
+    """``fmod(x, y)``, of a quotient in float64, which is not rounded to the next integer; and y."""
     x, y = promoted(x, y)
+    dividend, divisor = ops.cast(x, DType.float64), ops.cast(y, DType.float64)
+    quotient = ops.trunc(dividend / divisor)
     if x.dtype != DType.float32:
-        floats = ops.trunc(ops.cast(x, DType.float64) / ops.cast(y, DType.float64))
-        return x - ops.cast(floats, x.dtype) * y, y
-    rest = x - ops.trunc(x / y) * y
-    size = ops.abs(y)
-    rest = ops.where(ops.greater(_zero(x), rest * _sign(x)), rest + size * _sign(x), rest)
-    return ops.where(ops.greater_equal(ops.abs(rest), size), rest - size * _sign(x), rest), y
+        return x - ops.cast(quotient, x.dtype) * y, y
+    return ops.cast(dividend - quotient * divisor, x.dtype), y
 
 
 def _fmod(x: Any, y: Any) -> TensorValue:
@@ -122,6 +131,7 @@ def _copy(_call: Call, x: Any, *_: Any, **__: Any) -> Any:
 
 OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.tan.default: lambda x: ops.sin(x) / ops.cos(x),
+    aten.expm1.default: _expm1,
     aten.sinh.default: _sinh,
     aten.cosh.default: lambda x: 0.5 * (ops.exp(x) + ops.exp(-x)),
     aten.asin.default: _arcsin,

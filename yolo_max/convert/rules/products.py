@@ -86,7 +86,11 @@ def _attention(
         scores = ops.where(mask, scores, ops.constant(-math.inf, DType.float32, CPU))
     elif mask is not None:
         scores = scores + mask
-    return products.matmul(products.softmax(scores), v)
+    shares = products.softmax(scores)
+    if mask is not None:  # a row of which all is hidden gives 0
+        hidden_all = ops.equal(scores, ops.constant(-math.inf, DType.float32, CPU))
+        shares = ops.where(hidden_all, ops.constant(0, DType.float32, CPU), shares)
+    return products.matmul(shares, v)
 
 
 def _heads(x: TensorValue) -> Heads:
@@ -202,6 +206,8 @@ def _static_last(node: fx.Node, _program: Program) -> str | None:
     given = arguments(node)
     if given.get("dtype") not in (None, torch.float32):
         return "it has a dtype of its own"
+    if rank(node) == 0:
+        return "a number has no dimensions"
     if not isinstance(shape_of(node)[given["dim"]], int):
         return "its dimension is not static"
     return None

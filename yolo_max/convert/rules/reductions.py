@@ -89,7 +89,15 @@ def _var_mean(
     )
 
 
-def _static_dims(node: fx.Node, _program: Program) -> str | None:
+def _without_dimensions(node: fx.Node, _program: Program) -> str | None:
+    if rank(node.args[0]) == 0 and arguments(node).get("dim") not in (None, []):
+        return "a number has no dimension to reduce"
+    return None
+
+
+def _static_dims(node: fx.Node, program: Program) -> str | None:
+    if (reason := _without_dimensions(node, program)) is not None:
+        return reason
     shape, dims = shape_of(node.args[0]), arguments(node)["dim"] or range(rank(node.args[0]))
     return None if all(isinstance(shape[dim], int) for dim in dims) else "its dimensions are not static"
 
@@ -130,10 +138,12 @@ def _cumsum(_call: Call, x: TensorValue, dim: int, **_: Any) -> TensorValue:
 
 
 RULES = [
-    Rule(aten.mean.dim, _mean, "average_pool over a map, else MAX", _mean_layout),
+    Rule(
+        aten.mean.dim, _mean, "average_pool over a map, else MAX", _mean_layout, refuses=_without_dimensions
+    ),
     Rule(aten.mean.default, _mean),
     *(
-        Rule(operation, partial(_reduce, function))
+        Rule(operation, partial(_reduce, function), refuses=_without_dimensions)
         for operation, function in {
             aten.sum.dim_IntList: ops.sum,
             aten.sum.default: ops.sum,
@@ -145,15 +155,19 @@ RULES = [
     ),
     Rule(aten.var.correction, _var, refuses=_static_dims),
     Rule(aten.var_mean.correction, _var_mean, refuses=_static_dims),
-    Rule(aten.max.dim, partial(_extreme, ops.max, ops.argmax), dtypes=WITH_PLACES),
-    Rule(aten.min.dim, partial(_extreme, ops.min, ops.argmin), dtypes=WITH_PLACES),
-    Rule(aten.argmax.default, partial(_index, ops.argmax), dtypes=WITH_PLACES),
-    Rule(aten.argmin.default, partial(_index, ops.argmin), dtypes=WITH_PLACES),
-    Rule(aten.cumsum.default, _cumsum),
+    Rule(
+        aten.max.dim, partial(_extreme, ops.max, ops.argmax), dtypes=WITH_PLACES, refuses=_without_dimensions
+    ),
+    Rule(
+        aten.min.dim, partial(_extreme, ops.min, ops.argmin), dtypes=WITH_PLACES, refuses=_without_dimensions
+    ),
+    Rule(aten.argmax.default, partial(_index, ops.argmax), dtypes=WITH_PLACES, refuses=_without_dimensions),
+    Rule(aten.argmin.default, partial(_index, ops.argmin), dtypes=WITH_PLACES, refuses=_without_dimensions),
+    Rule(aten.cumsum.default, _cumsum, refuses=_without_dimensions),
     Rule(aten.prod.default, partial(_reduce, ops.prod)),
-    Rule(aten.prod.dim_int, partial(_reduce, ops.prod)),
+    Rule(aten.prod.dim_int, partial(_reduce, ops.prod), refuses=_without_dimensions),
     *(
-        Rule(operation, _any, dtypes=FLOAT | {torch.bool})
+        Rule(operation, _any, dtypes=FLOAT | {torch.bool}, refuses=_without_dimensions)
         for operation in (aten.any.default, aten.any.dim, aten.any.dims)
     ),
 ]

@@ -59,18 +59,26 @@ def _expand(call: Call, x: TensorValue, *_: Any, **__: Any) -> TensorValue:
 def _cat(call: Call, parts: Any, dim: int = 0) -> Any:
     if call.maps:
         return concat(parts)
-    parts = [part for part in parts if not (part.rank == 1 and part.shape[0] == 0)]
+    parts = [part for part in _of_one_dtype(call, parts) if not (part.rank == 1 and part.shape[0] == 0)]
     return ops.concat(parts, axis=dim % parts[0].rank)
 
 
-def _stack(_call: Call, parts: Any, dim: int = 0) -> TensorValue:
-    return ops.stack(list(parts), axis=dim % (parts[0].rank + 1))
+def _stack(call: Call, parts: Any, dim: int = 0) -> TensorValue:
+    return ops.stack(_of_one_dtype(call, parts), axis=dim % (parts[0].rank + 1))
+
+
+def _of_one_dtype(call: Call, parts: Any) -> list[TensorValue]:
+    """The parts in the dtype of what is made of them."""
+    dtype = DTYPES[call.node.meta["val"].dtype]
+    return [part if part.dtype == dtype else ops.cast(part, dtype) for part in parts]
 
 
 def _along_channels(node: fx.Node) -> Layout:
-    """Of maps, if it is about channels."""
+    """Of maps of one dtype, if it is about channels."""
     dim = arguments(node)["dim"]
-    return Layout.FOLLOWS if isinstance(dim, int) and dim % 4 == 1 and _rank_4(node) else Layout.ROWS
+    dtypes = {value.dtype for each in node.all_input_nodes if (value := tensor_of(each)) is not None}
+    channels = isinstance(dim, int) and dim % 4 == 1 and _rank_4(node)
+    return Layout.FOLLOWS if channels and len(dtypes) == 1 else Layout.ROWS
 
 
 def _of_maps(node: fx.Node) -> Layout:
@@ -82,12 +90,12 @@ def _rank_4(node: fx.Node) -> bool:
 
 
 def _slice(call: Call, x: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
-    part = slice(start, None if end is None or end >= END else end, step)
+    size = shape_of(call.node.args[0])[dim]
+    part = slice(*slice(start, end, step).indices(size)) if isinstance(size, int) else slice(None, None, step)
     if not call.maps:
         return x[(slice(None),) * (dim % x.rank) + (part,)]
     if dim % 4 == 1 and step == 1:
-        first, last, _ = slice(start, end).indices(x.channels)
-        return x.take(first, last - first)
+        return x.take(part.start, part.stop - part.start)
     axis = TO_NHWC.index(dim % 4)
     return FeatureMap.of(materialise(x)[(slice(None),) * axis + (part,)])
 
@@ -166,10 +174,25 @@ def _static_bounds(node: fx.Node, _program: Program) -> str | None:
     given = arguments(node)
     if any(isinstance(given[name], fx.Node) for name in ("start", "end")):
         return "it ends at a size that is not static"
-    size = shape_of(node.args[0])[given["dim"]]
-    numbers = [each for each in (given["start"], given["end"]) if each is not None and abs(each) < END]
-    if not isinstance(size, int) and any(number != 0 for number in numbers):
+    size, start, end = shape_of(node.args[0])[given["dim"]], given["start"], given["end"]
+    if isinstance(size, int):
+        return None if range(size)[start:end] else "nothing is left of it"
+    if start not in (None, 0) or (end is not None and end < END):
         return "the sliced dimension is not static"
+    return None
+
+
+def _static_parts(node: fx.Node, _program: Program) -> str | None:
+    sizes = [shape_of(node.args[0]), *(tuple(part.shape) for part in node.meta["val"])]
+    dim: Any = arguments(node)["dim"]
+    if not all(isinstance(shape[dim], int) for shape in sizes):
+        return "the divided dimension is not static"
+    return None
+
+
+def _static_value(node: fx.Node, _program: Program) -> str | None:
+    if isinstance(arguments(node)["fill_value"], fx.Node | torch.SymInt):
+        return "its value is a size that is not static"
     return None
 
 
@@ -250,13 +273,24 @@ RULES = [
     ),
     _rows(aten.select.int, _select),
     _rows(
-        aten.split_with_sizes.default, _split_with_sizes, "a view of maps, else MAX", layout=_along_channels
+        aten.split_with_sizes.default,
+        _split_with_sizes,
+        "a view of maps, else MAX",
+        layout=_along_channels,
+        refuses=_static_parts,
     ),
-    _rows(aten.split.Tensor, _split, "a view of maps, else MAX", layout=_along_channels),
+    _rows(
+        aten.split.Tensor,
+        _split,
+        "a view of maps, else MAX",
+        layout=_along_channels,
+        refuses=_static_parts,
+    ),
     _rows(aten.unbind.int, _unbind),
     _rows(operator.getitem, _getitem, layout=Layout.FOLLOWS),
     Rule(aten.constant_pad_nd.default, _pad, layout=_of_maps, refuses=_pads_refusal),
-    *(_rows(operation, _full) for operation in (*_WITH_VALUE, *_VALUES)),
+    *(_rows(operation, _full, refuses=_static_value) for operation in _WITH_VALUE),
+    *(_rows(operation, _full) for operation in _VALUES),
     _rows(aten.index_select.default, _index_select),
     _rows(aten.index.Tensor, _index, refuses=_one_index),
     Rule(aten.flip.default, _flip, dtypes=FLOAT, refuses=_static_dims),
