@@ -12,6 +12,8 @@ from torch import nn
 
 from yolo_max.convert import ConversionError, accelerate, accelerated
 
+pytestmark = pytest.mark.filterwarnings("ignore:the weights of .* want gradients")
+
 
 @pytest.fixture
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -61,6 +63,54 @@ def test_other_weights_are_converted_again(conversions: list[Any]) -> None:
         network.load_state_dict(Network().state_dict())
         network(x)
     assert len(conversions) == 3
+
+
+def written_through_data(network: nn.Module) -> None:
+    network[0].weight.data.mul_(2)
+
+
+def written_by_numpy(network: nn.Module) -> None:
+    network[0].weight.detach().numpy()[0, 0] += 1
+
+
+def replaced(network: nn.Module) -> None:
+    network[1] = nn.SiLU()
+
+
+@pytest.mark.parametrize("change", [written_through_data, written_by_numpy, replaced])
+def test_changes_that_no_version_counts_are_converted_again(
+    conversions: list[Any], change: Callable[[nn.Module], None]
+) -> None:
+    network, x = Network(nn.Linear(4, 2), nn.ReLU()).eval(), torch.randn(3, 4)
+    network(x)
+    for _ in range(2):
+        change(network.eval())
+        network.eval()(x)
+        network.eval()(x)
+    assert len(conversions) == 3
+
+
+@pytest.mark.parametrize("place", ["register_forward_hook", "register_forward_pre_hook"])
+def test_hooks_are_refused(conversions: list[Any], place: str) -> None:
+    network = Network().eval()
+    hook = getattr(network[0], place)(lambda *_: None)
+    with pytest.raises(ConversionError, match="its module 0 has forward hooks"):
+        network(torch.randn(3, 4))
+    hook.remove()
+    assert is_converted(network(torch.randn(3, 4)))
+    assert len(conversions) == 1
+
+
+@pytest.mark.usefixtures("conversions")
+def test_a_result_without_gradients_is_never_silent() -> None:
+    network, x = Network().eval(), torch.randn(3, 4)
+    with pytest.warns(UserWarning, match="the weights of Network want gradients, and its result on MAX has"):
+        network(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with torch.no_grad():
+            network.eval()(x)
+        network.eval().requires_grad_(False)(x)
 
 
 def test_training_is_pytorchs(conversions: list[Any]) -> None:

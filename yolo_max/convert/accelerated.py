@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -18,20 +19,17 @@ M = TypeVar("M")
 
 
 class _Conversions:
-    """The conversions of one module: for each shape and dtype of its inputs, as long as its weights stay."""
+    """The conversions of one module: for each shape and dtype of its inputs, as long as it stays as it is."""
 
     def __init__(self) -> None:
-        self.weights: tuple[Any, ...] = ()
+        self.state: tuple[Any, ...] = ()
         self.models: dict[tuple[Any, ...], MaxModel | ConversionError] = {}
         self.lock = Lock()
 
     def find(self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> MaxModel | ConversionError:
         """The conversion for these inputs, made if there is none; or why there cannot be one."""
-        weights = tuple(
-            (each.data_ptr(), each._version) for each in (*module.parameters(), *module.buffers())
-        )
-        if weights != self.weights:
-            self.weights, self.models = weights, {}
+        if (state := _state(module)) != self.state:
+            self.state, self.models = state, {}
         key = tuple((tuple(each.shape), each.dtype) for each in inputs)
         if key not in self.models:
             try:
@@ -45,6 +43,24 @@ class _Conversions:
         return self.models[key]
 
 
+def _state(module: torch.nn.Module) -> tuple[Any, ...]:
+    """What a conversion depends on: the modules inside, and where their tensors are and what is in them.
+
+    A tensor's version does not count what is written through ``.data`` or NumPy, so its bits are summed up.
+    """
+    modules = tuple(
+        (name, type(each), each.training, weakref.ref(each)) for name, each in module.named_modules()
+    )
+    tensors = (*module.parameters(), *module.buffers())
+    return modules, tuple((each.data_ptr(), each._version, _sum_of_bits(each)) for each in tensors)
+
+
+def _sum_of_bits(tensor: torch.Tensor) -> int:
+    whole = tensor.detach().contiguous().view(-1)
+    width = 4 if whole.element_size() % 4 == 0 else 1
+    return int(whole.view(torch.int32 if width == 4 else torch.uint8).sum(dtype=torch.int64))
+
+
 _conversions: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
 
@@ -52,7 +68,9 @@ def accelerate(module: M, *, fallback: bool = False) -> M:
     """Has a module in evaluation mode run on MAX; it stays the PyTorch module that it is.
 
     It is converted at its first call, once for each shape and dtype of its inputs, and again when its weights
-    have changed. In training mode, while it is exported or compiled, it is PyTorch's as before.
+    have changed or a module inside has been replaced; plain attributes are read once. Every call reads all
+    weights once for this. Outside of ``torch.no_grad()`` a call warns if weights want gradients, as its
+    result has none. In training mode, while it is exported or compiled, it is PyTorch's as before.
 
     Args:
         module: A ``torch.nn.Module``, which is changed, or a class of them, as a decorator.
@@ -63,7 +81,7 @@ def accelerate(module: M, *, fallback: bool = False) -> M:
 
     Raises:
         ConversionError: At a call: the module cannot be converted, an argument is no tensor or wants
-            gradients, and there is no fallback.
+            gradients, a module inside has forward hooks, and there is no fallback.
     """
     kind: Any = module if isinstance(module, type) else type(module)
     if not issubclass(kind, torch.nn.Module):
@@ -76,6 +94,12 @@ def accelerate(module: M, *, fallback: bool = False) -> M:
             return plain(self, *args, **kwargs)
         converted = _converted(self, args, kwargs)
         if not isinstance(converted, ConversionError):
+            if torch.is_grad_enabled() and any(each.requires_grad for each in self.parameters()):
+                warnings.warn(
+                    f"the weights of {type(self).__name__} want gradients, and its result on MAX has none; "
+                    "use torch.no_grad().",
+                    stacklevel=2,
+                )
             return converted(*args)
         if not fallback:
             raise converted
@@ -97,6 +121,12 @@ def _converted(
         return ConversionError("a converted module takes tensors by position only.")
     if torch.is_grad_enabled() and any(each.requires_grad for each in args):
         return ConversionError("an input wants gradients, which MAX does not compute; use torch.no_grad().")
+    for name, each in module.named_modules():
+        if each._forward_hooks or each._forward_pre_hooks:
+            place = f"its module {name}" if name else "it"
+            return ConversionError(
+                f"{place} has forward hooks, which a converted module does not call; remove them."
+            )
     if module not in _conversions:
         _conversions[module] = _Conversions()
     conversions: _Conversions = _conversions[module]
