@@ -14,8 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-from yolo_max.convert import ConversionError, export, load, state_dict
+from yolo_max.convert import ConversionError, export, exported, load, state_dict
 from yolo_max.convert.exported import HEADER, Exported
+from yolo_max.convert.max_model import MaxModel
+from yolo_max.convert.signature import Signature
+from yolo_max.convert.structure import PlainContainers
 from yolo_max.support.errors import SourceError, WeightsError
 from yolo_max.weights import container
 
@@ -148,3 +151,86 @@ def test_what_is_no_exported_network(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(container.serialise({"a": np.zeros(3, np.float32)}, {}))
     with pytest.raises(WeightsError, match="is no exported network; use "):
         load(tmp_path / "x.safetensors")
+
+
+class Odd(nn.Module):  # type: ignore[misc]
+    """A buffer besides what the graph needs."""
+
+    def __init__(self, buffer: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("odd", buffer)
+
+    def forward(self, x: Any) -> Any:
+        return x + 1
+
+
+class WithState(Odd):
+    """A state that is no tensor."""
+
+    def get_extra_state(self) -> Any:
+        return {"epoch": 3}
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Odd(torch.zeros(2, dtype=torch.int16)), "odd is int16, which is not exported; use .*float32"),
+        (Odd(torch.zeros(2, dtype=torch.bfloat16)), "odd is bfloat16, which is not exported"),
+        (WithState(torch.zeros(2)), "_extra_state is no tensor"),
+    ],
+)
+def test_a_state_that_is_not_exported(module: nn.Module, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=message):
+        export(module.eval(), tmp_path / "odd.safetensors", [(3, 4)])
+
+
+def test_a_number_comes_back_without_dimensions(tmp_path: Path) -> None:
+    export(Odd(torch.tensor(3.0)).eval(), tmp_path / "odd.safetensors", [(3, 4)])
+    assert state_dict(tmp_path / "odd.safetensors")["odd"].shape == ()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "{",
+        lambda _: "3",
+        lambda header: json.dumps({**header, "signature": 3}),
+        lambda header: json.dumps({**header, "constants": [{}]}),
+        lambda header: json.dumps({key: value for key, value in header.items() if key != "graph"}),
+    ],
+)
+def test_a_damaged_header_is_said(damage: Any, tmp_path: Path) -> None:
+    path = tmp_path / "odd.safetensors"
+    export(Odd(torch.zeros(2)).eval(), path, [(3, 4)])
+    metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
+    path.write_bytes(container.serialise(tensors, {HEADER: damage(json.loads(metadata[HEADER]))}))
+    with pytest.raises(WeightsError, match="has a damaged header"):
+        load(path)
+
+
+def test_a_graph_is_cached_by_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, keys = tmp_path / "odd.safetensors", []
+    monkeypatch.setattr(exported, "start", lambda _name, network, *_: keys.append(network))
+    export(Odd(torch.zeros(2)).eval(), path, [(3, 4)])
+    metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
+    header = json.loads(metadata[HEADER])
+    for graph in (header["graph"], header["graph"], header["graph"] + " "):
+        path.write_bytes(container.serialise(tensors, {HEADER: json.dumps({**header, "graph": graph})}))
+        load(path)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_number_is_passed_without_dimensions() -> None:
+    """Of the model only what it is given matters."""
+    given: list[Any] = []
+
+    class Compiled:
+        def execute(self, *buffers: Any) -> list[Any]:
+            given.extend(buffers)
+            return []
+
+    signature = Signature(((),), ("float32",), (), ())
+    containers = PlainContainers(["tuple", "leaf"], ["tuple"])
+    model: Any = Compiled()
+    assert MaxModel("net", model, {}, signature, containers, 1, False)(np.float32(3)) == ()
+    assert given[0].to_numpy() == 3

@@ -10,6 +10,7 @@ The graph is a program: load files of your own, or of people whose programs you 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tempfile
@@ -48,7 +49,7 @@ class Exported:
     Attributes:
         name: Of the module.
         graph: In MAX's language.
-        network: The digest under which its compiled form is cached.
+        network: The converter's digest of it.
         constants: What the graph reads.
         signature: Its flat inputs and outputs.
         containers: Their structures.
@@ -107,22 +108,27 @@ class Exported:
             raise WeightsError(f"{path} {error}.") from error
         if HEADER not in metadata:
             raise WeightsError(f"{path} is no exported network; use yolo_max.convert.export to make one.")
-        header = json.loads(metadata[HEADER])
-        if to_run and header["made_by"] != _maker():
-            raise ConversionError(
-                f"{path} was exported by another version of yolo_max or MAX; export the module again "
-                "(its weights can still be read, by state_dict)."
+        try:
+            header = json.loads(metadata[HEADER])
+            if to_run and header["made_by"] != _maker():
+                raise ConversionError(
+                    f"{path} was exported by another version of yolo_max or MAX; export the module again "
+                    "(its weights can still be read, by state_dict)."
+                )
+            return Exported(
+                header["name"],
+                header["graph"],
+                header["network"],
+                tuple(map(bound_from_dict, header["constants"])),
+                Signature.from_dict(header["signature"]),
+                PlainContainers(header["takes"], header["gives"]),
+                header["tied"],
+                tensors,
             )
-        return Exported(
-            header["name"],
-            header["graph"],
-            header["network"],
-            tuple(map(bound_from_dict, header["constants"])),
-            Signature.from_dict(header["signature"]),
-            PlainContainers(header["takes"], header["gives"]),
-            header["tied"],
-            tensors,
-        )
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise WeightsError(
+                f"{path} has a damaged header ({type(error).__name__}: {error}); export the module again."
+            ) from error
 
 
 def load(path: str | Path, *, report: Callable[[str], None] | None = None) -> MaxModel:
@@ -146,7 +152,8 @@ def load(path: str | Path, *, report: Callable[[str], None] | None = None) -> Ma
     found = Exported.read(Path(path))
     return start(
         found.name,
-        found.network,
+        # What the file says of its graph may not be so; other graphs are cached by what they claim.
+        hashlib.sha256(f"{found.network} {found.graph}".encode()).hexdigest(),
         lambda: _graph(found.graph),
         found.constants,
         found.tensors,

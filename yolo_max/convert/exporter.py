@@ -17,6 +17,9 @@ from yolo_max.convert.exported import GRAPH, Exported
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.signature import Shape
 from yolo_max.convert.structure import PlainContainers, Structure
+from yolo_max.weights import container
+
+_DTYPES = tuple(np.dtype(each).name for each in container.NUMBERS.values())
 
 
 def export(
@@ -38,8 +41,9 @@ def export(
 
     Raises:
         UnsupportedOperations: Some operations are not converted.
-        ConversionError: The module cannot be captured, or returns something else than tuples, lists and
-            dictionaries of tensors and numbers.
+        ConversionError: The module cannot be captured, has parameters or buffers of a dtype that is not
+            written or a state of its own, or returns something else than tuples, lists and dictionaries of
+            tensors and numbers.
         OutputError: The file cannot be written.
     """
     rules = builtin_rules()
@@ -56,7 +60,7 @@ def export(
         network.signature(),
         PlainContainers(_structure(network.program.in_spec)[1], _structure(network.program.out_spec)),
         tied,
-        {name: np.ascontiguousarray(value) for name, value in {**tensors, **made}.items()},
+        {name: np.asarray(value, order="C") for name, value in {**tensors, **made}.items()},
     ).write(Path(path))
 
 
@@ -82,6 +86,10 @@ def _state(model: torch.nn.Module) -> tuple[dict[str, NDArray[Any]], dict[str, s
     tied: dict[str, str] = {}
     seen: dict[tuple[Any, ...], str] = {}
     for name, value in model.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise ConversionError(f"{name} is no tensor (get_extra_state), and only tensors are exported.")
+        if (dtype := str(value.dtype).removeprefix("torch.")) not in _DTYPES:
+            raise ConversionError(f"{name} is {dtype}, which is not exported; use {', '.join(_DTYPES)}.")
         place = (value.data_ptr(), value.shape, value.stride(), value.dtype)
         if value.numel() and (first := seen.setdefault(place, name)) != name:
             tied[name] = first

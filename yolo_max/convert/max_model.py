@@ -68,7 +68,7 @@ class MaxModel:
         torch = sys.modules.get("torch")  # whoever has a tensor has imported it
         as_torch = torch is not None and bool(leaves) and isinstance(leaves[0], torch.Tensor)
         arrays = [_array(each) for each in leaves]
-        buffers = [driver.Buffer.from_numpy(np.ascontiguousarray(each)) for each in arrays]
+        buffers = [driver.Buffer.from_numpy(np.asarray(each, order="C")) for each in arrays]
         computed = iter(self.execute(*buffers))
         outputs = [fixed[0] if fixed else next(computed).to_numpy() for fixed in self.signature.outputs]
         if torch is not None and as_torch:
