@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -183,3 +186,24 @@ def test_views_of_constants_are_folded_as_they_are_run() -> None:
     table = torch.arange(12.0).reshape(3, 4)
     net = network(lambda _, x: x + table.t().contiguous().view(12), [(12,)])
     assert [node.target for node in net.program.calls()] == [torch.ops.aten.add.Tensor]
+
+
+def test_a_network_has_one_digest_in_every_process() -> None:
+    """By which its compiled graph is found again."""
+    code = (
+        "from torch import nn; from yolo_max.convert.converter import Network; "
+        "from yolo_max.convert.rules import builtin_rules; "
+        "module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Flatten(), nn.Linear(16, 2)); "
+        "print(Network.of(module.eval(), [(1, 3, 4, 4)], None, None, builtin_rules()).digest())"
+    )
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert digests[0] == digests[1] != ""

@@ -186,7 +186,8 @@ class Network:
                 (each.dtype, list(map(str, each.shape))) for each in parts if isinstance(each, torch.Tensor)
             ]
             order = self.order.get(node)
-            lines.append(f"{node.name} {node.op} {node.target} {node.args} {node.kwargs} {tensors} {order}")
+            target = name_of(node)  # the text of a function has its address
+            lines.append(f"{node.name} {node.op} {target} {node.args} {node.kwargs} {tensors} {order}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
