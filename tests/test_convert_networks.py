@@ -79,7 +79,7 @@ def ratios(converted: MaxModel, module: nn.Module, sizes: tuple[int, int, int, i
         ((1, 32, 48, 5), RATIO),
         ((3, 34, 62, 9), RATIO),  # no multiples of tiles
         ((2, 16, 16, 1), RATIO),
-        # Down to one pixel: Winograd rounds as for a whole tile, PyTorch as for the few taps that meet the map.
+        # Down to one pixel: Winograd rounds as for a whole tile, PyTorch as for the taps that meet the map.
         ((1, 2, 2, 2), 2 * RATIO),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from fakes import KPT_SHAPE, NAMES, fake_poser, keypoints, poser, read_tree, wri
 
 import yolo_max
 from yolo_max import Detector, Poses, Predictor, cli
-from yolo_max.images.letterbox import letterbox
+from yolo_max.images.letterbox import Letterbox, letterbox
 from yolo_max.images.read import read_image
 from yolo_max.support.errors import ExitCode, WeightsError
 from yolo_max.tasks.pose.decoder import PosePostprocess
@@ -114,7 +114,9 @@ def test_accuracy(
         write = data / "images" / path.name
         write.parent.mkdir(parents=True, exist_ok=True)
         write.write_bytes(path.read_bytes())
-        canvas, where = letterbox(read_image(path), (64, 64))
+        image = read_image(path)
+        where = Letterbox.fit(image.shape[:2], (64, 64), round_up=True)  # as in validation
+        canvas = where.render(image)
         outputs = {name: comparisons.NETWORKS[name](canvas[None])[0] for name in ("head", "keypoints")}
         truth = PosePostprocess(NAMES, kpt_shape=KPT_SHAPE)(outputs, where)
         (data / "labels").mkdir(exist_ok=True)
