@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,15 +40,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
-def test_a_module_that_can_be_converted(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_a_module_that_can_be_converted() -> None:
+    """As a command of its own, whose terminal nothing else has set up."""
     arguments = ["convert", "analyze", "nets_of_test:Small", "--input", "batch,3,16,16", "--layers"]
-    assert run(arguments) == ExitCode.OK
-    out = capsys.readouterr().out
-    assert "converted are 100.0% of operations, 100.0% of parameters, 100.0% of flops" in out
-    assert "batch x 4 x 14 x 14" in out
+    ran = subprocess.run(
+        [sys.executable, "-m", "yolo_max", *arguments],
+        env={**os.environ, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "converted are 100.0% of operations, 100.0% of parameters, 100.0% of flops" in ran.stdout
+    assert "batch x 4 x 14 x 14" in ran.stdout
 
 
 def test_as_json_with_a_blocker(capsys: pytest.CaptureFixture[str]) -> None:
