@@ -108,8 +108,8 @@ def test_blocks_of_later_families_in_a_row(nms: bool, tmp_path: Path) -> None:
     judge(each.verdict for each in differences).require()
     # Attention loses more here than in PyTorch: 1.2 times PyTorch's distance from float64 before the first,
     # 1.7 behind it, 2.1 behind PSA (and 1.9 at the head with NMS); a depthwise convolution alone 1.03.
-    # With the blocks of YOLOv6 and v9e in the table one layer is at 2.9 (AVX-512).
-    assert max(each.ratio or 0.0 for each in differences[:-1]) < 4
+    # The first layer hands on the pixels: 1/255 times them is 2.9 times as far as PyTorch's division.
+    assert max(each.ratio or 0.0 for each in differences[1:-1]) < 2.5
 
 
 @pytest.mark.zoo
