@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from ultralytics.nn.modules import Detect
-from ultralytics.utils.nms import non_max_suppression
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.tasks.detect.postprocess import Postprocess

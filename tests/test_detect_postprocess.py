@@ -13,9 +13,9 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ultralytics.nn.modules.block import DFL
-from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
 from ultralytics.utils.tal import dist2bbox, make_anchors
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.images.letterbox import Letterbox, letterbox
 from yolo_max.support.errors import EngineError, UsageError

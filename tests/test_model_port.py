@@ -12,8 +12,8 @@ import pytest
 import torch
 from blocks import BLOCKS, FEW, LATER
 from numpy.typing import NDArray
-from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine

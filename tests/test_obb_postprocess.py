@@ -14,7 +14,7 @@ import torch
 from ultralytics.engine.results import Results
 from ultralytics.models.yolo.obb import OBBPredictor
 from ultralytics.nn.modules.head import OBB, OBB26
-from ultralytics.utils.nms import non_max_suppression
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.output.records import csv_header, csv_rows, record

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from ultralytics.nn.modules.head import Pose, Pose26
-from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.ops import scale_boxes, scale_coords
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.support.errors import EngineError

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import torch
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from ultralytics.engine.results import Results
 from ultralytics.nn.modules import Segment
 from ultralytics.utils import ops
-from ultralytics.utils.nms import non_max_suppression
+from ultralytics_nms import non_max_suppression
 
 from yolo_max.tasks.contract import Outputs, Placement
 
@@ -76,20 +74,17 @@ def by_ultralytics(
         decoded = module._inference(raw)
         if end2end:
             decoded = module.postprocess(decoded.permute(0, 2, 1))
-        # Ultralytics takes torchvision's NMS where it is imported, and that one may not run here.
-        with mock.patch.dict(sys.modules):
-            sys.modules.pop("torchvision", None)
-            (found,) = non_max_suppression(
-                decoded,
-                conf,
-                iou,
-                classes,
-                agnostic_nms,
-                max_det=max_det,
-                nc=len(NAMES),
-                end2end=end2end,
-                max_time_img=60,
-            )
+        (found,) = non_max_suppression(
+            decoded,
+            conf,
+            iou,
+            classes,
+            agnostic_nms,
+            max_det=max_det,
+            nc=len(NAMES),
+            end2end=end2end,
+            max_time_img=60,
+        )
         prototypes = torch.from_numpy(outputs["prototypes"]).permute(2, 0, 1)
         size = where.image_size
         if retina_masks:
