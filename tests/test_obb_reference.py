@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ultralytics.engine.results import Results
 from ultralytics.nn.modules.head import OBB, OBB26
 
 from yolo_max.support.errors import EngineError
@@ -42,7 +43,7 @@ def test_a_head_without_angles() -> None:
 
 def test_results_are_sorted() -> None:
     rows = torch.tensor([[1.0, 2, 3, 4, 0.5, 0.3, 1], [5, 6, 7, 8, 1.5, 0.9, 0]])
-    result = SimpleNamespace(obb=SimpleNamespace(data=rows), orig_shape=(10, 20))
-    found = REFERENCE.prediction(result, {0: "a", 1: "b"})
+    names = {0: "a", 1: "b"}
+    found = REFERENCE.prediction(Results(np.zeros((10, 20, 3), np.uint8), "a.jpg", names, obb=rows), names)
     np.testing.assert_allclose(found.confidence, [0.9, 0.3])
     assert found.to_dict()["boxes"][0]["xywhr"] == [5, 6, 7, 8, 1.5]

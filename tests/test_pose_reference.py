@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ultralytics.engine.results import Results
 from ultralytics.nn.modules.head import Pose, Pose26
 
 from yolo_max.support.errors import EngineError
@@ -48,9 +48,8 @@ def test_a_head_without_keypoints() -> None:
 def test_results_are_sorted() -> None:
     rows = torch.tensor([[1.0, 2, 3, 4, 0.3, 1], [5, 6, 7, 8, 0.9, 0]])
     points = torch.arange(12.0).reshape(2, 3, 2)
-    result = SimpleNamespace(
-        boxes=SimpleNamespace(data=rows), keypoints=SimpleNamespace(data=points), orig_shape=(10, 20)
-    )
-    found = REFERENCE.prediction(result, {0: "a", 1: "b"})
+    names = {0: "a", 1: "b"}
+    result = Results(np.zeros((10, 20, 3), np.uint8), "a.jpg", names, boxes=rows, keypoints=points)
+    found = REFERENCE.prediction(result, names)
     np.testing.assert_allclose(found.confidence, [0.9, 0.3])
     assert found.to_dict()["boxes"][0]["keypoints"] == [[6, 7], [8, 9], [10, 11]]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from yolo_max.tasks.detect.detections import Box, Detections
     from yolo_max.tasks.obb.rotated_detections import RotatedBox, RotatedDetections
     from yolo_max.tasks.pose.poses import Poses
+    from yolo_max.tasks.registry import from_ultralytics
     from yolo_max.tasks.segment.segmentation import Segmentation
     from yolo_max.weights.load import load_weights
 
@@ -42,6 +43,7 @@ __all__ = [
     "YoloMaxError",
     "__version__",
     "draw",
+    "from_ultralytics",
     "load_weights",
     "save",
 ]
@@ -59,6 +61,7 @@ _HOMES = {
     "Segmentation": "yolo_max.tasks.segment.segmentation",
     "YoloMaxError": "yolo_max.support.errors",
     "draw": "yolo_max.predict.picture",
+    "from_ultralytics": "yolo_max.tasks.registry",
     "load_weights": "yolo_max.weights.load",
     "save": "yolo_max.predict.picture",
 }

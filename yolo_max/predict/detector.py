@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 from yolo_max.images.read import ImageSource
-from yolo_max.predict.predictor import Predictor
+from yolo_max.predict.predictor import Predictor, Several
 from yolo_max.tasks.detect.detections import Detections
 
 
@@ -21,8 +21,10 @@ class Detector(Predictor):
 
     predicts = Detections
 
-    def __call__(self, image: ImageSource, **changes: Any) -> Detections:
-        """Finds the objects in one image; see `Predictor`."""
-        found = super().__call__(image, **changes)
-        assert isinstance(found, Detections)
-        return found
+    @overload
+    def __call__(self, image: ImageSource, **changes: Any) -> Detections: ...
+    @overload
+    def __call__(self, image: Several, **changes: Any) -> list[Detections]: ...
+    def __call__(self, image: ImageSource | Several, **changes: Any) -> Any:
+        """Finds the objects in one image, or in each of a list; see `Predictor`."""
+        return super().__call__(image, **changes)

@@ -6,8 +6,9 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import fields
-from threading import Semaphore
-from typing import Any, ClassVar, TypeVar
+from threading import Lock, Semaphore
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +44,8 @@ from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import NO_ONE_TO_ONE_HEAD, Weights, load_weights
 
 Finished = TypeVar("Finished")
+Several = list[Any] | tuple[Any, ...]
+"""Images that are given together."""
 PER_CALL = tuple(each.name for each in fields(PredictOptions) if about(each).group == DETECTIONS)
 """The options that can change with a call: those that only the decoder reads."""
 
@@ -54,7 +57,9 @@ class Predictor:
         print(predictor("street.jpg"))
         print(predictor("street.jpg", conf=0.5, classes="person"))
 
-    Once made it does not change; options of detection can be given per call.
+    Once made it does not change; options of detection can be given per call. Threads may share it: their
+    calls take turns in the network, which has all of its threads for each; a stream is for more. As a context
+    manager it lets go of the network at the end.
 
     Attributes:
         weights: The weights in use.
@@ -148,6 +153,7 @@ class Predictor:
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
         # Shared by all streams.
+        self._alone = Lock()
         self._runs = Semaphore(self.engine.callers)
 
     @property
@@ -170,25 +176,46 @@ class Predictor:
             )
         super().__setattr__(name, value)
 
-    def __call__(self, image: ImageSource, **changes: Any) -> Prediction:
-        """Predicts what is in one image.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the network and its memory; nothing can be predicted afterwards."""
+        vars(self)["engine"] = _Closed()
+
+    @overload
+    def __call__(self, image: ImageSource, **changes: Any) -> Prediction: ...
+    @overload
+    def __call__(self, image: Several, **changes: Any) -> list[Any]: ...
+    def __call__(self, image: ImageSource | Several, **changes: Any) -> Prediction | list[Any]:
+        """Predicts what is in one image, or in each of a list.
 
         Args:
-            image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]).
+            image: A path, the bytes of an image file, a PIL image, or uint8 BGR [H, W, 3] (or gray [H, W]). A
+                list or tuple of these, or uint8 BGR [B, H, W, 3]: several, worked on side by side.
             changes: Options of `PER_CALL` for this call: ``predictor("street.jpg", conf=0.4)``.
 
         Returns:
-            The prediction, in pixels of the image as displayed, most confident first.
+            The prediction, in pixels of the image as displayed, most confident first; of several images a
+            list of them, in their order.
 
         Raises:
             UsageError: An option does not exist, has an invalid value, or cannot change with a call.
-            ImageError: The image cannot be read.
+            ImageError: An image cannot be read. `stream` goes on with the others.
         """
+        if isinstance(image, list | tuple) or (isinstance(image, np.ndarray) and image.ndim == 4):
+            return [result.found for result in self.stream(list(image), **changes)]
         decoder = self._decoder_with(changes)
         pending = self._prepare(image, keep_image=False)
         if pending.result.error:
             raise pending.result.error
-        infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit))
+        with self._alone, self._runs:
+            infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit))
         pending.decode(decoder)
         assert pending.result.prediction is not None
         return pending.result.prediction
@@ -371,7 +398,8 @@ class Predictor:
                 infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=True))
 
         def run(batch: list[PendingImage]) -> None:
-            infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit))
+            with self._runs:
+                infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit))
 
         if batch is None and self.engine.callers > 1:
             return side_by_side(
@@ -404,6 +432,16 @@ class Predictor:
         return PendingImage.prepare(
             source, self.fit, max_pixels=self.options.max_pixels, keep_image=keep_image
         )
+
+
+class _Closed:
+    """The engine of a predictor that was closed."""
+
+    callers = 1
+    info: Mapping[str, str | int] = {}
+
+    def run(self, *_: Any, **__: Any) -> list[Outputs]:
+        raise UsageError("the predictor is closed; make another.")
 
 
 def _may_compile(engine: str | Engine | Network, options: PredictOptions) -> bool:

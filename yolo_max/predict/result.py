@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import first_line
 from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.exports import Exports
 from yolo_max.tasks.marks import TrailMark
 
 _KEPT = MemoryBudget(2**30)
@@ -27,10 +30,12 @@ _KEPT = MemoryBudget(2**30)
 
 
 @dataclass(repr=False)
-class Result:
+class Result(Exports):
     """What became of one image of a stream.
 
-    As a string it is one line: the image, and what was found in it or why it could not be read.
+    As a string it is one line: the image, and what was found in it or why it could not be read. It is as long
+    as its prediction, iterates over what that lists, and is selected from like it; a selection is a result. A
+    notebook shows the picture and the table. All of this raises the error of an image that could not be read.
 
     Attributes:
         source: The image as it was given; of a frame, the video or stream that it is from.
@@ -89,6 +94,87 @@ class Result:
     def __repr__(self) -> str:
         return f"<Result: {self}>"
 
+    @property
+    def found(self) -> Any:
+        """The prediction.
+
+        Raises:
+            ImageError: The image could not be read.
+            UsageError: The result is not one that a stream yielded.
+        """
+        if self.error:
+            raise self.error
+        if self.prediction is None:
+            raise UsageError("the result has no prediction yet; use one that a stream yields.")
+        return self.prediction
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.found)
+
+    def __getitem__(self, index: Any) -> Any:
+        """What the prediction has at an int; a result for a slice, a boolean mask or ascending indices."""
+        chosen = self.found[index]
+        return self._with(chosen) if isinstance(chosen, type(self.found)) else chosen
+
+    def filter(self, classes: int | str | Iterable[int | str] | None = None, conf: float = 0.0) -> Self:
+        """The same result with what is of some classes, or of some confidence.
+
+        Args:
+            classes: One or more ids or names; all by default.
+            conf: Minimum confidence, in [0, 1].
+
+        Raises:
+            UsageError: There is no such class, ``conf`` is no fraction, or the task has no objects.
+        """
+        if not hasattr(self.found, "filter"):
+            raise UsageError("a classification has the probability of each class, and no objects to filter.")
+        return self._with(self.found.filter(classes, conf))
+
+    def _with(self, prediction: Prediction) -> Self:
+        other = copy.copy(self)
+        other.prediction = prediction
+        return other
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """See `yolo_max.tasks.exports.Exports.summary`."""
+        rows: list[dict[str, Any]] = self.found.summary(normalize, decimals)
+        return rows
+
+    def to_coco(
+        self, image_id: int | str | None = None, categories: Mapping[int, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """See `yolo_max.tasks.exports.Exports.to_coco`.
+
+        Args:
+            image_id: By default the name of the image's file without suffix, as an integer if it is one (as
+                in Ultralytics); 0 of an image in memory.
+            categories: The dataset's category of each class id; by default they are the same.
+        """
+        if image_id is None:
+            stem = Path(self.source).stem if isinstance(self.source, str | os.PathLike) else "0"
+            image_id = int(stem) if stem.isdecimal() else stem
+        rows: list[dict[str, Any]] = self.found.to_coco(image_id, categories)
+        return rows
+
+    def to_supervision(self) -> Any:
+        """See `yolo_max.tasks.exports.Exports.to_supervision`."""
+        return self.found.to_supervision()
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: the picture, if the image can still be read, and the table."""
+        if self.error:
+            return None
+        from yolo_max.predict.picture import inline
+
+        table: str = self.found._repr_html_()
+        try:
+            return inline(self.plot()) + table
+        except YoloMaxError:
+            return table
+
     @with_keywords(DrawOptions)
     def plot(self, **options: Any) -> NDArray[np.uint8]:
         """Draws what was found on a copy of the image.
@@ -126,12 +212,8 @@ class Result:
         save(path, *self._pair(), trails=self.trails, **options)
 
     def _pair(self) -> tuple[ImageSource, Prediction]:
-        if self.error:
-            raise self.error
-        if self.prediction is None:
-            raise UsageError("the result has no prediction yet; use one that a stream yields.")
-        image = self.image
-        return self.source if image is None else image, self.prediction
+        found, image = self.found, self.image
+        return self.source if image is None else image, found
 
 
 @contextmanager

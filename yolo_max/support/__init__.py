@@ -7,6 +7,7 @@ terminal_table.py         tables for terminals     html.py  HTML pages from temp
 cache.py, atomic.py       the user's private cache, and files that are whole or not there
 plain_file.py             files that are neither pipes nor devices     yaml_file.py  YAML within limits
 result_names.py           names of result files
+extras.py                 packages that not everybody has
 ultralytics_import.py     Ultralytics without its side effects
 ultralytics_options.py    the names of Ultralytics' options
 """

@@ -5,6 +5,7 @@ comparison.py  what a task says about the results of two engines
 rubric.py      the parity rubric: its bounds, and the verdict
 reference.py   what to know of Ultralytics' side of a task
 marks.py       what to draw, as plain data
+exports.py     predictions as tables, JSON, COCO's form, supervision's classes
 records.py     what records of all tasks have in common
 rle.py         run lengths of masks
 task.py        all that a task provides

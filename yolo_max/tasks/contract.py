@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -70,8 +70,30 @@ class Prediction(Protocol):
         """float32 [N] in [0, 1], of each thing that it lists; descending."""
         ...
 
+    def __len__(self) -> int:
+        """How many things it lists."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """What it lists, most confident first."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """The number of objects per class name, most frequent first."""
+        ...
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """What was found with Ultralytics' names; see `yolo_max.tasks.exports.Exports`, which has more."""
+        ...
+
+    def to_coco(
+        self, image_id: int | str = 0, categories: Mapping[int, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """What was found in COCO's form of results."""
+        ...
+
+    def to_supervision(self) -> Any:
+        """What was found as Roboflow's supervision has it."""
         ...
 
     def to_dict(self) -> dict[str, Any]:

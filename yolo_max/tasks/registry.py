@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from yolo_max.support.errors import WeightsError
+from typing import Any
+
+from yolo_max.support.errors import UsageError, WeightsError
+from yolo_max.support.text import shorten
 from yolo_max.tasks.classify.task import CLASSIFY
+from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.detect.task import DETECT
 from yolo_max.tasks.obb.task import OBB
 from yolo_max.tasks.pose.task import POSE
@@ -33,3 +37,26 @@ def require_task(meta: ModelMeta, prediction: type, user: str) -> None:
     task = task_of(meta)
     if prediction not in (object, task.prediction):
         raise WeightsError(f"the weights are for the task {task.name}, which {user} does not support.")
+
+
+_RESULTS = {"probs": CLASSIFY, "obb": OBB, "keypoints": POSE, "masks": SEGMENT, "boxes": DETECT}
+"""What only the results of a task have, in Ultralytics, from the most telling on."""
+
+
+def from_ultralytics(result: Any) -> Prediction:
+    """What Ultralytics found in an image, as a prediction of this package.
+
+        theirs = from_ultralytics(YOLO("yolov8n.pt")("street.jpg")[0])
+        ours = Predictor("yolov8n")("street.jpg")
+
+    Args:
+        result: A ``Results`` of one image. A segmentation that found nothing says no more than that it has no
+            boxes, so it comes as a detection.
+
+    Raises:
+        UsageError: It is something else, or of a task that is not ported.
+    """
+    task = next((task for name, task in _RESULTS.items() if getattr(result, name, None) is not None), None)
+    if task is None or not hasattr(result, "orig_shape"):
+        raise UsageError(f"{shorten(result)} is not a result of Ultralytics' with boxes or classes.")
+    return task.reference().prediction(result.cpu(), dict(result.names))

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.errors import UsageError
+from yolo_max.support.extras import require
 from yolo_max.support.numbers import shortest_float
+from yolo_max.tasks.exports import Exports
 from yolo_max.tasks.marks import LineMark, Marks
 from yolo_max.tasks.records import read_size
 
@@ -33,7 +36,7 @@ class ClassScore(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Classification:
+class Classification(Exports):
     """The probability of each class for one image; iterates over `ClassScore`, most probable first.
 
     The array is copied and made read-only. ``str`` gives the `TOP` classes, then height and width:
@@ -113,6 +116,38 @@ class Classification:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    @overload
+    def __getitem__(self, index: int) -> ClassScore: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ClassScore, ...]: ...
+    def __getitem__(self, index: int | slice) -> ClassScore | tuple[ClassScore, ...]:
+        """The most probable class for 0, the next for 1; for a slice several."""
+        if isinstance(index, slice):
+            return tuple(self._score(class_id) for class_id in self.class_id[index].tolist())
+        return self._score(int(self.class_id[index]))
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:  # noqa: ARG002
+        """The top five; see `yolo_max.tasks.exports.Exports.summary`."""
+        return [
+            {"name": each.class_name, "class": each.class_id, "confidence": round(each.confidence, decimals)}
+            for each in self.top5
+        ]
+
+    def to_coco(
+        self,
+        image_id: int | str = 0,  # noqa: ARG002
+        categories: Mapping[int, int] | None = None,  # noqa: ARG002
+    ) -> list[dict[str, Any]]:
+        """Raises UsageError: COCO has no form for the class of a whole image."""
+        raise UsageError("COCO has no form for the class of a whole image; use to_json.")
+
+    def to_supervision(self) -> Any:
+        """Every class, as ``supervision.Classifications``."""
+        supervision = require("supervision", "supervision", "to_supervision")
+        return supervision.Classifications(
+            class_id=self.class_id.astype(int), confidence=self.confidence.copy()
+        )
 
     def counts(self) -> dict[str, int]:
         """The most probable class, once."""

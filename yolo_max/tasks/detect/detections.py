@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any, ClassVar, NamedTuple, Self, overload
@@ -11,7 +11,11 @@ from typing import Any, ClassVar, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.extras import require
 from yolo_max.support.numbers import shortest_float
+from yolo_max.support.options import a_fraction
+from yolo_max.support.parse import parse_classes
+from yolo_max.tasks.exports import Exports
 from yolo_max.tasks.marks import BoxMark, Marks
 from yolo_max.tasks.records import read_size
 
@@ -35,7 +39,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Detections:
+class Detections(Exports):
     """The objects found in one image, most confident first.
 
     The arrays are copied and made read-only. ``str`` counts the objects by class name, then gives height and
@@ -158,6 +162,21 @@ class Detections:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def filter(self, classes: int | str | Iterable[int | str] | None = None, conf: float = 0.0) -> Self:
+        """Those of some classes, or of some confidence.
+
+        Args:
+            classes: One or more ids or names; all by default.
+            conf: Minimum confidence, in [0, 1].
+
+        Raises:
+            UsageError: There is no such class, or ``conf`` is no fraction.
+        """
+        a_fraction("conf", conf)
+        kept = self.confidence >= np.float32(conf)
+        chosen = parse_classes(classes, self.names)
+        return self[kept if chosen is None else kept & np.isin(self.class_id, chosen)]
+
     def counts(self) -> dict[str, int]:
         """The number of objects per class name, most frequent first (then by class id)."""
         by_id = Counter(self.class_id.tolist())
@@ -257,3 +276,85 @@ class Detections:
     def _last_columns(self, confidence: bool) -> list[NDArray[Any]]:
         """What ends the lines of labels."""
         return [self.confidence] * confidence + ([] if self.track_id is None else [self.track_id])
+
+    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
+        """See `yolo_max.tasks.exports.Exports.summary`."""
+        height, width = self.image_size if normalize else (1, 1)
+        rows = []
+        for i, (class_id, confidence, track_id, corners) in enumerate(
+            zip(
+                *(self.class_id.tolist(), self.confidence.tolist(), self._track_ids()),
+                self._corners().tolist(),
+                strict=True,
+            )
+        ):
+            box = {}
+            for number, (x, y) in enumerate(corners, 1):
+                box[f"x{number}"] = round(x / width, decimals)
+                box[f"y{number}"] = round(y / height, decimals)
+            rows.append(
+                {
+                    "name": self.names[class_id],
+                    "class": class_id,
+                    "confidence": round(confidence, decimals),
+                    "box": box,
+                    **({} if track_id is None else {"track_id": track_id}),
+                    **self._shape_summary(i, (height, width), decimals),
+                }
+            )
+        return rows
+
+    def _corners(self) -> NDArray[np.float32]:
+        """float32 [N, K, 2] (x, y) in pixels: the corners that a summary names."""
+        return self.xyxy.reshape(-1, 2, 2)
+
+    def _shape_summary(self, index: int, unit: tuple[int, int], decimals: int) -> dict[str, Any]:  # noqa: ARG002
+        """What a summary has of one object besides its box.
+
+        Args:
+            index: The object.
+            unit: (height, width) in pixels that coordinates are divided by.
+            decimals: To which they are rounded.
+        """
+        return {}
+
+    def to_coco(
+        self, image_id: int | str = 0, categories: Mapping[int, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """See `yolo_max.tasks.exports.Exports.to_coco`."""
+        left, top, right, bottom = self.xyxy.T
+        boxes = np.stack([left, top, right - left, bottom - top], axis=1)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": class_id if categories is None else categories[class_id],
+                "bbox": [shortest_float(side) for side in box],
+                "score": shortest_float(confidence),
+                **self._shape_coco(i),
+            }
+            for i, (class_id, box, confidence) in enumerate(
+                zip(self.class_id.tolist(), boxes, self.confidence, strict=True)
+            )
+        ]
+
+    def _shape_coco(self, index: int) -> dict[str, Any]:  # noqa: ARG002
+        """What COCO's form has of one object besides its box."""
+        return {}
+
+    def to_supervision(self) -> Any:
+        """See `yolo_max.tasks.exports.Exports.to_supervision`; names are in ``data["class_name"]``."""
+        supervision = require("supervision", "supervision", "to_supervision")
+        return supervision.Detections(
+            xyxy=self.xyxy.copy(),
+            confidence=self.confidence.copy(),
+            class_id=self.class_id.astype(int),
+            tracker_id=None if self.track_id is None else self.track_id.copy(),
+            **{"data": {"class_name": self._class_names()}, **self._shape_supervision()},
+        )
+
+    def _class_names(self) -> NDArray[np.str_]:
+        return np.array([self.names[class_id] for class_id in self.class_id.tolist()], np.str_)
+
+    def _shape_supervision(self) -> dict[str, Any]:
+        """What supervision has of the objects besides their boxes."""
+        return {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError
 from yolo_max.tasks.detect.detections import Detections
@@ -60,11 +61,25 @@ def branches(head: Any, maps: Any) -> list[Any]:
     ]
 
 
+def columns(boxes: Any) -> tuple[NDArray[np.intp], dict[str, Any]]:
+    """What boxes of Ultralytics', upright or rotated, have in common with `Detections`.
+
+    Returns:
+        Their order, most confident first, and in that order "confidence", "class_id" and "track_id".
+    """
+    confidence = boxes.conf.numpy().astype(np.float32)
+    order = np.argsort(-confidence, kind="stable")
+    return order, {
+        "confidence": confidence[order],
+        "class_id": boxes.cls.numpy().astype(np.int32)[order],
+        "track_id": None if boxes.id is None else boxes.id.numpy().astype(np.int32)[order],
+    }
+
+
 def _prediction(result: Any, names: Mapping[int, str]) -> Detections:
-    rows = result.boxes.data.numpy()
-    rows = rows[np.argsort(-rows[:, 4], kind="stable")]
-    xyxy, confidence = rows[:, :4].astype(np.float32), rows[:, 4].astype(np.float32)
-    return Detections(xyxy, confidence, rows[:, 5].astype(np.int32), names, result.orig_shape)
+    order, more = columns(result.boxes)
+    xyxy = result.boxes.xyxy.numpy().astype(np.float32)[order]
+    return Detections(xyxy, names=names, image_size=result.orig_shape, **more)
 
 
 REFERENCE = Reference(

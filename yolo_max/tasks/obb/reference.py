@@ -33,12 +33,10 @@ def _of_head(head: Any, maps: Any) -> dict[str, Any]:
 
 
 def _prediction(result: Any, names: Mapping[int, str]) -> RotatedDetections:
-    rows = result.obb.data.numpy()
-    rows = rows[np.argsort(-rows[:, 5], kind="stable")]
+    order, more = detect.columns(result.obb)
     return RotatedDetections(
-        xywhr=rows[:, :5].astype(np.float32),
-        confidence=rows[:, 5].astype(np.float32),
-        class_id=rows[:, 6].astype(np.int32),
+        xywhr=result.obb.xywhr.numpy().astype(np.float32)[order],
+        **more,
         names=names,
         image_size=result.orig_shape,
     )

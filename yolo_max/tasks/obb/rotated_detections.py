@@ -128,6 +128,19 @@ class RotatedDetections(Detections):
             self._track_ids()[index],
         )
 
+    def _corners(self) -> NDArray[np.float32]:
+        return self.xyxyxyxy
+
+    def _shape_coco(self, index: int) -> dict[str, Any]:
+        """Box and corners, as Ultralytics writes them for DOTA."""
+        return {
+            "rbox": self.xywhr[index].astype(np.float64).round(3).tolist(),
+            "poly": self.xyxyxyxy[index].astype(np.float64).round(3).ravel().tolist(),
+        }
+
+    def _shape_supervision(self) -> dict[str, Any]:
+        return {"data": {"class_name": self._class_names(), "xyxyxyxy": self.xyxyxyxy.copy()}}
+
     def _entries(self) -> list[dict[str, Any]]:
         """Those of detections with ``xywhr`` and ``xyxyxyxy``, [[x, y], ...]."""
         shapes = zip(super()._entries(), self.xywhr, self.xyxyxyxy, strict=True)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.support.extras import require
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks
@@ -96,6 +97,34 @@ class Poses(Detections):
             ...]`` in each box.
         """
         return {**super().to_dict(), "kpt_shape": list(self.keypoints.shape[1:])}
+
+    def _shape_summary(self, index: int, unit: tuple[int, int], decimals: int) -> dict[str, Any]:
+        height, width = unit
+        x, y = self.xy[index].T
+        columns = {"x": x / width, "y": y / height}
+        if self.visibility is not None:
+            columns["visible"] = self.visibility[index]
+        rounded = {name: each.astype(float).round(decimals).tolist() for name, each in columns.items()}
+        return {"keypoints": rounded}
+
+    def _shape_coco(self, index: int) -> dict[str, Any]:
+        """x, y, visibility of each keypoint; 1 where the model does not tell."""
+        points = np.ones((self.keypoints.shape[1], 3), np.float32)
+        points[:, : self.keypoints.shape[2]] = self.keypoints[index]
+        return {"keypoints": [shortest_float(value) for value in points.ravel()]}
+
+    def to_supervision(self) -> Any:
+        """The keypoints, as ``supervision.KeyPoints``; names are in ``data["class_name"]``."""
+        supervision = require("supervision", "supervision", "to_supervision")
+        if not len(self):
+            return supervision.KeyPoints.empty()
+        return supervision.KeyPoints(
+            xy=self.xy.copy(),
+            class_id=self.class_id.astype(int),
+            keypoint_confidence=None if self.visibility is None else self.visibility.copy(),
+            detection_confidence=self.confidence.copy(),
+            data={"class_name": self._class_names()},
+        )
 
     def _entries(self) -> list[dict[str, Any]]:
         points = [[[shortest_float(value) for value in each] for each in pose] for pose in self.keypoints]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from yolo_max.tasks.detect.reference import of_module, raw_branch
+from yolo_max.tasks.detect.reference import columns, of_module, raw_branch
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.tasks.reference import RawOutput, Reference
 
@@ -24,11 +24,14 @@ def _of_head(head: Any, maps: Any) -> dict[str, Any]:
 
 
 def _prediction(result: Any, names: Mapping[int, str]) -> Poses:
-    rows = result.boxes.data.numpy()
-    order = np.argsort(-rows[:, 4], kind="stable")
-    rows, keypoints = rows[order].astype(np.float32), result.keypoints.data.numpy()[order]
-    class_id = rows[:, 5].astype(np.int32)
-    return Poses(rows[:, :4], rows[:, 4], class_id, names, result.orig_shape, keypoints.astype(np.float32))
+    order, more = columns(result.boxes)
+    return Poses(
+        xyxy=result.boxes.xyxy.numpy().astype(np.float32)[order],
+        names=names,
+        image_size=result.orig_shape,
+        keypoints=result.keypoints.data.numpy().astype(np.float32)[order],
+        **more,
+    )
 
 
 REFERENCE = Reference(

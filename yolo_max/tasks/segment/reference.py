@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from yolo_max.tasks.detect.reference import REFERENCE as DETECT
-from yolo_max.tasks.detect.reference import branches, raw_branch
+from yolo_max.tasks.detect.reference import branches, columns, raw_branch
 from yolo_max.tasks.reference import RawOutput, Reference
 from yolo_max.tasks.rle import boundaries_of, encode
 from yolo_max.tasks.segment.segmentation import Segmentation
@@ -30,16 +30,14 @@ def _prediction(result: Any, names: Mapping[int, str]) -> Segmentation:
     size: tuple[int, int] = result.orig_shape
     if result.masks is None:
         return Segmentation.empty(names, size)
-    rows, masks = result.boxes.data.numpy(), result.masks.data.numpy().astype(bool)
-    order = np.argsort(-rows[:, 4], kind="stable")
+    masks = result.masks.data.numpy().astype(bool)
+    order, more = columns(result.boxes)
     mask_size = masks.shape[1:]
     counts = np.empty(len(order), object)
     counts[:] = [encode(boundaries_of([masks[i]], 0, 0, mask_size), mask_size) for i in order]
-    rows = rows[order]
     return Segmentation(
-        xyxy=rows[:, :4].astype(np.float32),
-        confidence=rows[:, 4].astype(np.float32),
-        class_id=rows[:, 5].astype(np.int32),
+        xyxy=result.boxes.xyxy.numpy().astype(np.float32)[order],
+        **more,
         names=names,
         image_size=size,
         rle=counts,

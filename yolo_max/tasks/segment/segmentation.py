@@ -15,7 +15,7 @@ from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks, MaskMark
 from yolo_max.tasks.records import read_size
-from yolo_max.tasks.rle import Size, decode, window_of
+from yolo_max.tasks.rle import Size, boundaries_of, decode, encode, window_of
 from yolo_max.tasks.segment.masks import STRIP, Axis, content_of, interpolate
 from yolo_max.tasks.segment.polygons import polygon_of
 
@@ -140,6 +140,22 @@ class Segmentation(Detections):
             points = (outline.astype(np.float32) - shift) / gain
             polygons.append(np.clip(points, 0, np.array([width, height], np.float32)))
         return tuple(polygons)
+
+    def _shape_summary(self, index: int, unit: Size, decimals: int) -> dict[str, Any]:
+        height, width = unit
+        x, y = self.polygons[index].T
+        segments = {"x": x / width, "y": y / height}
+        rounded = {name: each.astype(float).round(decimals).tolist() for name, each in segments.items()}
+        return {"segments": rounded}
+
+    def _shape_coco(self, index: int) -> dict[str, Any]:
+        counts = self.rle[index]
+        if self.mask_size != self.image_size:
+            counts = encode(boundaries_of([self.mask(index)], 0, 0, self.image_size), self.image_size)
+        return {"segmentation": {"size": list(self.image_size), "counts": counts}}
+
+    def _shape_supervision(self) -> dict[str, Any]:
+        return {"mask": self.masks}
 
     def _entries(self) -> list[dict[str, Any]]:
         """Those of detections with each mask.
