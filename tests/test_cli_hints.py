@@ -39,7 +39,9 @@ SETTINGS = {
     "cache=True": "images are not kept in memory",
     "device=cpu": "--device cpu",
     "workers=4": "--workers 4",
-    **dict.fromkeys(("project=runs", "name=exp", "save_dir=runs"), OUT),
+    "project=runs": "--project runs",
+    "name=exp": "--name exp",
+    "save_dir=runs": OUT,
     "exist_ok=True": "--overwrite",
     "verbose=False": "--quiet",
     "rect=True": "--rect",
@@ -48,7 +50,7 @@ SETTINGS = {
     "channels_last=True": "the network is always channels-last",
     "single_cls=True": "yolo-max val has --single-cls",
     "split=test": "yolo-max val has --split",
-    "save_json=True": "yolo-max val has --save-json",
+    "save_json=True": "--save-json",
     "conf=0.4": "--conf 0.4",
     "iou=0.5": "--iou 0.5",
     "max_det=9": "--max-det 9",
@@ -70,27 +72,28 @@ SETTINGS = {
     "show=True": "pictures are written to files, not shown",
     "save_txt=True": "--save-txt",
     "save_conf=True": "--save-conf",
-    "save_crop=True": "crops are not written",
+    "save_crop=True": "--save-crop",
     "show_labels=False": "--hide-labels",
     "show_conf=False": "--hide-conf",
-    "show_boxes=False": "boxes are always drawn; use --no-save to write no pictures",
+    "show_boxes=False": "--hide-boxes",
     "line_width=3": "--line-width 3",
-    **dict.fromkeys(["format=onnx", "keras=True", "optimize=True", "dynamic=True", "simplify=True"], EXPORT),
+    **dict.fromkeys(["keras=True", "optimize=True", "dynamic=True", "simplify=True"], EXPORT),
     **dict.fromkeys(("opset=17", "workspace=4"), EXPORT),
-    "cfg=my.yaml": "there is no file of settings",
+    "cfg=my.yaml": "--cfg my.yaml",
     "tracker=bytetrack.yaml": "--tracker bytetrack.yaml",
     **{f"{name}=1": TRAINING for name in TRAINS.split()},
 }
 OTHERWISE = {  # `--name` where it is not the option of that name
     "--task": "the weights know their task",
     "--mode": "the command is the mode",
-    "--exist_ok": "use --overwrite",
+    "--exist_ok": "use --exist-ok",
     "--verbose": "use --quiet",
     "--half": "use --precision bf16 for 16-bit numbers",
     "--quantize": "use --precision bf16 for 16-bit numbers",
     "--source": "the source is an argument: yolo-max predict SOURCE",
-    "--show_labels": "labels are drawn, unless you use --hide-labels",
-    "--show_conf": "confidences are drawn, unless you use --hide-conf",
+    "--show_labels": "use --show-labels",
+    "--show_conf": "use --show-conf",
+    "--show_boxes": "use --show-boxes",
 }
 
 
@@ -109,6 +112,7 @@ def said_to(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 @pytest.mark.parametrize(("setting", "here"), SETTINGS.items())
 def test_a_setting_of_yolo(photos: Path, setting: str, here: str, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(Path("other/a.jpg"), 1)
+    Path("my.yaml").write_text("conf: 0.3")
     said = said_to(["predict", "photos", setting], capsys)
     if not is_words(here):
         assert f"there is no option '{setting.partition('=')[0]}'; {here}" in said
@@ -116,7 +120,8 @@ def test_a_setting_of_yolo(photos: Path, setting: str, here: str, capsys: pytest
     command = f"yolo-max predict photos {here}".strip()
     assert said == f"options are written as --name or --name value here: {command}."
     if "--classes" not in here:  # the fake network has one
-        assert run([*shlex.split(command)[1:], "-o", "out"]) != ExitCode.USAGE
+        out = [] if here.startswith(("--project", "--name")) else ["-o", "out"]
+        assert run([*shlex.split(command)[1:], *out]) != ExitCode.USAGE
 
 
 @pytest.mark.parametrize(("setting", "here"), SETTINGS.items())

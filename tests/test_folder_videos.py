@@ -26,7 +26,7 @@ from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.errors import ExitCode, OutputError
 from yolo_max.support.options import SaveOptions, SourceOptions
 
-QUIET = SaveOptions(times=False, hide_labels=True)
+QUIET = SaveOptions(times=False, show_labels=False)
 
 
 def run_of(

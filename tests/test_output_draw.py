@@ -21,7 +21,7 @@ from yolo_max.output.palette import class_color
 from yolo_max.output.text_rendering import _rendered, render_one
 from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.marks import LineMark, Marks
+from yolo_max.tasks.marks import BoxMark, LineMark, Marks, SkeletonMark
 
 NAMES = {
     0: "person",
@@ -164,7 +164,7 @@ def test_labels_do_not_bury_a_crowded_picture(size: tuple[int, int], count: int)
     corners = rng.uniform(0, 0.95, (count, 2))
     boxes = np.hstack([corners, corners + 0.04]) * (width, height, width, height)
     labelled = draw(gray(*size), found(boxes.tolist(), size))
-    plain = draw(gray(*size), found(boxes.tolist(), size), hide_labels=True)
+    plain = draw(gray(*size), found(boxes.tolist(), size), show_labels=False)
     smallest = _Style.of(*size, 11 * count).font_size == 10  # it has to be legible
     assert 0.02 < (labelled != plain).any(axis=2).mean() < (1 / 3 if smallest else 0.2)
 
@@ -194,12 +194,12 @@ def test_the_width_of_lines_scales_the_font() -> None:
 
 def test_labels_or_their_confidences_may_be_hidden() -> None:
     image, detections = gray(200, 300), found([[50, 60, 250, 160]], (200, 300))
-    bare = draw(image, detections, hide_labels=True)
+    bare = draw(image, detections, show_labels=False)
     assert (bare[:58] == 128).all()  # nothing above the box
     np.testing.assert_array_equal(bare[70:150, 60:240], image[70:150, 60:240])
     label = render_one("person", _Style.of(200, 300).font_size, class_color(0))
     height, width = label.shape[:2]
-    shown = draw(image, detections, hide_conf=True)
+    shown = draw(image, detections, show_conf=False)
     np.testing.assert_array_equal(shown[59 - height : 59, 49 : 49 + width], label)
     assert (shown[40:58, 49 + width :] == 128).all()
 
@@ -207,10 +207,10 @@ def test_labels_or_their_confidences_may_be_hidden() -> None:
 def test_lines_are_labels() -> None:
     marks = Marks(lines=(LineMark("tabby 0.81", "tabby", 0),))
     image = gray(200, 300)
-    np.testing.assert_array_equal(draw_marks(image, marks, DrawOptions(hide_labels=True)), image)
+    np.testing.assert_array_equal(draw_marks(image, marks, DrawOptions(show_labels=False)), image)
     short = Marks(lines=(LineMark("tabby", "tabby", 0),))
     np.testing.assert_array_equal(
-        draw_marks(image, marks, DrawOptions(hide_conf=True)), draw_marks(image, short)
+        draw_marks(image, marks, DrawOptions(show_conf=False)), draw_marks(image, short)
     )
 
 
@@ -238,7 +238,7 @@ def test_a_line_break_in_a_class_name_is_a_space() -> None:
 def test_leaders_are_drawn_in_the_color_of_the_box() -> None:
     boxes = [[140, 90, 160, 110]] * 12
     annotated = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12))
-    bare = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12), hide_labels=True)
+    bare = draw(gray(200, 300), found(boxes, (200, 300), [1] * 12), show_labels=False)
     box = (139, 89, 161, 111)
     obstacles = Obstacles([box] * 12)
     label = render_one("vélo 0.90", _Style.of(200, 300).font_size, class_color(1))
@@ -313,3 +313,31 @@ threading.Thread(target=late).start()
     command = [sys.executable, "-c", script, str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("drawn\n", "")
+
+
+def test_without_boxes_nothing_of_them_is_drawn_but_their_masks_and_skeletons() -> None:
+    image = gray(100, 200)
+    box = BoxMark((20, 20, 80, 60), 1, "a 0.90", "a")
+    bare = DrawOptions(show_boxes=False)
+    np.testing.assert_array_equal(draw_marks(image, Marks(boxes=(box,)), bare), image)
+    skeleton = SkeletonMark(points=((50, 50),))
+    assert (
+        draw_marks(image, Marks(boxes=(box,), skeletons=(skeleton,)), bare)[50, 50] != image[50, 50]
+    ).any()
+    line = LineMark("tabby 0.90", "tabby", 0)
+    assert (draw_marks(image, Marks(lines=(line,)), bare) != image).any()
+
+
+@pytest.mark.parametrize(
+    ("tracks", "colors"),
+    [
+        ((None, None), (0, 1)),  # by place
+        ((7, 3), (7, 3)),  # by track, which is the same in every frame
+    ],
+)
+def test_colors_by_instance(tracks: tuple[int | None, ...], colors: tuple[int, ...]) -> None:
+    image, sides = gray(100, 200), [(10, 10, 60, 90), (100, 10, 150, 90)]
+    boxes = tuple(BoxMark(xyxy, 5, "", "", track_id=track) for xyxy, track in zip(sides, tracks, strict=True))
+    for mode, expected in (("instance", colors), ("class", (5, 5))):
+        drawn = draw_marks(image, Marks(boxes=boxes), DrawOptions(color_mode=mode, show_labels=False))
+        assert [tuple(drawn[50, left]) for left, *_ in sides] == [class_color(each) for each in expected]

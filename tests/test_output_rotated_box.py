@@ -42,7 +42,7 @@ def drawn(detections: RotatedDetections, **options: Any) -> np.ndarray:
 @pytest.mark.parametrize("angle", [0, 0.3, math.pi / 4, 2])
 def test_all_four_sides_have_the_color_of_the_class(angle: float) -> None:
     box = (150, 100, 120, 50, angle)
-    picture = drawn(found(box), hide_labels=True).astype(int)
+    picture = drawn(found(box), show_labels=False).astype(int)
     mask = np.max(np.abs(picture - COLOR), axis=2) <= 10
     around = corners(np.array([box], np.float32))[0]
     for start, end in zip(around, np.roll(around, 1, axis=0), strict=True):
@@ -69,14 +69,14 @@ def test_lines_are_as_wide_as_those_of_upright_boxes(line_width: int, angle: flo
 
 def test_the_line_is_set_off_from_a_background_of_its_color() -> None:
     box = found((150, 100, 120, 50, 0.3))
-    annotated = draw(np.full((200, 300, 3), COLOR, np.uint8), box.marks(), DrawOptions(hide_labels=True))
+    annotated = draw(np.full((200, 300, 3), COLOR, np.uint8), box.marks(), DrawOptions(show_labels=False))
     assert (annotated != COLOR).any(axis=2).sum() > 2 * (120 + 50)
 
 
 def test_the_label_stands_beside_its_box() -> None:
     """Above the highest corner, not above the rectangle around the box."""
     box = found((150, 120, 160, 10, math.pi / 4))
-    label = (drawn(box) == COLOR).all(axis=2) & ~(drawn(box, hide_labels=True) == COLOR).all(axis=2)
+    label = (drawn(box) == COLOR).all(axis=2) & ~(drawn(box, show_labels=False) == COLOR).all(axis=2)
     rows, columns = np.nonzero(label)
     x, y = box.xyxyxyxy[0][box.xyxyxyxy[0, :, 1].argmin()]
     assert rows.max() <= y + 3

@@ -120,12 +120,12 @@ def test_a_picture_has_boxes_labels_and_skeletons() -> None:
     assert at(picture, *PERSON[16]) == at(without, *PERSON[16])  # hidden
     changed = (picture != without).any(axis=2)
     assert 0.005 < changed.mean() < 0.2
-    plain = draw(blank(), marks, DrawOptions(hide_labels=True))
+    plain = draw(blank(), marks, DrawOptions(show_labels=False))
     assert at(plain, *PERSON[5]) == JOINTS[5]
 
 
 def test_in_one_color() -> None:
     """As a comparison draws what each engine found."""
-    picture = draw(blank(), poses().marks(), DrawOptions(hide_labels=True), colors=[(1, 2, 250)])
+    picture = draw(blank(), poses().marks(), DrawOptions(show_labels=False), colors=[(1, 2, 250)])
     for point in PERSON[:16]:
         assert at(picture, *point) == (1, 2, 250)

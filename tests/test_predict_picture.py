@@ -42,7 +42,7 @@ def test_what_is_saved_is_what_is_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"line_width": 7}, {"font_size": 30}, {"hide_labels": True}, {"hide_conf": True}]
+    "changes", [{"line_width": 7}, {"font_size": 30}, {"show_labels": False}, {"show_conf": False}]
 )
 def test_each_option_of_drawing_changes_the_picture(tmp_path: Path, changes: dict[str, Any]) -> None:
     pixels = np.zeros((480, 640, 3), np.uint8)
@@ -61,7 +61,7 @@ def test_each_option_of_drawing_changes_the_picture(tmp_path: Path, changes: dic
     [
         ({"line_width": 0}, "line_width is 0, but it must be a whole number"),
         ({"font_size": 2.5}, "font_size is 2.5"),
-        ({"hide_label": True}, "there is no option 'hide_label'; did you mean hide_labels"),
+        ({"show_label": True}, "there is no option 'show_label'; did you mean show_labels"),
     ],
 )
 def test_an_option_of_drawing_that_makes_no_sense(changes: dict[str, Any], message: str) -> None:

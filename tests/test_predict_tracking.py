@@ -226,7 +226,7 @@ def test_in_python(tmp_path: Path) -> None:
     found: list[Any] = list(predictor.track(path))
     assert [[box.track_id for box in each.prediction] for each in found] == [[1]] * 6
     assert [len(each.trails[0].points) for each in found] == [1, 2, 3, 4, 5, 6]
-    assert (found[5].plot() != found[5].plot(hide_labels=True)).any()
+    assert (found[5].plot() != found[5].plot(show_labels=False)).any()
     frames = [np.full((48, 64, 3), 40, np.uint8)] * 3  # of one video
     assert [len(each.trails) for each in predictor.track(iter(frames))] == [1, 1, 1]
     unsure: list[Any] = list(predictor.track(path, conf=0.9))

@@ -45,7 +45,7 @@ def test_a_value_that_makes_sense(name: str, value: Any) -> None:
         ({"zzz": 1}, "there is no option 'zzz'; use one of imgsz, rect"),
         ({"batch": 1025}, "batch is 1025, but it must be a whole number from 1 to 1024"),
         ({"half": True}, "there is no option 'half'; use precision='bf16'"),  # one of Ultralytics'
-        ({"show_conf": False}, "there is no option 'show_conf'; yolo_max.draw has hide_conf"),
+        ({"show_conf": False}, "there is no option 'show_conf'; yolo_max.draw has show_conf"),
     ],
 )
 def test_a_value_that_makes_none(changes: dict[str, Any], message: str) -> None:

@@ -3,7 +3,7 @@
 app.py         assembles the commands; turns an error into one line and an exit code
 commands.py    the look of every command's help
 hints.py       what users of `yolo` type, and what to type here
-parameters.py  options that several commands share
+parameters.py  options that several commands share     config.py  options from a file
 console.py, progress.py, summary.py, interrupt.py               the terminal
 predict.py, compare.py, val.py, bench.py, weights.py, convert.py, cache.py  the commands
 analyze.py, compile.py                                          two of `weights`

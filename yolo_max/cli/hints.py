@@ -35,9 +35,6 @@ _INSTEAD: Mapping[str, tuple[str, ...]] = {
     "exist_ok": ("use --overwrite to replace the results of an earlier run",),
     **dict.fromkeys(("half", "quantize"), _BF16),
     "verbose": ("use --quiet to print nothing but errors",),
-    "show_labels": ("labels are drawn, unless you use --hide-labels",),
-    "show_conf": ("confidences are drawn, unless you use --hide-conf",),
-    "show_boxes": ("boxes are always drawn; use --no-save to write no pictures",),
     "stream": ("images are always read one after another",),
     "conf_thres": ("use --conf",),
     "iou_thres": ("use --iou",),
@@ -51,6 +48,7 @@ _WRITTEN: Mapping[str, str] = {
     "verbose=false": "--quiet",
     "show_labels=false": "--hide-labels",
     "show_conf=false": "--hide-conf",
+    "show_boxes=false": "--hide-boxes",
     "exist_ok=true": "--overwrite",
     "save_json=true": "--save-json predictions.json",
     **dict.fromkeys(("verbose=true", "save=true", "quantize=32", "quantize=fp32"), ""),
@@ -240,7 +238,7 @@ def _written(part: _Part, syntax: Syntax) -> list[str] | None:
     if name in ("task", "mode"):
         return []
     words = _WRITTEN.get(f"{name}={value.lower()}")
-    if words is not None:
+    if words is not None and not (switch in syntax.flags and words.startswith(f"{switch} ")):
         return words.split() if syntax.has(words.split()) else None
     if switch in syntax.flags:
         return [f"--no-{name}"] * (f"--no-{name}" in syntax.flags) if off else [switch]

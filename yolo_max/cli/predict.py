@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
+from yolo_max.cli.config import Config
 from yolo_max.cli.console import Debug, busy, say, warnings_as_lines
 from yolo_max.cli.interrupt import Interrupt
 from yolo_max.cli.parameters import (
     MEDIA,
+    TERMINAL,
     AsJson,
     Quiet,
     Recursive,
@@ -25,11 +27,13 @@ from yolo_max.cli.parameters import (
     option,
     takes,
 )
-from yolo_max.cli.summary import json_summary, print_summary, progress
+from yolo_max.cli.summary import json_summary, print_line, print_summary, progress
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.options import OUTPUT, RUN, TRACK_CONF, PredictOptions, SaveOptions, SourceOptions
+from yolo_max.support.text import shorten
 
 DEFAULT_OUT = Path("runs/predict")
+FORMATS = ("text", "json", "jsonl")
 
 
 def _conf(context: typer.Context, value: float) -> float:
@@ -61,8 +65,25 @@ def predict(
             show_default="runs/predict, or the first free of runs/predict2, runs/predict3, ...",
         ),
     ] = None,
+    project: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "Folder for runs: --project runs --name street is --out runs/street, or the first free of them.",
+            metavar="FOLDER",
+            show_default="runs",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, option(OUTPUT, "Name of the run's folder.", metavar="NAME", show_default="predict")
+    ] = None,
     overwrite: Annotated[
-        bool, flag(OUTPUT, "Replace the results of the run in --out; other files stay.", "--overwrite")
+        bool,
+        flag(
+            OUTPUT,
+            "Replace the results of the run in the folder; other files stay.",
+            *("--overwrite", "--exist-ok"),
+        ),
     ] = False,
     recursive: Recursive = False,
     resume: Annotated[
@@ -76,15 +97,37 @@ def predict(
     strict: Annotated[bool, flag(RUN, "Stop at the first image that cannot be read.", "--strict")] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    output_format: Annotated[
+        str,
+        option(
+            TERMINAL,
+            "What is printed: text; json, as by --json; or jsonl, a line for each image once it is done.",
+            "--format",
+            metavar="NAME",
+        ),
+    ] = "text",
+    _cfg: Config = None,
     _debug: Debug = False,
 ) -> int:
     """Predict what is in images and videos, of whatever task the weights are for: boxes, masks, classes, ...
 
     Writes annotated images and videos, and one line per image or frame to [cyan]predictions.jsonl[/].
 
-    With --json and --no-save it prints the result, with those lines in it, and writes nothing.
+    With --json and --no-save it prints the result, with those lines in it, and writes nothing; with --format
+    jsonl and --no-save just the lines, for a pipe.
     """
-    quiet = quiet or as_json
+    if output_format not in FORMATS:
+        raise UsageError(
+            f"--format is {shorten(output_format)}, but it must be one of {', '.join(FORMATS)}; it is what is "
+            "printed, and weights are not exported here."
+        )
+    if out is not None and (project is not None or name is not None):
+        raise UsageError("--out names the folder by itself; use it, or --project and --name.")
+    as_json, as_lines = as_json or output_format == "json", output_format == "jsonl"
+    if as_json and as_lines:
+        raise UsageError("--json and --format jsonl are two forms; use one of them.")
+    quiet = quiet or as_json or as_lines
+    default_out = (DEFAULT_OUT.parent if project is None else project) / (name or DEFAULT_OUT.name)
     with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
@@ -108,7 +151,7 @@ def predict(
         # Images already run in parallel; OpenCV's own threads would compete for the same CPUs.
         cv2.setNumThreads(1)
         if out is None and (resume or overwrite):
-            out = latest(DEFAULT_OUT) if resume else DEFAULT_OUT
+            out = latest(default_out) if resume else default_out
         if not sources and resume and out is not None:
             sources, recursive = sources_of(out)
         elif not sources:
@@ -139,21 +182,25 @@ def predict(
         asked = {"sources": sources, "recursive": recursive}
         if not all(Path(source).is_absolute() for source in sources):
             asked["working_folder"] = str(Path.cwd())
-        printed_only = out is None and as_json and not saving.files
+        printed_only = out is None and (as_json or as_lines) and not saving.files
         if printed_only:
             out = Path(stack.enter_context(TemporaryDirectory(prefix="yolo_max_")))
-        out = out or next_free(DEFAULT_OUT)
+        out = out or next_free(default_out)
+        if saving.save_crop and not predictor.task.counted:
+            say(f"Ignored, as the weights are for the task {predictor.task.name}: save_crop.", "yellow")
         start = monotonic()
         with FolderRun(
             predictor, found, out, saving, reading=reading, settings=asked, resume=resume, overwrite=overwrite
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (
-                progress(run, bar=not quiet, failures=not as_json) as show,
+                progress(run, bar=not quiet, failures=not (as_json or as_lines)) as show,
                 closing(run.images(stop=lambda: interrupt.came)) as records,
             ):
                 for record in records:
                     show(record)
+                    if as_lines:
+                        print_line(record)
                     if strict and "error" in record:
                         break
             done = list(run.records()) if as_json else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -68,6 +69,13 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
             display.update(task, advance=1, total=run.expected, rate=rate)
 
         yield advance
+
+
+def print_line(record: Record) -> None:
+    """Prints a record as a line of JSON at once, for who reads them through a pipe; in ASCII."""
+    stream = sys.stdout
+    stream.write(f"{json.dumps(record)}\n")
+    stream.flush()
 
 
 def print_summary(run: FolderRun, seconds: float, out: str) -> None:

@@ -9,7 +9,9 @@ trails.py          where tracked objects have been
 skeletons.py       keypoints and limbs
 fixed_point.py     coordinates for OpenCV
 palette.py         a color for each class
+crops.py           objects cut out of it
 encode.py          the image as a file
 video.py           frames as a video, with the sound of another
 records.py         JSON lines, CSV
+tables.py          what is made of all records: CSV, COCO's json, Parquet
 """

@@ -52,7 +52,7 @@ def draw(
     """
     canvas = np.ascontiguousarray(image_bgr).copy()
     height, width = canvas.shape[:2]
-    texts = [mark.short_label if options.hide_conf else mark.label for mark in marks.boxes]
+    texts = [mark.label if options.show_conf else mark.short_label for mark in marks.boxes]
     style = _Style.of(height, width, sum(map(len, texts)) + len(texts)).changed(options)
     # A line as wide as the image covers it; a wider one would start outside.
     line_width = min(style.line_width, height, width)
@@ -60,14 +60,15 @@ def draw(
     boxes = [_outline([round(side) for side in mark.xyxy], line_width, height, width) for mark in marks.boxes]
     recolored = colors is not None
     if colors is None:
-        class_ids = [*(box.class_id for box in marks.boxes), *(line.class_id for line in marks.lines)]
-        colors = [class_color(class_id) for class_id in class_ids]
+        colors = [class_color(number) for number in _numbers(marks, options.color_mode)]
     colors, line_colors = colors[: len(boxes)], colors[len(boxes) :]
     for mask, color in zip(reversed(marks.masks), reversed(colors), strict=False):  # or there are none
         fill_mask(canvas, mask, max(1.5, 0.6 * line_width), color)
     for trail in marks.trails:
         draw_trail(canvas, trail, line_width)
     for mark, box, color in reversed(list(zip(marks.boxes, boxes, colors, strict=True))):
+        if not options.show_boxes:
+            break
         if mark.corners:
             draw_rotated_box(canvas, mark.corners, line_width, color)
         else:
@@ -75,15 +76,41 @@ def draw(
     for i in reversed(range(len(marks.skeletons))):
         draw_skeleton(canvas, marks.skeletons[i], line_width, colors[i] if recolored else None)
 
-    if options.hide_labels:
+    if not options.show_labels:
         return canvas
+    lines = [line.text if options.show_conf else line.short_text for line in marks.lines]
+    if options.show_boxes:
+        _write_labels(canvas, marks, boxes, texts, colors, style.font_size, line_width)
+    _write_lines(canvas, render(lines, style.font_size, line_colors), max(1, style.font_size // 6))
+    return canvas
+
+
+def _numbers(marks: Marks, color_mode: str) -> list[int]:
+    """What chooses the color of each box, then of each line: its class, or its track or place."""
+    of_lines = [line.class_id for line in marks.lines]
+    if color_mode == "class":
+        return [*(box.class_id for box in marks.boxes), *of_lines]
+    return [*(i if box.track_id is None else box.track_id for i, box in enumerate(marks.boxes)), *of_lines]
+
+
+def _write_labels(
+    canvas: NDArray[np.uint8],
+    marks: Marks,
+    boxes: Sequence[Rectangle],
+    texts: Sequence[str],
+    colors: Sequence[Color],
+    font_size: int,
+    line_width: int,
+) -> None:
+    """Writes the label of each box, as far as there is room."""
+    height, width = canvas.shape[:2]
     placed: list[tuple[Rectangle, NDArray[np.uint8]]] = []
     obstacles = Obstacles(boxes)
-    rendered = render(texts, style.font_size, colors)
+    rendered = render(texts, font_size, colors)
     room = height * width // 3  # the rest is left to the picture
     for box, color, mark, label in zip(boxes, colors, marks.boxes, rendered, strict=True):
         if not _fits(label, height, width):
-            (label,) = render([mark.short_label], style.font_size, [color])
+            (label,) = render([mark.short_label], font_size, [color])
         if _fits(label, height, width) and (label[..., 0].size <= room or not placed):
             room -= label[..., 0].size
             start = label_start(mark.corners, line_width, height, width) if mark.corners else box
@@ -92,9 +119,6 @@ def draw(
                 cv2.line(canvas, *line, color, max(1, line_width // 2), cv2.LINE_AA)
     for (left, top, right, bottom), label in reversed(placed):
         canvas[top:bottom, left:right] = label
-    lines = [line.short_text if options.hide_conf else line.text for line in marks.lines]
-    _write_lines(canvas, render(lines, style.font_size, line_colors), max(1, style.font_size // 6))
-    return canvas
 
 
 def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.uint8]], gap: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
+from yolo_max.support.result_names import COCO_FILE, CSV_FILE, PARQUET_FILE
 from yolo_max.support.ultralytics_options import IN_PYTHON, unknown_option
 
 SOURCES, NETWORK, DETECTIONS, OUTPUT, RUN = "Sources", "Network", "Detections", "Output", "Run"
@@ -95,6 +96,12 @@ def a_name(name: str, value: Any) -> None:
     """Checks a string, or None for the default."""
     if value is not None:
         a_word(name, value)
+
+
+def a_color_mode(name: str, value: Any) -> None:
+    """Checks what colors are chosen by."""
+    if value not in ("class", "instance"):
+        raise UsageError(f"{name} is {value!r}, but it must be class or instance.")
 
 
 def a_path(name: str, value: Any) -> None:
@@ -293,8 +300,14 @@ class DrawOptions(Options):
     font_size: int | None = option(
         None, OUTPUT, "Font size of the labels in pixels.", "N", at_least(1), default_text="by image size"
     )
-    hide_labels: bool = option(False, OUTPUT, "Draw no labels.")
-    hide_conf: bool = option(False, OUTPUT, "Draw labels without confidences.")
+    show_labels: bool = option(True, OUTPUT, "Draw labels.", switches=("--show-labels/--hide-labels",))
+    show_conf: bool = option(
+        True, OUTPUT, "Draw confidences in labels.", switches=("--show-conf/--hide-conf",)
+    )
+    show_boxes: bool = option(
+        True, OUTPUT, "Draw boxes, and their labels.", switches=("--show-boxes/--hide-boxes",)
+    )
+    color_mode: str = option("class", OUTPUT, "Colors by class or by instance.", "NAME", a_color_mode)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +322,10 @@ class SaveOptions(DrawOptions):
     save_frames: bool = option(False, OUTPUT, "Write the annotated frames of videos as images, too.")
     save_txt: bool = option(False, OUTPUT, "Write labels, one .txt per image.")
     save_conf: bool = option(False, OUTPUT, "The same, with confidences.")
+    save_crop: bool = option(False, OUTPUT, "Write a picture of each object, by class.")
     save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
+    save_json: bool = option(False, OUTPUT, "Write predictions.json in COCO's form of results.")
+    save_parquet: bool = option(False, OUTPUT, "Write the table as predictions.parquet (needs polars).")
     times: bool = option(
         True, OUTPUT, "Put stage times into predictions.jsonl.", switches=("--times/--no-times",)
     )
@@ -317,7 +333,18 @@ class SaveOptions(DrawOptions):
     @property
     def files(self) -> bool:
         """Whether any file is written besides the manifest."""
-        return self.draws or self.labels or self.save_csv
+        return self.draws or self.labels or self.save_crop or bool(self.tables)
+
+    @property
+    def tables(self) -> list[str]:
+        """The files that are made from the manifest, at the end."""
+        wanted = {CSV_FILE: self.save_csv, COCO_FILE: self.save_json, PARQUET_FILE: self.save_parquet}
+        return [name for name, asked in wanted.items() if asked]
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether something is made of the images' pixels."""
+        return self.draws or self.save_crop
 
     @property
     def draws(self) -> bool:

@@ -22,10 +22,8 @@ _SENTENCES = {
     "the network is always channels-last": "channels_last",
     "images are not kept in memory": "cache",
     "there is no such engine": "dnn",
-    "there is no file of settings": "cfg",
     "plots are not drawn": "plots",
     "pictures are written to files, not shown": "show",
-    "crops are not written; a box's xyxy says where to cut": "save_crop",
 }
 ABSENT = {name: sentence for sentence, names in _SENTENCES.items() for name in names.split()}
 """What to say to Ultralytics' options that nothing here corresponds to."""
@@ -38,15 +36,16 @@ IN_PYTHON = {
     "task": "the weights know their task",
     "mode": "a Predictor only predicts",
     **dict.fromkeys(
-        ("project", "name", "save_dir", "exist_ok", "save", "save_txt", "save_conf", "save_json", "save_csv"),
+        ("project", "name", "save_dir", "exist_ok", "save", "save_txt", "save_conf", "save_crop", "save_csv"),
         "yolo_max.save writes an annotated picture, and a prediction's to_dict and labels give the rest",
     ),
     **dict.fromkeys(("half", "quantize"), "use precision='bf16' for 16-bit numbers"),
     "verbose": "nothing is printed",
     **dict.fromkeys(("line_width", "line_thickness"), "yolo_max.draw has line_width"),
-    **dict.fromkeys(("show_labels", "hide_labels"), "yolo_max.draw has hide_labels"),
-    **dict.fromkeys(("show_conf", "hide_conf"), "yolo_max.draw has hide_conf"),
-    "show_boxes": "yolo_max.draw draws what it is given",
+    **dict.fromkeys(("show_labels", "hide_labels"), "yolo_max.draw has show_labels"),
+    **dict.fromkeys(("show_conf", "hide_conf"), "yolo_max.draw has show_conf"),
+    "show_boxes": "yolo_max.draw has show_boxes",
+    "save_json": "Result.to_coco gives COCO's form",
     "stream": "Predictor.stream reads many images",
     **dict.fromkeys(("single_cls", "split"), "accuracy is measured by yolo-max val"),
     "conf_thres": "use conf",

@@ -16,6 +16,7 @@ class BoxMark(NamedTuple):
         short_label: The same without the confidence.
         corners: The four corners (x, y) of a rotated box, of which ``xyxy`` is the rectangle around it; none
             of an upright one.
+        track_id: Its number in its video, if it is tracked.
     """
 
     xyxy: tuple[float, float, float, float]
@@ -23,6 +24,7 @@ class BoxMark(NamedTuple):
     label: str
     short_label: str
     corners: tuple[tuple[float, float], ...] = ()
+    track_id: int | None = None
 
 
 class MaskMark(NamedTuple):

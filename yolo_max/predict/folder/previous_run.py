@@ -220,6 +220,8 @@ def results_of(folder: Path) -> set[Path]:
         listed |= {
             record[key] for key in ("annotated", "labels", "video") if isinstance(record.get(key), str)
         }
+        crops = record.get("crops")
+        listed |= {each for each in crops if isinstance(each, str)} if isinstance(crops, list) else set()
     root = os.path.realpath(folder)
     named = (folder / name for name in listed if "\0" not in name)
     return {path for path in named if Path(os.path.realpath(path.parent)).is_relative_to(root)}

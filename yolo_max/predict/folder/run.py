@@ -21,7 +21,9 @@ from yolo_max.images.read import decode
 from yolo_max.images.remote import fetch_image
 from yolo_max.images.sources import Found, Source, SourceFailure, SourceImage, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
-from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows, record
+from yolo_max.output.records import record
+from yolo_max.output.tables import TABLES, require_tables, table
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.frames import VideoFrames
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
@@ -33,7 +35,7 @@ from yolo_max.predict.result import Result
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions, SourceOptions
-from yolo_max.support.result_names import CSV_FILE, MANIFEST_FILE
+from yolo_max.support.result_names import MANIFEST_FILE
 
 
 class FolderRun:
@@ -91,7 +93,8 @@ class FolderRun:
         if saving.save:
             _require_no_target_is_a_source(sources, out)
         planned = [str(place) for place in _targets(sources, saving)]
-        tables = [CSV_FILE] if saving.save_csv else []
+        tables = saving.tables
+        require_tables(tables, predictor.task)
         if overwrite and not (resume and read_run(out)):
             _require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
@@ -99,6 +102,7 @@ class FolderRun:
         self._out = out
         self._saving = saving
         self._reading = reading
+        self._crops = CropNames(sources)
         self._done: set[str] = set()
         self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
         self.totals = Totals(predictor.task)
@@ -106,7 +110,8 @@ class FolderRun:
         self._records: Generator[Record, None, None] | None = None
         written = asdict(reading) | asdict(saving)
         del written["allow_remote"], written["allow_private"]
-        del written["save_csv"]  # the table is made from the manifest
+        for name in ("save_csv", "save_json", "save_parquet"):
+            del written[name]  # these are made from the manifest
         self._manifest = Manifest(
             out,
             {**predictor.settings(), **written, **(settings or {})},
@@ -174,7 +179,7 @@ class FolderRun:
             yield self._note(record(path, error=reason))
         stream = self._predictor.map(
             *(self._write, self._begun(left, stop)),
-            keep_images=self._saving.draws,
+            keep_images=self._saving.needs_images,
             tracker=self._reading.tracker,
         )
         try:
@@ -184,19 +189,17 @@ class FolderRun:
         finally:
             self._videos.close()
         self._manifest.flush()
-        if CSV_FILE in self._manifest.tables:  # the previous process may have asked for it
-            self._write_csv()
+        for name in TABLES:
+            if name in self._manifest.tables:  # the previous process may have asked for others
+                self._write_table(name)
         if not self.left:
             self._manifest.finish()
             self.finished = True
 
-    def _write_csv(self) -> None:
-        task, records = self._predictor.task, self._manifest.records
-        more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
-        tracked = self._reading.tracker is not None
-        rows = (csv_rows(task, each, more=more, tracked=tracked) for each in records())
-        table = csv_header(task, records(), more=more, tracked=tracked) + "".join(rows)
-        self._manifest.tree.write(Path(CSV_FILE), table.encode("utf-8", "backslashreplace"))
+    def _write_table(self, name: str) -> None:
+        task, names, tracked = self._predictor.task, self._predictor.names, self._reading.tracker is not None
+        data = table(name, task, names, self._manifest.records, tracked=tracked)
+        self._manifest.tree.write(Path(name), data)
 
     def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str | Frame]:
         max_pixels = self._predictor.options.max_pixels
@@ -248,7 +251,7 @@ class FolderRun:
 
     def _write(self, result: Result) -> tuple[Record, Any, Position | None]:
         source = self._sources[str(result.source)]
-        return *save_result(result, source, self._manifest.tree, self._saving), result.frame
+        return *save_result(result, source, self._manifest.tree, self._saving, self._crops), result.frame
 
     def _note(self, record: Record) -> Record:
         self._manifest.append(record)

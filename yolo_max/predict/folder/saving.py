@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.sources import Source, SourceImage
+from yolo_max.output.crops import crop, encode_crop
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image
 from yolo_max.output.records import record
 from yolo_max.output.video import VideoWriter
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.output_tree import OutputTree, of_one_path
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
@@ -30,7 +32,7 @@ _DRAWING_BYTES_PER_PIXEL = 12
 
 
 def save_result(
-    result: Result, source: Source, out: OutputTree, options: SaveOptions
+    result: Result, source: Source, out: OutputTree, options: SaveOptions, names: CropNames
 ) -> tuple[dict[str, Any], Any]:
     """Writes the files of one image or frame: all, or none where one cannot be written.
 
@@ -39,10 +41,11 @@ def save_result(
         source: Where it comes from, and its paths in the output tree.
         out: The output folder.
         options: What to write.
+        names: Where crops go.
 
     Returns:
         The record of the image (`yolo_max.output.records.record`), with the files written, relative to
-        ``out``: "annotated", "labels"; and of a frame that is drawn what
+        ``out``: "annotated", "labels", "crops"; and of a frame that is drawn what
         `yolo_max.output.video.VideoWriter.write` takes, else None.
 
     Raises:
@@ -54,7 +57,7 @@ def save_result(
         return record(path, error=result.error.reason if result.error else "it was not read", **place), None
     picture, labels = _targets(source, position, options)
     in_video = position is not None and options.save
-    files: dict[str, str] = {}
+    files: dict[str, Any] = {}
     frame = None
     try:
         if picture or in_video:
@@ -63,11 +66,16 @@ def save_result(
                 with timed(result, "write"):
                     _write(out, picture, data)
                 files["annotated"] = str(picture)
+        if options.save_crop:
+            files["crops"] = []
+            for spot, data in _crops(result, prediction, source, names):
+                _write(out, spot, data)
+                files["crops"].append(str(spot))
         if labels:
             _write(out, labels, prediction.labels(confidence=options.save_conf).encode())
             files["labels"] = str(labels)
     except ImageError as error:
-        for name in files.values():
+        for name in (*files.pop("crops", ()), *files.values()):
             out.remove(Path(name))
         return record(path, error=error.reason, unsaved=True, **place), None
     done = record(
@@ -129,6 +137,7 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
             and prediction.to_dict().items() <= record.items()
             and ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0)
             and ("labels" not in record or (out / record["labels"]).is_file())
+            and all((out / place).stat().st_size > 0 for place in record.get("crops", ()))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return False
@@ -149,6 +158,24 @@ def _annotated(
         with contained(result, "encode"):
             data = encode_image(image, picture.suffix) if picture else b""
             return data, VideoWriter.prepare(image) if in_video else None
+
+
+def _crops(
+    result: Result, prediction: Prediction, source: Source, names: CropNames
+) -> Iterator[tuple[Path, bytes]]:
+    """A picture of each object that has pixels, and its place."""
+    image = result.image
+    assert image is not None  # a run that needs images keeps them
+    if image.shape[:2] != prediction.image_size:
+        raise ImageError("it changed while it was processed")
+    marks = prediction.marks().boxes
+    classes = (prediction.names[mark.class_id] for mark in marks)
+    for mark, place in zip(marks, names.of(source, result.frame, classes), strict=True):
+        with contained(result, "crop"):
+            pixels = crop(image, mark)
+            data = encode_crop(pixels) if pixels.size else b""
+        if data:
+            yield place, data
 
 
 def _write(out: OutputTree, place: Path, data: bytes) -> None:

@@ -248,7 +248,7 @@ class Detections(Exports):
     @staticmethod
     def _mark(box: Any, corners: tuple[tuple[float, float], ...] = ()) -> BoxMark:
         name = box.class_name if box.track_id is None else f"id:{box.track_id} {box.class_name}"
-        return BoxMark(box.xyxy, box.class_id, f"{name} {box.confidence:.2f}", name, corners)
+        return BoxMark(box.xyxy, box.class_id, f"{name} {box.confidence:.2f}", name, corners, box.track_id)
 
     def labels(self, *, confidence: bool = False) -> str:
         """The detections in YOLO label format, as written by Ultralytics' ``save_txt``.

@@ -1,0 +1,106 @@
+"""Crops, against those that Ultralytics cuts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from ultralytics.utils.plotting import save_one_box
+
+from yolo_max.images.sources import SourceImage
+from yolo_max.output.crops import crop, encode_crop, folder_of
+from yolo_max.predict.folder.crop_names import CropNames
+from yolo_max.tasks.marks import BoxMark
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
+
+
+def box(xyxy: Any, corners: Any = ()) -> BoxMark:
+    return BoxMark(tuple(xyxy), 0, "", "", tuple(map(tuple, corners)))
+
+
+@pytest.mark.parametrize(
+    "xyxy",
+    [
+        (20, 30, 90, 80),
+        (20.4, 30.6, 90.9, 80.2),  # between pixels
+        (0, 0, 200, 120),  # the image
+        (-3, -9, 40, 20),  # over its edge
+        (150, 100, 150, 100),  # a point, which has its surroundings
+    ],
+)
+def test_a_crop_is_that_of_ultralytics(xyxy: tuple[float, ...]) -> None:
+    expected = save_one_box(torch.tensor(xyxy), IMAGE.copy(), BGR=True, save=False)
+    np.testing.assert_array_equal(crop(IMAGE, box(xyxy)), expected)
+
+
+@pytest.mark.parametrize("angle", [0, 0.4, -1.3, 3])
+def test_a_rotated_box_is_turned_upright(angle: float) -> None:
+    centre, half = np.array([100, 60]), np.array([[40, 15], [40, -15], [-40, -15], [-40, 15]])
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    corners = (centre + half @ turn).astype(np.float32)
+    expected = save_one_box(torch.from_numpy(corners), IMAGE.copy(), BGR=True, save=False)
+    around = (*corners.min(axis=0), *corners.max(axis=0))
+    np.testing.assert_array_equal(crop(IMAGE, box(around, corners.tolist())), expected)
+
+
+def test_a_file_is_that_of_ultralytics_but_for_the_encoder(tmp_path: Path) -> None:
+    """Smooth colours, which a JPEG without all of its colour would blur."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, ::2] = 0, 0, 255
+    save_one_box(torch.tensor([10.0, 10, 50, 50]), image.copy(), tmp_path / "a.jpg", BGR=True)
+    theirs = cv2.imread(str(tmp_path / "a.jpg"))
+    ours = cv2.imdecode(np.frombuffer(encode_crop(crop(image, box((10, 10, 50, 50)))), np.uint8), 1)
+    assert theirs is not None
+    assert ours is not None
+    assert np.abs(ours.astype(int) - theirs).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("person", "person"),
+        ("traffic light", "traffic light"),
+        ("../../etc", ".._.._etc"),  # leads nowhere
+        ("a\\b/c", "a_b_c"),
+        ("..", "_.."),
+        ("", "_"),
+    ],
+)
+def test_a_class_is_one_folder(name: str, folder: str) -> None:
+    assert folder_of(name) == folder
+
+
+def images(*names: str) -> list[SourceImage]:
+    return [SourceImage(Path(name), Path(name), Path(name).with_suffix(".txt")) for name in names]
+
+
+def names_of(sources: list[SourceImage], count: int) -> list[list[str]]:
+    names = CropNames(sources)
+    return [[str(place) for place in names.of(each, None, ["cat"] * count)] for each in sources]
+
+
+def test_crops_are_called_as_in_ultralytics() -> None:
+    (found,) = names_of(images("sub/a.png"), 3)
+    assert found == ["crops/cat/sub/a.jpg", "crops/cat/sub/a2.jpg", "crops/cat/sub/a3.jpg"]
+    (source,) = images("a.png")
+    places = CropNames([source]).of(source, None, ["cat", "dog", "cat"])
+    assert [str(place) for place in places] == ["crops/cat/a.jpg", "crops/dog/a.jpg", "crops/cat/a2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.png", "a2.png", "a23.png"),  # a2 would be a's second and a2's first
+        ("a.png", "a1.png", "a_2.png", "a (2).png"),  # names that other schemes give
+        ("1.png", "12.png", "123.png"),
+        ("x/a.png", "y/a2.png"),  # apart anyway
+    ],
+)
+def test_no_crop_replaces_another(names: tuple[str, ...]) -> None:
+    every = [place for places in names_of(images(*names), 40) for place in places]
+    assert len(set(every)) == len(every)

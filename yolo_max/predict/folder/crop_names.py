@@ -1,0 +1,60 @@
+"""Where the crops of a run go: as in Ultralytics, and never one over another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+
+from yolo_max.images.frame import Position
+from yolo_max.images.sources import Source, SourceImage
+from yolo_max.output.crops import folder_of
+
+CROPS_FOLDER = Path("crops")
+
+
+class CropNames:
+    """The files of crops: ``crops/CLASS/a.jpg``, ``a2.jpg``, ``a3.jpg``, ...
+
+    Where another image is called ``a2``, they are ``a (2).jpg``, ... instead, as they are for frames, whose
+    names end in numbers.
+    """
+
+    def __init__(self, sources: Iterable[Source]) -> None:
+        """Learns what the images of a run are called."""
+        self._taken = {source.labels.with_suffix("") for source in sources if isinstance(source, SourceImage)}
+        self._numbered: set[Path] = set()
+        """The names that others continue with a number."""
+        for name in self._taken:
+            stem = name.name
+            while stem[-1:].isdecimal() and len(stem) > 1:
+                stem = stem[:-1]
+                self._numbered.add(name.with_name(stem))
+
+    def of(self, source: Source, position: Position | None, classes: Iterable[str]) -> Iterator[Path]:
+        """The places for the crops of one image or frame.
+
+        Args:
+            source: The image or video.
+            position: Where in the video the frame is.
+            classes: The class name of each crop.
+        """
+        if isinstance(source, SourceImage):
+            name = source.labels.with_suffix("")
+            plain = name not in self._numbered
+        else:
+            number = 0 if position is None else position.number
+            name, plain = source.labels.with_name(f"{source.labels.name}_{number}"), False
+        places: dict[str, Iterator[Path]] = {}
+        for each in classes:
+            folder = folder_of(each)
+            if folder not in places:
+                places[folder] = self._places(CROPS_FOLDER / folder, name, plain)
+            yield next(places[folder])
+
+    def _places(self, folder: Path, name: Path, plain: bool) -> Iterator[Path]:
+        yield folder / name.with_name(f"{name.name}.jpg")
+        for number in count(2):
+            other = name.with_name(f"{name.name}{number}" if plain else f"{name.name} ({number})")
+            if other not in self._taken:
+                yield folder / other.with_name(f"{other.name}.jpg")
