@@ -118,8 +118,8 @@ def predict(
     """
     if output_format not in FORMATS:
         raise UsageError(
-            f"--format is {shorten(output_format)}, but it must be one of {', '.join(FORMATS)}; it is what is "
-            "printed, and weights are not exported here."
+            f"--format is {shorten(output_format)}, but it must be one of {', '.join(FORMATS)}; it is "
+            "what is printed, and weights are not exported here."
         )
     if out is not None and (project is not None or name is not None):
         raise UsageError("--out names the folder by itself; use it, or --project and --name.")

@@ -14,4 +14,5 @@ encode.py          the image as a file
 video.py           frames as a video, with the sound of another
 records.py         JSON lines, CSV
 tables.py          what is made of all records: CSV, COCO's json, Parquet
+gallery.py         a run as a page to look through
 """

@@ -45,6 +45,16 @@ def encode_image(image_bgr: NDArray[np.uint8], suffix: str) -> bytes:
     return data.tobytes()
 
 
+def shrunk(image_bgr: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
+    """An image whose longer side has at most so many pixels."""
+    height, width = image_bgr.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image_bgr
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def write_image(path: Path, image_bgr: NDArray[np.uint8]) -> None:
     """Writes an image in the format of the path's suffix (see `FORMATS`), atomically.
 

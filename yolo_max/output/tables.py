@@ -1,4 +1,4 @@
-"""What is made of the records of a whole run: CSV, COCO's json, Parquet."""
+"""What is made of the records of a whole run: CSV, COCO's json, Parquet, a gallery."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_max.output.gallery import gallery
 from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows
 from yolo_max.support.errors import UsageError
 from yolo_max.support.extras import require
-from yolo_max.support.result_names import COCO_FILE, CSV_FILE, PARQUET_FILE
+from yolo_max.support.result_names import COCO_FILE, CSV_FILE, GALLERY_FILE, PARQUET_FILE
 from yolo_max.tasks.task import Task
 
-TABLES = (CSV_FILE, COCO_FILE, PARQUET_FILE)
+TABLES = (CSV_FILE, COCO_FILE, PARQUET_FILE, GALLERY_FILE)
 Records = Callable[[], Iterable[Mapping[str, Any]]]
 """Reads the records from the first on."""
 
@@ -23,7 +24,7 @@ def table(name: str, task: Task, names: Mapping[int, str], records: Records, *, 
     """The content of one of the tables of a run.
 
     Args:
-        name: The table's file: `CSV_FILE`, `COCO_FILE` or `PARQUET_FILE`.
+        name: The table's file: one of `TABLES`.
         task: The task.
         names: The model's class names by id.
         records: Those of the run.
@@ -34,6 +35,8 @@ def table(name: str, task: Task, names: Mapping[int, str], records: Records, *, 
     """
     if name == CSV_FILE:
         return _csv(task, records, tracked).encode("utf-8", "backslashreplace")
+    if name == GALLERY_FILE:
+        return gallery(task, names, records())
     if name == COCO_FILE:
         return json.dumps(list(_coco(task, names, records()))).encode("ascii")
     return _parquet(task, records, tracked)

@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.output.draw import AUTOMATIC
 from yolo_max.output.draw import draw as draw_marks
-from yolo_max.output.encode import encode_image, write_image
+from yolo_max.output.encode import encode_image, shrunk, write_image
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import shorten
@@ -94,10 +93,5 @@ def inline(image_bgr: NDArray[np.uint8]) -> str:
     Args:
         image_bgr: uint8 [H, W, 3] BGR.
     """
-    height, width = image_bgr.shape[:2]
-    scale = min(1.0, INLINE / max(height, width))
-    if scale < 1:
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        image_bgr = cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    data = b64encode(encode_image(image_bgr, ".jpg")).decode("ascii")
+    data = b64encode(encode_image(shrunk(image_bgr, INLINE), ".jpg")).decode("ascii")
     return f'<img src="data:image/jpeg;base64,{data}" style="max-width: 100%">'

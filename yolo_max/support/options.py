@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.parse import sides_of, words_of
-from yolo_max.support.result_names import COCO_FILE, CSV_FILE, PARQUET_FILE
+from yolo_max.support.result_names import COCO_FILE, CSV_FILE, GALLERY_FILE, PARQUET_FILE
 from yolo_max.support.ultralytics_options import IN_PYTHON, unknown_option
 
 SOURCES, NETWORK, DETECTIONS, OUTPUT, RUN = "Sources", "Network", "Detections", "Output", "Run"
@@ -326,6 +326,7 @@ class SaveOptions(DrawOptions):
     save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
     save_json: bool = option(False, OUTPUT, "Write predictions.json in COCO's form of results.")
     save_parquet: bool = option(False, OUTPUT, "Write the table as predictions.parquet (needs polars).")
+    gallery: bool = option(False, OUTPUT, "Write gallery.html: the run as a page to look through.")
     times: bool = option(
         True, OUTPUT, "Put stage times into predictions.jsonl.", switches=("--times/--no-times",)
     )
@@ -338,13 +339,18 @@ class SaveOptions(DrawOptions):
     @property
     def tables(self) -> list[str]:
         """The files that are made from the manifest, at the end."""
-        wanted = {CSV_FILE: self.save_csv, COCO_FILE: self.save_json, PARQUET_FILE: self.save_parquet}
+        wanted = {
+            CSV_FILE: self.save_csv,
+            COCO_FILE: self.save_json,
+            PARQUET_FILE: self.save_parquet,
+            GALLERY_FILE: self.gallery,
+        }
         return [name for name, asked in wanted.items() if asked]
 
     @property
     def needs_images(self) -> bool:
         """Whether something is made of the images' pixels."""
-        return self.draws or self.save_crop
+        return self.draws or self.save_crop or self.gallery
 
     @property
     def draws(self) -> bool:

@@ -13,6 +13,14 @@ from yolo_max.output.crops import folder_of
 CROPS_FOLDER = Path("crops")
 
 
+def name_of(source: Source, position: Position | None) -> Path:
+    """What the files of an image or frame are called, without a suffix; no two are called alike."""
+    if isinstance(source, SourceImage):
+        return source.labels.with_suffix("")
+    number = 0 if position is None else position.number
+    return source.labels.with_name(f"{source.labels.name}_{number}")
+
+
 class CropNames:
     """The files of crops: ``crops/CLASS/a.jpg``, ``a2.jpg``, ``a3.jpg``, ...
 
@@ -39,12 +47,8 @@ class CropNames:
             position: Where in the video the frame is.
             classes: The class name of each crop.
         """
-        if isinstance(source, SourceImage):
-            name = source.labels.with_suffix("")
-            plain = name not in self._numbered
-        else:
-            number = 0 if position is None else position.number
-            name, plain = source.labels.with_name(f"{source.labels.name}_{number}"), False
+        name = name_of(source, position)
+        plain = isinstance(source, SourceImage) and name not in self._numbered
         places: dict[str, Iterator[Path]] = {}
         for each in classes:
             folder = folder_of(each)

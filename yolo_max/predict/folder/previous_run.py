@@ -218,7 +218,9 @@ def results_of(folder: Path) -> set[Path]:
     listed = {*run.tables, *run.planned}
     for record, _ in read_lines(folder):
         listed |= {
-            record[key] for key in ("annotated", "labels", "video") if isinstance(record.get(key), str)
+            record[key]
+            for key in ("annotated", "thumbnail", "labels", "video")
+            if isinstance(record.get(key), str)
         }
         crops = record.get("crops")
         listed |= {each for each in crops if isinstance(each, str)} if isinstance(crops, list) else set()

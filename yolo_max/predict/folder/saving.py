@@ -13,10 +13,11 @@ from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.sources import Source, SourceImage
 from yolo_max.output.crops import crop, encode_crop
 from yolo_max.output.draw import draw
-from yolo_max.output.encode import encode_image
+from yolo_max.output.encode import encode_image, shrunk
+from yolo_max.output.gallery import THUMBNAIL
 from yolo_max.output.records import record
 from yolo_max.output.video import VideoWriter
-from yolo_max.predict.folder.crop_names import CropNames
+from yolo_max.predict.folder.crop_names import CropNames, name_of
 from yolo_max.predict.folder.output_tree import OutputTree, of_one_path
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
@@ -25,6 +26,7 @@ from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.task import Task
 
 LABELS_FOLDER = Path("labels")
+THUMBNAILS_FOLDER = Path("thumbnails")
 _DRAWING = MemoryBudget(2**30)
 """For drawing on images, on all threads together."""
 _DRAWING_BYTES_PER_PIXEL = 12
@@ -45,7 +47,7 @@ def save_result(
 
     Returns:
         The record of the image (`yolo_max.output.records.record`), with the files written, relative to
-        ``out``: "annotated", "labels", "crops"; and of a frame that is drawn what
+        ``out``: "annotated", "thumbnail", "labels", "crops"; and of a frame that is drawn what
         `yolo_max.output.video.VideoWriter.write` takes, else None.
 
     Raises:
@@ -60,12 +62,17 @@ def save_result(
     files: dict[str, Any] = {}
     frame = None
     try:
-        if picture or in_video:
-            data, frame = _annotated(result, prediction, picture, options, in_video=in_video)
+        if picture or in_video or options.gallery:
+            data, frame, small = _annotated(result, prediction, picture, options, in_video=in_video)
             if picture:
                 with timed(result, "write"):
                     _write(out, picture, data)
                 files["annotated"] = str(picture)
+            if options.gallery:
+                spot = THUMBNAILS_FOLDER / name_of(source, position)
+                spot = spot.with_name(f"{spot.name}.jpg")
+                _write(out, spot, small)
+                files["thumbnail"] = str(spot)
         if options.save_crop:
             files["crops"] = []
             for spot, data in _crops(result, prediction, source, names):
@@ -136,6 +143,7 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
             all(isinstance(side, int) for side in prediction.image_size)
             and prediction.to_dict().items() <= record.items()
             and ("annotated" not in record or (out / record["annotated"]).stat().st_size > 0)
+            and ("thumbnail" not in record or (out / record["thumbnail"]).stat().st_size > 0)
             and ("labels" not in record or (out / record["labels"]).is_file())
             and all((out / place).stat().st_size > 0 for place in record.get("crops", ()))
         )
@@ -145,8 +153,12 @@ def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int
 
 def _annotated(
     result: Result, prediction: Prediction, picture: Path | None, options: SaveOptions, *, in_video: bool
-) -> tuple[bytes, Any]:
-    """The annotated image as a file, if there is a place for it, and as a frame, if it is one of a video."""
+) -> tuple[bytes, Any, bytes]:
+    """The annotated image as a file, as a frame, and small.
+
+    The first is empty without a place for it, the second None unless it is one of a video, and the last empty
+    unless a gallery needs it.
+    """
     height, width = prediction.image_size
     with _DRAWING.lease(height * width * _DRAWING_BYTES_PER_PIXEL):
         with contained(result, "draw"):
@@ -157,7 +169,8 @@ def _annotated(
             image = draw(image, replace(prediction.marks(), trails=result.trails), options)
         with contained(result, "encode"):
             data = encode_image(image, picture.suffix) if picture else b""
-            return data, VideoWriter.prepare(image) if in_video else None
+            small = encode_image(shrunk(image, THUMBNAIL), ".jpg") if options.gallery else b""
+            return data, VideoWriter.prepare(image) if in_video else None, small
 
 
 def _crops(
