@@ -32,7 +32,7 @@ def box(name: str, confidence: float) -> dict[str, Any]:
     return {"class_name": name, "confidence": confidence}
 
 
-RECORDS = [
+RECORDS: list[dict[str, Any]] = [
     {
         "path": "a/ä %.png",
         "boxes": [box("person", 0.25), box("</script><b>", 0.98765)],
@@ -88,7 +88,8 @@ def test_a_run_has_a_page_and_thumbnails(photos: Path, save: str) -> None:
     (photos / "broken.png").write_bytes(b"no image")
     run(["predict", "photos", "-r", "--gallery", save, "-o", "out", "--conf", "0.01"])
     images = data_of(Path("out/gallery.html").read_bytes())["images"]
-    records = [json.loads(line) for line in Path("out/predictions.jsonl").open(encoding="utf-8")]
+    lines = Path("out/predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
     assert [each["name"] for each in images] == [each["path"] for each in records]
     assert sum("error" in each for each in images) == 1
     for image, record in zip(images, records, strict=True):

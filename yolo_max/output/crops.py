@@ -43,8 +43,9 @@ def _upright(image_bgr: NDArray[np.uint8], corners: NDArray[np.float32]) -> NDAr
     """A rotated box at its own size, black where it is outside of the image."""
     width, height = (max(round(float(np.linalg.norm(corners[0] - corners[i]))), 1) for i in (3, 1))
     there = np.array([[width, height], [width, 0], [0, 0]], np.float32)
-    turned = cv2.warpAffine(image_bgr, cv2.getAffineTransform(corners[:3], there), (width, height))
-    return turned.astype(np.uint8, copy=False)
+    affine = cv2.getAffineTransform(corners[:3], there)
+    turned: NDArray[np.uint8] = cv2.warpAffine(image_bgr, affine, (width, height))
+    return turned
 
 
 def encode_crop(image_bgr: NDArray[np.uint8]) -> bytes:

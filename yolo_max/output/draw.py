@@ -96,7 +96,7 @@ def _numbers(marks: Marks, color_mode: str) -> list[int]:
 def _write_labels(
     canvas: NDArray[np.uint8],
     marks: Marks,
-    boxes: Sequence[Rectangle],
+    boxes: list[Rectangle],
     texts: Sequence[str],
     colors: Sequence[Color],
     font_size: int,

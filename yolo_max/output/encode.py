@@ -52,7 +52,8 @@ def shrunk(image_bgr: NDArray[np.uint8], longest: int) -> NDArray[np.uint8]:
     if scale >= 1:
         return image_bgr
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    small: NDArray[np.uint8] = cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA)
+    return small
 
 
 def write_image(path: Path, image_bgr: NDArray[np.uint8]) -> None:

@@ -31,7 +31,7 @@ def gallery(task: Task, names: Mapping[int, str], records: Iterable[Mapping[str,
         records: Those of the run (`yolo_max.output.records.record`), with their files.
     """
     places = {name: place for place, name in enumerate(dict.fromkeys(names.values()))}
-    colors = {name: class_color(class_id) for class_id, name in reversed(names.items())}
+    colors = {name: class_color(class_id) for class_id, name in reversed(list(names.items()))}
     times: dict[str, float] = {}
     images = []
     for each in records:
