@@ -185,6 +185,14 @@ def test_options_from_a_file_are_those_that_are_typed(photos: Path, text: str) -
     assert read[0]["conf"] == 0.5
 
 
+def test_a_file_may_name_the_source(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my.yaml").write_text("source: photos/a.jpg\njson: true\n")
+    assert run(["predict", "--cfg", "my.yaml", "-o", "out"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 1
+    assert run(["predict", "photos", "--cfg", "my.yaml", "-o", "all"]) == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 2
+
+
 def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
     Path("my.yaml").write_text("conf: 0.5\n")
     assert run(["predict", "photos", "--cfg", "my.yaml", "--conf", "0.3", "-o", "out"]) == 0
@@ -197,6 +205,8 @@ def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
         ("cnf: 0.5", "my.yaml: there is no option 'cnf'; did you mean conf?"),
         ("conf: high", "conf is 'high', but it must be a number"),
         ("- conf", "my.yaml is no list of options"),
+        ("as_json: true", "there is no option 'as_json'"),  # no name that anybody can type
+        ("cfg: other.yaml", "there is no option 'cfg'"),
         ("conf: {a: 1}", "my.yaml: conf is a dict"),
         ("a: [", "my.yaml is not YAML"),
     ],
@@ -207,3 +217,12 @@ def test_a_file_that_makes_no_sense(
     Path("my.yaml").write_text(text)
     assert run(["predict", "photos", "--cfg", "my.yaml"]) == ExitCode.USAGE
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("command", ["compare", "val", "bench"])
+def test_other_commands_read_a_file_too(
+    photos: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my.yaml").write_text("threads: many")
+    assert run([command, "photos", "--cfg", "my.yaml"]) == ExitCode.USAGE
+    assert "threads is 'many', but it must be a whole number" in " ".join(capsys.readouterr().err.split())

@@ -86,18 +86,17 @@ def names_of(sources: list[SourceImage], count: int) -> list[list[str]]:
 
 def test_crops_are_called_as_in_ultralytics() -> None:
     (found,) = names_of(images("sub/a.png"), 3)
-    assert found == ["crops/cat/sub/a.jpg", "crops/cat/sub/a2.jpg", "crops/cat/sub/a3.jpg"]
+    assert found == ["crops/cat/sub/a.jpg", "crops/cat/sub/a-2.jpg", "crops/cat/sub/a-3.jpg"]
     (source,) = images("a.png")
     places = CropNames([source]).of(source, None, ["cat", "dog", "cat"])
-    assert [str(place) for place in places] == ["crops/cat/a.jpg", "crops/dog/a.jpg", "crops/cat/a2.jpg"]
+    assert [str(place) for place in places] == ["crops/cat/a.jpg", "crops/dog/a.jpg", "crops/cat/a-2.jpg"]
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        ("a.png", "a2.png", "a23.png"),  # a2 would be a's second and a2's first
-        ("a.png", "a1.png", "a_2.png", "a (2).png"),  # names that other schemes give
-        ("1.png", "12.png", "123.png"),
+        ("a.png", "a-2.png", "a-2-2.png", "a-23.png"),  # a-2 would be a's second and a-2's first
+        ("1.png", "1-1.png", "1-12.png"),
         ("x/a.png", "y/a2.png"),  # apart anyway
     ],
 )

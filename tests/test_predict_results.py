@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from fakes import FakeEngine, SharedEngine, fake_weights, write_image
 
 from yolo_max.predict.detector import Detector
@@ -173,3 +174,19 @@ def test_a_predictor_is_closed_at_the_end(detector: Detector, paths: list[Path])
 def test_a_result_of_nothing_has_no_prediction() -> None:
     with pytest.raises(UsageError, match="no prediction yet"):
         len(Result("a.png"))
+
+
+def test_crops_are_called_as_ultralytics_calls_them(tmp_path: Path, detector: Detector) -> None:
+    from ultralytics.engine.results import Results
+
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    (result,) = detector.stream([image])
+    found = result.found
+    rows = np.column_stack([found.xyxy, found.confidence, found.class_id]).astype(np.float32)
+    theirs = Results(image, path="a.jpg", names=dict(found.names), boxes=torch.from_numpy(rows))
+    for _ in range(2):  # what is there stays
+        written = result.save_crop(tmp_path / "ours", "a.jpg")
+        theirs.save_crop(tmp_path / "theirs", "a.jpg")
+        assert len(written) == len(found)
+    ours = {path.relative_to(tmp_path / "ours") for path in (tmp_path / "ours").rglob("*.jpg")}
+    assert ours == {path.relative_to(tmp_path / "theirs") for path in (tmp_path / "theirs").rglob("*.jpg")}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolo_max.cli.config import Config
 from yolo_max.cli.console import Debug, say, stderr, stdout
 from yolo_max.cli.parameters import AsJson, Some, Weights, flag, option, takes
 from yolo_max.cli.progress import counting
@@ -102,6 +103,7 @@ def bench(
         ),
     ] = None,
     as_json: AsJson = False,
+    _cfg: Config = None,
     _debug: Debug = False,
 ) -> None:
     """Measure MAX against PyTorch, ONNX Runtime and OpenVINO on this machine.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from yolo_max.cli.config import Config
 from yolo_max.cli.console import Debug, printable, say, stdout
 from yolo_max.cli.parameters import (
     BOTH_ENGINES,
@@ -73,6 +74,7 @@ def compare(
     save: Annotated[bool, flag(OUTPUT, "Write side-by-side images.", "--save/--no-save")] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    _cfg: Config = None,
     _debug: Debug = False,
 ) -> int:
     """Compare MAX with PyTorch, image by image.

@@ -21,7 +21,7 @@ def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
     """The options of a file, by their names in Python.
 
     Args:
-        path: The file: one ``name: value`` for each option; "save-txt" is "save_txt", "model" "weights".
+        path: The file: one ``name: value`` for each option, where "save-txt" is "save_txt".
         known: The names that there are.
 
     Raises:
@@ -37,7 +37,7 @@ def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
         raise UsageError(f"{path} is no list of options; write one in each line, conf: 0.4.")
     known, found = list(known), {}
     for written, value in values.items():
-        name = {"model": "weights"}.get(plain(str(written)), plain(str(written)))
+        name = plain(str(written))
         if name not in known:
             hint = unknown_option(str(written), known, {}, "see --help.")
             raise UsageError(f"{path}: {hint}")
@@ -47,13 +47,26 @@ def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+_TYPED = ("--cfg", "--help", "--debug")
+"""Options that make no sense in a file."""
+
+
 def _take(context: typer.Context, path: Path | None) -> Path | None:
     """Makes the file's values the defaults: what is typed counts more."""
     if path is not None and not context.resilient_parsing:
-        options = {each.name: each for each in context.command.params if each.name}
-        values = read_config(path, [name for name in options if name not in ("cfg", "help")])
-        context.default_map = {name: _as_typed(options[name], value) for name, value in values.items()}
+        options = {name: each for each in context.command.params for name in _names(each)}
+        values = read_config(path, options)
+        context.default_map = {
+            options[name].name: _as_typed(options[name], value) for name, value in values.items()
+        }
     return path
+
+
+def _names(parameter: Any) -> list[str]:
+    """What a parameter is called in a file; an argument for sources is "source", as in Ultralytics."""
+    if parameter.param_type_name == "argument":
+        return [parameter.name.removesuffix("s")]
+    return [plain(each) for each in parameter.opts if each.startswith("--") and each not in _TYPED]
 
 
 def _as_typed(parameter: Any, value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from yolo_max.cli.config import Config
 from yolo_max.cli.console import Debug, printable, say, stdout, warnings_as_lines
 from yolo_max.cli.parameters import (
     MAX_ONLY,
@@ -84,6 +85,7 @@ def val(
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
+    _cfg: Config = None,
     _debug: Debug = False,
 ) -> int:
     """Measure accuracy on a labelled dataset.

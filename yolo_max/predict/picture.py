@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.images.read import ImageSource, read_image
+from yolo_max.output.crops import crop, encode_crop, folder_of
 from yolo_max.output.draw import AUTOMATIC
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import encode_image, shrunk, write_image
+from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import shorten
@@ -81,6 +84,21 @@ def save(
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"the path is {shorten(path)}, but it must be text or a Path.")
     write_image(Path(path), draw(image, prediction, trails=trails, **options))
+
+
+def save_crops(folder: Path, stem: str, image: ImageSource, prediction: Prediction) -> list[Path]:
+    """Writes a picture of each object of an image; see `yolo_max.predict.result.Result.save_crop`."""
+    image_bgr = read_image(image)
+    written = []
+    for mark in prediction.marks().boxes:
+        pixels = crop(image_bgr, mark)
+        if pixels.size:
+            places = folder / folder_of(prediction.names[mark.class_id])
+            names = (f"{stem}-{number}.jpg" if number > 1 else f"{stem}.jpg" for number in count(1))
+            place = next(places / name for name in names if not (places / name).exists())
+            write_atomically(place, encode_crop(pixels))
+            written.append(place)
+    return written
 
 
 INLINE = 1280

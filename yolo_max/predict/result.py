@@ -211,6 +211,24 @@ class Result(Exports):
 
         save(path, *self._pair(), trails=self.trails, **options)
 
+    def save_crop(self, save_dir: str | os.PathLike[str], file_name: str = "im.jpg") -> list[Path]:
+        """Writes a picture of each object as Ultralytics does: ``SAVE_DIR/CLASS/im.jpg``, ``im-2.jpg``, ...
+
+        Args:
+            save_dir: The folder, made if it is missing. Files in it stay: the next number is taken.
+            file_name: What the files are called.
+
+        Returns:
+            The files.
+
+        Raises:
+            ImageError: As for `plot`.
+            OutputError: A file cannot be written.
+        """
+        from yolo_max.predict.picture import save_crops
+
+        return save_crops(Path(save_dir), Path(file_name).stem, *self._pair())
+
     def _pair(self) -> tuple[ImageSource, Prediction]:
         found, image = self.found, self.image
         return self.source if image is None else image, found

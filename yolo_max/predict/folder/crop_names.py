@@ -22,22 +22,14 @@ def name_of(source: Source, position: Position | None) -> Path:
 
 
 class CropNames:
-    """The files of crops: ``crops/CLASS/a.jpg``, ``a2.jpg``, ``a3.jpg``, ...
+    """The files of crops: ``crops/CLASS/a.jpg``, ``a-2.jpg``, ``a-3.jpg``, ...
 
-    Where another image is called ``a2``, they are ``a (2).jpg``, ... instead, as they are for frames, whose
-    names end in numbers.
+    Where another image is called ``a-2``, that number is left out.
     """
 
     def __init__(self, sources: Iterable[Source]) -> None:
         """Learns what the images of a run are called."""
-        self._taken = {source.labels.with_suffix("") for source in sources if isinstance(source, SourceImage)}
-        self._numbered: set[Path] = set()
-        """The names that others continue with a number."""
-        for name in self._taken:
-            stem = name.name
-            while stem[-1:].isdecimal() and len(stem) > 1:
-                stem = stem[:-1]
-                self._numbered.add(name.with_name(stem))
+        self._taken = {name_of(source, None) for source in sources if isinstance(source, SourceImage)}
 
     def of(self, source: Source, position: Position | None, classes: Iterable[str]) -> Iterator[Path]:
         """The places for the crops of one image or frame.
@@ -48,17 +40,16 @@ class CropNames:
             classes: The class name of each crop.
         """
         name = name_of(source, position)
-        plain = isinstance(source, SourceImage) and name not in self._numbered
         places: dict[str, Iterator[Path]] = {}
         for each in classes:
             folder = folder_of(each)
             if folder not in places:
-                places[folder] = self._places(CROPS_FOLDER / folder, name, plain)
+                places[folder] = self._places(CROPS_FOLDER / folder, name)
             yield next(places[folder])
 
-    def _places(self, folder: Path, name: Path, plain: bool) -> Iterator[Path]:
+    def _places(self, folder: Path, name: Path) -> Iterator[Path]:
         yield folder / name.with_name(f"{name.name}.jpg")
         for number in count(2):
-            other = name.with_name(f"{name.name}{number}" if plain else f"{name.name} ({number})")
+            other = name.with_name(f"{name.name}-{number}")
             if other not in self._taken:
                 yield folder / other.with_name(f"{other.name}.jpg")
