@@ -226,3 +226,24 @@ def test_other_commands_read_a_file_too(
     Path("my.yaml").write_text("threads: many")
     assert run([command, "photos", "--cfg", "my.yaml"]) == ExitCode.USAGE
     assert "threads is 'many', but it must be a whole number" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_resumed_run_may_have_other_tables(photos: Path) -> None:
+    assert run(["predict", "photos", "-o", "out"]) == 0
+    settings = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**settings, "finished": False}))
+    assert run(["predict", "photos", "-o", "out", "--resume", "--save-json", "--save-csv"]) == 0
+    assert len(json.loads(Path("out/predictions.json").read_text())) > 0
+    assert Path("out/predictions.csv").is_file()
+    Path("out/run.json").write_text(json.dumps({**settings, "finished": False}))
+    words = ["predict", "photos", "-o", "out", "--resume", "--gallery"]  # there are no thumbnails
+    assert run(words) == ExitCode.USAGE
+
+
+def test_a_damaged_run_names_no_file_of_ours(photos: Path, tmp_path: Path) -> None:
+    """What `run.json` lists beyond the tables is not written."""
+    assert run(["predict", "photos", "-o", "out"]) == 0
+    settings = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**settings, "finished": False, "tables": ["a.sh"]}))
+    assert run(["predict", "photos", "-o", "out", "--resume"]) == 0
+    assert not Path("out/a.sh").exists()

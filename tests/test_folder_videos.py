@@ -348,3 +348,27 @@ def test_the_summary_counts_frames(tmp_path: Path, capsys: pytest.CaptureFixture
     assert run(["predict", "in", "--json", "--no-save", "--vid-stride", "2"]) == ExitCode.OK
     summary = json.loads(capsys.readouterr().out)
     assert (summary["images"], summary["frames"]) == (2, 1)
+
+
+def test_frames_have_crops_thumbnails_and_ids_of_their_own(tmp_path: Path) -> None:
+    write_video(tmp_path / "in/a.mp4", 12)
+    saving = SaveOptions(times=False, save=False, save_crop=True, save_json=True, gallery=True)
+    records = records_of(tmp_path / "in", tmp_path / "out", saving)
+    files = [name for each in records for name in (*each["crops"], each["thumbnail"])]
+    assert len(set(files)) == len(files)
+    assert all((tmp_path / "out" / name).stat().st_size for name in files)
+    assert all(len(each["crops"]) == len(each["boxes"]) for each in records)
+    rows = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert {row["image_id"] for row in rows} == {f"a_{number}" for number in range(12)}
+
+
+def test_parquet_has_frames_and_times(tmp_path: Path) -> None:
+    polars = pytest.importorskip("polars")
+    write_video(tmp_path / "in/a.mp4", 5)
+    write_image(tmp_path / "in/b.png", 1)
+    saving = SaveOptions(times=False, save=False, save_csv=True, save_parquet=True)
+    records_of(tmp_path / "in", tmp_path / "out", saving)
+    frame = polars.read_parquet(tmp_path / "out/predictions.parquet")
+    assert frame.equals(polars.read_csv(tmp_path / "out/predictions.csv"))
+    assert frame["frame"].drop_nulls().unique().to_list() == list(range(5))
+    assert frame["frame"].null_count() > 0  # the image's
