@@ -13,6 +13,7 @@ import pytest
 from fakes import read_tree
 
 from yolo_max.cli import run
+from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import ExitCode
 
 pytestmark = pytest.mark.usefixtures("fake_network")
@@ -247,3 +248,16 @@ def test_a_damaged_run_names_no_file_of_ours(photos: Path, tmp_path: Path) -> No
     Path("out/run.json").write_text(json.dumps({**settings, "finished": False, "tables": ["a.sh"]}))
     assert run(["predict", "photos", "-o", "out", "--resume"]) == 0
     assert not Path("out/a.sh").exists()
+
+
+def test_what_a_killed_run_left_half_is_removed(photos: Path) -> None:
+    words = ["predict", "photos", "-o", "out", "--gallery", "--save-crop"]
+    assert run(words) == 0
+    settings = json.loads(Path("out/run.json").read_text())
+    Path("out/run.json").write_text(json.dumps({**settings, "finished": False}))
+    crop = Path("out", records()[0]["crops"][0])
+    remnants = [folder / f"{TEMPORARY_PREFIX}x" for folder in (crop.parent, Path("out/thumbnails"))]
+    for remnant in remnants:
+        remnant.touch()
+    assert run([*words, "--resume"]) == 0
+    assert not any(remnant.exists() for remnant in remnants)

@@ -21,14 +21,21 @@ from yolo_max.images.read import decode
 from yolo_max.images.remote import fetch_image
 from yolo_max.images.sources import Found, Source, SourceFailure, SourceImage, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
+from yolo_max.output.crops import folder_of
 from yolo_max.output.records import record
 from yolo_max.output.tables import TABLES, require_tables, table
-from yolo_max.predict.folder.crop_names import CropNames
+from yolo_max.predict.folder.crop_names import CROPS_FOLDER, CropNames
 from yolo_max.predict.folder.frames import VideoFrames
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
 from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
-from yolo_max.predict.folder.saving import LABELS_FOLDER, is_done, save_result
+from yolo_max.predict.folder.saving import (
+    LABELS_FOLDER,
+    THUMBNAILS_FOLDER,
+    is_done,
+    save_result,
+    thumbnail_of,
+)
 from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
@@ -123,7 +130,7 @@ class FolderRun:
             overwrite=overwrite,
         )
         try:
-            _remove_remnants(sources, out)
+            _remove_remnants(sources, out, predictor.names.values() if saving.save_crop else ())
             self._manifest.resume(self._recall)
             self._forget_unfinished()
             self._in_flight = InFlight(out)
@@ -263,32 +270,35 @@ class FolderRun:
         return record
 
 
-def _folders(sources: Iterable[Source], out: Path) -> set[Path]:
-    """The folders of the results."""
+def _folders(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> set[Path]:
+    """The folders of the results; ``cropped`` are the classes of crops."""
     folders = set()
     for source in sources:
-        places = [source.annotated, LABELS_FOLDER / source.labels]
+        roots = [LABELS_FOLDER, THUMBNAILS_FOLDER, *(CROPS_FOLDER / folder_of(each) for each in cropped)]
+        places = [source.annotated, *(root / source.labels for root in roots)]
         if isinstance(source, SourceVideo):
             places.append(source.frames / "1.jpg")
         folders |= {out / place.parent for place in places}
     return folders
 
 
-def _remove_remnants(sources: Iterable[Source], out: Path) -> None:
+def _remove_remnants(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> None:
     """Removes the partial files that a killed process left."""
-    for folder in _folders(sources, out):
+    for folder in _folders(sources, out, cropped):
         with suppress(OSError):  # there may be no such folder, nor any of so long a name
             for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
                 remnant.unlink(missing_ok=True)
 
 
 def _targets(sources: Iterable[Source], saving: SaveOptions) -> Iterator[Path]:
-    """The paths of files written for the sources, relative to the output folder; not those of frames."""
+    """The paths of the sources' files relative to the output folder, without those of frames and crops."""
     for source in sources:
         if saving.save:
             yield source.annotated
         if saving.labels and isinstance(source, SourceImage):
             yield LABELS_FOLDER / source.labels
+        if saving.gallery and isinstance(source, SourceImage):
+            yield thumbnail_of(source, None)
 
 
 def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:

@@ -69,8 +69,7 @@ def save_result(
                     _write(out, picture, data)
                 files["annotated"] = str(picture)
             if options.gallery:
-                spot = THUMBNAILS_FOLDER / name_of(source, position)
-                spot = spot.with_name(f"{spot.name}.jpg")
+                spot = thumbnail_of(source, position)
                 _write(out, spot, small)
                 files["thumbnail"] = str(spot)
         if options.save_crop:
@@ -112,6 +111,12 @@ def _targets(
         picture = source.frames / f"{source.path.stem}_{number}.jpg"
         labels, draws = source.labels.with_name(f"{source.labels.name}_{number}.txt"), options.save_frames
     return picture if draws else None, LABELS_FOLDER / labels if options.labels else None
+
+
+def thumbnail_of(source: Source, position: Position | None) -> Path:
+    """Where the thumbnail of an image or frame goes."""
+    name = THUMBNAILS_FOLDER / name_of(source, position)
+    return name.with_name(f"{name.name}.jpg")
 
 
 def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:
