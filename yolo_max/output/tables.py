@@ -50,7 +50,7 @@ def require_tables(tables: Iterable[str], task: Task) -> None:
     """
     if PARQUET_FILE in tables:
         require("polars", "parquet", "--save-parquet")
-    if COCO_FILE in tables and task.counted is None:
+    if COCO_FILE in tables and not task.counted:
         raise UsageError("COCO has no form for the class of a whole image; use --save-csv.")
 
 
