@@ -122,3 +122,12 @@ def test_a_run_can_be_resumed(photos: list[Path], capsys: Any) -> None:
     assert cli.run([*command[:-1], "whole"]) == ExitCode.SOME_IMAGES_FAILED
     whole = {path: data for path, data in read_tree(Path("whole")).items() if path.name != "run.json"}
     assert {path: read_tree(Path("out"))[path] for path in whole} == whole
+
+
+def test_what_needs_objects_is_said_to_be_nothing(photos: list[Path], capsys: Any) -> None:
+    assert cli.run(["predict", str(photos[0]), "-w", "c.pt", "--save-crop", "--gallery", "-o", "out"]) == 0
+    assert "Ignored, as the weights are for the task classify: save_crop." in capsys.readouterr().err
+    assert Path("out/gallery.html").is_file()
+    assert not Path("out/crops").exists()
+    assert cli.run(["predict", str(photos[0]), "-w", "c.pt", "--save-json", "-o", "json"]) == ExitCode.USAGE
+    assert "COCO has no form for the class of a whole image" in " ".join(capsys.readouterr().err.split())
