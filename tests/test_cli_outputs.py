@@ -151,7 +151,7 @@ def test_a_project_has_named_runs(photos: Path) -> None:
     assert run([*words, "--project", "work"]) == 0
     assert run([*words, "--name", "street"]) == 0
     runs = sorted(str(path.parent) for path in Path().rglob("run.json"))
-    assert runs == ["runs/street", "work/predict", "work/street", "work/street2"]
+    assert runs == ["runs/street", "work/predict", "work/street", "work/street-2"]
     assert run([*words, "--project", "work", "--name", "street", "--exist-ok"]) == 0
     assert len(list(Path().rglob("run.json"))) == 4
 

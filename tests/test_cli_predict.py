@@ -214,11 +214,11 @@ def test_each_run_gets_a_folder_and_a_resume_adds_to_the_latest(
     summaries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(each["resumed"], each["images"], each["out"]) for each in summaries] == [
         (0, 2, "runs/predict"),
-        (0, 2, "runs/predict2"),
-        (2, 3, "runs/predict2"),
+        (0, 2, "runs/predict-2"),
+        (2, 3, "runs/predict-2"),
     ]
     assert read_tree(Path("runs/predict")) == first
-    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict2"}
+    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict-2"}
 
 
 def test_a_resume_takes_its_sources_from_the_run(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,7 +264,7 @@ def test_results_of_earlier_runs_are_no_sources(photos: Path, capsys: pytest.Cap
     assert run(["predict", ".", "-r", "--no-save"]) == 0
     assert run(["predict", "**/*.jpg", "--no-save"]) == 0
     assert "objects in 3 images" in capsys.readouterr().out
-    records = Path("runs/predict3/predictions.jsonl").read_text().splitlines()
+    records = Path("runs/predict-3/predictions.jsonl").read_text().splitlines()
     assert [json.loads(line)["path"] for line in records] == ["photos/a.jpg", "photos/sub/c.jpg"]
     assert run(["predict", "runs", "-r"]) == ExitCode.SOURCE
     assert (

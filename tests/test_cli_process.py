@@ -86,7 +86,7 @@ def test_runs_that_begin_together_get_a_folder_each(photos: Path) -> None:
     ]
     assert [process.communicate()[1] for process in processes] == [b""] * 3
     assert {process.returncode for process in processes} == {0}
-    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict2", "predict3"}
+    assert {path.name for path in Path("runs").iterdir()} == {"predict", "predict-2", "predict-3"}
     trees = [read_tree(path) for path in Path("runs").iterdir()]
     assert all(tree.keys() == trees[0].keys() for tree in trees)
 

@@ -211,7 +211,7 @@ def test_each_comparison_gets_a_folder_of_its_own(tmp_path: Path, monkeypatch: p
     for _ in range(2):
         comparisons.install(monkeypatch, loaded)
         assert cli.run(["compare", "in", "--no-save"]) == ExitCode.OK
-    assert sorted(path.name for path in Path("runs").iterdir()) == ["compare", "compare2"]
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["compare", "compare-2"]
 
 
 @pytest.mark.usefixtures("images")

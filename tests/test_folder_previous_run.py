@@ -173,23 +173,25 @@ def test_each_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     base = tmp_path / "runs" / "predict"
     assert latest(base) == base
     assert next_free(base) == base
-    for name, expected in (("predict", "predict2"), ("predict2", "predict3"), ("predict3", "predict4")):
+    for name, expected in (("predict", "predict-2"), ("predict-2", "predict-3"), ("predict-3", "predict-4")):
         (base.with_name(name) / "run.json").touch()
         assert next_free(base) == base.with_name(expected)
         assert latest(base) == base.with_name(name)
-    assert next_free(base) == base.with_name("predict5")  # predict4 is empty, but another run may have begun
-    assert latest(base) == base.with_name("predict3")
-    base.with_name("predict6").touch()
-    assert next_free(base) == base.with_name("predict7")
+    assert next_free(base) == base.with_name(
+        "predict-5"
+    )  # predict-4 is empty, but another run may have begun
+    assert latest(base) == base.with_name("predict-3")
+    base.with_name("predict-6").touch()
+    assert next_free(base) == base.with_name("predict-7")
     (base / "run.json").unlink()
     base.rmdir()
-    assert latest(base) == base.with_name("predict3")  # whatever is missing before it
+    assert latest(base) == base.with_name("predict-3")  # whatever is missing before it
 
 
 def test_no_two_runs_get_the_same_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         folders = list(pool.map(lambda _: next_free(tmp_path / "runs" / "predict"), range(64)))
-    assert {folder.name for folder in folders} == {"predict", *(f"predict{n}" for n in range(2, 65))}
+    assert {folder.name for folder in folders} == {"predict", *(f"predict-{n}" for n in range(2, 65))}
 
 
 @pytest.mark.parametrize("parent", ["file", "nowhere"])

@@ -17,7 +17,8 @@ from ultralytics.nn.modules.head import OBB, OBB26
 from ultralytics_nms import non_max_suppression
 
 from yolo_max.images.letterbox import Letterbox
-from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.output.records import record
+from yolo_max.output.tables import csv_table
 from yolo_max.support.errors import EngineError
 from yolo_max.tasks.contract import Outputs
 from yolo_max.tasks.obb import task
@@ -192,11 +193,10 @@ def test_labels_are_those_of_save_txt(tmp_path: Path, confidence: bool) -> None:
 
 
 def test_csv() -> None:
-    header = csv_header(task.OBB)
-    rows = [line.split(",") for line in csv_rows(task.OBB, record("a.jpg", prediction=FOUND)).splitlines()]
-    assert header == (
-        "path,class_id,class_name,confidence,x,y,width,height,angle,x1,y1,x2,y2,x3,y3,x4,y4\r\n"
-    )
+    table = csv_table(task.OBB, lambda: [record("a.jpg", prediction=FOUND)])
+    header, *rows = (line.split(",") for line in table.splitlines())
+    shape = ["x", "y", "width", "height", "angle", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4"]
+    assert header == ["path", "class_id", "class_name", "confidence", *shape]
     numbers = np.array([row[4:] for row in rows], float)
     np.testing.assert_allclose(numbers[:, :5], FOUND.xywhr, rtol=1e-6)
     np.testing.assert_allclose(numbers[:, 5:], FOUND.xyxyxyxy.reshape(-1, 8), rtol=1e-6)

@@ -65,6 +65,24 @@ def test_files_beside_it_are_named_whatever_is_in_their_names() -> None:
     assert re.fullmatch(r"[\w/%.~-]+", first["thumbnail"] + first["annotated"])
 
 
+def test_a_frame_leads_into_its_video() -> None:
+    def frame(index: int, **more: Any) -> dict[str, Any]:
+        return {"path": "a b.mp4", "frame": index, "time": index / 4, "boxes": [], **more}
+
+    records = [
+        frame(0),
+        {"path": "a.png", "boxes": []},
+        frame(1, annotated="frames/2.jpg"),  # its own picture comes first
+        {"path": "a b.mp4", "frame": 2, "error": "it is damaged"},
+        frame(3, last=True, video="sub/a b.mp4"),
+        {**frame(0, last=True, video_error="it cannot be written"), "path": "c.mp4"},
+    ]
+    images = data_of(gallery(DETECT, NAMES, records))["images"]
+    assert [each.get("annotated") for each in images] == [
+        *("sub/a%20b.mp4#t=0.0", None, "frames/2.jpg", "sub/a%20b.mp4#t=0", "sub/a%20b.mp4#t=0.75", None)
+    ]
+
+
 def test_names_end_no_script_and_nothing_is_fetched() -> None:
     page = gallery(DETECT, NAMES, RECORDS).decode()
     assert page.count("</script>") == 2  # the data's and the page's own

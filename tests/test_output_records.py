@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.output.records import record
+from yolo_max.output.tables import csv_table
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.task import DETECT
 
@@ -69,7 +70,7 @@ def test_a_record_says_one_thing(options: dict[str, Any]) -> None:
 
 @given(st.text(st.characters(blacklist_characters="\0"), min_size=1))
 def test_csv_gives_every_path_and_name_back(path: str) -> None:
-    text = csv_header(DETECT) + csv_rows(DETECT, record(path, prediction=detections()))
+    text = csv_table(DETECT, lambda: [record(path, prediction=detections())])
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert tuple(header) == ("path", "class_id", "class_name", "confidence", "x1", "y1", "x2", "y2")
     assert {row[0][:1] for row in rows}.isdisjoint("=+-@\t\r\n")
@@ -106,11 +107,12 @@ def test_a_spreadsheet_runs_no_cell(text: str, cell: str) -> None:
         {0: text},
         (9, 9),
     )
-    table = csv_rows(DETECT, record(text, prediction=found))
-    (row,) = csv.reader(io.StringIO(table, newline=""))
+    table = csv_table(DETECT, lambda: [record(text, prediction=found)])
+    _, row = csv.reader(io.StringIO(table, newline=""))
     assert row == [cell, "0", cell, "0.5", "-1.0", "2.0", "3.0", "4.0"]  # numbers stay numbers
 
 
 def test_csv_of_nothing_and_of_a_failure() -> None:
-    assert csv_rows(DETECT, record("a.jpg", prediction=Detections.empty(NAMES, (1, 1)))) == ""
-    assert csv_rows(DETECT, record("a.jpg", error="it is empty")) == ""
+    nothing = record("a.jpg", prediction=Detections.empty(NAMES, (1, 1)))
+    failed = record("a.jpg", error="it is empty")
+    assert csv_table(DETECT, lambda: [nothing, failed]) == csv_table(DETECT, list) != ""

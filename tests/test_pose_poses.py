@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ultralytics.engine.results import Keypoints, Results
 
-from yolo_max.output.records import csv_header, csv_rows, record
+from yolo_max.output.records import record
+from yolo_max.output.tables import csv_table
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.tasks.pose.task import POSE
 
@@ -178,7 +179,7 @@ def test_selection_pickling_and_equality() -> None:
 def test_a_table_has_columns_for_the_keypoints(shape: tuple[int, int], further: list[str]) -> None:
     poses = some(shape)
     records = [record("a.jpg", error="it is empty"), record("b.jpg", prediction=poses)]
-    text = csv_header(POSE, records) + "".join(csv_rows(POSE, each) for each in records)
+    text = csv_table(POSE, lambda: records)
     header, *rows = csv.reader(text.splitlines())
     assert header[:8] == ["path", "class_id", "class_name", "confidence", "x1", "y1", "x2", "y2"]
     assert header[8:13] == further
@@ -188,4 +189,4 @@ def test_a_table_has_columns_for_the_keypoints(shape: tuple[int, int], further: 
 
 
 def test_a_table_of_nothing_has_the_columns_of_boxes() -> None:
-    assert csv_header(POSE, [record("a.jpg", error="it is empty")]).strip().endswith("x1,y1,x2,y2")
+    assert csv_table(POSE, lambda: [record("a.jpg", error="it is empty")]).strip().endswith("x1,y1,x2,y2")

@@ -90,7 +90,7 @@ def bench(
             "--out",
             "-o",
             metavar="FOLDER",
-            show_default="runs/bench, or the first free of runs/bench2, ...; with --from, its folder",
+            show_default="runs/bench, or the first free of runs/bench-2, ...; with --from, its folder",
         ),
     ] = None,
     again: Annotated[

@@ -64,7 +64,7 @@ def compare(
             "--out",
             "-o",
             metavar="FOLDER",
-            show_default="runs/compare, or the first free of runs/compare2, runs/compare3, ...",
+            show_default="runs/compare, or the first free of runs/compare-2, runs/compare-3, ...",
         ),
     ] = None,
     overwrite: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -62,7 +63,7 @@ def predict(
             "Folder for the results.",
             *("--out", "-o"),
             metavar="FOLDER",
-            show_default="runs/predict, or the first free of runs/predict2, runs/predict3, ...",
+            show_default="runs/predict, or the first free of runs/predict-2, runs/predict-3, ...",
         ),
     ] = None,
     project: Annotated[
@@ -188,6 +189,7 @@ def predict(
         out = out or next_free(default_out)
         if saving.save_crop and not predictor.task.counted:
             say(f"Ignored, as the weights are for the task {predictor.task.name}: save_crop.", "yellow")
+            saving = replace(saving, save_crop=False)
         start = monotonic()
         with FolderRun(
             predictor, found, out, saving, reading=reading, settings=asked, resume=resume, overwrite=overwrite

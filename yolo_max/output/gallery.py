@@ -34,8 +34,14 @@ def gallery(task: Task, names: Mapping[int, str], records: Iterable[Mapping[str,
     colors = {name: class_color(class_id) for class_id, name in reversed(list(names.items()))}
     times: dict[str, float] = {}
     images = []
+    frames: dict[str, list[tuple[dict[str, Any], float]]] = {}  # of each video, with their seconds
     for each in records:
         images.append(_image(task, each, places))
+        if "frame" in each:
+            frames.setdefault(each["path"], []).append((images[-1], each.get("time", 0)))
+        if "video" in each:
+            for entry, seconds in frames.pop(each["path"]):
+                entry.setdefault("annotated", f"{_address(each['video'])}#t={seconds}")
         for stage, milliseconds in each.get("times_ms", {}).items():
             times[stage] = times.get(stage, 0.0) + milliseconds
     read = sum("error" not in each for each in images)

@@ -1,14 +1,15 @@
-"""Predictions as text: records for JSON lines, rows for CSV."""
+"""What a run says of an image: its record, a line of JSON; its id in COCO's form; lines of CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from yolo_max.tasks.contract import Prediction
-from yolo_max.tasks.task import Task
 
 ESCAPED = tuple("=+-@\t\r\n＝＋－＠'")
 """How formulas begin (OWASP, "CSV Injection"), and the apostrophe that escapes them."""
@@ -64,56 +65,28 @@ def record(
     }
 
 
-FRAME_COLUMNS = ("frame", "time")
-"""The columns of a frame, behind the path, where a run has any."""
-
-
-def csv_header(
-    task: Task,
-    records: Iterable[Mapping[str, Any]] = (),
-    *,
-    more: Sequence[str] = (),
-    tracked: bool = False,
-) -> str:
-    """The first line of a CSV file of predictions (RFC 4180).
+def image_id_of(path: str | os.PathLike[str], frame: int | None = None) -> int | str:
+    """COCO's id of an image: its file's name without suffix, as a number if it is one, as in Ultralytics.
 
     Args:
-        task: The task.
-        records: Those of the images; where all columns depend on the model, any that did not fail has them.
-        more: Columns of the record, behind the path.
-        tracked: Whether there is a column for the number of each object in its video, behind those.
+        path: The image.
+        frame: Of a frame of a video its index, which is added to the video's name.
     """
-    found = next((each for each in records if "error" not in each), None)
-    before = ("path", *more, *(["track_id"] if tracked else []))
-    return _csv_line((*before, *task.csv_columns, *(task.csv_more(found) if found else ())))
+    stem = Path(path).stem
+    if frame is not None:
+        return f"{stem}_{frame}"
+    return int(stem) if stem.isascii() and stem.isdecimal() else stem
 
 
-def csv_rows(
-    task: Task, result: Mapping[str, Any], *, more: Sequence[str] = (), tracked: bool = False
-) -> str:
-    """The CSV lines of a `record`; none for an image that failed.
+def csv_line(values: Iterable[object]) -> str:
+    """A line of a CSV file (RFC 4180).
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front, as does text that begins with
     one: without its first apostrophe, every text is as it was.
 
     Args:
-        task: The task.
-        result: The record.
-        more: As for `csv_header`; empty in the rows of a record without them.
-        tracked: As for `csv_header`.
+        values: Its cells; one that is None is empty.
     """
-    if "error" in result:
-        return ""
-    place = (result["path"], *(result.get(name, "") for name in more))
-    rows = [(*place, *row) for row in task.csv_rows(result)]
-    if tracked:
-        ids = [box.get("track_id", "") for box in result["boxes"]]
-        at = len(place)
-        rows = [(*row[:at], number, *row[at:]) for row, number in zip(rows, ids, strict=True)]
-    return "".join(_csv_line(row) for row in rows)
-
-
-def _csv_line(values: tuple[object, ...]) -> str:
     line = io.StringIO()
     csv.writer(line).writerow([_escaped(value) for value in values])
     return line.getvalue()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from yolo_max.output.gallery import gallery
-from yolo_max.output.records import FRAME_COLUMNS, csv_header, csv_rows
+from yolo_max.output.records import csv_line, image_id_of
 from yolo_max.support.errors import UsageError
 from yolo_max.support.extras import require
 from yolo_max.support.result_names import COCO_FILE, CSV_FILE, GALLERY_FILE, PARQUET_FILE
 from yolo_max.tasks.task import Task
 
 TABLES = (CSV_FILE, COCO_FILE, PARQUET_FILE, GALLERY_FILE)
+FRAME_COLUMNS = ("frame", "time")
+"""The columns of a frame, behind the path, where a run has any."""
 Records = Callable[[], Iterable[Mapping[str, Any]]]
 """Reads the records from the first on."""
 
@@ -34,7 +35,7 @@ def table(name: str, task: Task, names: Mapping[int, str], records: Records, *, 
         UsageError: A package that it needs is not installed, or the task has no such form.
     """
     if name == CSV_FILE:
-        return _csv(task, records, tracked).encode("utf-8", "backslashreplace")
+        return csv_table(task, records, tracked=tracked).encode("utf-8", "backslashreplace")
     if name == GALLERY_FILE:
         return gallery(task, names, records())
     if name == COCO_FILE:
@@ -54,46 +55,52 @@ def require_tables(tables: Iterable[str], task: Task) -> None:
         raise UsageError("COCO has no form for the class of a whole image; use --save-csv.")
 
 
-def _csv(task: Task, records: Records, tracked: bool) -> str:
+def csv_table(task: Task, records: Records, *, tracked: bool = False) -> str:
+    """A CSV file of predictions (RFC 4180), with what a spreadsheet would run as a formula escaped.
+
+    Args:
+        task: The task.
+        records: Those of the run.
+        tracked: Whether there are numbers of objects.
+    """
+    columns, rows = _rectangle(task, records, tracked)
+    return csv_line(columns) + "".join(csv_line(row) for row in rows)
+
+
+def _rectangle(task: Task, records: Records, tracked: bool) -> tuple[list[str], Iterator[tuple[object, ...]]]:
+    """The columns of the records, some of which depend on the model, and their rows; failed images have none.
+
+    A cell that a record has nothing for is None.
+    """
     more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
-    rows = (csv_rows(task, each, more=more, tracked=tracked) for each in records())
-    return csv_header(task, records(), more=more, tracked=tracked) + "".join(rows)
+    found = next((each for each in records() if "error" not in each), None)
+    ids = ["track_id"] if tracked else []
+    columns = ["path", *more, *ids, *task.csv_columns, *(task.csv_more(found) if found else ())]
+
+    def rows() -> Iterator[tuple[object, ...]]:
+        for each in records():
+            if "error" not in each:
+                place = each["path"], *(each.get(name) for name in more)
+                for i, row in enumerate(task.csv_rows(each)):
+                    yield (*place, *(each["boxes"][i].get(name) for name in ids), *row)
+
+    return columns, rows()
 
 
 def _coco(task: Task, names: Mapping[int, str], records: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
-    """COCO's results; an image's id is the name of its file, as a number if it is one, as in Ultralytics."""
+    """COCO's results of all images."""
     for each in records:
         if "error" not in each:
-            yield from task.prediction.from_dict(each, names).to_coco(image_id_of(each))
-
-
-def image_id_of(record: Mapping[str, Any]) -> int | str:
-    """COCO's id of an image, or of a frame, which is the video's with its index."""
-    stem = Path(record["path"]).stem
-    if "frame" in record:
-        return f"{stem}_{record['frame']}"
-    return int(stem) if stem.isascii() and stem.isdecimal() else stem
+            image_id = image_id_of(each["path"], each.get("frame"))
+            yield from task.prediction.from_dict(each, names).to_coco(image_id)
 
 
 def _parquet(task: Task, records: Records, tracked: bool) -> bytes:
-    """The columns of the CSV table with their types; text is as it is."""
+    """The table of the CSV file with its types; text is as it is."""
     polars = require("polars", "parquet", "--save-parquet")
-    found = next((each for each in records() if "error" not in each), None)
-    columns = [*task.csv_columns, *(task.csv_more(found) if found else ())]
-    more = FRAME_COLUMNS if any("frame" in each for each in records()) else ()
-    before = ["path", *more, *(["track_id"] if tracked else [])]
-    rows: list[tuple[object, ...]] = []
-    for each in records():
-        if "error" in each:
-            continue
-        place = [
-            each["path"].encode("utf-8", "backslashreplace").decode(),
-            *(each.get(name) for name in more),
-        ]
-        ids = [[box.get("track_id")] for box in each["boxes"]] if tracked else None
-        for i, row in enumerate(task.csv_rows(each)):
-            rows.append((*place, *(ids[i] if ids else ()), *row))
+    columns, rows = _rectangle(task, records, tracked)
+    readable = [(str(path).encode("utf-8", "backslashreplace").decode(), *row) for path, *row in rows]
     whole = io.BytesIO()
-    frame = polars.DataFrame(rows, schema=[*before, *columns], orient="row", infer_schema_length=None)
+    frame = polars.DataFrame(readable, schema=columns, orient="row", infer_schema_length=None)
     frame.write_parquet(whole)
     return whole.getvalue()

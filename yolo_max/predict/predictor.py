@@ -152,9 +152,8 @@ class Predictor:
                 report=report,
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
-        # Shared by all streams.
-        self._alone = Lock()
-        self._runs = Semaphore(self.engine.callers)
+        self._alone = Lock()  # for single calls, each of which has all threads of the network
+        self._runs = Semaphore(self.engine.callers)  # for whatever runs the network, streams and calls
 
     @property
     def names(self) -> Mapping[int, str]:

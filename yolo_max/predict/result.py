@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.read import ImageSource
+from yolo_max.output.records import image_id_of
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
 from yolo_max.support.options import DrawOptions, with_keywords
 from yolo_max.support.text import first_line
@@ -149,13 +150,12 @@ class Result(Exports):
         """See `yolo_max.tasks.exports.Exports.to_coco`.
 
         Args:
-            image_id: By default the name of the image's file without suffix, as an integer if it is one (as
-                in Ultralytics); 0 of an image in memory.
+            image_id: By default that of `yolo_max.output.records.image_id_of`; 0 of an image in memory.
             categories: The dataset's category of each class id; by default they are the same.
         """
         if image_id is None:
-            stem = Path(self.source).stem if isinstance(self.source, str | os.PathLike) else "0"
-            image_id = int(stem) if stem.isdecimal() else stem
+            path = self.source if isinstance(self.source, str | os.PathLike) else "0"
+            image_id = image_id_of(path, None if self.frame is None else self.frame.index)
         rows: list[dict[str, Any]] = self.found.to_coco(image_id, categories)
         return rows
 

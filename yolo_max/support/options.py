@@ -323,7 +323,7 @@ class SaveOptions(DrawOptions):
     save_txt: bool = option(False, OUTPUT, "Write labels, one .txt per image.")
     save_conf: bool = option(False, OUTPUT, "The same, with confidences.")
     save_crop: bool = option(False, OUTPUT, "Write a picture of each object, by class.")
-    save_csv: bool = option(False, OUTPUT, "Write them to predictions.csv as well.")
+    save_csv: bool = option(False, OUTPUT, "Write a table, predictions.csv.")
     save_json: bool = option(False, OUTPUT, "Write predictions.json in COCO's form of results.")
     save_parquet: bool = option(False, OUTPUT, "Write the table as predictions.parquet (needs polars).")
     gallery: bool = option(False, OUTPUT, "Write gallery.html: the run as a page to look through.")

@@ -44,7 +44,7 @@ class PreviousRun:
 
 
 def next_free(folder: Path) -> Path:
-    """Makes an output folder: ``folder``, or the first of ``folder2``, ``folder3``, ... that does not exist.
+    """Makes an output folder: ``folder``, or as in Ultralytics the first free of ``folder-2``, ``folder-3``, ...
 
     Processes that ask at the same time get a folder each, so an existing one is not free even if it is empty.
 
@@ -84,8 +84,8 @@ def require_no_file(folder: Path) -> None:
 def latest(folder: Path) -> Path:
     """The last of the folders from `next_free` that holds a run; ``folder`` itself if none does."""
     runs = [(1, folder)]
-    for each in folder.parent.glob(f"{escape(folder.name)}*"):
-        number = each.name.removeprefix(folder.name)
+    for each in folder.parent.glob(f"{escape(folder.name)}-*"):
+        number = each.name.removeprefix(f"{folder.name}-")
         if number.isdecimal() and (each / RUN_FILE).exists():
             runs.append((int(number), each))
     return max(runs)[1]
@@ -258,7 +258,7 @@ def remove_results(folder: Path) -> None:
 def _numbered(folder: Path) -> Iterator[Path]:
     yield folder
     for number in count(2):
-        yield folder.with_name(f"{folder.name}{number}")
+        yield folder.with_name(f"{folder.name}-{number}")
 
 
 def _decode(line: bytes) -> Record | None:
