@@ -44,7 +44,7 @@ class PreviousRun:
 
 
 def next_free(folder: Path) -> Path:
-    """Makes an output folder: ``folder``, or as in Ultralytics the first free of ``folder-2``, ``folder-3``, ...
+    """Makes an output folder: ``folder``, or the first free of ``folder-2``, ``folder-3``, ... (Ultralytics).
 
     Processes that ask at the same time get a folder each, so an existing one is not free even if it is empty.
 
