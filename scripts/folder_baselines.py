@@ -40,7 +40,8 @@ from yolo_max.bench.report.tables import Table
 from yolo_max.bench.report.text import markdown
 from yolo_max.bench.runtimes import import_openvino
 from yolo_max.bench.stats import Spread
-from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.images.source import SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.runtime import cpu, host
 
 OURS, RECT = "yolo-max predict", "yolo-max predict --rect"

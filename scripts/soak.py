@@ -20,7 +20,8 @@ from pathlib import Path
 
 import cv2
 
-from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.images.source import SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.support.options import SaveOptions

@@ -20,7 +20,8 @@ import pytest
 from fakes import fake_poser, fake_weights, write_image
 
 from yolo_max.images.read import read_image
-from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.images.source import SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.tasks.rubric import TensorDifference
 from yolo_max.verify.compare.comparison import Comparison, Settings, compare
 from yolo_max.verify.compare.folder import ComparisonFolder

@@ -22,7 +22,8 @@ from fakes import SharedEngine, fake_weights, read_tree, write_image
 from image_files import scene, with_orientation
 
 from yolo_max.images.memory import MemoryBudget
-from yolo_max.images.sources import SourceFailure, find_images
+from yolo_max.images.source import SourceFailure
+from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.previous_run import require_harmless
 from yolo_max.predict.folder.run import FolderRun

@@ -14,7 +14,8 @@ from cli_process import FAKE_CLI
 from fakes import read_tree, write_image
 
 from yolo_max.images.lists import read_list, read_stdin
-from yolo_max.images.sources import SourceFailure, SourceImage, find_images
+from yolo_max.images.source import SourceFailure, SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.support.errors import SourceError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from yolo_max.images.sources import SourceFailure, SourceImage, SourceSkipped, find_images
+from yolo_max.images.source import SourceFailure, SourceImage, SourceSkipped
+from yolo_max.images.sources import find_images
 from yolo_max.support.errors import SourceError
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from ultralytics.utils.plotting import save_one_box
 
-from yolo_max.images.sources import SourceImage
+from yolo_max.images.source import SourceImage
 from yolo_max.output.crops import crop, encode_crop, folder_of
 from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.tasks.marks import BoxMark

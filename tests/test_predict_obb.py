@@ -17,7 +17,8 @@ import yolo_max
 from yolo_max import Predictor, RotatedDetections, cli
 from yolo_max.images.letterbox import letterbox
 from yolo_max.images.read import read_image
-from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.images.source import SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.support.errors import ExitCode
 from yolo_max.tasks.obb.postprocess import RotatedPostprocess
 from yolo_max.verify.compare.comparison import Settings, compare

@@ -14,7 +14,8 @@ from yolo_max.bench.plan import GROWTH, SCENARIOS, Plan
 from yolo_max.bench.results import BenchResults
 from yolo_max.bench.runner import Inputs, Runner
 from yolo_max.bench.samples import draw_samples
-from yolo_max.images.sources import SourceImage, find_images
+from yolo_max.images.source import SourceImage
+from yolo_max.images.sources import find_images
 from yolo_max.runtime import cpu
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.weights.load import load_weights

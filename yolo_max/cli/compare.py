@@ -82,7 +82,8 @@ def compare(
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
     [cyan]report.html[/], and says whether the parity rubric holds.
     """
-    from yolo_max.images.sources import SourceFailure, SourceImage, SourceSkipped, find_images
+    from yolo_max.images.source import SourceFailure, SourceImage, SourceSkipped
+    from yolo_max.images.sources import find_images
     from yolo_max.predict.folder.previous_run import next_free
     from yolo_max.runtime import host
     from yolo_max.support.parse import parse_classes

@@ -14,7 +14,7 @@ from yolo_max.support.result_names import MANIFEST_FILE
 from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
-    from yolo_max.images.sources import SourceSkipped
+    from yolo_max.images.source import SourceSkipped
     from yolo_max.predict.folder.previous_run import Record
     from yolo_max.predict.folder.run import FolderRun
 

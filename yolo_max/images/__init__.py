@@ -1,6 +1,8 @@
 """Images in: found, decoded, fitted to the canvas of the network.
 
 sources.py      files, folders and globs to images, in order
+source.py       one of them
+globs.py        what matches a pattern
 folders.py      what lies in a folder
 inputs.py       whatever a caller gives as a source
 suffixes.py     which files in a folder are images or videos

@@ -20,7 +20,8 @@ from PIL import Image
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import ImageSource, read_image
 from yolo_max.images.remote import Live, fetch_image, open_remote
-from yolo_max.images.sources import SourceFailure, SourceImage, SourceVideo, find_images
+from yolo_max.images.source import SourceFailure, SourceImage, SourceVideo
+from yolo_max.images.sources import find_images
 from yolo_max.images.video import Video, broken
 from yolo_max.support.errors import ImageError, UsageError
 from yolo_max.support.options import SourceOptions

@@ -11,96 +11,26 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO
 
 from yolo_max.images.addresses import file_name, is_address, is_image_address, is_webcam
 from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
+from yolo_max.images.globs import RESULTS, matches
 from yolo_max.images.lists import STDIN, is_list, read_list, read_stdin
 from yolo_max.images.places import Places
+from yolo_max.images.source import (
+    Found,
+    Source,
+    SourceFailure,
+    SourceImage,
+    SourceSkipped,
+    SourceVideo,
+    failure,
+)
 from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, is_video, why_not_read
 from yolo_max.images.unsupported import unsupported
 from yolo_max.support.errors import ImageError, SourceError
-
-
-@dataclass(frozen=True)
-class SourceImage:
-    """One image to be read.
-
-    Attributes:
-        path: Where it is, as the user named it or its folder.
-        annotated: Where its annotated image goes, relative to the output tree. Unique among all images, even
-            on file systems that ignore case.
-        labels: Where its ``.txt`` goes, relative to a tree of labels. Unique likewise.
-        data: The file's bytes, if they came through the standard input.
-        address: Where it is on the network; ``path`` is then but a name.
-    """
-
-    path: Path
-    annotated: Path
-    labels: Path
-    data: bytes | None = field(default=None, repr=False)
-    address: str | None = None
-
-    @property
-    def name(self) -> str:
-        """As the user named it."""
-        return self.address or str(self.path)
-
-
-@dataclass(frozen=True)
-class SourceVideo:
-    """One video to be read.
-
-    Attributes:
-        path: Where it is, as the user named it or its folder.
-        annotated: Where its annotated video goes, relative to the output tree.
-        frames: The folder of its annotated frames, likewise.
-        labels: What ``_1.txt``, ``_2.txt``, ... are added to for its frames, relative to a tree of labels.
-        address: Where it is on the network, or the number of a webcam; ``path`` is then but a name.
-    """
-
-    path: Path
-    annotated: Path
-    frames: Path
-    labels: Path
-    address: str | None = None
-
-    @property
-    def name(self) -> str:
-        """As the user named it."""
-        return self.address or str(self.path)
-
-
-@dataclass(frozen=True)
-class SourceFailure:
-    """A folder that could not be read, so that images may be missing; or an entry of a list.
-
-    Attributes:
-        path: The folder or entry; an address as it is written.
-        reason: What is wrong with it.
-    """
-
-    path: Path | str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SourceSkipped:
-    """A file or folder that was found but is not read, although somebody may expect it.
-
-    Attributes:
-        path: Where it is.
-        reason: Why, and what to do; the same words for all that are skipped for this reason.
-    """
-
-    path: Path
-    reason: str
-
-
-Source = SourceImage | SourceVideo
-Found = Source | SourceFailure | SourceSkipped
 
 
 def find_images(
@@ -197,7 +127,6 @@ def _never_empty(found: Iterator[Source | SourceFailure], sources: list[str], wa
     yield from skipped
 
 
-_RESULTS = "the results of earlier runs are not sources unless their folder is named"
 _SUBFOLDERS = "subfolders are read only with --recursive"
 
 
@@ -226,9 +155,11 @@ class _Walk:
             any_suffix = bool(path.suffix) and not glob.has_magic(path.suffix)
             fixed = next(i for i, part in enumerate(path.parts) if glob.has_magic(part))
             base = Path(*path.parts[:fixed])
-            for match in self.glob(base, path.parts[fixed:]):
+            for match in matches(base, path.parts[fixed:]):
                 if isinstance(match, SourceFailure):
                     yield match
+                elif isinstance(match, SourceSkipped):
+                    self.skip(match.path, match.reason)
                 elif is_folder(match):
                     yield from self.folder(match, match.relative_to(base), named="**" not in path.parts)
                 elif any_suffix or is_image(match) or self.reads_as_video(match):
@@ -281,7 +212,7 @@ class _Walk:
                 self.folders.add(its_identity)
                 visible = [path for path in in_order(folder) if not path.name.startswith(".")]
                 if not (named and folder == root) and are_results(visible):
-                    self.skip(folder, _RESULTS)
+                    self.skip(folder, RESULTS)
                     self.folders.discard(its_identity)  # it may be named as well
                     continue
                 subfolders = {
@@ -290,7 +221,7 @@ class _Walk:
                     if is_listed_folder(path)
                 }
             except OSError as error:
-                yield _failure(folder, error)
+                yield failure(folder, error)
                 continue
             for path in visible:
                 if path in subfolders:
@@ -334,55 +265,3 @@ class _Walk:
             return False
         self.passed_output = True
         return True
-
-    def glob(self, folder: Path, parts: Sequence[str]) -> Iterator[Path | SourceFailure]:
-        """What matches a pattern below a folder; unlike `glob.glob`, it reports what it could not read."""
-        part, rest = parts[0], parts[1:]
-        if part == "**":
-            matches = self.tree(folder)
-        elif glob.has_magic(part):
-            matches = _matching(folder, part)
-        else:
-            matches = iter([folder / part] if os.path.lexists(folder / part) else [])
-        for match in matches:
-            if rest and isinstance(match, Path):
-                yield from self.glob(match, rest)
-            else:
-                yield match
-
-    def tree(self, root: Path) -> Iterator[Path | SourceFailure]:
-        """A folder and the folders below it, except hidden ones, links and results."""
-        waiting: list[Path | SourceFailure] = [root]
-        while waiting:
-            folder = waiting.pop()
-            if isinstance(folder, SourceFailure):
-                yield folder
-                continue
-            inside = list(_matching(folder, "*"))
-            if folder != root and are_results(each for each in inside if isinstance(each, Path)):
-                self.skip(folder, _RESULTS)
-                continue
-            yield folder
-            waiting += [
-                entry
-                for entry in reversed(inside)
-                if isinstance(entry, SourceFailure) or (is_folder(entry) and not entry.is_symlink())
-            ]
-
-
-def _matching(folder: Path, pattern: str) -> Iterator[Path | SourceFailure]:
-    """The entries of a folder with matching names; hidden ones if the pattern begins with a dot."""
-    if not is_folder(folder):
-        return
-    try:
-        entries = in_order(folder)
-    except OSError as error:
-        yield _failure(folder, error)
-        return
-    for path in entries:
-        if fnmatchcase(path.name, pattern) and (pattern.startswith(".") or not path.name.startswith(".")):
-            yield path
-
-
-def _failure(folder: Path, error: OSError) -> SourceFailure:
-    return SourceFailure(folder, f"it cannot be read ({error.strerror or error})")

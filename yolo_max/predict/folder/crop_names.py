@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from yolo_max.images.frame import Position
-from yolo_max.images.sources import Source, SourceImage
+from yolo_max.images.source import Source, SourceImage
 from yolo_max.output.crops import folder_of
 
 CROPS_FOLDER = Path("crops")

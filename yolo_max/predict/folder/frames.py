@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.remote import Live, open_remote
-from yolo_max.images.sources import SourceVideo
+from yolo_max.images.source import SourceVideo
 from yolo_max.images.video import Video, broken
 from yolo_max.output.video import VideoWriter
 from yolo_max.predict.folder.output_tree import OutputTree, PartialFile, of_one_path

@@ -10,7 +10,7 @@ from typing import Any
 
 from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
-from yolo_max.images.sources import Source, SourceImage
+from yolo_max.images.source import Source, SourceImage
 from yolo_max.output.crops import crop, encode_crop
 from yolo_max.output.draw import draw
 from yolo_max.output.encode import encode_image, shrunk

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_max.images.read import read_image
-from yolo_max.images.sources import SourceImage
+from yolo_max.images.source import SourceImage
 from yolo_max.output.encode import write_image
 from yolo_max.predict.folder.previous_run import is_free, require_no_file
 from yolo_max.runtime import host
