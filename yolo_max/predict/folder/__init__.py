@@ -2,6 +2,7 @@
 
 run.py           predicts, writes and records, in order
 saving.py        what is written for each image
+targets.py       where it is written, and what must not be replaced
 crop_names.py    where crops go
 frames.py        the frames of a video, and the annotated video that they become
 output_tree.py   the output folder, held open

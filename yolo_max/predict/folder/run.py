@@ -7,10 +7,10 @@ place, so records are in order and the files that they name exist.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
@@ -19,30 +19,29 @@ from typing import Any, Self
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import decode
 from yolo_max.images.remote import fetch_image
-from yolo_max.images.sources import Found, Source, SourceFailure, SourceImage, SourceSkipped, SourceVideo
+from yolo_max.images.source import Found, Source, SourceFailure, SourceSkipped, SourceVideo
 from yolo_max.images.trial import find_crashes
-from yolo_max.output.crops import folder_of
 from yolo_max.output.records import record
 from yolo_max.output.tables import TABLES, require_tables, table
-from yolo_max.predict.folder.crop_names import CROPS_FOLDER, CropNames
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.frames import VideoFrames
 from yolo_max.predict.folder.in_flight import InFlight
 from yolo_max.predict.folder.manifest import Manifest
-from yolo_max.predict.folder.previous_run import Record, holds_file, read_run, results_of
+from yolo_max.predict.folder.previous_run import Record, read_run
 from yolo_max.predict.folder.saving import (
-    LABELS_FOLDER,
-    THUMBNAILS_FOLDER,
     is_done,
     save_result,
-    thumbnail_of,
+)
+from yolo_max.predict.folder.targets import (
+    remove_remnants,
+    require_no_target_is_a_source,
+    require_no_target_is_foreign,
+    targets,
 )
 from yolo_max.predict.folder.totals import Totals
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
-from yolo_max.support.atomic import TEMPORARY_PREFIX
-from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions, SourceOptions
-from yolo_max.support.result_names import MANIFEST_FILE
 
 
 class FolderRun:
@@ -98,12 +97,12 @@ class FolderRun:
         self._failures = [item for item in found if isinstance(item, SourceFailure)]
         self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
-            _require_no_target_is_a_source(sources, out)
-        planned = [str(place) for place in _targets(sources, saving)]
+            require_no_target_is_a_source(sources, out)
+        planned = [str(place) for place in targets(sources, saving)]
         tables = saving.tables
         require_tables(tables, predictor.task)
         if overwrite and not (resume and read_run(out)):
-            _require_no_target_is_foreign([*planned, *tables], out)
+            require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
         self.max_det = predictor.decoder.limit
         self._out = out
@@ -130,7 +129,7 @@ class FolderRun:
             overwrite=overwrite,
         )
         try:
-            _remove_remnants(sources, out, predictor.names.values() if saving.save_crop else ())
+            remove_remnants(sources, out, predictor.names.values() if saving.save_crop else ())
             self._manifest.resume(self._recall)
             self._forget_unfinished()
             self._in_flight = InFlight(out)
@@ -268,73 +267,3 @@ class FolderRun:
         else:
             self._frames += 1
         return record
-
-
-def _folders(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> set[Path]:
-    """The folders of the results; ``cropped`` are the classes of crops."""
-    folders = set()
-    for source in sources:
-        roots = [LABELS_FOLDER, THUMBNAILS_FOLDER, *(CROPS_FOLDER / folder_of(each) for each in cropped)]
-        places = [source.annotated, *(root / source.labels for root in roots)]
-        if isinstance(source, SourceVideo):
-            places.append(source.frames / "1.jpg")
-        folders |= {out / place.parent for place in places}
-    return folders
-
-
-def _remove_remnants(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> None:
-    """Removes the partial files that a killed process left."""
-    for folder in _folders(sources, out, cropped):
-        with suppress(OSError):  # there may be no such folder, nor any of so long a name
-            for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
-                remnant.unlink(missing_ok=True)
-
-
-def _targets(sources: Iterable[Source], saving: SaveOptions) -> Iterator[Path]:
-    """The paths of the sources' files relative to the output folder, without those of frames and crops."""
-    for source in sources:
-        if saving.save:
-            yield source.annotated
-        if saving.labels and isinstance(source, SourceImage):
-            yield LABELS_FOLDER / source.labels
-        if saving.gallery and isinstance(source, SourceImage):
-            yield thumbnail_of(source, None)
-
-
-def _require_no_target_is_foreign(targets: Iterable[str], out: Path) -> None:
-    """Refuses to overwrite files that no run lists.
-
-    Raises:
-        OutputError: There is such a file in place of a result.
-    """
-    own = results_of(out) | ({out / MANIFEST_FILE} if read_run(out) else set())
-    for target in (out / name for name in (*targets, MANIFEST_FILE)):
-        if target not in own and holds_file(target):
-            raise OutputError(
-                f"{target} is not a result of an earlier run, and would be overwritten; choose another "
-                "folder with --out."
-            )
-
-
-def _require_no_target_is_a_source(found: Collection[Source], out: Path) -> None:
-    """Refuses to overwrite a source, whatever path or mount leads to it.
-
-    Raises:
-        UsageError: An annotated image or video would replace its source or another.
-    """
-
-    @cache
-    def identity(folder: Path) -> tuple[int, int] | Path:
-        try:
-            status = folder.stat()
-        except OSError:
-            return folder
-        return status.st_dev, status.st_ino
-
-    sources = {(identity(image.path.parent), image.path.name) for image in found}
-    for image in found:
-        target = out / image.annotated
-        if (identity(target.parent), target.name) in sources:
-            raise UsageError(
-                f"{target} is a source, and would be overwritten; choose another folder with --out."
-            )
