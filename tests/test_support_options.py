@@ -11,7 +11,8 @@ import pytest
 
 from yolo_max.cli.parameters import Quiet, Some, Sources, takes
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import Options, PredictOptions, SaveOptions, about, with_keywords
+from yolo_max.support.option import Options, about, with_keywords
+from yolo_max.support.options import PredictOptions, SaveOptions
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from yolo_max.cli.console import warnings_as_lines
-from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, SOURCES, Options, about
+from yolo_max.support.option import Options, about
+from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, SOURCES
 
 if TYPE_CHECKING:
     from yolo_max.weights.meta import ModelMeta

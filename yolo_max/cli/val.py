@@ -25,7 +25,8 @@ from yolo_max.cli.parameters import (
 )
 from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, UsageError
-from yolo_max.support.options import DETECTIONS, OUTPUT, RUN, VAL_CONF, PredictOptions, a_fraction
+from yolo_max.support.option import a_fraction
+from yolo_max.support.options import DETECTIONS, OUTPUT, RUN, VAL_CONF, PredictOptions
 from yolo_max.support.text import abridge, counted, visible
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import encode_image, shrunk, write_image
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import DrawOptions, with_keywords
+from yolo_max.support.option import with_keywords
+from yolo_max.support.options import DrawOptions
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.marks import TrailMark

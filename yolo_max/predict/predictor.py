@@ -29,15 +29,8 @@ from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import (
-    DETECTIONS,
-    TRACK_CONF,
-    PredictOptions,
-    SourceOptions,
-    a_batch,
-    about,
-    with_keywords,
-)
+from yolo_max.support.option import a_batch, about, with_keywords
+from yolo_max.support.options import DETECTIONS, TRACK_CONF, PredictOptions, SourceOptions
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of

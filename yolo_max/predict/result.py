@@ -20,7 +20,8 @@ from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.read import ImageSource
 from yolo_max.output.records import image_id_of
 from yolo_max.support.errors import ImageError, UsageError, YoloMaxError
-from yolo_max.support.options import DrawOptions, with_keywords
+from yolo_max.support.option import with_keywords
+from yolo_max.support.options import DrawOptions
 from yolo_max.support.text import first_line
 from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.exports import Exports

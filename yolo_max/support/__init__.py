@@ -1,7 +1,8 @@
 """Errors, options, text, tables, the cache, atomic writes: what every package may use.
 
 errors.py                 the errors that yolo_max raises, and their exit codes
-options.py, parse.py      options and their defaults, and values as users write them
+options.py, option.py     the options with their defaults, and what an option is
+parse.py                  values as users write them
 text.py, numbers.py       values as text for messages
 terminal_table.py         tables for terminals     html.py  HTML pages from templates
 cache.py, atomic.py       the user's private cache, and files that are whole or not there

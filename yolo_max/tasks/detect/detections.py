@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from yolo_max.support.extras import require
 from yolo_max.support.numbers import shortest_float
-from yolo_max.support.options import a_fraction
+from yolo_max.support.option import a_fraction
 from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.exports import Exports
 from yolo_max.tasks.marks import BoxMark, Marks

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError, UsageError
-from yolo_max.support.options import PredictOptions, a_fraction, at_least
+from yolo_max.support.option import a_fraction, at_least
+from yolo_max.support.options import PredictOptions
 from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.contract import Outputs, Placement
 from yolo_max.tasks.detect.decode import (
