@@ -17,7 +17,7 @@ from yolo_max.images.chunks import TRUNCATED, gif_frames, png_chunks, webp_chunk
 from yolo_max.images.heif import heif_format, heif_header
 from yolo_max.images.jpeg import read_jpeg
 from yolo_max.images.tiff import read_tiff
-from yolo_max.support.errors import ImageError
+from yolo_max.support.errors import ImageError, ImageFormatError
 
 _MAX_BOXES = 10_000
 """A hostile file may hold nothing but tiny boxes; no real image comes near this number."""
@@ -161,7 +161,7 @@ def _jpeg_2000(data: bytes) -> ImageHeader:
 def _heif(data: bytes) -> ImageHeader:
     format_name = heif_format(data)
     if format_name is None:
-        raise ImageError(_not_supported(data))
+        raise ImageFormatError(_not_supported(data))
     width, height, pictures = heif_header(data)
     return ImageHeader(format_name, width, height, frames=pictures)
 
@@ -190,7 +190,7 @@ def _parser_of(data: bytes) -> Callable[[bytes], ImageHeader]:
         raise ImageError("it is empty")
     parse = next((parse for signature, parse in _PARSERS if signature.match(data)), None)
     if parse is None:
-        raise ImageError(_not_supported(data))
+        raise ImageFormatError(_not_supported(data))
     return parse
 
 

@@ -28,7 +28,7 @@ from yolo_max.images.jpeg import endings
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.regular_file import regular_file
 from yolo_max.images.still import still
-from yolo_max.support.errors import ImageError
+from yolo_max.support.errors import ImageError, ImageSizeError
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import first_line
 
@@ -192,7 +192,7 @@ def silence_opencv() -> None:
 def _check_size(header: ImageHeader, max_pixels: int) -> None:
     # Deep pixels take more memory than ordinary ones, and count as more of them.
     if header.width * header.height * header.bytes_per_pixel > 4 * max_pixels:
-        raise ImageError(
+        raise ImageSizeError(
             f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,} "
             "(max_pixels raises it)"
         )

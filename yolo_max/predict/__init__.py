@@ -3,6 +3,7 @@
 predictor.py  weights, engine, transform and decoder as one object
 detector.py   a predictor for weights that detect
 pipeline.py   ordered, bounded, threaded stages
+turns.py      whose turn it is to run the engine
 tracking.py   the same number for an object in all frames of a video
 pending.py    one image between its source and its prediction
 result.py     what became of it    picture.py  its prediction drawn on it

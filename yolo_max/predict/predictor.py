@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import fields
-from threading import Lock, Semaphore
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
@@ -25,6 +24,7 @@ from yolo_max.predict.pending import PendingImage, infer, require_several
 from yolo_max.predict.pipeline import afterwards, in_stages, side_by_side
 from yolo_max.predict.result import Result
 from yolo_max.predict.tracking import follow, require_tracker
+from yolo_max.predict.turns import Turns
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
@@ -145,8 +145,8 @@ class Predictor:
                 report=report,
             )
         self.engine: Engine = as_engine(engine, meta.network.outputs)
-        self._alone = Lock()  # for single calls, each of which has all threads of the network
-        self._runs = Semaphore(self.engine.callers)  # for whatever runs the network, streams and calls
+        # Shared by all calls and streams.
+        self._turns = Turns(self.engine.callers)
 
     @property
     def names(self) -> Mapping[int, str]:
@@ -161,7 +161,7 @@ class Predictor:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if hasattr(self, "_runs"):  # the last that is set
+        if hasattr(self, "_turns"):  # the last that is set
             raise UsageError(
                 f"{name} cannot be set on a {type(self).__name__}; give options when you make it, or "
                 f"{', '.join(PER_CALL)} with a call."
@@ -202,15 +202,30 @@ class Predictor:
         """
         if isinstance(image, list | tuple) or (isinstance(image, np.ndarray) and image.ndim == 4):
             return [result.found for result in self.stream(list(image), **changes)]
+        found: Prediction = self.result(image, **changes).found
+        return found
+
+    def result(self, image: ImageSource, *, keep_image: bool = False, **changes: Any) -> Result:
+        """As a call, with the time of each stage. Any number of threads may call it at once.
+
+        Args:
+            image: As for a call.
+            keep_image: Whether the result carries the decoded image, to be drawn on.
+            changes: As for a call.
+
+        Returns:
+            The result; that of an image that cannot be read has its error.
+
+        Raises:
+            UsageError: As for a call.
+        """
         decoder = self._decoder_with(changes)
-        pending = self._prepare(image, keep_image=False)
-        if pending.result.error:
-            raise pending.result.error
-        with self._alone, self._runs:
-            infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit))
-        pending.decode(decoder)
-        assert pending.result.prediction is not None
-        return pending.result.prediction
+        pending = self._prepare(image, keep_image)
+        if not pending.result.error:
+            with self._turns.take() as shared:
+                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
+            pending.decode(decoder)
+        return pending.result
 
     def run(self, batch: NDArray[np.uint8]) -> list[Outputs]:
         """Runs the network for the cells that the decoder needs.
@@ -386,12 +401,12 @@ class Predictor:
             return function(pending.result)
 
         def run_shared(pending: PendingImage) -> None:
-            with self._runs:
+            with self._turns.take(may_be_alone=False):
                 infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=True))
 
         def run(batch: list[PendingImage]) -> None:
-            with self._runs:
-                infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit))
+            with self._turns.take() as shared:
+                infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
 
         if batch is None and self.engine.callers > 1:
             return side_by_side(

@@ -74,6 +74,14 @@ class ImageError(YoloMaxError):
         super().__init__(f"{path}: {reason}" if path else reason)
 
 
+class ImageFormatError(ImageError):
+    """What should be an image is not in a format that is read."""
+
+
+class ImageSizeError(ImageError):
+    """An image has more pixels than are decoded."""
+
+
 class ParityError(YoloMaxError):
     """MAX and PyTorch disagree by more than the parity rubric allows."""
 
