@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from functools import partial
 from pathlib import Path
+from threading import Semaphore
 from time import monotonic, sleep
 from typing import Any
 
@@ -430,6 +432,33 @@ def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     (missing,) = predictor().predict("7", reading)
     assert missing.error is not None
     assert "there is no webcam of this number" in str(missing)
+
+
+@pytest.mark.parametrize("tracker", [None, "bytetrack"])
+@pytest.mark.parametrize("buffer", [True, False])
+@pytest.mark.parametrize("batch", [None, 1])
+def test_a_live_frame_is_answered_before_the_next_one_comes(
+    tracker: str | None, buffer: bool, batch: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("av")
+    if tracker:
+        pytest.importorskip("trackers")
+    answered = Semaphore(1)
+
+    class Waiting(Camera):
+        def read(self) -> tuple[bool, Any]:
+            assert answered.acquire(timeout=60), "a result waits for a frame that comes later"
+            return super().read()
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: Waiting(index, 6))
+    reading = SourceOptions(stream_buffer=buffer)
+    method = partial(predictor().track, tracker=tracker) if tracker else predictor().predict
+    indices = []
+    for result in method(0, reading, batch=batch):
+        answered.release()
+        assert result.frame is not None
+        indices.append(result.frame.index)
+    assert indices == list(range(7))  # the last one says that there are no more
 
 
 def test_a_webcam_is_not_closed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

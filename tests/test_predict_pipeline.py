@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from yolo_max.predict.pipeline import in_batches, in_stages, ordered_map, side_by_side
+from yolo_max.predict.pipeline import afterwards, in_batches, in_stages, ordered_map, side_by_side
 
 
 @pytest.fixture
@@ -70,6 +70,40 @@ def test_without_room_results_are_handed_out_first(executor: ThreadPoolExecutor)
         assert result == expected
         assert alive <= 3
         alive -= 1
+
+
+Stages = Callable[[Iterator[int], Callable[[Any], bool]], Iterator[int]]
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        lambda items, alone: side_by_side(
+            *(lambda i: i, lambda _: None, lambda i: i, items), callers=2, workers=2, alone=alone
+        ),
+        lambda items, alone: in_stages(
+            *(lambda i: i, lambda _: None, lambda i: i, items),
+            batch=1,
+            canvas_of=lambda _: 1,
+            workers=2,
+            alone=alone,
+        ),
+        lambda items, alone: afterwards(lambda i: i, items, workers=2, alone=alone),
+    ],
+    ids=["side by side", "in stages", "afterwards"],
+)
+def test_before_an_item_that_may_be_long_in_coming_all_results_are_handed_out(stages: Stages) -> None:
+    received: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(30):
+            if item % 3 == 2:  # after 1, 4, 7, ...
+                assert received == list(range(item))
+            yield item
+
+    for result in stages(items(), lambda item: item % 3 == 1):
+        received.append(result)
+    assert received == list(range(30))
 
 
 def test_a_stage_that_lags_does_not_let_its_window_run_empty(executor: ThreadPoolExecutor) -> None:

@@ -19,12 +19,14 @@ class Position:
         number: Its place among those that are read, from 1; it numbers files as in Ultralytics.
         time: Seconds from the start of the source, exactly; None where the source has no times.
         last: Whether no other frame follows, as far as is known.
+        live: Whether it is the newest of a live source: who watches waits for it, and not for the next one.
     """
 
     index: int
     number: int
     time: Fraction | None = None
     last: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +45,8 @@ class Frame:
     position: Position | None
     load: Callable[[], NDArray[np.uint8]]
     decode_ms: float = 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is the newest of a live source."""
+        return self.position is not None and self.position.live

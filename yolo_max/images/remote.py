@@ -204,6 +204,7 @@ class Live:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended is not None)
                 frame = self._waiting.popleft() if self._waiting else None
+                is_newest = not (self._buffer and self._waiting)
                 self._changed.notify_all()
             number += 1
             if frame is None:
@@ -212,7 +213,8 @@ class Live:
                 return
             assert frame.position is not None
             index = frame.position.index
-            yield replace(frame, position=replace(frame.position, number=number, last=False))
+            position = replace(frame.position, number=number, last=False, live=is_newest)
+            yield replace(frame, position=position)
 
     def _read(self, stride: int) -> None:
         reason = ENDED

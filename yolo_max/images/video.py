@@ -82,13 +82,14 @@ class Video:
             ImageError: It is not a video that can be read.
         """
         av = _pyav()
+        is_stream = isinstance(file, str) or not file.seekable()
         self.name, self._file = name, file
         self._max_pixels = min(max_pixels, MAX_FRAME_PIXELS)
         try:
             self._container = av.open(
                 *(file, "r", format_name),
                 options={**_CLOSED, **(options or {})},
-                buffer_size=1 << (12 if isinstance(file, str) or not file.seekable() else 18),
+                buffer_size=1 << (12 if is_stream else 18),
                 metadata_errors="replace",
                 timeout=STALL_SECONDS if isinstance(file, str) else None,
             )
@@ -107,7 +108,8 @@ class Video:
                 raise ImageError(too_large(context.width, context.height, self._max_pixels))
             # Decoders round sides up to whole blocks.
             context.options = {"max_pixels": str(self._max_pixels * 5 // 4 + 2**16)}
-            context.thread_type = "AUTO"
+            # Threads that decode a frame each hold back as many frames, which a stream cannot wait for.
+            context.thread_type = "SLICE" if is_stream else "AUTO"
             self._read_headers()
         except BaseException:
             self.close()

@@ -42,6 +42,11 @@ class PendingImage:
     transform: Transform | None = None
     outputs: Outputs | None = None
 
+    @property
+    def live(self) -> bool:
+        """Whether it is the newest frame of a live source."""
+        return self.result.live
+
     @classmethod
     def prepare(
         cls,

@@ -38,6 +38,7 @@ def side_by_side(
     callers: int,
     workers: int,
     room: Callable[[], bool] = lambda: True,
+    alone: Callable[[Item], bool] = lambda _: False,
 ) -> Generator[Finished, None, None]:
     """Handles several items at once: each has a worker thread, and a thread from a second pool for the work.
 
@@ -51,6 +52,7 @@ def side_by_side(
             that goes on with the finished item holds.
         workers: How many further threads there are for the rest.
         room: As for `ordered_map`.
+        alone: As for `ordered_map`.
 
     Yields:
         ``finish(prepare(item))`` for each item, in order.
@@ -69,7 +71,7 @@ def side_by_side(
             _submit(runs, work, prepared).result()
             return finish(prepared)
 
-        with closing(ordered_map(whole, items, executor, 2 * threads, room)) as finished:
+        with closing(ordered_map(whole, items, executor, 2 * threads, room, alone)) as finished:
             yield from finished
 
 
@@ -83,6 +85,7 @@ def in_stages(
     canvas_of: Callable[[Prepared], Hashable],
     workers: int,
     room: Callable[[], bool] = lambda: True,
+    alone: Callable[[Item | Prepared], bool] = lambda _: False,
 ) -> Generator[Finished, None, None]:
     """Works on one batch after another on the caller's thread, and prepares and finishes items on workers.
 
@@ -95,6 +98,7 @@ def in_stages(
         canvas_of: As for `in_batches`.
         workers: How many threads.
         room: As for `ordered_map`.
+        alone: As for `ordered_map`; asked about prepared items too.
 
     Yields:
         ``finish(prepare(item))`` for each item, in order.
@@ -111,13 +115,17 @@ def in_stages(
 
     ahead = batch + workers
     with ThreadPoolExecutor(workers, THREADS) as executor:
-        batches = in_batches(ordered_map(prepare, items, executor, ahead, room), batch, canvas_of)
-        with closing(ordered_map(finish, worked(batches), executor, ahead)) as finished:
+        batches = in_batches(ordered_map(prepare, items, executor, ahead, room, alone), batch, canvas_of)
+        with closing(ordered_map(finish, worked(batches), executor, ahead, alone=alone)) as finished:
             yield from finished
 
 
 def afterwards(
-    function: Callable[[Item], Finished], items: Iterable[Item], *, workers: int
+    function: Callable[[Item], Finished],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    alone: Callable[[Item], bool] = lambda _: False,
 ) -> Generator[Finished, None, None]:
     """Finishes items that another stage gave, in order, on worker threads of its own.
 
@@ -125,6 +133,7 @@ def afterwards(
         function: Runs on a worker thread.
         items: As for `ordered_map`.
         workers: How many threads.
+        alone: As for `ordered_map`.
 
     Yields:
         ``function(item)`` for each item, in order.
@@ -134,7 +143,7 @@ def afterwards(
     """
     with (
         ThreadPoolExecutor(workers, THREADS) as executor,
-        closing(ordered_map(function, items, executor, 2 * workers)) as finished,
+        closing(ordered_map(function, items, executor, 2 * workers, alone=alone)) as finished,
     ):
         yield from finished
 
@@ -145,6 +154,7 @@ def ordered_map(
     executor: Executor,
     ahead: int,
     room: Callable[[], bool] = lambda: True,
+    alone: Callable[[Item], bool] = lambda _: False,
 ) -> Generator[Finished, None, None]:
     """Applies a function on the executor's threads and yields the results in order.
 
@@ -158,6 +168,8 @@ def ordered_map(
         executor: Outlives this generator.
         ahead: How many items may be under way at once, at least 1.
         room: Whether there is memory for another item; while there is none, results are handed out first.
+        alone: Whether an item's result is handed out before another item is pulled, which may be long in
+            coming.
 
     Yields:
         ``function(item)`` for each item.
@@ -169,10 +181,10 @@ def ordered_map(
     window: deque[Future[Finished]] = deque()
     with _closing(items) as source:
         try:
-            exhausted = False
+            exhausted = waits = False
             failure: Exception | None = None
             while not exhausted or window:
-                if not exhausted and (not window or room()):
+                if not exhausted and (not window or (room() and not waits)):
                     try:
                         item = next(source)
                     except StopIteration:
@@ -181,7 +193,8 @@ def ordered_map(
                         exhausted, failure = True, error
                     else:
                         window.append(_submit(executor, function, item))
-                if window and (exhausted or len(window) >= ahead or window[0].done() or not room()):
+                        waits = alone(item)
+                if window and (exhausted or waits or len(window) >= ahead or window[0].done() or not room()):
                     yield window.popleft().result()
             if failure is not None:
                 raise failure

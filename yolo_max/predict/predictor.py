@@ -387,7 +387,7 @@ class Predictor:
             if not self.task.counted:
                 raise UsageError(f"there is nothing to track with weights for the task {self.task.name}.")
             results = self.map(_itself, sources, keep_images=keep_images, batch=batch, **changes)
-            return afterwards(function, follow(results), workers=self.workers)
+            return afterwards(function, follow(results), workers=self.workers, alone=_is_live)
         require_several(sources)
         a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch
@@ -401,8 +401,8 @@ class Predictor:
             return function(pending.result)
 
         def run_shared(pending: PendingImage) -> None:
-            with self._turns.take(may_be_alone=False):
-                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=True))
+            with self._turns.take(may_be_alone=pending.live) as shared:
+                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
 
         def run(batch: list[PendingImage]) -> None:
             with self._turns.take() as shared:
@@ -414,6 +414,7 @@ class Predictor:
                 callers=self.engine.callers,
                 workers=self.workers,
                 room=HELD.has_room,
+                alone=_is_live,
             )
         return in_stages(
             *(prepare, run, finish, sources),
@@ -421,6 +422,7 @@ class Predictor:
             canvas_of=_canvas_shape,
             workers=self.workers,
             room=HELD.has_room,
+            alone=_is_live,
         )
 
     def _decoder_with(self, changes: Mapping[str, Any]) -> Decoder:
@@ -449,6 +451,11 @@ class _Closed:
 
     def run(self, *_: Any, **__: Any) -> list[Outputs]:
         raise UsageError("the predictor is closed; make another.")
+
+
+def _is_live(item: ImageSource | Frame | PendingImage | Result) -> bool:
+    """Whether the result of an item is wanted before another is begun."""
+    return isinstance(item, Frame | PendingImage | Result) and item.live
 
 
 def _may_compile(engine: str | Engine | Network, options: PredictOptions) -> bool:

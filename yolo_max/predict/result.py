@@ -97,6 +97,11 @@ class Result(Exports):
         return f"<Result: {self}>"
 
     @property
+    def live(self) -> bool:
+        """Whether it is of the newest frame of a live source."""
+        return self.frame is not None and self.frame.live
+
+    @property
     def found(self) -> Any:
         """The prediction.
 
