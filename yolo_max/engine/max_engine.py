@@ -48,6 +48,7 @@ class MaxEngine:
         threads: How many threads the graph runs on.
         from_cache: Whether the graph had been compiled before: it was in the cache, came with the package, or
             was named.
+        graph_key: Its key in the cache; None if it was named.
         callers: How many concurrent calls, sharing the threads, give the highest throughput.
     """
 
@@ -118,19 +119,21 @@ class MaxEngine:
         self.callers, self._share = shares(self.threads) if self.kernels == "fused" else (1, self.threads)
         self._device = driver.Accelerator() if self.device == "gpu" else host
         session = InferenceSession(devices=[self._device])
+        self.graph_key: str | None = None
         if compiled is not None:
             graph = load_named(Path(compiled), purpose_of(architecture, self.precision))
         else:
+            self.graph_key = graph_key(
+                architecture=architecture,
+                every_layer=every_layer,
+                kernels=self.kernels,
+                precision=self.precision,
+                device=self._device.architecture_name if self.device == "gpu" else "cpu",
+                static=self._static,
+            )
             graph = compile_or_load(
                 session,
-                graph_key(
-                    architecture=architecture,
-                    every_layer=every_layer,
-                    kernels=self.kernels,
-                    precision=self.precision,
-                    device=self._device.architecture_name if self.device == "gpu" else "cpu",
-                    static=self._static,
-                ),
+                self.graph_key,
                 lambda: trace(
                     architecture,
                     self.precision,

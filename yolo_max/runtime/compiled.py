@@ -14,7 +14,7 @@ import json
 import platform
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.runtime import cpu
 from yolo_max.runtime.max_errors import max_errors
 from yolo_max.runtime.sources import GRAPH_SOURCES, sources_digest
-from yolo_max.support.cache import cache_folder, read_checked, write_checked
+from yolo_max.support.cache import cache_folder, locked, read_checked, write_checked
 from yolo_max.support.errors import OutputError
 
 
@@ -83,21 +83,48 @@ def compile_or_load(
         EngineError: MAX cannot compile the graph, or runs out of memory.
     """
     try:
-        path = cache_folder("graphs") / f"{key}.mef"
+        path = _place(key)
     except OutputError:
         path = None  # no usable cache: compile each time rather than not run
     if path is not None and (cached := _load(path)) is not None:
         return cached
     if (graph_at_hand := shipped()) is not None:
         return graph_at_hand
-    on_compile()
-    graph, kernels = trace()
-    with max_errors("compile the graph"):
-        model = session.compile(graph)
-    compiled = CompiledGraph(model, kernels, from_cache=False)
-    if path is not None:
-        _store(compiled, path)
-    return compiled
+    # Of several processes that need it at the same time, one compiles.
+    with locked(path) if path is not None else nullcontext():
+        if path is not None and (cached := _load(path)) is not None:
+            return cached
+        on_compile()
+        graph, kernels = trace()
+        with max_errors("compile the graph"):
+            model = session.compile(graph)
+        compiled = CompiledGraph(model, kernels, from_cache=False)
+        if path is not None:
+            _store(compiled, path)
+        return compiled
+
+
+def cached_bytes(key: str) -> bytes | None:
+    """A graph of the cache, for `cache_bytes` on another machine; None if it is not there."""
+    try:
+        return read_checked(_place(key))
+    except OutputError:
+        return None
+
+
+def cache_bytes(key: str, data: bytes) -> None:
+    """Puts what `cached_bytes` gave on another machine into the cache, where it is found by its key.
+
+    The key is that of the machine that compiled it: another processor does not ask for it.
+    """
+    with suppress(OutputError):  # without a cache it is compiled again
+        path = _place(key)
+        if not path.exists():
+            write_checked(path, data)
+
+
+def _place(key: str) -> Path:
+    return cache_folder("graphs") / f"{key}.mef"
 
 
 def _load(path: Path) -> CompiledGraph | None:

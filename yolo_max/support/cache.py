@@ -9,13 +9,14 @@ default only what can be made again is cleared.
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -120,6 +121,40 @@ def read_checked(path: Path) -> bytes | None:
     with suppress(OSError):  # the folder may be read-only
         path.unlink(missing_ok=True)
     return None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lets one process at a time make a file of the cache, so that the others find what it made.
+
+    Where there can be no lock each makes its own, which costs time and nothing else.
+    """
+    lock = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.lock")
+    file = None
+    try:
+        while file is None:
+            file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, lock):  # who held it has removed it
+                os.close(file)
+                file = None
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if file is not None:
+            with suppress(OSError):
+                lock.unlink()
+            os.close(file)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is what a path leads to."""
+    try:
+        return os.path.samestat(os.fstat(file), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def open_own(path: Path) -> BinaryIO | None:

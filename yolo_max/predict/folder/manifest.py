@@ -147,7 +147,7 @@ class Manifest:
             OutputError: It cannot be written, or it was moved or removed, or its folder.
         """
         try:
-            self._write_whole(memoryview(_encode(record)))
+            self._write_whole(memoryview(encode_line(record)))
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self._require_in_place()
@@ -234,10 +234,11 @@ class Manifest:
         if planned:
             run["planned"] = planned
         # On the disk before any line: without it, lines could not be resumed.
-        self.tree.write(Path(RUN_FILE), _encode(run, indent=2), sync=True)
+        self.tree.write(Path(RUN_FILE), encode_line(run, indent=2), sync=True)
 
 
-def _encode(record: Record, indent: int | None = None) -> bytes:
+def encode_line(record: Record, indent: int | None = None) -> bytes:
+    """The line of a record."""
     # A file name that is not UTF-8 has come as lone surrogates; they leave as JSON's own \udcxx escapes.
     return json.dumps(record, ensure_ascii=False, indent=indent).encode("utf-8", "backslashreplace") + b"\n"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from yolo_max.support.atomic import cannot_write
 from yolo_max.support.errors import OutputError, UsageError
-from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE
+from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE, SHARDS_FOLDER
 
 Record = Mapping[str, Any]
 
@@ -130,7 +130,7 @@ def require_no_results(folder: Path) -> None:
             f"{folder} holds the results of a finished run; choose another folder with --out, or use "
             "--overwrite to replace them."
         )
-    if run and next(read_lines(folder), None):
+    if run and (next(read_lines(folder), None) or any((folder / SHARDS_FOLDER).glob("*"))):
         raise OutputError(
             f"{folder} holds an unfinished run; use --resume to finish it, or --overwrite to start again."
         )

@@ -71,6 +71,7 @@ class FolderRun:
         *,
         reading: SourceOptions | None = None,
         settings: Mapping[str, Any] | None = None,
+        tables: Iterable[str] = (),
         resume: bool = False,
         overwrite: bool = False,
     ) -> None:
@@ -83,6 +84,7 @@ class FolderRun:
             saving: What is written into it.
             reading: How videos are read.
             settings: What the results depend on, besides the predictor's options and ``saving``.
+            tables: Further files of the run that belong to no single image, relative to ``out``.
             resume: Whether to resume the run that the folder holds; the settings must be the same.
             overwrite: Whether to remove the results of the run that the folder holds, and no other files.
 
@@ -99,8 +101,8 @@ class FolderRun:
         if saving.save:
             require_no_target_is_a_source(sources, out)
         planned = [str(place) for place in targets(sources, saving)]
-        tables = saving.tables
-        require_tables(tables, predictor.task)
+        tables = [*tables, *saving.tables]
+        require_tables(saving.tables, predictor.task)
         if overwrite and not (resume and read_run(out)):
             require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
@@ -183,17 +185,9 @@ class FolderRun:
         for path, reason in find_crashes(suspects, max_pixels=self._predictor.options.max_pixels).items():
             del left[path]
             yield self._note(record(path, error=reason))
-        stream = self._predictor.map(
-            *(self._write, self._begun(left, stop)),
-            keep_images=self._saving.needs_images,
-            tracker=self._reading.tracker,
-        )
-        try:
-            with closing(stream) as written:
-                for each, drawn, position in written:
-                    yield self._note(self._videos.write(each, drawn, position))
-        finally:
-            self._videos.close()
+        with closing(self._predict(left, stop)) as predicted:
+            for each in predicted:
+                yield self._note(each)
         self._manifest.flush()
         for name in TABLES:
             if name in self._manifest.tables:  # the previous process may have asked for others
@@ -201,6 +195,20 @@ class FolderRun:
         if not self.left:
             self._manifest.finish()
             self.finished = True
+
+    def _predict(self, paths: Iterable[str], stop: Callable[[], bool]) -> Generator[Record, None, None]:
+        """The record of each image or frame, in order, once its files are in place."""
+        stream = self._predictor.map(
+            *(self._write, self._begun(paths, stop)),
+            keep_images=self._saving.needs_images,
+            tracker=self._reading.tracker,
+        )
+        try:
+            with closing(stream) as written:
+                for each, drawn, position in written:
+                    yield self._videos.write(each, drawn, position)
+        finally:
+            self._videos.close()
 
     def _write_table(self, name: str) -> None:
         task, names, tracked = self._predictor.task, self._predictor.names, self._reading.tracker is not None

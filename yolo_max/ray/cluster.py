@@ -1,0 +1,174 @@
+"""A Ray cluster: one of this machine's own, for one run, or one that is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from yolo_max.runtime.cpu import available_threads
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.ray_options import LOCAL
+from yolo_max.support.text import counted, first_line, shorten
+
+AUTO = "auto"
+MAX_THREADS = 8
+"""Of a worker, unless more are asked for: up to so many, images run side by side in one process."""
+STORE_BYTES = 512 * 2**20
+"""The object store of a cluster of this machine's own."""
+_PORT = re.compile(r"(.+):(\d{1,5})")
+_SECONDS = 5.0
+_STARTS = 3
+"""Ray gives its own processes 15 seconds to start, which is too little on a busy machine."""
+
+
+class Workers(NamedTuple):
+    """How a cluster is used.
+
+    Attributes:
+        count: Of workers.
+        threads: CPUs of each.
+    """
+
+    count: int
+    threads: int
+
+
+def import_ray() -> Any:
+    """The package ray, which reports nothing to anybody.
+
+    Raises:
+        EngineError: It is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # What goes wrong in a worker is raised in this process; Ray's own log is a file.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise EngineError("Ray is not installed; pip install 'yolo-max[ray]'.") from error
+    return ray
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Any]:
+    """Connects this process to a cluster while the ``with`` block runs.
+
+    A cluster of this machine's own listens on the loopback interface alone, has no dashboard, and ends with
+    the block.
+
+    Args:
+        address: "local", "auto" for the one that this machine belongs to, or the HOST:PORT of its head.
+
+    Yields:
+        The package ray.
+
+    Raises:
+        EngineError: Ray is not installed, or there is no such cluster.
+        UsageError: It is not an address.
+    """
+    if address == LOCAL:
+        # Ray's switch for systems whose firewalls ask about each port; here too it listens on loopback alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    else:
+        _require_address(address)
+    ray = import_ray()
+    _connect(ray, address)
+    _be_quiet(ray)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    own = {
+        "num_cpus": available_threads(),
+        "object_store_memory": STORE_BYTES,
+        "include_dashboard": False,
+    }
+    options = own if address == LOCAL else {}
+    for attempt in range(_STARTS if address == LOCAL else 1, 0, -1):
+        try:
+            with _silent_stderr():
+                ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # the class itself, where a process of Ray's own did not start in time
+            ray.shutdown()
+            if attempt == 1:
+                what = "Ray did not start" if address == LOCAL else f"there is no Ray cluster at {address}"
+                raise EngineError(f"{what} ({first_line(error)}).") from error
+
+
+def workers_of(ray: Any, count: int | None, threads: int | None) -> Workers:
+    """How many workers of how many CPUs the connected cluster runs.
+
+    Args:
+        ray: The package.
+        count: How many are asked for; None for as many as fit.
+        threads: CPUs of each; None for as many as the workers leave each other, up to `MAX_THREADS`.
+
+    Raises:
+        UsageError: So many do not fit.
+    """
+    cpus = cpus_of(ray)
+    sizes = [threads] if threads else range(min(MAX_THREADS, max(cpus, default=0)), 0, -1)
+    for size in sizes:
+        fitting = sum(cpu // size for cpu in cpus)
+        if fitting >= (count or 1):
+            return Workers(count or fitting, size)
+    asked = counted(count or 1, "worker") + (f" of {counted(threads, 'CPU')}" if threads else "")
+    raise UsageError(
+        f"the cluster has {counted(sum(cpus), 'CPU')} on {counted(len(cpus), 'node')}, too few for {asked}; "
+        "use fewer --ray-workers or --threads."
+    )
+
+
+def cpus_of(ray: Any) -> list[int]:
+    """The CPUs of each node of the connected cluster."""
+    return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+
+
+def _require_address(address: str) -> None:
+    """Refuses what is no address, and one where nothing listens, for which Ray would wait for a minute."""
+    if address == AUTO:
+        return
+    found = _PORT.fullmatch(address)
+    if found is None or "/" in address or not 0 < int(found[2]) < 65536:
+        raise UsageError(
+            f"{shorten(address)} is not the address of a Ray cluster; use HOST:PORT, as `ray start --head` "
+            "says it, auto, or nothing for a cluster of this machine's own."
+        )
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), _SECONDS).close()
+    except OSError as error:
+        raise EngineError(f"no Ray cluster answers at {address} ({error.strerror or error}).") from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps Ray's native code from writing about its log; what goes wrong is raised."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def _be_quiet(ray: Any) -> None:
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.raise_original_map_exception = True

@@ -1,0 +1,199 @@
+"""A run over images on a Ray cluster: what `FolderRun` does, predicted by workers on its nodes.
+
+The images are cut into shards. Ray Data deals them out and does again what a lost worker had; this process
+appends the records of each shard to the manifest, in order, so that the results are those of one machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolo_max.images.sources import Found, SourceImage
+from yolo_max.predict.folder.previous_run import Record
+from yolo_max.predict.folder.run import FolderRun, remove_remnants
+from yolo_max.predict.folder.saving import is_done
+from yolo_max.predict.predictor import Predictor
+from yolo_max.ray.cluster import workers_of
+from yolo_max.ray.setup import Setup
+from yolo_max.ray.shards import Item, cut, is_shard_name, read_shard, shard_name, to_text
+from yolo_max.ray.stages import WAITING, Predict, read_ahead, write_shard
+from yolo_max.support.atomic import TEMPORARY_PREFIX
+from yolo_max.support.errors import EngineError, OutputError, UsageError, YoloMaxError
+from yolo_max.support.options import SaveOptions, SourceOptions
+from yolo_max.support.ray_options import RayOptions
+from yolo_max.support.result_names import SHARDS_FOLDER
+from yolo_max.support.text import first_line
+
+if TYPE_CHECKING:
+    from yolo_max.engine.contract import Network
+
+
+class RayRun(FolderRun):
+    """A run over images into an output folder that all nodes have; see `FolderRun`.
+
+    with cluster("local") as ray:
+        with RayRun(ray, predictor, found, out, SaveOptions(), RayOptions()) as run:
+            for record in run.images():
+                print(record["path"])
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        predictor: Predictor,
+        found: Iterable[Found],
+        out: Path,
+        saving: SaveOptions,
+        on: RayOptions,
+        *,
+        network: Network | None = None,
+        reading: SourceOptions | None = None,
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Begins the run, or resumes it where a previous process stopped.
+
+        Args:
+            ray: The package, connected to a cluster.
+            predictor: This process's; each worker makes its like.
+            found: Images, and what could not be read or was skipped.
+            out: As for `FolderRun`; the same folder on every node.
+            saving: As for `FolderRun`.
+            on: How many workers and images per shard.
+            network: The network that the predictor was made with, if it is one of the caller's own.
+            reading: Which addresses are read.
+            settings: As for `FolderRun`.
+            resume: As for `FolderRun`.
+            overwrite: As for `FolderRun`.
+
+        Raises:
+            OutputError: As for `FolderRun`.
+            UsageError: As for `FolderRun`; the cluster is too small; or there is a source that is no image.
+        """
+        found = list(found)
+        images = [each for each in found if isinstance(each, SourceImage)]
+        if any(image.data is not None for image in images):
+            raise UsageError("an image from the standard input does not go with --ray; name files.")
+        self._ray, self._on, self._network = ray, on, network
+        self._workers = workers_of(ray, on.ray_workers, predictor.options.threads)
+        names = {image.name: image for image in images}
+        self._shards = list(cut(list(names.values()), on.shard_images))
+        super().__init__(
+            *(predictor, found, out, saving),
+            reading=reading,
+            settings={**(settings or {}), **on.settings},
+            tables=[str(self._file(number)) for number in range(len(self._shards))],
+            resume=resume,
+            overwrite=overwrite,
+        )
+        self._tidy_shards()
+
+    def _predict(self, paths: Iterable[str], stop: Callable[[], bool]) -> Generator[Record, None, None]:
+        left = set(paths)
+        wanted = [
+            number for number, shard in enumerate(self._shards) if any(each.name in left for each in shard)
+        ]
+        ready = {number for number in wanted if self._is_whole(number)}
+        try:
+            with closing(self._predicted([number for number in wanted if number not in ready])) as done:
+                for number in wanted:
+                    while number not in ready:
+                        if stop():
+                            return
+                        ready.add(next(done))
+                    for record in self._records_of(number):
+                        if record["path"] in left:
+                            yield record
+        finally:
+            self._tidy_shards()
+            remove_remnants(chain.from_iterable(self._shards), self._out)
+
+    def _predicted(self, numbers: list[int]) -> Generator[int, None, None]:
+        """The numbers of shards as they are done, in any order.
+
+        Raises:
+            EngineError: The cluster failed.
+            YoloMaxError: Whatever a worker raised.
+        """
+        if not numbers:
+            return
+        ray, (count, threads) = self._ray, self._workers
+        rows = [{"shard": i, "items": to_text([Item.of(each) for each in self._shards[i]])} for i in numbers]
+        setup = ray.put(Setup.of(self._predictor, threads, self._network))
+        out = str(self._out.absolute())
+        tasks = ray.data.TaskPoolStrategy(size=2 * count)
+        shards = (
+            ray.data.from_items(rows, override_num_blocks=len(rows))
+            # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.
+            .map(read_ahead, compute=tasks, num_cpus=0)
+            .map(
+                Predict,
+                fn_constructor_args=(setup, out, self._saving, self._reading),
+                compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
+                num_cpus=threads,
+            )
+            .map(
+                partial(write_shard, out=out, kind=self._on.shard_format, task=self._predictor.task),
+                compute=tasks,
+                num_cpus=0,
+            )
+        )
+        try:
+            for row in shards.iter_rows():
+                yield int(row["shard"])
+        except ray.exceptions.RayError as error:
+            raise _ours(error) from error
+
+    def _file(self, number: int) -> Path:
+        return shard_name(number, self._on.shard_format)
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a previous process finished a shard: it has the records of its images, and their files."""
+        try:
+            records = read_shard(self._out / self._file(number))
+        except OutputError:
+            return False
+        task, names = self._predictor.task, self._predictor.weights.meta.names
+        shard = self._shards[number]
+        return [record.get("path") for record in records] == [each.name for each in shard] and all(
+            is_done(record, self._out, task, names) for record in records
+        )
+
+    def _records_of(self, number: int) -> Iterator[Record]:
+        path = self._out / self._file(number)
+        if not path.exists():
+            raise OutputError(
+                f"a worker wrote {path} and it is not there; name a folder with --out that all nodes share."
+            )
+        return iter(read_shard(path))
+
+    def _tidy_shards(self) -> None:
+        """Removes partial files, and shards of a list of images that was longer or cut otherwise."""
+        own = {self._file(number).name for number in range(len(self._shards))}
+        with suppress(OSError):  # there may be no such folder
+            for path in (self._out / SHARDS_FOLDER).iterdir():
+                stale = is_shard_name(path.name) and path.name not in own
+                if stale or path.name.startswith(TEMPORARY_PREFIX):
+                    path.unlink(missing_ok=True)
+
+
+def _ours(error: BaseException) -> YoloMaxError:
+    """The error that a worker raised on purpose, or one that says what went wrong on the cluster."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        if isinstance(cause, YoloMaxError):
+            return cause
+        seen.append(cause)
+        cause = cause.__cause__ or getattr(cause, "cause", None)
+    if any(isinstance(each, ModuleNotFoundError) for each in seen):
+        return EngineError(
+            "the workers lack a package; install the same yolo_max on all nodes of the cluster."
+        )
+    return EngineError(f"the run on Ray failed ({first_line(error)}); --resume goes on.")

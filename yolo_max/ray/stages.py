@@ -1,0 +1,174 @@
+"""What Ray Data runs, one shard after another: read ahead ──► predict ──► write.
+
+    read_ahead   tasks: the bytes of files, as far as a shard may take the object store
+    Predict      actors with a warm engine: decode, letterbox, network, draw; a picture's pixels stay in them
+    write_shard  tasks: the shard's file
+
+A row is a shard, so nothing that Ray Data does to blocks cuts one. Every file is put in its place whole and
+under a name that its image or shard decides: what a killed worker had done is done again, to the same files.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolo_max.images.header import SIGNATURE_BYTES
+from yolo_max.images.regular_file import regular_file
+from yolo_max.ray.buckets import is_bucket, read_object
+from yolo_max.ray.shards import Item, encode_shard, from_text, shard_name
+from yolo_max.support.errors import ImageError
+from yolo_max.support.options import SaveOptions, SourceOptions
+
+if TYPE_CHECKING:
+    import ray as ray_package
+
+    from yolo_max.images.frame import Frame
+    from yolo_max.ray.setup import Setup
+    from yolo_max.tasks.task import Task
+
+AHEAD_BYTES = 32 * 2**20
+"""What a shard has in the object store: further files are read by the worker that predicts."""
+WAITING = 2
+"""Shards that wait for a worker or are worked on."""
+Row = dict[str, Any]
+
+
+def read_ahead(row: Row) -> Row:
+    """Adds ``files``, the bytes of each image; None for one that the worker reads, and says what is wrong."""
+    left, files = AHEAD_BYTES, []
+    for item in from_text(row["items"]):
+        data = _read(item, left) if left > 0 else None
+        left -= len(data or b"")
+        files.append(data)
+    return {**row, "files": files}
+
+
+class Predict:
+    """Predicts what is in the images of shards; an actor, made once."""
+
+    def __init__(
+        self, setup: ray_package.ObjectRef[Setup], out: str, saving: SaveOptions, reading: SourceOptions
+    ) -> None:
+        """Loads the network.
+
+        Args:
+            setup: What it is made of.
+            out: The output folder, which all nodes have.
+            saving: What is written for each image.
+            reading: What may be read.
+        """
+        import ray
+
+        self._predictor = ray.get(setup).predictor()
+        self._out, self._saving, self._reading = Path(out), saving, reading
+        # The shards that a killed worker had, one of which may have been the reason, come first.
+        self._suspected = WAITING if ray.get_runtime_context().was_current_actor_reconstructed else 0
+
+    def __call__(self, row: Row) -> Row:
+        """Replaces items and files by ``lines``, those of the manifest."""
+        from yolo_max.predict.folder.manifest import encode_line
+
+        records = self._records(from_text(row["items"]), row["files"])
+        return {"shard": row["shard"], "lines": b"".join(encode_line(each) for each in records)}
+
+    def _records(self, items: Sequence[Item], files: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
+        from yolo_max.output.records import record
+        from yolo_max.predict.folder.output_tree import OutputTree
+        from yolo_max.predict.folder.saving import save_result
+
+        reasons: Mapping[int, str] = {}
+        if self._suspected:
+            self._suspected -= 1
+            reasons = _find_crashes(items, files, self._predictor.options.max_pixels)
+        begun: dict[object, Item] = {}
+        tree = OutputTree(self._out)
+
+        def sources() -> Iterator[Any]:
+            for number, (item, data) in enumerate(zip(items, files, strict=True)):
+                if number not in reasons:
+                    source = data or self._source(item)
+                    begun[_key(source)] = item
+                    yield source
+
+        def write(result: Any) -> Mapping[str, Any]:
+            item = begun[_key(result.source)]
+            return save_result(result, item.source, tree, self._saving)[0]
+
+        try:
+            done = self._predictor.map(write, sources(), keep_images=self._saving.draws)
+            return [
+                record(item.source.name, error=reasons[number]) if number in reasons else next(done)
+                for number, item in enumerate(items)
+            ]
+        finally:
+            tree.close()
+
+    def _source(self, item: Item) -> str | bytes | Frame:
+        """What the predictor reads an image from."""
+        from yolo_max.images.frame import Frame
+        from yolo_max.images.remote import fetch_image
+        from yolo_max.images.video import broken
+
+        if not item.address:
+            return item.place
+        if not is_bucket(item.address):
+            private, limit = self._reading.allow_private, self._predictor.options.max_pixels
+            load = partial(fetch_image, item.address, private=private, max_pixels=limit)
+            return Frame(item.address, None, load)
+        try:
+            return read_object(item.address)
+        except ImageError as error:
+            return Frame(item.address, None, partial(broken, error.reason))
+
+
+def write_shard(row: Row, out: str, kind: str, task: Task) -> Row:
+    """Writes the file of a shard, and leaves its number."""
+    from yolo_max.predict.folder.output_tree import OutputTree
+
+    tree = OutputTree(Path(out))
+    try:
+        tree.write(shard_name(row["shard"], kind), encode_shard(row["lines"], kind, task), sync=True)
+    finally:
+        tree.close()
+    return {"shard": row["shard"]}
+
+
+def _key(source: object) -> object:
+    return id(source) if isinstance(source, bytes) else getattr(source, "source", source)
+
+
+def _read(item: Item, limit: int) -> bytes | None:
+    """The bytes of an image, if it has at most so many and nothing is wrong; too few are no image's."""
+    try:
+        if item.place:
+            with regular_file(item.place, limit) as file:
+                data = file.read()
+        elif is_bucket(item.address):
+            data = read_object(item.address, limit)
+        else:
+            return None
+    except (ImageError, OSError):
+        return None
+    return data if data is not None and len(data) >= SIGNATURE_BYTES else None
+
+
+def _find_crashes(items: Sequence[Item], files: Sequence[bytes | None], max_pixels: int) -> dict[int, str]:
+    """The images of a shard that kill the process that decodes them, by number, and how."""
+    from yolo_max.images.trial import find_crashes
+
+    with tempfile.TemporaryDirectory(prefix="yolo_max_") as folder:
+        places = {}
+        for number, (item, data) in enumerate(zip(items, files, strict=True)):
+            if item.place:
+                places[item.place] = number
+            elif data:
+                copy = Path(folder, f"{number}{Path(item.path).suffix}")
+                copy.write_bytes(data)
+                places[str(copy)] = number
+        return {
+            places[place]: reason for place, reason in find_crashes(places, max_pixels=max_pixels).items()
+        }
