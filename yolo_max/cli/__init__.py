@@ -4,6 +4,7 @@ app.py         assembles the commands; turns an error into one line and an exit 
 commands.py    the look of every command's help
 hints.py       what users of `yolo` type, and what to type here
 parameters.py  options that several commands share     config.py  options from a file
+spread.py      a run of predict on Ray
 console.py, progress.py, summary.py, interrupt.py               the terminal
 predict.py, compare.py, val.py, bench.py, weights.py, convert.py, cache.py  the commands
 analyze.py, compile.py                                          two of `weights`

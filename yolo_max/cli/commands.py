@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from yolo_max.cli import hints, leave_at_once
 from yolo_max.cli.parameters import TERMINAL
+from yolo_max.cli.spread import with_address
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
 
@@ -81,6 +82,7 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments; an error is raised in this project's words."""
         others = [*_commands(ctx.find_root()).values()]
+        args = with_address(args)
         if hint := hints.for_arguments(args, _syntax(self, ctx.command_path), others):
             raise UsageError(hint)
         with _in_our_words(ctx):

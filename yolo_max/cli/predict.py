@@ -28,9 +28,11 @@ from yolo_max.cli.parameters import (
     option,
     takes,
 )
+from yolo_max.cli.spread import begun, find, require_goes_with_ray
 from yolo_max.cli.summary import json_summary, print_line, print_summary, progress
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.options import OUTPUT, RUN, TRACK_CONF, PredictOptions, SaveOptions, SourceOptions
+from yolo_max.support.ray_options import RayOptions
 from yolo_max.support.text import shorten
 
 DEFAULT_OUT = Path("runs/predict")
@@ -48,6 +50,7 @@ def _conf(context: typer.Context, value: float) -> float:
     reading=Some(SourceOptions),
     options=Some(PredictOptions, callbacks={"conf": _conf}),
     saving=Some(SaveOptions),
+    on=Some(RayOptions),
 )
 def predict(
     sources: Annotated[list[str] | None, MEDIA] = None,
@@ -56,6 +59,7 @@ def predict(
     reading: SourceOptions,
     options: PredictOptions,
     saving: SaveOptions,
+    on: RayOptions,
     out: Annotated[
         Path | None,
         option(
@@ -129,6 +133,7 @@ def predict(
         raise UsageError("--json and --format jsonl are two forms; use one of them.")
     quiet = quiet or as_json or as_lines
     default_out = (DEFAULT_OUT.parent if project is None else project) / (name or DEFAULT_OUT.name)
+    require_goes_with_ray(on, options, reading)
     with Interrupt() as interrupt, warnings_as_lines(quiet), ExitStack() as stack:
         os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(options.max_pixels)
         import cv2
@@ -136,7 +141,6 @@ def predict(
         from yolo_max.images.addresses import is_address, is_webcam
         from yolo_max.images.lists import STDIN
         from yolo_max.images.read import silence_opencv
-        from yolo_max.images.sources import find_images
         from yolo_max.output.text_rendering import load_font
         from yolo_max.predict.folder.previous_run import (
             latest,
@@ -145,7 +149,6 @@ def predict(
             sources_of,
             weights_of,
         )
-        from yolo_max.predict.folder.run import FolderRun
         from yolo_max.predict.predictor import Predictor
 
         silence_opencv()
@@ -164,16 +167,8 @@ def predict(
         stdin = sys.stdin.buffer
         if resume and any(is_address(each) or is_webcam(each) for each in sources):
             raise UsageError("a run over addresses or webcams cannot be resumed; name files.")
-        found = list(
-            find_images(
-                sources,
-                recursive=recursive,
-                exclude=out,
-                videos=True,
-                stdin=stdin,
-                remote=reading.allow_remote,
-            )
-        )
+        remote = reading.allow_remote
+        found = find(sources, on, recursive=recursive, exclude=out, stdin=stdin, remote=remote)
         if out is not None:
             require_harmless(out, resume=resume, overwrite=overwrite)
         if saving.draws:
@@ -191,8 +186,12 @@ def predict(
             say(f"Ignored, as the weights are for the task {predictor.task.name}: save_crop.", "yellow")
             saving = replace(saving, save_crop=False)
         start = monotonic()
-        with FolderRun(
-            predictor, found, out, saving, reading=reading, settings=asked, resume=resume, overwrite=overwrite
+        with begun(
+            *(on, predictor, found, out, saving),
+            reading=reading,
+            settings=asked,
+            resume=resume,
+            overwrite=overwrite,
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (

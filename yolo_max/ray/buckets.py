@@ -12,7 +12,7 @@ from typing import Any
 
 from yolo_max.images.places import Places
 from yolo_max.images.read import MAX_FILE_BYTES
-from yolo_max.images.sources import SourceImage
+from yolo_max.images.source import SourceImage
 from yolo_max.images.suffixes import is_image
 from yolo_max.support.errors import ImageError, SourceError
 from yolo_max.support.text import first_line

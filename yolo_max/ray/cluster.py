@@ -31,11 +31,11 @@ class Workers(NamedTuple):
     """How a cluster is used.
 
     Attributes:
-        count: Of workers.
+        number: How many there are.
         threads: CPUs of each.
     """
 
-    count: int
+    number: int
     threads: int
 
 
@@ -73,18 +73,23 @@ def cluster(address: str) -> Iterator[Any]:
         EngineError: Ray is not installed, or there is no such cluster.
         UsageError: It is not an address.
     """
-    if address == LOCAL:
-        # Ray's switch for systems whose firewalls ask about each port; here too it listens on loopback alone.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    else:
+    if address != LOCAL:
         _require_address(address)
     ray = import_ray()
+    _listen_on_loopback(ray, address == LOCAL)
     _connect(ray, address)
     _be_quiet(ray)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _listen_on_loopback(ray: Any, alone: bool) -> None:
+    """Has Ray take loopback for this machine's address, as it does where firewalls ask about each port."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if alone else "1"
+    # Ray may have been imported before, and has read the variable then.
+    ray._private.ray_constants.ENABLE_RAY_CLUSTER = not alone
 
 
 def _connect(ray: Any, address: str) -> None:

@@ -13,10 +13,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yolo_max.images.sources import Found, SourceImage
+from yolo_max.images.source import Found, SourceImage
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.previous_run import Record
-from yolo_max.predict.folder.run import FolderRun, remove_remnants
+from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import is_done
+from yolo_max.predict.folder.targets import remove_remnants
 from yolo_max.predict.predictor import Predictor
 from yolo_max.ray.cluster import workers_of
 from yolo_max.ray.setup import Setup
@@ -112,7 +114,8 @@ class RayRun(FolderRun):
                             yield record
         finally:
             self._tidy_shards()
-            remove_remnants(chain.from_iterable(self._shards), self._out)
+            cropped = self._predictor.names.values() if self._saving.save_crop else ()
+            remove_remnants(chain.from_iterable(self._shards), self._out, cropped)
 
     def _predicted(self, numbers: list[int]) -> Generator[int, None, None]:
         """The numbers of shards as they are done, in any order.
@@ -126,15 +129,16 @@ class RayRun(FolderRun):
         ray, (count, threads) = self._ray, self._workers
         rows = [{"shard": i, "items": to_text([Item.of(each) for each in self._shards[i]])} for i in numbers]
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
+        crops = ray.put(self._crops if self._saving.save_crop else CropNames(()))
         out = str(self._out.absolute())
-        tasks = ray.data.TaskPoolStrategy(size=2 * count)
-        shards = (
+        tasks = ray.data.TaskPoolStrategy(size=min(2 * count, len(rows)))
+        done = (
             ray.data.from_items(rows, override_num_blocks=len(rows))
             # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.
             .map(read_ahead, compute=tasks, num_cpus=0)
             .map(
                 Predict,
-                fn_constructor_args=(setup, out, self._saving, self._reading),
+                fn_constructor_args=(setup, crops, out, self._saving, self._reading),
                 compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
                 num_cpus=threads,
             )
@@ -145,7 +149,7 @@ class RayRun(FolderRun):
             )
         )
         try:
-            for row in shards.iter_rows():
+            for row in done.iter_rows():
                 yield int(row["shard"])
         except ray.exceptions.RayError as error:
             raise _ours(error) from error

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from yolo_max.images.sources import SourceImage
+from yolo_max.images.source import SourceImage
 from yolo_max.support.errors import OutputError
 from yolo_max.support.result_names import SHARDS_FOLDER
 from yolo_max.tasks.task import Task

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import ray as ray_package
 
     from yolo_max.images.frame import Frame
+    from yolo_max.predict.folder.crop_names import CropNames
     from yolo_max.ray.setup import Setup
     from yolo_max.tasks.task import Task
 
@@ -51,19 +52,25 @@ class Predict:
     """Predicts what is in the images of shards; an actor, made once."""
 
     def __init__(
-        self, setup: ray_package.ObjectRef[Setup], out: str, saving: SaveOptions, reading: SourceOptions
+        self,
+        setup: ray_package.ObjectRef[Setup],
+        crops: ray_package.ObjectRef[CropNames],
+        out: str,
+        saving: SaveOptions,
+        reading: SourceOptions,
     ) -> None:
         """Loads the network.
 
         Args:
             setup: What it is made of.
+            crops: Where crops go.
             out: The output folder, which all nodes have.
             saving: What is written for each image.
             reading: What may be read.
         """
         import ray
 
-        self._predictor = ray.get(setup).predictor()
+        self._predictor, self._crops = ray.get(setup).predictor(), ray.get(crops)
         self._out, self._saving, self._reading = Path(out), saving, reading
         # The shards that a killed worker had, one of which may have been the reason, come first.
         self._suspected = WAITING if ray.get_runtime_context().was_current_actor_reconstructed else 0
@@ -96,10 +103,10 @@ class Predict:
 
         def write(result: Any) -> Mapping[str, Any]:
             item = begun[_key(result.source)]
-            return save_result(result, item.source, tree, self._saving)[0]
+            return save_result(result, item.source, tree, self._saving, self._crops)[0]
 
         try:
-            done = self._predictor.map(write, sources(), keep_images=self._saving.draws)
+            done = self._predictor.map(write, sources(), keep_images=self._saving.needs_images)
             return [
                 record(item.source.name, error=reasons[number]) if number in reasons else next(done)
                 for number, item in enumerate(items)

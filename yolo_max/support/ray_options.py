@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import Options, a_name, at_least, option
+from yolo_max.support.option import Options, a_name, at_least, option
 
 RAY = "Ray"
 """Their group."""

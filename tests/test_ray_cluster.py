@@ -1,0 +1,114 @@
+"""A real Ray cluster of this machine's own: what runs on it, and what of it can be seen from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import fake_weights, read_tree, write_image
+from ray_workers import MarkedEngine, alive, descendants, listening
+
+from yolo_max.images.sources import find_images
+from yolo_max.predict.folder.run import FolderRun
+from yolo_max.predict.predictor import Predictor
+from yolo_max.ray.cluster import cluster
+from yolo_max.ray.run import RayRun
+from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.options import SaveOptions
+from yolo_max.support.ray_options import RayOptions
+
+pytest.importorskip("ray")
+SAVING = SaveOptions(save_txt=True, times=False)
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """A cluster whose processes find what tests import."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "support"), prepend=os.pathsep)
+        with cluster("local") as connected:
+            yield connected
+
+
+def runs(ray: Any, folder: Path, engine: MarkedEngine, **options: Any) -> tuple[FolderRun, RayRun]:
+    predictor = Predictor(fake_weights(), engine=engine)
+    found = list(find_images([folder / "photos"]))
+    on = RayOptions(ray="local", **options)
+    return (
+        FolderRun(predictor, found, folder / "one", SAVING),
+        RayRun(ray, predictor, found, folder / "ray", SAVING, on, network=engine),
+    )
+
+
+def results(out: Path) -> dict[Path, bytes]:
+    return {
+        path: data for path, data in read_tree(out).items() if path.parts[0] not in ("shards", "run.json")
+    }
+
+
+def test_two_workers_give_what_one_machine_gives(ray: Any, tmp_path: Path) -> None:
+    for i in range(12):
+        write_image(tmp_path / f"photos/{i}.{('jpg', 'png')[i % 2]}", i, (100, 150))
+    (tmp_path / "photos/bad.jpg").write_bytes(b"no image" * 100)
+    (tmp_path / "workers").mkdir()
+    engine = MarkedEngine(tmp_path / "workers", nap=0.05)
+    for run in runs(ray, tmp_path, engine, ray_workers=min(2, os.cpu_count() or 1), shard_images=2):
+        with run:
+            assert len(list(run.images())) == 13
+    assert results(tmp_path / "ray") == results(tmp_path / "one")
+    assert engine.workers
+
+
+def test_nothing_listens_beyond_this_machine(ray: Any) -> None:
+    addresses = listening(descendants(os.getpid()))
+    assert addresses
+    assert addresses <= LOOPBACK
+
+
+def test_usage_is_not_reported_and_there_is_no_dashboard(ray: Any) -> None:
+    from ray._common.usage.usage_lib import usage_stats_enabled
+
+    assert not usage_stats_enabled()
+    assert not ray._private.worker._global_node.webui_url
+
+
+@pytest.mark.zoo
+def test_killed_workers_lose_nothing_and_duplicate_nothing(ray: Any, tmp_path: Path) -> None:
+    for i in range(120):
+        write_image(tmp_path / f"photos/{i:03d}.jpg", i, (100, 150))
+    (tmp_path / "workers").mkdir()
+    engine = MarkedEngine(tmp_path / "workers", nap=0.05)
+    one, many = runs(ray, tmp_path, engine, ray_workers=min(2, os.cpu_count() or 1), shard_images=8)
+    with one:
+        list(one.images())
+    killed: list[int] = []
+    with many:
+        for number, _ in enumerate(many.images()):
+            running = [pid for pid in engine.workers if alive(pid)]
+            if number in (8, 24, 48, 72, 96) and running:
+                os.kill(running[0], signal.SIGKILL)
+                killed.append(running[0])
+    assert len(killed) >= 4
+    assert many.finished
+    assert results(tmp_path / "ray") == results(tmp_path / "one")
+    lines = (tmp_path / "ray/predictions.jsonl").read_bytes()
+    assert b"".join(path.read_bytes() for path in sorted((tmp_path / "ray/shards").iterdir())) == lines
+
+
+WRONG = [
+    ("nowhere", UsageError, "'nowhere' is not the address of a Ray cluster"),
+    ("ray://host:10001", UsageError, "is not the address"),  # Ray Client has no Ray Data of its own
+    ("host:99999", UsageError, "is not the address"),  # there is no such port
+    ("127.0.0.1:9", EngineError, "no Ray cluster answers at 127.0.0.1:9 "),
+]
+
+
+@pytest.mark.parametrize(("address", "error", "message"), WRONG)
+def test_an_address_is_checked_at_once(address: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message), cluster(address):
+        pass

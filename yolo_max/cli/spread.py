@@ -1,0 +1,103 @@
+"""``--ray``: a run that is spread over a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yolo_max.support.errors import UsageError
+from yolo_max.support.options import PredictOptions, SaveOptions, SourceOptions
+from yolo_max.support.ray_options import LOCAL, RayOptions
+
+if TYPE_CHECKING:
+    from yolo_max.images.source import Found
+    from yolo_max.predict.folder.run import FolderRun
+    from yolo_max.predict.predictor import Predictor
+
+_SWITCH = "--ray"
+_ADDRESS = re.compile(r"auto|local|\S+:\d+|ray://.*")
+
+
+def with_address(arguments: Sequence[str]) -> list[str]:
+    """Arguments in which ``--ray`` has its address, also where the user wrote none."""
+    done: list[str] = []
+    for position, word in enumerate(arguments):
+        following = arguments[position + 1] if position + 1 < len(arguments) else ""
+        given = _ADDRESS.fullmatch(following) and not os.path.lexists(following)
+        done.append(f"{_SWITCH}={LOCAL}" if word == _SWITCH and not given else word)
+    return done
+
+
+def require_goes_with_ray(on: RayOptions, options: PredictOptions, reading: SourceOptions) -> None:
+    """Refuses options that a run on Ray does not have, and those of Ray without it.
+
+    Raises:
+        UsageError: There is one.
+    """
+    if on.ray is None:
+        if given := on.given():
+            raise UsageError(f"{_written(given[0])} goes with --ray only; add --ray.")
+        return
+    wrong = [name for name in ("tracker", "vid_stride", "stream_buffer") if name in reading.given()]
+    if wrong:
+        raise UsageError(
+            f"{_written(wrong[0])} is for videos, and --ray runs over images; leave one of them out."
+        )
+    if options.compiled is not None and not Path(options.compiled).is_absolute():
+        raise UsageError("--compiled must be an absolute path with --ray, one that every node has.")
+
+
+def find(
+    sources: Sequence[str], on: RayOptions, *, recursive: bool, exclude: Path | None, stdin: Any, remote: bool
+) -> list[Found]:
+    """What the sources of a run hold; on Ray addresses of buckets too, and images alone.
+
+    Raises:
+        EngineError: Addresses of buckets need Ray's packages.
+        SourceError: As `yolo_max.images.sources.find_images`.
+    """
+    from yolo_max.images.sources import find_images
+
+    if on.ray is None:
+        named, addresses = list(sources), []
+    else:
+        from yolo_max.ray.buckets import find_objects, is_bucket
+        from yolo_max.ray.cluster import import_ray
+
+        import_ray()  # an honest error before anything is looked for
+        addresses = [source for source in sources if is_bucket(source)]
+        named = [source for source in sources if source not in addresses]
+    found: list[Found] = []
+    if named or not addresses:
+        found += find_images(
+            named, recursive=recursive, exclude=exclude, videos=on.ray is None, stdin=stdin, remote=remote
+        )
+    if addresses:
+        found += find_objects(addresses, recursive=recursive, remote=remote)
+    return found
+
+
+@contextmanager
+def begun(
+    on: RayOptions, predictor: Predictor, found: Sequence[Found], out: Path, saving: SaveOptions, **more: Any
+) -> Iterator[FolderRun]:
+    """A `FolderRun` on this machine, or on a cluster that is connected meanwhile; ``more`` is as for it."""
+    if on.ray is None:
+        from yolo_max.predict.folder.run import FolderRun
+
+        with FolderRun(predictor, found, out, saving, **more) as run:
+            yield run
+        return
+    from yolo_max.ray.cluster import cluster
+    from yolo_max.ray.run import RayRun
+
+    with cluster(on.ray) as ray, RayRun(ray, predictor, found, out, saving, on, **more) as spread:
+        yield spread
+
+
+def _written(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
