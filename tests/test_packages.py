@@ -17,6 +17,7 @@ FLOORS = (
     {"cli"},
     {"bench"},
     {"verify"},
+    {"ray"},
     {"predict"},
     {"convert"},
     {"output", "images"},  # neither imports the other

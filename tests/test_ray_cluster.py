@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import fake_weights, read_tree, write_image
+from fakes import FakeEngine, fake_weights, read_tree, write_image
 from ray_workers import MarkedEngine, alive, descendants, listening
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.predictor import Predictor
+from yolo_max.ray import predict_dataset
 from yolo_max.ray.cluster import cluster
 from yolo_max.ray.run import RayRun
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.ray_options import RayOptions
 
-pytest.importorskip("ray")
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed", allow_module_level=True)
 SAVING = SaveOptions(save_txt=True, times=False)
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 
@@ -112,3 +116,18 @@ WRONG = [
 def test_an_address_is_checked_at_once(address: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message), cluster(address):
         pass
+
+
+def test_a_dataset_gets_predictions(ray: Any, tmp_path: Path) -> None:
+    files = [write_image(tmp_path / f"{i}.png", i, (100, 150)).read_bytes() for i in range(3)]
+    network = FakeEngine()
+    ds = ray.data.from_items([{"id": i, "image": data} for i, data in enumerate([*files, b"no image"])])
+    found = predict_dataset(ds, fake_weights(), ray_workers=1, threads=1, network=network).take_all()
+    by_id = sorted(found, key=lambda row: row["id"])
+    predictor = Predictor(fake_weights(), engine=network)
+    assert [json.loads(row["prediction"]) for row in by_id[:3]] == [
+        predictor(each).to_dict() for each in files
+    ]
+    assert [row["error"] for row in by_id[:3]] == ["", "", ""]
+    assert by_id[3]["prediction"] == ""
+    assert by_id[3]["error"]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from max.graph import DeviceRef, Graph, TensorType
 
 from yolo_max.kernels.conv_kernel import STEM, ConvKernel
 from yolo_max.runtime import compiled
-from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.compiled import cache_bytes, cached_bytes, compile_or_load, graph_key
 from yolo_max.runtime.sources import GRAPH_SOURCES, sources_digest
 from yolo_max.support.cache import cache_folder, write_checked
 from yolo_max.support.errors import EngineError
@@ -108,6 +109,26 @@ def test_on_a_full_disk_it_runs_all_the_same(
     monkeypatch.setattr(owner, step, full)
     assert obtain(session) == (2.0, False, 1)
     assert list(cache_folder("graphs").iterdir()) == []
+
+
+def test_of_several_that_need_a_graph_at_once_one_compiles(session: OneCompile, root: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: obtain(session), range(4)))
+    assert sorted(compiles for _, _, compiles in found) == [0, 0, 0, 1]
+    assert sorted(from_cache for _, from_cache, _ in found) == [False, True, True, True]
+    assert {path.suffix for path in (root / "graphs").iterdir()} == {".mef"}  # no lock stays behind
+
+
+def test_a_graph_goes_from_one_cache_to_another(
+    session: OneCompile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cached_bytes("k") is None
+    obtain(session)
+    data = cached_bytes("k")
+    assert data is not None
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "other"))
+    cache_bytes("k", data)
+    assert obtain(session) == (2.0, True, 0)
 
 
 def test_a_graph_that_does_not_compile_is_our_error(session: OneCompile) -> None:

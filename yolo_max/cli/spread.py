@@ -57,8 +57,9 @@ def find(
     """What the sources of a run hold; on Ray addresses of buckets too, and images alone.
 
     Raises:
-        EngineError: Addresses of buckets need Ray's packages.
+        EngineError: Ray is not installed, or there is no such cluster.
         SourceError: As `yolo_max.images.sources.find_images`.
+        UsageError: ``--ray`` has something that is no address.
     """
     from yolo_max.images.sources import find_images
 
@@ -66,9 +67,11 @@ def find(
         named, addresses = list(sources), []
     else:
         from yolo_max.ray.buckets import find_objects, is_bucket
-        from yolo_max.ray.cluster import import_ray
+        from yolo_max.ray.cluster import import_ray, require_address
 
-        import_ray()  # an honest error before anything is looked for
+        # Before anything that takes long.
+        import_ray()
+        require_address(on.ray)
         addresses = [source for source in sources if is_bucket(source)]
         named = [source for source in sources if source not in addresses]
     found: list[Found] = []

@@ -27,6 +27,13 @@ _STARTS = 3
 """Ray gives its own processes 15 seconds to start, which is too little on a busy machine."""
 
 
+_THERE = "the Ray cluster at {} cannot be used ({})."
+_FAILED = {
+    LOCAL: "Ray did not start on this machine; try again when it is less busy.",
+    AUTO: "this machine belongs to no Ray cluster; start one with `ray start`, or name HOST:PORT.",
+}
+
+
 class Workers(NamedTuple):
     """How a cluster is used.
 
@@ -73,8 +80,7 @@ def cluster(address: str) -> Iterator[Any]:
         EngineError: Ray is not installed, or there is no such cluster.
         UsageError: It is not an address.
     """
-    if address != LOCAL:
-        _require_address(address)
+    require_address(address)
     ray = import_ray()
     _listen_on_loopback(ray, address == LOCAL)
     _connect(ray, address)
@@ -107,8 +113,7 @@ def _connect(ray: Any, address: str) -> None:
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
             ray.shutdown()
             if attempt == 1:
-                what = "Ray did not start" if address == LOCAL else f"there is no Ray cluster at {address}"
-                raise EngineError(f"{what} ({first_line(error)}).") from error
+                raise EngineError(_FAILED.get(address, _THERE.format(address, first_line(error)))) from error
 
 
 def workers_of(ray: Any, count: int | None, threads: int | None) -> Workers:
@@ -140,9 +145,14 @@ def cpus_of(ray: Any) -> list[int]:
     return [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
 
 
-def _require_address(address: str) -> None:
-    """Refuses what is no address, and one where nothing listens, for which Ray would wait for a minute."""
-    if address == AUTO:
+def require_address(address: str) -> None:
+    """Refuses what is no address, and one where nothing listens, for which Ray would wait for a minute.
+
+    Raises:
+        EngineError: Nothing listens there.
+        UsageError: It is not an address.
+    """
+    if address in (LOCAL, AUTO):
         return
     found = _PORT.fullmatch(address)
     if found is None or "/" in address or not 0 < int(found[2]) < 65536:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from yolo_max.support.errors import UsageError
-from yolo_max.support.options import PredictOptions, with_keywords
+from yolo_max.support.option import with_keywords
+from yolo_max.support.options import PredictOptions
 
 if TYPE_CHECKING:
     import ray as ray_package

@@ -2,6 +2,7 @@
 
 errors.py                 the errors that yolo_max raises, and their exit codes
 options.py, option.py     the options with their defaults, and what an option is
+ray_options.py            the options of a run on Ray
 parse.py                  values as users write them
 text.py, numbers.py       values as text for messages
 terminal_table.py         tables for terminals     html.py  HTML pages from templates
