@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda column="image", rgb=True: PredictColumn(setup, column, rgb)
 
 
-FORMS = {
+FORMS: dict[str, Callable[[Path], Any]] = {
     # how a column has an image, given its path
     "path": str,
     "NumPy's text": lambda path: np.str_(path),
     "bytes": Path.read_bytes,
-    "RGB, as Ray reads images": lambda path: cv2.imread(str(path))[..., ::-1],
-    "RGBA": lambda path: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGBA),
+    "RGB, as Ray reads images": lambda path: np.asarray(cv2.imread(str(path)))[..., ::-1],
+    "RGBA": lambda path: cv2.cvtColor(np.asarray(cv2.imread(str(path))), cv2.COLOR_BGR2RGBA),
 }
 
 
@@ -50,7 +51,7 @@ def test_an_image_in_any_form(make: Any, tmp_path: Path, form: str) -> None:
 
 def test_bgr_stays_as_it_is(make: Any, tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.png", 1, (100, 150))
-    (found,) = make(rgb=False)({"image": cv2.imread(str(path))[None]})["prediction"]
+    (found,) = make(rgb=False)({"image": np.asarray(cv2.imread(str(path)))[None]})["prediction"]
     assert json.loads(found) == Predictor(fake_weights(), engine=FakeEngine())(path).to_dict()
 
 
