@@ -185,3 +185,30 @@ def test_maps_that_become_rows_and_back_are_not_moved() -> None:
     program = fused_program(module.eval(), MAP)
     assert len(transposed(program, orders(program, RULES))) == 2  # the input and the output
     assert fused.conv2d in {node.target for node in program.calls()}
+
+
+FLATTENED = {
+    # how maps are flattened and transposed, and which tensors are transposed besides the input
+    "flat": (lambda m, x: m.a(x).flatten(2).transpose(1, 2), 0),
+    "levels, then branches": (
+        lambda m, x: torch.cat(
+            [torch.cat([m.a(x).flatten(2), m.b(m.a(x)[:, :, ::2]).flatten(2)], 2), m.b(x).flatten(2)], -1
+        ).transpose(1, 2),
+        0,
+    ),
+    "channels": (lambda m, x: torch.cat([m.a(x).flatten(2), m.b(x).flatten(2)], 1).permute(0, 2, 1), 0),
+    "read twice": (lambda m, x: (lambda y: y.transpose(1, 2) @ y)(m.a(x).flatten(2)), 1),
+    "with rows": (lambda m, x: torch.cat([m.a(x).flatten(2), x[:, :, 0]], 2).transpose(1, 2), 1),
+    "batches": (lambda m, x: torch.cat([m.a(x).flatten(2), m.b(x).flatten(2)], 0).transpose(1, 2), 2),
+}
+
+
+@pytest.mark.parametrize("name", FLATTENED)
+def test_flattened_maps_are_transposed_as_they_lie_in_memory(name: str) -> None:
+    function, count = FLATTENED[name]
+    x = torch.randn(MAP)
+    module = networks.settled(Wired(function), x)
+    program = fused_program(module, MAP)
+    inside = [node for node in transposed(program, orders(program, RULES)) if node.op != "placeholder"]
+    assert len(inside) == count
+    check(module, program, x)

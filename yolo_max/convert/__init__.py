@@ -7,7 +7,7 @@ exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
 capture.py, program.py, ones.py       from a module to a graph of PyTorch's operations
 plain_forms.py, simplify.py           that graph simplified; PyTorch still runs it
-fusion.py                             and fused
+fusion.py, transposes.py              and fused
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
 layout.py                             what is NHWC, what is in PyTorch's order

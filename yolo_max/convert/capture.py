@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import logging
 import warnings
@@ -51,6 +52,7 @@ def capture(
             f"there are {len(shapes)} input shapes and {len(dtypes)} dtypes; give one for each."
         )
     examples, dims = _examples(shapes, dtypes)
+    model = _own_copy(model)
     exported = _export(model, examples, dims, whole)
     program = _program(exported.module(check_guards=False), exported, shapes)
     asked, relations = _relations(program)
@@ -79,6 +81,18 @@ def require_ready(model: torch.nn.Module) -> None:
             raise ConversionError(
                 f"{name} is on {tensor.device}, and only modules on the CPU are captured; use model.cpu()."
             )
+
+
+def _own_copy(model: torch.nn.Module) -> torch.nn.Module:
+    """The module with the same tensors, so that what it keeps of a call, as YOLO's heads do, stays as it is.
+
+    One that cannot be copied is captured itself.
+    """
+    same = {id(each): each for each in (*model.parameters(), *model.buffers())}
+    try:
+        return copy.deepcopy(model, same)
+    except Exception:  # whatever an attribute raises
+        return model
 
 
 def _examples(

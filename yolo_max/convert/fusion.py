@@ -25,6 +25,7 @@ from yolo_max.convert.program import (
     shape_of,
     tensor_of,
 )
+from yolo_max.convert.transposes import transpose_maps_first
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.window import pair
 
@@ -34,7 +35,7 @@ WITH_SLOPES = (Activation.LEAKY_RELU, Activation.PRELU)
 
 def fuse_all(program: Program) -> None:
     """Folds batch norms and fuses what a kernel computes at once."""
-    for each in (make_fused, fold_batch_norms, fuse):
+    for each in (make_fused, fold_batch_norms, fuse, transpose_maps_first):
         each(program)
         program.tidy()
     program.graph.lint()
