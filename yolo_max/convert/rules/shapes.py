@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import StaticDim, TensorValue, ops
 from torch import fx
 
 from yolo_max.convert import fused
@@ -60,7 +60,15 @@ def _cat(call: Call, parts: Any, dim: int = 0) -> Any:
     if call.maps:
         return concat(parts)
     parts = [part for part in _of_one_dtype(call, parts) if not (part.rank == 1 and part.shape[0] == 0)]
-    return ops.concat(parts, axis=dim % parts[0].rank)
+    axis = dim % parts[0].rank
+    if all(size == 1 for size in call.shape[:axis]) and all(_is_static(part) for part in parts):
+        # MAX copies flat tensors several times as fast.
+        return ops.reshape(ops.concat([ops.reshape(part, [-1]) for part in parts], axis=0), call.shape)
+    return ops.concat(parts, axis=axis)
+
+
+def _is_static(x: TensorValue) -> bool:
+    return all(isinstance(size, StaticDim) for size in x.shape)
 
 
 def _stack(call: Call, parts: Any, dim: int = 0) -> TensorValue:
