@@ -26,7 +26,7 @@ def pool_of(
     def failed(key: str, failure: EngineProcessError) -> None:
         failures[key] = str(failure)
 
-    return EnginePool(specs, SETUP, (64, 64), failed, lambda step: None, limits)
+    return EnginePool(specs, SETUP, {"height": 64, "width": 64}, failed, lambda step: None, limits)
 
 
 def test_engines_are_timed_in_rounds_of_random_order() -> None:

@@ -9,6 +9,7 @@
     request.py      a user's options                            runner.py    the whole run
     results.py      its results, as in bench.json               stats.py     samples to figures
     samples.py      images for when none are given
+    module_bench.py, module_runtimes.py  `yolo-max convert bench`: a PyTorch module instead of a YOLO
 
 The modules in ``report`` turn the results into tables, charts and a page.
 """

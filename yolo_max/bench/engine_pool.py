@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from yolo_max.bench.engines import EngineSpec, NotMeasuredError, Setup
+from yolo_max.bench.engines import AnySetup, EngineSpec, NotMeasuredError
 from yolo_max.bench.plan import Case, Plan
 from yolo_max.bench.results import CaseResult
 from yolo_max.bench.worker import WorkerProcess
@@ -34,25 +34,28 @@ class EnginePool:
     def __init__(
         self,
         specs: Sequence[EngineSpec],
-        setup: Setup,
-        imgsz: tuple[int, int],
+        setup: AnySetup,
+        first: Mapping[str, Any],
         on_failure: Callable[[str, EngineProcessError], None],
         tick: Tick,
         limits: tuple[float, float] = (SETUP_LIMIT, CALL_LIMIT),
+        worker: type[WorkerProcess] = WorkerProcess,
     ) -> None:
         """Starts nothing yet.
 
         Args:
             specs: The engines.
             setup: Their setup.
-            imgsz: (height, width) of their first image, in pixels.
+            first: What `Worker.setup` takes besides the engine: the height and width of the first image.
             on_failure: Called with an engine's key and the error.
             tick: Called with a description before each step.
             limits: Seconds for setup, and for any other answer.
+            worker: Of each engine.
         """
         self._specs = {spec.key: spec for spec in specs}
         self._setup = setup
-        self._imgsz = imgsz
+        self._first = first
+        self._worker = worker
         self._on_failure = on_failure
         self._tick = tick
         self._setup_limit, self._call_limit = limits
@@ -68,17 +71,15 @@ class EnginePool:
         try:
             for key, spec in self._specs.items():
                 self._tick(f"{spec.label}: getting ready")
-                self._workers[key] = WorkerProcess(cpus, self._setup.threads)
+                self._workers[key] = self._worker(cpus, self._setup.threads)
                 factory, arguments = spec.make(self._setup)
-                height, width = self._imgsz
                 self._request(
                     key,
                     "setup",
                     self._setup_limit,
                     factory=factory,
                     arguments=arguments,
-                    height=height,
-                    width=width,
+                    **self._first,
                 )
         except BaseException:
             self.__exit__(None, None, None)
@@ -124,22 +125,34 @@ class EnginePool:
                 continue
             if warm is not None:
                 result.warm_up[key] = warm
-                result.samples[key] = []
+        result.orders, result.samples = self.time(list(result.warm_up), plan, rng, f"{case}")
+        return result
+
+    def time(
+        self, keys: Sequence[str], plan: Plan, rng: random.Random, title: str
+    ) -> tuple[list[list[str]], dict[str, list[list[float]]]]:
+        """Times engines that are warm, in rounds.
+
+        Returns:
+            The order in each round; and by engine, round by round, milliseconds of each inference. Engines
+            that failed half-way have none.
+        """
+        samples: dict[str, list[list[float]]] = {key: [] for key in keys}
 
         def time_one(key: str) -> None:
-            samples = self.ask(
+            found = self.ask(
                 key,
                 "time",
                 seconds=plan.seconds,
                 min_inferences=plan.min_inferences,
                 max_inferences=MAX_INFERENCES,
             )
-            if samples is not None:
-                result.samples[key].append(samples)
+            if found is not None:
+                samples[key].append(found)
 
-        result.orders = self.in_rounds(list(result.samples), plan.rounds, rng, f"{case}", time_one)
-        self._keep_complete(result.samples, plan.rounds)
-        return result
+        orders = self.in_rounds(keys, plan.rounds, rng, title, time_one)
+        # Ratios need the same rounds on both sides.
+        return orders, {key: done for key, done in samples.items() if len(done) == plan.rounds}
 
     def in_rounds(
         self, keys: Sequence[str], rounds: int, rng: random.Random, title: str, do: Callable[[str], None]
@@ -161,9 +174,3 @@ class EnginePool:
         except EngineProcessError as failure:
             self.drop(key, failure)
             return None
-
-    @staticmethod
-    def _keep_complete(samples: dict[str, list[list[float]]], rounds: int) -> None:
-        """Drops engines that failed half-way: ratios need the same rounds on both sides."""
-        for key in [key for key, done in samples.items() if len(done) < rounds]:
-            del samples[key]

@@ -25,9 +25,18 @@ from yolo_max.runtime import cpu
 from yolo_max.support.errors import UsageError
 
 
+class AnySetup(Protocol):
+    """The setup of an engine, of whatever it runs."""
+
+    @property
+    def threads(self) -> int:
+        """Number of threads."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setup:
-    """The setup of an engine.
+    """The setup of an engine that runs a YOLO.
 
     Attributes:
         weights: Path of the fused weights, safetensors.
@@ -121,7 +130,7 @@ class EngineSpec:
         """The versions of its packages."""
         return {name: importlib.metadata.version(name) for name in self.packages}
 
-    def make(self, setup: Setup) -> tuple[str, dict[str, Any]]:
+    def make(self, setup: AnySetup) -> tuple[str, dict[str, Any]]:
         """The factory and arguments from which a worker process makes the runtime."""
         return self.factory, {"setup": setup, **self.options}
 

@@ -125,11 +125,10 @@ class Runner:
         save_weights(self.inputs.weights, self._weights_file)
         canvases = np.stack([self._canvas(path) for path in self._parity_images()])
         reference = self._reference(canvases)
+        first = dict(zip(("height", "width"), self.plan.imgsz, strict=True))
         for threads, cases in {self.plan.threads: [], **by_threads(self.plan.cases())}.items():
             setup = self._setup(threads)
-            with EnginePool(
-                self._running(), setup, self.plan.imgsz, self._failed, self._tick, self._limits
-            ) as pool:
+            with EnginePool(self._running(), setup, first, self._failed, self._tick, self._limits) as pool:
                 if threads == self.plan.threads:
                     self._verify(pool, canvases, reference)
                 self.results.cases += [pool.measure(case, self.plan, self._rng) for case in cases]

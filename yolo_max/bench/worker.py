@@ -30,7 +30,56 @@ WARM_TOLERANCE = 0.05
 """Max relative difference between the medians of two blocks in a row for an engine to be stable."""
 
 
-class Worker:
+class Timed:
+    """The timing of a runtime on one input."""
+
+    _runtime: Any
+    _batch: Any
+
+    def warm_up(self, seconds: float) -> dict[str, Any]:
+        """Runs until the engine is stable or ``seconds`` have passed.
+
+        Returns:
+            ``{"inferences": their number, "stable": whether the engine became stable}``.
+        """
+        medians: list[float] = []
+        start = perf_counter()
+        while True:
+            medians.append(float(np.median([self._time_one() for _ in range(WARM_BLOCK)])))
+            stable = len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) < WARM_TOLERANCE
+            if stable or perf_counter() - start > seconds:
+                return {"inferences": WARM_BLOCK * len(medians), "stable": stable}
+
+    def time(self, seconds: float, min_inferences: int, max_inferences: int) -> list[float]:
+        """Times inferences one by one.
+
+        Args:
+            seconds: How long to go on, within the two limits.
+            min_inferences: Min number of inferences.
+            max_inferences: Max number of inferences.
+
+        Returns:
+            Milliseconds per inference.
+        """
+        self._time_one()  # the caches are cold after a pause
+        samples: list[float] = []
+        gc.collect()
+        gc.disable()
+        try:
+            end = perf_counter() + seconds
+            while len(samples) < min_inferences or (len(samples) < max_inferences and perf_counter() < end):
+                samples.append(self._time_one())
+        finally:
+            gc.enable()
+        return samples
+
+    def _time_one(self) -> float:
+        start = perf_counter()
+        self._runtime.infer(self._batch)
+        return (perf_counter() - start) * 1000
+
+
+class Worker(Timed):
     """The methods of an engine's process."""
 
     def __init__(self, started_ms: float) -> None:
@@ -72,36 +121,7 @@ class Worker:
         self._runtime.prepare(batch, height, width)
         # Noise will do: the time of a convolution does not depend on the pixels.
         self._batch = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
-        medians: list[float] = []
-        start = perf_counter()
-        while True:
-            medians.append(float(np.median([self._time_one() for _ in range(WARM_BLOCK)])))
-            stable = len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) < WARM_TOLERANCE
-            if stable or perf_counter() - start > warm:
-                return {"inferences": WARM_BLOCK * len(medians), "stable": stable}
-
-    def time(self, seconds: float, min_inferences: int, max_inferences: int) -> list[float]:
-        """Times inferences one by one.
-
-        Args:
-            seconds: How long to go on, within the two limits.
-            min_inferences: Min number of inferences.
-            max_inferences: Max number of inferences.
-
-        Returns:
-            Milliseconds per inference.
-        """
-        self._time_one()  # the caches are cold after a pause
-        samples: list[float] = []
-        gc.collect()
-        gc.disable()
-        try:
-            end = perf_counter() + seconds
-            while len(samples) < min_inferences or (len(samples) < max_inferences and perf_counter() < end):
-                samples.append(self._time_one())
-        finally:
-            gc.enable()
-        return samples
+        return self.warm_up(warm)
 
     def outputs(self, canvases: NDArray[np.uint8]) -> list[Outputs]:
         """The raw outputs of images, uint8 ``[N, H, W, 3]``, run one by one."""
@@ -152,11 +172,6 @@ class Worker:
         """Peak and present resident memory of this process, in MiB."""
         return memory_mib()
 
-    def _time_one(self) -> float:
-        start = perf_counter()
-        self._runtime.infer(self._batch)
-        return (perf_counter() - start) * 1000
-
 
 def memory_mib() -> dict[str, float]:
     """Peak and present resident memory of this process, in MiB.
@@ -179,7 +194,11 @@ def serve(connection: Connection, spawned_ns: str) -> None:
         connection: The channel.
         spawned_ns: Monotonic clock at the spawn, in nanoseconds.
     """
-    worker = Worker((monotonic_ns() - int(spawned_ns)) / 1e6)
+    answer_requests(connection, Worker((monotonic_ns() - int(spawned_ns)) / 1e6))
+
+
+def answer_requests(connection: Connection, worker: object) -> None:
+    """Answers requests by a worker's methods until the other end is closed."""
     while True:
         try:
             method, arguments = connection.recv()
@@ -198,6 +217,8 @@ def serve(connection: Connection, spawned_ns: str) -> None:
 class WorkerProcess(EngineProcess):
     """The parent's handle on a `Worker`; its process is suspended between requests."""
 
+    target = f"{__name__}:serve"
+
     def __init__(self, cpus: Sequence[int], threads: int, env: Mapping[str, str] | None = None) -> None:
         """Starts the process; it imports no engine until it is set up.
 
@@ -207,7 +228,7 @@ class WorkerProcess(EngineProcess):
             env: Further environment variables.
         """
         env = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **(env or {})}
-        super().__init__(f"{__name__}:serve", str(monotonic_ns()), cpus=cpus, env=env)
+        super().__init__(self.target, str(monotonic_ns()), cpus=cpus, env=env)
 
     def call(self, method: str, *, limit: float, **arguments: Any) -> Any:
         """Calls a method of `Worker`.

@@ -1,4 +1,4 @@
-"""``yolo-max convert``: PyTorch modules to MAX: what of one can be converted, and its export to a file."""
+"""``yolo-max convert``: PyTorch modules to MAX: what can be converted, export to a file, speed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT
+from yolo_max.support.parse import words_of
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert PyTorch modules to MAX.")
 _EXIT_CODES = exit_codes("convert")
+MEASURED = "How it is measured"
 
 ModuleName: TypeAlias = Annotated[
     str,
@@ -102,6 +104,67 @@ def export(
         write(make_module(module), out, [parse_shape(each) for each in shapes])
     if not quiet:
         say(f"Wrote {printable(str(out))}: {out.stat().st_size / 1e6:.1f} MB.")
+
+
+@app.command(cls=Command, epilog=_EXIT_CODES)
+def bench(
+    module: ModuleName,
+    shapes: Annotated[
+        list[str],
+        option(
+            NETWORK,
+            "Shape of an input, such as 1,3,224,224; batch=8,3,224,224 has a symbolic size, measured at 8. "
+            "Once per input.",
+            "--input",
+            metavar="SHAPE",
+            show_default=False,
+        ),
+    ],
+    engines: Annotated[
+        list[str] | None,
+        option(
+            MEASURED,
+            "Some of max, torch, torch-compile, onnxruntime, openvino.",
+            metavar="LIST",
+            show_default="all that can run here",
+        ),
+    ] = None,
+    rounds: Annotated[int, option(MEASURED, "Rounds, each in a new random order.", metavar="N")] = 5,
+    seconds: Annotated[float, option(MEASURED, "How long an engine is timed in a round.", metavar="S")] = 1.0,
+    threads: Annotated[
+        int | None,
+        option(
+            MEASURED,
+            "Threads of each engine, and CPUs it is pinned to.",
+            metavar="N",
+            show_default="all CPUs",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        option(OUTPUT, "The engine that speed-ups refer to.", metavar="ENGINE", show_default="torch"),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    _debug: Debug = False,
+) -> None:
+    """Time a PyTorch module on MAX, PyTorch, ONNX Runtime and OpenVINO.
+
+    Each has its own process and is timed in turn, in rounds, while all others are stopped. Random weights
+    are the same for all. The module is imported, so its code runs.
+    """
+    from yolo_max.bench.module_bench import ModuleBench
+    from yolo_max.bench.report.text import show
+
+    asked = ModuleBench(
+        module, shapes, engines and words_of(engines), rounds, seconds, threads, against=against
+    )
+    with busy(quiet) as begin:
+        results = asked.run(begin)
+    if as_json:
+        typer.echo(json.dumps(results.to_dict()))
+    else:
+        show([results.table()], [], stdout())
 
 
 def printable_lines(text: str) -> str:

@@ -14,6 +14,7 @@ layout.py                             what is NHWC, what is in PyTorch's order
 lowering.py, dims.py                  from that graph to MAX's
 constants.py                          what a graph reads, packed by NumPy
 signature.py, guards.py, structure.py what goes in and what comes out
+parity.py                             how near to float64
 factory.py, errors.py                 what the command line names; what is raised
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -40,6 +41,28 @@ def make_module(name: str) -> torch.nn.Module:
     if not isinstance(made, torch.nn.Module):
         raise UsageError(f"{name} gives {type(made).__name__}, and not a torch.nn.Module.")
     return made.eval()
+
+
+def parse_sized(texts: Sequence[str]) -> tuple[tuple[Shape, ...], dict[str, int]]:
+    """Shapes, and the sizes of the names in them: ``batch=8,20``.
+
+    Raises:
+        UsageError: As :func:`parse_shape`; or a name has no size, or two.
+    """
+    sizes: dict[str, int] = {}
+    shapes = []
+    for text in texts:
+        pairs = [part.partition("=") for part in text.split(",")]
+        shapes.append(parse_shape(",".join(name for name, _, _ in pairs)))
+        for name, equals, size in ((name.strip(), equals, size.strip()) for name, equals, size in pairs):
+            if equals and not (size.isdecimal() and int(size) > 0 and name.isidentifier()):
+                raise UsageError(f"{shorten(text)} is no shape; use batch=8,20 for a size that has a name.")
+            if equals and sizes.setdefault(name, int(size)) != int(size):
+                raise UsageError(f"{name} is {sizes[name]} and {size}; give it one size.")
+    for size in (size for shape in shapes for size in shape if isinstance(size, str)):
+        if size not in sizes:
+            raise UsageError(f"{size} has no size to be measured at; use {size}=1, for instance.")
+    return tuple(shapes), sizes
 
 
 def parse_shape(text: str) -> Shape:
