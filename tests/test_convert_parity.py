@@ -15,7 +15,7 @@ EXACT = np.array([1.0, 2.0])
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [
-        ([EXACT + 3e-7], [EXACT + [0, 1e-7]], 3),
+        ([EXACT + 3e-7], [EXACT + np.array([0, 1e-7])], 3),
         ([EXACT, EXACT + 2e-7], [EXACT + 1e-7, EXACT - 1e-7], 2),  # the worst output counts
         ([EXACT], [EXACT], 0),
         ([EXACT + 1e-9], [EXACT], math.inf),  # PyTorch makes no error
