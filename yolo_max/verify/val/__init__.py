@@ -9,6 +9,8 @@ yolo_dataset.py       Ultralytics' YAML, labels.py its label files
 coco_json.py          COCO's annotations
 coordinates.py          their coordinates, checked
 evaluate.py         mean average precision by COCO's definition
+curves.py           precision and recall over confidence
+confusion.py        which classes are taken for which
 ultralytics_map.py  the same by Ultralytics' formula
 shape_accuracy.py   of shapes and of the boxes around them
 rotated.py          rotated boxes, by that formula

@@ -1,0 +1,111 @@
+"""Which classes are taken for which: Ultralytics' ``ConfusionMatrix``.
+
+A detection takes the object that it overlaps most, of whatever class, if that is by more than `IOU` and no
+more confident detection has taken it. What is left on either side belongs to the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolo_max.tasks.classify.classification import Classification
+from yolo_max.verify.val.evaluate import Found
+from yolo_max.verify.val.objects import BOXES, Shape
+
+IOU = 0.45
+CONF = 0.25
+"""Less sure detections do not count, unless another minimum was asked for: those that only mAP wants would
+bury all others."""
+BACKGROUND = "background"
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """How often each class was predicted where each class is.
+
+    Attributes:
+        names: Of rows and columns; of detections the last is the background.
+        counts: int64 [predicted, true].
+        conf: The confidence that detections exceed; None for classifications.
+    """
+
+    names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    conf: float | None = None
+
+    @classmethod
+    def of_boxes(
+        cls,
+        names: Mapping[int, str],
+        found: Sequence[Found],
+        classes: Mapping[int, int],
+        shape: Shape = BOXES,
+        conf: float = CONF,
+    ) -> Confusion:
+        """Of detections on a dataset.
+
+        Args:
+            names: The dataset's class names by id.
+            found: The detections in each example that counts.
+            classes: The dataset's class ids by the model's; detections of others are left out.
+            shape: How boxes overlap.
+            conf: The confidence that detections exceed.
+        """
+        place = {class_id: i for i, class_id in enumerate(names)}
+        counts = np.zeros((len(names) + 1, len(names) + 1), np.int64)
+        for each in found:
+            sure = np.isin(each.detections.class_id, list(classes)) & (each.detections.confidence > conf)
+            wanted = ~each.example.crowd
+            predicted = [place[classes[c]] for c in each.detections.class_id[sure].tolist()]
+            true = [place[c] for c in each.example.class_id[wanted].tolist()]
+            taken = _taken(shape.overlap(each.example, each.detections)[np.ix_(sure, wanted)])
+            for i, row in enumerate(predicted):
+                counts[row, true[taken[i]] if taken[i] >= 0 else -1] += 1
+            for j in set(range(len(true))) - set(taken.tolist()):
+                counts[-1, true[j]] += 1
+        return cls((*names.values(), BACKGROUND), counts, conf)
+
+    @classmethod
+    def of_classes(
+        cls, names: Mapping[int, str], pairs: Sequence[tuple[int, Classification]], classes: Mapping[int, int]
+    ) -> Confusion:
+        """Of classifications, by their first class.
+
+        Args:
+            names: The dataset's class names by id.
+            pairs: The class of each example, and its prediction.
+            classes: The dataset's class ids by the model's; images that are taken for others are left out.
+        """
+        place = {class_id: i for i, class_id in enumerate(names)}
+        counts = np.zeros((len(names), len(names)), np.int64)
+        for class_id, prediction in pairs:
+            if (predicted := classes.get(prediction.top1.class_id)) is not None:
+                counts[place[predicted], place[class_id]] += 1
+        return cls(tuple(names.values()), counts)
+
+    @property
+    def normalized(self) -> NDArray[np.float64]:
+        """float64 [predicted, true]: parts of what is true; a column adds up to 1, or to 0 if it is empty."""
+        shares: NDArray[np.float64] = self.counts / np.maximum(self.counts.sum(axis=0, keepdims=True), 1)
+        return shares
+
+
+def _taken(iou: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Which object each detection takes, intp [D]; -1 for none.
+
+    Args:
+        iou: [D, objects], most confident detection first.
+    """
+    free = iou.copy()
+    taken = np.full(len(iou), -1, np.intp)
+    if free.shape[1]:
+        for row in np.flatnonzero((iou > IOU).any(axis=1)):
+            best = free[row].argmax()
+            if free[row, best] > IOU:
+                taken[row] = best
+                free[:, best] = 0
+    return taken
