@@ -19,5 +19,6 @@ accuracy.py         top-1 and top-5
 classes.py          the model's classes and the dataset's
 figures.py          figures, common to all metrics
 metrics.py          the metrics by name
+report/             files and a page to look at
 validate.py         engines on a dataset, and whether they differ
 """
