@@ -63,6 +63,7 @@ def test_curves_are_those_of_ultralytics(seed: int, classes: int) -> None:
     *_, precision, recall, f1, ap, present, p_curve, r_curve, f1_curve, x, at_recall = theirs
     curves = Curves.of(names, found, same)
     assert curves.names == tuple(names[class_id] for class_id in present)
+    assert curves.class_id == tuple(present)
     assert curves.objects.sum() == len(objects)
     np.testing.assert_array_equal(curves.x, x)
     np.testing.assert_allclose(curves.precision, p_curve, atol=1e-6)

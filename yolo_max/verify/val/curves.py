@@ -27,7 +27,8 @@ class Curves:
     """The curves of each class that has an object.
 
     Attributes:
-        names: Of the classes, by id.
+        class_id: The dataset's ids of the classes, ascending.
+        names: Theirs.
         objects: int64 [C], how many each has.
         x: float64 [`POINTS`], confidences, or recalls, from 0 to 1.
         precision: float64 [C, `POINTS`], at each confidence.
@@ -36,6 +37,7 @@ class Curves:
         ap50: float64 [C], average precision at an IoU of 0.5.
     """
 
+    class_id: tuple[int, ...]
     names: tuple[str, ...]
     objects: NDArray[np.int64]
     x: Curve
@@ -77,6 +79,7 @@ class Curves:
             at = np.linspace(0, 1, 101)
             ap50[i] = np.trapezoid(precision_at(at, correct, objects), at)
         return cls(
+            tuple(hits.objects),
             tuple(names[class_id] for class_id in hits.objects),
             np.array(list(hits.objects.values()), np.int64),
             *(x, *rows, ap50),

@@ -129,25 +129,27 @@ def table(engine: EngineAccuracy) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for row in (total, *accuracy.rows()):
-        values: list[float | None] = [_at_best(engine.curves[name], key, row.name) for name, key in figures]
+        values: list[float | None] = [
+            _at_best(engine.curves[name], key, row.class_id) for name, key in figures
+        ]
         values += row.figures.values()
         counts = [str(row.images), *([] if row.objects is None else [str(row.objects)])]
         rows.append([row.name, *counts, *("" if each is None else f"{each:.4f}" for each in values)])
     return header, rows
 
 
-def _at_best(curves: Curves, key: str, name: str) -> float | None:
+def _at_best(curves: Curves, key: str, class_id: int | None) -> float | None:
     """A figure of a class, or the mean over all of them, where the mean F1 is highest."""
     at = {"P": curves.precision, "R": curves.recall, "F1": curves.f1}[key][:, curves.best]
-    if name == "all":
+    if class_id is None:
         return float(at.mean())
-    return float(at[curves.names.index(name)]) if name in curves.names else None
+    return float(at[curves.class_id.index(class_id)]) if class_id in curves.class_id else None
 
 
 def _best(engine: EngineAccuracy) -> str:
     """At which confidence that is."""
-    found = [f"{name} {each.x[each.best]:.3f}" for name, each in engine.curves.items() if len(each)]
-    return ", ".join(found)
+    found = {name: f"{each.x[each.best]:.3f}" for name, each in engine.curves.items() if len(each)}
+    return ", ".join(found.values() if len(found) == 1 else map(" ".join, found.items()))
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> bytes:

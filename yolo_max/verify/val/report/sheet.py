@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from yolo_max.images.read import read_image
 from yolo_max.output.draw import draw
 from yolo_max.support.errors import ImageError
+from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.marks import BoxMark, LineMark, Marks, MaskMark, SkeletonMark
 from yolo_max.tasks.pose.skeleton import skeleton
@@ -21,6 +23,8 @@ from yolo_max.verify.val.dataset import BoxDataset, Dataset
 
 COLUMNS, CELL, GAP = 4, 480, 6
 """Cells in a row; (height and width of) a cell, and what is between two, in pixels."""
+LINE, FONT = 1.5, 12
+"""In pixels of a cell."""
 PAPER = 255
 
 
@@ -47,8 +51,9 @@ def sheets(
         sure: Any = prediction
         if isinstance(dataset, BoxDataset):
             sure = sure[sure.confidence > CONF]
-        labels.append(_cell(draw(image, label_marks(dataset, example, prediction.image_size))))
-        predictions.append(_cell(draw(image, sure.marks())))
+        options = _legible(image)
+        labels.append(_cell(draw(image, label_marks(dataset, example, prediction.image_size), options)))
+        predictions.append(_cell(draw(image, sure.marks(), options)))
     return (_sheet(labels), _sheet(predictions)) if labels else None
 
 
@@ -87,6 +92,12 @@ def _mask(segmentation: Any, image_size: tuple[int, int]) -> MaskMark:
 def _skeleton(keypoints: Sequence[float]) -> SkeletonMark:
     points = np.reshape(keypoints, (-1, 3))
     return skeleton(points[:, :2].tolist(), (points[:, 2] > 0).tolist())
+
+
+def _legible(image: NDArray[np.uint8]) -> DrawOptions:
+    """Lines and text that can still be read once the image is as small as its cell."""
+    scale = max(image.shape[:2]) / CELL
+    return DrawOptions(line_width=math.ceil(LINE * scale), font_size=math.ceil(FONT * scale))
 
 
 def _cell(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
