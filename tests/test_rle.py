@@ -105,4 +105,4 @@ def test_a_union_has_the_pixels_of_all(seed: int) -> None:
     size = (int(random.integers(1, 9)), int(random.integers(1, 9)))
     masks = random.random((int(random.integers(1, 5)), *size)) < random.random()
     united = rle.union([of_mask(each) for each in masks])
-    np.testing.assert_array_equal(united, of_mask(masks.any(axis=0)))
+    np.testing.assert_array_equal(united, of_mask(np.asarray(masks.any(axis=0))))

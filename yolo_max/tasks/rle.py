@@ -129,7 +129,8 @@ def union(masks: Sequence[Boundaries]) -> Boundaries:
     order = np.lexsort((-steps, edges))  # where a run ends as another begins, they are one
     edges, steps = edges[order], steps[order]
     depth = np.cumsum(steps)
-    return edges[(depth == 0) | ((depth == 1) & (steps == 1))]
+    united: Boundaries = edges[(depth == 0) | ((depth == 1) & (steps == 1))]
+    return united
 
 
 def iou(a: Boundaries, b: Boundaries) -> float:

@@ -129,10 +129,8 @@ def table(engine: EngineAccuracy) -> tuple[list[str], list[list[str]]]:
     ]
     rows = []
     for row in (total, *accuracy.rows()):
-        values: list[float | None] = [
-            _at_best(engine.curves[name], key, row.class_id) for name, key in figures
-        ]
-        values += row.figures.values()
+        at_best = [_at_best(engine.curves[name], key, row.class_id) for name, key in figures]
+        values = [*at_best, *row.figures.values()]
         counts = [str(row.images), *([] if row.objects is None else [str(row.objects)])]
         rows.append([row.name, *counts, *("" if each is None else f"{each:.4f}" for each in values)])
     return header, rows

@@ -109,7 +109,7 @@ def _curves(
         figure = Figure((9, 6), DPI, layout="constrained")
         axes = figure.add_subplot()
         if len(rows) <= LEGEND:
-            colors = mpl.colormaps["tab20"].colors
+            colors = mpl.colormaps["tab20"](range(LEGEND))
             for row, each, color in zip(rows, labels, colors, strict=False):
                 axes.plot(x, row, linewidth=1.2, label=each, color=color)
         else:
