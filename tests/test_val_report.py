@@ -12,7 +12,7 @@ import comparisons
 import cv2
 import numpy as np
 import pytest
-from fakes import NAMES, fake_weights
+from fakes import NAMES, fake_classifier, fake_weights, write_image
 from test_val_curves import scenes
 from ultralytics.utils.metrics import ap_per_class
 
@@ -82,6 +82,18 @@ def test_all_files_of_one_engine(command: Any, tmp_path: Path, capfd: Any) -> No
     assert command("--out", str(out), "-q") == ExitCode.OK  # its own files are replaced
 
 
+def test_a_classifier_has_matrices_and_sheets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i, name in enumerate(NAMES.values()):
+        write_image(tmp_path / f"data/val/{name}/{i}.png", i)
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_classifier())
+    monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {})
+    comparisons.install(monkeypatch, fake_classifier())
+    assert cli.run(["val", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "-q"]) == ExitCode.OK
+    assert names_in(tmp_path / "out") == FILES - CURVES
+    header, *_ = csv.reader((tmp_path / "out/per_class.csv").open())
+    assert header == ["Class", "Images", "top-1", "top-5"]
+
+
 def test_two_engines_have_folders_of_their_own(command: Any, tmp_path: Path) -> None:
     assert command("--engine", "both", "--out", str(tmp_path / "out"), "-q") == ExitCode.OK
     assert names_in(tmp_path / "out") == {"max", "torch"}
@@ -139,7 +151,7 @@ def test_names_are_escaped_and_many_classes_fit(tmp_path: Path) -> None:
     assert "<b>" not in page
     assert names_in(tmp_path) == FILES - {"val_batch0_labels.jpg", "val_batch0_pred.jpg"}
     for name in ("confusion_matrix.png", "BoxPR_curve.png"):
-        height, width, _ = np.shape(cv2.imread(str(tmp_path / name)))
+        height, width = np.asarray(cv2.imread(str(tmp_path / name))).shape[:2]
         assert max(height, width) <= 4000
 
 

@@ -62,15 +62,16 @@ class Tiling:
         """
         if options.tile is None:
             return None
-        if not task.merges:
+        merges = task.merges
+        if not merges:
             raise UsageError(
                 f"weights for the task {task.name} say what is on an image as a whole; leave out tile."
             )
-        rule = task.merges[0] if options.tile_merge is None else options.tile_merge
-        if rule not in task.merges:
+        rule = merges[0] if options.tile_merge is None else options.tile_merge
+        if rule not in merges:
             raise UsageError(
                 f"tile_merge is {rule!r}, but with weights for the task {task.name} it must be "
-                f"{' or '.join(task.merges)}."
+                f"{' or '.join(merges)}."
             )
         merging = Merging(rule, options.tile_match, options.agnostic_nms)
         return cls(options.tile, options.overlap, options.tile_whole, merging)

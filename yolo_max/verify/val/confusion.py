@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.tasks.classify.classification import Classification
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.objects import BOXES, Shape
 
@@ -71,20 +70,20 @@ class Confusion:
 
     @classmethod
     def of_classes(
-        cls, names: Mapping[int, str], pairs: Sequence[tuple[int, Classification]], classes: Mapping[int, int]
+        cls, names: Mapping[int, str], pairs: Sequence[tuple[int, int]], classes: Mapping[int, int]
     ) -> Confusion:
-        """Of classifications, by their first class.
+        """Of images that are of one class each.
 
         Args:
             names: The dataset's class names by id.
-            pairs: The class of each example, and its prediction.
+            pairs: Of each image, its class, and the model's id of the one that was predicted.
             classes: The dataset's class ids by the model's; images that are taken for others are left out.
         """
         place = {class_id: i for i, class_id in enumerate(names)}
         counts = np.zeros((len(names), len(names)), np.int64)
-        for class_id, prediction in pairs:
-            if (predicted := classes.get(prediction.top1.class_id)) is not None:
-                counts[place[predicted], place[class_id]] += 1
+        for true, found in pairs:
+            if (predicted := classes.get(found)) is not None:
+                counts[place[predicted], place[true]] += 1
         return cls(tuple(names.values()), counts)
 
     @property

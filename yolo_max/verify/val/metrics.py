@@ -162,7 +162,7 @@ def _measure_accuracy(
         accuracy.evaluate(dataset, pairs, classes),
         accuracy.predictions(pairs),
         confusion=Confusion.of_classes(
-            dataset.names, [(example.class_id, found) for example, found in pairs], classes
+            dataset.names, [(example.class_id, found.top1.class_id) for example, found in pairs], classes
         ),
     )
 
