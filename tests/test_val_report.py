@@ -77,6 +77,10 @@ def test_all_files_of_one_engine(command: Any, tmp_path: Path, capfd: Any) -> No
     assert float(rows[1][rows[0].index("mAP50")]) == pytest.approx(
         record["engines"]["max"]["mean"]["map50"], abs=1e-4
     )
+    matrix = record["confusion_matrix"]
+    assert matrix["names"] == [*NAMES.values(), "background"]
+    assert np.shape(matrix["counts"]) == (4, 4)
+    assert 0 <= record["best_confidence"]["box"] <= 1
     predictions = json.loads((out / "predictions.json").read_text())
     assert {"image_id", "category_id", "bbox", "score"} <= predictions[0].keys()
     assert command("--out", str(out), "-q") == ExitCode.OK  # its own files are replaced
@@ -100,11 +104,22 @@ def test_two_engines_have_folders_of_their_own(command: Any, tmp_path: Path) -> 
     assert names_in(tmp_path / "out/max") == names_in(tmp_path / "out/torch") == FILES
 
 
-def test_other_files_are_not_overwritten(command: Any, tmp_path: Path, capfd: Any) -> None:
-    (tmp_path / "val.html").write_text("mine")
+@pytest.mark.parametrize("name", sorted(FILES - {"val.json"}))
+def test_other_files_are_not_overwritten(command: Any, tmp_path: Path, name: str, capfd: Any) -> None:
+    (tmp_path / name).write_text("mine")
     assert command("--out", str(tmp_path)) == ExitCode.OUTPUT
     assert "is not a result of an earlier validation" in " ".join(capfd.readouterr().err.split())
-    assert (tmp_path / "val.html").read_text() == "mine"
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_nothing_is_left_of_an_earlier_validation(command: Any, tmp_path: Path) -> None:
+    assert set(folder.FILES) > FILES
+    (tmp_path / "val.json").write_text("{}")
+    (tmp_path / "MaskPR_curve.png").write_text("of a segmentation")
+    (tmp_path / "notes.txt").write_text("mine")
+    assert command("--out", str(tmp_path), "-q") == ExitCode.OK
+    assert names_in(tmp_path) - {"data"} >= FILES | {"notes.txt"}
+    assert "MaskPR_curve.png" not in names_in(tmp_path)
 
 
 def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

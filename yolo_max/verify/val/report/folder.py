@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,13 @@ PAGE, RECORD, TABLE, PREDICTIONS = "val.html", "val.json", "per_class.csv", "pre
 PREFIXES = {"box": "Box", "mask": "Mask", "keypoint": "Pose"}
 """What Ultralytics' names of curves begin with."""
 LABELS, PREDICTED = "val_batch0_labels.jpg", "val_batch0_pred.jpg"
+MATRIX, NORMALIZED = "confusion_matrix.png", "confusion_matrix_normalized.png"
+KINDS = ("PR", "F1", "P", "R")
+FILES = (
+    *(f"{prefix}{kind}_curve.png" for prefix in PREFIXES.values() for kind in KINDS),
+    *(MATRIX, NORMALIZED, LABELS, PREDICTED, TABLE, PREDICTIONS, RECORD, PAGE),
+)
+"""All that is ever written; which of them depends on the task."""
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -38,11 +46,14 @@ def folders(out: Path, engines: Sequence[str]) -> list[Path]:
     places = [out] if len(engines) == 1 else [out / engine for engine in engines]
     for place in places:
         require_no_file(place)
-        if not (place / RECORD).exists() and (place / PAGE).exists():
-            raise OutputError(
-                f"{place / PAGE} is not a result of an earlier validation and would be overwritten; choose "
-                "another folder with --out."
-            )
+        if (place / RECORD).exists():
+            continue
+        for file in (place / name for name in FILES):
+            if os.path.lexists(file):
+                raise OutputError(
+                    f"{file} is not a result of an earlier validation and would be overwritten; choose "
+                    "another folder with --out."
+                )
     return places
 
 
@@ -69,8 +80,8 @@ def write(
         if len(curves):
             files |= _curves(PREFIXES[name], curves)
     if engine.confusion is not None:
-        files["confusion_matrix.png"] = plots.confusion_matrix(engine.confusion, normalize=False)
-        files["confusion_matrix_normalized.png"] = plots.confusion_matrix(engine.confusion, normalize=True)
+        files[MATRIX] = plots.confusion_matrix(engine.confusion, normalize=False)
+        files[NORMALIZED] = plots.confusion_matrix(engine.confusion, normalize=True)
     if drawn := sheets(dataset, engine.shown):
         for name, sheet in zip((LABELS, PREDICTED), drawn, strict=True):
             files[name] = encode_image(sheet, ".jpg")
@@ -93,9 +104,11 @@ def write(
     files[TABLE] = _csv([header, *rows])
     files[PREDICTIONS] = json.dumps(engine.predictions).encode()
     files[PAGE] = page.encode("utf-8", "backslashreplace")
-    files[RECORD] = json.dumps(record, indent=1).encode()
+    files[RECORD] = json.dumps({**record, **_facts(engine)}, indent=1).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
     for name, data in files.items():
@@ -142,6 +155,22 @@ def _at_best(curves: Curves, key: str, class_id: int | None) -> float | None:
     if class_id is None:
         return float(at.mean())
     return float(at[curves.class_id.index(class_id)]) if class_id in curves.class_id else None
+
+
+def _facts(engine: EngineAccuracy) -> dict[str, Any]:
+    """What the pictures say, in plain JSON types."""
+    facts: dict[str, Any] = {
+        "best_confidence": {
+            name: float(each.x[each.best]) for name, each in engine.curves.items() if len(each)
+        }
+    }
+    if (confusion := engine.confusion) is not None:
+        facts["confusion_matrix"] = {
+            "names": list(confusion.names),
+            "counts": confusion.counts.tolist(),  # [predicted][true]
+            "conf": confusion.conf,
+        }
+    return facts
 
 
 def _best(engine: EngineAccuracy) -> str:
