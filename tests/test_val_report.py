@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from fakes import NAMES, fake_classifier, fake_weights, write_image
-from test_val_curves import scenes
 from ultralytics.utils.metrics import ap_per_class
+from val_scenes import scenes
 
 from yolo_max import cli
 from yolo_max.support.errors import EngineError, ExitCode
@@ -161,7 +161,7 @@ def test_names_are_escaped_and_many_classes_fit(tmp_path: Path) -> None:
     names, found = scenes(2, 120, images=20)
     names[10] = "<script>$x_1$</script> \u732b " + "long " * 20
     dataset, engine = engine_of(names, found)
-    page = folder.write(tmp_path, dataset, engine, {}, "<b>title</b>").read_text()
+    page = folder.write(tmp_path, dataset, engine, {}, title="<b>title</b>", conf=0.001).read_text()
     assert "<script>" not in page
     assert "<b>" not in page
     assert names_in(tmp_path) == FILES - {"val_batch0_labels.jpg", "val_batch0_pred.jpg"}
@@ -174,7 +174,7 @@ def test_nothing_to_find(tmp_path: Path) -> None:
     names, found = scenes(0)
     nothing = [replace(each, example=_nothing(each.example)) for each in found]
     dataset, engine = engine_of(names, nothing)
-    folder.write(tmp_path, dataset, engine, {}, "title")
+    folder.write(tmp_path, dataset, engine, {}, title="title", conf=0.001)
     assert not CURVES & names_in(tmp_path)
 
 

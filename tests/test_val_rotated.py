@@ -137,7 +137,7 @@ def test_classes_are_confused_as_by_ultralytics(tmp_path: Path, seed: int) -> No
                 "bboxes": torch.tensor(detected.xywhr),
             },
             {"cls": torch.tensor(each.example.class_id), "bboxes": torch.tensor(truth, dtype=torch.float32)},
-            conf=0.25,
+            conf=0.001,
         )
     ours = Confusion.of_boxes(dataset.names, found, SAME, dataset.shape)
     np.testing.assert_array_equal(ours.counts, theirs.matrix)

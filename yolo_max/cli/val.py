@@ -158,7 +158,7 @@ def val(
         record = to_record(validation)
         title = f"{loaded.path.name} on {data.name}, {split}"
         for each, place in zip(validation.engines, places, strict=True):
-            page = folder.write(place, dataset, each, record, title)
+            page = folder.write(place, dataset, each, record, title=title, conf=measured["conf"])
             if not quiet and not as_json:
                 say(f"Wrote {page}.")
     if as_json:

@@ -78,7 +78,7 @@ class PredictOptions(Options):
     tile: int | None = option(
         None,
         TILES,
-        "Cut images into tiles of this side in pixels, and merge what is found in them.",
+        "Cut images into tiles of this side in pixels, and merge what is found; --max-det is for each.",
         "N",
         at_least(32),
         default_text="whole images",
@@ -119,7 +119,7 @@ class PredictOptions(Options):
         written_as=list[str] | None,
         parse=words_of,
     )
-    max_det: int = option(300, DETECTIONS, "Maximum boxes per image, or tile.", "N", at_least(1))
+    max_det: int = option(300, DETECTIONS, "Maximum boxes per image.", "N", at_least(1))
     agnostic_nms: bool = option(False, DETECTIONS, "Let boxes of different classes suppress each other.")
     retina_masks: bool = option(False, DETECTIONS, "Compute masks at the image's own size: finer edges.")
     multi_label: bool = option(False, "", "Let a cell give one box per class, as in validation.")

@@ -16,9 +16,6 @@ from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.objects import BOXES, Shape
 
 IOU = 0.45
-CONF = 0.25
-"""Less sure detections do not count, unless another minimum was asked for: those that only mAP wants would
-bury all others."""
 BACKGROUND = "background"
 
 
@@ -29,12 +26,10 @@ class Confusion:
     Attributes:
         names: Of rows and columns; of detections the last is the background.
         counts: int64 [predicted, true].
-        conf: The confidence that detections exceed; None for classifications.
     """
 
     names: tuple[str, ...]
     counts: NDArray[np.int64]
-    conf: float | None = None
 
     @classmethod
     def of_boxes(
@@ -43,30 +38,28 @@ class Confusion:
         found: Sequence[Found],
         classes: Mapping[int, int],
         shape: Shape = BOXES,
-        conf: float = CONF,
     ) -> Confusion:
-        """Of detections on a dataset.
+        """Of detections on a dataset; of all of them, as in Ultralytics' validator, so ``conf`` decides.
 
         Args:
             names: The dataset's class names by id.
             found: The detections in each example that counts.
             classes: The dataset's class ids by the model's; detections of others are left out.
             shape: How boxes overlap.
-            conf: The confidence that detections exceed.
         """
         place = {class_id: i for i, class_id in enumerate(names)}
         counts = np.zeros((len(names) + 1, len(names) + 1), np.int64)
         for each in found:
-            sure = np.isin(each.detections.class_id, list(classes)) & (each.detections.confidence > conf)
+            known = np.isin(each.detections.class_id, list(classes))
             wanted = ~each.example.crowd
-            predicted = [place[classes[c]] for c in each.detections.class_id[sure].tolist()]
+            predicted = [place[classes[c]] for c in each.detections.class_id[known].tolist()]
             true = [place[c] for c in each.example.class_id[wanted].tolist()]
-            taken = _taken(shape.overlap(each.example, each.detections)[np.ix_(sure, wanted)])
+            taken = _taken(shape.overlap(each.example, each.detections)[np.ix_(known, wanted)])
             for i, row in enumerate(predicted):
                 counts[row, true[taken[i]] if taken[i] >= 0 else -1] += 1
             for j in set(range(len(true))) - set(taken.tolist()):
                 counts[-1, true[j]] += 1
-        return cls((*names.values(), BACKGROUND), counts, conf)
+        return cls((*names.values(), BACKGROUND), counts)
 
     @classmethod
     def of_classes(

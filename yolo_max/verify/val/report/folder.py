@@ -16,11 +16,10 @@ from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import OutputError
 from yolo_max.support.html import render
 from yolo_max.verify.engine_run import NAMES
-from yolo_max.verify.val.confusion import CONF
 from yolo_max.verify.val.curves import Curves
-from yolo_max.verify.val.dataset import Dataset
+from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.report import plots
-from yolo_max.verify.val.report.sheet import sheets
+from yolo_max.verify.val.report.sheet import CONF, sheets
 from yolo_max.verify.val.validate import EngineAccuracy
 
 PAGE, RECORD, TABLE, PREDICTIONS = "val.html", "val.json", "per_class.csv", "predictions.json"
@@ -58,7 +57,13 @@ def folders(out: Path, engines: Sequence[str]) -> list[Path]:
 
 
 def write(
-    folder: Path, dataset: Dataset, engine: EngineAccuracy, record: Mapping[str, Any], title: str
+    folder: Path,
+    dataset: Dataset,
+    engine: EngineAccuracy,
+    record: Mapping[str, Any],
+    *,
+    title: str,
+    conf: float,
 ) -> Path:
     """Writes all files of one engine.
 
@@ -68,6 +73,7 @@ def write(
         engine: What was measured.
         record: The whole validation in plain JSON types.
         title: What was measured, for the page: the names of weights and dataset.
+        conf: The confidence that all detections exceed.
 
     Returns:
         The path of the page.
@@ -85,6 +91,7 @@ def write(
     if drawn := sheets(dataset, engine.shown):
         for name, sheet in zip((LABELS, PREDICTED), drawn, strict=True):
             files[name] = encode_image(sheet, ".jpg")
+    boxes = isinstance(dataset, BoxDataset)
     header, rows = table(engine)
     pictures = [name for name in files if name.endswith(".png")]
     page = render(
@@ -95,7 +102,8 @@ def write(
         rows=rows,
         pictures=pictures,
         sheets=[name for name in (LABELS, PREDICTED) if name in files],
-        conf=CONF,
+        drawn_conf=CONF if boxes else None,
+        conf=conf if boxes else None,
         best=_best(engine),
         definition=engine.definition,
         warnings=engine.warnings,
@@ -104,7 +112,8 @@ def write(
     files[TABLE] = _csv([header, *rows])
     files[PREDICTIONS] = json.dumps(engine.predictions).encode()
     files[PAGE] = page.encode("utf-8", "backslashreplace")
-    files[RECORD] = json.dumps({**record, **_facts(engine)}, indent=1).encode()
+    record = {**record, "conf": conf if boxes else None, **_facts(engine)}
+    files[RECORD] = json.dumps(record, indent=1).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
@@ -168,7 +177,6 @@ def _facts(engine: EngineAccuracy) -> dict[str, Any]:
         facts["confusion_matrix"] = {
             "names": list(confusion.names),
             "counts": confusion.counts.tolist(),  # [predicted][true]
-            "conf": confusion.conf,
         }
     return facts
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError
-from yolo_max.verify.val.confusion import Confusion
+from yolo_max.verify.val.confusion import BACKGROUND, Confusion
 from yolo_max.verify.val.curves import Curves, smooth
 
 LEGEND = 20
@@ -61,7 +61,10 @@ def confidence_curve(curves: Curves, figure: str, y: NDArray[np.float64]) -> byt
 
 
 def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
-    """Rows are what was predicted, columns what is true."""
+    """Rows are what was predicted, columns what is true.
+
+    The background's column has no say in the shades: at a low confidence its false alarms outnumber all.
+    """
     from matplotlib.figure import Figure
 
     counts: NDArray[Any] = confusion.normalized if normalize else confusion.counts
@@ -72,7 +75,8 @@ def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
         axes = figure.add_subplot()
         axes.grid(visible=False)
         shown = np.where(counts > (0.005 if normalize else 0), counts, np.nan)
-        top = 1.0 if normalize else max(float(counts.max(initial=0)), 1.0)
+        objects = counts[:, : -1 if confusion.names[-1] == BACKGROUND else None]
+        top = 1.0 if normalize else max(float(objects.max(initial=0)), 1.0)
         image = axes.imshow(shown, cmap="Blues", vmin=0, vmax=top, interpolation="none")
         figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
         if size < NUMBERED:

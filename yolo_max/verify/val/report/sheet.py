@@ -18,13 +18,14 @@ from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.marks import BoxMark, LineMark, Marks, MaskMark, SkeletonMark
 from yolo_max.tasks.pose.skeleton import skeleton
 from yolo_max.tasks.rle import boundaries_of, encode
-from yolo_max.verify.val.confusion import CONF
 from yolo_max.verify.val.dataset import BoxDataset, Dataset
 
 COLUMNS, CELL, GAP = 4, 480, 6
 """Cells in a row; (height and width of) a cell, and what is between two, in pixels."""
 LINE, FONT = 1.5, 12
 """In pixels of a cell."""
+CONF = 0.25
+"""Less sure detections are not drawn, as in Ultralytics' pictures."""
 PAPER = 255
 
 
