@@ -391,6 +391,7 @@ class Detections(Exports):
         """What supervision has of the objects besides their boxes."""
         return {}
 
+
 def part_of(shared: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     """The quotient of areas; 0 where there is no whole."""
     part: NDArray[np.float64] = np.zeros_like(shared)
