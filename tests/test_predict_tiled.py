@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def test_frames_keep_their_places(image: Path) -> None:
     results = list(Predictor(fake_weights(), engine=SharedEngine(), tile=64).stream(frames))
     assert [result.frame for result in results] == [frame.position for frame in frames]
     assert {result.source for result in results} == {"a.mp4"}
+
+
+@pytest.mark.parametrize("engine", [FakeEngine, SharedEngine])
+def test_a_live_frame_is_answered_before_the_next_one_comes(image: Path, engine: Any) -> None:
+    pixels = read_image(image)
+    answered = []
+
+    def camera() -> Iterator[Frame]:
+        for i in range(4):
+            assert len(answered) == i
+            yield Frame("0", Position(i, i + 1, live=True), lambda: pixels)
+
+    for result in Predictor(fake_weights(), engine=engine(), tile=64).stream(camera()):
+        answered.append(result)
+    assert [each.prediction for each in answered] == [expected(pixels)] * 4
 
 
 def test_few_images_are_in_memory_however_many_there_are() -> None:

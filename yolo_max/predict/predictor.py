@@ -409,8 +409,9 @@ class Predictor:
                 max_pixels=self.options.max_pixels,
                 keep_images=keep_images,
                 room=HELD.has_room,
+                alone=_is_live,
             )
-            return afterwards(function, results, workers=self.workers)
+            return afterwards(function, results, workers=self.workers, alone=_is_live)
         return self._staged(function, sources, decoder, batch=batch, keep_images=keep_images)
 
     def _staged(

@@ -137,6 +137,7 @@ def in_tiles(
     max_pixels: int,
     keep_images: bool,
     room: Callable[[], bool],
+    alone: Callable[[ImageSource | Frame], bool],
 ) -> Generator[Result, None, None]:
     """Predicts what is in images, tile by tile.
 
@@ -147,6 +148,7 @@ def in_tiles(
         max_pixels: Larger images are refused.
         keep_images: Whether results carry the decoded image.
         room: Whether there is memory for another image.
+        alone: Whether the result of a source is handed out before another is pulled.
 
     Yields:
         A result for each source, in order.
@@ -160,21 +162,22 @@ def in_tiles(
         for result, pixels in images:
             if pixels is None:
                 begun.append((_Image(result), Tile(0, 0, 0, 0)))
-                yield Frame("", None, partial(_unreadable, result))
+                yield Frame("", result.frame, partial(_unreadable, result))
                 continue
             height, width = pixels.shape[:2]
             parts = tiling.parts((height, width))
             image = _Image(result, (height, width), len(parts))
             for part in parts:
                 begun.append((image, part))
-                yield Frame("", None, partial(_cut_out, pixels, part))
+                position = result.frame if part is parts[-1] else None  # a live one waits for no other
+                yield Frame("", position, partial(_cut_out, pixels, part))
 
     def load(source: ImageSource | Frame) -> tuple[Result, NDArray[np.uint8] | None]:
         return read(source, max_pixels=max_pixels, keep_image=keep_images)
 
     with (
         ThreadPoolExecutor(AHEAD, THREADS) as executor,
-        closing(ordered_map(load, sources, executor, AHEAD, room)) as images,
+        closing(ordered_map(load, sources, executor, AHEAD, room, alone)) as images,
         closing(predict(cut(images))) as predicted,
     ):
         for each in predicted:
