@@ -123,7 +123,7 @@ def test_frames_keep_their_places(image: Path) -> None:
 @pytest.mark.parametrize("engine", [FakeEngine, SharedEngine])
 def test_a_live_frame_is_answered_before_the_next_one_comes(image: Path, engine: Any) -> None:
     pixels = read_image(image)
-    answered = []
+    answered: list[Any] = []
 
     def camera() -> Iterator[Frame]:
         for i in range(4):
