@@ -55,6 +55,46 @@ def test_no_more_run_at_once_than_may_and_none_beside_one_that_is_alone(callers:
     assert most == callers
 
 
+def test_few_take_turns_alone_and_many_share() -> None:
+    """Three callers, two of which may share; the first is inside when the others come."""
+    for waiting, expected in ((1, [False]), (2, [True, True]), (3, [True, True, False])):
+        turns = Turns(2)
+        seen: list[bool] = []
+
+        def call(turns: Turns = turns, seen: list[bool] = seen) -> None:
+            with turns.take() as shared:
+                seen.append(shared)
+                time.sleep(0.05)
+
+        with ThreadPoolExecutor(3) as executor:
+            with turns.take() as shared:
+                assert not shared
+                others = [executor.submit(call) for _ in range(waiting)]
+                while len(turns._line) < waiting:
+                    time.sleep(0.001)
+            for other in others:
+                other.result()
+        assert seen == expected, waiting
+
+
+def test_a_call_gets_its_turn_beside_a_stream_that_never_pauses() -> None:
+    turns, ended = Turns(2), threading.Event()
+
+    def stream() -> None:
+        while not ended.is_set():
+            with turns.take(may_be_alone=False):
+                time.sleep(0.001)
+
+    with ThreadPoolExecutor(2) as executor:
+        streams = [executor.submit(stream) for _ in range(2)]
+        for _ in range(20):
+            with turns.take():
+                pass
+        ended.set()
+        for each in streams:
+            each.result()
+
+
 def test_a_turn_ends_with_an_error() -> None:
     turns = Turns(1)
     with pytest.raises(ValueError, match="mine"), turns.take():
