@@ -128,8 +128,9 @@ def test_memory_that_runs_out(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> No
     [
         (["we"], ["weights"]),  # a command
         (["weights", "comp"], ["compile"]),  # of a group
-        (["predict", "--save-c"], ["--save-conf", "--save-csv"]),  # options
+        (["predict", "--save-c"], ["--save-conf", "--save-crop", "--save-csv"]),  # options
         (["predict", "-w", "yolov8n-s"], ["yolov8n-shapes"]),  # weights by name
+        (["serve", "--token"], ["--token-file"]),
         (["predict", "phot"], []),  # files are the shell's
     ],
 )

@@ -22,7 +22,7 @@ def test_help_fits_the_terminal(columns: int, monkeypatch: Any, capsys: Any) -> 
             assert f" {int(code)} " in text.replace("\n", " ")
 
 
-COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "weights", "convert", "cache"]
+COMMANDS = ["", "predict", "detect", "compare", "val", "bench", "serve", "weights", "convert", "cache"]
 COMMANDS += [
     "weights convert",
     "weights info",

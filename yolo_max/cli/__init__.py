@@ -6,7 +6,7 @@ hints.py       what users of `yolo` type, and what to type here
 parameters.py  options that several commands share     config.py  options from a file
 spread.py      a run of predict on Ray
 console.py, progress.py, summary.py, interrupt.py               the terminal
-predict.py, compare.py, val.py, bench.py, weights.py, convert.py, cache.py  the commands
+predict.py, compare.py, val.py, bench.py, serve.py, weights.py, convert.py, cache.py  the commands
 analyze.py, compile.py                                          two of `weights`
 
 This module imports nothing slow, so that Ctrl-C works while the rest is being imported.

@@ -18,6 +18,7 @@ from yolo_max.cli.compare import compare
 from yolo_max.cli.console import Debug, debugging, say, say_error
 from yolo_max.cli.parameters import TERMINAL, flag
 from yolo_max.cli.predict import predict
+from yolo_max.cli.serve import serve
 from yolo_max.cli.val import val
 from yolo_max.support.errors import ExitCode, YoloMaxError
 from yolo_max.support.options import PredictOptions
@@ -38,6 +39,7 @@ app.command("detect", cls=Command, epilog=exit_codes("predict"), hidden=True)(pr
 app.command(cls=Command, epilog=exit_codes("compare"))(compare)
 app.command(cls=Command, epilog=exit_codes("val"))(val)
 app.command(cls=Command, epilog=exit_codes("bench"))(bench)
+app.command(cls=Command, epilog=exit_codes("serve"))(serve)
 app.add_typer(weights.app, name="weights", epilog=exit_codes("weights"))
 app.add_typer(convert.app, name="convert", epilog=exit_codes("convert"))
 app.add_typer(cache.app, name="cache", epilog=exit_codes("cache"))

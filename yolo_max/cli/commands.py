@@ -41,6 +41,10 @@ _CODES_OF: dict[str, dict[ExitCode, str | None]] = {
         ExitCode.PARITY: "the engines' accuracies differ by more than 0.0005",
     },
     "bench": {},
+    "serve": {
+        ExitCode.OK: "it was told to end, and all was answered",
+        **dict.fromkeys((ExitCode.SOURCE, ExitCode.OUTPUT)),
+    },
     "weights": {ExitCode.SOURCE: None, ExitCode.ENGINE: None},
     "convert": {
         ExitCode.OK: "all of the module can be converted",

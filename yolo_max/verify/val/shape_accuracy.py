@@ -46,11 +46,7 @@ class ShapeAccuracy:
         """A row for each class that has a box."""
         shapes = {each.class_id: each.precision for each in self.shape.classes}
         return [
-            Row(
-                *(each.name, each.images, each.objects),
-                self._named(shapes.get(each.class_id), each.precision),
-                each.class_id,
-            )
+            Row(each.name, each.images, each.objects, self._named(shapes.get(each.class_id), each.precision))
             for each in self.box.classes
         ]
 

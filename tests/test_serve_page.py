@@ -1,0 +1,181 @@
+"""The page to try it, in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, Browser, browsing
+from fakes import brightness, fake_classifier, fake_poser, poser, write_image
+from image_files import encode, scene
+from served import Served, serving
+
+from yolo_max.predict.predictor import Predictor
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+PAGES = Path(__file__).parent.parent / "yolo_max" / "serve" / "pages"
+RESULT = "!document.getElementById('result').hidden"
+MESSAGE = "document.getElementById('message').textContent"
+FOUND = "document.querySelectorAll('#found tr').length"
+COLOURS = """(() => {
+  const canvas = document.getElementById('picture'), pen = canvas.getContext('2d');
+  const data = pen.getImageData(0, 0, canvas.width, canvas.height).data, colours = new Set();
+  for (let i = 0; i < data.length; i += 4) colours.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+  return colours.size;
+})()"""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as page:
+        page.show(1000, 800)
+        yield page
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def gray(tmp_path: Path) -> Path:
+    """An image of one colour, so that whatever else is in the picture was drawn."""
+    path = tmp_path / "gray.png"
+    path.write_bytes(encode(scene(200, 300) * 0 + 128, "PNG"))
+    return path
+
+
+@needs_browser
+@pytest.mark.parametrize("way", ["drop", "choose"])
+def test_an_image_is_shown_with_what_was_found(
+    browser: Browser, served: Served, gray: Path, way: str
+) -> None:
+    browser.open(served.address)
+    if way == "drop":
+        browser.drop("#drop", gray)
+    else:
+        browser.choose("#file", gray)
+    browser.until(RESULT)
+    found = served.predictor.result(gray, conf=0.25).found.to_dict()["boxes"]
+    assert browser.look(FOUND) == len(found) == 3
+    assert browser.look(MESSAGE).startswith("3 found, after ")
+    assert browser.look("document.getElementById('picture').width") == 300
+    assert browser.look(COLOURS) > 3
+    assert found[0]["class_name"] in browser.look("document.getElementById('found').innerText")
+
+
+@needs_browser
+def test_another_confidence_asks_again(browser: Browser, served: Served, gray: Path) -> None:
+    browser.open(served.address)
+    browser.choose("#file", gray)
+    browser.until(RESULT)
+    assert served.predictor.result(gray, conf=0.25).found.to_dict()["boxes"][0]["confidence"] < 0.99
+    browser.look(
+        "(() => { const conf = document.getElementById('conf'); conf.value = 0.99;"
+        "conf.dispatchEvent(new Event('input', {bubbles: true}));"
+        "conf.dispatchEvent(new Event('change', {bubbles: true})); })()"
+    )
+    browser.until(f"{MESSAGE}.startsWith('0 found')")
+    assert browser.look(FOUND) == 0
+
+
+@needs_browser
+def test_what_the_server_says_is_shown_as_text(browser: Browser, served: Served, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"<b>no image</b>")
+    browser.open(served.address)
+    browser.choose("#file", bad)
+    browser.until(f"{MESSAGE}.startsWith('the image cannot be read')")
+    assert not browser.look(RESULT)
+    browser.look("document.getElementById('classes').value = '<img src=x onerror=alert(1)>'")
+    browser.choose("#file", write_image(tmp_path / "a.png", 0))
+    browser.until(f"{MESSAGE}.includes('onerror')")
+    assert browser.look("document.querySelectorAll('#message *').length") == 0
+
+
+@needs_browser
+def test_an_image_that_the_browser_cannot_show_comes_from_the_server(
+    browser: Browser, served: Served, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(encode(scene(100, 150), "TIFF"))
+    browser.open(served.address)
+    browser.choose("#file", path)
+    browser.until(RESULT)
+    assert browser.look("document.getElementById('picture').width") == 150
+    assert browser.look(COLOURS) > 100
+
+
+@needs_browser
+def test_a_token_is_asked_for(browser: Browser, gray: Path) -> None:
+    with serving(token="0123456789abcdef") as served:
+        browser.open(served.address)
+        browser.choose("#file", gray)
+        browser.until("!document.getElementById('token-label').hidden")
+        browser.look(
+            "(() => { const token = document.getElementById('token'); token.value = '0123456789abcdef';"
+            "token.dispatchEvent(new Event('change', {bubbles: true})); })()"
+        )
+        browser.until(RESULT)
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("predictor", "found", "message"),
+    [
+        (lambda: Predictor(fake_poser(), engine=poser), 3, "3 found"),
+        (lambda: Predictor(fake_classifier(), engine=brightness), 3, ""),
+    ],
+    ids=["pose", "classify"],
+)
+def test_other_tasks(browser: Browser, gray: Path, predictor: object, found: int, message: str) -> None:
+    assert callable(predictor)
+    with serving(predictor=predictor()) as served:
+        browser.open(served.address)
+        browser.choose("#file", gray)
+        browser.until(RESULT)
+        assert browser.look(FOUND) == found
+        assert browser.look(MESSAGE).startswith(message)
+
+
+@needs_browser
+def test_nothing_comes_from_elsewhere_and_the_policy_allows_what_is_there(
+    browser: Browser, served: Served, gray: Path
+) -> None:
+    browser.said.clear()
+    browser.asked.clear()
+    browser.open(served.address)
+    browser.choose("#file", gray)
+    browser.until(RESULT)
+    browser.open(f"{served.address}docs")
+    assert "POST /predict" in browser.look("document.body.innerText")
+    style = "getComputedStyle(document.querySelector('header')).display"
+    assert browser.look(style) == "flex"  # of the page
+    here = (served.address, "blob:", "data:")
+    assert [address for address in browser.asked if not address.startswith(here)] == []
+    assert browser.said == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [320, 700, 1400])
+def test_nothing_sticks_out_of_the_window(browser: Browser, served: Served, gray: Path, width: int) -> None:
+    browser.show(width, 800)
+    for page in ("", "docs"):
+        browser.open(served.address + page)
+        if not page:
+            browser.choose("#file", gray)
+            browser.until(RESULT)
+        assert browser.look("document.documentElement.scrollWidth <= window.innerWidth")
+    browser.show(1000, 800)
+
+
+def test_the_pages_name_no_other_server(served: Served) -> None:
+    for page in ("/", "/docs"):
+        answer = served.ask(None, page)
+        assert re.findall(r"(?:https?:)?//[a-z]", answer.body.decode()) == []
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy

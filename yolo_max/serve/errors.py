@@ -1,0 +1,49 @@
+"""What is refused: a status of HTTP and one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from yolo_max.support.errors import (
+    EngineError,
+    ImageError,
+    ImageFormatError,
+    ImageSizeError,
+    YoloMaxError,
+)
+
+BUSY = {"Retry-After": "1"}
+"""What is said to clients that may ask again."""
+
+
+class RequestError(Exception):
+    """A request that is not answered as it wished.
+
+    Attributes:
+        status: Of HTTP.
+        sentence: What was wrong, and what to do.
+        headers: Of the response.
+    """
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence, self.headers = status, sentence, dict(headers or {})
+
+
+class ClientGoneError(Exception):
+    """Nobody is there to answer."""
+
+
+def request_error(error: YoloMaxError | MemoryError) -> RequestError:
+    """The refusal for an error of a prediction."""
+    if isinstance(error, ImageFormatError):
+        return RequestError(415, f"the image cannot be read: {error}.")
+    if isinstance(error, ImageSizeError):
+        return RequestError(413, f"the image is too large: {error}.")
+    if isinstance(error, MemoryError):
+        return RequestError(503, "there is not enough memory at the moment; try again.", BUSY)
+    if isinstance(error, EngineError):
+        return RequestError(503, str(error), BUSY)
+    if isinstance(error, ImageError):
+        return RequestError(422, f"the image cannot be read: {error}.")
+    return RequestError(422, str(error))

@@ -1,0 +1,150 @@
+"use strict";
+const at = (id) => document.getElementById(id);
+const COLORS = ["#7c4dff", "#00b8d4", "#ff6d00", "#00c853", "#d500f9", "#ffab00", "#2979ff", "#ff1744", "#64dd17", "#f50057"];
+const LIMBS = [[15, 13], [13, 11], [16, 14], [14, 12], [11, 12], [5, 11], [6, 12], [5, 6], [5, 7], [6, 8], [7, 9], [8, 10], [1, 2], [0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6]];
+let image = null;  // what was chosen: {blob, bitmap}; the bitmap is null where the browser cannot show it
+let record = null;
+let shown = null;  // the bitmap in the picture
+let asked = 0;
+
+const color = (thing) => COLORS[thing.class_id % COLORS.length];
+const ink = (color) => {  // black or white, whichever is easier to read on it
+  const [red, green, blue] = [1, 3, 5].map((i) => parseInt(color.slice(i, i + 2), 16));
+  return 0.3 * red + 0.59 * green + 0.11 * blue > 140 ? "#000" : "#fff";
+};
+const name = (thing) => `${thing.class_name} ${thing.confidence.toFixed(2)}`;
+
+function say(text, bad = false) {
+  at("message").textContent = text;
+  at("message").className = bad ? "bad" : "";
+}
+
+async function ask(accept) {
+  const query = new URLSearchParams();
+  if (!at("conf").closest("label").hidden) query.set("conf", at("conf").value);
+  if (at("classes").value.trim() && !at("classes").closest("label").hidden) query.set("classes", at("classes").value);
+  const headers = {Accept: accept, "Content-Type": "application/octet-stream"};
+  if (at("token").value) headers.Authorization = `Bearer ${at("token").value}`;
+  const answer = await fetch(`predict?${query}`, {method: "POST", headers, body: image.blob});
+  if (answer.status === 401) {
+    at("token-label").hidden = false;
+    at("token").focus();
+  }
+  if (!answer.ok) throw new Error((await answer.json()).error);
+  return answer;
+}
+
+async function show(blob) {
+  image = {blob, bitmap: await createImageBitmap(blob).catch(() => null)};
+  await predict();
+}
+
+async function predict() {
+  if (!image) return;
+  const number = ++asked;
+  say("Looking …");
+  const start = performance.now();
+  try {
+    const found = await (await ask("application/json")).json();
+    const bitmap = image.bitmap || await createImageBitmap(await (await ask("image/jpeg")).blob());
+    if (number !== asked) return;  // another was asked for meanwhile
+    record = found;
+    draw(bitmap, image.bitmap ? record : {});
+    list(performance.now() - start);
+  } catch (error) {
+    if (number !== asked) return;
+    at("result").hidden = true;
+    say(error instanceof TypeError ? "The server does not answer." : error.message, true);
+  }
+}
+
+function draw(bitmap, found, chosen = null) {
+  const canvas = at("picture"), pen = canvas.getContext("2d");
+  const scale = Math.min(1, 2048 / Math.max(bitmap.width, bitmap.height));
+  canvas.width = Math.round(bitmap.width * scale);
+  canvas.height = Math.round(bitmap.height * scale);
+  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  const width = Math.max(2, Math.max(canvas.width, canvas.height) / 400);
+  const path = (points) => {
+    pen.beginPath();
+    points.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
+  };
+  (found.boxes || []).forEach((box, i) => {
+    const [left, top, right, bottom] = box.xyxy;
+    pen.strokeStyle = pen.fillStyle = color(box);
+    pen.lineWidth = i === chosen ? 2 * width : width;
+    if (box.polygon) {
+      path(box.polygon);
+      pen.closePath();
+      pen.globalAlpha = 0.4;
+      pen.fill();
+      pen.globalAlpha = 1;
+      pen.stroke();
+    }
+    path(box.xyxyxyxy || [[left, top], [right, top], [right, bottom], [left, bottom]]);
+    pen.closePath();
+    pen.stroke();
+    const points = box.keypoints || [], seen = (point) => point && (point.length < 3 || point[2] >= 0.5);
+    for (const [a, b] of points.length === 17 ? LIMBS : []) {
+      if (seen(points[a]) && seen(points[b])) {
+        path([points[a], points[b]]);
+        pen.stroke();
+      }
+    }
+    for (const point of points.filter(seen)) {
+      pen.beginPath();
+      pen.arc(point[0] * scale, point[1] * scale, 1.5 * width, 0, 7);
+      pen.fill();
+    }
+  });
+  pen.font = `600 ${6 * width}px system-ui, sans-serif`;
+  pen.textBaseline = "top";
+  (found.boxes || []).forEach((box) => {
+    const size = pen.measureText(name(box)).width + 3 * width, height = 8 * width;
+    const x = Math.max(0, Math.min(box.xyxy[0] * scale - width / 2, canvas.width - size));
+    const y = Math.max(0, box.xyxy[1] * scale - height);
+    pen.fillStyle = color(box);
+    pen.fillRect(x, y, size, height);
+    pen.fillStyle = ink(color(box));
+    pen.fillText(name(box), x + 1.5 * width, y + width);
+  });
+  shown = bitmap;
+}
+function list(milliseconds) {
+  const things = record.boxes || record.top5 || [], rows = things.map((thing, i) => {
+    const row = document.createElement("tr"), mark = document.createElement("i");
+    mark.style.background = color(thing);
+    const first = row.insertCell(), second = row.insertCell();
+    first.append(mark, thing.class_name);
+    second.className = "number";
+    second.textContent = thing.confidence.toFixed(3);
+    if (image.bitmap && record.boxes) {
+      row.onmouseenter = () => draw(shown, record, i);
+      row.onmouseleave = () => draw(shown, record);
+    }
+    return row;
+  });
+  at("found").replaceChildren(...rows);
+  const times = Object.entries(record.times_ms).map(([stage, value]) => `${stage} ${value.toFixed(1)} ms`);
+  at("times").textContent = `${record.image_size[1]} x ${record.image_size[0]} pixels · ${times.join(" · ")}`;
+  at("json").textContent = JSON.stringify(record, null, 1);
+  at("result").hidden = false;
+  say(`${record.boxes ? `${things.length} found` : things[0].class_name}, after ${Math.round(milliseconds)} ms.`);
+}
+
+at("file").onchange = () => at("file").files[0] && show(at("file").files[0]);
+at("drop").ondragover = (event) => (event.preventDefault(), at("drop").classList.add("over"));
+at("drop").ondragleave = () => at("drop").classList.remove("over");
+at("drop").ondrop = (event) => {
+  event.preventDefault();
+  at("drop").classList.remove("over");
+  if (event.dataTransfer.files[0]) show(event.dataTransfer.files[0]);
+};
+document.onpaste = (event) => event.clipboardData.files[0] && show(event.clipboardData.files[0]);
+at("conf").oninput = () => (at("conf-value").value = Number(at("conf").value).toFixed(2));
+at("options").onchange = predict;
+at("options").onsubmit = (event) => (event.preventDefault(), predict());
+fetch("health").then((answer) => answer.json()).then((health) => {
+  at("model").textContent = `${health.weights} · ${health.task}`;
+  if (health.task === "classify") for (const id of ["conf", "classes"]) at(id).closest("label").hidden = true;
+});
