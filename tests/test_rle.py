@@ -97,3 +97,12 @@ def test_letters_do_not_count_as_a_question_mark(counts: str) -> None:
 def test_counts_that_are_of_no_such_mask(counts: str) -> None:
     with pytest.raises(ValueError, match="counts of a mask's runs"):
         rle.decode(counts, (3, 4))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_union_has_the_pixels_of_all(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    size = (int(random.integers(1, 9)), int(random.integers(1, 9)))
+    masks = random.random((int(random.integers(1, 5)), *size)) < random.random()
+    united = rle.union([of_mask(each) for each in masks])
+    np.testing.assert_array_equal(united, of_mask(np.asarray(masks.any(axis=0))))

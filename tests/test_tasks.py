@@ -83,6 +83,7 @@ MAY_KNOW_A_TASK = {
     "verify.val.objects": {"detect.matching"},
     "verify.val.masks": {"segment.masks"},
     "verify.val.accuracy": {"classify.classification"},
+    "verify.val.report.sheet": {"pose.skeleton"},  # labels are drawn as predictions are
     "verify.val.rotated": {"obb.rotated_detections", "obb.probiou"},
 }
 """Which modules outside the package import from the package of one task, and what."""

@@ -16,14 +16,15 @@ import torch
 from fakes import write_image
 from numpy.typing import NDArray
 from ultralytics.data.utils import verify_image_label
-from ultralytics.engine.validator import BaseValidator
-from ultralytics.utils.metrics import OKS_SIGMA, ap_per_class, kpt_iou
+from ultralytics.utils.metrics import OKS_SIGMA, kpt_iou
 from val_datasets import write_dataset
+from val_scenes import assert_curves_are, by_ultralytics
 
 from yolo_max.model.specs.per_box import MAX_KEYPOINTS
 from yolo_max.support.errors import SourceError, UsageError
 from yolo_max.tasks.pose.poses import Poses
 from yolo_max.verify.val.classes import class_map
+from yolo_max.verify.val.curves import Curves
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found, evaluate, ground_truth, predictions
 from yolo_max.verify.val.keypoints import PERSON, Keypoints
@@ -246,23 +247,12 @@ def test_similarity_is_that_of_ultralytics(shape: Keypoints) -> None:
 @pytest.mark.parametrize("seed", range(2))
 def test_mean_precision_agrees_with_ultralytics_own_sum(shape: Keypoints, seed: int) -> None:
     found = random_found(seed, shape)
-    validator: Any = SimpleNamespace(iouv=torch.linspace(0.5, 0.95, 10))
-    statistics = []
-    for each in found:
-        classes = torch.tensor(each.detections.class_id), torch.tensor(each.example.class_id)
-        oks = torch.tensor(shape.overlap(each.example, each.detections).T)
-        statistics.append(
-            (
-                BaseValidator.match_predictions(validator, *classes, oks).numpy(),
-                each.detections.confidence,
-                each.detections.class_id,
-                each.example.class_id,
-            )
-        )
-    theirs = ap_per_class(*map(np.concatenate, zip(*statistics, strict=True)))[5]
+    theirs = by_ultralytics(found, [shape.overlap(each.example, each.detections).T for each in found])
+    average = theirs[5]
     got = mean_average_precision(found, same(), shape)
-    assert got == pytest.approx((theirs.mean(), theirs[:, 0].mean()), abs=1e-9)
-    assert 0.05 < theirs.mean() < 0.9
+    assert got == pytest.approx((average.mean(), average[:, 0].mean()), abs=1e-9)
+    assert 0.05 < average.mean() < 0.9
+    assert_curves_are(Curves.of(NAMES, found, same(), shape), theirs)
 
 
 @pytest.mark.parametrize("shape", [PEOPLE, FIVE])

@@ -16,10 +16,12 @@ from pycocotools import mask as coco
 from ultralytics.cfg import get_cfg
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.utils.metrics import mask_iou
+from val_scenes import assert_curves_are, by_ultralytics
 
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.tasks.rle import boundaries_of, encode
 from yolo_max.tasks.segment.segmentation import Segmentation
+from yolo_max.verify.val.curves import Curves
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.masks import Masks, RunLengths, coarse_objects
@@ -122,6 +124,27 @@ def test_overlap_is_that_of_ultralytics(tmp_path: Path) -> None:
     expected = mask_iou(*flat).T.numpy()
     assert 0.1 < expected.max() < 1
     np.testing.assert_allclose(Masks().overlap(example, found), expected, atol=1e-6)
+
+
+def test_curves_are_those_of_ultralytics(tmp_path: Path) -> None:
+    size, count = (240, 320), 12
+    path = dataset_of(tmp_path, {str(i): (size, OVERLAPPING) for i in range(count)})
+    examples = load_dataset(path, kind=Masks).examples
+    random = np.random.default_rng(0)
+    found, overlaps = [], []
+    for example in examples:
+        objects = coarse_objects(example, size, (80, 80))
+        again = random.integers(0, len(objects), 7)
+        coarse = np.array([np.roll(objects[i], random.integers(-1, 2, 2), (0, 1)) for i in again])
+        classes = np.where(random.random(len(again)) < 0.8, example.class_id[again], 0).tolist()
+        prediction = segmentation_of(np.ones((len(again), *size), bool), classes, coarse)
+        confidence = np.sort(random.random(len(again)).astype(np.float32))[::-1]
+        found.append(Found(example, replace(prediction, confidence=confidence)))
+        flat = [torch.from_numpy(masks.reshape(len(masks), -1)).float() for masks in (objects, coarse)]
+        overlaps.append(mask_iou(*flat).numpy().astype(np.float64))
+    theirs = by_ultralytics(found, overlaps)
+    assert 0.1 < theirs[5].mean() < 0.9
+    assert_curves_are(Curves.of(NAMES, found, {0: 0, 1: 1}, Masks()), theirs)
 
 
 def test_measured_by_both_formulas(tmp_path: Path) -> None:

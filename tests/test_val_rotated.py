@@ -15,7 +15,7 @@ import torch
 from fakes import write_image
 from ultralytics.data.utils import verify_image_label
 from ultralytics.engine.validator import BaseValidator
-from ultralytics.utils.metrics import ap_per_class, batch_probiou
+from ultralytics.utils.metrics import ConfusionMatrix, ap_per_class, batch_probiou
 from ultralytics.utils.ops import xyxyxyxy2xywhr
 from val_datasets import NAMES, write_dataset
 
@@ -24,11 +24,12 @@ from yolo_max.tasks.detect.task import DETECT
 from yolo_max.tasks.obb.decode import corners
 from yolo_max.tasks.obb.rotated_detections import RotatedDetections
 from yolo_max.tasks.obb.task import OBB
+from yolo_max.verify.val.confusion import Confusion
 from yolo_max.verify.val.dataset import BoxDataset
 from yolo_max.verify.val.evaluate import Found
 from yolo_max.verify.val.load import load_dataset
 from yolo_max.verify.val.metrics import METRICS
-from yolo_max.verify.val.rotated import RotatedBoxes, evaluate_rotated
+from yolo_max.verify.val.rotated import RotatedBoxes, _smallest_rectangle, evaluate_rotated
 
 SIZE = (300, 400)
 SAME = {class_id: class_id for class_id in NAMES}
@@ -120,6 +121,27 @@ def test_agrees_with_ultralytics_own_sum(tmp_path: Path, seed: int) -> None:
     assert accuracy.rows()[0].name == "disc"
     assert accuracy.total().figures.keys() == {"mAP50-95", "mAP50", "mAP75"}
     json.dumps(accuracy.to_dict())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_are_confused_as_by_ultralytics(tmp_path: Path, seed: int) -> None:
+    dataset, found = scenes(tmp_path, seed)
+    theirs = ConfusionMatrix(NAMES, task="obb")
+    for each in found:
+        truth = [_smallest_rectangle(np.reshape(row, (-1, 2)) * SIZE[::-1]) for row in each.example.shapes]
+        detected: Any = each.detections
+        theirs.process_batch(
+            {
+                "cls": torch.tensor(detected.class_id),
+                "conf": torch.tensor(detected.confidence),
+                "bboxes": torch.tensor(detected.xywhr),
+            },
+            {"cls": torch.tensor(each.example.class_id), "bboxes": torch.tensor(truth, dtype=torch.float32)},
+            conf=0.001,
+        )
+    ours = Confusion.of_boxes(dataset.names, found, SAME, dataset.shape)
+    np.testing.assert_array_equal(ours.counts, theirs.matrix)
+    assert ours.counts[:-1, :-1].sum() > 10
 
 
 def test_labels_that_come_back_are_all_right(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from yolo_max.cli.console import warnings_as_lines
 from yolo_max.support.option import Options, about
-from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, SOURCES
+from yolo_max.support.options import DETECTIONS, NETWORK, OUTPUT, RUN, SOURCES, TILES
 
 if TYPE_CHECKING:
     from yolo_max.weights.meta import ModelMeta
@@ -87,8 +87,8 @@ TWO_ENGINES = {
 """Help texts for commands that run two engines."""
 
 
-PANELS = {SOURCES: 1, NETWORK: 2, DETECTIONS: 3, OUTPUT: 5, RUN: 6, TERMINAL: 7}
-"""The order of panels in the help: after the arguments; a command's own panels come fourth."""
+PANELS = {SOURCES: 1, NETWORK: 2, TILES: 3, DETECTIONS: 4, OUTPUT: 6, RUN: 7, TERMINAL: 8}
+"""The order of panels in the help: after the arguments; a command's own panels come fifth."""
 
 
 class Some:
@@ -184,4 +184,4 @@ def takes(**kinds: Some) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 def _panel(parameter: Parameter) -> int:
     """A parameter's place in the help."""
     panel = parameter.annotation.__metadata__[0].rich_help_panel
-    return 0 if panel is None else PANELS.get(panel, 4)
+    return 0 if panel is None else PANELS.get(panel, 5)

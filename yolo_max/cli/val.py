@@ -77,6 +77,16 @@ def val(
     ] = None,
     *,
     options: PredictOptions,
+    out: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "Write curves, confusion matrices, tables, labels beside predictions, and a page with them all.",
+            *("--out", "-o"),
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
     save_json: Annotated[
         Path | None,
         option(OUTPUT, "Write the predictions as json, boxes as COCO's.", metavar="FILE", show_default=False),
@@ -99,6 +109,7 @@ def val(
     from yolo_max.support.atomic import write_atomically
     from yolo_max.tasks.registry import task_of
     from yolo_max.verify.val.metrics import METRICS, require
+    from yolo_max.verify.val.report import folder, plots
     from yolo_max.verify.val.validate import validate
     from yolo_max.weights.load import load_weights
 
@@ -109,6 +120,9 @@ def val(
     if conf is not None:
         a_fraction("conf", conf)
     require(data)
+    if out is not None:
+        plots.require()
+        places = folder.folders(out, ENGINES[engine])
     loaded = load_weights(weights)
     task = task_of(loaded.meta)
     dataset = METRICS[task.metric].load(data, split, images)
@@ -140,6 +154,13 @@ def val(
             write_atomically(path, json.dumps(each.predictions).encode())
             if not quiet and not as_json:
                 say(f"Wrote {path}.")
+    if out is not None:
+        record = to_record(validation)
+        title = f"{loaded.path.name} on {data.name}, {split}"
+        for each, place in zip(validation.engines, places, strict=True):
+            page = folder.write(place, dataset, each, record, title=title, conf=measured["conf"])
+            if not quiet and not as_json:
+                say(f"Wrote {page}.")
     if as_json:
         typer.echo(json.dumps(to_record(validation)))
     elif not quiet:

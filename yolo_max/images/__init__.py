@@ -31,4 +31,5 @@ trial.py        which files crash the process that decodes them
 letterbox.py    pixels to the canvas, and boxes back to the image
 centre_crop.py  the same for classification
 transforms.py   both by name
+tiles.py        an image cut into tiles
 """

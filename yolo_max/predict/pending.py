@@ -64,27 +64,15 @@ class PendingImage:
             max_pixels: Larger images are refused.
             keep_image: Whether the result carries the decoded image.
         """
-        if isinstance(source, Frame):
-            pending, read_again = cls(Result(source.source, frame=source.position)), source.load
-        else:
-            pending, read_again = cls(Result(source)), partial(read_image, source, max_pixels=max_pixels)
-        try:
-            with contained(pending.result, "decode"):
-                if isinstance(source, Frame):
-                    picture = Picture(source.load())
-                else:
-                    picture = read_picture(source, max_pixels=max_pixels)
-            if isinstance(source, Frame):
-                pending.result.times_ms["decode"] += source.decode_ms
-            image, pending.result.frames = picture.pixels, picture.frames
-            with contained(pending.result, "letterbox"):
-                pending.transform = fit((image.shape[0], image.shape[1]))
-                pending.canvas = pending.transform.render(image)
-        except ImageError as error:
-            pending.result.error = error
-        else:
-            if keep_image:
-                pending.result.keep(image, read_again)
+        result, image = read(source, max_pixels=max_pixels, keep_image=keep_image)
+        pending = cls(result)
+        if image is not None:
+            try:
+                with contained(result, "letterbox"):
+                    pending.transform = fit((image.shape[0], image.shape[1]))
+                    pending.canvas = pending.transform.render(image)
+            except ImageError as error:
+                result.error = error
         return pending
 
     def decode(self, decoder: Decoder) -> None:
@@ -96,6 +84,37 @@ class PendingImage:
         found = sum(prediction.counts().values())
         self.result.max_det_reached = decoder.limit is not None and found >= decoder.limit
         self.outputs = None
+
+
+def read(
+    source: ImageSource | Frame, *, max_pixels: int, keep_image: bool = False
+) -> tuple[Result, NDArray[np.uint8] | None]:
+    """Reads an image, uint8 [H, W, 3] BGR; None if it cannot be read, and the result holds the error.
+
+    Args:
+        source: The image, or a frame of a video.
+        max_pixels: Larger images are refused.
+        keep_image: Whether the result carries the decoded image.
+    """
+    if isinstance(source, Frame):
+        result, read_again = Result(source.source, frame=source.position), source.load
+    else:
+        result, read_again = Result(source), partial(read_image, source, max_pixels=max_pixels)
+    try:
+        with contained(result, "decode"):
+            if isinstance(source, Frame):
+                picture = Picture(source.load())
+            else:
+                picture = read_picture(source, max_pixels=max_pixels)
+    except ImageError as error:
+        result.error = error
+        return result, None
+    if isinstance(source, Frame):
+        result.times_ms["decode"] += source.decode_ms
+    result.frames = picture.frames
+    if keep_image:
+        result.keep(picture.pixels, read_again)
+    return result, picture.pixels
 
 
 def infer(batch: Sequence[PendingImage], network: Network) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, overload
 
@@ -23,6 +23,7 @@ from yolo_max.images.transforms import fit_of
 from yolo_max.predict.pending import PendingImage, infer, require_several
 from yolo_max.predict.pipeline import afterwards, in_stages, side_by_side
 from yolo_max.predict.result import Result
+from yolo_max.predict.tiled import Tiling, in_tiles
 from yolo_max.predict.tracking import follow, require_tracker
 from yolo_max.predict.turns import Turns
 from yolo_max.runtime.cpu import available_threads, runs_kernels
@@ -61,6 +62,7 @@ class Predictor:
         imgsz: (height, width) in pixels of the canvas that images are fitted to.
         fit: How: from an image's (height, width), its place on the canvas.
         engine: The network; see `yolo_max.engine.contract.Engine`.
+        tiling: How large images are cut into tiles; None if they are not.
         decoder: Turns the raw outputs of one image into its prediction.
         names: The model's class names by id.
         predicts: The type of prediction that the weights must give.
@@ -118,7 +120,8 @@ class Predictor:
         require_task(meta, self.predicts, type(self).__name__)
         if ignored := self.task.ignored(options.given()):
             report(ignored)
-        self.decoder = self.task.decoder(meta, options)
+        self.tiling = Tiling.of(options, self.task)
+        self.decoder = self._decoder_of(options)
         self.workers = options.workers or available_threads()
         rect_stride = meta.network.stride if options.rect else None
         self.fit = fit_of(
@@ -219,6 +222,9 @@ class Predictor:
         Raises:
             UsageError: As for a call.
         """
+        if self.tiling is not None:
+            (result,) = self.stream([image], keep_images=keep_image, **changes)
+            return result
         decoder = self._decoder_with(changes)
         pending = self._prepare(image, keep_image)
         if not pending.result.error:
@@ -248,6 +254,7 @@ class Predictor:
             "imgsz": list(self.imgsz),
             "rect": self.options.rect,
             **self.decoder.settings(),
+            **({} if self.tiling is None else self.tiling.settings()),
             "max_pixels": self.options.max_pixels,
         }
 
@@ -392,6 +399,31 @@ class Predictor:
         a_batch("batch", batch)
         batch = self.options.batch if batch is None else batch
         decoder = self._decoder_with(changes)
+        if self.tiling is not None:
+            agnostic = changes.get("agnostic_nms", self.options.agnostic_nms)
+            tiling = replace(self.tiling, merging=replace(self.tiling.merging, agnostic=agnostic))
+            results = in_tiles(
+                sources,
+                lambda tiles: self._staged(_itself, tiles, decoder, batch=batch),
+                tiling,
+                max_pixels=self.options.max_pixels,
+                keep_images=keep_images,
+                room=HELD.has_room,
+                alone=_is_live,
+            )
+            return afterwards(function, results, workers=self.workers, alone=_is_live)
+        return self._staged(function, sources, decoder, batch=batch, keep_images=keep_images)
+
+    def _staged(
+        self,
+        function: Callable[[Result], Finished],
+        sources: Iterable[ImageSource | Frame],
+        decoder: Decoder,
+        *,
+        batch: int | None,
+        keep_images: bool = False,
+    ) -> Generator[Finished, None, None]:
+        """The stages for images, or tiles, one by one."""
 
         def prepare(source: ImageSource | Frame) -> PendingImage:
             return self._prepare(source, keep_images)
@@ -435,6 +467,11 @@ class Predictor:
             )
         if ignored := self.task.ignored(changes):
             logging.getLogger("yolo_max").warning(ignored)
+        return self._decoder_of(options)
+
+    def _decoder_of(self, options: PredictOptions) -> Decoder:
+        if self.tiling is not None:  # masks that can be placed in an image
+            options = options.with_changes({"retina_masks": True})
         return self.task.decoder(self.weights.meta, options)
 
     def _prepare(self, source: ImageSource | Frame, keep_image: bool) -> PendingImage:

@@ -48,8 +48,8 @@ class Result(Exports):
         trails: The ways that tracked objects have come.
         max_det_reached: Whether as many things were found as ``max_det`` allows, so that there may be more.
         times_ms: Milliseconds spent on this image by stage: decode, letterbox, infer (the batch's time
-            divided by its images), postprocess. They add up to more than the run took where several images
-            were worked on at once.
+            divided by its images), postprocess; of an image in tiles those of all tiles, and merge. They add
+            up to more than the run took where several images were worked on at once.
     """
 
     source: ImageSource

@@ -66,6 +66,13 @@ def a_fraction(name: str, value: Any) -> None:
         raise UsageError(f"{name} is {value!r}, but it must lie between 0 and 1.")
 
 
+def an_overlap(name: str, value: Any) -> None:
+    """Checks a number from 0 to 0.9: with more, there is no end of tiles."""
+    a_fraction(name, value)
+    if value > 0.9:
+        raise UsageError(f"{name} is {value!r}, but it must lie between 0 and 0.9.")
+
+
 def a_switch(name: str, value: Any) -> None:
     """Checks a boolean."""
     if not isinstance(value, bool):

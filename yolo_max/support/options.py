@@ -17,6 +17,7 @@ from yolo_max.support.option import (
     a_name,
     a_path,
     a_word,
+    an_overlap,
     anything,
     at_least,
     option,
@@ -24,7 +25,8 @@ from yolo_max.support.option import (
 from yolo_max.support.parse import sides_of, words_of
 from yolo_max.support.result_names import COCO_FILE, CSV_FILE, GALLERY_FILE, PARQUET_FILE
 
-SOURCES, NETWORK, DETECTIONS, OUTPUT, RUN = "Sources", "Network", "Detections", "Output", "Run"
+SOURCES, NETWORK, TILES = "Sources", "Network", "Large images"
+DETECTIONS, OUTPUT, RUN = "Detections", "Output", "Run"
 """Groups of options, in the order of the help."""
 VAL_CONF = 0.001
 """Minimum confidence for measuring accuracy, as in Ultralytics' validator."""
@@ -72,6 +74,38 @@ class PredictOptions(Options):
         NETWORK,
         "--no-nms takes the one-to-one head, if there is one, whose boxes need no NMS.",
         switches=("--nms/--no-nms",),
+    )
+    tile: int | None = option(
+        None,
+        TILES,
+        "Cut images into tiles of this side in pixels, and merge what is found; --max-det is for each.",
+        "N",
+        at_least(32),
+        default_text="whole images",
+    )
+    overlap: float = option(
+        0.2, TILES, "How much of a tile its neighbour has, too, 0 to 0.9.", "X", an_overlap
+    )
+    tile_merge: str | None = option(
+        None,
+        TILES,
+        "nms keeps the best of what tiles have in common; nmm makes one of it.",
+        "NAME",
+        a_name,
+        default_text="nmm; of poses nms",
+    )
+    tile_match: float = option(
+        0.5,
+        TILES,
+        "From this overlap on, as a part of the smaller box, two boxes of a class are one object.",
+        "X",
+        a_fraction,
+    )
+    tile_whole: bool = option(
+        True,
+        TILES,
+        "Predict the whole image as well, for what is larger than a tile.",
+        switches=("--tile-whole/--no-tile-whole",),
     )
     conf: float = option(0.25, DETECTIONS, "Minimum confidence of a box, 0 to 1.", "X", a_fraction)
     iou: float = option(0.7, DETECTIONS, "Maximum overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)

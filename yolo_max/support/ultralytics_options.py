@@ -22,7 +22,8 @@ _SENTENCES = {
     "the network is always channels-last": "channels_last",
     "images are not kept in memory": "cache",
     "there is no such engine": "dnn",
-    "plots are not drawn": "plots",
+    "yolo-max val --out FOLDER draws them": "plots",
+    "--tile (tile in Python) cuts images into squares": "slice_height slice_width slice_size",
     "pictures are written to files, not shown": "show",
 }
 ABSENT = {name: sentence for sentence, names in _SENTENCES.items() for name in names.split()}

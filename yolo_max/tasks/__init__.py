@@ -8,6 +8,7 @@ marks.py       what to draw, as plain data
 exports.py     predictions as tables, JSON, COCO's form, supervision's classes
 records.py     what records of all tasks have in common
 rle.py         run lengths of masks
+tiles.py       what is found in tiles of an image, merged
 task.py        all that a task provides
 registry.py    the tasks by name; code outside this package never asks which one it has
 """

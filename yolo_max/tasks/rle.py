@@ -7,7 +7,7 @@ and inside the mask in turn, as text; pycocotools reads them with the mask's siz
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +120,17 @@ def intersection(a: Boundaries, b: Boundaries) -> int:
     lengths = np.where(np.arange(len(b)) % 2 == 1, np.diff(b, prepend=0), 0)
     before = np.interp(a, b, np.cumsum(lengths))
     return round(float((before[1::2] - before[::2]).sum()))
+
+
+def union(masks: Sequence[Boundaries]) -> Boundaries:
+    """The boundaries of all the pixels that some masks of one size have."""
+    edges = np.concatenate(masks)
+    steps = np.concatenate([np.tile(np.array([1, -1]), len(each) // 2) for each in masks])
+    order = np.lexsort((-steps, edges))  # where a run ends as another begins, they are one
+    edges, steps = edges[order], steps[order]
+    depth = np.cumsum(steps)
+    united: Boundaries = edges[(depth == 0) | ((depth == 1) & (steps == 1))]
+    return united
 
 
 def iou(a: Boundaries, b: Boundaries) -> float:

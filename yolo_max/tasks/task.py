@@ -33,6 +33,8 @@ class Task:
         reference: What to know of Ultralytics' side. Neither is imported to predict.
         ignores: The names of the options that mean nothing to it.
         csv_more: From an image's record, the further columns of its table, which depend on the model.
+        merges: How what is found in the tiles of an image may be merged (`yolo_max.tasks.tiles`), the default
+            first; none where a tile says nothing about the image.
         val_conf: Minimum confidence for measuring accuracy, as in Ultralytics' validator.
     """
 
@@ -49,6 +51,7 @@ class Task:
     reference: Callable[[], Reference]
     ignores: frozenset[str] = frozenset()
     csv_more: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
+    merges: tuple[str, ...] = ()
     val_conf: float = VAL_CONF
 
     def ignored(self, given: Iterable[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any, ClassVar, NamedTuple, Self, overload
@@ -149,6 +149,38 @@ class Detections(Exports):
         track_id = None if self.track_id is None else self.track_id[index]
         arrays = {name: getattr(self, name)[index] for name in self.per_object}
         return replace(self, **arrays, track_id=track_id)
+
+    def in_larger(self, left: int, top: int, image_size: tuple[int, int]) -> Self:
+        """The same objects in an image that this one is cut out of.
+
+        Args:
+            left: Where, in pixels: the column of that image in which this one begins.
+            top: The row.
+            image_size: (height, width) of that image.
+        """
+        shift = np.array([left, top, left, top], np.float32)
+        return replace(self, xyxy=self.xyxy + shift, image_size=image_size)
+
+    def overlap(self, index: int, others: NDArray[np.intp]) -> NDArray[np.float64]:
+        """What one object has in common with others: float64 [M], a part of the smaller one's area (IoS).
+
+        A box without area has nothing in common with any.
+        """
+        one, many = self.xyxy[index].astype(np.float64), self.xyxy[others].astype(np.float64)
+        sides = np.minimum(one[2:], many[:, 2:]) - np.maximum(one[:2], many[:, :2])
+        smaller = np.minimum((one[2:] - one[:2]).prod(), (many[:, 2:] - many[:, :2]).prod(-1))
+        return part_of(sides.clip(0).prod(-1), smaller)
+
+    def united(self, groups: Sequence[NDArray[np.intp]]) -> Self:
+        """One object of each group: as its first, with a box around them all.
+
+        Args:
+            groups: Indices; the first of each group is the most confident of it, and they ascend.
+        """
+        boxes = [self.xyxy[group] for group in groups]
+        sides = [np.concatenate([each[:, :2].min(axis=0), each[:, 2:].max(axis=0)]) for each in boxes]
+        firsts = np.array([group[0] for group in groups], np.intp)
+        return replace(self[firsts], xyxy=np.array(sides, np.float32).reshape(-1, 4))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -358,3 +390,10 @@ class Detections(Exports):
     def _shape_supervision(self) -> dict[str, Any]:
         """What supervision has of the objects besides their boxes."""
         return {}
+
+
+def part_of(shared: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The quotient of areas; 0 where there is no whole."""
+    part: NDArray[np.float64] = np.zeros_like(shared)
+    np.divide(shared, whole, out=part, where=whole > 0)
+    return part

@@ -9,6 +9,7 @@ from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.task import Task
+from yolo_max.tasks.tiles import NMM, NMS
 from yolo_max.weights.meta import ModelMeta
 
 if TYPE_CHECKING:
@@ -49,5 +50,6 @@ DETECT = Task(
     metric="map",
     judge=_judge,
     reference=_reference,
+    merges=(NMM, NMS),
     ignores=frozenset({"retina_masks", "coarse_masks"}),
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self, overload
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.numbers import shortest_float
-from yolo_max.tasks.detect.detections import Detections
+from yolo_max.tasks.detect.detections import Detections, part_of
 from yolo_max.tasks.marks import Marks
 from yolo_max.tasks.obb.decode import corners
+from yolo_max.tasks.obb.overlap import rotated_iou
 
 
 class RotatedBox(NamedTuple):
@@ -101,6 +102,31 @@ class RotatedDetections(Detections):
             image_size=image_size,
             xywhr=none.reshape(0, 5),
         )
+
+    def in_larger(self, left: int, top: int, image_size: tuple[int, int]) -> Self:
+        """As of detections."""
+        shift = np.array([left, top, 0, 0, 0], np.float32)
+        return replace(self, xywhr=self.xywhr + shift, image_size=image_size)
+
+    def overlap(self, index: int, others: NDArray[np.intp]) -> NDArray[np.float64]:
+        """As of detections, of the rotated boxes."""
+        one, many = self.xywhr[index : index + 1], self.xywhr[others]
+        iou = rotated_iou(one, many)[0]
+        first, second = (np.abs(each[:, 2].astype(np.float64) * each[:, 3]) for each in (one, many))
+        return part_of(iou * (first + second) / (1 + iou), np.minimum(first, second))
+
+    def united(self, groups: Sequence[NDArray[np.intp]]) -> Self:
+        """As of detections; a box is turned as the first, and holds the corners of all."""
+        boxes = self.xywhr[[int(group[0]) for group in groups]]
+        for box, group in zip(boxes, groups, strict=True):
+            if len(group) > 1:
+                cos, sin = np.cos(np.float64(box[4])), np.sin(np.float64(box[4]))
+                axes = np.array([[cos, sin], [-sin, cos]])
+                along = self.xyxyxyxy[group].reshape(-1, 2).astype(np.float64) @ axes.T
+                low, high = along.min(axis=0), along.max(axis=0)
+                box[:2], box[2:4] = (low + high) / 2 @ axes, high - low
+        firsts = np.array([group[0] for group in groups], np.intp)
+        return replace(self[firsts], xywhr=boxes)
 
     def __iter__(self) -> Iterator[RotatedBox]:  # type: ignore[override]  # with all that a `Box` has
         return (self[i] for i in range(len(self)))

@@ -81,6 +81,13 @@ class Poses(Detections):
         seen: NDArray[np.bool_] = np.any(self.xy != 0, axis=2)
         return seen if self.visibility is None else self.visibility >= VISIBLE
 
+    def in_larger(self, left: int, top: int, image_size: tuple[int, int]) -> Self:
+        """As of detections; where the model tells no visibility, what is at (0, 0) stays there."""
+        points = self.keypoints.copy()
+        placed = np.full(points.shape[:2], True) if self.has_visible else self.visible
+        points[placed, :2] += np.array([left, top], np.float32)
+        return replace(super().in_larger(left, top, image_size), keypoints=points)
+
     @classmethod
     def empty(
         cls, names: Mapping[int, str], image_size: tuple[int, int], shape: tuple[int, int] = (17, 3)

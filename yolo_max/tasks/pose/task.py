@@ -10,6 +10,7 @@ from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.detect.task import DETECT
 from yolo_max.tasks.pose.decoder import PosePostprocess
 from yolo_max.tasks.pose.poses import Poses
+from yolo_max.tasks.tiles import NMS
 from yolo_max.weights.meta import ModelMeta
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ POSE = replace(
     csv_more=_csv_more,
     csv_rows=_csv_rows,
     metric="keypoint_map",
+    merges=(NMS,),
     judge=_judge,
     reference=_reference,
 )

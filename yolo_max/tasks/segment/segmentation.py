@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
 
@@ -15,7 +15,7 @@ from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.marks import Marks, MaskMark
 from yolo_max.tasks.records import read_size
-from yolo_max.tasks.rle import Size, boundaries_of, decode, encode, window_of
+from yolo_max.tasks.rle import Size, boundaries_of, decode, encode, union, window_of
 from yolo_max.tasks.segment.masks import STRIP, Axis, content_of, interpolate
 from yolo_max.tasks.segment.polygons import polygon_of
 
@@ -123,6 +123,30 @@ class Segmentation(Detections):
             y1, y2 = strip.reach
             values = whole[y1:y2, x1:x2].astype(np.float32)
             out[start:stop, x] = interpolate(values, strip.behind(y1), columns) > 0.5
+
+    def in_larger(self, left: int, top: int, image_size: Size) -> Self:
+        """As of detections; the masks must have the size of their image (``retina_masks``).
+
+        Raises:
+            ValueError: They have another.
+        """
+        if self.mask_size != self.image_size:
+            raise ValueError("Only masks of the size of their image can be placed in a larger one.")
+        masks = np.empty(len(self), object)
+        for i, counts in enumerate(self.rle):
+            window, y, x = window_of(decode(counts, self.mask_size), self.mask_size)
+            masks[i] = encode(boundaries_of([window], top + y, left + x, image_size), image_size)
+        nothing = np.full(len(self), "", object)
+        placed = super().in_larger(left, top, image_size)
+        return replace(placed, rle=masks, mask_size=image_size, coarse_rle=nothing)
+
+    def united(self, groups: Sequence[NDArray[np.intp]]) -> Self:
+        """As of detections; a mask has the pixels of all."""
+        masks = np.empty(len(groups), object)
+        for i, group in enumerate(groups):
+            parts = [decode(self.rle[j], self.mask_size) for j in group]
+            masks[i] = self.rle[group[0]] if len(parts) == 1 else encode(union(parts), self.mask_size)
+        return replace(super().united(groups), rle=masks)
 
     @cached_property
     def polygons(self) -> tuple[NDArray[np.float32], ...]:

@@ -55,7 +55,7 @@ class TopAccuracy:
     def rows(self) -> list[Row]:
         """One row per class."""
         return [
-            Row(each.name, each.images, None, {"top-1": each.top1, "top-5": each.top5})
+            Row(each.name, each.images, None, {"top-1": each.top1, "top-5": each.top5}, each.class_id)
             for each in self.classes
         ]
 

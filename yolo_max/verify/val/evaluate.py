@@ -100,7 +100,10 @@ class Accuracy(Generic[P]):
 
     def rows(self) -> list[Row]:
         """A row for each class."""
-        return [Row(each.name, each.images, each.objects, each.precision.named()) for each in self.classes]
+        return [
+            Row(each.name, each.images, each.objects, each.precision.named(), each.class_id)
+            for each in self.classes
+        ]
 
     def total(self) -> Row:
         """The mean over the classes."""

@@ -16,12 +16,14 @@ class Row:
         images: Number of images that hold such an object.
         objects: Number of objects; None if every image holds one.
         figures: Figures in [0, 1] by display name; None without objects.
+        class_id: The dataset's id of the class; None for all classes.
     """
 
     name: str
     images: int
     objects: int | None
     figures: Mapping[str, float | None]
+    class_id: int | None = None
 
     @property
     def count(self) -> int:

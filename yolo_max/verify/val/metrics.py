@@ -11,6 +11,8 @@ from typing import Any
 from yolo_max.tasks.contract import Prediction
 from yolo_max.verify.val import accuracy, evaluate, rotated
 from yolo_max.verify.val.classes import class_map, class_map_by_order
+from yolo_max.verify.val.confusion import Confusion
+from yolo_max.verify.val.curves import Curves
 from yolo_max.verify.val.dataset import BoxDataset, Dataset
 from yolo_max.verify.val.figures import Figures
 from yolo_max.verify.val.image_folder import load_image_folder
@@ -40,6 +42,8 @@ class Measurement:
             without objects.
         rules: What ``yolo val`` does otherwise than COCO, as far as that formula has it.
         warnings: Phrases about what casts doubt on the figures.
+        curves: Precision and recall of what is measured, by its name; none of classifications.
+        confusion: Which classes are taken for which.
         definition: A sentence about the metric, if it is not COCO's.
     """
 
@@ -48,6 +52,8 @@ class Measurement:
     ultralytics: Mapping[str, float] = field(default_factory=dict)
     rules: str = ULTRALYTICS_RULES
     warnings: tuple[str, ...] = ()
+    curves: Mapping[str, Curves] = field(default_factory=dict, repr=False)
+    confusion: Confusion | None = field(default=None, repr=False)
     definition: str = ""
 
 
@@ -90,6 +96,8 @@ def _measure_map(
         _predictions(dataset, found, classes),
         _ultralytics(found, classes, BOXES),
         warnings=evaluate.other_sizes(found),
+        curves={BOXES.name: Curves.of(dataset.names, found, classes)},
+        confusion=Confusion.of_boxes(dataset.names, found, classes),
     )
 
 
@@ -114,6 +122,8 @@ def _measure_shapes(
         sums,
         f"{ULTRALYTICS_RULES}, {ULTRALYTICS_SHAPES[shape.name]}",
         evaluate.other_sizes(found),
+        {each.name: Curves.of(dataset.names, found, classes, each) for each in (BOXES, shape)},
+        Confusion.of_boxes(dataset.names, found, classes),
     )
 
 
@@ -125,6 +135,8 @@ def _measure_rotated(
         rotated.evaluate_rotated(dataset, found, classes),
         _predictions(dataset, found, classes),
         warnings=evaluate.other_sizes(found),
+        curves={BOXES.name: Curves.of(dataset.names, found, classes, dataset.shape)},
+        confusion=Confusion.of_boxes(dataset.names, found, classes, dataset.shape),
         definition=rotated.DEFINITION,
     )
 
@@ -146,7 +158,13 @@ def _ultralytics(
 def _measure_accuracy(
     dataset: Dataset, pairs: Sequence[tuple[Any, Any]], classes: Mapping[int, int], _: int
 ) -> Measurement:
-    return Measurement(accuracy.evaluate(dataset, pairs, classes), accuracy.predictions(pairs))
+    return Measurement(
+        accuracy.evaluate(dataset, pairs, classes),
+        accuracy.predictions(pairs),
+        confusion=Confusion.of_classes(
+            dataset.names, [(example.class_id, found.top1.class_id) for example, found in pairs], classes
+        ),
+    )
 
 
 METRICS = {

@@ -44,6 +44,11 @@ class RotatedBoxes(Boxes):
         first, *_ = annotation["segmentation"]
         return tuple(polygon(first).ravel().tolist())
 
+    def annotation(self, example: Example, index: int, image_size: tuple[int, int]) -> dict[str, Any]:
+        """The corners of the box, in no form of COCO's."""
+        points = np.reshape(example.shapes[index], (-1, 2)) * example.scale(image_size)
+        return {"corners": cv2.boxPoints(cv2.minAreaRect(points.astype(np.float32))).tolist()}
+
     def result(self, prediction: RotatedDetections, index: int) -> dict[str, Any]:
         """Box and corners, as Ultralytics writes them for DOTA."""
         return {

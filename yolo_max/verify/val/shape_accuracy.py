@@ -46,7 +46,11 @@ class ShapeAccuracy:
         """A row for each class that has a box."""
         shapes = {each.class_id: each.precision for each in self.shape.classes}
         return [
-            Row(each.name, each.images, each.objects, self._named(shapes.get(each.class_id), each.precision))
+            Row(
+                *(each.name, each.images, each.objects),
+                self._named(shapes.get(each.class_id), each.precision),
+                each.class_id,
+            )
             for each in self.box.classes
         ]
 

@@ -9,6 +9,7 @@ torch, so the sum is computed here; the tests compare the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,29 +40,61 @@ def average_precisions(
         classes: The dataset's class ids by the model's, from `yolo_max.verify.val.classes.class_map`.
         shape: What of the objects is measured.
     """
-    correct, confidence, predicted, objects = [], [], [], []
-    for each in found:
-        detections, example = each.detections, each.example
-        known = np.isin(detections.class_id, list(classes))
-        class_id = np.array([classes[c] for c in detections.class_id[known].tolist()], np.int64)
-        wanted = each.objects(shape)
-        iou = shape.overlap(example, detections)[np.ix_(known, wanted)]
-        iou[class_id[:, None] != example.class_id[wanted][None, :]] = 0
-        correct.append(_matched(iou))
-        confidence.append(detections.confidence[known])
-        predicted.append(class_id)
-        objects.append(example.class_id[wanted])
-    present, counts = np.unique(np.concatenate([*objects, np.zeros(0, np.int64)]), return_counts=True)
-    if not len(present):
-        return {}
-    order = np.argsort(-np.concatenate(confidence), kind="stable")
-    hits, labels = np.concatenate(correct)[order], np.concatenate(predicted)[order]
+    hits = Hits.of(found, classes, shape)
     return {
-        int(class_id): np.array(
-            [_area(hits[labels == class_id, t], int(count)) for t in range(len(IOU_THRESHOLDS))]
-        )
-        for class_id, count in zip(present, counts, strict=True)
+        class_id: np.array([_area(correct, count) for correct in hits.of_class(class_id).correct.T])
+        for class_id, count in hits.objects.items()
     }
+
+
+@dataclass(frozen=True)
+class Hits:
+    """All detections on a dataset, most confident first, and which of them found an object.
+
+    Attributes:
+        correct: bool [D, T], at each of `IOU_THRESHOLDS`.
+        confidence: float32 [D].
+        class_id: int64 [D], the dataset's ids.
+        objects: How many objects each of its classes has that has any, by id.
+    """
+
+    correct: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int64]
+    objects: Mapping[int, int]
+
+    @classmethod
+    def of(cls, found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES) -> Hits:
+        """Matches detections and objects; arguments as for `average_precisions`."""
+        correct, confidence, predicted, objects = [], [], [], []
+        for each in found:
+            detections, example = each.detections, each.example
+            known = np.isin(detections.class_id, list(classes))
+            class_id = np.array([classes[c] for c in detections.class_id[known].tolist()], np.int64)
+            wanted = each.objects(shape)
+            iou = shape.overlap(example, detections)[np.ix_(known, wanted)]
+            iou[class_id[:, None] != example.class_id[wanted][None, :]] = 0
+            correct.append(_matched(iou))
+            confidence.append(detections.confidence[known])
+            predicted.append(class_id)
+            objects.append(example.class_id[wanted])
+        every = np.concatenate([*confidence, np.zeros(0, np.float32)])
+        order = np.argsort(-every, kind="stable")
+        present, counts = np.unique(np.concatenate([*objects, np.zeros(0, np.int64)]), return_counts=True)
+        return cls(
+            np.concatenate([*correct, np.zeros((0, len(IOU_THRESHOLDS)), bool)])[order],
+            every[order],
+            np.concatenate([*predicted, np.zeros(0, np.int64)])[order],
+            dict(zip(present.tolist(), counts.tolist(), strict=True)),
+        )
+
+    def of_class(self, class_id: int) -> Hits:
+        """Those of one class."""
+        mine = self.class_id == class_id
+        return Hits(
+            *(self.correct[mine], self.confidence[mine], self.class_id[mine]),
+            {class_id: self.objects[class_id]},
+        )
 
 
 def _matched(iou: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -85,10 +118,22 @@ def _area(hits: NDArray[np.bool_], objects: int) -> float:
     """Area under the precision-recall curve of one class; its hits are given most confident first."""
     if not len(hits):
         return 0.0
+    at = np.linspace(0, 1, 101)
+    return float(np.trapezoid(precision_at(at, hits, objects), at))
+
+
+def precision_at(recalls: NDArray[np.float64], hits: NDArray[np.bool_], objects: int) -> NDArray[np.float64]:
+    """The precision of one class at some recalls, float64 as many: the best at that recall or a higher one.
+
+    Args:
+        recalls: In [0, 1].
+        hits: bool [D], whether each detection found an object, most confident first; at least one.
+        objects: How many there are.
+    """
     true = hits.cumsum()
     recall, precision = true / objects, true / np.arange(1, len(hits) + 1)
     x = np.concatenate([[0.0], recall, [recall[-1], 1.0]])
     y = np.concatenate([[1.0], precision, [0.0, 0.0]])
     envelope = np.maximum.accumulate(y[::-1])[::-1]
-    at = np.linspace(0, 1, 101)
-    return float(np.trapezoid(np.interp(at, x, envelope), at))
+    found: NDArray[np.float64] = np.interp(recalls, x, envelope)
+    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 from yolo_max.support.errors import SourceError
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import abridge
+from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.registry import task_of
 from yolo_max.tasks.rubric import Verdict, judge, judge_metric
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
@@ -26,6 +27,8 @@ AS_MEASURED = {
     "round_up": True,
 }
 """Options of the metrics' definitions; a task ignores those of others."""
+SHOWN = 16
+"""How many examples are kept to be looked at, as many as in Ultralytics' first sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +39,13 @@ class EngineAccuracy(Measurement):
         engine: "max" or "torch".
         info: Facts about the engine: threads, kernels and so on.
         infer_ms: Median time in the network, milliseconds per image.
+        shown: The first examples that could be read, each with its prediction, to be looked at.
     """
 
     engine: str
     info: Mapping[str, Any]
     infer_ms: float
+    shown: Sequence[tuple[Any, Prediction]] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,7 @@ def validate(
                 engine=engine,
                 info=info,
                 infer_ms=median(done.times_ms["infer"] for _, done in read),
+                shown=found[:SHOWN],
             )
         )
     return Validation(dataset, tuple(results), unreadable)
