@@ -11,11 +11,10 @@ from typing import Any, ClassVar, NamedTuple, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.support.extras import require
 from yolo_max.support.numbers import shortest_float
 from yolo_max.support.option import a_fraction
 from yolo_max.support.parse import parse_classes
-from yolo_max.tasks.exports import Exports
+from yolo_max.tasks.detect.exports import BoxExports
 from yolo_max.tasks.marks import BoxMark, Marks
 from yolo_max.tasks.records import read_size
 
@@ -39,7 +38,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Detections(Exports):
+class Detections(BoxExports):
     """The objects found in one image, most confident first.
 
     The arrays are copied and made read-only. ``str`` counts the objects by class name, then gives height and
@@ -281,115 +280,6 @@ class Detections(Exports):
     def _mark(box: Any, corners: tuple[tuple[float, float], ...] = ()) -> BoxMark:
         name = box.class_name if box.track_id is None else f"id:{box.track_id} {box.class_name}"
         return BoxMark(box.xyxy, box.class_id, f"{name} {box.confidence:.2f}", name, corners, box.track_id)
-
-    def labels(self, *, confidence: bool = False) -> str:
-        """The detections in YOLO label format, as written by Ultralytics' ``save_txt``.
-
-        Args:
-            confidence: Whether to end each line with it (``save_conf``).
-
-        Returns:
-            One line ``class x y width height [confidence] [track_id]`` per box: centre and size as
-            fractions of the image.
-        """
-        height, width = self.image_size
-        x1, y1, x2, y2 = self.xyxy.T
-        size = np.float32(width), np.float32(height)
-        columns = [
-            self.class_id,
-            (x1 + x2) / 2 / size[0],
-            (y1 + y2) / 2 / size[1],
-            (x2 - x1) / size[0],
-            (y2 - y1) / size[1],
-        ]
-        columns += self._last_columns(confidence)
-        return "".join(" ".join(f"{value:g}" for value in row) + "\n" for row in zip(*columns, strict=True))
-
-    def _last_columns(self, confidence: bool) -> list[NDArray[Any]]:
-        """What ends the lines of labels."""
-        return [self.confidence] * confidence + ([] if self.track_id is None else [self.track_id])
-
-    def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:
-        """See `yolo_max.tasks.exports.Exports.summary`."""
-        height, width = self.image_size if normalize else (1, 1)
-        rows = []
-        for i, (class_id, confidence, track_id, corners) in enumerate(
-            zip(
-                *(self.class_id.tolist(), self.confidence.tolist(), self._track_ids()),
-                self._corners().tolist(),
-                strict=True,
-            )
-        ):
-            box = {}
-            for number, (x, y) in enumerate(corners, 1):
-                box[f"x{number}"] = round(x / width, decimals)
-                box[f"y{number}"] = round(y / height, decimals)
-            rows.append(
-                {
-                    "name": self.names[class_id],
-                    "class": class_id,
-                    "confidence": round(confidence, decimals),
-                    "box": box,
-                    **({} if track_id is None else {"track_id": track_id}),
-                    **self._shape_summary(i, (height, width), decimals),
-                }
-            )
-        return rows
-
-    def _corners(self) -> NDArray[np.float32]:
-        """float32 [N, K, 2] (x, y) in pixels: the corners that a summary names."""
-        return self.xyxy.reshape(-1, 2, 2)
-
-    def _shape_summary(self, index: int, unit: tuple[int, int], decimals: int) -> dict[str, Any]:  # noqa: ARG002
-        """What a summary has of one object besides its box.
-
-        Args:
-            index: The object.
-            unit: (height, width) in pixels that coordinates are divided by.
-            decimals: To which they are rounded.
-        """
-        return {}
-
-    def to_coco(
-        self, image_id: int | str = 0, categories: Mapping[int, int] | None = None
-    ) -> list[dict[str, Any]]:
-        """See `yolo_max.tasks.exports.Exports.to_coco`."""
-        left, top, right, bottom = self.xyxy.T
-        boxes = np.stack([left, top, right - left, bottom - top], axis=1)
-        return [
-            {
-                "image_id": image_id,
-                "category_id": class_id if categories is None else categories[class_id],
-                "bbox": [shortest_float(side) for side in box],
-                "score": shortest_float(confidence),
-                **self._shape_coco(i),
-            }
-            for i, (class_id, box, confidence) in enumerate(
-                zip(self.class_id.tolist(), boxes, self.confidence, strict=True)
-            )
-        ]
-
-    def _shape_coco(self, index: int) -> dict[str, Any]:  # noqa: ARG002
-        """What COCO's form has of one object besides its box."""
-        return {}
-
-    def to_supervision(self) -> Any:
-        """See `yolo_max.tasks.exports.Exports.to_supervision`; names are in ``data["class_name"]``."""
-        supervision = require("supervision", "supervision", "to_supervision")
-        return supervision.Detections(
-            xyxy=self.xyxy.copy(),
-            confidence=self.confidence.copy(),
-            class_id=self.class_id.astype(int),
-            tracker_id=None if self.track_id is None else self.track_id.copy(),
-            **{"data": {"class_name": self._class_names()}, **self._shape_supervision()},
-        )
-
-    def _class_names(self) -> NDArray[np.str_]:
-        return np.array([self.names[class_id] for class_id in self.class_id.tolist()], np.str_)
-
-    def _shape_supervision(self) -> dict[str, Any]:
-        """What supervision has of the objects besides their boxes."""
-        return {}
 
 
 def part_of(shared: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
