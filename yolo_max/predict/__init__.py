@@ -1,6 +1,7 @@
 """The stages put together: for one image, a stream, a folder.
 
 predictor.py  weights, engine, transform and decoder as one object
+streams.py    what it does with many images     stages.py  what each of them goes through
 detector.py   a predictor for weights that detect
 pipeline.py   ordered, bounded, threaded stages
 turns.py      whose turn it is to run the engine

@@ -1,13 +1,13 @@
-"""Predictor: weights, engine, transform and decoder as one object, for one image or a stream."""
+"""Predictor: weights, engine, transform and decoder as one object."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar, overload
+from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,36 +15,30 @@ from numpy.typing import NDArray
 from yolo_max import __version__
 from yolo_max.engine.choose import make_engine
 from yolo_max.engine.contract import Engine, Network, as_engine
-from yolo_max.images.frame import Frame
-from yolo_max.images.inputs import Input, frames_of_images, inputs
-from yolo_max.images.memory import HELD
 from yolo_max.images.read import ImageSource
 from yolo_max.images.transforms import fit_of
-from yolo_max.predict.pending import PendingImage, infer, require_several
-from yolo_max.predict.pipeline import afterwards, in_stages, side_by_side
 from yolo_max.predict.result import Result
-from yolo_max.predict.tiled import Tiling, in_tiles
-from yolo_max.predict.tracking import follow, require_tracker
-from yolo_max.predict.turns import Turns
+from yolo_max.predict.stages import Stages
+from yolo_max.predict.streams import Streams
+from yolo_max.predict.tiled import Tiling
 from yolo_max.runtime.cpu import available_threads, runs_kernels
 from yolo_max.runtime.kernel_package import precompile_on_first_start
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.support.errors import UsageError
-from yolo_max.support.option import a_batch, about, with_keywords
-from yolo_max.support.options import DETECTIONS, TRACK_CONF, PredictOptions, SourceOptions
+from yolo_max.support.option import about, with_keywords
+from yolo_max.support.options import DETECTIONS, PredictOptions
 from yolo_max.support.text import shorten
 from yolo_max.tasks.contract import Decoder, Outputs, Prediction
 from yolo_max.tasks.registry import require_task, task_of
 from yolo_max.weights.load import NO_ONE_TO_ONE_HEAD, Weights, load_weights
 
-Finished = TypeVar("Finished")
 Several = list[Any] | tuple[Any, ...]
 """Images that are given together."""
 PER_CALL = tuple(each.name for each in fields(PredictOptions) if about(each).group == DETECTIONS)
 """The options that can change with a call: those that only the decoder reads."""
 
 
-class Predictor:
+class Predictor(Streams):
     """Predicts what is in images; the weights say for which task.
 
         predictor = Predictor("yolov8n")
@@ -61,7 +55,6 @@ class Predictor:
         task: The weights' task.
         imgsz: (height, width) in pixels of the canvas that images are fitted to.
         fit: How: from an image's (height, width), its place on the canvas.
-        engine: The network; see `yolo_max.engine.contract.Engine`.
         tiling: How large images are cut into tiles; None if they are not.
         decoder: Turns the raw outputs of one image into its prediction.
         names: The model's class names by id.
@@ -147,9 +140,17 @@ class Predictor:
                 compiled=options.compiled,
                 report=report,
             )
-        self.engine: Engine = as_engine(engine, meta.network.outputs)
-        # Shared by all calls and streams.
-        self._turns = Turns(self.engine.callers)
+        self._stages = Stages(
+            as_engine(engine, meta.network.outputs),
+            self.fit,
+            max_pixels=options.max_pixels,
+            workers=self.workers,
+        )
+
+    @property
+    def engine(self) -> Engine:
+        """The network; see `yolo_max.engine.contract.Engine`."""
+        return self._stages.engine
 
     @property
     def names(self) -> Mapping[int, str]:
@@ -164,7 +165,7 @@ class Predictor:
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if hasattr(self, "_turns"):  # the last that is set
+        if hasattr(self, "_stages"):  # the last that is set
             raise UsageError(
                 f"{name} cannot be set on a {type(self).__name__}; give options when you make it, or "
                 f"{', '.join(PER_CALL)} with a call."
@@ -181,7 +182,7 @@ class Predictor:
 
     def close(self) -> None:
         """Lets go of the network and its memory; nothing can be predicted afterwards."""
-        vars(self)["engine"] = _Closed()
+        self._stages.close()
 
     @overload
     def __call__(self, image: ImageSource, **changes: Any) -> Prediction: ...
@@ -225,13 +226,7 @@ class Predictor:
         if self.tiling is not None:
             (result,) = self.stream([image], keep_images=keep_image, **changes)
             return result
-        decoder = self._decoder_with(changes)
-        pending = self._prepare(image, keep_image)
-        if not pending.result.error:
-            with self._turns.take() as shared:
-                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
-            pending.decode(decoder)
-        return pending.result
+        return self._stages.one(image, self._decoder_with(changes), keep_image=keep_image)
 
     def run(self, batch: NDArray[np.uint8]) -> list[Outputs]:
         """Runs the network for the cells that the decoder needs.
@@ -258,205 +253,6 @@ class Predictor:
             "max_pixels": self.options.max_pixels,
         }
 
-    def predict(
-        self,
-        source: Input,
-        reading: SourceOptions | None = None,
-        *,
-        keep_images: bool = True,
-        batch: int | None = None,
-        **changes: Any,
-    ) -> Generator[Result, None, None]:
-        """Predicts what is in everything that a source holds: images, folders, videos, frames.
-
-            for result in predictor.predict("street.mp4"):
-                print(result.frame.index, result.prediction)
-
-        Args:
-            source: See `yolo_max.images.inputs.inputs`; read as results are taken.
-            reading: How videos are read.
-            keep_images: Whether results carry the decoded image, to be drawn on. It is in memory for as long
-                as its result is, so do not collect those of a long video.
-            batch: As for `stream`.
-            changes: As for `stream`.
-
-        Yields:
-            As `stream`; ``result.frame`` says which frame of a video it is.
-
-        Raises:
-            SourceError: A source does not exist, or holds no image or video.
-            UsageError: It is nothing that can be a source; or as for `stream`.
-        """
-        images = inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
-        return self.stream(images, keep_images=keep_images, batch=batch, **changes)
-
-    def track(
-        self,
-        source: Input,
-        reading: SourceOptions | None = None,
-        *,
-        tracker: str = "bytetrack",
-        keep_images: bool = True,
-        batch: int | None = None,
-        **changes: Any,
-    ) -> Generator[Result, None, None]:
-        """As `predict`, with a number for each object of a video that is the same in all of its frames.
-
-            for result in predictor.track("street.mp4"):
-                for box in result.prediction:
-                    print(box.track_id, box.class_name, box.xyxy)
-
-        Objects that are on no track are left out, as in Ultralytics. Numbers start anew for each video.
-        Images in memory are the frames of one.
-
-        Args:
-            source: As for `predict`.
-            reading: As for `predict`.
-            tracker: "bytetrack".
-            keep_images: As for `predict`.
-            batch: As for `predict`.
-            changes: As for `predict`. ``conf`` is 0.1 unless the predictor was made with another than its
-                default: less sure boxes continue a track.
-
-        Yields:
-            As `predict`; ``result.prediction.track_id`` has the numbers, ``result.trails`` where they were.
-
-        Raises:
-            EngineError: The package that tracks is not installed.
-            SourceError: As for `predict`.
-            UsageError: There is no such tracker, nothing to track; or as for `predict`.
-        """
-        if "conf" not in self.options.given():
-            changes.setdefault("conf", TRACK_CONF)
-        images = frames_of_images(
-            inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
-        )
-        return self.map(_itself, images, keep_images=keep_images, batch=batch, tracker=tracker, **changes)
-
-    def stream(
-        self,
-        sources: Iterable[ImageSource | Frame],
-        *,
-        keep_images: bool = False,
-        batch: int | None = None,
-        **changes: Any,
-    ) -> Generator[Result, None, None]:
-        """Predicts what is in many images, decoding ahead on threads while the network runs.
-
-        Memory stays bounded however many images there are: at most two per worker and per caller of the
-        engine are held at once; with ``batch``, two per worker and four batches. Leaving the loop early stops
-        everything.
-
-        Args:
-            sources: Paths or images, as for a single call; pulled as they are needed.
-            keep_images: Whether results carry the decoded image, to be drawn on.
-            batch: Images in one execution of the network; the predictor's own when absent.
-            changes: As for a call.
-
-        Yields:
-            A `Result` for each source, in order. An image that cannot be read is a result with its error.
-
-        Raises:
-            UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
-            Exception: Whatever a worker or ``sources`` raised.
-        """
-        return self.map(_itself, sources, keep_images=keep_images, batch=batch, **changes)
-
-    def map(
-        self,
-        function: Callable[[Result], Finished],
-        sources: Iterable[ImageSource | Frame],
-        *,
-        keep_images: bool = False,
-        batch: int | None = None,
-        tracker: str | None = None,
-        **changes: Any,
-    ) -> Generator[Finished, None, None]:
-        """As `stream`, with a function applied to each result on a worker thread.
-
-        Args:
-            function: Its return value is yielded in place of the result.
-            sources: As for `stream`.
-            keep_images: As for `stream`.
-            batch: As for `stream`.
-            tracker: Who numbers the objects of videos; see `track`.
-            changes: As for `stream`.
-
-        Yields:
-            ``function(result)`` for each source, in order.
-
-        Raises:
-            UsageError: ``batch`` is less than 1, ``sources`` is a single source, or as for a call.
-            Exception: Whatever a worker, ``function`` or ``sources`` raised.
-        """
-        if tracker is not None:
-            require_tracker(tracker)
-            if not self.task.counted:
-                raise UsageError(f"there is nothing to track with weights for the task {self.task.name}.")
-            results = self.map(_itself, sources, keep_images=keep_images, batch=batch, **changes)
-            return afterwards(function, follow(results), workers=self.workers, alone=_is_live)
-        require_several(sources)
-        a_batch("batch", batch)
-        batch = self.options.batch if batch is None else batch
-        decoder = self._decoder_with(changes)
-        if self.tiling is not None:
-            agnostic = changes.get("agnostic_nms", self.options.agnostic_nms)
-            tiling = replace(self.tiling, merging=replace(self.tiling.merging, agnostic=agnostic))
-            results = in_tiles(
-                sources,
-                lambda tiles: self._staged(_itself, tiles, decoder, batch=batch),
-                tiling,
-                max_pixels=self.options.max_pixels,
-                keep_images=keep_images,
-                room=HELD.has_room,
-                alone=_is_live,
-            )
-            return afterwards(function, results, workers=self.workers, alone=_is_live)
-        return self._staged(function, sources, decoder, batch=batch, keep_images=keep_images)
-
-    def _staged(
-        self,
-        function: Callable[[Result], Finished],
-        sources: Iterable[ImageSource | Frame],
-        decoder: Decoder,
-        *,
-        batch: int | None,
-        keep_images: bool = False,
-    ) -> Generator[Finished, None, None]:
-        """The stages for images, or tiles, one by one."""
-
-        def prepare(source: ImageSource | Frame) -> PendingImage:
-            return self._prepare(source, keep_images)
-
-        def finish(pending: PendingImage) -> Finished:
-            pending.decode(decoder)
-            return function(pending.result)
-
-        def run_shared(pending: PendingImage) -> None:
-            with self._turns.take(may_be_alone=pending.live) as shared:
-                infer([pending], lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
-
-        def run(batch: list[PendingImage]) -> None:
-            with self._turns.take() as shared:
-                infer(batch, lambda canvases: self.engine.run(canvases, decoder.min_logit, shared=shared))
-
-        if batch is None and self.engine.callers > 1:
-            return side_by_side(
-                *(prepare, run_shared, finish, sources),
-                callers=self.engine.callers,
-                workers=self.workers,
-                room=HELD.has_room,
-                alone=_is_live,
-            )
-        return in_stages(
-            *(prepare, run, finish, sources),
-            batch=batch or 1,
-            canvas_of=_canvas_shape,
-            workers=self.workers,
-            room=HELD.has_room,
-            alone=_is_live,
-        )
-
     def _decoder_with(self, changes: Mapping[str, Any]) -> Decoder:
         if not changes:
             return self.decoder
@@ -474,36 +270,8 @@ class Predictor:
             options = options.with_changes({"retina_masks": True})
         return self.task.decoder(self.weights.meta, options)
 
-    def _prepare(self, source: ImageSource | Frame, keep_image: bool) -> PendingImage:
-        return PendingImage.prepare(
-            source, self.fit, max_pixels=self.options.max_pixels, keep_image=keep_image
-        )
-
-
-class _Closed:
-    """The engine of a predictor that was closed."""
-
-    callers = 1
-    info: Mapping[str, str | int] = {}
-
-    def run(self, *_: Any, **__: Any) -> list[Outputs]:
-        raise UsageError("the predictor is closed; make another.")
-
-
-def _is_live(item: ImageSource | Frame | PendingImage | Result) -> bool:
-    """Whether the result of an item is wanted before another is begun."""
-    return isinstance(item, Frame | PendingImage | Result) and item.live
-
 
 def _may_compile(engine: str | Engine | Network, options: PredictOptions) -> bool:
     """Whether the fused kernels may have to be compiled."""
     may = engine == "max" and options.kernels != "stock" and options.device != "gpu"
     return may and options.compiled is None
-
-
-def _canvas_shape(pending: PendingImage) -> tuple[int, ...] | None:
-    return None if pending.canvas is None else pending.canvas.shape
-
-
-def _itself(result: Result) -> Result:
-    return result
