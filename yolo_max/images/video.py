@@ -24,6 +24,7 @@ from yolo_max.images.frame import Frame, Position
 from yolo_max.images.memory import HELD
 from yolo_max.images.regular_file import regular_file
 from yolo_max.images.suffixes import NEEDS_PYAV
+from yolo_max.images.wire import STALL_SECONDS
 from yolo_max.support.errors import ImageError
 from yolo_max.support.text import first_line
 
@@ -40,9 +41,6 @@ pictures of any size would be allocated."""
 
 _BYTES_PER_PIXEL = 6
 """Of a frame that is worked on: decoded, as BGR, and drawn."""
-
-STALL_SECONDS = 10.0
-"""How long a stream may send nothing."""
 
 Sound = Callable[[Any], None]
 
