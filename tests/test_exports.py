@@ -119,7 +119,7 @@ def test_coco_has_pixels_and_the_datasets_categories() -> None:
     assert first == {
         "image_id": "a",
         "category_id": 1,
-        "bbox": [10.123456, 20, 99.87654, 40],
+        "bbox": [10.123, 20, 99.877, 40],
         "score": 0.8754321,
     }
     assert [row["category_id"] for row in DETECTED.to_coco(5)] == [0, 1, 0]

@@ -266,7 +266,7 @@ def test_mean_precision_agrees_with_pycocotools(shape: Keypoints) -> None:
         truth: Any = COCO()
         truth.dataset = copy.deepcopy(ground_truth(dataset, found, shape))
         truth.createIndex()
-        results = truth.loadRes(copy.deepcopy(predictions(found, same(), shape)))
+        results = truth.loadRes(copy.deepcopy(predictions(found, same())))
         evaluator = COCOeval(truth, results, "keypoints")
         evaluator.params.maxDets = [300]
         evaluator.params.kpt_oks_sigmas = np.array(shape.sigmas)
@@ -350,7 +350,7 @@ def test_a_model_with_other_keypoints_is_refused() -> None:
 
 def test_keypoints_beyond_the_border_are_clipped_for_coco_and_not_for_ultralytics() -> None:
     found, shape = one([(110, 110), (640, 190)], [(110, 110), (700, 190)])
-    assert shape.result(found.detections, 0)["keypoints"] == [110, 110, 1, 640, 190, 1]
+    assert found.detections.to_coco()[0]["keypoints"] == [110, 110, 1, 640, 190, 1]
     assert shape.overlap(found.example, found.detections) == pytest.approx(0.5, abs=1e-3)
     dataset = BoxDataset(Path("data.yaml"), NAMES, (found.example,), shape=shape)
     assert evaluate(dataset, [found], same(), 300, shape).mean.map50_95 == pytest.approx(1)

@@ -48,8 +48,8 @@ class Exports(ABC):
 
         Returns:
             ``{"image_id", "category_id", "bbox": [left, top, width, height], "score"}`` for each object, in
-            pixels, and what the task adds: "segmentation" (run lengths of the image's size), "keypoints", or
-            "rbox" and "poly".
+            pixels, clipped to the image, boxes to a thousandth; and what the task adds: "segmentation" (run
+            lengths of the image's size), "keypoints", or "rbox" and "poly".
 
         Raises:
             UsageError: COCO has no such form.

@@ -103,18 +103,19 @@ class BoxExports(Exports):
         self, image_id: int | str = 0, categories: Mapping[int, int] | None = None
     ) -> list[dict[str, Any]]:
         """See `yolo_max.tasks.exports.Exports.to_coco`."""
-        left, top, right, bottom = self.xyxy.T
-        boxes = np.stack([left, top, right - left, bottom - top], axis=1)
+        height, width = self.image_size
+        left, top, right, bottom = self.xyxy.clip(0, np.array([width, height] * 2, np.float32)).T
+        boxes = np.stack([left, top, right - left, bottom - top], axis=1).astype(np.float64)
         return [
             {
                 "image_id": image_id,
                 "category_id": class_id if categories is None else categories[class_id],
-                "bbox": [shortest_float(side) for side in box],
+                "bbox": box,
                 "score": shortest_float(confidence),
                 **self._shape_coco(i),
             }
             for i, (class_id, box, confidence) in enumerate(
-                zip(self.class_id.tolist(), boxes, self.confidence, strict=True)
+                zip(self.class_id.tolist(), boxes.round(3).tolist(), self.confidence, strict=True)
             )
         ]
 

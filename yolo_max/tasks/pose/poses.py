@@ -115,9 +115,11 @@ class Poses(Detections):
         return {"keypoints": rounded}
 
     def _shape_coco(self, index: int) -> dict[str, Any]:
-        """x, y, visibility of each keypoint; 1 where the model does not tell."""
+        """x, y (in the image), visibility of each keypoint; 1 where the model does not tell."""
         points = np.ones((self.keypoints.shape[1], 3), np.float32)
         points[:, : self.keypoints.shape[2]] = self.keypoints[index]
+        height, width = self.image_size
+        points[:, :2] = points[:, :2].clip(0, np.array([width, height], np.float32))
         return {"keypoints": [shortest_float(value) for value in points.ravel()]}
 
     def to_supervision(self) -> Any:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import EngineError
-from yolo_max.support.numbers import shortest_float
 from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import counted
 from yolo_max.tasks.detect.detections import Detections
@@ -132,42 +131,19 @@ class Found:
         return wanted
 
 
-def predictions(
-    found: Sequence[Found], classes: Mapping[int, int], shape: Shape = BOXES
-) -> list[dict[str, Any]]:
-    """Detections in COCO's form, clipped to the image: one row per box, ``bbox`` left, top, width, height.
+def predictions(found: Sequence[Found], classes: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Detections in COCO's form of results, with the name of each image's file.
 
     Args:
         found: The detections in each example.
         classes: Category ids by the model's class ids; detections of other classes are left out.
-        shape: What else is measured, and added.
     """
+    known = list(classes)
     return [
-        {
-            "image_id": each.example.image_id,
-            "file_name": each.example.path.name,
-            "category_id": classes[class_id],
-            "bbox": [round(side, 3) for side in (x1, y1, x2 - x1, y2 - y1)],
-            "score": shortest_float(confidence),
-            **shape.result(each.detections, index),
-        }
-        for each in found
-        for index, ((x1, y1, x2, y2), confidence, class_id) in enumerate(
-            zip(
-                _clipped(each.detections).tolist(),
-                each.detections.confidence,
-                each.detections.class_id.tolist(),
-                strict=True,
-            )
-        )
-        if class_id in classes
+        {**row, "file_name": example.path.name}
+        for example, detections in ((each.example, each.detections) for each in found)
+        for row in detections[np.isin(detections.class_id, known)].to_coco(example.image_id, classes)
     ]
-
-
-def _clipped(detections: Detections) -> NDArray[np.float32]:
-    """The boxes, clipped to the image."""
-    height, width = detections.image_size
-    return detections.xyxy.clip(0, np.array([width, height] * 2, np.float32))
 
 
 def ground_truth(dataset: BoxDataset, found: Sequence[Found], shape: Shape = BOXES) -> dict[str, Any]:
@@ -258,7 +234,7 @@ def evaluate(
         replace(each, example=replace(each.example, image_id=number)) for number, each in enumerate(found, 1)
     ]
     coco = COCO(ground_truth(dataset, found, shape))
-    rows = coco.loadRes(predictions(found, classes, shape))
+    rows = coco.loadRes(predictions(found, classes))
     evaluator = COCOeval_faster(coco, rows, shape.iou_type, print_function=lambda *_: None)
     evaluator.params.maxDets = [1, 10, max_det]
     shape.prepare(evaluator.params)

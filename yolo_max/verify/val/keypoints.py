@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.support.errors import SourceError, UsageError
-from yolo_max.support.numbers import shortest_float
 from yolo_max.verify.val.coordinates import coordinates
 from yolo_max.verify.val.labels import Labels, keypoint_shape, read_keypoints
 from yolo_max.verify.val.objects import Example
@@ -96,14 +95,6 @@ class Keypoints:
         points = self._pixels(example, image_size)[index]
         found = {"keypoints": points.ravel().tolist(), "num_keypoints": int(np.count_nonzero(points[:, 2]))}
         return found | {"area": float(self._areas(example, image_size)[index])}
-
-    def result(self, prediction: Any, index: int) -> dict[str, Any]:
-        """The keypoints, clipped to the image: x, y, visibility; 1 where the model does not tell."""
-        height, width = prediction.image_size
-        points = np.ones((self.shape[0], 3), np.float32)
-        points[:, : prediction.keypoints.shape[2]] = prediction.keypoints[index]
-        points[:, :2] = points[:, :2].clip(0, np.array([width, height], np.float32))
-        return {"keypoints": [shortest_float(value) for value in points.ravel()]}
 
     def overlap(self, example: Example, prediction: Any) -> NDArray[np.float64]:
         """OKS, by Ultralytics' formula: 0 with an object of which no keypoint is labelled."""

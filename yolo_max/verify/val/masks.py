@@ -121,10 +121,6 @@ class Masks:
         known = not np.isnan(example.area[index])
         return {"segmentation": segmentation} | ({} if known else {"area": area})
 
-    def result(self, prediction: Any, index: int) -> dict[str, Any]:
-        """Its run lengths, of masks of the image's size."""
-        return {"segmentation": {"size": list(prediction.mask_size), "counts": prediction.rle[index]}}
-
     def overlap(self, example: Example, prediction: Any) -> NDArray[np.float64]:
         """Intersection over union as ``yolo val`` measures it, of masks of the prototypes' size."""
         found, size = prediction.coarse_rle, prediction.coarse_size

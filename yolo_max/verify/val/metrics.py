@@ -145,7 +145,7 @@ def _predictions(
     dataset: BoxDataset, found: Sequence[evaluate.Found], classes: Mapping[int, int]
 ) -> list[dict[str, Any]]:
     category_ids = {model: dataset.category_ids.get(ours, ours) for model, ours in classes.items()}
-    return evaluate.predictions(found, category_ids, dataset.shape)
+    return evaluate.predictions(found, category_ids)
 
 
 def _ultralytics(

@@ -111,10 +111,6 @@ class Shape(Protocol):
         """An object's further entries as COCO's annotation, in pixels of an image of that size."""
         ...
 
-    def result(self, prediction: Any, index: int) -> dict[str, Any]:
-        """A detection's further entries in COCO's form of results."""
-        ...
-
     def overlap(self, example: Example, prediction: Any) -> NDArray[np.float64]:
         """How much each detection has in common with each object: float64 [D, N] in [0, 1]."""
         ...
@@ -162,10 +158,6 @@ class Boxes:
         return np.ones(len(example.class_id), bool)
 
     def annotation(self, example: Example, index: int, image_size: tuple[int, int]) -> dict[str, Any]:  # noqa: ARG002
-        """None."""
-        return {}
-
-    def result(self, prediction: Any, index: int) -> dict[str, Any]:  # noqa: ARG002
         """None."""
         return {}
 

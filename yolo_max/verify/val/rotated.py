@@ -49,13 +49,6 @@ class RotatedBoxes(Boxes):
         points = np.reshape(example.shapes[index], (-1, 2)) * example.scale(image_size)
         return {"corners": cv2.boxPoints(cv2.minAreaRect(points.astype(np.float32))).tolist()}
 
-    def result(self, prediction: RotatedDetections, index: int) -> dict[str, Any]:
-        """Box and corners, as Ultralytics writes them for DOTA."""
-        return {
-            "rbox": prediction.xywhr[index].astype(np.float64).round(3).tolist(),
-            "poly": prediction.xyxyxyxy[index].astype(np.float64).round(3).ravel().tolist(),
-        }
-
     def overlap(self, example: Example, prediction: RotatedDetections) -> NDArray[np.float64]:
         """Probabilistic IoU; 0 where a box has no area."""
         scale = example.scale(prediction.image_size)
