@@ -137,6 +137,21 @@ def test_biases_are_padded_with_zeros() -> None:
     np.testing.assert_array_equal(packed, [*range(1, 21), *[0] * 12])
 
 
+def test_weights_are_copied_into_one_block_of_memory() -> None:
+    arrays = {
+        "a": np.arange(7, dtype=np.float32),  # not a whole line of the cache
+        "b": np.arange(40, dtype=np.uint32),
+        "c": np.zeros(0, np.float32),
+        "d": np.ones((2, 3), np.float32),
+    }
+    placed = packing.in_one_place(arrays)
+    for name, values in arrays.items():
+        assert placed[name].dtype == values.dtype
+        np.testing.assert_array_equal(placed[name], values)
+        assert placed[name].ctypes.data % packing.ALIGNMENT == 0
+    assert [placed[name].ctypes.data - placed["a"].ctypes.data for name in "bd"] == [64, 64 + 192]
+
+
 def test_a_network_is_packed_under_its_own_names() -> None:
     tensors = {
         "model.0.conv.weight": filters(3, 3, 16),

@@ -87,15 +87,15 @@ def activated[N: SIMDLength, //, T: DType, kind: Int](x: SIMD[F32, N], slope: SI
         return x * (L(0.5) + erf(x * L(0.7071067811865476)) * L(0.5))
     else:
         # (1 + tanh u) / 2 is the sigmoid of 2u. Below -10 the result is 0 to float32, and the cube would overflow.
-        var low = zero_below(x, -10)
+        var low = zero_below(x, -10, x)
         return low * sigmoid(low * (low * low).fma(L(0.07135481627159815), L(1.5957691216057308)))
 
 
 @always_inline
-def zero_below[N: SIMDLength, //](x: SIMD[F32, N], least: Float32) -> SIMD[F32, N]:
-    """0 if x is less, else x; NaN if x is. A result that is all but 0 would make sums denormal, which are slow."""
+def zero_below[N: SIMDLength, //](x: SIMD[F32, N], least: Float32, y: SIMD[F32, N]) -> SIMD[F32, N]:
+    """0 if x is less, else y. A result that is all but 0 would make sums denormal, which are slow."""
     comptime L = SIMD[F32, N]
-    return x.lt(L(least)).select(L(0), x)
+    return x.lt(L(least)).select(L(0), y)
 
 
 @always_inline
@@ -122,22 +122,22 @@ def silu[N: SIMDLength, //, T: DType](x: SIMD[F32, N]) -> SIMD[F32, N]:
     """
     comptime L = SIMD[F32, N]
     comptime MINUS_LOG2_E = L(-1.4426950408889634)
-    var low = zero_below(x, -86)
     comptime if AVX512 and N == BLOCK:
         # One instruction finds f, one multiplies by 2^n and goes down to 0 where that is too small.
-        var y = low * MINUS_LOG2_E
+        var y = x * MINUS_LOG2_E
         var f = llvm_intrinsic["llvm.x86.avx512.mask.reduce.ps.512", L](y, Int32(0), L(0), Int16(-1), Int32(4))
         var divisor = L(1) + llvm_intrinsic["llvm.x86.avx512.mask.scalef.ps.512", L](
             power_of_two[T](f), y - f, L(0), Int16(-1), Int32(4)
         )
         comptime if DIVIDES_FAST:
-            return low / divisor
+            return zero_below(x, -86, x / divisor)
         # 14 good bits, doubled by one Newton step.
         var r = llvm_intrinsic["llvm.x86.avx512.rcp14.ps.512", L](divisor, L(0), Int16(-1))
         comptime if T == F32:
             r = r * (-divisor).fma(r, L(2.0))
-        return low * r
+        return zero_below(x, -86, x * r)
     else:
+        var low = zero_below(x, -86, x)
         # Adding 1.5 * 2^23 leaves n in the low bits of the float, from where it is shifted into the exponent.
         comptime ROUND = L(12582912.0)
         var y = min(low, L(86.0))

@@ -222,8 +222,8 @@ def pack_weights(
     Returns:
         Arrays with the same names.
     """
-    packed: dict[str, NDArray[Any]] = dict(tensors)
+    packed: dict[str, NDArray[Any]] = {}
     for name, kernel in kernels.items():
         packed[f"{name}.weight"] = kernel.pack(tensors[f"{name}.weight"], precision)
         packed[f"{name}.bias"] = packing.pack_bias(tensors[f"{name}.bias"])
-    return packed
+    return {**tensors, **packing.in_one_place(packed)}

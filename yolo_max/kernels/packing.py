@@ -8,6 +8,7 @@ activations likewise. Arrays are aligned to 64 bytes, a cache line and the wides
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,22 @@ def align(values: NDArray[Any]) -> NDArray[Any]:
     result = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
     result[...] = values
     return result
+
+
+def in_one_place(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Copies, each aligned to 64 bytes, one behind the other in one block of memory.
+
+    NumPy asks Linux for huge pages where a block is large. A network reads all of its weights for each
+    image, and would look up the address of every 4 KB of them.
+    """
+    ends = itertools.accumulate(-(-each.nbytes // ALIGNMENT) * ALIGNMENT for each in arrays.values())
+    starts = [0, *ends]
+    block = align(np.empty(starts[-1], np.uint8))
+    placed = {}
+    for (name, values), start in zip(arrays.items(), starts, strict=False):
+        placed[name] = block[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+        placed[name][...] = values
+    return placed
 
 
 def to_bf16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

@@ -1,11 +1,15 @@
 """A parallel loop, in chunks that get smaller (a guided schedule, as OpenMP calls it).
 
 MAX's runtime gives every task to a certain thread from the start, and none takes over another's. Where one is
-held up (by other programs, by a slower core) all others wait for it. So here every thread runs one task,
-which takes one chunk of the work after the other until none is left. Chunks get smaller towards the end, so
-that nobody waits long for the last one:
+held up (by other programs, by a slower core) all others wait for it. So here every thread runs one task. It takes
+one chunk after the other of its own part of the work, then of those parts that others have not finished. Chunks get
+smaller towards the end, so that nobody waits long for the last one:
 
-    two threads    |  first  |  first  | second | second | 3rd | 3rd | 4th | 4th |
+    two threads    |  first  | second | 3rd | 4th |  first  | second | 3rd | 4th |
+                   '------ part of thread 0 ------'------ part of thread 1 ------'
+
+The parts of a map are the same for the operation that writes it and for the one that reads it, so that most of what
+a thread reads is in the cache of its core.
 """
 
 from std.atomic import Atomic
@@ -13,7 +17,9 @@ from std.os import abort
 from max.gpu.host import DeviceContext
 
 comptime MAX_ROUNDS = 6
-"""Chunks that a thread takes, at most, if all are equally fast."""
+"""Chunks of a part, at most."""
+comptime LINE = 8
+"""Numbers in a line of the cache: threads count in lines of their own."""
 
 
 @fieldwise_init
@@ -31,7 +37,7 @@ struct Workers(Copyable, ImplicitlyCopyable, Movable):
 
 
 struct Chunks(Copyable, ImplicitlyCopyable, Movable):
-    """Units of work, divided: half of them in the first round, half of the rest in the next, and so on."""
+    """Units of work in a part for each thread; a round takes half of what is left of a part, the last one all of it."""
 
     var units: Int
     var threads: Int
@@ -45,17 +51,11 @@ struct Chunks(Copyable, ImplicitlyCopyable, Movable):
         while self.rounds < MAX_ROUNDS and units >> self.rounds >= threads * min_chunk:
             self.rounds += 1
 
-    def count(self) -> Int:
-        return self.threads * self.rounds
-
-    def begin(self, chunk: Int) -> Int:
-        """The first unit of a chunk; the chunk before it ends there."""
-        var round, position = divmod(chunk, self.threads)
-        if round == self.rounds:
-            return self.units
-        var left = self.units >> round
-        var last = round == self.rounds - 1
-        return self.units - left + (left if last else left - left // 2) * position // self.threads
+    def begin(self, part: Int, round: Int) -> Int:
+        """The first unit of a round of a part; the round before it ends there."""
+        var first = self.units * part // self.threads
+        var end = self.units * (part + 1) // self.threads
+        return end if round == self.rounds else end - (end - first >> round)
 
 
 @always_inline
@@ -72,16 +72,18 @@ def parallel_for[Work: def(Int, Int) -> None](work: Work, units: Int, min_chunk:
     if chunks.threads < 2:
         work(0, units)
         return
-    var next = Atomic[Int64](0)
-    var address = Int(Pointer(to=next))
+    var taken = List[Int64](length=chunks.threads * LINE, fill=0)
+    var address = taken.unsafe_ptr()
 
     def take(thread: Int) {imm}:
-        ref number = Pointer[Atomic[Int64], MutUntrackedOrigin](unsafe_from_address=address)[]
-        while True:
-            var chunk = Int(number.fetch_add(1))
-            if chunk >= chunks.count():
-                break
-            work(chunks.begin(chunk), chunks.begin(chunk + 1))
+        for i in range(chunks.threads):
+            var part = (thread + i) % chunks.threads
+            ref rounds = address.unsafe_offset(part * LINE).unsafe_bitcast[Atomic[Int64]]()[]
+            while True:
+                var round = Int(rounds.fetch_add(1))
+                if round >= chunks.rounds:
+                    break
+                work(chunks.begin(part, round), chunks.begin(part, round + 1))
 
     ref context = Pointer[DeviceContext, MutUntrackedOrigin](unsafe_from_address=workers.context)[]
     try:
@@ -89,4 +91,4 @@ def parallel_for[Work: def(Int, Int) -> None](work: Work, units: Int, min_chunk:
         context.synchronize()
     except error:
         abort(String(error))
-    _ = next^
+    _ = taken^

@@ -33,6 +33,7 @@ struct Phases(Transform):
 
     comptime STRIDE = 2
     comptime PATCH = 9
+    comptime STARTS: List[Int] = [0, 2, 4, 5, 6, 7, 8]
     comptime FILTERS = 36
 
     @staticmethod

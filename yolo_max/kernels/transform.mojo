@@ -3,7 +3,9 @@
 What an algorithm gives are B' and A' for one direction, as `to_points` and `from_points`. One pass applies them
 to all columns, a second one to all rows of what the first gave:
 
-    patch  |d|d|d|d|d|d|  --B' on columns-->  on the stack  --B' on rows-->  points, each to a place of its own
+    patch  |d|d|d|d|d|d|  --B' on columns-->  a few rows  --B' on rows-->  points, each to a place of its own
+
+Forward, a few rows are made at a time, as many as the registers hold, from columns that are loaded anew for them.
 """
 
 from .activation import LANES
@@ -19,6 +21,8 @@ trait Transform:
     comptime STRIDE: Int
     comptime PATCH: Int
     """Input pixels of a patch in one direction, and its points; patches of neighbouring tiles overlap."""
+    comptime STARTS: List[Int]
+    """The first of each few points of a direction that are made together, for they share most of their sums."""
     comptime FILTERS: Int
     """Transformed filters for each pair of channels; several points may share one."""
 
@@ -52,22 +56,25 @@ def forward[
         point_stride: Words from one point to the next.
     """
     comptime N = Algorithm.PATCH
-    # What lies between the two passes does not fit the registers; the stack is in the first cache.
-    var columns = Array[L, N * N](fill=L(0))
-    comptime for c in range(N):
-        var d = Array[L, N](fill=L(0))
-        comptime for r in range(N):
-            d[r] = load[T, LANES](patch, r * row + c * column)
-        var t = Algorithm.to_points(d)
-        comptime for i in range(N):
-            columns[i * N + c] = t[i]
-    comptime for i in range(N):
-        var d = Array[L, N](fill=L(0))
+    comptime STARTS = Algorithm.STARTS
+    comptime for g in range(len(STARTS)):
+        comptime FIRST = STARTS[g]
+        comptime END = STARTS[g + 1] if g + 1 < len(STARTS) else N
+        var rows = Array[L, (END - FIRST) * N](fill=L(0))
         comptime for c in range(N):
-            d[c] = columns[i * N + c]
-        var t = Algorithm.to_points(d)
-        comptime for j in range(N):
-            points.unsafe_store((i * N + j) * point_stride, t[j])
+            var d = Array[L, N](fill=L(0))
+            comptime for r in range(N):
+                d[r] = load[T, LANES](patch, r * row + c * column)
+            var t = Algorithm.to_points(d)
+            comptime for i in range(FIRST, END):
+                rows[(i - FIRST) * N + c] = t[i]
+        comptime for i in range(FIRST, END):
+            var d = Array[L, N](fill=L(0))
+            comptime for c in range(N):
+                d[c] = rows[(i - FIRST) * N + c]
+            var t = Algorithm.to_points(d)
+            comptime for j in range(N):
+                points.unsafe_store((i * N + j) * point_stride, t[j])
 
 
 @always_inline

@@ -115,6 +115,13 @@ def copy_channels[T: DType](source: Ptr[T], planes: Ptr[T], position: Int, count
             q.unsafe_store(0, source.unsafe_load[width=BLOCK](i))
             q = q.unsafe_offset(plane_stride)
         return
+    comptime HALF = BLOCK // 2
+    if (position | count) % HALF == 0:
+        for i in range(0, count, HALF):
+            var at = position + i
+            var q = planes.unsafe_offset(at // BLOCK * plane_stride + at % BLOCK)
+            q.unsafe_store(0, source.unsafe_load[width=HALF](i))
+        return
     var done = 0
     while done < count:
         var at = position + done

@@ -35,6 +35,7 @@ struct F4x4(Transform):
 
     comptime STRIDE = 1
     comptime PATCH = 6
+    comptime STARTS: List[Int] = [0, 1, 3, 5]
     comptime FILTERS = 36
 
     @staticmethod
