@@ -106,6 +106,7 @@ def test_a_capture(tmp_path: Path) -> None:
     capture.read()
     found = list(inputs(capture, SourceOptions(vid_stride=2), max_pixels=10**8))
     assert [each.position.index for each in found if isinstance(each, Frame) and each.position] == [1, 3]
+    assert not any(each.live for each in found if isinstance(each, Frame))  # a file can be read ahead
     for frame, expected in zip(found, (whole[2], whole[4]), strict=True):
         assert isinstance(frame, Frame)
         assert abs(frame.load().astype(int) - expected).mean() < 2

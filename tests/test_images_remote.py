@@ -403,8 +403,8 @@ class Camera:
     def isOpened(self) -> bool:  # noqa: N802
         return self.left > 0
 
-    def get(self, _: int) -> float:
-        return 25.0
+    def get(self, what: int) -> float:
+        return 25.0 if what == cv2.CAP_PROP_FPS else -1.0
 
     def read(self) -> tuple[bool, Any]:
         self.left -= 1
@@ -437,8 +437,9 @@ def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("tracker", [None, "bytetrack"])
 @pytest.mark.parametrize("buffer", [True, False])
 @pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize("captured", [True, False])  # by the caller, or here
 def test_a_live_frame_is_answered_before_the_next_one_comes(
-    tracker: str | None, buffer: bool, batch: int | None, monkeypatch: pytest.MonkeyPatch
+    tracker: str | None, buffer: bool, batch: int | None, captured: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("av")
     if tracker:
@@ -454,11 +455,11 @@ def test_a_live_frame_is_answered_before_the_next_one_comes(
     reading = SourceOptions(stream_buffer=buffer)
     method = partial(predictor().track, tracker=tracker) if tracker else predictor().predict
     indices = []
-    for result in method(0, reading, batch=batch):
+    for result in method(Waiting(0, 6) if captured else 0, reading, batch=batch):
         answered.release()
         assert result.frame is not None
         indices.append(result.frame.index)
-    assert indices == list(range(7))  # the last one says that there are no more
+    assert indices == list(range(6 if captured else 7))  # the last one says that there are no more
 
 
 def test_a_webcam_is_not_closed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,9 @@ class Capture(Protocol):
         ...
 
 
+_MILLISECONDS, _FRAME_COUNT = 0, 7
+"""What OpenCV calls CAP_PROP_POS_MSEC and CAP_PROP_FRAME_COUNT."""
+
 Input = Any
 """Paths, folders, globs of images and videos; images in memory; a torch tensor; a `Capture`; or several."""
 
@@ -150,6 +153,8 @@ def frames_of_capture(capture: Capture, stride: int = 1) -> Iterator[Frame]:
     """
     if not capture.isOpened():
         raise UsageError("the capture is not open; check what it was made of.")
+    ask = getattr(capture, "get", lambda _: -1.0)
+    is_live = ask(_FRAME_COUNT) <= 0  # a file knows how many it has
     index = -1
     while capture.isOpened():
         there, pixels = capture.read()
@@ -157,9 +162,10 @@ def frames_of_capture(capture: Capture, stride: int = 1) -> Iterator[Frame]:
             return
         index += 1
         if (index + 1) % stride == 0:
-            milliseconds = getattr(capture, "get", lambda _: -1.0)(0)  # CAP_PROP_POS_MSEC
+            milliseconds = ask(_MILLISECONDS)
             time = Fraction(milliseconds).limit_denominator(10**6) / 1000 if milliseconds >= 0 else None
-            yield Frame("<capture>", Position(index, (index + 1) // stride, time), partial(_same, pixels))
+            position = Position(index, (index + 1) // stride, time, live=is_live)
+            yield Frame("<capture>", position, partial(_same, pixels))
 
 
 def _same(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
