@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-GRAPH_SOURCES = ("model", "kernels")
+GRAPH_SOURCES = ("engine/trace.py", "model", "kernels")
 """Our modules and packages (at any depth) that decide what a graph computes."""
 SHIPPED = PACKAGE / "graphs"
 """Where a wheel has compiled graphs; a checkout has none unless `make graphs` put them there."""
