@@ -218,8 +218,14 @@ def test_what_is_read_ahead_is_bounded(photos: Path, monkeypatch: pytest.MonkeyP
     sizes = [Path(item.place).stat().st_size for item in items]
     row = {"shard": 0, "items": json.dumps(items)}
     assert [len(data) for data in stages.read_ahead(row)["files"]] == sizes
+    monkeypatch.setattr(stages, "READERS", 1)
     monkeypatch.setattr(stages, "AHEAD_BYTES", sizes[0] + 1)
     assert [data is None for data in stages.read_ahead(row)["files"]] == [False, True]
+    monkeypatch.setattr(stages, "AHEAD_BYTES", 0)
+    assert stages.read_ahead(row)["files"] == [None, None]
+    monkeypatch.setattr(stages, "MAX_FILE", sizes[0] - 1)
+    monkeypatch.setattr(stages, "AHEAD_BYTES", 2**20)
+    assert [data is None for data in stages.read_ahead(row)["files"]] == [size >= sizes[0] for size in sizes]
 
 
 SIZES = [

@@ -131,7 +131,7 @@ class RayRun(FolderRun):
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
         crops = ray.put(self._crops if self._saving.save_crop else CropNames(()))
         out = str(self._out.absolute())
-        tasks = ray.data.TaskPoolStrategy(size=min(2 * count, len(rows)))
+        tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
         done = (
             ray.data.from_items(rows, override_num_blocks=len(rows))
             # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.

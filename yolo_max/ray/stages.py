@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
     from yolo_max.ray.setup import Setup
     from yolo_max.tasks.task import Task
 
-AHEAD_BYTES = 32 * 2**20
-"""What a shard has in the object store: further files are read by the worker that predicts."""
+AHEAD_BYTES, MAX_FILE = 32 * 2**20, 8 * 2**20
+"""What a shard has in the object store, but for a last few files, and the largest of these: further and
+larger ones are read by the worker that predicts."""
+READERS = 8
+"""Files that a task reads at once: an object store takes its time to answer."""
 WAITING = 2
 """Shards that wait for a worker or are worked on."""
 Row = dict[str, Any]
@@ -40,12 +44,15 @@ Row = dict[str, Any]
 
 def read_ahead(row: Row) -> Row:
     """Adds ``files``, the bytes of each image; None for one that the worker reads, and says what is wrong."""
-    left, files = AHEAD_BYTES, []
-    for item in from_text(row["items"]):
-        data = _read(item, left) if left > 0 else None
-        left -= len(data or b"")
-        files.append(data)
-    return {**row, "files": files}
+    items = from_text(row["items"])
+    left, files = AHEAD_BYTES, list[bytes | None]()
+    with ThreadPoolExecutor(READERS) as threads:
+        for start in range(0, len(items), READERS):
+            read = partial(_read, limit=min(left, MAX_FILE))
+            several = threads.map(read, items[start : start + READERS]) if left > 0 else ()
+            files += several
+            left -= sum(len(data or b"") for data in files[start:])
+    return {**row, "files": files + [None] * (len(items) - len(files))}
 
 
 class Predict:
@@ -148,7 +155,7 @@ def _key(source: object) -> object:
     return id(source) if isinstance(source, bytes) else getattr(source, "source", source)
 
 
-def _read(item: Item, limit: int) -> bytes | None:
+def _read(item: Item, *, limit: int) -> bytes | None:
     """The bytes of an image, if it has at most so many and nothing is wrong; too few are no image's."""
     try:
         if item.place:
