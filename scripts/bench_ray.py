@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("-w", "--weights", default="yolov8n")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="0 is the plain command")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--shard-images", type=int, default=256)
     parser.add_argument("--driver", type=Path, metavar="RUN")
     arguments = parser.parse_args()
     if arguments.driver:
@@ -139,7 +140,8 @@ def main() -> None:
         return
     for _ in range(arguments.rounds):
         for workers in arguments.workers:
-            ray = ["--ray", "--ray-workers", str(workers)] if workers else []
+            shards = ["--shard-images", str(arguments.shard_images)]
+            ray = ["--ray", "--ray-workers", str(workers), *shards] if workers else []
             result = measure(arguments.folder, ["-w", arguments.weights, *ray])
             print(json.dumps({"ray_workers": workers, **result}), flush=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from simulate_cluster import Cluster, dollars_per_million, simulate
@@ -33,7 +34,7 @@ def test_without_losses_it_takes_the_ideal_time() -> None:
         ({"dispatch": 5.0}, 0.2),  # 100 shards, one after another: 500 s and the last one's 10, not 100
     ],
 )
-def test_what_a_cost_costs(change: dict[str, float], useful: float) -> None:
+def test_what_a_cost_costs(change: dict[str, Any], useful: float) -> None:
     assert simulate(replace(PLAIN, **change)).useful == pytest.approx(useful, rel=0.03)
 
 
