@@ -105,8 +105,8 @@ def driver(folder: Path, run: Path) -> dict[str, float]:
         rows = ray.data.from_items(
             [{"shard": i, "items": ""} for i in range(shards)], override_num_blocks=shards
         )
-        done = rows.map(dict, compute=tasks, num_cpus=0).map(Nothing, compute=actors, num_cpus=1)
-        times = [time.monotonic() for _ in done.map(dict, compute=tasks, num_cpus=0).iter_rows()]
+        done = rows.map(dict.copy, compute=tasks, num_cpus=0).map(Nothing, compute=actors, num_cpus=1)
+        times = [time.monotonic() for _ in done.map(dict.copy, compute=tasks, num_cpus=0).iter_rows()]
     half = len(times) // 2
     return {
         "bytes_per_image": held / len(sources),
