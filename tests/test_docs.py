@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,13 @@ def test_links_lead_somewhere(page: str) -> None:
     prose = re.sub(r"```.*?```", "", PAGES[page], flags=re.DOTALL)
     links = [link for link in re.findall(r"\]\(([^)#]+)", prose) if "://" not in link]
     assert [link for link in links if not (REPOSITORY / "docs" / link).exists()] == []
+
+
+def test_every_extra_is_in_the_table_of_extras() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = re.findall(r"^\| (`\[.*?) \|", PAGES["installing.md"], re.MULTILINE)
+    listed = re.findall(r"\[(\w+)\]", " ".join(rows))
+    assert sorted(listed) == sorted(project["optional-dependencies"].keys() - {"dev", "val"})  # val is eval's old name
 
 
 def test_the_map_has_the_rooms_in_the_order_of_imports() -> None:
