@@ -36,7 +36,7 @@ def served() -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yolo_max.serve.server, "HEAD_SECONDS", 1.0)
         patch.setattr(yolo_max.serve.server, "STALL_SECONDS", 1.0)
-        with serving(timeout=1.5, max_bytes=2**21, hosts=LOCAL) as server:
+        with serving(timeout=3.0, max_bytes=2**21, hosts=LOCAL) as server:
             yield server
 
 
@@ -58,7 +58,7 @@ def test_abuse_is_answered_or_left(served: Served, name: str) -> None:
 def test_a_head_that_takes_too_long_is_left(served: Served, pieces: tuple[bytes, ...]) -> None:
     start = time.monotonic()
     assert exchange(HOST, served.port, *pieces, pause=0.1 if pieces else 0) == 0
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 50
     assert eventually(lambda: not served.server.server_state.connections)
 
 
@@ -84,13 +84,14 @@ def test_a_body_that_is_refused_is_read_so_that_the_answer_arrives(served: Serve
     assert answer.status == 413
 
 
-def test_a_client_that_waits_for_a_word_gets_the_refusal_at_once(served: Served) -> None:
-    with socket.create_connection((HOST, served.port), 20) as wire:
+def test_a_client_that_waits_for_a_word_gets_the_refusal_at_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolo_max.serve.body.DISCARD_SECONDS", 1000.0)
+    with socket.create_connection((HOST, served.port), 60) as wire:
         head = post(b"", length=2**30, more="Expect: 100-continue\r\n")
         wire.sendall(head)
-        start = time.monotonic()
         assert wire.recv(100).startswith(b"HTTP/1.1 413")
-        assert time.monotonic() - start < 1
 
 
 class Held(SharedEngine):
@@ -239,8 +240,8 @@ def test_addresses_are_fetched_only_where_it_is_allowed_and_never_private_ones(
 
 def test_a_slow_address_keeps_no_image_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(addresses, "is_public", lambda _: True)
-    slow = WebAnswer([b"\xff"] * 100, pause=0.2)
-    with web({"/slow": slow}) as address, serving(allow_remote=True, timeout=2.0) as served:
+    slow = WebAnswer([b"\xff"] * 200, pause=0.2)
+    with web({"/slow": slow}) as address, serving(allow_remote=True, timeout=5.0) as served:
         asked = f'{{"url": "{address}/slow"}}'.encode()
         statuses: list[int] = []
         threads = [
@@ -251,16 +252,16 @@ def test_a_slow_address_keeps_no_image_waiting(monkeypatch: pytest.MonkeyPatch) 
         ]
         for thread in threads:
             thread.start()
-        start = time.monotonic()
+        assert eventually(lambda: served.service._fetchers._under_way == application.FETCHES)
         assert served.ask(IMAGE).status == 200
-        assert time.monotonic() - start < 1.5
+        assert served.service._fetchers._under_way  # they are not done
         for thread in threads:
             thread.join()
         assert sorted(statuses)[-1] in (429, 503)
         assert set(statuses) <= {422, 429, 503}
 
 
-def eventually(condition: Any, seconds: float = 15) -> bool:
+def eventually(condition: Any, seconds: float = 60) -> bool:
     """Whether it becomes true."""
     end = time.monotonic() + seconds
     while not condition():

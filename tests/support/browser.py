@@ -60,7 +60,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 20) -> Any:
+    def until(self, expression: str, seconds: float = 60) -> Any:
         """Waits until an expression is true, and gives its value."""
         end = time.monotonic() + seconds
         while not (value := self.look(expression)):
@@ -144,4 +144,4 @@ def browsing(profile: Path) -> Iterator[Browser]:
         yield Browser(*moved)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)

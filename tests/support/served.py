@@ -73,7 +73,7 @@ class Served:
         **headers: str,
     ) -> Answer:
         """Posts a body, or gets a path; headers are named in Python's way."""
-        connection = HTTPConnection(HOST, self.port, timeout=60)
+        connection = HTTPConnection(HOST, self.port, timeout=120)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         method = method or ("GET" if body is None else "POST")
         connection.request(method, path, body, {**(OCTETS if body is not None else {}), **named})
@@ -120,5 +120,5 @@ def serving(
             yield Served(predictor, app.state.service, server, port)
         finally:
             server.drain(0)
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
