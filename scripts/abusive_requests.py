@@ -11,6 +11,8 @@ from contextlib import suppress
 
 Abuse = Callable[[str, int, bytes], int]
 """From a host, a port and an image: the status of the answer; 0 if the connection was closed without one."""
+PATIENCE = 300.0
+"""Seconds until a server that says nothing, and leaves nobody, is an error."""
 HEAD = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
 
 
@@ -24,7 +26,7 @@ def exchange(host: str, port: int, *pieces: bytes, pause: float = 0, cut: bool =
         pause: Seconds between them.
         cut: Whether to leave at once when all is sent.
     """
-    with socket.create_connection((host, port), 60) as wire:
+    with socket.create_connection((host, port), PATIENCE) as wire:
         with suppress(OSError):  # the server may answer, and leave, before all is sent
             for piece in pieces:
                 wire.sendall(piece)
@@ -32,7 +34,7 @@ def exchange(host: str, port: int, *pieces: bytes, pause: float = 0, cut: bool =
         if cut:
             return 0
         answer = b""
-        with suppress(OSError):
+        with suppress(ConnectionError):
             while b"\r\n" not in answer and (more := wire.recv(2**16)):
                 answer += more
         return int(answer.split()[1]) if answer.startswith(b"HTTP/1.1 ") else 0

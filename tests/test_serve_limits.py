@@ -56,9 +56,7 @@ def test_abuse_is_answered_or_left(served: Served, name: str) -> None:
     ids=["silent", "stops", "drips"],
 )
 def test_a_head_that_takes_too_long_is_left(served: Served, pieces: tuple[bytes, ...]) -> None:
-    start = time.monotonic()
     assert exchange(HOST, served.port, *pieces, pause=0.1 if pieces else 0) == 0
-    assert time.monotonic() - start < 50
     assert eventually(lambda: not served.server.server_state.connections)
 
 
