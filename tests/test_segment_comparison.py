@@ -85,6 +85,14 @@ def test_a_pixel_whose_logit_is_close_to_zero_is_excused_and_no_other(judge: Seg
     assert "of masks too far apart (IoU down to" in str(found.verdict)
 
 
+def test_where_nothing_is_found_nothing_differs(judge: SegmentJudge) -> None:
+    theirs = random_outputs(CANVAS, 0)
+    theirs["head"][:, -len(NAMES) :] = -20  # no candidate at all
+    found = compared(judge, theirs, theirs)
+    assert found.verdict.holds, str(found.verdict)
+    assert len(found.pairs[0]) == 0
+
+
 def test_what_has_no_pixel_is_missed_by_nobody(judge: SegmentJudge) -> None:
     theirs = random_outputs(CANVAS, 1)
     theirs["coefficients"][::2] = 0  # logits of exactly 0: rounding decides

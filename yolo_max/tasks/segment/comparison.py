@@ -111,8 +111,8 @@ class SegmentJudge(DetectJudge):
         must, may = nms.must.copy(), nms.may.copy()
         candidates = np.flatnonzero(may)
         least, most = self._bounds(outputs, placement, candidates)
-        must[candidates] &= [len(each) > 0 for each in least]
-        may[candidates] &= [len(each) > 0 for each in most]
+        must[candidates] &= np.array([len(each) > 0 for each in least], bool)
+        may[candidates] &= np.array([len(each) > 0 for each in most], bool)
         return replace(nms, must=must, may=may)
 
     def predictions(
