@@ -39,6 +39,23 @@ def test_labels_make_room_for_each_other() -> None:
     assert pixels.max() == 1
 
 
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [(2, 3, 24, 31), (24, 31, 44, 49)],
+        [(13, 19, 34, 37), (53, 32, 70, 62)],
+        [(58, 10, 81, 33), (39, 17, 56, 47)],
+    ],
+)
+def test_labels_of_a_small_picture_do_not_touch(boxes: list[tuple[int, int, int, int]]) -> None:
+    """Where there is room for both: two that touch read as one."""
+    high, wide, shape = 72, 96, (14, 57, 3)
+    obstacles = Obstacles(boxes)
+    (left, top, right, bottom), other = (obstacles.place(shape, box, high, wide) for box in boxes)
+    apart = max(other[0] - right, left - other[2], other[1] - bottom, top - other[3])
+    assert apart >= 1
+
+
 def test_a_label_moves_away_rather_than_hide_others() -> None:
     box = (140, 90, 160, 110)
     obstacles = Obstacles([box] * 12)

@@ -17,6 +17,8 @@ LABEL_WEIGHT = 4
 """How much worse it is to hide another label than a small object."""
 MOST_HIDDEN = 1 / 3
 """A label that hides more than this, as a part of its own area and weighted, moves away from its box."""
+GAP = 1
+"""Pixels that are kept free around a label, if there is room: two that touch read as one."""
 REACH = 4
 """How far it moves at most, in its own heights."""
 
@@ -50,12 +52,22 @@ class Obstacles:
         place, hidden = self._best(places)
         if hidden > MOST_HIDDEN * label_height * label_width:
             further = _around(box, label_height, label_width, height, width)
-            moved, still_hidden = self._best([place, *further])
+            moved, still_hidden = self._best([place, *self._past_labels(place, height), *further])
             if still_hidden < hidden / 2:
                 place = moved
-        self.areas[self.next] = place
+        left, top, right, bottom = place
+        self.areas[self.next] = (left - GAP, top - GAP, right + GAP, bottom + GAP)
         self.next += 1
         return place
+
+    def _past_labels(self, place: Rectangle, height: int) -> Iterator[Rectangle]:
+        """The places right above and below the labels that a place would cover."""
+        left, top, right, bottom = place
+        labels = self.areas[len(self.sizes) : self.next]
+        for area in labels[_intersections(np.array([place]), labels)[0] > 0].tolist():
+            for y in (area[1] - (bottom - top), area[3]):
+                if 0 <= y <= height - (bottom - top):
+                    yield left, y, right, y + bottom - top
 
     def _best(self, places: list[Rectangle]) -> tuple[Rectangle, int]:
         """The first of the places that cover the least, and the weighted area that it covers."""
