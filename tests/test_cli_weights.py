@@ -169,14 +169,24 @@ def test_analyze_says_by_its_exit_code_whether_a_network_runs(run: Run, work: Pa
     assert "scale s (there are also n, m, l, x)" in " ".join(done.stdout.split())
 
 
+def test_analyze_says_what_is_not_counted_and_why(run: Run) -> None:
+    report = json.loads(run("weights", "analyze", "rtdetr-l.yaml", "--json").stdout)
+    assert report["coverage"]["gflops"] is report["gflops"] is None
+    assert report["counted"]["gflops"] > 0
+    assert "not ported" in report["uncounted"]
+    shown = " ".join(run("weights", "analyze", "rtdetr-l.yaml").stdout.split())
+    assert f"GFLOPs or more: {report['uncounted']}" in shown
+
+
 def test_analyze_as_json(run: Run) -> None:
     done = run("weights", "analyze", "yolov8n.yaml", "--imgsz", "320,640", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     report = json.loads(done.stdout)
     assert list(report) == [
         *("path", "task", "nc", "scale", "scales", "imgsz", "ported", "problems", "coverage"),
-        *("parameters", "gflops", "fused", "layers"),
+        *("parameters", "gflops", "fused", "counted", "uncounted", "layers"),
     ]
+    assert (report["counted"]["gflops"], report["uncounted"]) == (report["gflops"], None)
     assert (report["task"], report["imgsz"], report["ported"]) == ("detect", [320, 640], True)
     assert report["coverage"] == {"layers": 1, "parameters": 1, "gflops": 1}
     assert report["fused"]["parameters"] == 3_151_904

@@ -28,6 +28,8 @@ from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, HALVING, POLYPHASE, STEM, WINOGRAD, ConvKernel
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Window
+from yolo_max.model.counting import blank
+from yolo_max.weights.analysis.layers import computed_by
 
 RELU = Activation.RELU
 
@@ -185,6 +187,8 @@ def test_halving_follows_the_size_of_the_map_and_not_the_batch(
 ) -> None:
     p = problem(Case(32, 40, 3, 2, height, width, batch), F32, False)
     np.testing.assert_array_equal(solve(kernels, p, HALVING, F32), solve(kernels, p, runs, F32))
+    outputs = blank(-(-height // 2), -(-width // 2), 40)
+    assert computed_by(HALVING.name, outputs) == runs.name  # what `yolo-max weights analyze` says
 
 
 @pytest.mark.parametrize(

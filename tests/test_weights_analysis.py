@@ -14,6 +14,7 @@ import torch
 import yaml  # type: ignore[import-untyped]
 from families import table
 
+from yolo_max.kernels.conv_kernel import HALVING, POLYPHASE
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import parse_architecture
 from yolo_max.model.fused import FusedBackend
@@ -86,10 +87,23 @@ def test_maps_have_the_shapes_of_ultralytics() -> None:
 
 @pytest.mark.parametrize("name", ["yolo11n", "yolo26n", "yolov8n-cls"])
 def test_kernels_are_those_of_the_graph(name: str) -> None:
+    """At 640 no map of a stride of 2 wastes tiles, so `HALVING` is polyphase."""
     graph = MaxYolo(parse_architecture(table(name)), FusedBackend(Precision.F32, Path()))
     ours = [each.kernels for each in analyze(f"{name}.yaml").layers]
-    expected = {name: str(kernel) for name, kernel in graph.kernels().items()}
+    named = {HALVING: POLYPHASE}
+    expected = {name: str(named.get(kernel, kernel)) for name, kernel in graph.kernels().items()}
     assert {name: kernel for each in ours for name, kernel in each.items()} == expected
+
+
+def test_what_halves_small_maps_is_named_by_what_computes_them() -> None:
+    layers = analyze("yolov8n-cls.yaml", 224).layers
+    assert [
+        str(each.kernels.get(f"model.{each.layer.index}.conv"))
+        for each in layers
+        if each.layer.module == "Conv"
+    ] == [
+        *("stem", "polyphase", "polyphase", "direct", "direct")  # maps of 112, 56, 28, 14 and 7
+    ]
 
 
 def test_a_checkpoint_is_counted_as_it_was_saved() -> None:

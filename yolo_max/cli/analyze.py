@@ -63,6 +63,10 @@ def analyze(
     return ExitCode.OK if analysis.ported else ExitCode.WEIGHTS
 
 
+UNCOUNTED = "what blocks compute that are not ported is not known, nor what reads a map whose size is not"
+"""Why there is no number for all operations."""
+
+
 def _summary(analysis: Analysis) -> dict[str, Any]:
     return {
         "path": str(analysis.path),
@@ -76,6 +80,8 @@ def _summary(analysis: Analysis) -> dict[str, Any]:
         "coverage": analysis.coverage,
         **_cost(analysis.cost),
         "fused": _cost(analysis.fused),
+        "counted": _cost(analysis.counted_cost),
+        "uncounted": None if analysis.cost.gflops is not None else UNCOUNTED,
         "layers": [_layer(each) for each in analysis.layers],
     }
 
@@ -173,7 +179,7 @@ def _verdict(analysis: Analysis) -> Table:
     else:
         covered.append(f"{ported.parameters:,} of {parameters} parameters{_percent(analysis, 'parameters')}")
     if total.gflops is None:
-        covered.append(f"{analysis.counted_cost.gflops:.1f} GFLOPs or more, of an unknown number")
+        covered.append(f"{analysis.counted_cost.gflops:.1f} GFLOPs or more: {UNCOUNTED}")
     else:
         covered.append(f"{ported.gflops:.1f} of {total.gflops:.1f} GFLOPs{_percent(analysis, 'gflops')}")
     lines = [("ported", "\n".join(covered))]
