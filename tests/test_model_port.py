@@ -55,7 +55,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return _checkpoint(tmp_path_factory.mktemp("tiny") / "tiny.pt", BLOCKS)
 
 
-# MAX compiles its own convolutions for minutes: a classifier on them (test_model_classify) is in the fast tier.
+# MAX compiles its own convolutions for minutes: only a classifier on them is in the fast tier.
 @pytest.fixture(scope="module", params=["fused", pytest.param("stock", marks=pytest.mark.zoo)])
 def tiny_layers(tiny: Weights, request: pytest.FixtureRequest) -> MaxEngine:
     return MaxEngine(tiny, imgsz=(64, 96), batch=2, kernels=request.param, every_layer=True)
