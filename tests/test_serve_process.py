@@ -168,6 +168,7 @@ def test_what_cannot_be_served_is_a_sentence_at_once(
     assert message in line
 
 
+@pytest.mark.usefixtures("fake_network")
 def test_without_its_packages_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     monkeypatch.setattr("yolo_max.serve.packages.find_spec", lambda name: name != "uvicorn" or None)
     assert run(["serve"]) == ExitCode.ENGINE
