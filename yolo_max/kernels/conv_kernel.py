@@ -157,12 +157,12 @@ DEPTHWISE = ConvKernel(
     table=OTHER_CONVOLUTIONS,
 )
 WINOGRAD = ConvKernel(
-    "winograd",
+    "winograd",  # of f32, direct on the smallest maps
     1,
     fits=lambda _, __, w, ___: _is_for_tiles(w, 1),
     weight_dtype=lambda _: np.float32,
-    packed_size=lambda c1, c2, _, __: packing.tiles_size(c1, c2),
-    pack=lambda filters, _, __=1: packing.pack_tiles(filters, packing.WINOGRAD_G),
+    packed_size=lambda c1, c2, _, precision: packing.by_size_size(c1, c2, precision),
+    pack=lambda filters, precision, _=1: packing.pack_by_size(filters, packing.WINOGRAD_G, precision),
 )
 POLYPHASE = ConvKernel(
     "polyphase",
@@ -177,10 +177,8 @@ HALVING = ConvKernel(
     5,
     fits=lambda _, __, w, precision: _halves(w, precision),
     weight_dtype=lambda _: np.float32,
-    packed_size=lambda c1, c2, w, _: (
-        packing.tiles_size(c1, c2) + packing.direct_size(c1, c2, w.kernel, Precision.F32)
-    ),
-    pack=lambda filters, _, __=1: packing.pack_halving(filters),
+    packed_size=lambda c1, c2, _, precision: packing.by_size_size(c1, c2, precision),
+    pack=lambda filters, precision, _=1: packing.pack_by_size(filters, packing.POLYPHASE_G, precision),
 )
 DIRECT = ConvKernel(
     "direct",

@@ -178,9 +178,22 @@ def tiles_size(c1: int, c2: int) -> int:
     return len(WINOGRAD_G) ** 2 * padded(c1) * padded(c2)
 
 
-def pack_halving(filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Packs RSCF filters, ``[3, 3, c1, c2]``, for polyphase, and behind that for the direct convolution."""
-    return align(np.concatenate([pack_tiles(filters, POLYPHASE_G), pack_direct(filters, Precision.F32)]))
+def pack_by_size(
+    filters: NDArray[np.float32], matrix: NDArray[np.float64], precision: Precision
+) -> NDArray[np.float32]:
+    """Packs as :func:`pack_tiles`, and for f32 behind that as :func:`pack_direct`, for small maps."""
+    tiles = pack_tiles(filters, matrix)
+    return (
+        align(np.concatenate([tiles, pack_direct(filters, precision)]))
+        if precision is Precision.F32
+        else tiles
+    )
+
+
+def by_size_size(c1: int, c2: int, precision: Precision) -> int:
+    """Number of elements of :func:`pack_by_size`."""
+    direct = direct_size(c1, c2, (3, 3), precision) if precision is Precision.F32 else 0
+    return tiles_size(c1, c2) + direct
 
 
 def pack_bias(bias: NDArray[np.float32], slopes: NDArray[np.float32] | None = None) -> NDArray[np.float32]:

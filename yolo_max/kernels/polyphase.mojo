@@ -42,6 +42,13 @@ struct Phases(Transform):
         return min(point // 9, 5) * 6 + min(point % 9, 5)
 
     @staticmethod
+    def suits(height: Int, width: Int) -> Bool:
+        """Unless so much of the tiles lies behind the edges that direct sums take less time: where tiles have fewer
+        than 13 outputs of 16 in the mean (measured: docs/kernels.md)."""
+        var grid = Grid(height, width)
+        return height * width >= 13 * grid.down() * grid.across()
+
+    @staticmethod
     @always_inline
     def to_points(d: Array[L, 9]) -> Array[L, 9]:
         var even = d[0].fma(L(-25 / 16), d[4])
@@ -71,12 +78,3 @@ struct Phases(Transform):
         y[2] = sum.fma(L(1 / 4), sum2.fma(L(25 / 16), m[7]))
         y[3] = difference.fma(L(1 / 8), difference2.fma(L(125 / 64), m[4] + m[8]))
         return y^
-
-
-def wastes_tiles(height: Int, width: Int) -> Bool:
-    """Whether so much of the tiles lies behind the edges of an output map that direct sums take less time.
-
-    They do where tiles have fewer than 13 outputs of 16 in the mean: measured, docs/kernels.md.
-    """
-    var grid = Grid(height, width)
-    return height * width < 13 * grid.down() * grid.across()

@@ -13,7 +13,7 @@ from . import direct, tiles
 from .arguments import Call, Convolution
 from .lanes import BLOCK, F32
 from .pool import max_pool
-from .polyphase import Phases, wastes_tiles
+from .polyphase import Phases
 from .stem import convolve_image
 from .transform import Transform
 from .winograd import F4x4
@@ -34,13 +34,13 @@ def kernel[T: DType, id: Int]() -> Kernel:
     comptime if id == DIRECT:
         return run_direct[T]
     elif id == WINOGRAD:
-        return run_tiles[F4x4, T]
+        return run_by_size[F4x4, T]
     elif id == POLYPHASE:
         return run_tiles[Phases, T]
     elif id == STEM:
         return run_stem[T]
     elif id == HALVING:
-        return run_halving[T]
+        return run_by_size[Phases, T]
     else:
         return max_pool[T]
 
@@ -55,19 +55,19 @@ def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     tiles.convolve[Algorithm](conv.view, conv.window, conv.filters, conv.output, conv.mask, call.workers)
 
 
-def run_halving[T: DType](call: Call) raises:
-    """Polyphase, or direct where that takes less time, whose filters lie behind the others.
+def run_by_size[Algorithm: Transform, T: DType](call: Call) raises:
+    """By tiles, or direct where the map is too small for them; the filters for that lie behind the others.
 
     The batch does not matter, so that an image has the same result in any.
     """
     comptime if T == F32:
         var conv = Convolution[T](call)
-        if wastes_tiles(conv.window.rows(conv.view.height), conv.window.columns(conv.view.width)):
+        if not Algorithm.suits(conv.window.rows(conv.view.height), conv.window.columns(conv.view.width)):
             var channels = conv.view.blocks() * BLOCK * conv.filters.padded()
-            conv.filters.panels = conv.filters.panels.unsafe_offset(Phases.FILTERS * channels)
+            conv.filters.panels = conv.filters.panels.unsafe_offset(Algorithm.FILTERS * channels)
             direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
             return
-    run_tiles[Phases, T](call)
+    run_tiles[Algorithm, T](call)
 
 
 def run_stem[T: DType](call: Call) raises:

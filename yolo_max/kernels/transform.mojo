@@ -32,6 +32,11 @@ trait Transform:
         ...
 
     @staticmethod
+    def suits(height: Int, width: Int) -> Bool:
+        """Whether it is used for output maps of this size; others are summed up directly."""
+        ...
+
+    @staticmethod
     def to_points(d: Array[L, Self.PATCH]) -> Array[L, Self.PATCH]:
         """B' d."""
         ...

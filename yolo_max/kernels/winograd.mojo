@@ -44,6 +44,12 @@ struct F4x4(Transform):
         return point
 
     @staticmethod
+    def suits(height: Int, width: Int) -> Bool:
+        """One or two rows take less time directly, whose rows of taps beyond the map are left out; and what a tile
+        rounds is of the size of all its products, of which few reach them (measured: docs/kernels.md)."""
+        return height > 2
+
+    @staticmethod
     @always_inline
     def to_points(d: Array[L, 6]) -> Array[L, 6]:
         var even = d[2].fma(L(-2), d[4])

@@ -168,7 +168,7 @@ def computed_by(kernel: str, output: FeatureMap | None) -> str:
         return kernel
     _, height, width = map(int, output.size)
     tiles = -(-height // 4) * -(-width // 4)
-    wasted = height * width < 13 * tiles  # as wastes_tiles of kernels/polyphase.mojo
+    wasted = height * width < 13 * tiles  # as suits() of kernels/polyphase.mojo
     return (DIRECT if wasted else POLYPHASE).name
 
 
