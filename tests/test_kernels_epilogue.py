@@ -73,6 +73,15 @@ def test_activations_over_their_whole_range(
     assert (np.abs(got - exact) <= UNIT * units * np.abs(exact) + lost).all()
 
 
+@pytest.mark.parametrize(("low", "high"), [(-2, -0.5), (-0.5, 0), (0, 0.1), (0.1, 1), (1, 4), (4, 16)])
+def test_silu_errs_to_neither_side(kernels: Kernels, low: float, high: float) -> None:
+    """Where much of a map is alike, errors of one sign add up from layer to layer."""
+    x = np.random.default_rng(0).uniform(low, high, 100_000).astype(np.float32)
+    exact = torch.nn.functional.silu(torch.from_numpy(x).double()).numpy()
+    units = np.spacing(np.abs(exact).astype(np.float32))
+    assert abs(np.mean((through(kernels, x, Activation.SILU, F32) - exact) / units)) <= 0.15
+
+
 @pytest.mark.parametrize("activation", [Activation.SILU, Activation.GELU_TANH])
 def test_far_below_zero_is_zero(kernels: Kernels, activation: Activation) -> None:
     """Sums of what is all but 0 are denormal numbers, which take many times as long."""

@@ -98,6 +98,13 @@ def test_the_matrices_give_every_tap_of_every_sample(algorithm: Algorithm) -> No
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_float32_holds_what_tiles_are_transformed_with(algorithm: Algorithm) -> None:
+    """Or else there would be an error that is the same for all tiles, and adds up."""
+    for matrix in (algorithm.input, algorithm.output):
+        np.testing.assert_array_equal(matrix, matrix.astype(np.float32))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_filters_are_transformed_by_toom_cook(algorithm: Algorithm) -> None:
     own = algorithm.matrix[list(algorithm.filter_of)]
     np.testing.assert_allclose(own * algorithm.scales[:, None], algorithm.filter, atol=1e-15)

@@ -62,8 +62,8 @@ def toom_cook(
 
 
 def _winograd() -> Algorithm:
-    root = math.sqrt(2)
-    matrices = toom_cook([0, 1 / root, -1 / root, root, -root], 4, 3)
+    a = 45 / 64
+    matrices = toom_cook([0, a, -a, 2 * a, -2 * a], 4, 3)
     return Algorithm(WINOGRAD, WINOGRAD_G, range(6), *matrices)
 
 

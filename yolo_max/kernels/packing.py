@@ -20,17 +20,21 @@ BLOCK = 16
 PANEL = 2 * BLOCK
 ALIGNMENT = 64
 
-WINOGRAD_G = np.array(
-    [
-        [1, 0, 0],
-        [-1 / 3, -(0.5**0.5) / 3, -1 / 6],
-        [-1 / 3, 0.5**0.5 / 3, -1 / 6],
-        [1 / 6, 2**0.5 / 6, 1 / 3],
-        [1 / 6, -(2**0.5) / 6, 1 / 3],
-        [0, 0, 1],
-    ]
+_A = 45 / 64
+WINOGRAD_G = (
+    np.array(
+        [
+            [1 / 4, 0, 0],
+            [-1 / 6, -_A / 6, -(_A**2) / 6],
+            [-1 / 6, _A / 6, -(_A**2) / 6],
+            [1 / 24, _A / 12, _A**2 / 6],
+            [1 / 24, -_A / 12, _A**2 / 6],
+            [0, 0, _A**4],
+        ]
+    )
+    / _A**4
 )
-"""G of F(4, 3) at the points 0, ±1/sqrt(2), ±sqrt(2), infinity: ``kernels/winograd.mojo``."""
+"""G of F(4, 3) at the points 0, ±a, ±2a, infinity, a = 45/64: ``kernels/winograd.mojo``."""
 
 POLYPHASE_G = np.array(
     [

@@ -8,26 +8,28 @@ x - p over the five finite points p, the row of each matrix that belongs to p is
     G    1, p, p^2, divided by the product of p - q over the other points q; 0, 0, 1 for infinity
     A    1, p, p^2, p^3; 0, 0, 0, 1 for infinity
 
-The points are 0, ±a, ±b and infinity, a = 1/sqrt(2), b = sqrt(2). Their powers stay near 1, and what is rounded with
-them: the result is half as far from the exact one as with the usual 0, ±1, ±2 (docs/performance.md). Since ab = 1,
-M(x) = x (x^2 - 1/2) (x^2 - 2) = x^5 - 5/2 x^3 + x:
+The points are 0, ±a, ±2a and infinity, a = 45/64: the usual 0, ±1, ±2, scaled so that their powers stay near 1, and
+what is rounded with them. The result is half as far from the exact one (docs/performance.md). All numbers of A' and B'
+are exact in float32: with a = 1/sqrt(2) they are not, an error that is the same for all tiles and adds up in a network.
+M(x) = x (x^2 - a^2) (x^2 - 4 a^2) = x^5 - 5 a^2 x^3 + 4 a^4 x:
 
-         | 1   0  -5/2   0   1  0 |          |   1      0     0  |          | 1   2    2   1    1  0 |
-         | 0 -2a   -2    a   1  0 |          | -1/3   -a/3  -1/6 |     A' = | 0  2a  -2a   b   -b  0 |
-    B' = | 0  2a   -2   -a   1  0 |      G = | -1/3    a/3  -1/6 |          | 0   1    1   2    2  0 |
-         | 0 -b/2 -1/2   b   1  0 |          |  1/6    b/6   1/3 |          | 0   a   -a  2b  -2b  1 |
-         | 0  b/2 -1/2  -b   1  0 |          |  1/6   -b/6   1/3 |
-         | 0   1    0  -5/2  0  1 |          |   0      0     1  |
+         | 4a^4    0   -5a^2   0   1  0 |               |  1/4    0      0   |
+         |  0    -4a^3 -4a^2   a   1  0 |               | -1/6  -a/6  -a^2/6 |          | 1   1    1    1     1   0 |
+    B' = |  0     4a^3 -4a^2  -a   1  0 |     a^4 G =   | -1/6   a/6  -a^2/6 |     A' = | 0   a   -a   2a   -2a   0 |
+         |  0    -2a^3  -a^2  2a   1  0 |               | 1/24  a/12   a^2/6 |          | 0  a^2  a^2 4a^2  4a^2  0 |
+         |  0     2a^3  -a^2 -2a   1  0 |               | 1/24 -a/12   a^2/6 |          | 0  a^3 -a^3 8a^3 -8a^3  1 |
+         |  0    4a^4    0   -5a^2 0  1 |               |   0    0     a^4   |
 
-(±a of G is divided by two, and multiplied by two in A', where it saves a product.) In two directions it is nested
-with itself: Y = A' [(G g G') * (B' d B)] A.
+In two directions it is nested with itself: Y = A' [(G g G') * (B' d B)] A.
 """
 
 from .grid import SIDE
 from .transform import L, Transform
 
-comptime A = L(0.7071067811865476)
-comptime B = L(1.4142135623730951)
+comptime A = Float32(45 / 64)
+comptime A2 = A * A
+comptime A3 = A * A2
+comptime A4 = A2 * A2
 
 
 struct F4x4(Transform):
@@ -52,17 +54,17 @@ struct F4x4(Transform):
     @staticmethod
     @always_inline
     def to_points(d: Array[L, 6]) -> Array[L, 6]:
-        var even = d[2].fma(L(-2), d[4])
-        var odd = d[1].fma(L(-2), d[3])
-        var even2 = d[2].fma(L(-0.5), d[4])
-        var odd2 = d[1].fma(L(-0.5), d[3])
+        var even = d[2].fma(L(-4 * A2), d[4])
+        var odd = d[1].fma(L(-4 * A2), d[3])
+        var even2 = d[2].fma(L(-A2), d[4])
+        var odd2 = d[1].fma(L(-A2), d[3])
         var t = Array[L, 6](fill=L(0))
-        t[0] = d[2].fma(L(-2.5), d[0] + d[4])
-        t[1] = odd.fma(A, even)
-        t[2] = odd.fma(-A, even)
-        t[3] = odd2.fma(B, even2)
-        t[4] = odd2.fma(-B, even2)
-        t[5] = d[3].fma(L(-2.5), d[1] + d[5])
+        t[0] = d[2].fma(L(-5 * A2), d[0].fma(L(4 * A4), d[4]))
+        t[1] = odd.fma(L(A), even)
+        t[2] = odd.fma(L(-A), even)
+        t[3] = odd2.fma(L(2 * A), even2)
+        t[4] = odd2.fma(L(-2 * A), even2)
+        t[5] = d[3].fma(L(-5 * A2), d[1].fma(L(4 * A4), d[5]))
         return t^
 
     @staticmethod
@@ -73,8 +75,8 @@ struct F4x4(Transform):
         var sum2 = m[3] + m[4]
         var difference2 = m[3] - m[4]
         var y = Array[L, SIDE](fill=L(0))
-        y[0] = sum.fma(L(2), m[0] + sum2)
-        y[1] = (difference + difference2) * B
-        y[2] = sum2.fma(L(2), sum)
-        y[3] = difference2.fma(2 * B, difference.fma(A, m[5]))
+        y[0] = m[0] + sum + sum2
+        y[1] = difference2.fma(L(2), difference) * L(A)
+        y[2] = sum2.fma(L(4), sum) * L(A2)
+        y[3] = difference2.fma(L(8), difference).fma(L(A3), m[5])
         return y^
