@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import FakeEngine, fake_weights, read_tree, write_image
-from ray_workers import MarkedEngine, alive, descendants, listening
+from ray_workers import MarkedEngine, descendants, listening
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.folder.run import FolderRun
@@ -20,6 +23,7 @@ from yolo_max.predict.predictor import Predictor
 from yolo_max.ray import predict_dataset
 from yolo_max.ray.cluster import cluster
 from yolo_max.ray.run import RayRun
+from yolo_max.ray.setup import Setup
 from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.ray_options import RayOptions
@@ -81,6 +85,21 @@ def test_usage_is_not_reported_and_there_is_no_dashboard(ray: Any) -> None:
     assert not ray._private.worker._global_node.webui_url
 
 
+def test_what_is_wrong_with_a_worker_is_one_sentence(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "photos/a.jpg", 1)
+    (tmp_path / "workers").mkdir()
+    _, run = runs(ray, tmp_path, MarkedEngine(tmp_path / "workers"), ray_workers=1)
+    setup = Setup.of(Predictor(fake_weights(), engine=FakeEngine()), 1, FakeEngine())
+    other = replace(setup, settings={**setup.settings, "imgsz": [32, 32]})
+    monkeypatch.setattr(Setup, "of", lambda *_: other)
+    with run, pytest.raises(EngineError) as raised:
+        list(run.images())
+    assert "what this machine does: its imgsz is [64, 64], not [32, 32]; " in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 @pytest.mark.zoo
 def test_killed_workers_lose_nothing_and_duplicate_nothing(ray: Any, tmp_path: Path) -> None:
     for i in range(120):
@@ -91,13 +110,18 @@ def test_killed_workers_lose_nothing_and_duplicate_nothing(ray: Any, tmp_path: P
     with one:
         list(one.images())
     killed: list[int] = []
+
+    def kill_the_first_five() -> None:
+        while len(killed) < 5:
+            for pid in set(engine.workers) - set(killed):
+                os.kill(pid, signal.SIGKILL)  # it is at an image of its first shard
+                killed.append(pid)
+            time.sleep(0.02)
+
+    threading.Thread(target=kill_the_first_five, daemon=True).start()
     with many:
-        for number, _ in enumerate(many.images()):
-            running = [pid for pid in engine.workers if alive(pid)]
-            if number in (8, 24, 48, 72, 96) and running:
-                os.kill(running[0], signal.SIGKILL)
-                killed.append(running[0])
-    assert len(killed) >= 4
+        assert len(list(many.images())) == 120
+    assert len(killed) >= 5
     assert many.finished
     assert results(tmp_path / "ray") == results(tmp_path / "one")
     lines = (tmp_path / "ray/predictions.jsonl").read_bytes()

@@ -53,3 +53,21 @@ def test_a_worker_that_would_predict_something_else_says_so() -> None:
     other = replace(setup, settings={**setup.settings, "yolo_max": "9.9"})
     with pytest.raises(EngineError, match=r"its yolo_max is [^ ]*, not 9\.9; install the same yolo_max"):
         other.predictor()
+
+
+ARROW = """
+import sys
+from yolo_max.predict.predictor import Predictor
+
+Predictor(sys.argv[1])(sys.argv[2])
+import pyarrow, pyarrow.compute
+
+print(pyarrow.compute.utf8_length(pyarrow.array(["a", "bb"])).to_pylist())
+"""
+
+
+def test_arrow_works_after_max_has_run(demo_weights: Path, scenes: list[Path]) -> None:
+    """Ray Data and pandas call it; without care it ends the process."""
+    command = [sys.executable, "-c", ARROW, str(demo_weights), str(scenes[0])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "[1, 2]\n"), done.stderr

@@ -29,14 +29,6 @@ class MarkedEngine(FakeEngine):
         return [int(each.name) for each in self.folder.iterdir()]
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:1]
-    except OSError:
-        return False
-
-
 def listening(pids: set[int]) -> set[str]:
     """The local addresses, in hex, on which processes listen for TCP connections."""
     sockets = set()

@@ -182,7 +182,7 @@ def _silent_stderr() -> Iterator[None]:
 
 def _be_quiet(ray: Any) -> None:
     for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are raised
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

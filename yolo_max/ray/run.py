@@ -192,10 +192,11 @@ def _ours(error: BaseException) -> YoloMaxError:
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
-        if isinstance(cause, YoloMaxError):
-            return cause
+        within = getattr(cause, "cause", None)  # Ray's own is of the class of what it wraps, too
+        if isinstance(cause, YoloMaxError) and within is None:
+            return type(cause)(first_line(cause))  # Ray adds lines about retries
         seen.append(cause)
-        cause = cause.__cause__ or getattr(cause, "cause", None)
+        cause = within or cause.__cause__
     if any(isinstance(each, ModuleNotFoundError) for each in seen):
         return EngineError(
             "the workers lack a package; install the same yolo_max on all nodes of the cluster."

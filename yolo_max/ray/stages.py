@@ -21,7 +21,7 @@ from yolo_max.images.header import SIGNATURE_BYTES
 from yolo_max.images.regular_file import regular_file
 from yolo_max.ray.buckets import is_bucket, read_object
 from yolo_max.ray.shards import Item, encode_shard, from_text, shard_name
-from yolo_max.support.errors import ImageError
+from yolo_max.support.errors import ImageError, YoloMaxError
 from yolo_max.support.options import SaveOptions, SourceOptions
 
 if TYPE_CHECKING:
@@ -77,7 +77,12 @@ class Predict:
         """
         import ray
 
-        self._predictor, self._crops = ray.get(setup).predictor(), ray.get(crops)
+        self._crops = ray.get(crops)
+        self._error: YoloMaxError | None = None
+        try:
+            self._predictor = ray.get(setup).predictor()
+        except YoloMaxError as error:
+            self._error = error  # raised by a call: of one that is raised here Ray keeps the text alone
         self._out, self._saving, self._reading = Path(out), saving, reading
         # The shards that a killed worker had, one of which may have been the reason, come first.
         self._suspected = WAITING if ray.get_runtime_context().was_current_actor_reconstructed else 0
@@ -86,6 +91,8 @@ class Predict:
         """Replaces items and files by ``lines``, those of the manifest."""
         from yolo_max.predict.folder.manifest import encode_line
 
+        if self._error is not None:
+            raise self._error
         records = self._records(from_text(row["items"]), row["files"])
         return {"shard": row["shard"], "lines": b"".join(encode_line(each) for each in records)}
 

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 from max import driver
@@ -51,6 +51,10 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
                     "cannot be restarted; use another process."
                 )
             return driver.CPU(), _started_with
+        with suppress(ImportError):
+            # Arrow, which Ray and pandas use, ends the process with a SIGSEGV if it is loaded after MAX has
+            # run: both bring symbols of OpenTelemetry, and the first that are loaded count.
+            import pyarrow  # noqa: F401
         wanted = threads or available
         if wanted < available and not hasattr(os, "sched_setaffinity"):
             raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
