@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import convert_more_rows
+import convert_place_rows
 import convert_rows
 import pytest
 import torch
@@ -16,15 +17,27 @@ from yolo_max.convert.analyzer import captured, examine
 from yolo_max.convert.capture import capture
 from yolo_max.convert.rules import builtin_rules
 
+aten = torch.ops.aten
 SHAPES = [convert_rows.MAPS, convert_rows.ROWS, convert_rows.INDICES]
 DTYPES = [torch.float32, torch.float32, torch.int64]
 RATIO, ULP = 4, 2.0**-23
 """How many times as far from float64 as PyTorch an output may be, or as the last bit of the largest one."""
-SYMBOLIC = {"aten.full.default", "aten.zeros.default", "aten.ones.default"}
+SYMBOLIC = {
+    f"aten.{name}"
+    for name in (
+        "full.default",
+        "zeros.default",
+        "ones.default",
+        "empty.memory_format",
+        "empty_strided.default",
+        "arange.start_step",
+        "scalar_tensor.default",
+    )
+}
 """Constants, unless their size is symbolic."""
 
 
-TABLES = (convert_rows.TABLE, convert_more_rows.TABLE)
+TABLES = (convert_rows.TABLE, convert_more_rows.TABLE, convert_place_rows.TABLE)
 
 
 def module(table: convert_more_rows.Table) -> torch.nn.Module:
@@ -49,7 +62,10 @@ def test_every_rule_has_a_row() -> None:
 def test_constants_of_symbolic_sizes_have_rules() -> None:
     class Constants(torch.nn.Module):  # type: ignore[misc]
         def forward(self, x: Any) -> Any:
-            return x + torch.zeros(len(x)) + torch.ones(len(x)) + torch.full((len(x),), 2.0)
+            n = len(x)
+            own = torch.zeros(n) + torch.ones(n) + torch.full((n,), 2.0) + torch.arange(1, 2 * n, 2)
+            empty = torch.empty(n) * 0 + torch.empty_strided((n,), (1,)) * 0
+            return x + own + empty + aten.scalar_tensor(n)
 
     rules = builtin_rules()
     program = captured(Constants().eval(), [("batch",)], None, rules)

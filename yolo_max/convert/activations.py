@@ -20,6 +20,21 @@ PLAIN = {
     aten.sigmoid.default: Activation.SIGMOID,
     aten.tanh.default: Activation.TANH,
 }
+OTHERS = {
+    aten.hardtanh.default,
+    aten.gelu.default,
+    aten.leaky_relu.default,
+    aten.prelu.default,
+    aten.elu.default,
+    aten.mish.default,
+    aten.softplus.default,
+}
+"""With arguments, or not known to the kernels."""
+
+
+def is_activation(node: fx.Node) -> bool:
+    """Whether a node is an activation, of its first argument."""
+    return node.target in PLAIN or node.target in OTHERS
 
 
 def activation_of(node: fx.Node, program: Program) -> tuple[Activation, float, Any] | None:

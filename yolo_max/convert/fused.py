@@ -119,3 +119,60 @@ def linear(
 def flatten_maps(x: torch.Tensor) -> torch.Tensor:
     """``[B, C, H, W] -> [B, H * W * C]``: in the order of channels-last memory."""
     return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def embedding_bag(
+    table: torch.Tensor,
+    indices: torch.Tensor,
+    offsets: torch.Tensor,
+    mean: bool,
+    factors: torch.Tensor | None,
+    last: bool,
+    padding: int,
+) -> torch.Tensor:
+    """Sums or means of bags of rows.
+
+    Args:
+        table: ``[rows, channels]``.
+        indices: ``[n]``: rows of all bags, one bag after the other.
+        offsets: ``[bags]``: where each begins; with the end of the last one if ``last``.
+        mean: Whether it is of means.
+        factors: ``[n]``, of the rows, or None.
+        last: See ``offsets``.
+        padding: An index that does not count, or a negative number.
+    """
+    mode, excluded = "mean" if mean else "sum", None if padding < 0 else padding
+    return functional.embedding_bag(
+        indices,
+        table,
+        offsets,
+        mode=mode,
+        per_sample_weights=factors,
+        include_last_offset=last,
+        padding_idx=excluded,
+    )
+
+
+def as_maps(x: torch.Tensor) -> torch.Tensor:
+    """Lines ``[B, C, L]`` as ``[B, C, 1, L]``; volumes ``[B, C, D, H, W]`` as ``[B * D, C, H, W]``."""
+    return x.unsqueeze(2) if x.ndim == 3 else x.transpose(1, 2).flatten(0, 1)
+
+
+def as_lines(x: torch.Tensor) -> torch.Tensor:
+    """``[B, C, 1, L] -> [B, C, L]``."""
+    return x.squeeze(2)
+
+
+def as_volumes(x: torch.Tensor, depth: int) -> torch.Tensor:
+    """Frames ``[B * depth, C, H, W]`` as ``[B, C, depth, H, W]``."""
+    return x.unflatten(0, (x.shape[0] // depth, depth)).transpose(1, 2)
+
+
+def as_rows(x: torch.Tensor, depth: int) -> torch.Tensor:
+    """Frames ``[B * depth, C, H, W]`` as maps with a row for each, ``[B, C, depth, H * W]``."""
+    return as_volumes(x, depth).flatten(3)
+
+
+def as_frames(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """``[B, C, D, H * W] -> [B * D, C, H, W]``; ``like`` has this height and width."""
+    return as_maps(x.unflatten(3, like.shape[2:]))

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from yolo_max.convert.program import Program, arguments, rank
+from yolo_max.convert import fused
+from yolo_max.convert.program import Program, arguments, rank, shape_of
 
 aten = torch.ops.aten
 Form = tuple[Any, tuple[Any, ...]]
@@ -33,9 +34,36 @@ def _group_norm(given: dict[str, Any]) -> Form:
     return aten.group_norm.default, tuple(given[name] for name in names)
 
 
+def _norm_of_one(given: dict[str, Any]) -> Form | None:
+    """A batch norm by the batch's own statistics, of a batch of one: so PyTorch writes instance norms."""
+    batch, channels, *_ = shape_of(given["input"])
+    if batch != 1 or not given["training"]:
+        return None
+    return aten.group_norm.default, (given["input"], channels, given["weight"], given["bias"], given["eps"])
+
+
+def _instance_norm(given: dict[str, Any]) -> Form | None:
+    channels = shape_of(given["input"])[1]
+    if not given["use_input_stats"] or not isinstance(channels, int):
+        return None
+    return aten.group_norm.default, (given["input"], channels, given["weight"], given["bias"], given["eps"])
+
+
 def _max_pool(given: dict[str, Any]) -> Form:
     names = ("self", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
     return aten.max_pool2d.default, tuple(given[name] for name in names)
+
+
+def _max_pool3d(given: dict[str, Any]) -> Form:
+    return aten.max_pool3d.default, _max_pool(given)[1]
+
+
+def _embedding_bag(given: dict[str, Any]) -> Form | None:
+    if given["mode"] == 2:
+        return None
+    names = ("per_sample_weights", "include_last_offset", "padding_idx")
+    tensors = (given[name] for name in ("weight", "indices", "offsets"))
+    return fused.embedding_bag, (*tensors, given["mode"] == 1, *(given[name] for name in names))
 
 
 def _dropout(given: dict[str, Any]) -> Form | None:
@@ -53,8 +81,13 @@ FORMS: Mapping[Any, Callable[[dict[str, Any]], Form | None]] = MappingProxyType(
         ),
         aten.native_layer_norm.default: _layer_norm,
         aten.native_group_norm.default: _group_norm,
+        aten._native_batch_norm_legit.no_stats: _norm_of_one,
+        aten.instance_norm.default: _instance_norm,
+        aten._embedding_bag.default: _embedding_bag,
+        aten._embedding_bag_forward_only.default: _embedding_bag,
         aten.native_dropout.default: _dropout,
         aten.max_pool2d_with_indices.default: _max_pool,
+        aten.max_pool3d_with_indices.default: _max_pool3d,
     }
 )
 """How each is written plainly; None where it is something else."""
@@ -84,5 +117,5 @@ def use_plain_forms(program: Program) -> None:
 def refusal(node: fx.Node, _program: Program) -> str:
     """Why an operation that is still there has no plain form."""
     if isinstance(node.meta["val"], tuple | list):
-        return "it is in training mode, or more than its first result is read"
-    return "it is transposed, or not of maps; use the functions of torch.nn.functional"
+        return "it is in training mode, takes the largest, or more than its first result is read"
+    return "it is transposed, not of maps, or reads statistics; use the functions of torch.nn.functional"

@@ -11,6 +11,7 @@ import torch
 from torch import fx
 
 from yolo_max.convert.plain_forms import use_plain_forms
+from yolo_max.convert.planes import stay_maps, use_maps
 from yolo_max.convert.program import Program, arguments, module_of, same_shape, tensor_of
 
 aten = torch.ops.aten
@@ -28,7 +29,7 @@ VIEWS = {aten.view.default, aten.expand.default, aten._unsafe_view.default, aten
 
 def simplify(program: Program) -> None:
     """Removes no-ops and folds constants; what is left are the module's own operations."""
-    for each in (use_plain_forms, remove_no_ops, fold_constants):
+    for each in (use_plain_forms, use_maps, stay_maps, remove_no_ops, fold_constants):
         each(program)
         program.tidy()
 

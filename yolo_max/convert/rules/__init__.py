@@ -7,15 +7,46 @@ functions.py    trigonometry, remainders, predicates
 reductions.py   sums, means, extremes over dimensions
 shapes.py       views, permutations, slices, concatenation
 places.py       sorting, gathering, scattering, borders
+indexing.py     elements at places that tensors name
+sampling.py     maps read at any points
+volumes.py      lines and volumes as maps
+distances.py    of points, and bags of embeddings
+creation.py     tensors out of numbers and sizes
 """
 
 from __future__ import annotations
 
 from yolo_max.convert.rule import Rules
-from yolo_max.convert.rules import elementwise, functions, maps, places, products, reductions, shapes
+from yolo_max.convert.rules import (
+    creation,
+    distances,
+    elementwise,
+    functions,
+    indexing,
+    maps,
+    places,
+    products,
+    reductions,
+    sampling,
+    shapes,
+    volumes,
+)
 
 
 def builtin_rules() -> Rules:
     """All rules that come with the package."""
-    rooms = (maps, products, elementwise, functions, reductions, shapes, places)
+    rooms = (
+        maps,
+        products,
+        elementwise,
+        functions,
+        reductions,
+        shapes,
+        places,
+        indexing,
+        sampling,
+        distances,
+        creation,
+        volumes,
+    )
     return Rules([rule for room in rooms for rule in room.RULES])

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import Dim, StaticDim, TensorValue, ops
 from torch import fx
 
+from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, shape_of, tensor_of
 from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule
 from yolo_max.kernels.call import CPU
@@ -38,8 +39,15 @@ def _tensor(value: Any) -> Any:
     return materialise(value) if isinstance(value, FeatureMap) else value
 
 
+def scalar_of(value: Any, dtype: DType) -> TensorValue:
+    """A number, or a size, which is known when the graph runs, as a tensor without dimensions."""
+    if not isinstance(value, Dim) or isinstance(value, StaticDim):
+        return ops.constant(int(value) if isinstance(value, Dim) else value, dtype, CPU)
+    return ops.cast(ops.reshape(ops.shape_to_tensor([value]), []), dtype)
+
+
 def promoted(x: Any, y: Any) -> tuple[Any, Any]:
-    """Two operands of one dtype: PyTorch's promotion of tensors and Python's numbers."""
+    """Two operands of one dtype: PyTorch's promotion of tensors and Python's numbers, which sizes are."""
     if not isinstance(x, TensorValue):
         y, x = promoted(y, x)
         return x, y
@@ -50,7 +58,7 @@ def promoted(x: Any, y: Any) -> tuple[Any, Any]:
         return x, y
     dtype = DType.float32 if isinstance(y, float) and x.dtype != DType.float32 else x.dtype
     dtype = DType.int64 if dtype == DType.bool and not isinstance(y, bool) else dtype
-    return x if x.dtype == dtype else ops.cast(x, dtype), ops.constant(y, dtype, CPU)
+    return x if x.dtype == dtype else ops.cast(x, dtype), scalar_of(y, dtype)
 
 
 def _common(x: TensorValue, y: TensorValue) -> DType:
@@ -75,7 +83,7 @@ def add(x: Any, y: Any, alpha: Any = 1, *, sign: int = 1) -> Any:
         return x + y
     if sign * alpha == -1:
         return x - y
-    return x + y * ops.constant(sign * alpha, y.dtype, CPU)
+    return x + y * scalar_of(sign * alpha, y.dtype)
 
 
 def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
@@ -167,10 +175,15 @@ def _cast(call: Call, x: Any, *_: Any, **__: Any) -> TensorValue:
     return ops.cast(_tensor(x), DTYPES[call.node.meta["val"].dtype])
 
 
-def _operands(node: fx.Node, _program: Program) -> str | None:
-    """Sizes are no operands."""
-    if any(isinstance(each, fx.Node) and tensor_of(each) is None for each in node.args):
-        return "an operand is a size that is not static"
+def size_operands(node: fx.Node, program: Program) -> str | None:
+    """Why a size among the operands is not computed, or None; ``Rule.refuses`` of what takes numbers."""
+    for each in node.all_input_nodes:
+        if tensor_of(each) is not None or isinstance(each.meta.get("val"), tuple | list):
+            continue
+        if not isinstance(each.meta.get("val"), torch.SymInt):
+            return "an operand is a size that is no integer"
+        if (reason := size_refusal(each.meta["val"], program.symbols)) is not None:
+            return reason
     return None
 
 
@@ -246,7 +259,7 @@ LOGICAL = {
 
 def follows(operation: Any, lower: Callable[..., Any], dtypes: frozenset[torch.dtype]) -> Rule:
     """The rule of an operation that works on each element."""
-    return Rule(operation, lower, layout=Layout.FOLLOWS, dtypes=dtypes, refuses=_operands)
+    return Rule(operation, lower, layout=Layout.FOLLOWS, dtypes=dtypes, refuses=size_operands)
 
 
 RULES = [

@@ -141,7 +141,8 @@ def _edge(x: TensorValue, axis: int, count: int, reflects: bool, *, first: bool)
     return ops.gather(x[tuple(place)], ops.constant(order.astype(np.int64), DType.int64, CPU), axis)
 
 
-def _static(node: fx.Node, _program: Program) -> str | None:
+def static_sizes(node: fx.Node, _program: Program) -> str | None:
+    """Why an operation is refused whose inputs have symbolic sizes; ``Rule.refuses``."""
     for each in node.all_input_nodes:
         if tensor_of(each) is not None and not all(isinstance(size, int) for size in shape_of(each)):
             return "its sizes are not static"
@@ -160,13 +161,13 @@ def _scatter_refusal(node: fx.Node, program: Program) -> str | None:
     given = arguments(node)
     if given.get("reduce", "sum") not in REDUCTIONS or not given.get("include_self", True):
         return f"it reduces by {given['reduce']}, or leaves out what is there"
-    return _static(node, program)
+    return static_sizes(node, program)
 
 
 def _slice_refusal(node: fx.Node, program: Program) -> str | None:
     if arguments(node).get("step", 1) != 1:
         return "it writes at every second place, or fewer"
-    return _static(node, program)
+    return static_sizes(node, program)
 
 
 def _pads_refusal(node: fx.Node, _program: Program) -> str | None:
@@ -179,7 +180,7 @@ def _pads_refusal(node: fx.Node, _program: Program) -> str | None:
 RULES = [
     Rule(aten.sort.default, _sort, dtypes=WITH_PLACES, refuses=_static_dim),
     Rule(aten.topk.default, _topk, dtypes=WITH_PLACES, refuses=_static_dim),
-    Rule(aten.gather.default, _gather, dtypes=WITH_PLACES, refuses=_static),
+    Rule(aten.gather.default, _gather, dtypes=WITH_PLACES, refuses=static_sizes),
     Rule(aten.scatter.src, partial(_scatter, ops.scatter), dtypes=WITH_PLACES, refuses=_scatter_refusal),
     Rule(aten.scatter.value, partial(_scatter, ops.scatter), dtypes=WITH_PLACES, refuses=_scatter_refusal),
     Rule(
@@ -190,8 +191,8 @@ RULES = [
     ),
     Rule(aten.scatter_reduce.two, _scatter_reduce, dtypes=WITH_PLACES, refuses=_scatter_refusal),
     Rule(aten.slice_scatter.default, _slice_scatter, dtypes=WITH_PLACES, refuses=_slice_refusal),
-    Rule(aten.select_scatter.default, _select_scatter, dtypes=WITH_PLACES, refuses=_static),
-    Rule(aten.diagonal.default, _diagonal, dtypes=WITH_PLACES, refuses=_static),
+    Rule(aten.select_scatter.default, _select_scatter, dtypes=WITH_PLACES, refuses=static_sizes),
+    Rule(aten.diagonal.default, _diagonal, dtypes=WITH_PLACES, refuses=static_sizes),
     *(
         Rule(operation, partial(_border, reflects), layout=Layout.ROWS, refuses=_pads_refusal)
         for operation, reflects in {

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import TensorValue, ops
+from max.graph import Dim, TensorValue, ops
 from torch import fx
 
 from yolo_max.convert import fused
 from yolo_max.convert.constants import Bound, LinearWeights
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
 from yolo_max.convert.rule import FLOAT, Call, Layout, Rule
-from yolo_max.convert.rules.maps import becomes_another, bound_bias, maps_only
+from yolo_max.convert.rules.maps import becomes_another, bound_bias
 from yolo_max.kernels import packing, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.call import CPU
@@ -145,15 +146,30 @@ def _layer_norm(
 
 
 def _group_norm(
-    _call: Call,
-    x: FeatureMap,
+    call: Call,
+    x: Any,
     groups: int,
-    weight: FeatureMap | None = None,
-    bias: FeatureMap | None = None,
+    weight: Any = None,
+    bias: Any = None,
     eps: float = 1e-5,
     _cudnn: bool = False,
+) -> Any:
+    """Means over the pixels and channels of a group."""
+    if call.maps:
+        return _group_norm_of_maps(x, groups, weight, bias, eps)
+    batch, channels, *sides = x.shape
+    size = reduce(lambda a, b: a * b, sides, Dim(int(channels) // groups))
+    y = ops.reshape(_normalised(ops.reshape(x, [batch, groups, size]), eps), x.shape)
+    for factor_or_term, operation in ((weight, ops.mul), (bias, ops.add)):
+        if factor_or_term is not None:
+            y = operation(y, ops.reshape(factor_or_term, [1, channels, *[1] * len(sides)]))
+    return y
+
+
+def _group_norm_of_maps(
+    x: FeatureMap, groups: int, weight: FeatureMap | None, bias: FeatureMap | None, eps: float
 ) -> FeatureMap:
-    """Means over the pixels and channels of a group; its channels lie next to each other."""
+    """The channels of a group lie next to each other."""
     tensor = materialise(x)
     batch, height, width, channels = tensor.shape
     each = int(channels) // groups
@@ -165,6 +181,14 @@ def _group_norm(
         if factor_or_term is not None:
             y = operation(y, ops.reshape(materialise(factor_or_term), [1, 1, 1, channels]))
     return FeatureMap.of(y)
+
+
+def _of_maps_or_rows(node: fx.Node) -> Layout:
+    return Layout.MAPS if rank(node.args[0]) == 4 else Layout.ROWS
+
+
+def _static_channels(node: fx.Node, _program: Program) -> str | None:
+    return None if isinstance(shape_of(node)[1], int) else "the number of channels is not static"
 
 
 def _embedding(_call: Call, weight: TensorValue, indices: TensorValue, *_: Any) -> TensorValue:
@@ -231,6 +255,6 @@ RULES = [
     Rule(aten.softmax.int, _softmax, "softmax", refuses=_static_last),
     Rule(aten.log_softmax.int, _log_softmax, refuses=_static_last),
     Rule(aten.layer_norm.default, _layer_norm),
-    Rule(aten.group_norm.default, _group_norm, layout=Layout.MAPS, refuses=maps_only),
+    Rule(aten.group_norm.default, _group_norm, layout=_of_maps_or_rows, refuses=_static_channels),
     Rule(aten.embedding.default, _embedding, dtypes=FLOAT | {torch.int64, torch.int32}),
 ]

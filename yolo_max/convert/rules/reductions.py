@@ -74,6 +74,12 @@ def _var(
     return ops.reshape(_variance(x, dims, 1 if correction is None else correction)[0], call.shape)
 
 
+def _var_of_dims(
+    call: Call, x: TensorValue, dims: Any = None, unbiased: bool = True, keepdim: bool = False
+) -> TensorValue:
+    return _var(call, x, dims, correction=int(unbiased), keepdim=keepdim)
+
+
 def _var_mean(
     call: Call, x: TensorValue, dims: Any = None, *, correction: Any = 1, keepdim: bool = False
 ) -> tuple[TensorValue, ...]:
@@ -154,6 +160,7 @@ RULES = [
         }.items()
     ),
     Rule(aten.var.correction, _var, refuses=_static_dims),
+    Rule(aten.var.dim, _var_of_dims, refuses=_static_dims),
     Rule(aten.var_mean.correction, _var_mean, refuses=_static_dims),
     Rule(
         aten.max.dim, partial(_extreme, ops.max, ops.argmax), dtypes=WITH_PLACES, refuses=_without_dimensions

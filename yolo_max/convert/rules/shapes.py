@@ -143,39 +143,8 @@ def _pad(call: Call, x: Any, pads: Any, value: float = 0) -> TensorValue:
     return ops.pad(tensor, edges, value=ops.constant(value, tensor.dtype, CPU))
 
 
-def _full(call: Call, *_: Any, **__: Any) -> TensorValue:
-    value: Any = call.node.args[1] if call.node.target in _WITH_VALUE else _VALUES[call.node.target]
-    dtype = DTYPES[call.node.meta["val"].dtype]
-    return ops.broadcast_to(ops.constant(value, dtype, CPU), call.shape)
-
-
-_WITH_VALUE = (aten.full.default, aten.full_like.default)
-_VALUES = {aten.zeros.default: 0, aten.ones.default: 1, aten.zeros_like.default: 0, aten.ones_like.default: 1}
-
-
 def _getitem(_call: Call, parts: Any, index: int) -> Any:
     return parts[index]
-
-
-def _index_select(_call: Call, x: TensorValue, dim: int, index: TensorValue) -> TensorValue:
-    return ops.gather(x, index, dim % x.rank)
-
-
-def _index(_call: Call, x: TensorValue, indices: Any) -> TensorValue:
-    (axis,) = (i for i, each in enumerate(indices) if each is not None)
-    index, size = indices[axis], int(x.shape[axis])
-    from_behind = ops.greater(ops.constant(0, index.dtype, CPU), index)
-    return ops.gather(x, ops.where(from_behind, index + size, index), axis)
-
-
-def _one_index(node: fx.Node, _program: Program) -> str | None:
-    indices: Any = node.args[1]
-    given = [each for each in indices if each is not None]
-    if len(given) != 1 or given[0].meta["val"].dtype not in (torch.int64, torch.int32):
-        return "it takes places by more than one index, or by a mask"
-    if not isinstance(shape_of(node.args[0])[indices.index(given[0])], int):
-        return "the indexed dimension is not static"
-    return None
 
 
 def _static_bounds(node: fx.Node, _program: Program) -> str | None:
@@ -195,12 +164,6 @@ def _static_parts(node: fx.Node, _program: Program) -> str | None:
     dim: Any = arguments(node)["dim"]
     if not all(isinstance(shape[dim], int) for shape in sizes):
         return "the divided dimension is not static"
-    return None
-
-
-def _static_value(node: fx.Node, _program: Program) -> str | None:
-    if isinstance(arguments(node)["fill_value"], fx.Node | torch.SymInt):
-        return "its value is a size that is not static"
     return None
 
 
@@ -297,10 +260,6 @@ RULES = [
     _rows(aten.unbind.int, _unbind),
     _rows(operator.getitem, _getitem, layout=Layout.FOLLOWS),
     Rule(aten.constant_pad_nd.default, _pad, layout=_of_maps, refuses=_pads_refusal),
-    *(_rows(operation, _full, refuses=_static_value) for operation in _WITH_VALUE),
-    *(_rows(operation, _full) for operation in _VALUES),
-    _rows(aten.index_select.default, _index_select),
-    _rows(aten.index.Tensor, _index, refuses=_one_index),
     Rule(aten.flip.default, _flip, dtypes=FLOAT, refuses=_static_dims),
     Rule(aten.roll.default, _roll, dtypes=FLOAT, refuses=_static_dims),
 ]
