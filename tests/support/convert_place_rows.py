@@ -129,6 +129,12 @@ TABLE: Table = {
         lambda x: [aten._cdist_forward(x, x[:, :3] * 2, p, None) for p in (0.0, 1.0, 2.0, 3.0, float("inf"))]
     ),
     "pdist": _rows(lambda x: (functional.pdist(x[0]), functional.pdist(x[1], 1))),
+    "norms": _rows(
+        lambda x: (
+            functional.normalize(x, dim=-1),
+            *(torch.linalg.vector_norm(x, p, 1) for p in (0, 1, 3.0, float("inf"), -float("inf"))),
+        )
+    ),
     "bags": (Bag, lambda own, g: own(g.indices)),
     "var of dimensions": _rows(lambda x: (aten.var.dim(x, [1]), aten.var.dim(x, [0, 2], False, True))),
     "group norm of rows": (lambda: nn.GroupNorm(5, 5), lambda own, g: own(g.rows)),

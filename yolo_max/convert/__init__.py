@@ -7,6 +7,8 @@ exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
 capture.py, program.py, ones.py       from a module to a graph of PyTorch's operations
 plain_forms.py, simplify.py           that graph simplified; PyTorch still runs it
+planes.py, line_forms.py              lines and volumes as maps
+volume_forms.py, writer.py
 fusion.py, transposes.py              and fused
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry

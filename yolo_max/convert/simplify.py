@@ -29,7 +29,7 @@ VIEWS = {aten.view.default, aten.expand.default, aten._unsafe_view.default, aten
 
 def simplify(program: Program) -> None:
     """Removes no-ops and folds constants; what is left are the module's own operations."""
-    for each in (use_plain_forms, use_maps, stay_maps, remove_no_ops, fold_constants):
+    for each in (use_plain_forms, use_maps, remove_no_ops, stay_maps, fold_constants):
         each(program)
         program.tidy()
 

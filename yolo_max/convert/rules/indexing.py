@@ -199,8 +199,6 @@ RULES = [
     Rule(aten.index_put.default, _index_put, dtypes=ANY, refuses=_index_refusal),
     Rule(aten.masked_scatter.default, _masked_scatter, dtypes=FLOAT | {torch.bool}, refuses=_static),
     Rule(aten.as_strided.default, _as_strided, refuses=_strides_refusal),
-    *(
-        Rule(operation, lower, refuses=_windows_refusal)
-        for operation, lower in {aten.im2col.default: _im2col, aten.col2im.default: _col2im}.items()
-    ),
+    Rule(aten.im2col.default, _im2col, refuses=_windows_refusal),
+    Rule(aten.col2im.default, _col2im, refuses=_windows_refusal),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -133,6 +134,21 @@ def _index(
     return ops.reshape(function(flat, axis=dim or 0), call.shape)
 
 
+def _vector_norm(
+    call: Call, x: TensorValue, ord: float = 2, dims: Any = None, _keep: bool = False, **_: Any
+) -> TensorValue:
+    size = ops.abs(x)
+    if math.isinf(ord):
+        return _reduce(ops.max if ord > 0 else ops.min, call, size, dims)
+    if ord == 0:
+        return _reduce(ops.sum, call, ops.cast(ops.greater(size, 0.0), DType.float32), dims)
+    if ord == 1:
+        return _reduce(ops.sum, call, size, dims)
+    if ord == 2:
+        return ops.sqrt(_reduce(ops.sum, call, size * size, dims))
+    return ops.pow(_reduce(ops.sum, call, ops.pow(size, float(ord)), dims), 1 / ord)
+
+
 def _any(call: Call, x: TensorValue, dims: Any = None, _keep: bool = False) -> TensorValue:
     flags = ops.cast(x, DType.float32)
     largest = _reduce(ops.max, call, ops.abs(flags), dims)
@@ -170,6 +186,7 @@ RULES = [
     ),
     Rule(aten.argmax.default, partial(_index, ops.argmax), dtypes=WITH_PLACES, refuses=_without_dimensions),
     Rule(aten.argmin.default, partial(_index, ops.argmin), dtypes=WITH_PLACES, refuses=_without_dimensions),
+    Rule(aten.linalg_vector_norm.default, _vector_norm, refuses=_without_dimensions),
     Rule(aten.cumsum.default, _cumsum, refuses=_without_dimensions),
     Rule(aten.prod.default, partial(_reduce, ops.prod)),
     Rule(aten.prod.dim_int, partial(_reduce, ops.prod), refuses=_without_dimensions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import product
 
 import torch
@@ -28,27 +29,26 @@ def _grid_sampler(
     points = [
         _point(grid[:, :, :, axis], size, padding, aligned) for axis, size in ((1, sizes[0]), (0, sizes[1]))
     ]
+    taps: list[list[tuple[TensorValue, TensorValue | float]]]
     if mode == NEAREST:
-        taps = [[(ops.round(each), None)] for each in points]
+        taps = [[(ops.round(each), 1.0)] for each in points]
     else:
-        low = [ops.floor(each) for each in points]
         taps = [
             [(begin, begin + 1.0 - point), (begin + 1.0, point - begin)]
-            for begin, point in zip(low, points, strict=True)
+            for point in points
+            for begin in (ops.floor(point),)
         ]
-    total = None
-    for (y, y_share), (x_place, x_share) in product(*taps):
-        taken = _taken(pixels, (y, x_place), sizes, padding)
-        if y_share is not None and x_share is not None:
-            taken = taken * ops.reshape(y_share * x_share, [batch, rows * columns, 1])
-        total = taken if total is None else total + taken
-    assert total is not None
+    parts = []
+    for (row, row_share), (column, column_share) in product(*taps):
+        taken = _taken(pixels, (row, column), sizes, padding)
+        share = row_share * column_share
+        parts.append(taken * ops.reshape(share, [batch, rows * columns, 1]) if mode == BILINEAR else taken)
+    total = reduce(ops.add, parts)
     return ops.permute(ops.reshape(total, [batch, rows, columns, channels]), [0, 3, 1, 2])
 
 
 def _point(at: TensorValue, size: int, padding: int, aligned: bool) -> TensorValue:
     """Pixels, of coordinates that are -1 and 1 at the outermost centres or, unaligned, edges."""
-    at = ops.reshape(at, at.shape[:3])
     point = (at + 1.0) * ((size - 1) / 2) if aligned else ((at + 1.0) * float(size) - 1.0) / 2.0
     if padding == REFLECTION:
         point = _reflected(point, 0.0 if aligned else -0.5, float(size - 1 if aligned else size))
