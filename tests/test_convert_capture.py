@@ -70,6 +70,27 @@ def test_what_cannot_be_captured(module: nn.Module, shapes: Any, message: str) -
     assert analyze(module, shapes).error
 
 
+def test_what_depends_on_values_has_a_report_of_one_example() -> None:
+    """Not an error alone: what it computes, which part is converted, and where the values are read."""
+
+    def flow(m: Any, x: Any) -> Any:
+        y = x @ m.weight
+        return torch.erfinv(y) if y.sum() > 0 else y.relu()
+
+    report = analyze(Function(flow).eval(), [(4, 4)])
+    assert "depends on the values of its inputs" in report.error
+    assert not report.convertible
+    assert {"aten.matmul.default", "aten.sum.default"} <= {each.operation for each in report.layers}
+    (read,) = (each for each in report.blockers if each.operation == "aten._local_scalar_dense.default")
+    assert read.source.startswith(__file__)
+    assert 0 < report.coverage["operations"] < 100
+    assert report.coverage["parameters"] == 100
+    first, second, *blockers = report.summary().splitlines()
+    assert report.error in first
+    assert "with one example" in second
+    assert len(blockers) == len(report.blockers)
+
+
 def test_one_module_in_training_mode_is_named() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).eval()
     module[1].train()

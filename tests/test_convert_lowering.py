@@ -73,6 +73,15 @@ LOWERED: dict[str, Any] = {
     "a tensor does": (lambda _, x: x * torch.tensor([2]), [(2, 4)], [INT], [2, 4]),
     "down": (lambda _, x: torch.div(x, 0.1, rounding_mode="floor"), [(4,)], None, [4]),
     "reduced to a number": (lambda _, x: x.sum().sum(), [(4,)], None, []),
+    "filled with a size": (
+        lambda _, x: torch.full((2,), x.shape[0], dtype=FLOAT) + x.sum(),
+        [("n", 4)],
+        None,
+        [2],
+    ),
+    "a size as an operand": (lambda _, x: x * x.shape[0] + torch.arange(x.shape[0]), [("n",)], None, ["n"]),
+    "places of symbols": (lambda _, x, i: x[i, :, i], [("n", 3, 4), (2,)], [FLOAT, INT64], [2, 3]),
+    "a flattened symbol": (lambda _, x: x.flatten(2).mean(2), [("n", 3, "h", "w")], None, ["n", 3]),
     "expm1": (lambda _, x: torch.expm1(x), [(4,)], None, [4]),
 }
 
@@ -137,13 +146,34 @@ REFUSED: dict[str, Any] = {
         None,
         "divided dimension is not static",
     ),
-    "filled with a size": (
-        lambda _, x: torch.full((2,), x.shape[0], dtype=FLOAT) + x.sum(),
-        [("n", 4)],
-        None,
-        "its value is a size that is not static",
-    ),
     "a number's sum": (lambda _, x: x.sum().sum(0), [(4,)], None, "no dimension to reduce"),
+    "half a size": (lambda _, x: x * (x.shape[0] / 2), [("n",)], None, "a size that is no integer"),
+    "places by a mask": (lambda _, x: x[x > 0].sum(), [(4,)], None, "depends on the values"),
+    "written by a mask": (
+        lambda _, x: torch.ops.aten.index_put(x, [None, x[0] > 0], x[0, :1].expand(2, 1)),
+        [(2, 4)],
+        None,
+        "by a mask",
+    ),
+    "a view of a view": (lambda _, x: x.t().as_strided((2,), (1,)), [(3, 4)], None, "of a view"),
+    "the largest of a bag": (
+        lambda _, x: nn.functional.embedding_bag(torch.zeros(2, 2).long(), x, mode="max"),
+        [(3, 4)],
+        None,
+        "takes the largest",
+    ),
+    "bicubic samples": (
+        lambda _, x, grid: nn.functional.grid_sample(x, grid, "bicubic", align_corners=True),
+        [(1, 3, 4, 4), (1, 2, 2, 2)],
+        None,
+        "bicubic",
+    ),
+    "a volume of any depth": (
+        lambda _, x: nn.functional.avg_pool3d(x, 2),
+        [(1, 3, "depth", 8, 8)],
+        None,
+        "the depth is not static",
+    ),
     "a number's softmax": (lambda _, x: x.sum().softmax(0), [(4,)], None, "a number has no dimensions"),
     "a number's variance": (lambda _, x: x.sum().var(0), [(4,)], None, "no dimension to reduce"),
 }

@@ -129,6 +129,39 @@ def test_a_network_stays_the_same_and_has_no_transposes_inside(name: str) -> Non
     check(module, program, x)
 
 
+class Deep(nn.Module):  # type: ignore[misc]
+    """Two residual blocks of lines or volumes, and the channels of both."""
+
+    def __init__(self, conv: Any, norm: Any) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(conv(3, 3, 3, padding=1, bias=False), norm(3), nn.ReLU()) for _ in range(2)
+        )
+
+    def forward(self, x: Any) -> Any:
+        first = functional.gelu(self.blocks[0](x)) + x
+        second = self.blocks[1](first) + first
+        return torch.cat([first, second], 1)
+
+
+@pytest.mark.parametrize(
+    ("conv", "norm", "shape", "left"),
+    [
+        (nn.Conv1d, nn.BatchNorm1d, (2, 3, 10), {CONV: 2, "as_maps": 1, "as_lines": 1}),
+        (nn.Conv3d, nn.BatchNorm3d, (2, 3, 4, 6, 8), {CONV: 2, "as_maps": 1, "as_volumes": 1}),
+    ],
+)
+def test_lines_and_volumes_are_maps_inside(conv: Any, norm: Any, shape: Any, left: dict[str, int]) -> None:
+    x = torch.randn(shape)
+    module = Deep(conv, norm).eval()
+    for each in module.blocks:
+        each[1].running_var.uniform_(0.5, 2)
+    program = fused_program(module, shape)
+    assert {name: operations(program).get(name) for name in left} == left
+    assert transposed(program, orders(program, RULES)) == []
+    check(module, program, x)
+
+
 def test_each_batch_norm_is_folded_with_its_own_eps() -> None:
     """With variances as small as the eps, another eps would show."""
     x = torch.randn(MAP)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import fx
 
-from yolo_max.convert.capture import capture
-from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.capture import capture, draft
+from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.flops import flops
 from yolo_max.convert.fusion import fuse_all
 from yolo_max.convert.layout import orders, transposed
-from yolo_max.convert.program import Program, module_of, name_of, tensor_of
+from yolo_max.convert.program import Program, is_size, module_of, name_of, tensor_of
 from yolo_max.convert.report import Layer, Report
 from yolo_max.convert.rule import Rule, Rules
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.signature import Shape
 from yolo_max.convert.simplify import simplify
 
+aten = torch.ops.aten
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
 _TORCH = str(Path(torch.__file__).parent)
 
@@ -42,12 +44,15 @@ def analyze(
 
     Returns:
         Coverage, layers, fused groups and blockers. A module that PyTorch cannot capture has an
-        ``error`` and none of them.
+        ``error``, and the layers that it computes one example with, if PyTorch can follow that.
     """
     all_rules = builtin_rules().extended(rules)
     name = type(model).__name__
     try:
         program = captured(model, input_shapes, input_dtypes, all_rules)
+    except NotCaptured as error:
+        drafted = draft(model, input_shapes, input_dtypes, _whole(all_rules))
+        return Report(name, str(error), _layers(drafted, all_rules) if drafted else (), (), None)
     except ConversionError as error:
         return Report(name, str(error), (), (), None)
     return examine(name, program, all_rules)
@@ -64,22 +69,36 @@ def captured(
     Raises:
         ConversionError: See `yolo_max.convert.capture.capture`.
     """
-    whole = [rule.operation for rule in rules if isinstance(rule.operation, torch._ops.OpOverload)]
-    program = capture(model, input_shapes, input_dtypes, whole)
+    program = capture(model, input_shapes, input_dtypes, _whole(rules))
     simplify(program)
     return program
 
 
+def _whole(rules: Rules) -> list[Any]:
+    return [rule.operation for rule in rules if isinstance(rule.operation, torch._ops.OpOverload)]
+
+
 def examine(name: str, program: Program, rules: Rules) -> Report:
     """The report about a program; one that is convertible is fused on the way."""
-    read: set[str] = set()
-    layers = [_layer(node, program, rules, read) for node in program.calls() if not _is_bookkeeping(node)]
+    layers = _layers(program, rules)
     if any(each.reason for each in layers):
-        return Report(name, "", tuple(layers), (), None)
+        return Report(name, "", layers, (), None)
     fuse_all(program)
     groups = [tuple(node.meta["fused"]) for node in program.calls() if len(node.meta.get("fused", ())) > 1]
     moved = transposed(program, orders(program, rules))
-    return Report(name, "", tuple(layers), tuple(groups), len(moved))
+    return Report(name, "", layers, tuple(groups), len(moved))
+
+
+def _layers(program: Program, rules: Rules) -> tuple[Layer, ...]:
+    """What computes tensors, and what makes a number of one, on which the rest then depends."""
+    read: set[str] = set()
+    return tuple(
+        _layer(node, program, rules, read)
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and (not is_size(node) or node.target is aten._local_scalar_dense.default)
+        and not _is_bookkeeping(node)
+    )
 
 
 def _is_bookkeeping(node: fx.Node) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 import sympy  # type: ignore[import-untyped]
 import torch
 from torch import fx
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim, ExportedProgram, draft_export
 
 from yolo_max.convert.dims import guard_of
-from yolo_max.convert.errors import ConversionError
+from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.ones import guards_against_ones
 from yolo_max.convert.program import Program, tensor_of
 from yolo_max.convert.signature import Shape
@@ -44,14 +44,7 @@ def capture(
         ConversionError: The module is in training mode or not on the CPU, an input's shape makes no sense or
             does not fit, or what the module does depends on the values of its inputs.
     """
-    require_ready(model)
-    shapes = tuple(tuple(shape) for shape in input_shapes)
-    dtypes = tuple(input_dtypes or [torch.float32] * len(shapes))
-    if len(dtypes) != len(shapes):
-        raise ConversionError(
-            f"there are {len(shapes)} input shapes and {len(dtypes)} dtypes; give one for each."
-        )
-    examples, dims = _examples(shapes, dtypes)
+    shapes, examples, dims = _prepared(model, input_shapes, input_dtypes)
     model = _own_copy(model)
     exported = _export(model, examples, dims, whole)
     program = _program(exported.module(check_guards=False), exported, shapes)
@@ -61,6 +54,48 @@ def capture(
     program.guards += guards_against_ones(model, program, examples, asked)
     program.tidy()
     return program
+
+
+def draft(
+    model: torch.nn.Module,
+    input_shapes: Sequence[Shape],
+    input_dtypes: Sequence[torch.dtype] | None,
+    whole: Collection[Any],
+) -> Program | None:
+    """What a module does that cannot be captured, with one example: for a report, not to be run.
+
+    Args:
+        model: See :func:`capture`, as for the others.
+        input_shapes: Likewise.
+        input_dtypes: Likewise.
+        whole: Likewise.
+
+    Returns:
+        None if it cannot be followed that far either.
+    """
+    shapes, examples, dims = _prepared(model, input_shapes, input_dtypes)
+    try:
+        with _quiet(), torch.no_grad():
+            symbolic = _by_parameter(model, dims)
+            exported = draft_export(_own_copy(model), examples, dynamic_shapes=symbolic, strict=False)
+            exported = exported.run_decompositions(_decompositions(whole))
+            return _program(exported.module(check_guards=False), exported, shapes)
+    except Exception:  # the module's own, and whatever PyTorch does not expect
+        return None
+
+
+def _prepared(
+    model: torch.nn.Module, input_shapes: Sequence[Shape], input_dtypes: Sequence[torch.dtype] | None
+) -> tuple[tuple[Shape, ...], tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
+    """The shapes, an example of each input, and its symbolic dimensions."""
+    require_ready(model)
+    shapes = tuple(tuple(shape) for shape in input_shapes)
+    dtypes = tuple(input_dtypes or [torch.float32] * len(shapes))
+    if len(dtypes) != len(shapes):
+        raise ConversionError(
+            f"there are {len(shapes)} input shapes and {len(dtypes)} dtypes; give one for each."
+        )
+    return shapes, *_examples(shapes, dtypes)
 
 
 def require_ready(model: torch.nn.Module) -> None:
@@ -137,9 +172,7 @@ def _export(
     whole: Collection[Any],
 ) -> ExportedProgram:
     """Non-strict, which follows Python as it runs; then strict, which reads its bytecode."""
-    table = torch.export.default_decompositions()
-    for operation in whole:
-        table.pop(operation, None)
+    table = _decompositions(whole)
     first: Exception | None = None
     for strict in (False, True):
         try:
@@ -150,7 +183,14 @@ def _export(
         except Exception as error:  # whatever the module raises, among others
             first = first or error
     assert first is not None
-    raise ConversionError(f"PyTorch could not capture {type(model).__name__}: {_sentence(first)}") from first
+    raise NotCaptured(f"PyTorch could not capture {type(model).__name__}: {_sentence(first)}") from first
+
+
+def _decompositions(whole: Collection[Any]) -> dict[Any, Any]:
+    table: dict[Any, Any] = torch.export.default_decompositions()
+    for operation in whole:
+        table.pop(operation, None)
+    return table
 
 
 def _sentence(error: Exception) -> str:

@@ -16,6 +16,10 @@ class ConversionError(EngineError):
     """A module cannot be converted, or an input does not fit the converted one."""
 
 
+class NotCaptured(ConversionError):  # noqa: N818
+    """PyTorch cannot make a graph of a module."""
+
+
 class UnsupportedOperations(ConversionError):  # noqa: N818
     """A module has operations that are not converted; lists all of them.
 

@@ -61,8 +61,9 @@ class Report:
 
     Attributes:
         model: Name of its class.
-        error: Why it could not even be captured, else empty; then there are no layers.
-        layers: Its operations, in order.
+        error: Why it could not even be captured, else empty.
+        layers: Its operations, in order; of a module that could not be captured, those of one example, or
+            none.
         fused: For each operation that stands for several, what it stands for.
         transposes: How many tensors are transposed between maps and PyTorch's order, inputs and outputs
             included; None if the module is not converted.
@@ -90,7 +91,7 @@ class Report:
 
     @property
     def coverage(self) -> dict[str, float]:
-        """Percent of the operations, the parameters and the FLOPs that are converted; 0 without a capture."""
+        """Percent of the operations, the parameters and the FLOPs that have a rule; 0 without layers."""
         done = [each for each in self.layers if not each.reason]
         return {
             "operations": _percent(len(done), len(self.layers), not self.error),
@@ -113,10 +114,12 @@ class Report:
 
     def summary(self) -> str:
         """A few lines: the coverage, and what is not converted."""
-        if self.error:
+        if self.error and not self.layers:
             return f"{self.model}: {self.error}"
         percents = ", ".join(f"{value:.1f}% of {name}" for name, value in self.coverage.items())
-        lines = [f"{self.model}: {counted(len(self.layers), 'operation')}; converted are {percents}."]
+        lines = [f"{self.model}: {self.error}"] if self.error else []
+        whose = f"with one example, {self.model}" if self.error else self.model
+        lines.append(f"{whose}: {counted(len(self.layers), 'operation')}; converted are {percents}.")
         if self.convertible:
             lines.append(
                 f"{counted(len(self.fused), 'group')} of operations fused; "

@@ -109,6 +109,9 @@ class Rules:
         """Why a node cannot be lowered, or None if it can."""
         rule = self.get(node.target)
         if rule is None:
+            tags = getattr(node.target, "tags", ())
+            if torch.Tag.data_dependent_output in tags:
+                return "what follows depends on the values of its inputs"
             return "there is no rule for it"
         values = node.meta.get("val")
         parts = list(values) if isinstance(values, tuple | list) else [values]
