@@ -162,6 +162,113 @@ def test_lines_and_volumes_are_maps_inside(conv: Any, norm: Any, shape: Any, lef
     check(module, program, x)
 
 
+ATTENTION = "attention"
+
+
+class ByHand(nn.Module):  # type: ignore[misc]
+    """Attention as networks write it, of ``[2, heads, 5, 8]``."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function, self.linear = function, nn.Linear(8, 8)
+        self.bias, self.scale = nn.Parameter(torch.randn(3, 5, 5)), nn.Parameter(torch.rand(3, 1, 1))
+        self.register_buffer("mask", torch.where(torch.rand(2, 5, 5) > 0.8, -100.0, 0.0))
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self, x, self.linear(x), x.flip(2))
+
+
+def _shifted_windows(m: Any, q: Any, k: Any, v: Any) -> Any:
+    """Swin's: a bias of each pair of places, and a mask of each window."""
+    scores = (q * 0.3) @ k.mT + m.bias
+    scores = scores.view(1, 2, 3, 5, 5) + m.mask.unsqueeze(1).unsqueeze(0)
+    return scores.view(2, 3, 5, 5).softmax(-1) @ v
+
+
+MATMUL, SOFTMAX = "aten.matmul.default", "aten.softmax.int"
+BY_HAND = {
+    # how attention is written: whether it is recognised, and what is left beside it, linear and flip
+    "scaled scores": (lambda m, q, k, v: (q @ k.mT * 0.3).softmax(-1) @ v, True, set()),
+    "divided scores": (lambda m, q, k, v: (q @ k.transpose(2, 3) / 8**0.5).softmax(3) @ v, True, set()),
+    "scaled queries": (lambda m, q, k, v: ((q * 0.3) @ k.mT).softmax(-1) @ v, True, set()),
+    "scaled keys": (lambda m, q, k, v: (q @ (k * 0.3).mT).softmax(-1) @ v, True, set()),
+    "scaled twice": (lambda m, q, k, v: ((q * 0.5) @ k.mT * 0.3).softmax(-1) @ v, True, set()),
+    "with dropout": (
+        lambda m, q, k, v: functional.dropout((q @ k.mT).softmax(-1), 0.1, False) @ v,
+        True,
+        set(),
+    ),
+    "with a bias": (lambda m, q, k, v: (q @ k.mT * 0.3 + m.bias).softmax(-1) @ v, True, set()),
+    "bias first": (lambda m, q, k, v: (m.bias + q @ k.mT).softmax(-1) @ v, True, set()),
+    "with a computed bias": (
+        lambda m, q, k, v: (q @ k.mT + q[..., :5]).softmax(-1) @ v,
+        True,
+        {"aten.slice.Tensor"},
+    ),
+    "a scale for each head": (
+        lambda m, q, k, v: (q @ k.mT * m.scale + m.bias).softmax(-1) @ v,
+        True,
+        {"aten.mul.Tensor"},
+    ),
+    "windows": (_shifted_windows, True, set()),
+    "channels first": (
+        lambda m, q, k, v: v.mT @ (q @ k.mT * 0.3).softmax(-1).mT,
+        True,
+        {"aten.permute.default"},
+    ),
+    "as PyTorch has it": (
+        lambda m, q, k, v: functional.scaled_dot_product_attention(q, k, v),
+        False,
+        {"aten.scaled_dot_product_attention.default"},
+    ),
+    "a scaled bias": (
+        lambda m, q, k, v: ((q @ k.mT + m.bias) * 0.3).softmax(-1) @ v,
+        False,
+        {MATMUL, "aten.add.Tensor", "aten.mul.Tensor", SOFTMAX, "aten.permute.default"},
+    ),
+    "over the queries": (
+        lambda m, q, k, v: (q @ k.mT).softmax(-2) @ v,
+        False,
+        {MATMUL, SOFTMAX, "aten.permute.default"},
+    ),
+    "scores that are read": (
+        lambda m, q, k, v: (lambda a: a @ v + a.sum())((q @ k.mT).softmax(-1)),
+        False,
+        {MATMUL, SOFTMAX, "aten.permute.default", "aten.add.Tensor", "aten.sum.default"},
+    ),
+    "one head of keys": (
+        lambda m, q, k, v: (q @ k[:, :1].mT).softmax(-1) @ v,
+        False,
+        {MATMUL, SOFTMAX, "aten.permute.default", "aten.slice.Tensor"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_attention_is_recognised_however_it_is_written(name: str) -> None:
+    function, recognised, left = BY_HAND[name]
+    shape = (2, 3, 5, 8)
+    module, x = ByHand(function).eval(), torch.randn(shape)
+    program = fused_program(module, shape)
+    found = operations(program)
+    assert found.pop(ATTENTION, 0) == recognised
+    assert set(found) - {"linear", "aten.flip.default"} == left
+    check(module, program, x)
+
+
+def test_an_attention_says_what_it_stands_for() -> None:
+    module = ByHand(_shifted_windows).eval()
+    report = examine("", captured(module, [(2, 3, 5, 8)], None, RULES), RULES)
+    (group,) = report.fused
+    assert [part.split(".")[1] for part in group] == [
+        "mul",
+        "matmul",
+        "add",
+        "view",
+        "softmax",
+    ]
+
+
 def test_each_batch_norm_is_folded_with_its_own_eps() -> None:
     """With variances as small as the eps, another eps would show."""
     x = torch.randn(MAP)

@@ -9,7 +9,8 @@ capture.py, program.py, ones.py       from a module to a graph of PyTorch's oper
 plain_forms.py, simplify.py           that graph simplified; PyTorch still runs it
 planes.py, line_forms.py              lines and volumes as maps
 volume_forms.py, writer.py
-fusion.py, transposes.py              and fused
+fusion.py, attention.py               and fused
+transposes.py
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
 layout.py                             what is NHWC, what is in PyTorch's order

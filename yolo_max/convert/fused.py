@@ -116,6 +116,22 @@ def linear(
     return y if residual is None else y + residual
 
 
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    """``softmax(q @ k.T * scale + bias) @ v``.
+
+    Args:
+        q: ``[..., n, d]``.
+        k: ``[..., m, d]``.
+        v: ``[..., m, c]``.
+        bias: Broadcast to ``[..., n, m]``.
+        scale: Of the products.
+    """
+    scores = q @ k.mT * scale
+    return (scores if bias is None else scores + bias).softmax(-1) @ v
+
+
 def flatten_maps(x: torch.Tensor) -> torch.Tensor:
     """``[B, C, H, W] -> [B, H * W * C]``: in the order of channels-last memory."""
     return x.permute(0, 2, 3, 1).flatten(1)

@@ -6,7 +6,6 @@ PyTorch still runs the graph, and it computes the same.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +14,13 @@ from torch import fx
 
 from yolo_max.convert import fused
 from yolo_max.convert.activations import activation_of
+from yolo_max.convert.attention import recognise_attention
 from yolo_max.convert.program import (
     Program,
     arguments,
     module_of,
-    name_of,
     rank,
+    replace_call,
     same_shape,
     shape_of,
     tensor_of,
@@ -35,7 +35,8 @@ WITH_SLOPES = (Activation.LEAKY_RELU, Activation.PRELU)
 
 def fuse_all(program: Program) -> None:
     """Folds batch norms and fuses what a kernel computes at once."""
-    for each in (make_fused, fold_batch_norms, fuse, transpose_maps_first):
+    passes = (recognise_attention, make_fused, fold_batch_norms, fuse, transpose_maps_first)
+    for each in passes:
         each(program)
         program.tidy()
     program.graph.lint()
@@ -49,7 +50,7 @@ def make_fused(program: Program) -> None:
             continue
         made = make(arguments(node))
         if made is not None:
-            _replace(program, node, *made)
+            replace_call(program, node, *made)
 
 
 def _conv2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -151,7 +152,7 @@ def _fold_affine(
                 program.add_constant(f"{path}.bias_folded", folded.to(dtype)),
                 *x.args[3:],
             )
-            _replace(program, output, x.target, args, x, norm)
+            replace_call(program, output, x.target, args, x, norm)
         elif rank(x) == 4:
             args = (
                 x,
@@ -159,7 +160,7 @@ def _fold_affine(
                 program.add_constant(f"{path}.shift", shift.to(dtype)),
                 *((1, 1), (0, 0, 0, 0), (1, 1), len(scale)),
             )
-            _replace(program, output, fused.conv2d, args, norm)
+            replace_call(program, output, fused.conv2d, args, norm)
         else:
             by_channel = [-1] + [1] * (rank(x) - 2)
             factor, term = (
@@ -168,7 +169,7 @@ def _fold_affine(
             )
             product = program.graph.call_function(aten.mul.Tensor, (x, factor))
             product.meta = dict(output.meta)
-            _replace(program, output, aten.add.Tensor, (product, term), norm)
+            replace_call(program, output, aten.add.Tensor, (product, term), norm)
 
 
 def fuse(program: Program) -> None:
@@ -203,7 +204,7 @@ def _fuse_activation(
         args = (*x.args[:7], activation, slope, slopes, residual, residual is not None)
     else:
         return
-    _replace(program, node, x.target, args, x)
+    replace_call(program, node, x.target, args, x)
 
 
 def conv_tail(node: fx.Node) -> tuple[Any, ...]:
@@ -230,11 +231,13 @@ def _fuse_residual(program: Program, node: fx.Node) -> None:
             if x.args[4:]:
                 continue
             activation = x.args[3] if x.args[3:] else Activation.NONE
-            _replace(program, node, fused.linear, (*x.args[:3], activation, other), x)
+            replace_call(program, node, fused.linear, (*x.args[:3], activation, other), x)
             return
         activation, slope, slopes, residual, _ = conv_tail(x)
         if residual is None:
-            _replace(program, node, fused.conv2d, (*x.args[:7], activation, slope, slopes, other, False), x)
+            replace_call(
+                program, node, fused.conv2d, (*x.args[:7], activation, slope, slopes, other, False), x
+            )
             return
 
 
@@ -267,27 +270,7 @@ def _fuse_flatten(program: Program, node: fx.Node) -> None:
                 program.add_constant(f"{user.args[1].target}_of_maps", permuted),
                 *user.args[2:],
             )
-    _replace(program, node, fused.flatten_maps, (x,))
-
-
-def _replace(program: Program, node: fx.Node, target: Any, args: tuple[Any, ...], *absorbed: fx.Node) -> None:
-    """Puts a call in a node's place; ``absorbed`` are others that it stands for as well."""
-    with program.graph.inserting_before(node):
-        made = program.graph.call_function(target, args)
-    made.meta = dict(node.meta)
-    for each in absorbed[:1]:  # of a convolution and what follows it, the convolution's module
-        made.meta["nn_module_stack"] = each.meta.get("nn_module_stack")
-    parts = [part for each in (*absorbed, node) for part in each.meta.get("fused", _own(each))]
-    made.meta["fused"] = list(dict.fromkeys(parts))
-    node.replace_all_uses_with(made)
-    program.graph.erase_node(node)
-
-
-def _own(node: fx.Node) -> list[str]:
-    if node.target is operator.getitem:
-        return []
-    path = module_of(node)
-    return [f"{path}: {name_of(node)}" if path else name_of(node)]
+    replace_call(program, node, fused.flatten_maps, (x,))
 
 
 def _pair(value: Any) -> tuple[int, int]:

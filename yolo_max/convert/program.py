@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,3 +159,25 @@ def module_of(node: fx.Node) -> str:
     """Path of the module that calls a node; empty for the outermost one."""
     stack = [entry for entry in (node.meta.get("nn_module_stack") or {}).values() if isinstance(entry, tuple)]
     return str(stack[-1][0]) if stack else ""
+
+
+def replace_call(
+    program: Program, node: fx.Node, target: Any, args: tuple[Any, ...], *absorbed: fx.Node
+) -> None:
+    """Puts a call in a node's place; ``absorbed`` are others that it stands for as well."""
+    with program.graph.inserting_before(node):
+        made = program.graph.call_function(target, args)
+    made.meta = dict(node.meta)
+    for each in absorbed[:1]:  # of a convolution and what follows it, the convolution's module
+        made.meta["nn_module_stack"] = each.meta.get("nn_module_stack")
+    parts = [part for each in (*absorbed, node) for part in each.meta.get("fused", _own(each))]
+    made.meta["fused"] = list(dict.fromkeys(parts))
+    node.replace_all_uses_with(made)
+    program.graph.erase_node(node)
+
+
+def _own(node: fx.Node) -> list[str]:
+    if node.target is operator.getitem:
+        return []
+    path = module_of(node)
+    return [f"{path}: {name_of(node)}" if path else name_of(node)]

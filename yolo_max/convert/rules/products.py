@@ -94,6 +94,15 @@ def _attention(
     return products.matmul(shares, v)
 
 
+def _attention_by_hand(
+    call: Call, q: TensorValue, k: TensorValue, v: TensorValue, bias: TensorValue | None, scale: float
+) -> TensorValue:
+    if bias is None:
+        return _attention(call, q, k, v, scale=scale)
+    scores = products.matmul(q, k, transpose_b=True, alpha=scale)
+    return products.matmul(products.softmax(scores + bias), v)
+
+
 def _heads(x: TensorValue) -> Heads:
     """``[..., heads, n, d]`` as images of one head."""
     *outer, rows, channels = x.shape
@@ -252,6 +261,7 @@ RULES = [
         dtypes=FLOAT | {torch.bool},
         refuses=_attention_refusal,
     ),
+    Rule(fused.attention, _attention_by_hand, "attention; with a bias matmul and softmax"),
     Rule(aten.softmax.int, _softmax, "softmax", refuses=_static_last),
     Rule(aten.log_softmax.int, _log_softmax, refuses=_static_last),
     Rule(aten.layer_norm.default, _layer_norm),
