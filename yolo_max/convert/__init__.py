@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from yolo_max.convert.accelerated import accelerate
+    from yolo_max.convert.accelerated import accelerate, refresh
     from yolo_max.convert.analyzer import analyze
     from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
     from yolo_max.convert.errors import ConversionError, UnsupportedOperations
@@ -49,6 +49,7 @@ __all__ = [
     "convert_pytorch_model",
     "export",
     "load",
+    "refresh",
     "state_dict",
 ]
 
@@ -65,6 +66,7 @@ _HOMES = {
     "convert_pytorch_model": "converter",
     "export": "exporter",
     "load": "exported",
+    "refresh": "accelerated",
     "state_dict": "exporter",
 }
 

@@ -44,21 +44,15 @@ class _Conversions:
 
 
 def _state(module: torch.nn.Module) -> tuple[Any, ...]:
-    """What a conversion depends on: the modules inside, and where their tensors are and what is in them.
+    """What a conversion depends on: the modules inside, and where their tensors are and of which version.
 
-    A tensor's version does not count what is written through ``.data`` or NumPy, so its bits are summed up.
+    Reading the tensors themselves takes longer than half of a network does.
     """
     modules = tuple(
         (name, type(each), each.training, weakref.ref(each)) for name, each in module.named_modules()
     )
     tensors = (*module.parameters(), *module.buffers())
-    return modules, tuple((each.data_ptr(), each._version, _sum_of_bits(each)) for each in tensors)
-
-
-def _sum_of_bits(tensor: torch.Tensor) -> int:
-    whole = tensor.detach().contiguous().view(-1)
-    width = 4 if whole.element_size() % 4 == 0 else 1
-    return int(whole.view(torch.int32 if width == 4 else torch.uint8).sum(dtype=torch.int64))
+    return modules, tuple((each.data_ptr(), each._version) for each in tensors)
 
 
 _conversions: WeakIdKeyDictionary = WeakIdKeyDictionary()
@@ -68,9 +62,10 @@ def accelerate(module: M, *, fallback: bool = False) -> M:
     """Has a module in evaluation mode run on MAX; it stays the PyTorch module that it is.
 
     It is converted at its first call, once for each shape and dtype of its inputs, and again when its weights
-    have changed or a module inside has been replaced; plain attributes are read once. Every call reads all
-    weights once for this. Outside of ``torch.no_grad()`` a call warns if weights want gradients, as its
-    result has none. In training mode, while it is exported or compiled, it is PyTorch's as before.
+    have changed or a module inside has been replaced. What PyTorch does not count is not noticed: what is
+    written into weights through ``.data`` or NumPy, and plain attributes; call :func:`refresh` then. Outside
+    of ``torch.no_grad()`` a call warns if weights want gradients, as its result has none. In training mode,
+    while it is exported or compiled, it is PyTorch's as before.
 
     Args:
         module: A ``torch.nn.Module``, which is changed, or a class of them, as a decorator.
@@ -112,6 +107,15 @@ def accelerate(module: M, *, fallback: bool = False) -> M:
         return module
     module.__class__ = accelerated
     return module
+
+
+def refresh(module: torch.nn.Module) -> None:
+    """Has an accelerated module converted anew at its next call; its compiled graph is found in the cache.
+
+    Args:
+        module: One that was written to in a way that PyTorch does not count.
+    """
+    _conversions.pop(module, None)
 
 
 def _converted(
