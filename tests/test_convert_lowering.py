@@ -157,9 +157,9 @@ REFUSED: dict[str, Any] = {
     ),
     "a view of a view": (lambda _, x: x.t().as_strided((2,), (1,)), [(3, 4)], None, "of a view"),
     "the largest of a bag": (
-        lambda _, x: nn.functional.embedding_bag(torch.zeros(2, 2).long(), x, mode="max"),
-        [(3, 4)],
-        None,
+        lambda _, x, i: nn.functional.embedding_bag(i, x, mode="max"),
+        [(3, 4), (2, 2)],
+        [FLOAT, INT64],
         "takes the largest",
     ),
     "bicubic samples": (

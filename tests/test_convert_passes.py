@@ -141,7 +141,7 @@ class Deep(nn.Module):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         first = functional.gelu(self.blocks[0](x)) + x
         second = self.blocks[1](first) + first
-        return torch.cat([first, second], 1)
+        return torch.cat([first, torch.cat([second, first], 1)], 1)
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def _turned_back(node: Any) -> fx.Node | None:
     if not isinstance(node, fx.Node) or node.target is not aten.permute.default or rank(node) < 2:
         return None
     last = rank(node) - 1
-    dims = [dim % (last + 1) for dim in node.args[1]]  # type: ignore[union-attr]
+    dims = [dim % (last + 1) for dim in node.args[1]]
     swapped = [*range(last - 1), last, last - 1]
     return node.args[0] if dims == swapped and isinstance(node.args[0], fx.Node) else None
 

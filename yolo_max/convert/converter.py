@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from max.graph import Graph
+from max.graph import DeviceRef, Graph
 from torch import fx
 from torch.utils import _pytree as pytree
 
 from yolo_max.convert.analyzer import captured, examine, source_of
+from yolo_max.convert.capture import require_ready
 from yolo_max.convert.constants import Bound
 from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.layout import Order, bound_constants, orders
@@ -22,10 +24,13 @@ from yolo_max.convert.program import Program, module_of, name_of, tensor_of
 from yolo_max.convert.report import Report, Unsupported
 from yolo_max.convert.rule import Rule, Rules
 from yolo_max.convert.rules import builtin_rules
-from yolo_max.convert.runtime import require_kernels, start
+from yolo_max.convert.runtime import require_device, start
 from yolo_max.convert.signature import Shape, Signature
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.support.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+"""What modules are converted in."""
 
 
 class PyTorchToMAXConverter:
@@ -35,22 +40,22 @@ class PyTorchToMAXConverter:
         """Chooses what to convert to.
 
         Args:
-            device: "cpu", which the kernels are written for.
-            dtype: "float32".
+            device: "cpu", which the kernels are written for, or "gpu", where MAX's operations compute.
+            dtype: Of weights, inputs and outputs: "float32", or "float64" on MAX's operations, which are
+                slow and as exact as PyTorch in float64.
             rules: For operations without one, or instead of one. Graphs with such rules are not kept in the
                 cache.
 
         Raises:
             UsageError: The device or the dtype is another one.
-            ConversionError: The kernels do not run on this CPU.
+            ConversionError: The kernels do not run on this CPU, or there is no GPU.
         """
-        if device != "cpu":
-            raise UsageError(f"device is {device!r}, but modules are converted for the CPU; use 'cpu'.")
-        if dtype != "float32":
-            raise UsageError(f"dtype is {dtype!r}, but modules are converted in 'float32'; use that.")
-        require_kernels()
+        if dtype not in DTYPES:
+            raise UsageError(f"dtype is {dtype!r}, but modules are converted in {' or '.join(DTYPES)}.")
+        self._device, self._dtype = device, DTYPES[dtype]
+        require_device(device)
         self._own = tuple(rules)
-        self._rules = builtin_rules().extended(self._own)
+        self._rules = builtin_rules(device, self._dtype).extended(self._own)
 
     def convert_model(
         self,
@@ -64,11 +69,11 @@ class PyTorchToMAXConverter:
         """Converts a module.
 
         Args:
-            model: In evaluation mode, on the CPU, with float32 weights. It is not changed.
+            model: In evaluation mode, on the CPU. It is not changed; weights of another dtype are copied.
             input_shapes: Of each positional argument. Integers are static; names are symbolic, and equal ones
                 are equal sizes.
             model_name: For messages; by default the name of the class.
-            input_dtypes: Of the arguments; float32 by default.
+            input_dtypes: Of the arguments; by default the converter's dtype.
             report: Called with a sentence before anything slow.
 
         Returns:
@@ -79,7 +84,9 @@ class PyTorchToMAXConverter:
             ConversionError: The module cannot be captured.
             EngineError: MAX cannot compile the graph, or runs out of memory.
         """
-        network = Network.of(model, input_shapes, model_name, input_dtypes, self._rules)
+        model = _in_dtype(model, self._dtype)
+        input_dtypes = input_dtypes or [self._dtype] * len(input_shapes)
+        network = Network.of(model, input_shapes, model_name, input_dtypes, self._rules, self._device)
         own = {rule.operation for rule in self._own}
         cached = not any(node.target in own for node in network.program.calls())
         return start(
@@ -92,7 +99,16 @@ class PyTorchToMAXConverter:
             _Containers(network.program.in_spec, network.program.out_spec),
             report or (lambda _: None),
             network.report,
+            self._device,
         )
+
+
+def _in_dtype(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The module, or a copy of it if it has floating-point parameters of another dtype."""
+    if all(each.dtype == dtype for each in model.parameters() if each.is_floating_point()):
+        return model
+    require_ready(model)
+    return copy.deepcopy(model).to(dtype)
 
 
 def convert_pytorch_model(
@@ -103,9 +119,11 @@ def convert_pytorch_model(
     input_dtypes: Sequence[torch.dtype] | None = None,
     rules: Iterable[Rule] = (),
     report: Callable[[str], None] | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
 ) -> MaxModel:
-    """Converts a PyTorch module to a MAX graph; see :meth:`PyTorchToMAXConverter.convert_model`."""
-    return PyTorchToMAXConverter(rules=rules).convert_model(
+    """Converts a PyTorch module to a MAX graph; see :class:`PyTorchToMAXConverter` and its method."""
+    return PyTorchToMAXConverter(device, dtype, rules=rules).convert_model(
         model, input_shapes, model_name, input_dtypes=input_dtypes, report=report
     )
 
@@ -121,6 +139,7 @@ class Network:
         order: From `yolo_max.convert.layout.orders`.
         constants: What its graph reads.
         report: The analyzer's.
+        device: "cpu" or "gpu".
     """
 
     name: str
@@ -129,6 +148,7 @@ class Network:
     order: dict[fx.Node, Order]
     constants: tuple[Bound, ...]
     report: Report
+    device: str = "cpu"
 
     @staticmethod
     def of(
@@ -137,6 +157,7 @@ class Network:
         model_name: str | None,
         input_dtypes: Sequence[torch.dtype] | None,
         rules: Rules,
+        device: str = "cpu",
     ) -> Network:
         """Captures, checks and fuses a module; see :meth:`PyTorchToMAXConverter.convert_model`."""
         name = model_name or type(model).__name__
@@ -146,7 +167,7 @@ class Network:
             raise UnsupportedOperations(report.blockers, report)
         order = orders(program, rules)
         constants = tuple(bound_constants(program, rules, order).values())
-        return Network(name, program, rules, order, constants, report)
+        return Network(name, program, rules, order, constants, report, device)
 
     def graph(self) -> Graph:
         """The MAX graph.
@@ -154,9 +175,10 @@ class Network:
         Raises:
             UnsupportedOperations: A rule has failed.
         """
-        kernels = precompile().result()
+        kernels = precompile().result() if self.device == "cpu" else None
+        place = DeviceRef.CPU() if self.device == "cpu" else DeviceRef.GPU()
         try:
-            return build_graph(self.program, self.rules, self.order, "converted", kernels)
+            return build_graph(self.program, self.rules, self.order, "converted", kernels, place)
         except NotLowered as error:
             node = error.node
             found = Unsupported(name_of(node), str(error), module_of(node), source_of(node))
@@ -178,7 +200,7 @@ class Network:
 
     def digest(self) -> str:
         """A digest of all that decides what the program is lowered to, but for its constants."""
-        lines = [repr(self.program.inputs), repr(self.program.symbols)]
+        lines = [repr(self.program.inputs), repr(self.program.symbols), self.device]
         for node in self.program.graph.nodes:
             value = node.meta.get("val")
             parts = value if isinstance(value, tuple | list) else [value]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import Graph, TensorType, TensorValue, Weight, ops
+from max.graph import DeviceRef, Graph, TensorType, TensorValue, Weight, ops
 from torch import fx
 
 from yolo_max.convert.constants import TO_NHWC, Bound
@@ -25,7 +25,12 @@ RUN_INPUT = TensorType(DType.float32, [1], CPU)
 
 
 def build_graph(
-    program: Program, rules: Rules, orders: Mapping[fx.Node, Order], name: str, kernels: Path
+    program: Program,
+    rules: Rules,
+    orders: Mapping[fx.Node, Order],
+    name: str,
+    kernels: Path | None,
+    device: DeviceRef = CPU,
 ) -> Graph:
     """Lowers a program.
 
@@ -34,7 +39,8 @@ def build_graph(
         rules: The rules.
         orders: From `yolo_max.convert.layout.orders`.
         name: Of the graph.
-        kernels: Our Mojo package, or its folder of sources.
+        kernels: Our Mojo package, or its folder of sources; None if the rules need none.
+        device: Where to compute.
 
     Returns:
         The inputs of the program and :data:`RUN_INPUT` in, its tensors out, in PyTorch's order.
@@ -44,11 +50,12 @@ def build_graph(
     """
     inputs = [node for node in program.graph.nodes if node.op == "placeholder"]
     types = [
-        TensorType(dtype_of(node.meta["val"].dtype), list(shape), CPU)
+        TensorType(dtype_of(node.meta["val"].dtype), list(shape), device)
         for node, shape in zip(inputs, program.inputs, strict=True)
     ]
-    with Graph(name, input_types=[*types, RUN_INPUT], custom_extensions=[kernels]) as graph:
-        lowering = _Lowering(program, rules, orders)
+    extensions = [] if kernels is None else [kernels]
+    with Graph(name, input_types=[*types, RUN_INPUT], custom_extensions=extensions) as graph:
+        lowering = _Lowering(program, rules, orders, device)
         for node, value in zip(inputs, graph.inputs, strict=False):
             lowering.results[node] = value.tensor
         for node in program.calls():
@@ -81,8 +88,10 @@ class NotLowered(Exception):  # noqa: N818
 class _Lowering:
     """The MAX values of nodes, in the order in which they were computed and, once needed, in the other."""
 
-    def __init__(self, program: Program, rules: Rules, orders: Mapping[fx.Node, Order]) -> None:
-        self.program, self.rules, self.orders = program, rules, orders
+    def __init__(
+        self, program: Program, rules: Rules, orders: Mapping[fx.Node, Order], device: DeviceRef
+    ) -> None:
+        self.program, self.rules, self.orders, self.device = program, rules, orders, device
         self.results: dict[fx.Node, Any] = {}
         self._rows: dict[fx.Node, TensorValue] = {}
         self._maps: dict[fx.Node, FeatureMap] = {}
@@ -170,5 +179,5 @@ class _Lowering:
     def _weight(self, bound: Bound) -> Weight:
         if bound.name not in self._weights:
             dtype = DType.from_numpy(np.dtype(bound.dtype))
-            self._weights[bound.name] = Weight(bound.name, dtype, list(bound.shape), CPU)
+            self._weights[bound.name] = Weight(bound.name, dtype, list(bound.shape), self.device)
         return self._weights[bound.name]

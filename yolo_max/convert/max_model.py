@@ -33,16 +33,18 @@ class MaxModel:
         self,
         name: str,
         model: Model,
-        registry: Mapping[str, NDArray[Any]],
+        registry: Mapping[str, Any],
         signature: Signature,
         containers: Containers,
         threads: int,
         from_cache: bool,
         report: Report | None = None,
+        device: driver.Device | None = None,
     ) -> None:
         self.name, self.signature, self.report = name, signature, report
         self.threads, self.from_cache = threads, from_cache
         self._model, self._registry, self._containers = model, registry, containers
+        self._device = driver.CPU() if device is None else device
         self._run = driver.Buffer.from_numpy(np.array([threads], np.float32))
 
     def __call__(self, *args: Any) -> Any:
@@ -69,7 +71,7 @@ class MaxModel:
         as_torch = torch is not None and bool(leaves) and isinstance(leaves[0], torch.Tensor)
         arrays = [_array(each) for each in leaves]
         buffers = [driver.Buffer.from_numpy(np.asarray(each, order="C")) for each in arrays]
-        computed = iter(self.execute(*buffers))
+        computed = (each.to(driver.CPU()) for each in self.execute(*buffers))
         outputs = [fixed[0] if fixed else next(computed).to_numpy() for fixed in self.signature.outputs]
         if torch is not None and as_torch:
             outputs = [torch.from_numpy(each) if isinstance(each, np.ndarray) else each for each in outputs]
@@ -84,7 +86,7 @@ class MaxModel:
         """
         self._require_fit(buffers)
         with max_errors(f"run {self.name}"):
-            return list(self._model.execute(*buffers, self._run))
+            return list(self._model.execute(*(each.to(self._device) for each in buffers), self._run))
 
     def _require_fit(self, buffers: Sequence[driver.Buffer]) -> None:
         shapes = [tuple(each.shape) for each in buffers]

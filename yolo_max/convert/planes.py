@@ -8,6 +8,7 @@ each element is moved in front of the way back, so that a network of volumes sta
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 from torch import fx
@@ -70,14 +71,28 @@ def _returns(node: fx.Node, source: fx.Node) -> bool:
     return rows and same_shape(node, source.args[0])
 
 
+def _map_of(node: fx.Node) -> fx.Node | None:
+    """The map that a tensor was, or has become for something else."""
+    if node.target in BACK:
+        found: Any = node.args[0]
+        return found
+    return next((user for user in node.users if user.target is fused.as_maps), None)
+
+
 def _moves(node: fx.Node) -> bool:
     inputs = [each for each in node.all_input_nodes if each.op != "get_attr"]
-    if not inputs or any(each.target not in BACK or not same_shape(each, inputs[0]) for each in inputs):
+    if all(each.target not in BACK for each in inputs):
+        return False
+    if any(_map_of(each) is None for each in inputs):
+        return False
+    if node.target is aten.cat.default:
+        beside = {str([*shape_of(each)[:1], *shape_of(each)[2:]]) for each in inputs}
+        channels = arguments(node)["dim"] in (1, 1 - rank(inputs[0]))
+        return channels and len(beside) == 1 and len(inputs) == len(node.all_input_nodes)
+    if any(not same_shape(each, inputs[0]) for each in inputs):
         return False
     if node.target is aten._native_batch_norm_legit_no_training.default:
         return all(user.args[1] == 0 for user in node.users)
-    if node.target is aten.cat.default:
-        return arguments(node)["dim"] in (1, 1 - rank(inputs[0])) and len(inputs) == len(node.all_input_nodes)
     together = node.target in (aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor)
     if together and len(inputs) < len(node.all_input_nodes):  # a constant, of another shape
         return False
@@ -86,8 +101,7 @@ def _moves(node: fx.Node) -> bool:
 
 def _move(program: Program, node: fx.Node) -> None:
     back = next(each for each in node.all_input_nodes if each.target in BACK)
-    inside = {each: each.args[0] for each in node.all_input_nodes if each.target in BACK}
-    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: inside.get(each, each))
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: _map_of(each) or each)
     if node.target is aten.cat.default:
         args = (args[0], 1)
     reads = list(node.users) if isinstance(node.meta["val"], tuple | list) else [node]

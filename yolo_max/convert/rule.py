@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import torch
+from max.graph import DeviceRef, Graph
 from torch import fx
 
 from yolo_max.convert.constants import Bound
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 FLOAT = frozenset({torch.float32})
 NUMBERS = frozenset({torch.float32, torch.int64, torch.int32})
 ANY = NUMBERS | {torch.bool}
+
+
+def device() -> DeviceRef:
+    """Where the graph that is being written computes: constants are there too."""
+    place: DeviceRef = Graph.current.inputs[0].tensor.device
+    return place
 
 
 class Layout(Enum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from max import driver
 from max.engine import InferenceSession
 from max.graph import Graph
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import compile_or_load, graph_key
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.runtime.max_errors import max_errors
+from yolo_max.support.errors import UsageError
 
 SOURCES = ("convert", "kernels")
 """Our packages that decide what a converted graph computes."""
@@ -37,6 +39,21 @@ def require_kernels() -> None:
         )
 
 
+def require_device(device: str) -> None:
+    """Refuses a device that is not here.
+
+    Raises:
+        UsageError: There is no such kind.
+        ConversionError: See :func:`require_kernels`, or there is no GPU.
+    """
+    if device not in ("cpu", "gpu"):
+        raise UsageError(f"device is {device!r}, but modules are converted for 'cpu' or 'gpu'.")
+    if device == "cpu":
+        require_kernels()
+    elif not driver.accelerator_count():
+        raise ConversionError("no GPU that MAX can use was found on this machine; use device='cpu'.")
+
+
 def start(
     name: str,
     network: str | None,
@@ -47,6 +64,7 @@ def start(
     containers: Containers,
     announce: Callable[[str], None],
     report: Report | None = None,
+    device: str = "cpu",
 ) -> MaxModel:
     """Compiles a network or finds it in the cache, packs its constants and loads them.
 
@@ -61,13 +79,15 @@ def start(
         containers: Of its inputs and outputs.
         announce: Called with a sentence before anything slow.
         report: The analyzer's.
+        device: "cpu" or "gpu".
 
     Raises:
         EngineError: MAX cannot compile the graph, or runs out of memory.
     """
     place_max_cache()
-    device, threads = runtime.start(None)
-    session = InferenceSession(devices=[device])
+    host, threads = runtime.start(None)
+    place = host if device == "cpu" else driver.Accelerator()
+    session = InferenceSession(devices=[place])
     sentence = f"Compiling {name} for this processor: about a minute, once for each network."
     if network is None:
         announce(sentence)
@@ -80,6 +100,8 @@ def start(
         model, from_cache = found.model, found.from_cache
     with max_errors("load the weights"), runtime.quiet_poller():
         # MAX reads the arrays in place for as long as the model lives.
-        registry = {each.name: each.make(arrays) for each in constants}
+        registry: dict[str, Any] = {each.name: each.make(arrays) for each in constants}
+        if device == "gpu":
+            registry = {name: driver.Buffer.from_numpy(each).to(place) for name, each in registry.items()}
         loaded = session.init(model, weights_registry=registry)
-    return MaxModel(name, loaded, registry, signature, containers, threads, from_cache, report)
+    return MaxModel(name, loaded, registry, signature, containers, threads, from_cache, report, place)

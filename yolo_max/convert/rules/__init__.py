@@ -11,10 +11,13 @@ indexing.py     elements at places that tensors name
 sampling.py     maps read at any points
 volumes.py      lines and volumes as maps
 distances.py    of points, and bags of embeddings
+stock.py        what the kernels do not compute
 creation.py     tensors out of numbers and sizes
 """
 
 from __future__ import annotations
+
+import torch
 
 from yolo_max.convert.rule import Rules
 from yolo_max.convert.rules import (
@@ -29,12 +32,18 @@ from yolo_max.convert.rules import (
     reductions,
     sampling,
     shapes,
+    stock,
     volumes,
 )
 
 
-def builtin_rules() -> Rules:
-    """All rules that come with the package."""
+def builtin_rules(device: str = "cpu", dtype: torch.dtype = torch.float32) -> Rules:
+    """All rules that come with the package.
+
+    Args:
+        device: "cpu" or "gpu".
+        dtype: What they are to compute in. Other than float32 on the CPU they use no kernel.
+    """
     rooms = (
         maps,
         products,
@@ -49,4 +58,7 @@ def builtin_rules() -> Rules:
         creation,
         volumes,
     )
-    return Rules([rule for room in rooms for rule in room.RULES])
+    rules = Rules([rule for room in rooms for rule in room.RULES])
+    if device == "cpu" and dtype is torch.float32:
+        return rules
+    return stock.on_stock_operations(rules, dtype)

@@ -9,9 +9,8 @@ import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 
-from yolo_max.convert.rule import ANY, Call, Rule
+from yolo_max.convert.rule import ANY, Call, Rule, device
 from yolo_max.convert.rules.elementwise import DTYPES, scalar_of, size_operands
-from yolo_max.kernels.call import CPU
 
 aten = torch.ops.aten
 
@@ -39,9 +38,9 @@ def _copy(call: Call, _onto: TensorValue, x: TensorValue, _non_blocking: bool = 
 def _arange(call: Call, start: Any, _end: Any, step: Any = 1, **_: Any) -> TensorValue:
     """``start + i * step``, of floats in float64 as in PyTorch."""
     dtype = _dtype(call)
-    exact = DType.float64 if dtype == DType.float32 else DType.int64
+    exact = DType.float64 if dtype.is_float() else DType.int64
     (size,) = call.shape
-    places = ops.range(0, scalar_of(size, DType.int64), 1, out_dim=size, dtype=DType.int64, device=CPU)
+    places = ops.range(0, scalar_of(size, DType.int64), 1, out_dim=size, dtype=DType.int64, device=device())
     numbers = ops.cast(places, exact) * scalar_of(step, exact) + scalar_of(start, exact)
     return ops.cast(numbers, dtype)
 

@@ -12,10 +12,9 @@ from torch import fx
 
 from yolo_max.convert import fused
 from yolo_max.convert.program import Program, shape_of
-from yolo_max.convert.rule import FLOAT, Call, Rule
+from yolo_max.convert.rule import FLOAT, Call, Rule, device
 from yolo_max.convert.rules.places import static_sizes
 from yolo_max.kernels import products
-from yolo_max.kernels.call import CPU
 
 aten = torch.ops.aten
 
@@ -24,7 +23,7 @@ def _norm(differences: TensorValue, p: float) -> TensorValue:
     """The p-norm over the last dimension, which stays as 1."""
     size = ops.abs(differences)
     if p == 0:
-        return ops.sum(ops.cast(ops.greater(size, 0.0), DType.float32), axis=-1)
+        return ops.sum(ops.cast(ops.greater(size, 0.0), size.dtype), axis=-1)
     if p == 1:
         return ops.sum(size, axis=-1)
     if p == 2:
@@ -41,7 +40,9 @@ def _cdist(call: Call, x: TensorValue, y: TensorValue, p: float, _mode: int | No
 
 def _pdist(call: Call, x: TensorValue, p: float = 2) -> TensorValue:
     """Of each row and all behind it."""
-    first, second = (ops.constant(each, DType.int64, CPU) for each in np.triu_indices(int(x.shape[0]), 1))
+    first, second = (
+        ops.constant(each, DType.int64, device()) for each in np.triu_indices(int(x.shape[0]), 1)
+    )
     return ops.reshape(_norm(ops.gather(x, first, 0) - ops.gather(x, second, 0), p), call.shape)
 
 
@@ -57,15 +58,15 @@ def _embedding_bag(
 ) -> TensorValue:
     """A product with a matrix that says which row is in which bag."""
     (count,), bags = indices.shape, call.shape[0]
-    place = ops.constant(np.arange(int(count)), offsets.dtype, CPU)
+    place = ops.constant(np.arange(int(count)), offsets.dtype, device())
     begin = ops.reshape(offsets[: int(bags)], [bags, 1])
     behind = offsets[1:]
     if not last:
-        behind = ops.concat([behind, ops.constant(np.array([int(count)]), offsets.dtype, CPU)])
+        behind = ops.concat([behind, ops.constant(np.array([int(count)]), offsets.dtype, device())])
     inside = ops.logical_and(
         ops.greater_equal(place, begin), ops.greater(ops.reshape(behind, [bags, 1]), place)
     )
-    inside = ops.logical_and(inside, ops.not_equal(indices, ops.constant(padding, indices.dtype, CPU)))
+    inside = ops.logical_and(inside, ops.not_equal(indices, ops.constant(padding, indices.dtype, device())))
     shares = ops.cast(inside, DType.float32)
     if mean:
         shares = shares / ops.max(ops.sum(shares, axis=-1), 1.0)

@@ -13,13 +13,13 @@ from torch import fx
 
 from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule
-from yolo_max.kernels.call import CPU
+from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 
 aten = torch.ops.aten
 DTYPES = {
     torch.float32: DType.float32,
+    torch.float64: DType.float64,
     torch.int64: DType.int64,
     torch.int32: DType.int32,
     torch.bool: DType.bool,
@@ -42,7 +42,7 @@ def _tensor(value: Any) -> Any:
 def scalar_of(value: Any, dtype: DType) -> TensorValue:
     """A number, or a size, which is known when the graph runs, as a tensor without dimensions."""
     if not isinstance(value, Dim) or isinstance(value, StaticDim):
-        return ops.constant(int(value) if isinstance(value, Dim) else value, dtype, CPU)
+        return ops.constant(int(value) if isinstance(value, Dim) else value, dtype, device())
     return ops.cast(ops.reshape(ops.shape_to_tensor([value]), []), dtype)
 
 
@@ -56,7 +56,7 @@ def promoted(x: Any, y: Any) -> tuple[Any, Any]:
             both = _common(x, y)
             return ops.cast(x, both), ops.cast(y, both)
         return x, y
-    dtype = DType.float32 if isinstance(y, float) and x.dtype != DType.float32 else x.dtype
+    dtype = DType.float32 if isinstance(y, float) and not x.dtype.is_float() else x.dtype
     dtype = DType.int64 if dtype == DType.bool and not isinstance(y, bool) else dtype
     return x if x.dtype == dtype else ops.cast(x, dtype), scalar_of(y, dtype)
 
@@ -64,9 +64,9 @@ def promoted(x: Any, y: Any) -> tuple[Any, Any]:
 def _common(x: TensorValue, y: TensorValue) -> DType:
     """The dtype of both: of integers, one without dimensions does not count."""
     dtypes = {x.dtype, y.dtype}
-    for other in (DType.float32, DType.bool):
+    for other in (DType.float64, DType.float32, DType.bool):
         if other in dtypes:
-            return other if other == DType.float32 else (dtypes - {other}).pop()
+            return (dtypes - {other}).pop() if other == DType.bool else other
     counting = {each.dtype for each in (x, y) if each.rank}
     return counting.pop() if len(counting) == 1 else DType.int64
 
@@ -139,7 +139,8 @@ def _elu(x: TensorValue, alpha: float = 1, scale: float = 1, input_scale: float 
     return float(scale) * ops.where(ops.greater(x, 0.0), x, below)
 
 
-def _leaky(x: TensorValue, slope: Any = 0.01) -> TensorValue:
+def leaky(x: TensorValue, slope: Any = 0.01) -> TensorValue:
+    """The leaky ReLU; one slope, or those of the last dimension."""
     return ops.where(ops.greater(x, 0.0), x, x * slope)
 
 
@@ -151,7 +152,7 @@ def _prelu(call: Call, x: Any, slopes: Any) -> TensorValue:
     size = [factors.shape[-1] if i == axis else 1 for i in range(rank)]
     if call.maps:  # a vector broadcasts along the last dimension of PyTorch's order: the width
         size[axis] = shape_of(call.node.args[1])[0]
-    return _leaky(tensor, ops.reshape(factors, size))
+    return leaky(tensor, ops.reshape(factors, size))
 
 
 def _hardtanh(x: TensorValue, low: float = -1.0, high: float = 1.0) -> TensorValue:
@@ -206,7 +207,7 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.relu.default: ops.relu,
     aten.relu6.default: _relu6,
     aten.hardtanh.default: _hardtanh,
-    aten.leaky_relu.default: _leaky,
+    aten.leaky_relu.default: leaky,
     aten.elu.default: _elu,
     aten.gelu.default: _gelu,
     aten.silu.default: lambda x: x * _sigmoid(x),
@@ -227,7 +228,7 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.clamp.default: _clamp,
     aten.clamp.Tensor: _clamp,
 }
-"""Of float32."""
+"""Of floats."""
 
 OF_NUMBERS: dict[Any, Callable[..., Any]] = {
     aten.add.Tensor: on_tensors(add),

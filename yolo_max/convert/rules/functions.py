@@ -14,16 +14,15 @@ import torch
 from max.dtype import DType
 from max.graph import TensorValue, ops
 
-from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule
+from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device
 from yolo_max.convert.rules.elementwise import add, binary, divide, follows, on_tensors, promoted
-from yolo_max.kernels.call import CPU
 
 aten = torch.ops.aten
 BOOL = frozenset({torch.bool})
 
 
 def _zero(x: TensorValue) -> TensorValue:
-    return ops.constant(0, x.dtype, CPU)
+    return ops.constant(0, x.dtype, device())
 
 
 def _sign(x: TensorValue) -> TensorValue:
@@ -40,8 +39,8 @@ def _arctan_of_positive(x: TensorValue) -> TensorValue:
     large, middle = ops.greater(x, math.tan(3 * math.pi / 8)), ops.greater(x, math.tan(math.pi / 8))
     inverse = -1.0 / ops.max(x, 1.0)
     reduced = ops.where(large, inverse, ops.where(middle, (x - 1.0) / (x + 1.0), x))
-    begin = ops.where(large, ops.constant(math.pi / 2, x.dtype, CPU), _zero(x))
-    begin = ops.where(ops.logical_xor(large, middle), ops.constant(math.pi / 4, x.dtype, CPU), begin)
+    begin = ops.where(large, ops.constant(math.pi / 2, x.dtype, device()), _zero(x))
+    begin = ops.where(ops.logical_xor(large, middle), ops.constant(math.pi / 4, x.dtype, device()), begin)
     square = reduced * reduced
     y = 8.05374449538e-2 * square - 1.38776856032e-1
     y = y * square + 1.99777106478e-1
@@ -106,7 +105,7 @@ def _truncated(x: Any, y: Any) -> tuple[TensorValue, TensorValue]:
     x, y = promoted(x, y)
     dividend, divisor = ops.cast(x, DType.float64), ops.cast(y, DType.float64)
     quotient = ops.trunc(dividend / divisor)
-    if x.dtype != DType.float32:
+    if not x.dtype.is_float():
         return x - ops.cast(quotient, x.dtype) * y, y
     return ops.cast(dividend - quotient * divisor, x.dtype), y
 
@@ -145,6 +144,15 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.div.Scalar_mode: divide,
     aten.pow.Scalar: _power_of_number,
 }
+APPROXIMATED = {
+    aten.expm1.default,
+    aten.sinh.default,
+    aten.asin.default,
+    aten.acos.default,
+    aten.atan.default,
+    aten.atan2.default,
+}
+"""Those of polynomials that are as exact as float32."""
 OF_NUMBERS: dict[Any, Callable[..., Any]] = {
     aten.add.Scalar: add,
     aten.sub.Scalar: lambda x, y, alpha=1: add(x, y, alpha, sign=-1),

@@ -13,9 +13,8 @@ from max.graph import Dim, TensorValue, ops
 from torch import fx
 
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, Call, Rule
+from yolo_max.convert.rule import ANY, FLOAT, Call, Rule, device
 from yolo_max.convert.rules.elementwise import scalar_of, size_operands
-from yolo_max.kernels.call import CPU
 from yolo_max.kernels.window import pair
 
 aten = torch.ops.aten
@@ -50,7 +49,7 @@ class _Places:
     def _wrapped(index: TensorValue, size: Dim) -> TensorValue:
         """Places counted from the end as from the begin."""
         index = ops.cast(index, DType.int64)
-        behind = ops.greater(ops.constant(0, DType.int64, CPU), index)
+        behind = ops.greater(ops.constant(0, DType.int64, device()), index)
         return ops.where(behind, index + scalar_of(size, DType.int64), index)
 
     def merged(self, x: TensorValue) -> TensorValue:
@@ -105,8 +104,8 @@ def _masked_scatter(call: Call, x: TensorValue, mask: TensorValue, source: Tenso
     mask, x = (ops.broadcast_to(each, call.shape) for each in (mask, x))
     count = math.prod(int(size) for size in source.shape)
     flags = ops.cast(ops.reshape(mask, [-1]), DType.int64)
-    place = ops.max(ops.cumsum(flags, axis=0) - 1, ops.constant(0, DType.int64, CPU))
-    place = ops.min(place, ops.constant(count - 1, DType.int64, CPU))
+    place = ops.max(ops.cumsum(flags, axis=0) - 1, ops.constant(0, DType.int64, device()))
+    place = ops.min(place, ops.constant(count - 1, DType.int64, device()))
     taken = ops.gather(ops.reshape(source, [count]), place, 0)
     return ops.where(mask, ops.reshape(taken, call.shape), x)
 
@@ -121,7 +120,7 @@ def _as_strided(
 
 def _taken(x: TensorValue, places: Any, axis: int) -> TensorValue:
     """Elements at constant places."""
-    return ops.gather(x, ops.constant(np.ascontiguousarray(places, np.int64), DType.int64, CPU), axis)
+    return ops.gather(x, ops.constant(np.ascontiguousarray(places, np.int64), DType.int64, device()), axis)
 
 
 def _windows(size: Any, k: Any, dilation: Any, padding: Any, stride: Any) -> Any:

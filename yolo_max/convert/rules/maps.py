@@ -14,7 +14,7 @@ from yolo_max.convert import fused, plain_forms
 from yolo_max.convert.constants import Biases, Bound, ConvFilters, TransposedFilters
 from yolo_max.convert.fusion import conv_tail, transposed_refusal
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import Call, Layout, Rule
+from yolo_max.convert.rule import ANY, Call, Layout, Rule
 from yolo_max.kernels import ops as kernels
 from yolo_max.kernels import packing, pools
 from yolo_max.kernels.activation import Activation
@@ -139,7 +139,7 @@ def _conv_transpose2d(
 def _max_pool2d(
     _call: Call, x: FeatureMap, k: Any, s: Any = (), p: Any = 0, dilation: Any = 1, ceil_mode: bool = False
 ) -> FeatureMap:
-    return pools.max_pool(x, _two(k), _two(s or k), _two(p), dilation=_two(dilation), ceil_mode=ceil_mode)
+    return pools.max_pool(x, two(k), two(s or k), two(p), dilation=two(dilation), ceil_mode=ceil_mode)
 
 
 def _avg_pool2d(
@@ -154,9 +154,9 @@ def _avg_pool2d(
 ) -> FeatureMap:
     return pools.average_pool(
         x,
-        _two(k),
-        _two(s or k),
-        _two(p),
+        two(k),
+        two(s or k),
+        two(p),
         ceil_mode=ceil_mode,
         count_include_pad=count_include_pad,
         divisor_override=divisor_override,
@@ -164,7 +164,7 @@ def _avg_pool2d(
 
 
 def _adaptive_avg_pool2d(_call: Call, x: FeatureMap, size: Any) -> FeatureMap:
-    return pools.adaptive_average_pool(x, _two(size))
+    return pools.adaptive_average_pool(x, two(size))
 
 
 def _resize(mode: Resize, call: Call, x: FeatureMap, _size: Any, scale: Any = None) -> FeatureMap:
@@ -189,7 +189,8 @@ def _pixel_shuffle(call: Call, x: FeatureMap, r: int) -> FeatureMap:
     return FeatureMap.of(ops.reshape(ops.permute(parts, [0, 1, 4, 2, 5, 3]), [batch, rows, columns, c2]))
 
 
-def _two(value: Any) -> Pair:
+def two(value: Any) -> Pair:
+    """Rows and columns of what PyTorch takes as one number or two."""
     return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
@@ -253,7 +254,7 @@ RULES = [
     _maps(aten._upsample_nearest_exact2d.vec, partial(_resize, Resize.NEAREST_EXACT), "a view, or resize"),
     _maps(aten.upsample_bilinear2d.vec, _bilinear, "resize"),
     *(
-        Rule(operation, becomes_another, "its plain form", refuses=plain_forms.refusal)
+        Rule(operation, becomes_another, "its plain form", dtypes=ANY, refuses=plain_forms.refusal)
         for operation in plain_forms.FORMS
     ),
     Rule(aten.pixel_shuffle.default, _pixel_shuffle, layout=Layout.MAPS, refuses=maps_only),

@@ -12,8 +12,7 @@ from max.graph import TensorValue, ops
 from torch import fx
 
 from yolo_max.convert.program import Program, arguments, shape_of, tensor_of
-from yolo_max.convert.rule import FLOAT, Call, Layout, Rule
-from yolo_max.kernels.call import CPU
+from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, device
 
 aten = torch.ops.aten
 WITH_PLACES = FLOAT | {torch.int64}
@@ -47,7 +46,7 @@ def _flat_places(index: TensorValue, shape: list[int], dim: int) -> TensorValue:
         if axis != dim:
             steps = np.arange(size, dtype=np.int64) * strides[axis]
             others = others + steps.reshape([-1 if each == axis else 1 for each in range(len(sizes))])
-    return index * strides[dim] + ops.constant(others, DType.int64, CPU)
+    return index * strides[dim] + ops.constant(others, DType.int64, device())
 
 
 def _gather(_call: Call, x: TensorValue, dim: int, index: TensorValue, **_: Any) -> TensorValue:
@@ -59,7 +58,7 @@ def _scatter(function: Any, _call: Call, x: TensorValue, dim: int, index: Tensor
     if isinstance(src, TensorValue):
         updates = src[tuple(slice(0, int(size)) for size in index.shape)]
     else:
-        updates = ops.broadcast_to(ops.constant(src, x.dtype, CPU), index.shape)
+        updates = ops.broadcast_to(ops.constant(src, x.dtype, device()), index.shape)
     return function(x, updates, index, axis=dim % x.rank)
 
 
@@ -114,7 +113,7 @@ def _diagonal(call: Call, x: TensorValue, _offset: int = 0, _dim1: int = 0, _dim
     shape = [int(size) for size in x.shape]
     places = torch.arange(int(np.prod(shape))).reshape(shape)
     taken = places.diagonal(*call.node.args[1:])
-    index = ops.constant(np.ascontiguousarray(taken.numpy()), DType.int64, CPU)
+    index = ops.constant(np.ascontiguousarray(taken.numpy()), DType.int64, device())
     return ops.gather(ops.reshape(x, [-1]), index, 0)
 
 
@@ -138,7 +137,7 @@ def _edge(x: TensorValue, axis: int, count: int, reflects: bool, *, first: bool)
     else:
         place[axis] = slice(0, 1) if first else slice(-1, None)
         order = np.zeros(count, np.int64)
-    return ops.gather(x[tuple(place)], ops.constant(order.astype(np.int64), DType.int64, CPU), axis)
+    return ops.gather(x[tuple(place)], ops.constant(order.astype(np.int64), DType.int64, device()), axis)
 
 
 def static_sizes(node: fx.Node, _program: Program) -> str | None:

@@ -15,11 +15,10 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.constants import Bound, LinearWeights
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import FLOAT, Call, Layout, Rule
+from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, device
 from yolo_max.convert.rules.maps import becomes_another, bound_bias
 from yolo_max.kernels import packing, products
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, materialise
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads
@@ -82,15 +81,15 @@ def _attention(
     scores = products.matmul(q, k, transpose_b=True, alpha=scale)
     if is_causal:
         hidden = np.triu(np.full((int(q.shape[-2]), int(k.shape[-2])), -math.inf, np.float32), 1)
-        scores = scores + ops.constant(hidden, DType.float32, CPU)
+        scores = scores + ops.constant(hidden, scores.dtype, device())
     if mask is not None and mask.dtype == DType.bool:
-        scores = ops.where(mask, scores, ops.constant(-math.inf, DType.float32, CPU))
+        scores = ops.where(mask, scores, ops.constant(-math.inf, scores.dtype, device()))
     elif mask is not None:
         scores = scores + mask
     shares = products.softmax(scores)
     if mask is not None:  # a row of which all is hidden gives 0
-        hidden_all = ops.equal(scores, ops.constant(-math.inf, DType.float32, CPU))
-        shares = ops.where(hidden_all, ops.constant(0, DType.float32, CPU), shares)
+        hidden_all = ops.equal(scores, ops.constant(-math.inf, scores.dtype, device()))
+        shares = ops.where(hidden_all, ops.constant(0, scores.dtype, device()), shares)
     return products.matmul(shares, v)
 
 
@@ -113,11 +112,11 @@ def _heads(x: TensorValue) -> Heads:
 
 
 def _softmax(call: Call, x: TensorValue, dim: int, _dtype: Any = None) -> TensorValue:
-    return _on_last(call, x, dim, products.softmax)
+    return on_last(call, x, dim, products.softmax)
 
 
 def _log_softmax(call: Call, x: TensorValue, dim: int, _dtype: Any = None) -> TensorValue:
-    return _on_last(call, x, dim, _log_softmax_of_rows)
+    return on_last(call, x, dim, _log_softmax_of_rows)
 
 
 def _log_softmax_of_rows(x: TensorValue) -> TensorValue:
@@ -125,7 +124,7 @@ def _log_softmax_of_rows(x: TensorValue) -> TensorValue:
     return shifted - ops.log(ops.sum(ops.exp(shifted), axis=-1))
 
 
-def _on_last(_call: Call, x: TensorValue, dim: int, function: Any) -> TensorValue:
+def on_last(_call: Call, x: TensorValue, dim: int, function: Any) -> TensorValue:
     """Applies a function of the last dimension to another one."""
     dim %= x.rank
     if dim == x.rank - 1:
@@ -237,7 +236,7 @@ def _attention_refusal(node: fx.Node, _program: Program) -> str | None:
 
 def _static_last(node: fx.Node, _program: Program) -> str | None:
     given = arguments(node)
-    if given.get("dtype") not in (None, torch.float32):
+    if given.get("dtype") not in (None, node.meta["val"].dtype):
         return "it has a dtype of its own"
     if rank(node) == 0:
         return "a number has no dimensions"

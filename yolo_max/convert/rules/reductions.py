@@ -39,9 +39,14 @@ def _reduce(
     return ops.reshape(x, call.shape)
 
 
+def mean_of_rows(call: Call, x: TensorValue, dims: Any = None, keep: bool = False, **_: Any) -> TensorValue:
+    """The mean over some dimensions, in PyTorch's order."""
+    return _reduce(ops.mean, call, x, dims, keep)
+
+
 def _mean(call: Call, x: Any, dims: Any = None, keep: bool = False, **_: Any) -> Any:
     if not isinstance(x, FeatureMap):
-        return _reduce(ops.mean, call, x, dims, keep)
+        return mean_of_rows(call, x, dims, keep)
     pooled = adaptive_average_pool(x, 1)
     return pooled if keep else ops.reshape(materialise(pooled), call.shape)
 
@@ -141,7 +146,7 @@ def _vector_norm(
     if math.isinf(ord):
         return _reduce(ops.max if ord > 0 else ops.min, call, size, dims)
     if ord == 0:
-        return _reduce(ops.sum, call, ops.cast(ops.greater(size, 0.0), DType.float32), dims)
+        return _reduce(ops.sum, call, ops.cast(ops.greater(size, 0.0), size.dtype), dims)
     if ord == 1:
         return _reduce(ops.sum, call, size, dims)
     if ord == 2:

@@ -77,7 +77,7 @@ def _taken(
     if padding != ZEROS:
         return taken
     inside = ops.logical_and(ops.equal(y, place[0]), ops.equal(x, place[1]))
-    return taken * ops.reshape(ops.cast(inside, DType.float32), [batch, rows * columns, 1])
+    return taken * ops.reshape(ops.cast(inside, taken.dtype), [batch, rows * columns, 1])
 
 
 def _refusal(node: fx.Node, _program: Program) -> str | None:

@@ -15,9 +15,8 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.constants import TO_NHWC
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule
+from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule, device
 from yolo_max.convert.rules.elementwise import DTYPES
-from yolo_max.kernels.call import CPU
 from yolo_max.kernels.feature_map import FeatureMap, concat, materialise
 
 aten = torch.ops.aten
@@ -140,7 +139,7 @@ def _pad(call: Call, x: Any, pads: Any, value: float = 0) -> TensorValue:
     if call.maps:
         sides = [sides[axis] for axis in TO_NHWC]
     edges = [each for side in sides for each in side]
-    return ops.pad(tensor, edges, value=ops.constant(value, tensor.dtype, CPU))
+    return ops.pad(tensor, edges, value=ops.constant(value, tensor.dtype, device()))
 
 
 def _getitem(_call: Call, parts: Any, index: int) -> Any:
@@ -171,7 +170,7 @@ def _flip(_call: Call, x: TensorValue, dims: Any) -> TensorValue:
     for dim in dims:
         axis = dim % x.rank
         backwards = np.arange(int(x.shape[axis]) - 1, -1, -1)
-        x = ops.gather(x, ops.constant(backwards, DType.int64, CPU), axis)
+        x = ops.gather(x, ops.constant(backwards, DType.int64, device()), axis)
     return x
 
 
