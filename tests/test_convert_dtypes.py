@@ -11,7 +11,7 @@ from max import driver
 from torch import nn
 from torch.nn import functional
 
-from yolo_max.convert import ConversionError, PyTorchToMAXConverter, convert_pytorch_model, runtime
+from yolo_max.convert import ConversionError, PyTorchToMAXConverter, convert_pytorch_model
 from yolo_max.convert.converter import Network
 from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.rules import builtin_rules
@@ -55,8 +55,8 @@ def test_float64_uses_no_kernel() -> None:
     rules = builtin_rules(dtype=FLOAT64)
     graph = str(Network.of(module, [SHAPE], "exact", [FLOAT64], rules).graph())
     assert "f64" in graph
-    assert "kernels_" not in graph
-    assert "kernels_" in str(Network.of(exact(), [SHAPE], "exact", None, builtin_rules()).graph())
+    assert "kernels_run" not in graph
+    assert "kernels_run" in str(Network.of(exact(), [SHAPE], "exact", None, builtin_rules()).graph())
 
 
 def test_it_never_is_maxs_own_convolution() -> None:
@@ -131,9 +131,9 @@ def test_a_gpu_that_is_not_there_is_an_error() -> None:
 
 def test_on_a_gpu_everything_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole graph but the number of threads, on stock operations."""
-    monkeypatch.setattr(runtime.driver, "accelerator_count", lambda: 1)
+    monkeypatch.setattr(driver, "accelerator_count", lambda: 1)
     rules = PyTorchToMAXConverter(device="gpu")._rules
     graph = Network.of(exact(), [SHAPE], "exact", None, rules, "gpu").graph()
-    assert "kernels_" not in str(graph)
-    assert [each.device.is_gpu() for each in graph.input_types] == [True, False]
+    assert "kernels_run" not in str(graph)
+    assert [each.tensor.device.is_gpu() for each in graph.inputs] == [True, False]
     assert all(each.device.is_gpu() for each in graph.output_types)
