@@ -89,7 +89,7 @@ TABLE: Table = {
         None,
         lambda _, g: (
             g.rows.index_put((torch.tensor([2, 0]),), g.rows[:2] * 3),
-            aten.index_put(g.rows, [None, torch.tensor([0, -1])], torch.tensor(2.0)),
+            aten.index_put(g.rows, [None, torch.tensor([0, -1])], torch.full((), 2.0, dtype=g.rows.dtype)),
             g.rows.index_put((g.indices % 3, g.indices), g.rows[0, 0], accumulate=True),
             aten.index_put(g.rows, [None, torch.tensor([[1], [3]]), torch.tensor([0, 2])], g.rows[:, :1, :2]),
         ),
@@ -97,8 +97,8 @@ TABLE: Table = {
     "index put by a mask": (
         None,
         lambda _, g: (
-            g.rows.index_put((g.flags,), torch.tensor(-1.0)),
-            g.rows.index_put((g.flags[:, 0, 0],), torch.tensor(2.0), accumulate=True),
+            g.rows.index_put((g.flags,), torch.full((), -1.0, dtype=g.rows.dtype)),
+            g.rows.index_put((g.flags[:, 0, 0],), torch.full((), 2.0, dtype=g.rows.dtype), accumulate=True),
         ),
     ),
     "masked scatter": (
