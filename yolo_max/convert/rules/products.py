@@ -166,12 +166,14 @@ def _group_norm(
     if call.maps:
         return _group_norm_of_maps(x, groups, weight, bias, eps)
     batch, channels, *sides = x.shape
-    size = reduce(lambda a, b: a * b, sides, Dim(int(channels) // groups))
-    y = ops.reshape(_normalised(ops.reshape(x, [batch, groups, size]), eps), x.shape)
-    for factor_or_term, operation in ((weight, ops.mul), (bias, ops.add)):
-        if factor_or_term is not None:
-            y = operation(y, ops.reshape(factor_or_term, [1, channels, *[1] * len(sides)]))
-    return y
+    pixels = ops.reshape(x, [batch, channels, reduce(lambda a, b: a * b, sides, Dim(1))])
+    lying = ops.unsqueeze(ops.permute(pixels, [0, 2, 1]), 1)
+    factors = [
+        None if each is None else FeatureMap.of(ops.reshape(each, [1, 1, 1, channels]))
+        for each in (weight, bias)
+    ]
+    y = materialise(_group_norm_of_maps(FeatureMap.of(lying), groups, factors[0], factors[1], eps))
+    return ops.reshape(ops.permute(ops.squeeze(y, 1), [0, 2, 1]), x.shape)
 
 
 def _group_norm_of_maps(
