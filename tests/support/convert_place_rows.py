@@ -32,6 +32,12 @@ def _sample(mode: str, padding: str, aligned: bool) -> tuple[None, Row]:
     return None, row
 
 
+def _attended(given: Inputs, bias: Any = 0) -> Any:
+    """Attention of two heads, as it is written by hand."""
+    heads = given.rows.reshape(3, 5, 2, 8).transpose(1, 2)
+    return ((heads * 0.3) @ heads.flip(-1).mT + bias).softmax(-1) @ (heads * 2)
+
+
 def _lines(module: Callable[[], nn.Module]) -> tuple[Callable[[], nn.Module], Row]:
     """Of ``[3, 5, 16]``."""
     return module, lambda own, given: own(given.rows)
@@ -73,6 +79,7 @@ class Bag(nn.Module):  # type: ignore[misc]
             bag(indices, self.table),
             bag(flat, self.table, offsets, mode="sum", per_sample_weights=self.shares),
             bag(flat, self.table, offsets, mode="mean", include_last_offset=True, padding_idx=1),
+            aten._embedding_bag_forward_only(self.table.detach(), flat, offsets)[0],
         )
 
 
@@ -150,6 +157,11 @@ TABLE: Table = {
             x + aten.scalar_tensor(3.0),
             aten.fill.Scalar(aten.empty.memory_format([3, 2]), 7.0) * x[0, :3, :2],
         )
+    ),
+    "attention by hand": (None, lambda _, g: (lambda h: (h @ h.flip(-1).mT * 0.3).softmax(-1) @ h)(g.rows)),
+    "attention by hand, with a bias": (
+        lambda: nn.Linear(5, 10, False),
+        lambda own, g: _attended(g, own.weight[:5]),
     ),
     "conv1d": _lines(lambda: nn.Conv1d(5, 7, 5, stride=2, padding=3, dilation=2)),
     "conv1d, same": _lines(lambda: nn.Conv1d(5, 10, 4, padding="same", groups=5)),
