@@ -73,12 +73,12 @@ class Bag(nn.Module):  # type: ignore[misc]
 
     def forward(self, indices: Any) -> Any:
         """Of rows, by offsets, with factors, without one of the indices, and with an empty bag."""
-        flat, offsets = indices.flatten(), torch.tensor([0, 5, 5, 9])
+        flat, offsets, ends = indices.flatten(), torch.tensor([0, 5, 5, 9]), torch.tensor([0, 5, 5, 12])
         bag = functional.embedding_bag
         return (
             bag(indices, self.table),
             bag(flat, self.table, offsets, mode="sum", per_sample_weights=self.shares),
-            bag(flat, self.table, offsets, mode="mean", include_last_offset=True, padding_idx=1),
+            bag(flat, self.table, ends, mode="mean", include_last_offset=True, padding_idx=1),
             aten._embedding_bag_forward_only(self.table.detach(), flat, offsets)[0],
         )
 
