@@ -22,7 +22,7 @@ from yolo_max.predict.folder.targets import remove_remnants
 from yolo_max.predict.predictor import Predictor
 from yolo_max.ray.cluster import workers_of
 from yolo_max.ray.setup import Setup
-from yolo_max.ray.shards import Item, cut, is_shard_name, read_shard, shard_name, to_text
+from yolo_max.ray.shards import Item, cut, is_shard, read_shard, shard_name, to_text
 from yolo_max.ray.stages import WAITING, Predict, read_ahead, write_shard
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import EngineError, OutputError, UsageError, YoloMaxError
@@ -178,12 +178,12 @@ class RayRun(FolderRun):
         return iter(read_shard(path))
 
     def _tidy_shards(self) -> None:
-        """Removes partial files, and shards of a list of images that was longer or cut otherwise."""
-        own = {self._file(number).name for number in range(len(self._shards))}
+        """Removes partial files, and the shards that the run had when its list of images was longer."""
+        own = {str(self._file(number)) for number in range(len(self._shards))}
+        stale = {self._out / each for each in self._manifest.tables if is_shard(each) and each not in own}
         with suppress(OSError):  # there may be no such folder
             for path in (self._out / SHARDS_FOLDER).iterdir():
-                stale = is_shard_name(path.name) and path.name not in own
-                if stale or path.name.startswith(TEMPORARY_PREFIX):
+                if path in stale or path.name.startswith(TEMPORARY_PREFIX):
                     path.unlink(missing_ok=True)
 
 

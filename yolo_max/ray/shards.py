@@ -19,7 +19,7 @@ from yolo_max.support.errors import OutputError
 from yolo_max.support.result_names import SHARDS_FOLDER
 from yolo_max.tasks.task import Task
 
-_NAME = re.compile(r"\d{8,}\.(jsonl|parquet)")
+_NAME = re.compile(rf"{SHARDS_FOLDER}/\d{{8,}}\.(jsonl|parquet)")
 
 
 class Item(NamedTuple):
@@ -74,8 +74,8 @@ def shard_name(number: int, kind: str) -> Path:
     return Path(SHARDS_FOLDER) / f"{number:08d}.{kind}"
 
 
-def is_shard_name(name: str) -> bool:
-    """Whether a file is called like a shard."""
+def is_shard(name: str) -> bool:
+    """Whether a file of a run, relative to its output folder, is a shard."""
     return _NAME.fullmatch(name) is not None
 
 
