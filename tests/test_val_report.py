@@ -104,7 +104,12 @@ def test_two_engines_have_folders_of_their_own(command: Any, tmp_path: Path) -> 
     assert names_in(tmp_path / "out/max") == names_in(tmp_path / "out/torch") == FILES
 
 
-@pytest.mark.parametrize("name", sorted(FILES - {"val.json"}))
+def earlier(*files: str) -> str:
+    """The record of a validation that wrote these files."""
+    return json.dumps({"written_by": folder.WRITTEN_BY, "files": [*files, "val.json"]})
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
 def test_other_files_are_not_overwritten(command: Any, tmp_path: Path, name: str, capfd: Any) -> None:
     (tmp_path / name).write_text("mine")
     assert command("--out", str(tmp_path)) == ExitCode.OUTPUT
@@ -112,14 +117,63 @@ def test_other_files_are_not_overwritten(command: Any, tmp_path: Path, name: str
     assert (tmp_path / name).read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        json.dumps({"images": [], "annotations": [], "categories": []}),  # COCO's annotations
+        "{}",
+        "[]",
+        "[" * 100_000,
+        json.dumps({"written_by": "another program", "files": ["val.json", "per_class.csv"]}),
+        json.dumps({"written_by": folder.WRITTEN_BY}),  # does not say what it wrote
+        json.dumps({"written_by": folder.WRITTEN_BY, "files": 7}),
+        earlier("val.html"),  # ours, and did not write the table
+    ],
+)
+def test_only_what_a_validation_lists_is_its_own(command: Any, tmp_path: Path, record: str) -> None:
+    files = {"val.json": record, "per_class.csv": "mine", "predictions.json": "mine"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert command("--out", str(tmp_path)) == ExitCode.OUTPUT
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+
+
 def test_nothing_is_left_of_an_earlier_validation(command: Any, tmp_path: Path) -> None:
     assert set(folder.FILES) > FILES
-    (tmp_path / "val.json").write_text("{}")
+    (tmp_path / "val.json").write_text(earlier("MaskPR_curve.png", "notes.txt", "../data.yaml"))
     (tmp_path / "MaskPR_curve.png").write_text("of a segmentation")
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")  # nothing that a validation writes
     assert command("--out", str(tmp_path), "-q") == ExitCode.OK
-    assert names_in(tmp_path) - {"data"} >= FILES | {"notes.txt"}
+    assert names_in(tmp_path) >= FILES | {"notes.txt", "data.yaml"}
     assert "MaskPR_curve.png" not in names_in(tmp_path)
+    assert set(json.loads((tmp_path / "val.json").read_text())["files"]) == FILES
+
+
+@pytest.mark.parametrize("place", ["images", "images/val", "link"])
+def test_no_picture_gets_among_the_images(command: Any, tmp_path: Path, place: str, capfd: Any) -> None:
+    (tmp_path / "link").symlink_to("images")
+    before = names_in(tmp_path / "images")
+    assert command("--out", str(tmp_path / place)) == ExitCode.OUTPUT
+    assert "is among the dataset's images" in " ".join(capfd.readouterr().err.split())
+    assert names_in(tmp_path / "images") == before
+
+
+def test_a_class_is_no_place_for_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines would be two more classes."""
+    write_image(tmp_path / "val/cat/0.png", 0)
+    monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_classifier())
+    out = tmp_path / "val"
+    assert cli.run(["val", str(tmp_path), "--out", str(out), "--engine", "both"]) == ExitCode.OUTPUT
+    assert names_in(out) == {"cat"}
+
+
+def test_predictions_do_not_replace_the_dataset(command: Any, data: Path, capfd: Any) -> None:
+    before = data.read_bytes()
+    (data.parent / "link.json").symlink_to(data)
+    for path in (data, data.parent / "link.json"):
+        assert command("--save-json", str(path)) == ExitCode.USAGE
+        assert "would overwrite the dataset" in " ".join(capfd.readouterr().err.split())
+    assert data.read_bytes() == before
 
 
 def test_without_matplotlib_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,16 +120,21 @@ def val(
     if conf is not None:
         a_fraction("conf", conf)
     require(data)
+    engines = ENGINES[engine]
+    saved = [] if save_json is None else _files(save_json, engines)
+    if any(path.exists() and path.samefile(data) for path in saved):
+        raise UsageError(f"--save-json {save_json} would overwrite the dataset; name another file.")
+    places = []
     if out is not None:
         plots.require()
-        places = folder.folders(out, ENGINES[engine])
+        places = folder.folders(out, engines)
     loaded = load_weights(weights)
     task = task_of(loaded.meta)
     dataset = METRICS[task.metric].load(data, split, images)
+    folder.require_apart(places, dataset)
     given = [*options.given(), *([] if conf is None else ["conf"])]
     if (ignored := task.ignored(given)) and not quiet and not as_json:
         say(ignored, "yellow")
-    engines = ENGINES[engine]
     measured = {name: getattr(options, name) for name in MEASURED}
     measured["conf"] = task.val_conf if conf is None else conf
     measured["imgsz"] = canvas(options.imgsz, loaded.meta, quiet or as_json)
@@ -149,11 +154,10 @@ def val(
             report=counter.report,
         )
     disturbed = host.warnings(disturbance.summary())
-    if save_json is not None:
-        for each, path in zip(validation.engines, _files(save_json, engines), strict=True):
-            write_atomically(path, json.dumps(each.predictions).encode())
-            if not quiet and not as_json:
-                say(f"Wrote {path}.")
+    for each, path in zip(validation.engines, saved, strict=False):
+        write_atomically(path, json.dumps(each.predictions).encode())
+        if not quiet and not as_json:
+            say(f"Wrote {path}.")
     if out is not None:
         record = to_record(validation)
         title = f"{loaded.path.name} on {data.name}, {split}"

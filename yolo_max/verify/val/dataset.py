@@ -26,6 +26,7 @@ class Dataset:
         examples: The images that can be used, each with its ``path``, and a ``class_id`` of one or several.
         problems: One sentence per image or object that cannot.
         unlabelled: Number of images without labels, which count as background.
+        folders: Those whose every image is taken; a COCO json names its images one by one.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Dataset:
     examples: tuple[Any, ...]
     problems: tuple[str, ...] = ()
     unlabelled: int = 0
+    folders: tuple[Path, ...] = field(default=(), kw_only=True)
 
     @property
     def labelled(self) -> set[int]:

@@ -67,7 +67,7 @@ def load_image_folder(path: Path, split: str = "val", images: Path | None = None
         raise SourceError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not examples:
         raise SourceError(f"{there[split]} holds no class folder with an image in it.")
-    return Dataset(path, dict(enumerate(names)), tuple(examples))
+    return Dataset(path, dict(enumerate(names)), tuple(examples), folders=tuple(there.values()))
 
 
 def _folder(path: Path, split: str) -> str | None:

@@ -76,6 +76,7 @@ def load_yolo_dataset(path: Path, split: str, kind: type[Shape] = Boxes) -> BoxD
         len(unlabelled),
         dict(zip(sorted(names), ids, strict=True)),
         shape,
+        folders=tuple(part for part in found if part.is_dir()),
     )
 
 

@@ -33,6 +33,8 @@ FILES = (
     *(MATRIX, NORMALIZED, LABELS, PREDICTED, TABLE, PREDICTIONS, RECORD, PAGE),
 )
 """All that is ever written; which of them depends on the task."""
+WRITTEN_BY = "yolo-max val"
+"""What the record of a validation says, since COCO's annotations are called ``val.json`` too."""
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -40,20 +42,44 @@ def folders(out: Path, engines: Sequence[str]) -> list[Path]:
     """Where each engine's files go: ``out`` itself, or folders in it where there are several.
 
     Raises:
-        OutputError: One holds a file that is not of an earlier validation and would be overwritten.
+        OutputError: One holds a file that no earlier validation wrote and that would be overwritten.
     """
     places = [out] if len(engines) == 1 else [out / engine for engine in engines]
     for place in places:
         require_no_file(place)
-        if (place / RECORD).exists():
-            continue
-        for file in (place / name for name in FILES):
-            if os.path.lexists(file):
+        own = results_of(place)
+        for name in FILES:
+            if name not in own and os.path.lexists(place / name):
                 raise OutputError(
-                    f"{file} is not a result of an earlier validation and would be overwritten; choose "
-                    "another folder with --out."
+                    f"{place / name} is not a result of an earlier validation and would be overwritten; "
+                    "choose another folder with --out."
                 )
     return places
+
+
+def results_of(folder: Path) -> set[str]:
+    """The files that the validation in a folder says it wrote, by name; none if there is no such record."""
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+        if record["written_by"] == WRITTEN_BY:
+            return {RECORD, *FILES} & {RECORD, *record["files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return set()
+
+
+def require_apart(places: Sequence[Path], dataset: Dataset) -> None:
+    """Refuses folders in which the dataset would take our pictures for images of its own.
+
+    Raises:
+        OutputError: There is one.
+    """
+    for place in places:
+        for images in dataset.folders:
+            if place.resolve().is_relative_to(images.resolve()):
+                raise OutputError(
+                    f"{place} is among the dataset's images in {images}; choose another folder with --out."
+                )
 
 
 def write(
@@ -68,7 +94,7 @@ def write(
     """Writes all files of one engine.
 
     Args:
-        folder: Made if it does not exist.
+        folder: One of `folders`, made if it does not exist; what `results_of` it names is replaced.
         dataset: What was measured on.
         engine: What was measured.
         record: The whole validation in plain JSON types.
@@ -112,11 +138,17 @@ def write(
     files[TABLE] = _csv([header, *rows])
     files[PREDICTIONS] = json.dumps(engine.predictions).encode()
     files[PAGE] = page.encode("utf-8", "backslashreplace")
-    record = {**record, "conf": conf if boxes else None, **_facts(engine)}
+    record = {
+        "written_by": WRITTEN_BY,
+        "files": [*files, RECORD],
+        **record,
+        "conf": conf if boxes else None,
+        **_facts(engine),
+    }
     files[RECORD] = json.dumps(record, indent=1).encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in FILES:
+        for name in results_of(folder) - files.keys():
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(folder, error) from error
