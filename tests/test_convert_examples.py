@@ -10,11 +10,12 @@ import convert_examples
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+SHARED = sorted(convert_examples.EXAMPLES.keys() - {"transformer"})
 COMPILED_ALONE = [pytest.param("transformer", marks=pytest.mark.zoo)]
 """Examples whose graph no other test compiles."""
 
 
-@pytest.mark.parametrize("name", [*sorted(convert_examples.EXAMPLES.keys() - {"transformer"}), *COMPILED_ALONE])
+@pytest.mark.parametrize("name", [*SHARED, *COMPILED_ALONE])
 def test_an_example_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     convert_examples.main([name])
     assert capsys.readouterr().out.startswith(f"== {name}: ")
