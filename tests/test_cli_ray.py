@@ -73,13 +73,48 @@ def test_it_writes_what_it_writes_without(
     }
 
 
-def test_a_bucket_is_a_source(photos: Path, ray: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["predict", "photos/a.jpg", f"file://{photos}/sub", "--ray", "--json", "--no-save"]
+@pytest.mark.parametrize(
+    ("sources", "paths", "pictures"),
+    [
+        (
+            "photos/a.jpg s3://photos",
+            "photos/a.jpg s3://photos/a.jpg s3://photos/b.png",
+            "a.jpg a_2.jpg b.png",
+        ),
+        (
+            "s3://photos photos/a.jpg",
+            "photos/a.jpg s3://photos/a.jpg s3://photos/b.png",
+            "a.jpg a_2.jpg b.png",
+        ),
+        ("file://{photos} photos", "{photos}/a.jpg {photos}/b.png", "photos/a.jpg photos/b.png"),
+        ("s3://photos s3://photos/ s3://photos/b.png", "s3://photos/a.jpg s3://photos/b.png", "a.jpg b.png"),
+    ],
+)
+def test_sources_of_all_kinds_share_one_folder(
+    photos: Path,
+    ray: list[str],
+    sources: str,
+    paths: str,
+    pictures: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fs = pytest.importorskip("pyarrow.fs")
+    store = fs.SubTreeFileSystem(str(photos.parent), fs.LocalFileSystem())
+    monkeypatch.setattr("yolo_max.ray.buckets._bucket", lambda _: store)
+    given = [each.format(photos=photos) for each in sources.split()]
+    assert run(["predict", *given, "--ray", "--allow-remote", "--json", "-o", "out"]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)["predictions"]
+    assert [each["path"] for each in found] == paths.format(photos=photos).split()
+    assert [each["annotated"] for each in found] == pictures.split()
+
+
+def test_the_output_folder_is_never_a_source_by_its_address(photos: Path, ray: list[str]) -> None:
+    given = ["predict", f"file://{photos}", "-r", "--ray", "-o", "photos/run"]
     assert run(given) == ExitCode.OK
-    assert [each["path"] for each in json.loads(capsys.readouterr().out)["predictions"]] == [
-        *("photos/a.jpg", f"file://{photos}/sub/c.jpg")
-    ]
-    assert not Path("runs").exists()
+    before = read_tree(photos)
+    assert run([*given, "--resume"]) == ExitCode.OK
+    assert read_tree(photos) == before
 
 
 def test_it_resumes_without_a_source(photos: Path, ray: list[str]) -> None:

@@ -9,7 +9,8 @@ import pytest
 from fakes import write_image
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-from yolo_max.images.source import SourceImage
+from yolo_max.images.globs import RESULTS
+from yolo_max.images.source import SourceSkipped
 from yolo_max.ray import buckets
 from yolo_max.ray.buckets import find_objects, is_bucket, read_object
 from yolo_max.support.errors import ImageError, SourceError
@@ -27,7 +28,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def find(*addresses: str, recursive: bool = False, remote: bool = True) -> list[SourceImage]:
+def find(*addresses: str, recursive: bool = False, remote: bool = True) -> list[Any]:
     return list(find_objects(addresses, recursive=recursive, remote=remote))
 
 
@@ -36,7 +37,7 @@ def find(*addresses: str, recursive: bool = False, remote: bool = True) -> list[
     [
         ("s3://bucket/key", True),
         ("gs://bucket", True),
-        ("file:///folder", True),
+        ("file:///folder", False),  # a folder
         ("https://host/a.jpg", False),  # fetched, within limits, by what fetches addresses
         ("folder", False),
         ("s3", False),
@@ -70,11 +71,34 @@ def test_one_image(store: Path) -> None:
     assert [each.name for each in find("s3://photos/notes.txt")] == ["s3://photos/notes.txt"]  # it is named
 
 
-def test_a_folder_by_its_address(store: Path) -> None:
-    (first, second) = find(f"file://{store}/photos", remote=False)
-    assert first.name == f"file://{store}/photos/a.png"
-    assert first.path == store / "photos/a.png"  # no result replaces it
-    assert read_object(second.name) == (store / "photos/b.jpg").read_bytes()
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["photos", "photos/", "photos/day 1"], ["a.png", "b.jpg", "day 1/a%20b.jpg"]),
+        (["photos/b.jpg", "photos"], ["b.jpg", "a.png", "day 1/a%20b.jpg"]),
+        (["photos/day 1", "photos"], ["day 1/a%20b.jpg", "a.png", "b.jpg"]),
+    ],
+)
+def test_addresses_that_overlap_give_an_image_once(store: Path, keys: list[str], expected: list[str]) -> None:
+    found = find(*(f"s3://{key}" for key in keys), recursive=True)
+    assert [each.name for each in found] == [f"s3://photos/{name}" for name in expected]
+
+
+def test_results_of_earlier_runs_are_sources_only_where_they_are_named(store: Path) -> None:
+    plain = find("s3://photos", recursive=True)
+    for name in ("run.json", "predictions.jsonl", "labels/b.txt"):
+        (store / "photos/run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / "photos/run" / name).touch()
+    write_image(store / "photos/run/b.jpg", 1)
+    write_image(store / "photos/run/crops/car/b.jpg", 1)
+    assert find("s3://photos", recursive=True) == [*plain, SourceSkipped("s3://photos/run", RESULTS)]
+    both = find("s3://photos", "s3://photos/run", recursive=True)
+    assert [each.name for each in both[3:]] == ["s3://photos/run/b.jpg", "s3://photos/run/crops/car/b.jpg"]
+    write_image(store / "other/run/b.jpg", 1)
+    for name in ("run.json", "predictions.jsonl"):
+        (store / "other/run" / name).touch()
+    with pytest.raises(SourceError, match=f"there is no image in s3://other; {RESULTS}"):
+        find("s3://other", recursive=True)
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,10 @@ def find(
         SourceError: As `yolo_max.images.sources.find_images`.
         UsageError: ``--ray`` has something that is no address.
     """
+    from yolo_max.images.places import Places
     from yolo_max.images.sources import find_images
 
+    places = Places()
     if on.ray is None:
         named, addresses = list(sources), []
     else:
@@ -73,14 +75,25 @@ def find(
         import_ray()
         require_address(on.ray)
         addresses = [source for source in sources if is_bucket(source)]
-        named = [source for source in sources if source not in addresses]
+        # A folder by its address is a folder.
+        named = [
+            source.removeprefix("file://") if source.startswith("file:///") else source
+            for source in sources
+            if source not in addresses
+        ]
     found: list[Found] = []
     if named or not addresses:
         found += find_images(
-            named, recursive=recursive, exclude=exclude, videos=on.ray is None, stdin=stdin, remote=remote
+            named,
+            recursive=recursive,
+            exclude=exclude,
+            videos=on.ray is None,
+            stdin=stdin,
+            remote=remote,
+            places=places,
         )
     if addresses:
-        found += find_objects(addresses, recursive=recursive, remote=remote)
+        found += find_objects(addresses, recursive=recursive, remote=remote, places=places)
     return found
 
 

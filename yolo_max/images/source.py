@@ -73,11 +73,11 @@ class SourceSkipped:
     """A file or folder that was found but is not read, although somebody may expect it.
 
     Attributes:
-        path: Where it is.
+        path: Where it is; an address as it is written.
         reason: Why, and what to do; the same words for all that are skipped for this reason.
     """
 
-    path: Path
+    path: Path | str
     reason: str
 
 

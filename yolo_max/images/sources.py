@@ -41,6 +41,7 @@ def find_images(
     videos: bool = False,
     stdin: BinaryIO | None = None,
     remote: bool = False,
+    places: Places | None = None,
 ) -> Iterator[Found]:
     """Finds the images of some files, folders, globs and lists of these, lazily.
 
@@ -57,6 +58,7 @@ def find_images(
         videos: Whether videos are read as well, where PyAV is installed.
         stdin: What ``-`` means.
         remote: Whether addresses on the network are read.
+        places: Those that are taken in the output tree, where others write to it too; more are, afterwards.
 
     Yields:
         The images and the folders that cannot be read, each once; at the end what is skipped: videos, images
@@ -90,7 +92,8 @@ def find_images(
     ]
     if missing:
         raise SourceError(f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not exist.")
-    walk = _Walk(recursive, os.path.realpath(exclude) if exclude is not None else None, videos, remote)
+    exclude = os.path.realpath(exclude) if exclude is not None else None
+    walk = _Walk(places or Places(), recursive, exclude, videos, remote)
     # Several named folders keep their names in the output tree; a single one is its root.
     every = [entry for source in named for entry in listed.get(source, [source])]
     several = sum(is_folder(Path(source)) for source in every) > 1
@@ -132,6 +135,7 @@ _SUBFOLDERS = "subfolders are read only with --recursive"
 
 @dataclass
 class _Walk:
+    places: Places
     recursive: bool
     exclude: str | None
     videos: bool
@@ -140,7 +144,6 @@ class _Walk:
     folders: set[tuple[int, int]] = field(default_factory=set)  # walked, by device and inode
     files: set[tuple[str, str]] = field(default_factory=set)  # found, by true folder and name
     left_out: dict[tuple[str, str], SourceSkipped] = field(default_factory=dict)  # like files
-    places: Places = field(default_factory=Places)
 
     def source(self, source: str, several: bool) -> Iterator[Source | SourceFailure]:
         path = Path(source)
@@ -159,7 +162,7 @@ class _Walk:
                 if isinstance(match, SourceFailure):
                     yield match
                 elif isinstance(match, SourceSkipped):
-                    self.skip(match.path, match.reason)
+                    self.skip(Path(match.path), match.reason)
                 elif is_folder(match):
                     yield from self.folder(match, match.relative_to(base), named="**" not in path.parts)
                 elif any_suffix or is_image(match) or self.reads_as_video(match):
@@ -257,7 +260,7 @@ class _Walk:
         """What was left out, and not read in another place either."""
         for key, item in self.left_out.items():
             with suppress(OSError):  # it is gone, or a link to nowhere
-                if identity(item.path) not in self.folders and key not in self.files:
+                if identity(Path(item.path)) not in self.folders and key not in self.files:
                     yield item
 
     def is_output(self, true_folder: str) -> bool:
