@@ -14,11 +14,10 @@ from torch import nn
 
 from yolo_max.convert import Rule, analyze
 from yolo_max.convert.analyzer import captured
-from yolo_max.convert.converter import PyTorchToMAXConverter, convert_pytorch_model
+from yolo_max.convert.converter import convert_pytorch_model
 from yolo_max.convert.errors import ConversionError, UnsupportedOperations
 from yolo_max.convert.guards import written
 from yolo_max.convert.rules import builtin_rules
-from yolo_max.support.errors import UsageError
 
 RULES = builtin_rules()
 aten = torch.ops.aten
@@ -180,12 +179,6 @@ def test_a_rule_of_ones_own_counts_and_leaves_others_alone() -> None:
     rule = Rule(aten.erfinv.default, lambda _call, x: x)
     assert analyze(module, [(4, 4)], rules=[rule]).convertible
     assert not analyze(module, [(4, 4)]).convertible
-
-
-@pytest.mark.parametrize("options", [{"device": "gpu"}, {"dtype": "bfloat16"}])
-def test_what_is_not_there_is_said(options: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="modules are converted"):
-        PyTorchToMAXConverter(**options)
 
 
 def test_importing_the_package_imports_no_torch() -> None:
