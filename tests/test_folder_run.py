@@ -293,6 +293,25 @@ def test_files_that_vanish_or_change_meanwhile(photos: Path, tmp_path: Path) -> 
     assert run.finished
 
 
+def test_no_file_of_a_run_replaces_another(tmp_path: Path) -> None:
+    """Where the sources have folders that are called as those of crops and thumbnails."""
+    source, out = tmp_path / "in", tmp_path / "out"
+    crops = [f"crops/{name}" for name in fake_weights().meta.names.values()]
+    for i, folder in enumerate(("", *crops, "thumbnails")):
+        write_image(source / folder / "a.jpg", i, (40 + i, 60))
+    saving = SaveOptions(save_crop=True, gallery=True, save_txt=True)
+    run_folder(source, out, saving, conf=0.01)
+    done = records(out)
+    files = [record[key] for record in done for key in ("annotated", "thumbnail", "labels")]
+    files += [crop for record in done for crop in record["crops"]]
+    assert len({name.casefold() for name in files}) == len(files) > 4 * len(done)
+    for record in done:
+        picture = cv2.imread(str(out / record["annotated"]))
+        assert picture is not None
+        assert list(picture.shape[:2]) == record["image_size"]
+        assert record["annotated"] == str(Path(record["path"]).relative_to(source))
+
+
 def test_results_inside_the_source_are_never_sources(photos: Path) -> None:
     out = photos / "results"
     first = run_folder(photos, out)

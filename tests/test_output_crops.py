@@ -11,7 +11,7 @@ import pytest
 import torch
 from ultralytics.utils.plotting import save_one_box
 
-from yolo_max.images.source import SourceImage
+from yolo_max.images.source import SourceImage, SourceVideo
 from yolo_max.output.crops import crop, encode_crop, folder_of
 from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.tasks.marks import BoxMark
@@ -69,10 +69,21 @@ def test_a_file_is_that_of_ultralytics_but_for_the_encoder(tmp_path: Path) -> No
         ("a\\b/c", "a_b_c"),
         ("..", "_.."),
         ("", "_"),
+        ("x" * 255, "x" * 255),  # as long as file systems allow
     ],
 )
 def test_a_class_is_one_folder(name: str, folder: str) -> None:
     assert folder_of(name) == folder
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "車" * 86, "é" * 256, "a" + "🚗" * 255, "\ud800" * 256])
+def test_a_long_class_name_is_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
+    """256 characters, as many as a name may have, of one to four bytes."""
+    folders = {folder_of(name), folder_of(name + "1"), folder_of(name + "2")}
+    assert len(folders) == 3
+    for folder in folders:
+        assert folder[:40] == name[:40] or "\ud800" in name
+        (tmp_path / folder).mkdir()
 
 
 def images(*names: str) -> list[SourceImage]:
@@ -90,6 +101,27 @@ def test_crops_are_called_as_in_ultralytics() -> None:
     (source,) = images("a.png")
     places = CropNames([source]).of(source, None, ["cat", "dog", "cat"])
     assert [str(place) for place in places] == ["crops/cat/a.jpg", "crops/dog/a.jpg", "crops/cat/a-2.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "crops", "thumbnails"),
+    [
+        (["a.png", "sub/crops/a.png"], "crops", "thumbnails"),
+        (["crops/a.png", "b.png"], "crops_2", "thumbnails"),
+        (["Crops/a.png", "crops_2/b.png"], "crops_3", "thumbnails"),  # on file systems that ignore case
+        (["thumbnails/x/a.png"], "crops", "thumbnails_2"),
+    ],
+)
+def test_the_sources_keep_folders_of_these_names(names: list[str], crops: str, thumbnails: str) -> None:
+    sources = images(*names)
+    found = CropNames(sources)
+    assert [place.parts[0] for place in found.of(sources[0], None, ["cat"])] == [crops]
+    assert found.thumbnail(sources[0], None).parts[0] == thumbnails
+
+
+def test_frames_of_a_video_keep_their_folder() -> None:
+    video = SourceVideo(Path("v.mp4"), Path("v.mp4"), Path("crops/v_frames"), Path("v"))
+    assert CropNames([video]).folder == Path("crops_2")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fakes import FakeEngine, SharedEngine, fake_weights, write_image
 
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.result import Result
-from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.support.errors import ImageError, OutputError, UsageError
 
 
 @pytest.fixture
@@ -174,6 +174,12 @@ def test_a_predictor_is_closed_at_the_end(detector: Detector, paths: list[Path])
 def test_a_result_of_nothing_has_no_prediction() -> None:
     with pytest.raises(UsageError, match="no prediction yet"):
         len(Result("a.png"))
+
+
+def test_a_name_that_no_file_can_have_is_an_output_error(tmp_path: Path, detector: Detector) -> None:
+    (result,) = detector.stream([np.zeros((64, 96, 3), np.uint8)])
+    with pytest.raises(OutputError, match="cannot be written"):
+        result.save_crop(tmp_path, "x" * 300)
 
 
 def test_crops_are_called_as_ultralytics_calls_them(tmp_path: Path, detector: Detector) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from yolo_max.tasks.marks import BoxMark
 
 GAIN, PAD = 1.02, 10
 """What a box's sides are multiplied with, and the pixels that are added."""
+MAX_BYTES, CUT = 255, 200
+"""Of a folder's name, and what is kept of a longer one."""
 _PARAMETERS = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
@@ -65,6 +69,13 @@ def encode_crop(image_bgr: NDArray[np.uint8]) -> bytes:
 
 
 def folder_of(name: str) -> str:
-    """The folder for crops of a class: its name, without what would lead elsewhere."""
+    """The folder for crops of a class: its name, without what would lead elsewhere.
+
+    File systems take 255 bytes; of a longer name there is the beginning, and a digest of the whole.
+    """
     safe = "".join("_" if letter in "/\\\0" else letter for letter in name).strip()
-    return f"_{safe}" if safe.strip(".") == "" else safe
+    safe = f"_{safe}" if safe.strip(".") == "" else safe
+    data = safe.encode(errors="surrogatepass")
+    if len(data) <= MAX_BYTES:
+        return safe
+    return f"{data[:CUT].decode(errors='ignore')}-{sha256(data).hexdigest()[:16]}"

@@ -17,7 +17,7 @@ from yolo_max.output.crops import crop, encode_crop, folder_of
 from yolo_max.output.draw import AUTOMATIC
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.encode import encode_image, shrunk, write_image
-from yolo_max.support.atomic import write_atomically
+from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import with_keywords
 from yolo_max.support.options import DrawOptions
@@ -95,11 +95,18 @@ def save_crops(folder: Path, stem: str, image: ImageSource, prediction: Predicti
         pixels = crop(image_bgr, mark)
         if pixels.size:
             places = folder / folder_of(prediction.names[mark.class_id])
-            names = (f"{stem}-{number}.jpg" if number > 1 else f"{stem}.jpg" for number in count(1))
-            place = next(places / name for name in names if not (places / name).exists())
+            place = _free(places, stem)
             write_atomically(place, encode_crop(pixels))
             written.append(place)
     return written
+
+
+def _free(folder: Path, stem: str) -> Path:
+    names = (f"{stem}-{number}.jpg" if number > 1 else f"{stem}.jpg" for number in count(1))
+    try:
+        return next(folder / name for name in names if not (folder / name).exists())
+    except OSError as error:  # for example a name that is too long
+        raise cannot_write(folder / f"{stem}.jpg", error) from error
 
 
 INLINE = 1280

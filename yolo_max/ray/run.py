@@ -115,7 +115,7 @@ class RayRun(FolderRun):
         finally:
             self._tidy_shards()
             cropped = self._predictor.names.values() if self._saving.save_crop else ()
-            remove_remnants(chain.from_iterable(self._shards), self._out, cropped)
+            remove_remnants(chain.from_iterable(self._shards), self._out, self._crops, cropped)
 
     def _predicted(self, numbers: list[int]) -> Generator[int, None, None]:
         """The numbers of shards as they are done, in any order.
@@ -129,7 +129,8 @@ class RayRun(FolderRun):
         ray, (count, threads) = self._ray, self._workers
         rows = [{"shard": i, "items": to_text([Item.of(each) for each in self._shards[i]])} for i in numbers]
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
-        crops = ray.put(self._crops if self._saving.save_crop else CropNames(()))
+        named = self._saving.save_crop or self._saving.gallery
+        crops = ray.put(self._crops if named else CropNames(()))
         out = str(self._out.absolute())
         tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
         done = (

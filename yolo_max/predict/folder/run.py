@@ -100,7 +100,8 @@ class FolderRun:
         self.skipped = [item for item in found if isinstance(item, SourceSkipped)]
         if saving.save:
             require_no_target_is_a_source(sources, out)
-        planned = [str(place) for place in targets(sources, saving)]
+        self._crops = CropNames(sources)
+        planned = [str(place) for place in targets(sources, self._crops, saving)]
         tables = [*tables, *saving.tables]
         require_tables(saving.tables, predictor.task)
         if overwrite and not (resume and read_run(out)):
@@ -110,7 +111,6 @@ class FolderRun:
         self._out = out
         self._saving = saving
         self._reading = reading
-        self._crops = CropNames(sources)
         self._done: set[str] = set()
         self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
         self.totals = Totals(predictor.task)
@@ -131,7 +131,8 @@ class FolderRun:
             overwrite=overwrite,
         )
         try:
-            remove_remnants(sources, out, predictor.names.values() if saving.save_crop else ())
+            cropped = predictor.names.values() if saving.save_crop else ()
+            remove_remnants(sources, out, self._crops, cropped)
             self._manifest.resume(self._recall)
             self._forget_unfinished()
             self._in_flight = InFlight(out)

@@ -17,7 +17,7 @@ from yolo_max.output.encode import encode_image, shrunk
 from yolo_max.output.gallery import THUMBNAIL
 from yolo_max.output.records import record
 from yolo_max.output.video import VideoWriter
-from yolo_max.predict.folder.crop_names import CropNames, name_of
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.output_tree import OutputTree, of_one_path
 from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
@@ -26,7 +26,6 @@ from yolo_max.tasks.contract import Prediction
 from yolo_max.tasks.task import Task
 
 LABELS_FOLDER = Path("labels")
-THUMBNAILS_FOLDER = Path("thumbnails")
 _DRAWING = MemoryBudget(2**30)
 """For drawing on images, on all threads together."""
 _DRAWING_BYTES_PER_PIXEL = 12
@@ -43,7 +42,7 @@ def save_result(
         source: Where it comes from, and its paths in the output tree.
         out: The output folder.
         options: What to write.
-        names: Where crops go.
+        names: Where crops and thumbnails go.
 
     Returns:
         The record of the image (`yolo_max.output.records.record`), with the files written, relative to
@@ -69,7 +68,7 @@ def save_result(
                     _write(out, picture, data)
                 files["annotated"] = str(picture)
             if options.gallery:
-                spot = thumbnail_of(source, position)
+                spot = names.thumbnail(source, position)
                 _write(out, spot, small)
                 files["thumbnail"] = str(spot)
         if options.save_crop:
@@ -111,12 +110,6 @@ def _targets(
         picture = source.frames / f"{source.path.stem}_{number}.jpg"
         labels, draws = source.labels.with_name(f"{source.labels.name}_{number}.txt"), options.save_frames
     return picture if draws else None, LABELS_FOLDER / labels if options.labels else None
-
-
-def thumbnail_of(source: Source, position: Position | None) -> Path:
-    """Where the thumbnail of an image or frame goes."""
-    name = THUMBNAILS_FOLDER / name_of(source, position)
-    return name.with_name(f"{name.name}.jpg")
 
 
 def is_done(record: Mapping[str, Any], out: Path, task: Task, names: Mapping[int, str]) -> bool:

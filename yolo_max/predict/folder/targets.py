@@ -9,20 +9,20 @@ from pathlib import Path
 
 from yolo_max.images.source import Source, SourceImage, SourceVideo
 from yolo_max.output.crops import folder_of
-from yolo_max.predict.folder.crop_names import CROPS_FOLDER
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.previous_run import holds_file, read_run, results_of
-from yolo_max.predict.folder.saving import LABELS_FOLDER, THUMBNAILS_FOLDER, thumbnail_of
+from yolo_max.predict.folder.saving import LABELS_FOLDER
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions
 from yolo_max.support.result_names import MANIFEST_FILE
 
 
-def _folders(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> set[Path]:
+def _folders(sources: Iterable[Source], out: Path, names: CropNames, cropped: Collection[str]) -> set[Path]:
     """The folders of the results; ``cropped`` are the classes of crops."""
     folders = set()
+    roots = [LABELS_FOLDER, names.thumbnails, *(names.folder / folder_of(each) for each in cropped)]
     for source in sources:
-        roots = [LABELS_FOLDER, THUMBNAILS_FOLDER, *(CROPS_FOLDER / folder_of(each) for each in cropped)]
         places = [source.annotated, *(root / source.labels for root in roots)]
         if isinstance(source, SourceVideo):
             places.append(source.frames / "1.jpg")
@@ -30,15 +30,15 @@ def _folders(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> 
     return folders
 
 
-def remove_remnants(sources: Iterable[Source], out: Path, cropped: Collection[str]) -> None:
+def remove_remnants(sources: Iterable[Source], out: Path, names: CropNames, cropped: Collection[str]) -> None:
     """Removes the partial files that a killed process left."""
-    for folder in _folders(sources, out, cropped):
+    for folder in _folders(sources, out, names, cropped):
         with suppress(OSError):  # there may be no such folder, nor any of so long a name
             for remnant in folder.glob(f"{TEMPORARY_PREFIX}*"):
                 remnant.unlink(missing_ok=True)
 
 
-def targets(sources: Iterable[Source], saving: SaveOptions) -> Iterator[Path]:
+def targets(sources: Iterable[Source], names: CropNames, saving: SaveOptions) -> Iterator[Path]:
     """The paths of the sources' files relative to the output folder, without those of frames and crops."""
     for source in sources:
         if saving.save:
@@ -46,7 +46,7 @@ def targets(sources: Iterable[Source], saving: SaveOptions) -> Iterator[Path]:
         if saving.labels and isinstance(source, SourceImage):
             yield LABELS_FOLDER / source.labels
         if saving.gallery and isinstance(source, SourceImage):
-            yield thumbnail_of(source, None)
+            yield names.thumbnail(source, None)
 
 
 def require_no_target_is_foreign(places: Iterable[str], out: Path) -> None:
