@@ -77,6 +77,41 @@ def test_few_take_turns_alone_and_many_share() -> None:
         assert seen == expected, waiting
 
 
+def test_a_share_that_is_free_is_taken_as_soon_as_two_wait_for_it() -> None:
+    """Not when the call beside it ends."""
+    turns = Turns(2)
+    go_on = {name: threading.Event() for name in ("first", "short", "long", "third", "fourth")}
+    begun = {name: threading.Event() for name in go_on}
+
+    def call(name: str) -> None:
+        with turns.take():
+            begun[name].set()
+            assert go_on[name].wait(30)
+
+    def waiting(count: int) -> None:
+        while len(turns._line) < count:
+            time.sleep(0.001)
+
+    with ThreadPoolExecutor(len(go_on)) as executor:
+        executor.submit(call, "first")
+        assert begun["first"].wait(10)
+        for number, name in enumerate(("short", "long")):
+            executor.submit(call, name)
+            waiting(number + 1)
+        go_on["first"].set()  # now two share
+        assert begun["short"].wait(10)
+        assert begun["long"].wait(10)
+        go_on["short"].set()
+        executor.submit(call, "third")
+        waiting(1)
+        assert not begun["third"].wait(0.1)  # a single one waits to be alone
+        executor.submit(call, "fourth")
+        third = begun["third"].wait(5)
+        for event in go_on.values():
+            event.set()
+    assert third
+
+
 def test_a_call_gets_its_turn_beside_a_stream_that_never_pauses() -> None:
     turns, ended = Turns(2), threading.Event()
 

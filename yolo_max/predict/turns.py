@@ -40,6 +40,7 @@ class Turns:
         me = object()
         with self._changed:
             self._line.append(me)
+            self._changed.notify_all()  # the first in the line may have room now that another waits
             try:
                 self._changed.wait_for(lambda: self._line[0] is me and self._has_room(may_be_alone))
                 crowded = 1 < self._callers <= len(self._line)
