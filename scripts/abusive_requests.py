@@ -40,6 +40,18 @@ def exchange(host: str, port: int, *pieces: bytes, pause: float = 0, cut: bool =
         return int(answer.split()[1]) if answer.startswith(b"HTTP/1.1 ") else 0
 
 
+def until_it_is_left(host: str, port: int, head: bytes, more: bytes) -> int:
+    """Keeps a connection, sends more once there is an answer, and reads until the server leaves it."""
+    with socket.create_connection((host, port), PATIENCE) as wire:
+        wire.sendall(head)
+        answer = wire.recv(2**16)
+        with suppress(ConnectionError):
+            wire.sendall(more)
+            while wire.recv(2**16):
+                pass
+        return int(answer.split()[1])
+
+
 def post(body: bytes, kind: str = "image/jpeg", *, length: int | None = None, more: str = "") -> bytes:
     """A request with a body."""
     size = len(body) if length is None else length
@@ -103,6 +115,9 @@ ABUSES: dict[str, Abuse] = {
     # Slow; honest ones are answered.
     "slow but honest": lambda h, p, i: exchange(h, p, *_pieces(post(i), 5), pause=0.1),
     "a slow body": lambda h, p, i: exchange(h, p, *_pieces(post(i), 20), pause=0.4),
+    "a body that stops once it is answered": lambda h, p, _: until_it_is_left(
+        h, p, b"POST /health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\n", b"x"
+    ),
     "a body that stops": lambda h, p, i: exchange(h, p, post(i[: len(i) // 2], length=len(i))),
 }
 """What is done to the server, by name."""
@@ -122,6 +137,7 @@ EXPECTED: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("too many bytes", "too many bytes in chunks", "too many pixels"), (413,)),
     **dict.fromkeys(("a slow body", "a body that stops"), (408,)),
     "another host": (403,),
+    "a body that stops once it is answered": (405,),
     "slow but honest": (200,),
 }
 """The statuses that each may be answered with."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from yolo_max.images import addresses
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.predict.predictor import Predictor
 from yolo_max.serve import application
-from yolo_max.serve.access import LOCAL
 
 IMAGE = encode(scene(), "JPEG")
 HEAD_OF_FORM = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
@@ -36,7 +35,7 @@ def served() -> Iterator[Served]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yolo_max.serve.server, "HEAD_SECONDS", 1.0)
         patch.setattr(yolo_max.serve.server, "STALL_SECONDS", 1.0)
-        with serving(timeout=3.0, max_bytes=2**21, hosts=LOCAL) as server:
+        with serving(timeout=3.0, max_bytes=2**21) as server:
             yield server
 
 
@@ -58,6 +57,53 @@ def test_abuse_is_answered_or_left(served: Served, name: str) -> None:
 def test_a_head_that_takes_too_long_is_left(served: Served, pieces: tuple[bytes, ...]) -> None:
     assert exchange(HOST, served.port, *pieces, pause=0.1 if pieces else 0) == 0
     assert eventually(lambda: not served.server.server_state.connections)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"x",),  # of what is left of a body that is answered
+        (b"x",) * 8,  # more of it, and never all
+        (b"x" * 9,),  # all of it, and then nothing
+        (b"x" * 9 + b"GET /hea",),  # and half a head
+    ],
+    ids=["a byte", "drips", "all", "more"],
+)
+def test_what_is_left_of_a_body_that_is_answered_has_its_time(
+    served: Served, pieces: tuple[bytes, ...]
+) -> None:
+    with socket.create_connection((HOST, served.port), 60) as wire:
+        wire.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        assert wire.recv(1000).startswith(b"HTTP/1.1 405")
+        for piece in pieces:
+            wire.sendall(piece)
+            time.sleep(0.05)
+        assert eventually(lambda: not served.server.server_state.connections, 10)
+
+
+@pytest.mark.parametrize("behind", ["garbage", "an end"])
+def test_a_connection_that_ends_waits_for_no_answer_to_be_taken(
+    monkeypatch: pytest.MonkeyPatch, behind: str
+) -> None:
+    """With less in hand than is too much for the transport, which tells nobody of it."""
+    monkeypatch.setattr(yolo_max.serve.server, "HEAD_SECONDS", 0.5)
+    with serving(send_buffer=2**12) as served, socket.socket() as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**12)
+        wire.connect((HOST, served.port))
+        assert eventually(lambda: served.server.server_state.connections)
+        (connection,) = served.server.server_state.connections
+        assert isinstance(connection, yolo_max.serve.server.Connection)
+        answered = served.server.server_state.total_requests
+        while not connection.transport.get_write_buffer_size():
+            wire.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answered += 1
+            assert eventually(lambda: served.server.server_state.total_requests == answered)  # noqa: B023
+        assert not connection.flow.write_paused
+        if behind == "garbage":
+            wire.sendall(b"\r\ngarbage\r\n\r\n")
+        else:
+            wire.shutdown(socket.SHUT_WR)
+        assert eventually(lambda: not served.server.server_state.connections, 10)
 
 
 def test_an_answer_that_nobody_takes_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,12 +212,20 @@ def test_bodies_share_one_budget_of_memory(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_too_many_connections_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yolo_max.serve.server, "MAX_CONNECTIONS", 3)
+    """With a request that takes its time, too: a reset would overtake the answer."""
+    monkeypatch.setattr(yolo_max.serve.server, "MAX_CONNECTIONS", 4)
     with serving() as served:
-        wires = [socket.create_connection((HOST, served.port)) for _ in range(3)]
-        assert eventually(lambda: len(served.server.server_state.connections) == 3)
-        with socket.create_connection((HOST, served.port)) as fourth:
-            assert fourth.recv(1000).startswith(b"HTTP/1.1 503 ")
+        wires = [socket.create_connection((HOST, served.port)) for _ in range(4)]
+        assert eventually(lambda: len(served.server.server_state.connections) == 4)
+        for body in (IMAGE, bytes(2**22)):
+            answer = served.ask(body)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+            assert answer.headers["connection"] == "close"
+            assert answer.error == "too many connections are open; try again."
+        wires.append(socket.create_connection((HOST, served.port)))  # the last that is told
+        assert eventually(lambda: len(served.server.server_state.connections) == 5)
+        with socket.create_connection((HOST, served.port), 60) as beyond, suppress(ConnectionError):
+            assert beyond.recv(1000) == b""
         for wire in wires:
             wire.close()
         assert eventually(lambda: served.ask(IMAGE).status == 200)

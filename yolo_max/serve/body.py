@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Self
 
 from starlette.requests import Request
@@ -13,6 +14,16 @@ from yolo_max.serve.errors import BUSY, ClientGoneError, RequestError
 
 DISCARD_SECONDS = 2.0
 """How long the rest of a body that is refused is read: some clients send all of it before they read."""
+
+
+async def discard(request: Request) -> None:
+    """Reads what is left of a body that is not complete and keeps nothing, for a short while."""
+    if "expect" in request.headers:  # its client waits for an answer before it sends anything
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while (await request.receive()).get("more_body", False):
+                pass
 
 
 class Body:
@@ -75,14 +86,8 @@ class Body:
 
     async def discard(self) -> None:
         """Reads what is left and keeps nothing, for a short while."""
-        if "expect" in self._request.headers:  # its client waits for an answer before it sends anything
-            return
-        try:
-            async with asyncio.timeout(DISCARD_SECONDS):
-                while not self.complete:
-                    await self._receive()
-        except (TimeoutError, ClientGoneError):
-            return
+        if not self.complete:
+            await discard(self._request)
 
     async def _receive(self) -> bytes:
         message = await self._request.receive()

@@ -1,7 +1,7 @@
 """The process that serves an application: connections within limits of time, and an end that loses nothing.
 
-uvicorn has no limit on how long a request's head may take to arrive, nor on how long an answer waits to be
-taken; `Connection` adds both.
+uvicorn limits only how long a connection is without a request; `Connection` limits all that a client may keep
+it waiting for.
 """
 
 from __future__ import annotations
@@ -16,91 +16,122 @@ from threading import Timer
 
 import uvicorn
 from fastapi import FastAPI
-from h11 import IDLE
+from h11 import SEND_BODY
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from yolo_max.serve.answers import refused
+from yolo_max.serve.body import discard
+from yolo_max.serve.errors import BUSY, RequestError
 from yolo_max.support.errors import UsageError
 
 HEAD_SECONDS = 10.0
-"""How long the head of a request may take to arrive."""
+"""How long a request's head may take to arrive, what is left of a body once it is answered, and the end."""
 STALL_SECONDS = 30.0
 """How long a piece of an answer may wait to be taken."""
 KEEP_ALIVE_SECONDS = 15
 MAX_CONNECTIONS = 1000
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b'Retry-After: 1\r\n\r\n{"error": "too many connections are open; try again."}'
-)
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer where too many connections are open, once the request is read: a reset would overtake it."""
+    await discard(Request(scope, receive))
+    headers = {**BUSY, "Connection": "close"}
+    await refused(RequestError(503, "too many connections are open; try again.", headers))(
+        scope, receive, send
+    )
 
 
 class Connection(H11Protocol):
-    """One connection, which is left when its client is too slow."""
+    """One connection, which is left when its client is too slow.
 
-    _head: asyncio.TimerHandle | None = None
-    _taking: asyncio.TimerHandle | None = None
+    Whatever is awaited of the client has its time, which what arrives meanwhile does not extend: a head, the
+    rest of a body that is answered already, that a piece of an answer is taken, the end. An application at
+    work has limits of its own, and a connection without a request that of uvicorn, until its next byte.
+    """
+
+    _awaited: str | None = None
+    _limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Waits for a head; with too many connections, says so."""
+        """Waits for a head; with too many connections, for one that is told so."""
         super().connection_made(transport)
-        if len(self.connections) > most_connections():
-            transport.write(_FULL)
-            self._close_soon()
-        else:
-            self._head = self.loop.call_later(HEAD_SECONDS, transport.abort)
+        most = most_connections()
+        if len(self.connections) > most + most // 4:
+            transport.abort()
+        elif len(self.connections) > most:
+            self.app = _full
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Gives the next head its time from its first byte on."""
+        """Something came."""
         super().data_received(data)
-        if self.conn.their_state is not IDLE:
-            self._cancel_head()
-        elif self._head is None:
-            self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        self._watch()
+
+    def eof_received(self) -> None:
+        """Nothing will come any more: the client is gone."""
+        super().eof_received()
+        self.transport.close()
+        self._watch()
 
     def pause_writing(self) -> None:
-        """Gives what waits to be sent its time."""
+        """What was written has to be taken first."""
         super().pause_writing()
-        self._taking = self.loop.call_later(STALL_SECONDS, self.transport.abort)
+        self._watch()
 
     def resume_writing(self) -> None:
-        """It was sent."""
+        """It was."""
         super().resume_writing()
-        self._cancel_taking()
+        self._watch()
 
     def on_response_complete(self) -> None:
-        """Leaves a connection that is to be closed, and whose client takes no more."""
+        """All of an answer is written."""
         super().on_response_complete()
-        if self.transport.is_closing():
-            self._close_soon()
+        self._watch()
 
     def timeout_keep_alive_handler(self) -> None:
-        """The same, for one that was idle."""
+        """No request came."""
         super().timeout_keep_alive_handler()
-        self._close_soon()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more."""
+        """Nothing is awaited any more."""
         super().connection_lost(exc)
-        self._cancel_head()
-        self._cancel_taking()
+        self._cancel()
 
-    def _close_soon(self) -> None:
-        self.transport.close()  # once all is sent
-        self._cancel_taking()
-        self._taking = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+    def _watch(self) -> None:
+        """Gives its time to what is awaited now, unless it was awaited before."""
+        awaited = self._what_is_awaited()
+        if awaited != self._awaited:
+            self._awaited = awaited
+            self._cancel()
+            if awaited is not None:
+                seconds = STALL_SECONDS if awaited == "taking" else HEAD_SECONDS
+                self._limit = self.loop.call_later(seconds, self.transport.abort)
 
-    def _cancel_head(self) -> None:
-        if self._head is not None:
-            self._head.cancel()
-            self._head = None
+    def _what_is_awaited(self) -> str | None:
+        if self.transport.is_closing():  # once all is taken
+            return "end"
+        if self.flow.write_paused:
+            return "taking"
+        if self.cycle is not None and not self.cycle.response_complete:
+            return None
+        if self.conn.their_state is SEND_BODY:
+            return "rest"
+        return "head" if self.timeout_keep_alive_task is None else None
 
-    def _cancel_taking(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
+    def _cancel(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
 
 
 def most_connections() -> int:
-    """How many connections are served at once: each takes a file descriptor, and others need some too."""
+    """How many connections are served at once: each takes a file descriptor, and others need some too.
+
+    A quarter more are told to come again; what comes beyond them is closed at once.
+    """
     return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
