@@ -124,6 +124,19 @@ def test_listening_elsewhere_without_a_token_is_warned_of(has_token: bool) -> No
         assert ("Anybody who reaches this address may ask: there is no token." in said) != has_token
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_wherever_it_listens_it_answers_to_addresses_and_to_the_names_it_was_given(address: str) -> None:
+    """Without a token: a name of somebody else's is one that he made lead here (DNS rebinding)."""
+    with process("--host", address, "--allowed-host", "yolo.example,other.example") as (_, port):
+        for name in ("127.0.0.1", "localhost", "yolo.example", "other.example"):
+            assert ask(port, Host=f"{name}:{port}", Origin=f"http://{name}:{port}")[0] == 200
+        status, answer = ask(port, Host=f"evil.example:{port}", Origin=f"http://evil.example:{port}")
+        assert (status, answer["error"]) == (
+            403,
+            "this server is not called 'evil.example'; use its address, or start it with --allowed-host.",
+        )
+
+
 def test_answers_do_not_wait_for_more() -> None:
     """Nagle's algorithm would keep every other answer on a connection for 40 ms."""
     with serving() as served, socket.create_connection(("127.0.0.1", served.port)) as wire:

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -89,7 +89,7 @@ def serving(
     nap: float = 0,
     predictor: Predictor | None = None,
     token: str | None = None,
-    hosts: frozenset[str] | None = None,
+    hosts: Iterable[str] = (),
     send_buffer: int | None = None,
     **options: Any,
 ) -> Iterator[Served]:

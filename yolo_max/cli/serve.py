@@ -60,8 +60,8 @@ def serve(
             load_font()
             with busy(quiet) as report:
                 predictor = Predictor(weights, options, report=report)
-            local = server.host in LOCAL
-            app = application(predictor, limits, token=token, hosts=LOCAL if local else None)
+            names = (server.host, *server.allowed_host)
+            app = application(predictor, limits, token=token, hosts=names)
             process = Server(app, grace=4 * limits.timeout)
 
             def end() -> None:
@@ -73,7 +73,7 @@ def serve(
             if not quiet:
                 host = f"[{server.host}]" if ":" in server.host else server.host
                 typer.echo(f"{predictor.weights.path.name} at http://{host}:{listener.getsockname()[1]}/")
-            if not local and token is None:
+            if token is None and server.host not in LOCAL:
                 say(_OPEN, "yellow")
             process.run([listener])
     return ExitCode.OK

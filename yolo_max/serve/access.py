@@ -5,7 +5,8 @@ from __future__ import annotations
 import hmac
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from yolo_max.serve.answers import refused
 from yolo_max.serve.errors import RequestError
 from yolo_max.support.errors import UsageError
+from yolo_max.support.text import shorten
 
 TOKEN_VARIABLE = "YOLO_MAX_TOKEN"
 MIN_TOKEN = 16
@@ -22,6 +24,7 @@ MIN_TOKEN = 16
 OPEN = frozenset({"/", "/docs", "/openapi.json", "/health"})
 """What needs no token: pages without data, and the question of a load balancer."""
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names and addresses of this machine, for itself."""
 
 
 def read_token(path: str | os.PathLike[str] | None, environment: Mapping[str, str]) -> str | None:
@@ -62,12 +65,13 @@ class Access:
     Args:
         app: The application.
         token: What clients must send as ``Authorization: Bearer TOKEN``; None if anybody may ask.
-        hosts: Without a token, the names that the server may be called by; None for any. A page whose name
-            is made to lead to this machine (DNS rebinding) calls it by another.
+        hosts: Without a token, the names that the server may be called by, besides localhost and addresses. A
+            page whose name is made to lead to this machine (DNS rebinding) calls it by another.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None, hosts: frozenset[str] | None = None) -> None:
-        self._app, self._token, self._hosts = app, token, hosts
+    def __init__(self, app: ASGIApp, token: str | None, hosts: Iterable[str] = ()) -> None:
+        self._app, self._token = app, token
+        self._hosts = LOCAL | {name.lower() for name in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or answers it."""
@@ -87,8 +91,10 @@ class Access:
                 401, "a token is needed: Authorization: Bearer TOKEN.", {"WWW-Authenticate": "Bearer"}
             )
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
-            return RequestError(403, "this server is only called by the address that it listens at.")
+        name = _name(host)
+        if name not in self._hosts and not _is_address(name):
+            advice = "use its address, or start it with --allowed-host."
+            return RequestError(403, f"this server is not called {shorten(name)}; {advice}")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
             return RequestError(403, "pages of other sites may not ask this server.")
@@ -101,3 +107,12 @@ def _name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+def _is_address(name: str) -> bool:
+    """Whether it is an address of IP, which nobody can make lead elsewhere."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -138,7 +138,7 @@ def application(
     options: ApplicationOptions | None = None,
     *,
     token: str | None = None,
-    hosts: frozenset[str] | None = None,
+    hosts: Iterable[str] = (),
 ) -> FastAPI:
     """The application, for any ASGI server.
 

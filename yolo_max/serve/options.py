@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import Options, a_path, a_word, at_least, option
+from yolo_max.support.parse import words_of
+from yolo_max.support.text import shorten
 
 LIMITS, SERVER = "Limits", "Server"
 MAX_PIXELS = 50_000_000
@@ -24,6 +27,12 @@ def seconds_from(low: float) -> Any:
             raise UsageError(f"{name} is {value!r}, but it must be a number of seconds of at least {low:g}.")
 
     return check
+
+
+def some_words(name: str, value: Any) -> None:
+    """Checks a list or tuple of strings."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise UsageError(f"{name} is {shorten(value)}, but it must be a list of words.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,16 @@ class ServerOptions(Options):
 
     host: str = option("127.0.0.1", SERVER, "Address to listen at; 0.0.0.0 for all.", "ADDRESS", a_word)
     port: int = option(8000, SERVER, "Port to listen at; 0 for any that is free.", "N", at_least(0, 65535))
+    allowed_host: Sequence[str] = option(
+        (),
+        SERVER,
+        "Without a token: names that clients may call it by, besides addresses. May be repeated.",
+        "NAME",
+        some_words,
+        default_text="--host",
+        written_as=list[str],
+        parse=words_of,
+    )
     token_file: str | None = option(
         None,
         SERVER,
