@@ -21,6 +21,7 @@ from yolo_max.serve.errors import RequestError
 
 IMAGE = encode(scene(), "PNG")
 LARGE = encode(scene(1001, 1000), "PNG")
+LONG = "x" * 10**5
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,28 @@ def test_an_option_that_makes_no_sense_is_a_sentence(served: Served, query: str,
     answer = served.ask(IMAGE, f"/predict?{query}")
     assert answer.status == 422
     assert answer.error.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *(
+            {name: LONG}
+            for name in ("conf", "max_det", "agnostic_nms", "classes", "color_mode", "line_width")
+        ),
+        *({name: [LONG]} for name in ("conf", "max_det", "agnostic_nms", "classes", "color_mode")),
+        {"conf": {LONG: LONG}},
+        {"url": f"ftp://{LONG}"},
+        {LONG: 1},
+    ],
+    ids=lambda field: f"{str(next(iter(field)))[:20]}-{type(next(iter(field.values()))).__name__}",
+)
+def test_a_refusal_is_short_whatever_is_refused(served: Served, field: dict[str, Any]) -> None:
+    """No budget counts its bytes."""
+    image = {} if "url" in field else {"image": base64.b64encode(IMAGE).decode()}
+    answer = served.ask(json.dumps({**image, **field}).encode(), Content_Type="application/json")
+    assert answer.status == 422
+    assert len(answer.error) <= 500
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
+from functools import partial
 from inspect import Parameter, signature
 from typing import Any
 
@@ -10,9 +12,12 @@ import numpy as np
 import pytest
 
 from yolo_max.cli.parameters import Quiet, Some, Sources, takes
+from yolo_max.serve.options import ApplicationOptions, ServerOptions
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import Options, about, with_keywords
-from yolo_max.support.options import PredictOptions, SaveOptions
+from yolo_max.support.options import DrawOptions, PredictOptions, SaveOptions
+from yolo_max.support.parse import parse_device, parse_imgsz
+from yolo_max.support.ray_options import RayOptions
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,36 @@ def test_a_value_that_makes_sense(name: str, value: Any) -> None:
 def test_a_value_that_makes_none(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         PredictOptions().with_changes(changes)
+
+
+LONG: Any = "x" * 10**6
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(
+            partial(PredictOptions().with_changes, {name: LONG})
+            for name in ("conf", "iou", "overlap", "max_det", "batch", "rect")
+        ),
+        *(partial(PredictOptions().with_changes, {name: [LONG]}) for name in ("conf", "max_det", "engine")),
+        partial(PredictOptions().with_changes, {LONG: 1}),
+        partial(PredictOptions, batch=10**4400),  # which Python does not print
+        partial(DrawOptions, color_mode=LONG),
+        partial(RayOptions, shard_format=LONG),
+        partial(ApplicationOptions().with_changes, {"timeout": LONG}),
+        partial(ServerOptions().with_changes, {"host": [LONG]}),
+        partial(ServerOptions().with_changes, {"allowed_host": LONG}),
+        partial(ServerOptions().with_changes, {"token_file": [LONG]}),
+        partial(parse_device, LONG),
+        partial(parse_imgsz, [LONG] * 2),
+        partial(parse_imgsz, [LONG] * 3),
+    ],
+)
+def test_what_is_refused_is_named_in_short(make: Callable[[], object]) -> None:
+    with pytest.raises(UsageError) as refused:
+        make()
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_class_checks_what_it_is_made_of() -> None:

@@ -27,6 +27,7 @@ from yolo_max.predict.pipeline import THREADS, ordered_map
 from yolo_max.predict.result import Result, timed
 from yolo_max.support.errors import ImageError, UsageError
 from yolo_max.support.options import PredictOptions
+from yolo_max.support.text import shorten
 from yolo_max.tasks.task import Task
 from yolo_max.tasks.tiles import Merging, Part
 
@@ -70,7 +71,7 @@ class Tiling:
         rule = merges[0] if options.tile_merge is None else options.tile_merge
         if rule not in merges:
             raise UsageError(
-                f"tile_merge is {rule!r}, but with weights for the task {task.name} it must be "
+                f"tile_merge is {shorten(rule)}, but with weights for the task {task.name} it must be "
                 f"{' or '.join(merges)}."
             )
         merging = Merging(rule, options.tile_match, options.agnostic_nms)

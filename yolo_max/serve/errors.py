@@ -11,6 +11,7 @@ from yolo_max.support.errors import (
     ImageSizeError,
     YoloMaxError,
 )
+from yolo_max.support.text import abridge
 
 BUSY = {"Retry-After": "1"}
 """What is said to clients that may ask again."""
@@ -21,13 +22,13 @@ class RequestError(Exception):
 
     Attributes:
         status: Of HTTP.
-        sentence: What was wrong, and what to do.
+        sentence: What was wrong, and what to do; without its middle if it is long, since no budget counts it.
         headers: Of the response.
     """
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(sentence)
-        self.status, self.sentence, self.headers = status, sentence, dict(headers or {})
+        self.status, self.sentence, self.headers = status, abridge(sentence), dict(headers or {})
 
 
 class ClientGoneError(Exception):

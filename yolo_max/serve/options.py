@@ -24,7 +24,9 @@ def seconds_from(low: float) -> Any:
     def check(name: str, value: Any) -> None:
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not low <= float(value) < math.inf:
-            raise UsageError(f"{name} is {value!r}, but it must be a number of seconds of at least {low:g}.")
+            raise UsageError(
+                f"{name} is {shorten(value)}, but it must be a number of seconds of at least {low:g}."
+            )
 
     return check
 

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, ParamSpec, Self, TypeVar
 
 from yolo_max.support.errors import UsageError
+from yolo_max.support.text import shorten
 from yolo_max.support.ultralytics_options import IN_PYTHON, unknown_option
 
 Check = Callable[[str, Any], None]
@@ -50,7 +51,7 @@ def at_least(low: int, high: float = math.inf) -> Check:
     def check(name: str, value: Any) -> None:
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if value is not None and (not whole or not low <= value <= high):
-            raise UsageError(f"{name} is {value!r}, but it must be a whole number {limits}.")
+            raise UsageError(f"{name} is {shorten(value)}, but it must be a whole number {limits}.")
 
     return check
 
@@ -63,26 +64,26 @@ def a_fraction(name: str, value: Any) -> None:
     """Checks a number from 0 to 1."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 <= float(value) <= 1:  # also refuses NaN
-        raise UsageError(f"{name} is {value!r}, but it must lie between 0 and 1.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must lie between 0 and 1.")
 
 
 def an_overlap(name: str, value: Any) -> None:
     """Checks a number from 0 to 0.9: with more, there is no end of tiles."""
     a_fraction(name, value)
     if value > 0.9:
-        raise UsageError(f"{name} is {value!r}, but it must lie between 0 and 0.9.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must lie between 0 and 0.9.")
 
 
 def a_switch(name: str, value: Any) -> None:
     """Checks a boolean."""
     if not isinstance(value, bool):
-        raise UsageError(f"{name} is {value!r}, but it must be True or False.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must be True or False.")
 
 
 def a_word(name: str, value: Any) -> None:
     """Checks a string; its allowed values are checked where it is used."""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r}, but it must be a word.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must be a word.")
 
 
 def a_name(name: str, value: Any) -> None:
@@ -94,13 +95,13 @@ def a_name(name: str, value: Any) -> None:
 def a_color_mode(name: str, value: Any) -> None:
     """Checks what colors are chosen by."""
     if value not in ("class", "instance"):
-        raise UsageError(f"{name} is {value!r}, but it must be class or instance.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must be class or instance.")
 
 
 def a_path(name: str, value: Any) -> None:
     """Checks a path, or None for the default."""
     if not isinstance(value, str | os.PathLike | None):
-        raise UsageError(f"{name} is {value!r}, but it must be a path.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must be a path.")
 
 
 def anything(_name: str, _value: Any) -> None:

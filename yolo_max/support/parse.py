@@ -32,11 +32,13 @@ def parse_imgsz(imgsz: int | Sequence[int], stride: int = 32) -> tuple[int, int]
     """
     sides = tuple(imgsz) if isinstance(imgsz, list | tuple) else (imgsz, imgsz)
     if len(sides) != 2:
-        raise UsageError(f"imgsz is {list(sides)}, but it must be one side in pixels, or height and width.")
+        raise UsageError(
+            f"imgsz is {shorten(list(sides))}, but it must be one side in pixels, or height and width."
+        )
     for side in sides:
         if isinstance(side, bool) or not isinstance(side, Integral) or not stride <= int(side) <= MAX_IMGSZ:
             raise UsageError(
-                f"imgsz is {side!r}, but it must be a whole number from {stride} to {MAX_IMGSZ}."
+                f"imgsz is {shorten(side)}, but it must be a whole number from {stride} to {MAX_IMGSZ}."
             )
     height, width = (-(-int(side) // stride) * stride for side in sides)
     if (height, width) != sides:
@@ -65,7 +67,8 @@ def parse_device(device: str) -> str:
     if word in ("0", "cuda", "cuda:0", "gpu:0"):
         return "gpu"
     raise UsageError(
-        f"there is no device {device!r}; use auto, cpu or gpu (0 and cuda:0 mean the GPU; only one is used)."
+        f"there is no device {shorten(device)}; use auto, cpu or gpu "
+        "(0 and cuda:0 mean the GPU; only one is used)."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import Options, a_name, at_least, option
+from yolo_max.support.text import shorten
 
 RAY = "Ray"
 """Their group."""
@@ -18,7 +19,7 @@ FORMATS = ("jsonl", "parquet")
 def a_format(name: str, value: Any) -> None:
     """Checks a format of shards."""
     if value not in FORMATS:
-        raise UsageError(f"{name} is {value!r}, but it must be {' or '.join(FORMATS)}.")
+        raise UsageError(f"{name} is {shorten(value)}, but it must be {' or '.join(FORMATS)}.")
 
 
 @dataclass(frozen=True, kw_only=True)

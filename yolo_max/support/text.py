@@ -47,7 +47,7 @@ def counted(number: int, noun: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` probably misspells; None if none is close ("cat" does not mean "car")."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.75)
+    close = get_close_matches(word[:100], list(known), n=1, cutoff=0.75)  # compares for long with a long one
     return close[0] if close else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from yolo_max.support.text import nearest
+from yolo_max.support.text import nearest, shorten
 
 _SENTENCES = {
     "nothing is trained here": """
@@ -75,7 +75,7 @@ def unknown_option(written: str, known: Iterable[str], instead: Mapping[str, str
         advice = f"did you mean {names[close]}?"
     else:
         advice = otherwise
-    return f"there is no option {written!r}; {advice}"
+    return f"there is no option {shorten(written)}; {advice}"
 
 
 def plain(name: str) -> str:
