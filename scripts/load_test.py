@@ -13,19 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
-import signal
 import statistics
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPConnection
 from itertools import accumulate, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -33,68 +28,18 @@ from typing import Any
 import cv2
 import numpy as np
 from abusive_requests import ABUSES, EXPECTED
+from loaded_server import HOST, Client, get, serving, state_of, stopped
 from numpy.typing import NDArray
 
 from yolo_max.predict.pending import PendingImage
 from yolo_max.predict.predictor import Predictor
 from yolo_max.serve.answers import record_of
 
-HOST = "127.0.0.1"
 SIZES = (1, 2, 4, 8)
 """Images in a batch."""
 BUSY = (429, 503)
 """What a client is told that may ask again."""
 SUFFIXES = (".jpg", ".png")
-
-
-@contextmanager
-def serving(weights: str, *arguments: str) -> Iterator[tuple[int, int]]:
-    """A server in a process of its own; gives its port and process."""
-    command = [sys.executable, "-m", "yolo_max", "serve", "-w", weights, "--port", "0", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        port = int(line.rstrip("/\n").rpartition(":")[2])
-        end = time.monotonic() + 60
-        while True:
-            try:
-                get(port, "/health")
-                break
-            except OSError:
-                assert time.monotonic() < end, "the server does not answer"
-                time.sleep(0.1)
-        yield port, process.pid
-        process.terminate()
-        assert process.wait(60) == 0, "the server did not end as it should"
-    finally:
-        process.kill()
-
-
-def get(port: int, path: str) -> bytes:
-    """What a path gives."""
-    connection = HTTPConnection(HOST, port, timeout=60)
-    connection.request("GET", path)
-    return connection.getresponse().read()
-
-
-class Client:
-    """One client, with a connection that stays open."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection(HOST, port, timeout=900)
-
-    def ask(self, image: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer for an image."""
-        headers = {"Content-Type": "application/octet-stream"}
-        try:
-            self._connection.request("POST", "/predict", image, headers)
-            answer = self._connection.getresponse()
-        except ConnectionError:  # it was idle for too long
-            self._connection.close()
-            self._connection.request("POST", "/predict", image, headers)
-            answer = self._connection.getresponse()
-        return answer.status, answer.read()
 
 
 def saturated(port: int, images: Sequence[bytes], clients: int) -> float:
@@ -184,16 +129,6 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-@contextmanager
-def stopped(process: int) -> Iterator[None]:
-    """Stops a process for a while."""
-    os.kill(process, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(process, signal.SIGCONT)
-
-
 def abuse(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any]:
     """Many requests of which every tenth is bad; the others must be answered as by this process."""
     predictor = Predictor(options.weights, report=print)
@@ -246,17 +181,6 @@ def abuse(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any
 def without_times(record: dict[str, Any]) -> dict[str, Any]:
     """A record as it must be whenever the image is predicted."""
     return {name: value for name, value in json.loads(json.dumps(record)).items() if name != "times_ms"}
-
-
-def state_of(process: int) -> dict[str, int]:
-    """Memory in MiB, open files and threads of a process."""
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    return {
-        "rss_mib": int(fields["VmRSS"].split()[0]) // 1024,
-        "files": len(os.listdir(f"/proc/{process}/fd")),  # noqa: PTH208
-        "threads": int(fields["Threads"]),
-    }
 
 
 def batches(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any]:
