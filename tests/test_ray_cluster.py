@@ -40,7 +40,10 @@ def ray() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "support"), prepend=os.pathsep)
         with cluster("local") as connected:
+            session = Path(connected._private.worker._global_node.get_session_dir_path())
+            assert session.is_dir()
             yield connected
+        assert not session.exists()
 
 
 def runs(ray: Any, folder: Path, engine: MarkedEngine, **options: Any) -> tuple[FolderRun, RayRun]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import socket
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def cluster(address: str) -> Iterator[Any]:
     """Connects this process to a cluster while the ``with`` block runs.
 
     A cluster of this machine's own listens on the loopback interface alone, has no dashboard, and ends with
-    the block.
+    the block, as do its logs.
 
     Args:
         address: "local", "auto" for the one that this machine belongs to, or the HOST:PORT of its head.
@@ -83,12 +84,14 @@ def cluster(address: str) -> Iterator[Any]:
     require_address(address)
     ray = import_ray()
     _listen_on_loopback(ray, address == LOCAL)
-    _connect(ray, address)
+    session = _connect(ray, address)
     _be_quiet(ray)
     try:
         yield ray
     finally:
         ray.shutdown()
+        if address == LOCAL:
+            shutil.rmtree(session, ignore_errors=True)
 
 
 def _listen_on_loopback(ray: Any, alone: bool) -> None:
@@ -98,7 +101,8 @@ def _listen_on_loopback(ray: Any, alone: bool) -> None:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = not alone
 
 
-def _connect(ray: Any, address: str) -> None:
+def _connect(ray: Any, address: str) -> str:
+    """Connects, and says in which folder the cluster keeps its logs and sockets."""
     own = {
         "num_cpus": available_threads(),
         "object_store_memory": STORE_BYTES,
@@ -108,12 +112,13 @@ def _connect(ray: Any, address: str) -> None:
     for attempt in range(_STARTS if address == LOCAL else 1, 0, -1):
         try:
             with _silent_stderr():
-                ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
-            return
+                context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
+            return str(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
             ray.shutdown()
             if attempt == 1:
                 raise EngineError(_FAILED.get(address, _THERE.format(address, first_line(error)))) from error
+    raise AssertionError("the last attempt returns or raises")
 
 
 def workers_of(ray: Any, count: int | None, threads: int | None) -> Workers:
