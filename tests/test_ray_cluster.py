@@ -13,14 +13,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from fakes import FakeEngine, fake_weights, read_tree, write_image
-from ray_workers import MarkedEngine, descendants, listening
+from ray_workers import DeadlyEngine, MarkedEngine, descendants, listening
 
 from yolo_max.images.sources import find_images
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.predictor import Predictor
 from yolo_max.ray import predict_dataset
+from yolo_max.ray.attempts import CRASHES
 from yolo_max.ray.cluster import cluster
 from yolo_max.ray.run import RayRun
 from yolo_max.ray.setup import Setup
@@ -129,6 +132,42 @@ def test_killed_workers_lose_nothing_and_duplicate_nothing(ray: Any, tmp_path: P
     assert results(tmp_path / "ray") == results(tmp_path / "one")
     lines = (tmp_path / "ray/predictions.jsonl").read_bytes()
     assert b"".join(path.read_bytes() for path in sorted((tmp_path / "ray/shards").iterdir())) == lines
+
+
+def write_white(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(path), np.full((100, 150, 3), 255, np.uint8))
+    return path
+
+
+@pytest.mark.zoo
+def test_an_image_that_kills_each_worker_is_a_record(ray: Any, tmp_path: Path) -> None:
+    for i in range(12):
+        write_image(tmp_path / f"photos/{i:02d}.png", i, (100, 150))
+    (tmp_path / "workers").mkdir()
+    deadly = write_white(tmp_path / "photos/05.png")
+    engine = DeadlyEngine(tmp_path / "workers")
+    _, run = runs(ray, tmp_path, engine, ray_workers=1, shard_images=4)
+    with run:
+        records = list(run.images())
+    assert run.finished
+    assert len(records) == 12
+    assert [each["path"] for each in records if "error" in each] == [str(deadly)]
+    assert len(engine.workers) == 2 + CRASHES
+
+
+@pytest.mark.zoo
+def test_workers_that_die_and_die_end_the_run(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolo_max.ray.run.RESTARTS", 1)
+    write_white(tmp_path / "photos/a.png")
+    (tmp_path / "workers").mkdir()
+    engine = DeadlyEngine(tmp_path / "workers")
+    _, run = runs(ray, tmp_path, engine, ray_workers=1)
+    with run, pytest.raises(EngineError, match=r"^the run on Ray failed .*; --resume goes on\.$"):
+        list(run.images())
+    assert len(engine.workers) == 2
 
 
 WRONG = [

@@ -16,14 +16,17 @@ from ray_fake import FakeRay
 
 from yolo_max.images.source import SourceImage
 from yolo_max.images.sources import find_images
+from yolo_max.predict.folder.crop_names import CropNames
 from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.predictor import Predictor
 from yolo_max.ray import stages
+from yolo_max.ray.attempts import CRASHES
 from yolo_max.ray.cluster import Workers, workers_of
 from yolo_max.ray.run import RayRun
+from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item
 from yolo_max.support.errors import OutputError, UsageError
-from yolo_max.support.options import SaveOptions
+from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.ray_options import RayOptions
 
 EVERYTHING = SaveOptions(save_txt=True, save_csv=True, times=False)
@@ -178,6 +181,47 @@ def test_what_a_killed_worker_had_is_decoded_in_another_process_first(
     assert run.totals.failures.count((str(photos / "3.tif"), "decoding it crashes the process (Killed)")) == 1
     assert len(asked) == stages.WAITING
     assert run.totals.images == 15
+
+
+def test_an_image_that_ends_each_worker_that_predicts_it_is_a_record(
+    ray: FakeRay, photos: Path, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Deadly(FakeEngine):
+        dead: bytes | None = None  # the pixels that it cannot stand; those of the first image that it sees
+
+        def __call__(self, batch: Any) -> Any:
+            self.dead = self.dead or batch.tobytes()
+            if any(image.tobytes() == self.dead for image in batch):
+                raise Killed
+            return super().__call__(batch)
+
+    engine = Deadly()
+    paths = sorted(photos.glob("[0-7].*"))
+    with pytest.raises(Killed):
+        Predictor(fake_weights(), engine=engine)(paths[2])
+    out = tmp_path / "ray"
+    out.mkdir()
+    items = [Item(path.name, str(path), path.name, f"{path.stem}.txt", "") for path in paths]
+    row = {"shard": 0, "items": json.dumps(items), "files": [None] * len(items)}
+
+    def work() -> list[Any]:
+        """What a worker makes of the shard."""
+        setup = Setup.of(Predictor(fake_weights(), engine=engine), 1, engine)
+        worker = stages.Predict(setup, CropNames(()), str(out), EVERYTHING, SourceOptions())
+        return [json.loads(line) for line in worker(dict(row))["lines"].splitlines()]
+
+    for _ in range(1 + CRASHES):
+        with pytest.raises(Killed):
+            work()
+        ray.reconstructed = True
+    records = work()
+    assert [each["path"] for each in records] == [path.name for path in paths]
+    assert [each.get("error") for each in records] == [
+        "predicting what is in it crashes the process" if i == 2 else None for i in range(8)
+    ]
 
 
 def test_shards_are_results(ray: FakeRay, photos: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from yolo_max.predict.predictor import Predictor
 from yolo_max.ray.cluster import workers_of
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, cut, is_shard, read_shard, shard_name, to_text
-from yolo_max.ray.stages import WAITING, Predict, read_ahead, write_shard
+from yolo_max.ray.stages import RESTARTS, WAITING, Predict, read_ahead, write_shard
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import EngineError, OutputError, UsageError, YoloMaxError
 from yolo_max.support.options import SaveOptions, SourceOptions
@@ -142,6 +142,8 @@ class RayRun(FolderRun):
                 fn_constructor_args=(setup, crops, out, self._saving, self._reading),
                 compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
                 num_cpus=threads,
+                max_restarts=RESTARTS,
+                max_task_retries=RESTARTS,
             )
             .map(
                 partial(write_shard, out=out, kind=self._on.shard_format, task=self._predictor.task),

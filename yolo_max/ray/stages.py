@@ -11,7 +11,7 @@ under a name that its image or shard decides: what a killed worker had done is d
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from yolo_max.images.header import SIGNATURE_BYTES
 from yolo_max.images.regular_file import regular_file
+from yolo_max.ray.attempts import Attempts
 from yolo_max.ray.buckets import is_bucket, read_object
 from yolo_max.ray.shards import Item, encode_shard, from_text, shard_name
 from yolo_max.support.errors import ImageError, YoloMaxError
@@ -39,6 +40,8 @@ READERS = 8
 """Files that a task reads at once: an object store takes its time to answer."""
 WAITING = 2
 """Shards that wait for a worker or are worked on."""
+RESTARTS = 30
+"""Of a worker, and for a shard: what ends more of them ends the run."""
 Row = dict[str, Any]
 
 
@@ -93,34 +96,41 @@ class Predict:
 
         if self._error is not None:
             raise self._error
-        records = self._records(from_text(row["items"]), row["files"])
+        records = self._records(row["shard"], from_text(row["items"]), row["files"])
         return {"shard": row["shard"], "lines": b"".join(encode_line(each) for each in records)}
 
-    def _records(self, items: Sequence[Item], files: Sequence[bytes | None]) -> list[Mapping[str, Any]]:
+    def _records(
+        self, shard: int, items: Sequence[Item], files: Sequence[bytes | None]
+    ) -> list[Mapping[str, Any]]:
         from yolo_max.output.records import record
         from yolo_max.predict.folder.output_tree import OutputTree
         from yolo_max.predict.folder.saving import save_result
 
-        reasons: Mapping[int, str] = {}
+        reasons: dict[int, str] = {}
+        attempts: Attempts | None = None
         if self._suspected:
             self._suspected -= 1
-            reasons = _find_crashes(items, files, self._predictor.options.max_pixels)
+            attempts = Attempts(self._out, shard)
+            reasons = attempts.crashes() | _find_crashes(items, files, self._predictor.options.max_pixels)
         begun: dict[object, Item] = {}
         tree = OutputTree(self._out)
 
-        def sources() -> Iterator[Any]:
-            for number, (item, data) in enumerate(zip(items, files, strict=True)):
-                if number not in reasons:
-                    source = data or self._source(item)
-                    begun[_key(source)] = item
-                    yield source
+        def source(number: int) -> Any:
+            found = files[number] or self._source(items[number])
+            begun[_key(found)] = items[number]
+            return found
 
         def write(result: Any) -> Mapping[str, Any]:
             item = begun[_key(result.source)]
             return save_result(result, item.source, tree, self._saving, self._crops)[0]
 
+        def predicted(numbers: Iterable[int]) -> Iterator[Mapping[str, Any]]:
+            keep = self._saving.needs_images
+            yield from self._predictor.map(write, map(source, numbers), keep_images=keep)
+
+        left = [number for number in range(len(items)) if number not in reasons]
         try:
-            done = self._predictor.map(write, sources(), keep_images=self._saving.needs_images)
+            done = predicted(left) if attempts is None else attempts.one_by_one(predicted, left)
             return [
                 record(item.source.name, error=reasons[number]) if number in reasons else next(done)
                 for number, item in enumerate(items)
