@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yolo_max.support.errors import UsageError
 from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.detect.detections import Box, Detections
 
@@ -44,7 +45,13 @@ def test_length_iteration_and_items() -> None:
         (np.array([True, False, True]), [0, 2]),  # a mask
         (np.array([False, False, False]), []),  # nothing left
         (np.array([0, 2]), [0, 2]),  # indices
+        ([0, 2], [0, 2]),  # a list of them
+        ([True, False, True], [0, 2]),
+        ([], []),
+        ([0, 0], [0, 0]),
         (slice(1), [0]),  # the best
+        (slice(0, None, 2), [0, 2]),
+        (slice(0, None, -1), [0]),  # one has no order
         (slice(None), [0, 1, 2]),
     ],
 )
@@ -56,9 +63,11 @@ def test_selection(index: Any, expected: list[int]) -> None:
     assert chosen.names == detections.names
 
 
-def test_a_selection_out_of_order_is_refused() -> None:
-    with pytest.raises(ValueError, match="descending"):
-        some()[np.array([2, 0])]
+@pytest.mark.parametrize("index", [np.array([2, 0]), [1, 0, 1], slice(None, None, -1), slice(2, None, -2)])
+def test_a_selection_out_of_order_is_refused(index: Any) -> None:
+    with pytest.raises(UsageError, match="the most confident first, so indices must ascend"):
+        some()[index]
+    assert list(reversed(some())) == list(some())[::-1]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pycocotools import mask as coco_mask
 from ultralytics.engine.results import Results
 
 import yolo_max
+from yolo_max.predict.result import Result
 from yolo_max.support.errors import UsageError
 from yolo_max.tasks import rle
 from yolo_max.tasks.classify.classification import Classification
@@ -97,8 +99,62 @@ def test_json_and_tables_are_those_of_ultralytics(what: str) -> None:
     found: Any = EVERY[what]
     assert json.loads(found.to_json(decimals=3)) == json.loads(theirs(what).to_json(decimals=3))
     assert found.to_json().isascii()
-    assert found.to_df(decimals=3).equals(theirs(what).to_df(decimals=3))
+    if len(found):  # of nothing theirs has no columns
+        assert found.to_df(decimals=3).equals(theirs(what).to_df(decimals=3))
     assert isinstance(found.to_df(), polars.DataFrame)
+
+
+EMPTY: dict[str, Prediction] = {
+    "detect": Detections.empty(NAMES, SIZE),
+    "tracked": replace(Detections.empty(NAMES, SIZE), track_id=np.empty(0, np.int32)),
+    "segment": Segmentation.empty(NAMES, SIZE),
+    "pose": Poses.empty(NAMES, SIZE),
+    "points without visibility": Poses.empty(NAMES, SIZE, (5, 2)),
+    "obb": RotatedDetections.empty(NAMES, SIZE),
+}
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("what", EMPTY)
+def test_a_table_of_nothing_has_the_columns_of_something(what: str, normalize: bool) -> None:
+    """So that tables of several images can be put together, whatever is found in them."""
+    polars = pytest.importorskip("polars")
+    pandas = pytest.importorskip("pandas")
+    found: Any = EVERY[what]
+    nothing: Any
+    for nothing in (EMPTY[what], Result("a.jpg", EMPTY[what])):
+        some, none = found.to_df(normalize), nothing.to_df(normalize)
+        assert none.schema == some.schema
+        assert none.height == 0
+        assert polars.concat([none, some]).equals(some)
+        some, none = (each.to_df(normalize, library="pandas") for each in (found, nothing))
+        assert none.dtypes.equals(some.dtypes)
+        pandas.testing.assert_frame_equal(pandas.concat([none, some]), some)
+
+
+@pytest.mark.parametrize("index", [True, np.True_, None, [[0, 1]], np.zeros((1, 3), int)])
+@pytest.mark.parametrize("what", [each for each in EVERY if each != "nothing"])
+def test_an_index_of_another_kind_is_refused(what: str, index: Any) -> None:
+    found: Any = EVERY[what]
+    for each in (found, Result("a.jpg", found)):
+        with pytest.raises(UsageError, match="use an int, a slice, a mask or indices"):
+            each[index]
+
+
+@pytest.mark.parametrize("index", [3, -4, [3], [True], np.array([True] * 4)])
+@pytest.mark.parametrize("what", EVERY)
+def test_an_index_out_of_range_is_an_index_error(what: str, index: Any) -> None:
+    found: Any = EVERY[what]
+    with pytest.raises(IndexError):
+        found[index]
+
+
+def test_ranks_of_a_classification_may_have_any_order() -> None:
+    """A part of the classes is no prediction, but a tuple."""
+    every = list(SCORED)
+    assert SCORED[::-1] == tuple(every[::-1])
+    assert SCORED[np.array([2, 0])] == (every[2], every[0])
+    assert Result("a.jpg", SCORED)[SCORED.confidence > 0.15] == tuple(every[:2])
 
 
 def test_a_table_of_pandas() -> None:

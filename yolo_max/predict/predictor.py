@@ -45,8 +45,9 @@ class Predictor(Streams):
         print(predictor("street.jpg"))
         print(predictor("street.jpg", conf=0.5, classes="person"))
 
-    Once made it does not change; options of detection can be given per call. Threads may share it: their
-    calls take turns in the network, which has all of its threads for each; a stream is for more. As a context
+    Once made it does not change; options of detection can be given per call. Threads may share it: a
+    call that is alone has all of the network's threads; where many come at once, several run side by side
+    with a share of the threads each, and the others wait their turn. A stream is for more. As a context
     manager it lets go of the network at the end.
 
     Attributes:

@@ -122,7 +122,15 @@ class Result(Exports):
         return iter(self.found)
 
     def __getitem__(self, index: Any) -> Any:
-        """What the prediction has at an int; a result for a slice, a boolean mask or ascending indices."""
+        """What the prediction has at an int; a result for a slice, a boolean mask or ascending indices.
+
+        Of a classification these give a tuple of classes, which is no prediction.
+
+        Raises:
+            ImageError: The image could not be read.
+            IndexError: There are fewer things, or the mask has another length.
+            UsageError: The index is of another kind, or its indices do not ascend.
+        """
         chosen = self.found[index]
         return self._with(chosen) if isinstance(chosen, type(self.found)) else chosen
 
@@ -149,6 +157,10 @@ class Result(Exports):
         """See `yolo_max.tasks.exports.Exports.summary`."""
         rows: list[dict[str, Any]] = self.found.summary(normalize, decimals)
         return rows
+
+    def _blank_row(self) -> dict[str, Any]:
+        row: dict[str, Any] = self.found._blank_row()
+        return row
 
     def to_coco(
         self, image_id: int | str | None = None, categories: Mapping[int, int] | None = None

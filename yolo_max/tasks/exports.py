@@ -81,14 +81,20 @@ class Exports(ABC):
 
         Returns:
             A ``polars.DataFrame``, in which boxes are structs, or a ``pandas.DataFrame``, in which they are
-            dicts.
+            dicts. Where nothing was found it has no rows, but all columns.
 
         Raises:
             UsageError: There is no such library, or it is not installed.
         """
         if library not in LIBRARIES:
             raise UsageError(f"library is {shorten(library)}, but it must be {' or '.join(LIBRARIES)}.")
-        return require(library, LIBRARIES[library], "to_df").DataFrame(self.summary(normalize, decimals))
+        rows = self.summary(normalize, decimals)
+        table = require(library, LIBRARIES[library], "to_df").DataFrame(rows or [self._blank_row()])
+        return table if rows else table.head(0)
+
+    @abstractmethod
+    def _blank_row(self) -> dict[str, Any]:
+        """A row of no object, with the keys and types that `summary` has."""
 
     def _repr_html_(self) -> str | None:
         """The table that a notebook shows."""

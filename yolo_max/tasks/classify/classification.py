@@ -16,6 +16,7 @@ from yolo_max.support.numbers import shortest_float
 from yolo_max.tasks.exports import Exports
 from yolo_max.tasks.marks import LineMark, Marks
 from yolo_max.tasks.records import read_size
+from yolo_max.tasks.selection import rows_of
 
 TOP = 5
 """How many classes are printed, drawn and written, as in Ultralytics."""
@@ -120,12 +121,22 @@ class Classification(Exports):
     @overload
     def __getitem__(self, index: int) -> ClassScore: ...
     @overload
-    def __getitem__(self, index: slice) -> tuple[ClassScore, ...]: ...
-    def __getitem__(self, index: int | slice) -> ClassScore | tuple[ClassScore, ...]:
-        """The most probable class for 0, the next for 1; for a slice several."""
-        if isinstance(index, slice):
-            return tuple(self._score(class_id) for class_id in self.class_id[index].tolist())
-        return self._score(int(self.class_id[index]))
+    def __getitem__(
+        self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]
+    ) -> tuple[ClassScore, ...]: ...
+    def __getitem__(
+        self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]
+    ) -> ClassScore | tuple[ClassScore, ...]:
+        """The most probable class for 0, the next for 1; a tuple for a slice, a boolean mask or indices.
+
+        Raises:
+            IndexError: There are fewer classes, or the mask has another length.
+            UsageError: The index is of another kind.
+        """
+        rows = rows_of(index, len(self))
+        if isinstance(rows, int):
+            return self._score(int(self.class_id[rows]))
+        return tuple(self._score(class_id) for class_id in self.class_id[rows].tolist())
 
     def summary(self, normalize: bool = False, decimals: int = 5) -> list[dict[str, Any]]:  # noqa: ARG002
         """The top five; see `yolo_max.tasks.exports.Exports.summary`."""
@@ -133,6 +144,9 @@ class Classification(Exports):
             {"name": each.class_name, "class": each.class_id, "confidence": round(each.confidence, decimals)}
             for each in self.top5
         ]
+
+    def _blank_row(self) -> dict[str, Any]:
+        return {"name": "", "class": 0, "confidence": 0.0}
 
     def to_coco(
         self,

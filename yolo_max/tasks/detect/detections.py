@@ -17,6 +17,7 @@ from yolo_max.support.parse import parse_classes
 from yolo_max.tasks.detect.exports import BoxExports
 from yolo_max.tasks.marks import BoxMark, Marks
 from yolo_max.tasks.records import read_size
+from yolo_max.tasks.selection import ascending, rows_of
 
 
 class Box(NamedTuple):
@@ -139,14 +140,21 @@ class Detections(BoxExports):
     @overload
     def __getitem__(self, index: slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Self: ...
     def __getitem__(self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]) -> Box | Self:
-        """A `Box` for an int; Detections for a slice, a boolean mask or ascending indices."""
-        if isinstance(index, int | np.integer):
-            x1, y1, x2, y2 = self.xyxy[index].tolist()
-            class_id = int(self.class_id[index])
-            box = (x1, y1, x2, y2), float(self.confidence[index]), class_id, self.names[class_id]
-            return Box(*box, self._track_ids()[index])
-        track_id = None if self.track_id is None else self.track_id[index]
-        arrays = {name: getattr(self, name)[index] for name in self.per_object}
+        """A `Box` for an int; Detections for a slice, a boolean mask or ascending indices.
+
+        Raises:
+            IndexError: There are fewer objects, or the mask has another length.
+            UsageError: The index is of another kind, or its indices do not ascend.
+        """
+        rows = rows_of(index, len(self))
+        if isinstance(rows, int):
+            x1, y1, x2, y2 = self.xyxy[rows].tolist()
+            class_id = int(self.class_id[rows])
+            box = (x1, y1, x2, y2), float(self.confidence[rows]), class_id, self.names[class_id]
+            return Box(*box, self._track_ids()[rows])
+        rows = ascending(rows)
+        track_id = None if self.track_id is None else self.track_id[rows]
+        arrays = {name: getattr(self, name)[rows] for name in self.per_object}
         return replace(self, **arrays, track_id=track_id)
 
     def in_larger(self, left: int, top: int, image_size: tuple[int, int]) -> Self:

@@ -85,6 +85,16 @@ class BoxExports(Exports):
             )
         return rows
 
+    def _blank_row(self) -> dict[str, Any]:
+        return {
+            "name": "",
+            "class": 0,
+            "confidence": 0.0,
+            "box": {f"{axis}{i + 1}": 0.0 for i in range(self._corners().shape[1]) for axis in "xy"},
+            **({} if self.track_id is None else {"track_id": 0}),
+            **self._shape_blank(),
+        }
+
     def _corners(self) -> NDArray[np.float32]:
         """float32 [N, K, 2] (x, y) in pixels: the corners that a summary names."""
         return self.xyxy.reshape(-1, 2, 2)
@@ -97,6 +107,10 @@ class BoxExports(Exports):
             unit: (height, width) in pixels that coordinates are divided by.
             decimals: To which they are rounded.
         """
+        return {}
+
+    def _shape_blank(self) -> dict[str, Any]:
+        """What a row of no object has besides its box."""
         return {}
 
     def to_coco(

@@ -15,6 +15,7 @@ from yolo_max.tasks.detect.detections import Detections, part_of
 from yolo_max.tasks.marks import Marks
 from yolo_max.tasks.obb.decode import corners
 from yolo_max.tasks.obb.overlap import rotated_iou
+from yolo_max.tasks.selection import rows_of
 
 
 class RotatedBox(NamedTuple):
@@ -139,19 +140,20 @@ class RotatedDetections(Detections):
         self, index: int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]]
     ) -> RotatedBox | Self:
         """A `RotatedBox` for an int; RotatedDetections for a slice, a boolean mask or ascending indices."""
-        if not isinstance(index, int | np.integer):
-            return super().__getitem__(index)
-        class_id = int(self.class_id[index])
-        x, y, width, height, angle = self.xywhr[index].tolist()
-        left, top, right, bottom = self.xyxy[index].tolist()
+        row = rows_of(index, len(self))
+        if not isinstance(row, int):
+            return super().__getitem__(row)
+        class_id = int(self.class_id[row])
+        x, y, width, height, angle = self.xywhr[row].tolist()
+        left, top, right, bottom = self.xyxy[row].tolist()
         return RotatedBox(
             (x, y, width, height, angle),
-            tuple((x, y) for x, y in self.xyxyxyxy[index].tolist()),
+            tuple((x, y) for x, y in self.xyxyxyxy[row].tolist()),
             (left, top, right, bottom),
-            float(self.confidence[index]),
+            float(self.confidence[row]),
             class_id,
             self.names[class_id],
-            self._track_ids()[index],
+            self._track_ids()[row],
         )
 
     def _corners(self) -> NDArray[np.float32]:

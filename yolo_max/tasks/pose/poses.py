@@ -114,6 +114,9 @@ class Poses(Detections):
         rounded = {name: each.astype(float).round(decimals).tolist() for name, each in columns.items()}
         return {"keypoints": rounded}
 
+    def _shape_blank(self) -> dict[str, Any]:
+        return {"keypoints": {name: [0.0] for name in ("x", "y", "visible")[: self.keypoints.shape[2]]}}
+
     def _shape_coco(self, index: int) -> dict[str, Any]:
         """x, y (in the image), visibility of each keypoint; 1 where the model does not tell."""
         points = np.ones((self.keypoints.shape[1], 3), np.float32)

@@ -172,6 +172,9 @@ class Segmentation(Detections):
         rounded = {name: each.astype(float).round(decimals).tolist() for name, each in segments.items()}
         return {"segments": rounded}
 
+    def _shape_blank(self) -> dict[str, Any]:
+        return {"segments": {"x": [0.0], "y": [0.0]}}
+
     def _shape_coco(self, index: int) -> dict[str, Any]:
         counts = self.rle[index]
         if self.mask_size != self.image_size:
