@@ -30,7 +30,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "a text for a number": (lambda: detector(conf="0.5"), "conf is '0.5'"),
     "classes": (lambda: detector(classes=1.5), "classes is 1.5"),
     "an array of no dimensions": (lambda: detector(classes=np.array(1)), "classes is a ndarray"),
-    "a size": (lambda: detector(imgsz=object()), "imgsz is <object"),
+    "a size": (lambda: detector(imgsz=object()), "imgsz is a object, but it must be a whole number"),
     "an option of a call": (lambda: detector()(IMAGE, conf=None), "conf is None"),
     "a stream": (lambda: detector().stream(5), "5 is one source"),
     "nothing to stream": (lambda: detector().stream(None), "None is one source"),
