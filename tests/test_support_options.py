@@ -40,6 +40,7 @@ def test_a_value_that_makes_sense(name: str, value: Any) -> None:
     [
         ({"conf": -0.1}, "conf is -0.1, but it must lie between 0 and 1"),
         ({"conf": float("nan")}, "conf is nan"),
+        ({"conf": np.float32(1.5)}, r"conf is np\.float32\(1\.5\)"),  # NumPy's numbers are taken, too
         ({"conf": "0.5"}, "conf is '0.5'"),
         ({"iou": True}, "iou is True"),  # a number to Python
         ({"max_det": 0}, "max_det is 0, but it must be a whole number of at least 1"),

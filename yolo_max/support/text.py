@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 
@@ -62,4 +63,4 @@ def visible(text: str) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, bool | int | float | str | None)
+    return isinstance(value, Real | str | None)  # numbers of NumPy, too
