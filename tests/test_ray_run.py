@@ -257,6 +257,20 @@ def test_files_that_no_run_lists_stay(
     assert [path.read_text() for path in foreign] == ["somebody's"] * 3
 
 
+def test_a_resumed_run_that_has_grown_replaces_no_file_of_somebody_else(
+    ray: FakeRay, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "ray"
+    on_ray(ray, photos, out)
+    foreign = out / "shards/00000005.jsonl"
+    foreign.write_text("somebody's")
+    for i in range(3):
+        write_image(photos / f"more{i}.jpg", i)
+    with pytest.raises(OutputError, match=r"00000005\.jsonl is not a result of an earlier run"):
+        on_ray(ray, photos, out, resume=True)
+    assert foreign.read_text() == "somebody's"
+
+
 def test_a_folder_that_nodes_do_not_share_is_said(
     ray: FakeRay, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

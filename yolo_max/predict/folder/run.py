@@ -104,7 +104,9 @@ class FolderRun:
         planned = [str(place) for place in targets(sources, self._crops, saving)]
         tables = [*tables, *saving.tables]
         require_tables(saving.tables, predictor.task)
-        if overwrite and not (resume and read_run(out)):
+        if resume and read_run(out):
+            require_no_target_is_foreign(tables, out)  # of the others, records may have been lost
+        elif overwrite:
             require_no_target_is_foreign([*planned, *tables], out)
         self._predictor = predictor
         self.max_det = predictor.decoder.limit
