@@ -194,6 +194,15 @@ def test_a_file_may_name_the_source(photos: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["images"] == 2
 
 
+def test_false_is_an_option_that_is_not_there(photos: Path) -> None:
+    text = "".join(f"{name}: false\n" for name in ("conf", "classes", "tracker", "save_txt", "name"))
+    Path("my.yaml").write_text(text)
+    assert run(["predict", "photos", "--cfg", "my.yaml", "-o", "file"]) == 0
+    assert run(["predict", "photos", "-o", "none"]) == 0
+    file, none = (json.loads(Path(out, "run.json").read_text())["settings"] for out in ("file", "none"))
+    assert file == none
+
+
 def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
     Path("my.yaml").write_text("conf: 0.5\n")
     assert run(["predict", "photos", "--cfg", "my.yaml", "--conf", "0.3", "-o", "out"]) == 0
@@ -208,6 +217,9 @@ def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
         ("- conf", "my.yaml is no list of options"),
         ("as_json: true", "there is no option 'as_json'"),  # no name that anybody can type
         ("cfg: other.yaml", "there is no option 'cfg'"),
+        ("conf: true", "conf is true, but it must be a value"),
+        ("classes: true", "classes is true, but it must be a value"),
+        ("source: true", "source is true, but it must be a value"),
         ("conf: {a: 1}", "my.yaml: conf is a dict"),
         ("a: [", "my.yaml is not YAML"),
     ],

@@ -117,6 +117,23 @@ def test_the_output_folder_is_never_a_source_by_its_address(photos: Path, ray: l
     assert read_tree(photos) == before
 
 
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("ray: true", ["local"]),  # as --ray
+        ("ray: false", []),
+        ("ray:", []),
+        ("ray: auto", ["auto"]),
+    ],
+)
+def test_a_file_of_options_may_ask_for_it(
+    photos: Path, ray: list[str], text: str, addresses: list[str]
+) -> None:
+    Path("my.yaml").write_text(text)
+    assert run(["predict", "photos", "--cfg", "my.yaml", "-o", "out"]) == ExitCode.OK
+    assert ray == addresses
+
+
 def test_it_resumes_without_a_source(photos: Path, ray: list[str]) -> None:
     assert run(["predict", "photos", "--ray", "-o", "out"]) == ExitCode.OK
     before = read_tree(Path("out"))

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from yolo_max.cli.parameters import option
+from yolo_max.cli.spread import with_address
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import RUN
 from yolo_max.support.plain_file import reason
@@ -70,12 +71,29 @@ def _names(parameter: Any) -> list[str]:
 
 
 def _as_typed(parameter: Any, value: Any) -> Any:
-    """A value as the command line would have it: an option with several takes a list, others text."""
+    """A value as the command line would have it: an option with several takes a list, others text.
+
+    Of an option that is no switch, false is as if it were not there, and true as if it were typed alone.
+
+    Raises:
+        UsageError: It needs a value, and has true.
+    """
+    if isinstance(value, bool) and not getattr(parameter, "is_flag", False):
+        return _alone(parameter) if value else None
     if parameter.multiple or parameter.nargs != 1:
         return [str(each) for each in value] if isinstance(value, list) else str(value).split(",")
     if isinstance(value, list):
         return ",".join(str(each) for each in value)
     return value if isinstance(value, bool) or value is None else str(value)
+
+
+def _alone(parameter: Any) -> str:
+    """The value of an option that is typed without one."""
+    name = _names(parameter)[0]
+    _, given, value = with_address([f"--{name}"])[0].partition("=")
+    if not given:
+        raise UsageError(f"{name} is true, but it must be a value.")
+    return value
 
 
 Config = Annotated[
