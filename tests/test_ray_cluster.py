@@ -47,6 +47,8 @@ def ray() -> Iterator[Any]:
             assert session.is_dir()
             yield connected
         assert not session.exists()
+        link = session.with_name("session_latest")
+        assert link.exists() or not link.is_symlink()
 
 
 def runs(ray: Any, folder: Path, engine: MarkedEngine, **options: Any) -> tuple[FolderRun, RayRun]:

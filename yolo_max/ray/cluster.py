@@ -9,7 +9,8 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from yolo_max.runtime.cpu import available_threads
@@ -91,7 +92,16 @@ def cluster(address: str) -> Iterator[Any]:
     finally:
         ray.shutdown()
         if address == LOCAL:
-            shutil.rmtree(session, ignore_errors=True)
+            _remove(session)
+
+
+def _remove(session: Path) -> None:
+    """Removes the folder of a cluster that has ended, and Ray's link to the latest if it leads there."""
+    link = session.with_name("session_latest")
+    with suppress(OSError):
+        if link.readlink() == session:
+            link.unlink()  # one that leads nowhere Ray would keep
+    shutil.rmtree(session, ignore_errors=True)
 
 
 def _listen_on_loopback(ray: Any, alone: bool) -> None:
@@ -101,7 +111,7 @@ def _listen_on_loopback(ray: Any, alone: bool) -> None:
     ray._private.ray_constants.ENABLE_RAY_CLUSTER = not alone
 
 
-def _connect(ray: Any, address: str) -> str:
+def _connect(ray: Any, address: str) -> Path:
     """Connects, and says in which folder the cluster keeps its logs and sockets."""
     own = {
         "num_cpus": available_threads(),
@@ -113,7 +123,7 @@ def _connect(ray: Any, address: str) -> str:
         try:
             with _silent_stderr():
                 context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
-            return str(context.address_info["session_dir"])
+            return Path(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
             ray.shutdown()
             if attempt == 1:
