@@ -96,7 +96,7 @@ ABUSES: dict[str, Abuse] = {
         b"0\r\n\r\n",
     ),
     "too many pixels": lambda h, p, _: exchange(h, p, post(_huge_gif())),
-    "a form as text": lambda h, p, i: exchange(h, p, post(i, "application/x-www-form-urlencoded")),
+    "a form as text": lambda h, p, _: exchange(h, p, post(b"conf=0.5", "application/x-www-form-urlencoded")),
     "compressed": lambda h, p, i: exchange(h, p, post(i, more="Content-Encoding: gzip\r\n")),
     "a form without end": lambda h, p, i: exchange(
         h, p, _form(b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + i)

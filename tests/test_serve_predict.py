@@ -63,6 +63,7 @@ def test_every_form_of_a_request_gets_the_record_that_predict_writes(served: Ser
         served.ask(IMAGE),
         served.ask(IMAGE, Content_Type="image/png"),
         served.ask(IMAGE, Content_Type="image/jpeg"),  # the content decides, not what it is called
+        served.ask(IMAGE, Content_Type="application/x-www-form-urlencoded"),  # what curl says by itself
         post_form(served),
         post_form(served, name="image"),
         served.ask(as_json(), Content_Type="application/json; charset=utf-8"),
@@ -129,6 +130,7 @@ def test_any_task_is_served(weights: Any, network: Any, has: str) -> None:
 
 
 JSON = "application/json"
+FORM_OF_PAGES = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,9 @@ JSON = "application/json"
         ),
         (bytes(2**18 + 1), "image/png", 413, "the body has more than the 262,144 bytes that are taken."),
         # What is said of it.
-        (IMAGE, "application/x-www-form-urlencoded", 415, "the body is application/x-www-form-urlencoded; "),
+        (b"conf=0.5&url=x", FORM_OF_PAGES, 415, f"the body is {FORM_OF_PAGES}; "),
+        (b"", FORM_OF_PAGES, 415, f"the body is {FORM_OF_PAGES}; "),
+        (IMAGE[:-20], FORM_OF_PAGES, 422, "the image cannot be read: "),
         (IMAGE, "text/plain\t; a=b", 415, "the body is text/plain; "),
         # JSON.
         (b"{", JSON, 400, "the body is not JSON."),

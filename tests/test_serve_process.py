@@ -82,7 +82,7 @@ def test_it_finishes_what_has_begun_and_ends(number: signal.Signals) -> None:
         assert child.stderr is not None
         assert child.stderr.read().splitlines() == [
             "Compiling the network.",
-            "Finishing what has begun; Ctrl-C again stops at once.",
+            "Finishing what has begun; a second signal (Ctrl-C) stops at once.",
         ]
 
 

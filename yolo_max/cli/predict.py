@@ -217,4 +217,4 @@ def predict(
     return ExitCode.SOME_IMAGES_FAILED if failed else ExitCode.OK
 
 
-_DRAINING = "Finishing the images that have begun; Ctrl-C again stops at once."
+_DRAINING = "Finishing the images that have begun; a second signal (Ctrl-C) stops at once."

@@ -83,4 +83,4 @@ _OPEN = (
     "Anybody who reaches this address may ask: there is no token. Name one with --token-file, and put a "
     "proxy with TLS in front."
 )
-_DRAINING = "Finishing what has begun; Ctrl-C again stops at once."
+_DRAINING = "Finishing what has begun; a second signal (Ctrl-C) stops at once."

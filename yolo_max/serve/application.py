@@ -25,7 +25,7 @@ from yolo_max.serve.errors import ClientGoneError, RequestError, request_error
 from yolo_max.serve.metrics import CLIENT_GONE, Counted, Metrics
 from yolo_max.serve.options import ApplicationOptions
 from yolo_max.serve.predicting import Workers
-from yolo_max.serve.upload import Upload, fetch, kind_of, read_form, read_json
+from yolo_max.serve.upload import fetch, kind_of, read_form, read_image, read_json
 from yolo_max.support.errors import UsageError, YoloMaxError
 
 FETCHES = 8
@@ -91,10 +91,10 @@ class Service:
                 self._workers.require_room()
                 if kind == "form":
                     upload = await read_form(request.headers, body)
+                elif kind == "json":  # if large, it would keep every other request waiting
+                    upload = await asyncio.to_thread(read_json, await body.read())
                 else:
-                    data = await body.read()
-                    # Large JSON would keep every other request waiting.
-                    upload = await asyncio.to_thread(read_json, data) if kind == "json" else Upload(data)
+                    upload = read_image(request.headers, await body.read())
             except RequestError:
                 await body.discard()
                 raise

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from yolo_max.images.addresses import request
+from yolo_max.images.header import require_signature
 from yolo_max.serve.body import Body
 from yolo_max.serve.errors import RequestError
 from yolo_max.support.errors import ImageError
@@ -22,6 +23,8 @@ MAX_FIELDS = 20
 MAX_FIELD_BYTES = 2**14
 MAX_COMMAS = 10_000
 """In JSON; its only long value is one text, and more values are nothing that is asked for."""
+UNSAID = "application/x-www-form-urlencoded"
+"""What curl calls a body of which nothing is said."""
 HOW = "send the bytes of an image as image/jpeg (or application/octet-stream), multipart/form-data, or JSON"
 
 
@@ -46,16 +49,38 @@ def kind_of(headers: Headers) -> str:
     Raises:
         RequestError: Its media type or encoding is none that is read.
     """
-    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    media = _media(headers)
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise RequestError(415, "the body is compressed; send it as it is.")
-    if media in ("", "application/octet-stream") or media.startswith("image/"):
+    if media in ("", "application/octet-stream", UNSAID) or media.startswith("image/"):
         return "image"
     if media == "multipart/form-data":
         return "form"
     if media == "application/json":
         return "json"
-    raise RequestError(415, f"the body is {visible(media[:60])}; {HOW}.")
+    raise _unread(media)
+
+
+def read_image(headers: Headers, data: bytes) -> Upload:
+    """The bytes of an image file.
+
+    Raises:
+        RequestError: They are called `UNSAID`, and do not begin like an image.
+    """
+    if (media := _media(headers)) == UNSAID:
+        try:
+            require_signature(data)
+        except ImageError:
+            raise _unread(media) from None
+    return Upload(data)
+
+
+def _media(headers: Headers) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _unread(media: str) -> RequestError:
+    return RequestError(415, f"the body is {visible(media[:60])}; {HOW}.")
 
 
 class _InMemory(MultiPartParser):
