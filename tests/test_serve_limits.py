@@ -81,6 +81,18 @@ def test_what_is_left_of_a_body_that_is_answered_has_its_time(
         assert eventually(lambda: not served.server.server_state.connections, 10)
 
 
+def test_what_is_wrong_behind_an_answer_ends_the_connection_without_a_word(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client could fill the log."""
+    with socket.create_connection((HOST, served.port), 60) as wire:
+        wire.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert wire.recv(1000).startswith(b"HTTP/1.1 405")
+        wire.sendall(b"zz\r\n")
+        assert eventually(lambda: not served.server.server_state.connections, 10)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("behind", ["garbage", "an end"])
 def test_a_connection_that_ends_waits_for_no_answer_to_be_taken(
     monkeypatch: pytest.MonkeyPatch, behind: str

@@ -16,7 +16,7 @@ from threading import Timer
 
 import uvicorn
 from fastapi import FastAPI
-from h11 import SEND_BODY
+from h11 import IDLE, SEND_BODY, SEND_RESPONSE
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -68,6 +68,13 @@ class Connection(H11Protocol):
         """Something came."""
         super().data_received(data)
         self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP, unless there is an answer already."""
+        if self.conn.our_state in (IDLE, SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def eof_received(self) -> None:
         """Nothing will come any more: the client is gone."""
