@@ -193,13 +193,14 @@ def test_an_earlier_comparison_is_replaced_as_a_whole(command: Any, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("images")
-@pytest.mark.parametrize("name", ["report.html", "images/a.png"])
+@pytest.mark.parametrize("name", ["report.html", "images/a.png", "compare.json"])
 def test_files_of_others_are_not_written_over(command: Any, tmp_path: Path, capfd: Any, name: str) -> None:
     own = tmp_path / "out" / name
     own.parent.mkdir(parents=True)
-    own.write_text("mine")
+    mine = json.dumps({"images": [{"file_name": "a.png"}], "annotations": []})  # as COCO has them
+    own.write_text(mine)
     assert command("--overwrite") == ExitCode.OUTPUT
-    assert own.read_text() == "mine"
+    assert own.read_text() == mine
     assert f"{name} is not a result of an earlier comparison" in capfd.readouterr().err
 
 

@@ -142,8 +142,10 @@ def require_empty_or_allowed(folder: Path, *, overwrite: bool) -> None:
 def results_of(folder: Path) -> set[str]:
     """The files of the comparison in a folder, relative to it; none if there is no comparison."""
     try:
-        images = json.loads((folder / COMPARISON_FILE).read_bytes())["images"]
-        pictures = {str(image["picture"]) for image in images if image.get("picture")}
+        record = json.loads((folder / COMPARISON_FILE).read_bytes())
+        if not {"verdict", "baseline", "engines"} <= record.keys():  # COCO's annotations have "images" too
+            return set()
+        pictures = {str(image["picture"]) for image in record["images"] if image.get("picture")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
     root = folder.resolve()
