@@ -279,9 +279,36 @@ def test_the_description_has_what_is_accepted(served: Served) -> None:
     assert set(route["requestBody"]["content"]) == {
         *("image/*", "application/octet-stream", "multipart/form-data", "application/json")
     }
-    assert {"200", "413", "415", "422", "429", "503"} <= set(route["responses"])
+    assert {"200", "401", "403", "413", "415", "422", "429", "503"} <= set(route["responses"])
+    assert "503" in description["paths"]["/health"]["get"]["responses"]
+    assert {"401", "403"} <= set(description["paths"]["/metrics"]["get"]["responses"])
     page = served.ask(None, "/docs").body.decode()
     assert all(name in page for name in names)
+
+
+def test_the_description_of_values_is_what_is_done(served: Served) -> None:
+    route = served.ask(None, "/openapi.json").json["paths"]["/predict"]["post"]
+    schemas = {each["name"]: each["schema"] for each in route["parameters"]}
+    assert schemas["conf"]["default"] == served.predictor.options.conf
+    assert schemas["color_mode"]["enum"] == ["class", "instance"]
+    for name, schema in schemas.items():
+        accepted = schema.get("enum", [])
+        if "minimum" in schema:
+            step = 1 if schema["type"] == "integer" else 1e-4
+            accepted = [schema["minimum"], schema["maximum"]]
+            for value in (accepted[0] - step, accepted[1] + step):
+                assert served.ask(IMAGE, f"/predict?{name}={value}").status == 422, (name, value)
+        for value in [*accepted, *([schema["default"]] if "default" in schema else [])]:
+            assert served.ask(IMAGE, f"/predict?{name}={value}").status == 200, (name, value)
+
+
+@pytest.mark.parametrize("allow_remote", [False, True])
+def test_addresses_are_described_where_they_are_fetched(allow_remote: bool) -> None:
+    with serving(allow_remote=allow_remote) as served:
+        route = served.ask(None, "/openapi.json").json["paths"]["/predict"]["post"]
+        for kind in ("multipart/form-data", "application/json"):
+            assert ("url" in route["requestBody"]["content"][kind]["schema"]["properties"]) == allow_remote
+        assert ("<code>url</code>" in served.ask(None, "/docs").body.decode()) == allow_remote
 
 
 def test_the_metrics_count(served: Served) -> None:

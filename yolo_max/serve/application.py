@@ -20,7 +20,14 @@ from yolo_max.serve.access import Access
 from yolo_max.serve.answers import Answer, kind_wanted, predicted, refused
 from yolo_max.serve.asked import Asked, Options
 from yolo_max.serve.body import Body
-from yolo_max.serve.description import PAGE, PAGE_HEADERS, describe_prediction, page_of_routes
+from yolo_max.serve.description import (
+    HEALTH,
+    METRICS,
+    PAGE,
+    PAGE_HEADERS,
+    describe_prediction,
+    page_of_routes,
+)
 from yolo_max.serve.errors import ClientGoneError, RequestError, request_error
 from yolo_max.serve.metrics import CLIENT_GONE, Counted, Metrics
 from yolo_max.serve.options import ApplicationOptions
@@ -151,7 +158,8 @@ def application(
     Returns:
         The app; ``app.state.service`` is its `Service`.
     """
-    service = Service(predictor, options or ApplicationOptions())
+    options = options or ApplicationOptions()
+    service = Service(predictor, options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -173,15 +181,19 @@ def application(
     )
     app.state.service = service
 
-    @app.post("/predict", **describe_prediction(service.accepted, predictor.task.name))
+    described = describe_prediction(service.accepted, predictor.task.name, allow_remote=options.allow_remote)
+
+    @app.post("/predict", **described)
     async def predict(request: Request) -> Any:
         return await service.predict(request)
 
-    @app.get("/health", summary="Whether requests are taken", response_class=JSONResponse)
+    @app.get("/health", summary="Whether requests are taken", response_class=JSONResponse, responses=HEALTH)
     async def health() -> Any:
         return service.health()
 
-    @app.get("/metrics", summary="Counts and times, for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics", summary="Counts and times, for Prometheus", response_class=Response, responses=METRICS
+    )
     async def metrics() -> Any:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

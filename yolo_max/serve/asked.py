@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from yolo_max.predict.predictor import PER_CALL, Predictor
 from yolo_max.support.errors import UsageError
-from yolo_max.support.option import about, at_least
+from yolo_max.support.option import at_least
 from yolo_max.support.options import VAL_CONF, DrawOptions, PredictOptions
 from yolo_max.support.parse import words_of
 from yolo_max.support.text import nearest, shorten
@@ -35,6 +35,7 @@ class Options:
 
     Attributes:
         fields: What is known of each, by name.
+        limits: The least and the largest value of those that have them.
     """
 
     def __init__(self, predictor: Predictor) -> None:
@@ -49,6 +50,18 @@ class Options:
             name: _parser(get_type_hints(PredictOptions if name in self._predicting else DrawOptions)[name])
             for name in self.fields
         }
+        self.limits: dict[str, tuple[float, float]] = {
+            "conf": (min(VAL_CONF, self._options.conf), 1),
+            "iou": (0, 1),
+            "max_det": (1, max(self._options.max_det, PredictOptions.max_det)),
+            "line_width": (1, MAX_LINE_WIDTH),
+            "font_size": (1, MAX_FONT_SIZE),
+        }
+
+    def default(self, name: str) -> Any:
+        """An option's value where a request has none; several as text; None if it depends on the image."""
+        value = getattr(self._options if name in self._predicting else DrawOptions, name)
+        return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     def asked(self, written: Mapping[str, Any]) -> Asked:
         """The options of a request, checked.
@@ -63,12 +76,14 @@ class Options:
         predicting = {name: value for name, value in values.items() if name in self._predicting}
         drawing = {name: value for name, value in values.items() if name not in self._predicting}
         options, draw = self._options.with_changes(predicting), DrawOptions().with_changes(drawing)
-        lowest = min(VAL_CONF, self._options.conf)
-        if options.conf < lowest:
+        if options.conf < (lowest := self.limits["conf"][0]):
             raise UsageError(f"conf is {options.conf!r}, but here it must be at least {lowest:g}.")
-        at_least(1, max(self._options.max_det, PredictOptions.max_det))("max_det", options.max_det)
-        at_least(1, MAX_LINE_WIDTH)("line_width", draw.line_width)
-        at_least(1, MAX_FONT_SIZE)("font_size", draw.font_size)
+        for name, value in (
+            ("max_det", options.max_det),
+            ("line_width", draw.line_width),
+            ("font_size", draw.font_size),
+        ):
+            at_least(*map(int, self.limits[name]))(name, value)
         return Asked(predicting, drawing)
 
     def _value(self, name: str, value: Any) -> Any:
@@ -94,8 +109,3 @@ def _parser(hint: Any) -> Callable[[str], Any]:
     if hint in (int, int | None):
         return int
     return lambda text: words_of([text])
-
-
-def help_of(each: Field[Any]) -> str:
-    """What an option does, in one sentence."""
-    return about(each).help

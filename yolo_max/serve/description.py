@@ -12,58 +12,76 @@ from typing import Any
 from yolo_max.serve.answers import KINDS
 from yolo_max.serve.asked import Options
 from yolo_max.support.html import render
-from yolo_max.support.option import about
+from yolo_max.support.option import COLOR_MODES, about
 
 _PAGES = Path(__file__).parent / "pages"
 _SHAPES = {"bool": "boolean", "float": "number", "int": "integer", "int | None": "integer"}
 """JSON's words for the types of options; the others are text."""
 _REFUSALS = {
     400: "The body is not the JSON or form that it claims to be.",
-    401: "A token is needed.",
+    401: "The server has a token, and the request does not.",
+    403: "Without a token: a page of another site asks, or by a name that is not the server's.",
     406: "No answer is of a type that the client accepts.",
     408: "The body took too long to arrive.",
     413: "The body has too many bytes, or the image too many pixels.",
     415: "The body, or the image in it, is of a format that is not read.",
     422: "The image is damaged, or an option is invalid.",
     429: "Too many requests are waiting.",
-    503: "There was no answer in time, or no memory for it.",
+    503: "There was no answer in time, or no memory for it, or too many connections are open.",
+}
+_REFUSAL = {
+    KINDS[0]: {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}},
 }
 
 
-def describe_prediction(accepted: Options, task: str) -> dict[str, Any]:
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of some statuses, as OpenAPI and FastAPI have them."""
+    return {str(status): {"description": _REFUSALS[status], "content": _REFUSAL} for status in statuses}
+
+
+HEALTH = {**refusals(403), "503": {"description": "It is draining: the server is about to end."}}
+"""Of the route that says whether requests are taken."""
+METRICS = refusals(401, 403)
+"""Of the route that counts."""
+
+
+def _schema(accepted: Options, name: str) -> dict[str, Any]:
+    """What values an option takes."""
+    schema: dict[str, Any] = {"type": _SHAPES.get(str(accepted.fields[name].type), "string")}
+    if name in accepted.limits:
+        schema["minimum"], schema["maximum"] = accepted.limits[name]
+    if name == "color_mode":
+        schema["enum"] = list(COLOR_MODES)
+    if (default := accepted.default(name)) is not None:
+        schema["default"] = default
+    return schema
+
+
+def describe_prediction(accepted: Options, task: str, *, allow_remote: bool) -> dict[str, Any]:
     """The description of the route that predicts, as FastAPI takes it.
 
     Args:
         accepted: The options that requests may have.
         task: What the weights are for.
+        allow_remote: Whether an address may stand for the image.
     """
     image = {"type": "string", "format": "binary"}
     options = {
-        name: {"type": _SHAPES.get(str(each.type), "string"), "description": about(each).help}
+        name: {**_schema(accepted, name), "description": about(each).help}
         for name, each in accepted.fields.items()
     }
+    text = {"type": "string", "format": "byte", "description": "In base64."}
+    address = {"url": {"type": "string", "description": "A public address of http or https."}}
     sent = {
         "image/*": {"schema": image},
         "application/octet-stream": {"schema": image},
         "multipart/form-data": {
-            "schema": {"type": "object", "required": ["file"], "properties": {"file": image, **options}}
+            "schema": _one_of({"file": image} | (address if allow_remote else {}), options)
         },
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    "image": {"type": "string", "format": "byte", "description": "In base64."},
-                    "url": {"type": "string", "description": "Where --allow-remote is given."},
-                    **options,
-                },
-            }
-        },
+        "application/json": {"schema": _one_of({"image": text} | (address if allow_remote else {}), options)},
     }
     answers: dict[str, Any] = {kind: {"schema": image} for kind in KINDS}
     answers[KINDS[0]] = {"schema": {"type": "object"}}
-    refusal = {
-        KINDS[0]: {"schema": {"type": "object", "properties": {"error": {"type": "string"}}}},
-    }
     return {
         "summary": "What is in an image",
         "description": (
@@ -76,7 +94,7 @@ def describe_prediction(accepted: Options, task: str) -> dict[str, Any]:
                     "name": name,
                     "in": "query",
                     "required": False,
-                    "schema": {"type": known["type"]},
+                    "schema": _schema(accepted, name),
                     "description": known["description"],
                 }
                 for name, known in options.items()
@@ -84,12 +102,18 @@ def describe_prediction(accepted: Options, task: str) -> dict[str, Any]:
             "requestBody": {"required": True, "content": sent},
             "responses": {
                 "200": {"description": "The prediction.", "content": answers},
-                **{
-                    str(status): {"description": text, "content": refusal}
-                    for status, text in _REFUSALS.items()
-                },
+                **refusals(*_REFUSALS),
             },
         },
+    }
+
+
+def _one_of(ways: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """An object with the image in one of several ways, and options."""
+    return {
+        "type": "object",
+        "oneOf": [{"required": [name]} for name in ways],
+        "properties": {**ways, **options},
     }
 
 

@@ -92,9 +92,12 @@ def a_name(name: str, value: Any) -> None:
         a_word(name, value)
 
 
+COLOR_MODES = ("class", "instance")
+
+
 def a_color_mode(name: str, value: Any) -> None:
     """Checks what colors are chosen by."""
-    if value not in ("class", "instance"):
+    if value not in COLOR_MODES:
         raise UsageError(f"{name} is {shorten(value)}, but it must be class or instance.")
 
 

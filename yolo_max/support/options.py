@@ -109,7 +109,7 @@ class PredictOptions(Options):
         "Predict the whole image as well, for what is larger than a tile.",
         switches=("--tile-whole/--no-tile-whole",),
     )
-    conf: float = option(0.25, DETECTIONS, "Minimum confidence of a box, 0 to 1.", "X", a_fraction)
+    conf: float = option(0.25, DETECTIONS, "Minimum confidence of a box, up to 1.", "X", a_fraction)
     iou: float = option(0.7, DETECTIONS, "Maximum overlap of two boxes (NMS), 0 to 1.", "X", a_fraction)
     classes: int | str | Iterable[int | str] | None = option(
         None,
