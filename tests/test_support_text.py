@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from yolo_max.support.text import abridge, shorten, some
+from yolo_max.support.text import abridge, file_size, shorten, some
 
 
 class Hostile:
@@ -59,3 +59,19 @@ def test_some() -> None:
     assert some(["a", "b"]) == "a, b"
     assert some(list("abcdefg")) == "a, b, c, d, e and 2 more"
     assert some(["a\n\x1b[2J"]) == "a��[2J"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),  # not 1000.0 kB
+        (12_345_678_901, "12,345.7 MB"),
+    ],
+)
+def test_the_size_of_a_file_is_never_rounded_to_nothing(size: int, text: str) -> None:
+    assert file_size(size) == text

@@ -12,7 +12,7 @@ from yolo_max.cli.console import Debug
 from yolo_max.cli.parameters import AsJson
 from yolo_max.support.cache import KINDS, REMADE, cache_root, clear, entries
 from yolo_max.support.errors import UsageError
-from yolo_max.support.text import counted
+from yolo_max.support.text import counted, file_size
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Show or clear what is kept between runs.")
 _EXIT_CODES = exit_codes("cache")
@@ -31,7 +31,7 @@ def info(as_json: AsJson = False, _debug: Debug = False) -> None:
     for kind, title in KINDS.items():
         sizes = [each.size for each in found if each.kind == kind]
         kept = "" if kind in REMADE or not sizes else "  (kept by `clear`)"
-        typer.echo(f"  {title:<19} {len(sizes):>4} files {sum(sizes) / 1e6:>8.1f} MB{kept}")
+        typer.echo(f"  {title:<19} {len(sizes):>4} files {file_size(sum(sizes)):>11}{kept}")
 
 
 @app.command(name="clear", cls=Command, epilog=_EXIT_CODES)
@@ -45,6 +45,6 @@ def clear_command(
     """Remove what can be made again; checkpoints are kept unless they are named."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"there is no kind {kind!r}; use {_KINDS}.")
-    typer.echo(f"freed {clear(kind) / 1e6:.1f} MB in {cache_root()}")
+    typer.echo(f"freed {file_size(clear(kind))} in {cache_root()}")
     if kind is None and (kept := sum(each.kind == "checkpoints" for each in entries())):
         typer.echo(f"kept {counted(kept, 'checkpoint')}; `--kind checkpoints` removes them")

@@ -11,6 +11,7 @@ from yolo_max.cli.parameters import Quiet, Some, Weights, flag, option, takes
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT, PredictOptions
+from yolo_max.support.text import file_size
 
 
 @takes(options=Some(PredictOptions, "precision", "nms"))
@@ -61,4 +62,4 @@ def compile_command(
         data = compile_for(loaded.meta.network, chosen, precision)
         write_atomically(path, data)
     if not quiet:
-        say(f"Wrote {printable(str(path))}: {precision}, {chosen.name}, {len(data) / 1e6:.2f} MB.")
+        say(f"Wrote {printable(str(path))}: {precision}, {chosen.name}, {file_size(len(data))}.")

@@ -15,6 +15,7 @@ from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT
 from yolo_max.support.parse import words_of
+from yolo_max.support.text import file_size
 
 app = typer.Typer(cls=Group, no_args_is_help=True, help="Convert PyTorch modules to MAX.")
 _EXIT_CODES = exit_codes("convert")
@@ -103,7 +104,7 @@ def export(
         begin(f"Converting {printable(module)}")
         write(make_module(module), out, [parse_shape(each) for each in shapes])
     if not quiet:
-        say(f"Wrote {printable(str(out))}: {out.stat().st_size / 1e6:.1f} MB.")
+        say(f"Wrote {printable(str(out))}: {file_size(out.stat().st_size)}.")
 
 
 @app.command(cls=Command, epilog=_EXIT_CODES)

@@ -17,7 +17,7 @@ from yolo_max.cli.parameters import AsJson, Quiet, flag, option
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import OUTPUT
-from yolo_max.support.text import counted
+from yolo_max.support.text import counted, file_size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +71,7 @@ def convert_command(
         write_atomically(target, data)
     if not quiet:
         kind = "float16" if half else "float32"
-        say(f"Wrote {printable(str(target))}: {counted(meta.nc, 'class')}, {kind}, {len(data) / 1e6:.1f} MB.")
+        say(f"Wrote {printable(str(target))}: {counted(meta.nc, 'class')}, {kind}, {file_size(len(data))}.")
 
 
 @app.command(cls=Command, epilog=_EXIT_CODES)

@@ -46,6 +46,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
+def file_size(size: int) -> str:
+    """``999 bytes``, ``30.1 kB``, ``12.2 MB``."""
+    if size < 1000:
+        return counted(size, "byte")
+    return f"{size / 1e3:.1f} kB" if size < 999_950 else f"{size / 1e6:,.1f} MB"
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that ``word`` probably misspells; None if none is close ("cat" does not mean "car")."""
     close = get_close_matches(word[:100], list(known), n=1, cutoff=0.75)  # compares for long with a long one
