@@ -65,6 +65,19 @@ def test_files_beside_it_are_named_whatever_is_in_their_names() -> None:
     assert re.fullmatch(r"[\w/%.~-]+", first["thumbnail"] + first["annotated"])
 
 
+@pytest.mark.parametrize(
+    ("records", "noun"),
+    [
+        (RECORDS[:1], "image"),
+        (RECORDS[1:2], "frame"),
+        (RECORDS, "picture"),  # both
+        ([], "image"),
+    ],
+)
+def test_pictures_are_called_what_they_are(records: list[dict[str, Any]], noun: str) -> None:
+    assert data_of(gallery(DETECT, NAMES, records))["noun"] == noun
+
+
 def test_a_frame_leads_into_its_video() -> None:
     def frame(index: int, **more: Any) -> dict[str, Any]:
         return {"path": "a b.mp4", "frame": index, "time": index / 4, "boxes": [], **more}

@@ -35,7 +35,9 @@ def gallery(task: Task, names: Mapping[int, str], records: Iterable[Mapping[str,
     times: dict[str, float] = {}
     images = []
     frames: dict[str, list[tuple[dict[str, Any], float]]] = {}  # of each video, with their seconds
+    in_videos = 0
     for each in records:
+        in_videos += "frame" in each
         images.append(_image(task, each, places))
         if "frame" in each:
             frames.setdefault(each["path"], []).append((images[-1], each.get("time", 0)))
@@ -46,6 +48,7 @@ def gallery(task: Task, names: Mapping[int, str], records: Iterable[Mapping[str,
             times[stage] = times.get(stage, 0.0) + milliseconds
     read = sum("error" not in each for each in images)
     data = {
+        "noun": "image" if not in_videos else "frame" if in_videos == len(images) else "picture",
         "counted": task.counted,
         "classes": [{"name": name, "color": f"#{bytes(colors[name][::-1]).hex()}"} for name in places],
         "times": {stage: round(total / max(read, 1), 2) for stage, total in times.items()},
