@@ -224,6 +224,20 @@ def test_names_are_escaped_and_many_classes_fit(tmp_path: Path) -> None:
         assert max(height, width) <= 4000
 
 
+@pytest.mark.parametrize(
+    ("conf", "advised"),
+    [
+        (0.001, True),  # mAP's, at which false alarms outnumber all else
+        (0.25, False),  # that of the drawn predictions
+    ],
+)
+def test_the_page_says_what_the_matrix_counts(tmp_path: Path, conf: float, advised: bool) -> None:
+    dataset, engine = engine_of(*scenes(2))
+    page = folder.write(tmp_path, dataset, engine, {}, title="title", conf=conf).read_text()
+    assert f"count every prediction above confidence {conf};" in page
+    assert ("--conf 0.25" in page) == advised
+
+
 def test_nothing_to_find(tmp_path: Path) -> None:
     names, found = scenes(0)
     nothing = [replace(each, example=_nothing(each.example)) for each in found]
