@@ -209,6 +209,17 @@ def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
     assert json.loads(Path("out/run.json").read_text())["settings"]["conf"] == 0.3
 
 
+def test_a_file_of_ultralytics_is_read(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is off or empty asks for nothing; what is for training is said to be ignored."""
+    text = "task: detect\nmode: predict\nhalf: false\nclasses:\nconf: 0.5\nlr0: 0.01\nvisualize: false\n"
+    Path("args.yaml").write_text(f"{text}hide_labels: true\nno_save: true\n")
+    assert run(["predict", "photos", "--cfg", "args.yaml", "-o", "out"]) == 0
+    assert "changes nothing here: task, mode, lr0." in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in Path("out").iterdir() if path.suffix in (".jpg", ".png")] == []
+    settings = json.loads(Path("out/run.json").read_text())["settings"]
+    assert (settings["conf"], settings["classes"]) == (0.5, None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -222,6 +233,11 @@ def test_what_is_typed_counts_more_than_the_file(photos: Path) -> None:
         ("source: true", "source is true, but it must be a value"),
         ("conf: {a: 1}", "my.yaml: conf is a dict"),
         ("a: [", "my.yaml is not YAML"),
+        (
+            "half: true\naugment: true\ncnf: 1",
+            "use precision: bf16 for 16-bit numbers. there is no",
+        ),  # all at once
+        ("hide_labels: 3", "show_labels"),
     ],
 )
 def test_a_file_that_makes_no_sense(

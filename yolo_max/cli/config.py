@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from yolo_max.cli.console import say
 from yolo_max.cli.parameters import option
 from yolo_max.cli.spread import with_address
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import RUN
 from yolo_max.support.plain_file import reason
 from yolo_max.support.text import shorten
-from yolo_max.support.ultralytics_options import plain, unknown_option
+from yolo_max.support.ultralytics_options import ABSENT, NOT_FOR_PREDICTION, plain, unknown_option
 from yolo_max.support.yaml_file import read_yaml
 
+_INSTEAD = {
+    **ABSENT,
+    **dict.fromkeys(("half", "quantize"), "use precision: bf16 for 16-bit numbers"),
+    "save_dir": "use out",
+    "exist_ok": "use overwrite",
+}
+"""What to write for Ultralytics' options that have another name here, or none."""
 
-def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    """The options of a file, by their names in Python.
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a file says.
+
+    Attributes:
+        values: The options that it gives, by their names in Python.
+        ignored: Ultralytics' options in it that change nothing here.
+    """
+
+    values: dict[str, Any]
+    ignored: list[str]
+
+
+def read_config(path: Path, known: Iterable[str]) -> Configuration:
+    """The options of a file; those without a value, or Ultralytics' that are off, ask for nothing.
 
     Args:
         path: The file: one ``name: value`` for each option, where "save-txt" is "save_txt".
         known: The names that there are.
 
     Raises:
-        UsageError: It cannot be read, or has an option that does not exist.
+        UsageError: It cannot be read, or has options that do not exist; all are named.
     """
     try:
         values = read_yaml(path)
@@ -36,16 +59,22 @@ def read_config(path: Path, known: Iterable[str]) -> dict[str, Any]:
         raise UsageError(f"{path} {error}.") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path} is no list of options; write one in each line, conf: 0.4.")
-    known, found = list(known), {}
+    known, found, ignored, wrong = set(known), {}, [], []
     for written, value in values.items():
         name = plain(str(written))
-        if name not in known:
-            hint = unknown_option(str(written), known, {}, "see --help.")
-            raise UsageError(f"{path}: {hint}")
-        if isinstance(value, Mapping):
-            raise UsageError(f"{path}: {written} is {shorten(value)}, but it must be a value.")
-        found[name] = value
-    return found
+        if value is None or (value is False and name not in known and name in _INSTEAD):
+            continue
+        if name in known and isinstance(value, Mapping):
+            wrong.append(f"{written} is {shorten(value)}, but it must be a value.")
+        elif name in known:
+            found[name] = value
+        elif name in NOT_FOR_PREDICTION:
+            ignored.append(name)
+        else:
+            wrong.append(unknown_option(str(written), known, _INSTEAD, "see --help."))
+    if wrong:
+        raise UsageError(f"{path}: {' '.join(wrong)}")
+    return Configuration(found, ignored)
 
 
 _TYPED = ("--cfg", "--help", "--debug")
@@ -56,10 +85,18 @@ def _take(context: typer.Context, path: Path | None) -> Path | None:
     """Makes the file's values the defaults: what is typed counts more."""
     if path is not None and not context.resilient_parsing:
         options = {name: each for each in context.command.params for name in _names(each)}
-        values = read_config(path, options)
-        context.default_map = {
-            options[name].name: _as_typed(options[name], value) for name, value in values.items()
-        }
+        opposites = {name: each for each in context.command.params for name in _opposites(each)}
+        read = read_config(path, [*options, *opposites])
+        if read.ignored:
+            say(f"Ignored in {path}, as it changes nothing here: {', '.join(read.ignored)}.", "yellow")
+        defaults = {}
+        for name, value in read.values.items():
+            if name in options:
+                defaults[options[name].name] = _as_typed(options[name], value)
+            else:
+                off = not value if isinstance(value, bool) else value
+                defaults[opposites[name].name] = _as_typed(opposites[name], off)
+        context.default_map = defaults
     return path
 
 
@@ -68,6 +105,11 @@ def _names(parameter: Any) -> list[str]:
     if parameter.param_type_name == "argument":
         return [parameter.name.removesuffix("s")]
     return [plain(each) for each in parameter.opts if each.startswith("--") and each not in _TYPED]
+
+
+def _opposites(parameter: Any) -> list[str]:
+    """What switches a parameter off: "hide_labels"."""
+    return [plain(each) for each in parameter.secondary_opts]
 
 
 def _as_typed(parameter: Any, value: Any) -> Any:
