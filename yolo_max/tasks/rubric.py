@@ -21,7 +21,7 @@ LAYER_BOUND = 5e-4
 """Largest difference from PyTorch in a tensor whose values stay within +-`LAYER_SCALE`."""
 LAYER_SCALE = 10.0
 """Above this magnitude the bound grows with the largest value of the tensor."""
-FLOAT64_RATIO = 2.0
+FLOAT64_RATIO = 1.5
 """How many times PyTorch's own rms distance from a float64 run MAX's may be, in the raw outputs."""
 BOX_BOUND = 0.05
 """Largest difference of a box side before NMS, in canvas pixels."""
