@@ -237,7 +237,7 @@ def test_a_file_of_ultralytics_is_read(photos: Path, capsys: pytest.CaptureFixtu
             "half: true\naugment: true\ncnf: 1",
             "use precision: bf16 for 16-bit numbers. there is no",
         ),  # all at once
-        ("hide_labels: 3", "show_labels"),
+        ("hide_labels: 3", "invalid value for '--show-labels'"),
     ],
 )
 def test_a_file_that_makes_no_sense(
