@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -76,6 +77,27 @@ def test_export(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*arguments, "small.safetensors", "--overwrite", "--quiet"]) == ExitCode.OK
     assert run([*arguments, "small.pt"]) == ExitCode.USAGE
     assert "must end in .safetensors" in capsys.readouterr().err
+
+
+def test_what_bench_measures_can_go_to_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from yolo_max.bench.module_bench import ModuleBench
+
+    runs: list[object] = []
+
+    def measure(*_: object) -> SimpleNamespace:
+        runs.append(1)
+        return SimpleNamespace(to_dict=lambda: {"engines": {"max": 1}})
+
+    monkeypatch.setattr(ModuleBench, "run", measure)
+    arguments = ["convert", "bench", "nets_of_test:Small", "--input", "1,3,16,16", "--json", "-o", "a/b.json"]
+    assert run(arguments) == ExitCode.OK
+    assert json.loads(Path("a/b.json").read_text()) == json.loads(capsys.readouterr().out)
+    assert run(arguments) == ExitCode.OUTPUT
+    assert "b.json exists" in capsys.readouterr().err
+    assert len(runs) == 1  # nothing is measured in vain
+    assert run([*arguments, "--overwrite"]) == ExitCode.OK
 
 
 def test_what_cannot_be_converted_is_not_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

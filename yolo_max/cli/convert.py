@@ -12,6 +12,7 @@ import typer
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
+from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT
 from yolo_max.support.parse import words_of
@@ -39,6 +40,7 @@ Shapes: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+Overwrite: TypeAlias = Annotated[bool, flag(OUTPUT, "Replace a file that is there.", "--overwrite")]
 
 
 @app.command(cls=Command, epilog=_EXIT_CODES)
@@ -85,7 +87,7 @@ def export(
         Path,
         option(OUTPUT, "Where to write.", *("--out", "-o"), metavar="OUT.safetensors", show_default=False),
     ],
-    overwrite: Annotated[bool, flag(OUTPUT, "Replace a file that is there.", "--overwrite")] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     _debug: Debug = False,
 ) -> None:
@@ -98,8 +100,7 @@ def export(
 
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors; name another file with -o.")
-    if os.path.lexists(out) and not overwrite:
-        raise OutputError(f"{out} exists; name another file with --out, or use --overwrite to replace it.")
+    _require_free(out, overwrite)
     with busy(quiet) as begin:
         begin(f"Converting {printable(module)}")
         write(make_module(module), out, [parse_shape(each) for each in shapes])
@@ -145,6 +146,11 @@ def bench(
         str | None,
         option(OUTPUT, "The engine that speed-ups refer to.", metavar="ENGINE", show_default="torch"),
     ] = None,
+    out: Annotated[
+        Path | None,
+        option(OUTPUT, "Write what --json prints to a file.", "--out", "-o", metavar="FILE"),
+    ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     _debug: Debug = False,
@@ -160,12 +166,22 @@ def bench(
     asked = ModuleBench(
         module, shapes, engines and words_of(engines), rounds, seconds, threads, against=against
     )
+    if out is not None:
+        _require_free(out, overwrite)
     with busy(quiet) as begin:
         results = asked.run(begin)
+    record = json.dumps(results.to_dict())
+    if out is not None:
+        write_atomically(out, record.encode())
     if as_json:
-        typer.echo(json.dumps(results.to_dict()))
+        typer.echo(record)
     else:
         show([results.table()], [], stdout())
+
+
+def _require_free(out: Path, overwrite: bool) -> None:
+    if os.path.lexists(out) and not overwrite:
+        raise OutputError(f"{out} exists; name another file with --out, or use --overwrite to replace it.")
 
 
 def printable_lines(text: str) -> str:
