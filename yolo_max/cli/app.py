@@ -77,7 +77,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         # The reader of our output is gone; what is still buffered must not raise again at exit.
         sys.stdout = None
-        return ExitCode.UNEXPECTED
+        return ExitCode.READER_GONE
     except OSError as error:
         return _of_the_system(error)
     except MemoryError as error:

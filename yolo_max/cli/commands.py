@@ -26,6 +26,7 @@ _CODES = {
     ExitCode.ENGINE: "the engine cannot do what was asked, or a package is not installed",
     ExitCode.OUTPUT: "results cannot be written",
     ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.READER_GONE: "what reads the output has gone, as head does",
 }
 # Where a command differs; None where it has no such code.
 _CODES_OF: dict[str, dict[ExitCode, str | None]] = {

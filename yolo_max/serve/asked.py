@@ -40,7 +40,8 @@ class Options:
 
     def __init__(self, predictor: Predictor) -> None:
         self._options = predictor.options
-        self._predicting = [name for name in PER_CALL if name not in predictor.task.ignores]
+        ignored = predictor.task.ignores
+        self._predicting = [name for name in PER_CALL if name not in ignored]
         self.fields: dict[str, Field[Any]] = {
             each.name: each
             for each in (*fields(PredictOptions), *fields(DrawOptions))

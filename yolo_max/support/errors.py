@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     SOME_IMAGES_FAILED = 7
     PARITY = 8
     INTERRUPTED = 130
+    READER_GONE = 141
 
 
 class YoloMaxError(Exception):
