@@ -55,15 +55,17 @@ def fill_zeros(module: Any) -> None:
             torch.nn.init.normal_(parameter, std=0.02)
 
 
-def settle_batch_norms(module: Any, images: torch.Tensor) -> None:
-    """Gives every BatchNorm the statistics of what it reads of these images, ``[B, 3, H, W]``."""
-    norms = [each for each in module.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+def settle_batch_norms(module: Any, *inputs: torch.Tensor) -> None:
+    """Gives every BatchNorm the statistics of what it reads of these inputs."""
+    norms = [
+        each for each in module.modules() if isinstance(each, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d)
+    ]
     module.eval()
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
     with torch.inference_mode():
-        module(images)
+        module(*inputs)
     module.eval()
 
 

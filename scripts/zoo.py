@@ -1,0 +1,183 @@
+"""Converts torchvision's networks, and a few of our own, and writes docs/convert-zoo.md.
+
+python scripts/zoo.py                           # which are convertible: all, minutes
+python scripts/zoo.py resnet18 unet             # some
+python scripts/zoo.py resnet18 --run            # compiled as well, small, and held against float64
+python scripts/zoo.py resnet18 --time           # and timed against its peers at its own size
+python scripts/zoo.py --page                    # only the page, from what was found so far
+
+What is found is kept in docs/convert-zoo.json, so that a run may cover a few networks. Weights are random;
+BatchNorm has the statistics of its own activations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from image_networks import IMAGE_NETWORKS
+from networks import fill_zeros, settle_batch_norms, torchvision_models
+from zoo_page import PAGE, page
+
+from yolo_max.convert import analyze, convert_pytorch_model
+from yolo_max.convert.parity import RATIO, ratio
+from yolo_max.support.text import counted
+
+FOUND = PAGE.with_suffix(".json")
+KINDS = ("", ".segmentation", ".video", ".optical_flow")
+"""Whose networks are tried: detection's end in NMS over lists of images, quantised ones are int8."""
+SIZES = {"inception_v3": 299, "swin_v2": 256, "maxvit": 224, "unet": 224, "rrdb": 128}
+"""Height and width of an input, by the beginning of a name; 224 otherwise."""
+SMALL = {"inception_v3": 96, "swin": 64, "maxvit": 224, "vit": 224}
+"""Where only the numbers count; 64 otherwise."""
+SAMPLES = 4
+
+
+def names() -> list[str]:
+    """Ours, then torchvision's."""
+    models = torchvision_models()
+    theirs = [name for kind in KINDS for name in _of_kind(models, kind)]
+    return [*IMAGE_NETWORKS, *theirs]
+
+
+def _of_kind(models: Any, kind: str) -> list[str]:
+    module = getattr(models, kind[1:]) if kind else models
+    found: list[str] = models.list_models(module=module)
+    return found
+
+
+def kind_of(name: str) -> str:
+    """What a network is for, as torchvision sorts them; "own" for ours."""
+    if name in IMAGE_NETWORKS:
+        return "own"
+    models = torchvision_models()
+    return next(kind[1:] or "classification" for kind in KINDS if name in _of_kind(models, kind))
+
+
+def make(name: str, settled: bool = True) -> torch.nn.Module:
+    """A network in evaluation mode."""
+    if name in IMAGE_NETWORKS:
+        module = IMAGE_NETWORKS[name]()
+    else:
+        more: dict[str, Any] = {"weights_backbone": None} if kind_of(name) == "segmentation" else {}
+        more |= {"init_weights": True} if name in {"googlenet", "inception_v3"} else {}
+        module = torchvision_models().get_model(name, weights=None, **more)
+    fill_zeros(module)
+    if settled:
+        settle_batch_norms(module, *map(torch.randn, shapes(name, batch=2)))
+    return module.eval()
+
+
+def __getattr__(name: str) -> Callable[[], torch.nn.Module]:
+    """``zoo:resnet18`` is a factory for `yolo-max convert bench`."""
+    if name in names():
+        return partial(make, name)
+    raise AttributeError(name)
+
+
+def shapes(
+    name: str, batch: int = 1, sizes: dict[str, int] = SIZES, plain: int = 224
+) -> list[tuple[int, ...]]:
+    """The shape of each input."""
+    side = next((size for start, size in sizes.items() if name.startswith(start)), plain)
+    kind = kind_of(name)
+    if kind == "video":
+        side = 224 if name.startswith(("mvit", "s3d")) else 112
+        return [(batch, 3, 16, side, side)]
+    return [(batch, 3, 128, 128)] * 2 if kind == "optical_flow" else [(batch, 3, side, side)]
+
+
+def look(name: str) -> dict[str, Any]:
+    """Whether a network is convertible, or what is in the way."""
+    module = make(name, settled=False)
+    report = analyze(module, shapes(name))
+    blocked = {
+        f"{each.operation}: {each.reason}" if each.reason != "there is no rule for it" else each.operation
+        for each in report.blockers
+    }
+    return {
+        "kind": kind_of(name),
+        "convertible": report.convertible,
+        "parameters": sum(each.numel() for each in module.parameters()),
+        "operations": len(report.layers),
+        "blockers": sorted(blocked),
+        "error": report.error,
+        "transposes": report.transposes,
+    }
+
+
+def run(name: str) -> dict[str, Any]:
+    """How near to float64 a network is on small inputs."""
+    torch.manual_seed(0)
+    module, small = make(name), shapes(name, sizes=SMALL, plain=64)
+    converted = convert_pytorch_model(module, small, name)
+    given = [[torch.randn(shape) for shape in small] for _ in range(SAMPLES)]
+    with torch.no_grad():
+        ours = [_leaves(converted(*each)) for each in given]
+        plain = [_leaves(module(*each)) for each in given]
+        module.double()
+        exact = [_leaves(module(*(x.double() for x in each))) for each in given]
+    joined = ([np.stack(each) for each in zip(*found, strict=True)] for found in (ours, plain, exact))
+    return {"input": small, "ratio": ratio(*joined)}
+
+
+def _leaves(output: Any) -> list[Any]:
+    return [each.numpy() for each in torch.utils._pytree.tree_leaves(output)]
+
+
+def time(name: str, rounds: int, seconds: float) -> dict[str, Any]:
+    """Its time and its peers'."""
+    from yolo_max.bench.module_bench import ModuleBench
+
+    shape = [",".join(map(str, each)) for each in shapes(name)]
+    return ModuleBench(f"zoo:{name}", shape, rounds=rounds, seconds=seconds).run(print).to_dict()
+
+
+def _write(found: dict[str, Any], known: list[str]) -> None:
+    text = json.dumps({name: found[name] for name in known}, indent=1)
+    FOUND.write_text(f"{text}\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Looks at networks, and writes the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", nargs="*", metavar="NAME", help="all by default")
+    parser.add_argument(
+        "--run", action="store_true", help="compile small ones, and hold them against float64"
+    )
+    parser.add_argument("--time", action="store_true", help="compile and time them against their peers")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each engine in a round")
+    parser.add_argument("--page", action="store_true", help="only write the page")
+    asked = parser.parse_args()
+    known = names()
+    if unknown := [name for name in asked.networks if name not in known]:
+        parser.error(f"there is no network {unknown[0]!r}; use some of {', '.join(known)}.")
+    found: dict[str, Any] = json.loads(FOUND.read_text(encoding="utf-8")) if FOUND.exists() else {}
+    for name in known:
+        found.setdefault(name, {"kind": kind_of(name)})
+    for name in [] if asked.page else asked.networks or known:
+        here = found[name]
+        if not (asked.run or asked.time):
+            here |= look(name)
+            print(name, "yes" if here["convertible"] else here["error"] or here["blockers"], flush=True)
+        if asked.run:
+            here["run"] = run(name)
+            print(f"{name}: {here['run']['ratio']:.2f} (at most {RATIO:g})", flush=True)
+        if asked.time:
+            here["time"] = time(name, asked.rounds, asked.seconds)
+        _write(found, known)
+        gc.collect()
+    _write(found, known)
+    PAGE.write_text(page(found), encoding="utf-8")
+    print(f"wrote {PAGE.name}: {counted(len(found), 'network')}")
+
+
+if __name__ == "__main__":
+    main()

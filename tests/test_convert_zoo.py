@@ -1,0 +1,67 @@
+"""scripts/zoo.py, and docs/convert-zoo.md as it has written it. Nothing is compiled."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import zoo
+from zoo_page import PAGE, page
+
+from yolo_max.convert.factory import make_module
+
+
+def test_the_page_is_what_was_found() -> None:
+    found = json.loads(zoo.FOUND.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(found), "run python scripts/zoo.py --page"
+
+
+def test_a_network_is_looked_at() -> None:
+    found = zoo.look("unet")
+    assert (found["kind"], found["convertible"], found["blockers"], found["error"]) == ("own", True, [], "")
+    assert found["transposes"] == 2  # the image and the mask
+
+
+def test_a_network_is_a_factory_by_its_name() -> None:
+    assert not make_module("zoo:rrdb").training
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet18", [(1, 3, 224, 224)]),
+        ("inception_v3", [(1, 3, 299, 299)]),
+        ("swin_v2_t", [(1, 3, 256, 256)]),
+        ("fcn_resnet50", [(1, 3, 224, 224)]),
+        ("r3d_18", [(1, 3, 16, 112, 112)]),
+        ("raft_small", [(1, 3, 128, 128)] * 2),
+    ],
+)
+def test_the_shapes_of_inputs(name: str, expected: list[tuple[int, ...]]) -> None:
+    assert zoo.shapes(name) == expected
+
+
+def test_the_page_says_what_was_run() -> None:
+    times = {
+        "max": {"ms": {"p50": 5.0}, "speed_up": 2.0},
+        "torch": {"ms": {"p50": 10.0}, "speed_up": 1.0},
+        "openvino": {"ms": {"p50": 8.0}, "speed_up": None},  # no parity
+    }
+    verdict = {"kind": "classification", "parameters": 2_500_000, "operations": 7, "error": ""}
+    found = {
+        "good": {
+            **verdict,
+            "convertible": True,
+            "blockers": [],
+            "run": {"input": [[1, 3, 64, 64]], "ratio": 1.234},
+            "time": {"shapes": [[1, 3, 224, 224]], "engines": times},
+        },
+        "bad": {**verdict, "convertible": False, "blockers": ["aten.conv3d.default"]},
+    }
+    text = page(found)
+    assert (
+        "**1 of 2** of torchvision's networks are convertible, 1 are not, 0 were not looked at. 1 net" in text
+    )
+    assert "| good | 1 x 3 x 64 x 64 | 1.23 |" in text
+    assert "| good | 1 x 3 x 224 x 224 | 5.0 | 0.50 | – | – | – |" in text
+    assert "| bad | 2.5 M | 7 | `aten.conv3d.default` |" in text
