@@ -32,7 +32,7 @@ def test_another_machine_runs_the_graph_that_it_is_sent(
     demo_weights: Path, scenes: list[Path], tmp_path: Path
 ) -> None:
     """A machine of this kind with an empty cache, without the weights' file; it compiles nothing."""
-    predictor = Predictor(demo_weights, threads=1)
+    predictor = Predictor(demo_weights)  # on whatever threads this process has already
     (tmp_path / "setup").write_bytes(pickle.dumps(Setup.of(predictor, threads=1)))
     done = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path / "setup"), str(scenes[0])],
