@@ -75,9 +75,13 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output is gone; what is still buffered must not raise again at exit.
+        # What is still buffered must not raise again at exit.
         sys.stdout = None
         return ExitCode.READER_GONE
+    except SystemExit as leaving:
+        if leaving.code != 1:  # completion has done what was asked
+            raise
+        return ExitCode.READER_GONE  # 1 is typer's answer to the same, within a command
     except OSError as error:
         return _of_the_system(error)
     except MemoryError as error:
