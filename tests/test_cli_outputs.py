@@ -220,6 +220,16 @@ def test_a_file_of_ultralytics_is_read(photos: Path, capsys: pytest.CaptureFixtu
     assert (settings["conf"], settings["classes"]) == (0.5, None)
 
 
+@pytest.mark.parametrize(("verbose", "says"), [("true", True), ("false", False)])
+def test_verbose_is_the_opposite_of_quiet(
+    photos: Path, verbose: str, says: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("args.yaml").write_text(f"verbose: {verbose}\n")
+    assert run(["predict", "photos", "--cfg", "args.yaml", "-o", "out"]) == 0
+    printed = capsys.readouterr()
+    assert bool(printed.out + printed.err) is says
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

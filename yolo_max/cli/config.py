@@ -108,8 +108,8 @@ def _names(parameter: Any) -> list[str]:
 
 
 def _opposites(parameter: Any) -> list[str]:
-    """What switches a parameter off: "hide_labels"."""
-    return [plain(each) for each in parameter.secondary_opts]
+    """What switches a parameter off: "hide_labels"; and "verbose", which is Ultralytics' for not "quiet"."""
+    return [*(plain(each) for each in parameter.secondary_opts), *["verbose"] * ("--quiet" in parameter.opts)]
 
 
 def _as_typed(parameter: Any, value: Any) -> Any:

@@ -60,7 +60,7 @@ class PredictOptions(Options):
     engine: str = option("max", NETWORK, "max, or torch to compare with.", "NAME", a_word)
     device: str = option("auto", NETWORK, "auto, cpu or gpu.", "NAME", a_word)
     precision: str = option(
-        "f32", NETWORK, "f32, or bf16: faster on Zen 4 and 5, slower on Sapphire Rapids.", "NAME", a_word
+        "f32", NETWORK, "f32, or bf16: faster on Zen 5, slower on Sapphire Rapids.", "NAME", a_word
     )
     kernels: str = option("auto", NETWORK, "auto, fused or stock.", "NAME", a_word)
     compiled: str | None = option(

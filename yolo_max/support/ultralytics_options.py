@@ -30,7 +30,7 @@ ABSENT = {name: sentence for sentence, names in _SENTENCES.items() for name in n
 """What to say to Ultralytics' options that nothing here corresponds to."""
 NOT_FOR_PREDICTION = {
     *(" ".join(names for sentence, names in _SENTENCES.items() if "here" in sentence).split()),
-    *("cache", "compile", "channels_last", "persist", "plots", "data", "mode", "task", "verbose"),
+    *("cache", "compile", "channels_last", "persist", "plots", "data", "mode", "task"),
 }
 """Options of Ultralytics that change nothing in what is predicted: its files have all of them."""
 IN_PYTHON = {
