@@ -10,6 +10,7 @@ skeletons.py       keypoints and limbs
 fixed_point.py     coordinates for OpenCV
 palette.py         a color for each class
 crops.py           objects cut out of it
+figures.py         figures of matplotlib
 encode.py          the image as a file
 video.py           frames as a video, with the sound of another
 records.py         JSON lines, CSV

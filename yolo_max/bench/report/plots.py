@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from yolo_max.bench.report.charts import OTHER, PARTS, Bars, Chart, Lines, Stacks
+from yolo_max.output.figures import styled
 
 WIDTH = 500
 """Width in pixels for text of size `TEXT`: narrow, so that the text stays legible on a phone."""
@@ -44,7 +45,7 @@ def svg(chart: Chart) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     file = io.StringIO()
-    with _style():
+    with styled(STYLE):
         canvas = FigureCanvasSVG(_figure(chart, titled=False))
         canvas.print_svg(file)
     body = file.getvalue().partition("</defs>")[2]
@@ -69,7 +70,7 @@ def write(charts: Sequence[Chart], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{chart.name}.png" for chart in charts]
     for chart, path in zip(charts, paths, strict=True):
-        with _style():
+        with styled(STYLE):
             FigureCanvasAgg(_figure(chart, titled=True)).print_png(path)
     return paths
 
@@ -88,12 +89,6 @@ def number(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def _style() -> Any:
-    import matplotlib as mpl
-
-    return mpl.rc_context(STYLE)
 
 
 def _figure(chart: Chart, *, titled: bool) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolo_max.output.figures import styled
 from yolo_max.support.errors import EngineError
 from yolo_max.verify.val.confusion import BACKGROUND, Confusion
 from yolo_max.verify.val.curves import Curves, smooth
@@ -70,7 +71,7 @@ def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
     counts: NDArray[Any] = confusion.normalized if normalize else confusion.counts
     size = len(counts)
     side = float(np.clip(4.5 + 0.15 * size, 6, 20))
-    with _style():
+    with styled(STYLE):
         figure = Figure((side * 1.18, side), DPI, layout="constrained")
         axes = figure.add_subplot()
         axes.grid(visible=False)
@@ -109,7 +110,7 @@ def _curves(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with _style():
+    with styled(STYLE):
         figure = Figure((9, 6), DPI, layout="constrained")
         axes = figure.add_subplot()
         if len(rows) <= LEGEND:
@@ -126,12 +127,6 @@ def _curves(
 
 def _name(name: str) -> str:
     return name if len(name) <= NAME else f"{name[: NAME - 1]}…"
-
-
-def _style() -> Any:
-    import matplotlib as mpl
-
-    return mpl.rc_context(STYLE)
 
 
 def _png(figure: Any) -> bytes:
