@@ -80,6 +80,13 @@ def test_two_workers_give_what_one_machine_gives(ray: Any, tmp_path: Path) -> No
     assert engine.workers
 
 
+@pytest.mark.usefixtures("ray")
+def test_sigterm_is_left_to_this_process() -> None:
+    """Ray's handler would end a run at once, in the middle of what has begun."""
+    handler = signal.getsignal(signal.SIGTERM)
+    assert handler is None or "ray" not in getattr(handler, "__module__", "")
+
+
 def test_nothing_listens_beyond_this_machine(ray: Any) -> None:
     addresses = listening(descendants(os.getpid()))
     assert addresses

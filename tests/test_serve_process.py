@@ -168,6 +168,14 @@ def test_options_are_those_of_predict() -> None:
         (["--queue", "-1"], ExitCode.USAGE, "queue is -1, but it must be a whole number of at least 0"),
         (["--token-file", "nowhere"], ExitCode.USAGE, "the token in nowhere cannot be read"),
         (["photos"], ExitCode.USAGE, "photos"),
+        (["--ray-workers", "2"], ExitCode.USAGE, "--ray-workers goes with --ray only; add --ray."),
+        (["--ray=nowhere"], ExitCode.USAGE, "'nowhere' is not the address of a Ray cluster"),
+        (["--ray", "127.0.0.1:9"], ExitCode.ENGINE, "no Ray cluster answers at 127.0.0.1:9"),
+        (
+            ["--ray", "--compiled", "net.mef"],
+            ExitCode.USAGE,
+            "--compiled must be an absolute path with --ray",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_a_sentence_at_once(

@@ -15,6 +15,7 @@ from typing import Any
 from fakes import SharedEngine, fake_weights
 
 from yolo_max.predict.predictor import Predictor
+from yolo_max.serve.answers import Backend
 from yolo_max.serve.application import Service, application
 from yolo_max.serve.options import ApplicationOptions
 from yolo_max.serve.server import Server, listen
@@ -90,6 +91,7 @@ def serving(
     predictor: Predictor | None = None,
     token: str | None = None,
     hosts: Iterable[str] = (),
+    backend: Backend | None = None,
     send_buffer: int | None = None,
     **options: Any,
 ) -> Iterator[Served]:
@@ -100,13 +102,14 @@ def serving(
         predictor: One of the test's own.
         token: As for the application.
         hosts: Likewise.
+        backend: Likewise.
         send_buffer: Bytes that the system takes of an answer before its client does.
         options: Of the application.
     """
     predictor = predictor or Predictor(
         fake_weights(), engine=SharedEngine(nap=nap), conf=0.5, max_pixels=10**6, workers=2
     )
-    app = application(predictor, ApplicationOptions(**options), token=token, hosts=hosts)
+    app = application(predictor, ApplicationOptions(**options), token=token, hosts=hosts, backend=backend)
     with listen(HOST, 0) as listener:
         if send_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)

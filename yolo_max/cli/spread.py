@@ -1,10 +1,10 @@
-"""``--ray``: a run that is spread over a Ray cluster."""
+"""``--ray``: a run, or a service, that is spread over a Ray cluster."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from yolo_max.images.source import Found
     from yolo_max.predict.folder.run import FolderRun
     from yolo_max.predict.predictor import Predictor
+    from yolo_max.serve.answers import Backend
 
 _SWITCH = "--ray"
 _ADDRESS = re.compile(r"auto|local|\S+:\d+|ray://.*")
@@ -32,8 +33,10 @@ def with_address(arguments: Sequence[str]) -> list[str]:
     return done
 
 
-def require_goes_with_ray(on: RayOptions, options: PredictOptions, reading: SourceOptions) -> None:
-    """Refuses options that a run on Ray does not have, and those of Ray without it.
+def require_goes_with_ray(
+    on: RayOptions, options: PredictOptions, reading: SourceOptions | None = None
+) -> None:
+    """Refuses options that a run or a service on Ray does not have, and those of Ray without it.
 
     Raises:
         UsageError: There is one.
@@ -42,13 +45,28 @@ def require_goes_with_ray(on: RayOptions, options: PredictOptions, reading: Sour
         if given := on.given():
             raise UsageError(f"{_written(given[0])} goes with --ray only; add --ray.")
         return
-    wrong = [name for name in ("tracker", "vid_stride", "stream_buffer") if name in reading.given()]
+    videos = ("tracker", "vid_stride", "stream_buffer")
+    wrong = [name for name in videos if reading is not None and name in reading.given()]
     if wrong:
         raise UsageError(
             f"{_written(wrong[0])} is for videos, and --ray runs over images; leave one of them out."
         )
     if options.compiled is not None and not Path(options.compiled).is_absolute():
         raise UsageError("--compiled must be an absolute path with --ray, one that every node has.")
+
+
+def require_cluster(on: RayOptions) -> None:
+    """Checks that Ray and the cluster are there if they are needed, before anything that takes long.
+
+    Raises:
+        EngineError: Ray is not installed, or there is no such cluster.
+        UsageError: ``--ray`` has something that is no address.
+    """
+    if on.ray is not None:
+        from yolo_max.ray.cluster import import_ray, require_address
+
+        import_ray()
+        require_address(on.ray)
 
 
 def find(
@@ -65,15 +83,12 @@ def find(
     from yolo_max.images.sources import find_images
 
     places = Places()
+    require_cluster(on)
     if on.ray is None:
         named, addresses = list(sources), []
     else:
         from yolo_max.ray.buckets import find_objects, is_bucket
-        from yolo_max.ray.cluster import import_ray, require_address
 
-        # Before anything that takes long.
-        import_ray()
-        require_address(on.ray)
         addresses = [source for source in sources if is_bucket(source)]
         # A folder by its address is a folder.
         named = [
@@ -113,6 +128,27 @@ def begun(
 
     with cluster(on.ray) as ray, RayRun(ray, predictor, found, out, saving, on, **more) as spread:
         yield spread
+
+
+@contextmanager
+def backend(on: RayOptions, predictor: Predictor, report: Callable[[str], None]) -> Iterator[Backend | None]:
+    """What finds the answers of a service: replicas on a cluster; None where it is the predictor itself.
+
+    Args:
+        on: Whether, and where.
+        predictor: This process's; its network is closed where replicas have theirs.
+        report: Called with a sentence before something that takes long.
+    """
+    if on.ray is None:
+        yield None
+        return
+    from yolo_max.ray.cluster import cluster
+    from yolo_max.serve.replicas import replicas
+
+    report("Starting the replicas on Ray.")
+    with cluster(on.ray) as ray, replicas(ray, predictor, count=on.ray_workers) as several:
+        predictor.close()
+        yield several
 
 
 def _written(name: str) -> str:

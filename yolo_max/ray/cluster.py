@@ -6,8 +6,10 @@ import logging
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,7 +123,7 @@ def _connect(ray: Any, address: str) -> Path:
     options = own if address == LOCAL else {}
     for attempt in range(_STARTS if address == LOCAL else 1, 0, -1):
         try:
-            with _silent_stderr():
+            with _silent_stderr(), _same_handler():
                 context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
             return Path(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
@@ -193,6 +195,17 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
+
+
+@contextmanager
+def _same_handler() -> Iterator[None]:
+    """Leaves SIGTERM to this process; Ray would have it end at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _be_quiet(ray: Any) -> None:

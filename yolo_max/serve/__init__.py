@@ -8,7 +8,8 @@ packages.py     what must be installed
 upload.py       what a client sent: an image, an address, options
 asked.py        the options of one request
 predicting.py   the threads that answer, and who waits for them
-answers.py      records and pictures as responses
+answers.py      records and pictures as responses, and what finds them
+replicas.py     predictors on a Ray cluster, which find them too
 errors.py       what is refused, with status and sentence
 metrics.py      counts and times for Prometheus
 description.py  the routes described: OpenAPI, and a page of it

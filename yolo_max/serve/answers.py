@@ -1,11 +1,12 @@
-"""Responses: records as JSON, annotated pictures, and refusals."""
+"""Responses: records as JSON, annotated pictures, and refusals; and what finds them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,7 +17,8 @@ from yolo_max.output.records import record
 from yolo_max.predict.predictor import Predictor
 from yolo_max.predict.result import Result
 from yolo_max.serve.asked import Asked
-from yolo_max.serve.errors import BUSY, RequestError
+from yolo_max.serve.errors import BUSY, RequestError, request_error
+from yolo_max.support.errors import YoloMaxError
 
 JSON = "application/json"
 PICTURES = {"image/jpeg": ".jpg", "image/png": ".png"}
@@ -57,32 +59,51 @@ def _liking(entry: str, kind: str) -> tuple[int, float]:
     return (exactness, liking) if exactness else (0, 0.0)
 
 
-def predicted(predictor: Predictor, data: bytes, asked: Asked, kind: str) -> tuple[bytes, Result]:
-    """Predicts what is in an image, and encodes the answer.
+class Backend(Protocol):
+    """Finds answers, for any number of threads.
 
-    Args:
-        predictor: Predicts it.
-        data: The image file.
-        asked: The request's options.
-        kind: One of `KINDS`.
-
-    Returns:
-        The body of the answer, and the result, with the time of encoding it ("answer").
-
-    Raises:
-        ImageError: The image cannot be read, or its picture not be written.
-        UsageError: An option is invalid.
-        EngineError: The network cannot be run.
+    Attributes:
+        at_once: How many it works on at once.
     """
-    result = predictor.result(data, keep_image=kind in PICTURES, **asked.prediction)
-    if result.error:
-        raise result.error
-    start = perf_counter()
-    if kind == JSON:
-        return json.dumps(record_of(result), allow_nan=False).encode(), result
-    body = encode_image(result.plot(**asked.drawing), PICTURES[kind])
-    result.times_ms["answer"] = (perf_counter() - start) * 1000
-    return body, result
+
+    at_once: int
+
+    def answer(self, data: bytes, asked: Asked, kind: str) -> tuple[bytes, Mapping[str, float]]:
+        """Predicts what is in an image, and encodes the answer.
+
+        Args:
+            data: The image file.
+            asked: The request's options.
+            kind: One of `KINDS`.
+
+        Returns:
+            The body of the answer, and the milliseconds of each stage.
+
+        Raises:
+            RequestError: There is no answer.
+        """
+
+
+class Here:
+    """The backend that is a predictor of this process."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self.at_once = predictor.engine.callers + predictor.workers
+
+    def answer(self, data: bytes, asked: Asked, kind: str) -> tuple[bytes, Mapping[str, float]]:
+        """As `Backend` says."""
+        try:
+            result = self._predictor.result(data, keep_image=kind in PICTURES, **asked.prediction)
+            if result.error:
+                raise result.error
+            start = perf_counter()
+            if kind == JSON:
+                return json.dumps(record_of(result), allow_nan=False).encode(), result.times_ms
+            body = encode_image(result.plot(**asked.drawing), PICTURES[kind])
+        except (YoloMaxError, MemoryError) as error:
+            raise request_error(error) from error
+        return body, {**result.times_ms, "answer": (perf_counter() - start) * 1000}
 
 
 def record_of(result: Result) -> dict[str, Any]:

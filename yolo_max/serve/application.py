@@ -17,7 +17,7 @@ from yolo_max import __version__
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.predict.predictor import Predictor
 from yolo_max.serve.access import Access
-from yolo_max.serve.answers import Answer, kind_wanted, predicted, refused
+from yolo_max.serve.answers import Answer, Backend, Here, kind_wanted, refused
 from yolo_max.serve.asked import Asked, Options
 from yolo_max.serve.body import Body
 from yolo_max.serve.description import (
@@ -33,7 +33,7 @@ from yolo_max.serve.metrics import CLIENT_GONE, Counted, Metrics
 from yolo_max.serve.options import ApplicationOptions
 from yolo_max.serve.predicting import Workers
 from yolo_max.serve.upload import fetch, kind_of, read_form, read_image, read_json
-from yolo_max.support.errors import UsageError, YoloMaxError
+from yolo_max.support.errors import UsageError
 
 FETCHES = 8
 """Addresses that are fetched at once; a slow server keeps no image from being predicted."""
@@ -50,13 +50,13 @@ class Service:
         draining: Whether the process is about to end; set by whoever ends it.
     """
 
-    def __init__(self, predictor: Predictor, options: ApplicationOptions) -> None:
+    def __init__(self, predictor: Predictor, options: ApplicationOptions, backend: Backend | None) -> None:
         self.draining = False
         self.metrics = Metrics()
         self.accepted = Options(predictor)
         self._predictor, self._options = predictor, options
-        threads = predictor.engine.callers + predictor.workers
-        self._workers = Workers("yolo-max-serve", threads, options.queue)
+        self._backend = backend or Here(predictor)
+        self._workers = Workers("yolo-max-serve", self._backend.at_once, options.queue)
         self._fetchers = Workers("yolo-max-fetch", FETCHES, 0)
         self._bodies = MemoryBudget(BODIES_AT_ONCE * options.max_bytes)
         self._answers = MemoryBudget(max(2**28, BODIES_AT_ONCE * options.max_bytes))
@@ -132,11 +132,8 @@ class Service:
 
     def _work(self, data: bytes, asked: Asked, kind: str, waited_ms: float) -> bytes:
         """On a thread."""
-        try:
-            answer, result = predicted(self._predictor, data, asked, kind)
-        except (YoloMaxError, MemoryError) as error:
-            raise request_error(error) from error
-        self.metrics.predicted({"queue": waited_ms, **result.times_ms})
+        answer, times_ms = self._backend.answer(data, asked, kind)
+        self.metrics.predicted({"queue": waited_ms, **times_ms})
         return answer
 
 
@@ -146,20 +143,22 @@ def application(
     *,
     token: str | None = None,
     hosts: Iterable[str] = (),
+    backend: Backend | None = None,
 ) -> FastAPI:
     """The application, for any ASGI server.
 
     Args:
-        predictor: Predicts; one is shared by all requests.
+        predictor: Predicts, unless there is a backend; one is shared by all requests.
         options: What is taken from clients; the defaults when absent.
         token: As for `yolo_max.serve.access.Access`.
         hosts: Likewise.
+        backend: What finds the answers in the predictor's place, like `yolo_max.serve.replicas.replicas`.
 
     Returns:
         The app; ``app.state.service`` is its `Service`.
     """
     options = options or ApplicationOptions()
-    service = Service(predictor, options)
+    service = Service(predictor, options, backend)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -27,8 +27,8 @@ class RequestError(Exception):
     """
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(sentence)
         self.status, self.sentence, self.headers = status, abridge(sentence), dict(headers or {})
+        super().__init__(self.status, self.sentence, self.headers)  # what it is made of again elsewhere
 
 
 class ClientGoneError(Exception):
