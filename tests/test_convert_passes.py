@@ -8,7 +8,7 @@ from typing import Any
 import convert_networks as networks
 import pytest
 import torch
-from torch import nn
+from torch import einsum, nn
 from torch.nn import functional
 
 from yolo_max.convert import fused
@@ -213,6 +213,18 @@ BY_HAND = {
     "windows": (_shifted_windows, True, set()),
     "channels first": (
         lambda m, q, k, v: v.mT @ (q @ k.mT * 0.3).softmax(-1).mT,
+        True,
+        {"aten.permute.default"},
+    ),
+    "by einsum": (  # MaxViT's
+        lambda m, q, k, v: einsum(
+            "bhij,bhjd->bhid", (einsum("bhid,bhjd->bhij", q, k * 0.3) + m.bias).softmax(-1), v
+        ),
+        True,
+        set(),
+    ),
+    "by einsum, channels first": (
+        lambda m, q, k, v: einsum("...dj,...ij->...di", v.mT, einsum("...id,...jd->...ij", q, k).softmax(-1)),
         True,
         {"aten.permute.default"},
     ),

@@ -16,6 +16,7 @@ from torch import fx
 from torch.export import Dim, ExportedProgram, draft_export
 
 from yolo_max.convert.dims import guard_of
+from yolo_max.convert.einsum import einsum
 from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.ones import guards_against_ones
 from yolo_max.convert.program import Program, tensor_of
@@ -190,6 +191,7 @@ def _decompositions(whole: Collection[Any]) -> dict[Any, Any]:
     table: dict[Any, Any] = torch.export.default_decompositions()
     for operation in whole:
         table.pop(operation, None)
+    table[torch.ops.aten.einsum.default] = einsum
     return table
 
 
