@@ -45,6 +45,17 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [link for link in links if not (REPOSITORY / "docs" / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_of_code_are_told_their_language_alone(page: str) -> None:
+    """The site takes one with anything else for text."""
+    assert re.findall(r"^```\w+ .*", PAGES[page], re.MULTILINE) == []
+
+
+def test_every_page_is_in_the_list_of_the_site() -> None:
+    listed = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    assert {page for page in PAGES if page not in re.findall(r"[\w-]+\.md", listed)} == set()
+
+
 def test_every_extra_is_in_the_table_of_extras() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     rows = re.findall(r"^\| (`\[.*?) \|", PAGES["installing.md"], re.MULTILINE)
