@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import checkpoints
+import networks
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from test_images_centre_crop import by_torchvision
 
-from yolo_max import Classification, cli
+from yolo_max import Classification, Predictor, cli
 from yolo_max.engine.max_engine import MaxEngine
+from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.read import read_image
 from yolo_max.support.errors import ExitCode
 from yolo_max.support.ultralytics_import import import_ultralytics
 from yolo_max.tasks.classify.comparison import judge_probabilities
 from yolo_max.tasks.rubric import TensorDifference
-from yolo_max.weights.load import Weights, save_weights
+from yolo_max.weights.load import Weights, load_weights, save_weights
 from yolo_max.weights.meta import ModelMeta
 
 torch = pytest.importorskip("torch")
@@ -139,6 +141,56 @@ def test_the_comparison_of_both_engines(pair: Pair, scenes: list[Path], tmp_path
     assert record["engines"]["max"]["kernels"] == "fused"
     assert record["counts"]["same_top1"] == len(record["images"]) == len(scenes)
     assert record["distributions"]["probability_difference"]["p100"] <= 1e-4
+
+
+def torchvision_transforms() -> Any:
+    """``torchvision.transforms``, also where its compiled operators are for another build of PyTorch."""
+    networks.torchvision_models()
+    from torchvision import transforms
+
+    return transforms
+
+
+@pytest.fixture(scope="module")
+def normalising(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of Ultralytics', its classifier's images normalised as ImageNet's."""
+    model = checkpoints.classification_model(SMALL)
+    kinds = torchvision_transforms()
+    steps = [kinds.Resize(224), kinds.CenterCrop(224), kinds.ToTensor()]
+    model.transforms = kinds.Compose([*steps, kinds.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+    model.task = "classify"
+    path = tmp_path_factory.mktemp("normalising") / "cls.pt"
+    torch.save({"model": model.half(), "train_args": {"imgsz": 224}}, path)
+    return path
+
+
+@pytest.mark.parametrize("engine", ["torch", pytest.param("max", marks=pytest.mark.zoo)])
+def test_a_classifiers_own_mean_and_deviation(engine: str, normalising: Path, scenes: list[Path]) -> None:
+    """Borders too: the padding's zeros are added behind the normalisation."""
+    from ultralytics import YOLO
+
+    predictor = Predictor(normalising, engine=engine)
+    theirs = YOLO(normalising)
+    for scene in scenes:
+        (expected,) = theirs.predict(read_image(scene), verbose=False, save=False, device="cpu")
+        found = predictor(scene)
+        assert isinstance(found, Classification)
+        judge_probabilities(found.probabilities, expected.probs.data.numpy()).require()
+
+
+@pytest.mark.zoo
+def test_normalised_logits_on_the_fused_kernels(normalising: Path) -> None:
+    weights = load_weights(normalising)
+    some = pixels(131, 225, 2)
+    ours, theirs, exact = (
+        engine(some)["logits"]
+        for engine in (
+            MaxEngine(weights, imgsz=(224, 224)),
+            TorchEngine(weights),
+            TorchEngine(weights, precision="f64"),
+        )
+    )
+    TensorDifference.between("logits", ours, theirs, exact).verdict.require()
 
 
 @pytest.mark.zoo  # MAX's own convolutions compile for minutes

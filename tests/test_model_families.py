@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import checkpoints
@@ -14,7 +15,7 @@ from blocks import LATER
 from families import NAMES, SMALLEST, table, weights
 from test_model_specs import Recorded, Recorder
 
-from yolo_max.model.architecture import expected_tensors, parse_architecture
+from yolo_max.model.architecture import Normalization, expected_tensors, parse_architecture
 from yolo_max.model.model import MaxYolo
 from yolo_max.tasks.rubric import judge_layers
 from yolo_max.verify.layers import layer_differences
@@ -57,6 +58,13 @@ def test_every_later_block_is_wired_as_in_pytorch(tmp_path: Path) -> None:
     assert_wired(given)
     save_weights(given, tmp_path / "later.safetensors")  # from which PyTorch's module is made otherwise
     assert_wired(load_weights(tmp_path / "later.safetensors"))
+
+
+def test_normalised_pixels_are_padded_with_zeros(tmp_path: Path) -> None:
+    given = weights(tmp_path / "random.pt", table("yolov8n-cls", nc=7))
+    imagenet = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    network = replace(given.meta.network, normalization=imagenet)
+    assert_wired(replace(given, meta=replace(given.meta, network=network)))
 
 
 def assert_wired(given: Weights) -> None:

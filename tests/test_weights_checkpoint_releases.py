@@ -11,7 +11,7 @@ import sys
 import tempfile
 import zipfile
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -26,7 +26,7 @@ import torch
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.ultralytics_import import import_ultralytics
-from yolo_max.weights.load import Weights, load_weights
+from yolo_max.weights.load import Weights, load_weights, save_weights
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
 
@@ -357,7 +357,9 @@ def test_the_content_decides_and_not_the_name(name: str, model: Any, tmp_path: P
     np.testing.assert_array_equal(engine(PIXELS)["head"], head_of(model))
 
 
-def saved_with_transforms(model: Any, mean: float = 0, std: float = 1) -> bytes:
+def saved_with_transforms(
+    model: Any, mean: Sequence[float] = (0, 0, 0), std: Sequence[float] = (1, 1, 1), size: int = 224
+) -> bytes:
     """A classifier as training leaves it: with the transform of its images, which is torchvision's."""
     names = [f"torchvision{end}" for end in ("", ".transforms", ".transforms.functional")]
     names.append("torchvision.transforms.transforms")
@@ -371,8 +373,8 @@ def saved_with_transforms(model: Any, mean: float = 0, std: float = 1) -> bytes:
         for name, base in (("Compose", object), ("Resize", torch.nn.Module), ("Normalize", torch.nn.Module)):
             vars(transforms)[name] = type(name, (base,), {"__module__": transforms.__name__})
         compose, resize, normalize = (kind() for kind in list(vars(transforms).values())[-3:])
-        vars(resize).update(size=224, interpolation=mode.BILINEAR)
-        vars(normalize).update(mean=torch.full((3,), mean), std=torch.full((3,), std))
+        vars(resize).update(size=size, interpolation=mode.BILINEAR)
+        vars(normalize).update(mean=torch.tensor(mean).float(), std=torch.tensor(std).float())
         compose.transforms = [resize, normalize]
         return saved({"ema": with_(model, transforms=compose)})
 
@@ -390,9 +392,40 @@ def test_a_classifier_with_the_transform_that_training_leaves(tmp_path: Path) ->
     np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["logits"], logits.numpy())
 
 
-@pytest.mark.parametrize(("mean", "std"), [(0.5, 1), (0, 0.25)])
-def test_a_classifier_whose_transform_is_another(
-    mean: float, std: float, models: dict[str, Any], tmp_path: Path
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize(("mean", "std"), [IMAGENET, ((0.5, 0.5, 0.5), (1, 1, 1)), ((0, 0, 0), (0.2, 1, 1))])
+def test_a_classifier_whose_transform_normalises(
+    mean: Sequence[float], std: Sequence[float], tmp_path: Path
 ) -> None:
-    with pytest.raises(WeightsError, match="was trained on images normalised to mean"):
-        load(saved_with_transforms(models["classify"], mean, std), tmp_path)
+    classifier = checkpoints.classification_model(CLASSIFIER)
+    weights = load(saved_with_transforms(classifier, mean, std), tmp_path)
+    saved = [tuple(torch.tensor(each).tolist()) for each in (mean, std)]
+    assert weights.meta.network.normalization == tuple(saved)
+    with torch.inference_mode():
+        shift, scale = (torch.tensor(each).view(3, 1, 1) for each in saved)
+        pixels = (torch.from_numpy(PIXELS).permute(0, 3, 1, 2).contiguous().float() / 255 - shift) / scale
+        _, logits = classifier.float().eval().fuse(verbose=False)(pixels)
+    np.testing.assert_array_equal(TorchEngine(weights)(PIXELS)["logits"], logits.numpy())
+    save_weights(weights, tmp_path / "net.safetensors")
+    again = load_weights(tmp_path / "net.safetensors")
+    assert again.meta.network == weights.meta.network
+    np.testing.assert_allclose(TorchEngine(again)(PIXELS)["logits"], logits.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "size", "message"),
+    [
+        (*IMAGENET, 256, "is for images of 224 pixels and resizes them to 256"),  # torchvision's own habit
+        ((0.5,), (0.5,), 224, "not by the mean and deviation of R, G, B"),  # of grey images
+        ((0.5, 0.5, 0.5), (1, 0, 1), 224, "not by the mean and deviation of R, G, B"),  # divides by zero
+        ((float("nan"), 0, 0), (1, 1, 1), 224, "not by the mean and deviation of R, G, B"),
+    ],
+)
+def test_a_transform_that_cannot_be_applied(
+    mean: Sequence[float], std: Sequence[float], size: int, message: str, tmp_path: Path
+) -> None:
+    classifier = checkpoints.classification_model(CLASSIFIER)
+    with pytest.raises(WeightsError, match=message):
+        load(saved_with_transforms(classifier, mean, std, size), tmp_path)

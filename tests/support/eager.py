@@ -81,6 +81,9 @@ class EagerBackend:
     def values(self, x: FeatureMap) -> FeatureMap:
         return x
 
+    def normalise(self, x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
+        return FeatureMap.of((_whole(x) - torch.tensor(mean).double()) / torch.tensor(std).double())
+
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Any:

@@ -142,6 +142,7 @@ def _summary(weights: Weights) -> dict[str, Any]:
         "names": dict(meta.names),
         **meta.network.facts,
         "imgsz": meta.imgsz,
+        "normalization": meta.network.normalization and meta.network.normalization._asdict(),
         "layers": [
             {
                 "index": layer.index,
@@ -163,6 +164,10 @@ def _header(weights: Weights) -> Table:
     from rich.text import Text
 
     meta = weights.meta
+    read = f"{meta.imgsz} x {meta.imgsz} pixels"
+    if meta.network.normalization:
+        mean, std = (", ".join(f"{each:.4g}" for each in part) for part in meta.network.normalization)
+        read += f", normalised to mean {mean} and deviation {std}"
     facts = (f"{name} {value}" for name, value in meta.network.facts.items() if type(value) is not bool)
     origin = [
         ("converted from", f"{meta.source} by yolo_max {meta.library_version}"),
@@ -176,7 +181,7 @@ def _header(weights: Weights) -> Table:
         *([] if weights.is_checkpoint else origin),
         ("stored as", f"{weights.stored_dtype}, {weights.parameters:,} parameters"),
         ("task", meta.task),
-        ("input", f"{meta.imgsz} x {meta.imgsz} pixels"),
+        ("input", read),
         ("head", ", ".join([counted(meta.nc, "class"), *facts])),
     ):
         table.add_row(Text(key, "bold"), Text(printable(value), overflow="fold"))

@@ -25,6 +25,8 @@ COUNTER = ".num_batches_tracked"
 def build_module(weights: Weights) -> Any:
     """Ultralytics' module, in float32: unfused for a checkpoint, fused where its weights are.
 
+    It normalises its input itself, where Ultralytics leaves that to a classifier's transforms.
+
     Args:
         weights: Loaded weights.
 
@@ -73,6 +75,9 @@ def build_module(weights: Weights) -> Any:
     others = {name for name in others if not name.startswith(network.only_in_training)}
     if wrong := sorted(others - network.constants().keys()):
         raise WeightsError(f"Ultralytics builds a network with other tensors: {some(wrong)}.")
+    if network.normalization is not None:
+        mean, std = (torch.tensor(each).view(-1, 1, 1) for each in network.normalization)
+        module.register_forward_pre_hook(lambda _, given: ((given[0] - mean) / std, *given[1:]))
     return module
 
 

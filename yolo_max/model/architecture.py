@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from numpy.typing import NDArray
 
@@ -29,6 +29,13 @@ MAX_PARAMETERS = 250_000_000
 """Between three and four times YOLOv8x; 1 GB in float32."""
 
 
+class Normalization(NamedTuple):
+    """What a network is given instead of pixels from 0 to 1: ``(pixel - mean) / std``, by channel, RGB."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A whole network.
@@ -39,6 +46,7 @@ class Architecture:
         strides: Input pixels per cell at each level of the head, in the head's order; () if it has no levels.
         stride: Height and width of the input must be multiples of this.
         unported: Unsupported settings of the whole table, e.g. ("activation nn.ReLU()",).
+        normalization: Of the pixels; None for none. It is not in the table: a checkpoint has it beside.
     """
 
     layers: tuple[Layer, ...]
@@ -46,6 +54,7 @@ class Architecture:
     strides: tuple[int, ...]
     stride: int
     unported: tuple[str, ...] = ()
+    normalization: Normalization | None = None
 
     @property
     def head(self) -> Layer:

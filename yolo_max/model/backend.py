@@ -94,6 +94,10 @@ class Backend(Protocol):
         """The map for other operations: an image that is bytes as values from 0 to 1."""
         ...
 
+    def normalise(self, x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
+        """An image as ``(x - mean) / std``, by channel."""
+        ...
+
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation
     ) -> Conv2d:

@@ -156,6 +156,9 @@ class _CountingBackend:
     def values(self, x: FeatureMap) -> FeatureMap:
         return x
 
+    def normalise(self, x: FeatureMap, *_: Sequence[float]) -> FeatureMap:
+        return x
+
     def conv2d(self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Any) -> Any:  # noqa: ARG002
         return _CountingConv2d(c1, c2, k, s, p, depthwise)
 

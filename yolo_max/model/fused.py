@@ -24,7 +24,7 @@ from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads, attention
 from yolo_max.model.backend import Candidates, Conv2d, Level, Prediction
 from yolo_max.model.max_nn import Module
-from yolo_max.model.stock import add, into_areas, mean, out_of_areas, zero_pad
+from yolo_max.model.stock import add, into_areas, mean, normalise, out_of_areas, zero_pad
 
 RUN_INPUT = TensorType(DType.float32, [2], CPU)
 """The graph's input after the pixels: the number of threads for this run, and the class logit that a
@@ -156,6 +156,10 @@ class FusedBackend:
         if x.dtype != DType.uint8:
             return x
         return FeatureMap.of(ops.cast(materialise(x), DType.float32) / 255.0)
+
+    def normalise(self, x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
+        """MAX's own: it runs once per network."""
+        return normalise(self.values(x), mean, std)
 
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation

@@ -160,6 +160,8 @@ class MaxYolo(Module):
     def __call__(self, pixels: TensorValue) -> tuple[list[FeatureMap], Head]:
         """Pixels, uint8 ``[B, H, W, 3]`` RGB ``->`` the map of each row of the table, and the head."""
         image = self.backend.image(pixels)
+        if self.architecture.normalization is not None:  # before the padding, whose zeros are not normalised
+            image = self.backend.normalise(image, *self.architecture.normalization)
         outputs: list[Any] = []
         for layer, block in zip(self.architecture.layers, self.model, strict=True):
             inputs = [image if source < 0 else outputs[source] for source in layer.from_]

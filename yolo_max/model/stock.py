@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 
+import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, Dim, TensorType, TensorValue, Weight, ops
 
@@ -33,6 +34,15 @@ def add(x: FeatureMap, y: FeatureMap) -> FeatureMap:
     total = materialise(x)
     # Equal symbolic sizes may look different: (h // 2) * 2 and h.
     return FeatureMap.of(ops.add(total, materialise(y).rebind(total.shape)))
+
+
+def normalise(x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
+    """``(x - mean) / std``, by channel, in float32."""
+    tensor = materialise(x)
+    shift, scale = (
+        ops.constant(np.array(each, np.float32), DType.float32, tensor.device) for each in (mean, std)
+    )
+    return FeatureMap.of((tensor - shift) / scale)
 
 
 def zero_pad(x: FeatureMap, left: int, right: int, top: int, bottom: int) -> FeatureMap:
@@ -199,6 +209,10 @@ class StockBackend:
     def values(self, x: FeatureMap) -> FeatureMap:
         """They are values already."""
         return x
+
+    def normalise(self, x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
+        """See :func:`normalise`."""
+        return normalise(x, mean, std)
 
     def conv2d(
         self, c1: int, c2: int, k: int, s: int, p: int, *, depthwise: bool, activation: Activation

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from yolo_max import __version__
-from yolo_max.model.architecture import Architecture, parse_architecture
+from yolo_max.model.architecture import Architecture, Normalization, parse_architecture
 from yolo_max.support.errors import WeightsError
 from yolo_max.support.parse import MAX_IMGSZ, parse_imgsz
 from yolo_max.support.text import shorten, visible
@@ -17,6 +17,8 @@ FORMAT = "yolo_max"
 FORMAT_VERSION = 1
 MIN_IMGSZ = 32
 MAX_NAME_LENGTH = 256
+MAX_NORMALIZATION = 1e6
+"""What an image is shifted by at most; it is divided by its inverse at least."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class ModelMeta:
 
     def to_header(self) -> dict[str, str]:
         """The header as safetensors metadata: strings, with JSON for anything else."""
+        normalization = self.network.normalization
         return {
             "format": FORMAT,
             "format_version": str(self.format_version),
@@ -75,6 +78,7 @@ class ModelMeta:
             "nc": str(self.nc),
             **{name: json.dumps(value) for name, value in self.network.facts.items()},
             "imgsz": str(self.imgsz),
+            **({"normalization": json.dumps(normalization._asdict())} if normalization else {}),
             "names": json.dumps(self.names, ensure_ascii=False),
             "architecture": json.dumps(self.architecture, ensure_ascii=False),
         }
@@ -100,6 +104,7 @@ class ModelMeta:
             )
         meta = cls.checked(
             **{name: _json(header, name) for name in ("nc", "imgsz", "names", "architecture")},
+            normalization=_json(header, "normalization") if "normalization" in header else None,
             source=visible(header.get("source", "")),
             source_sha256=visible(header.get("source_sha256", "")),
             library_version=visible(header.get("library_version", "")),
@@ -120,8 +125,9 @@ class ModelMeta:
         source: str,
         source_sha256: str,
         library_version: str = __version__,
+        normalization: Any = None,
     ) -> ModelMeta:
-        """Builds a header from untrusted values.
+        """Builds a header from untrusted values; ``normalization`` has ``mean`` and ``std``, if any.
 
         Raises:
             WeightsError: They make no sense or contradict the architecture table; as in `from_header`.
@@ -139,7 +145,7 @@ class ModelMeta:
             names=class_names(names, network.nc),
             imgsz=imgsz,
             architecture=architecture,
-            network=network,
+            network=replace(network, normalization=_checked_normalization(normalization)),
             source=source,
             source_sha256=source_sha256,
             library_version=library_version,
@@ -151,6 +157,20 @@ def _json(header: Mapping[str, str], name: str) -> Any:
         return json.loads(header[name])
     except (KeyError, ValueError, RecursionError) as error:
         raise WeightsError(f"has no usable {name!r} in its header") from error
+
+
+def _checked_normalization(given: Any) -> Normalization | None:
+    """Raises WeightsError unless they are three numbers each, and nothing is divided by zero."""
+    if given is None:
+        return None
+    parts = [given.get(name) for name in Normalization._fields] if isinstance(given, Mapping) else []
+    vectors = [tuple(part) if isinstance(part, list | tuple) else () for part in parts]
+    numbers = [each for vector in vectors for each in vector]
+    usual = all(isinstance(each, int | float) and abs(each) <= MAX_NORMALIZATION for each in numbers)
+    if [len(each) for each in vectors] != [3, 3] or not usual or min(vectors[1]) < 1 / MAX_NORMALIZATION:
+        raise WeightsError(f"normalises images by {shorten(given)}, not by the mean and deviation of R, G, B")
+    mean, std = (tuple(map(float, vector)) for vector in vectors)
+    return Normalization(mean, std)
 
 
 def class_names(names: Any, nc: int) -> dict[int, str]:

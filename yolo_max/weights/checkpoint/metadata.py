@@ -45,24 +45,29 @@ def input_size(content: Any, model: StandIn) -> int:
     return DEFAULT_IMGSZ
 
 
-def require_usual_transforms(model: StandIn) -> None:
-    """Refuses a classifier whose saved transforms shift or scale pixels, as Ultralytics' own never do.
-
-    Sizes need no check: Ultralytics takes saved transforms only for images of the size that they have.
+def normalization(model: StandIn, imgsz: int) -> dict[str, tuple[float, ...]] | None:
+    """The mean and deviation of a classifier's saved transforms; None for those of Ultralytics, 0 and 1.
 
     Raises:
-        WeightsError: They do; a sentence without its subject.
+        WeightsError: Ultralytics does not apply them to images of this size; a sentence without its subject.
     """
     compose = model.get("transforms")
     steps = compose.get("transforms") if isinstance(compose, StandIn) else None
-    for step in steps if isinstance(steps, list | tuple) else ():
-        if isinstance(step, StandIn) and step.kind == "Normalize":
-            mean, std = numbers(step.get("mean")), numbers(step.get("std"))
-            if any(mean) or any(each != 1 for each in std):
-                raise WeightsError(
-                    f"was trained on images normalised to mean {shorten(mean)} and deviation {shorten(std)}, "
-                    "which is not ported; train with Ultralytics' own transforms"
-                )
+    parts = [step for step in steps if isinstance(step, StandIn)] if isinstance(steps, list | tuple) else []
+    for part in parts:
+        if part.kind != "Normalize":
+            continue
+        mean, std = numbers(part.get("mean")), numbers(part.get("std"))
+        if not any(mean) and all(each == 1 for each in std):
+            continue
+        if set(numbers(parts[0].get("size"))) != {imgsz}:  # the resized side
+            raise WeightsError(
+                f"normalises images to mean {shorten(mean)} and deviation {shorten(std)}, but is for images "
+                f"of {imgsz} pixels and resizes them to {shorten(parts[0].get('size'))}, so that Ultralytics "
+                "leaves its transforms out; save it with transforms of its own size"
+            )
+        return {"mean": mean, "std": std}
+    return None
 
 
 def numbers(value: Any) -> tuple[float, ...]:

@@ -24,7 +24,7 @@ from yolo_max.weights.checkpoint import safe_pickle
 from yolo_max.weights.checkpoint.calls import StandIn
 from yolo_max.weights.checkpoint.layers import check_layer
 from yolo_max.weights.checkpoint.legacy_width import as_built
-from yolo_max.weights.checkpoint.metadata import input_size, numbers, require_usual_transforms, saved_names
+from yolo_max.weights.checkpoint.metadata import input_size, normalization, numbers, saved_names
 from yolo_max.weights.checkpoint.modules import model_of, table_of, walk
 from yolo_max.weights.checkpoint.saved_head import with_head_as_saved
 from yolo_max.weights.checkpoint.tensors import Tensor
@@ -67,16 +67,17 @@ def read_unfused(data: bytes, source: str) -> Unfused:
     table = table_of(model)
     modules = dict(walk(model))
     architecture = with_head_as_saved(as_built(table, modules), modules)
+    imgsz = input_size(content, model)
     meta = ModelMeta.checked(
         names=saved_names(model.get("names"), table.get("nc")),
         nc=table.get("nc"),
-        imgsz=input_size(content, model),
+        imgsz=imgsz,
+        normalization=normalization(model, imgsz),
         architecture=architecture,
         source=source,
         source_sha256=hashlib.sha256(data).hexdigest(),
     )
     network = meta.network
-    require_usual_transforms(model)
     for layer in network.layers:
         check_layer(layer, modules)
     tensors, eps = _Reader(modules, len(data)).read(network)
