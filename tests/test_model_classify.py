@@ -182,14 +182,9 @@ def test_a_classifiers_own_mean_and_deviation(engine: str, normalising: Path, sc
 def test_normalised_logits_on_the_fused_kernels(normalising: Path) -> None:
     weights = load_weights(normalising)
     some = pixels(131, 225, 2)
-    ours, theirs, exact = (
-        engine(some)["logits"]
-        for engine in (
-            MaxEngine(weights, imgsz=(224, 224)),
-            TorchEngine(weights),
-            TorchEngine(weights, precision="f64"),
-        )
-    )
+    ours = MaxEngine(weights, imgsz=(224, 224))(some)["logits"]
+    theirs = TorchEngine(weights)(some)["logits"]
+    exact = TorchEngine(weights, precision="f64")(some)["logits"].astype(np.float64)
     TensorDifference.between("logits", ours, theirs, exact).verdict.require()
 
 
