@@ -46,12 +46,10 @@ def through(
 
 EXPONENTS: dict[Activation, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     Activation.SILU: lambda x: x,
+    Activation.GELU: lambda x: x**2 / 2,
     Activation.GELU_TANH: lambda x: 1.6 * x + 0.072 * x**3,
 }
 """Of e, where they are rounded to float32."""
-LOST = {Activation.GELU: 4 * UNIT, Activation.GELU_TANH: 1e-15}
-"""Parts of x that are lost far below zero, where erf and tanh share their digits with -1: by the kernel, as
-by PyTorch, and by the float64 that it is compared with."""
 
 
 @pytest.mark.parametrize("precision", Precision)
@@ -69,20 +67,28 @@ def test_activations_over_their_whole_range(
         return
     exponent = EXPONENTS.get(activation, np.zeros_like)(x.astype(np.float64))
     units = 8 + 2 * np.minimum(np.abs(exponent), 100)
-    lost = LOST.get(activation, 0) * np.abs(x) + 1e-30
-    assert (np.abs(got - exact) <= UNIT * units * np.abs(exact) + lost).all()
+    assert (np.abs(got - exact) <= UNIT * units * np.abs(exact) + 1e-30).all()
 
 
-@pytest.mark.parametrize(("low", "high"), [(-2, -0.5), (-0.5, 0), (0, 0.1), (0.1, 1), (1, 4), (4, 16)])
-def test_silu_errs_to_neither_side(kernels: Kernels, low: float, high: float) -> None:
+RANGES = [(-8, -4), (-4, -2), (-2, -0.5), (-0.5, 0), (0, 0.1), (0.1, 1), (1, 4), (4, 16)]
+LARGE = {Activation.SILU: 0.25}
+"""What is smaller counts as that: SiLU's exponential spares an instruction, which shows in its tail alone."""
+
+
+@pytest.mark.parametrize("activation", Activation)
+def test_no_activation_errs_to_one_side(kernels: Kernels, activation: Activation) -> None:
     """Where much of a map is alike, errors of one sign add up from layer to layer."""
-    x = np.random.default_rng(0).uniform(low, high, 100_000).astype(np.float32)
-    exact = torch.nn.functional.silu(torch.from_numpy(x).double()).numpy()
-    units = np.spacing(np.abs(exact).astype(np.float32))
-    assert abs(np.mean((through(kernels, x, Activation.SILU, F32) - exact) / units)) <= 0.15
+    means = {}
+    for low, high in RANGES:
+        x = np.random.default_rng(0).uniform(low, high, 100_000).astype(np.float32)
+        wide = torch.from_numpy(x).double()[None]
+        exact = activated(wide, activation, np.full(1, -0.25, np.float32))[0].numpy()
+        units = np.spacing(np.maximum(np.abs(exact), LARGE.get(activation, 0)).astype(np.float32))
+        means[low, high] = float(np.mean((through(kernels, x, activation, F32) - exact) / units))
+    assert all(abs(mean) <= 0.2 for mean in means.values()), means
 
 
-@pytest.mark.parametrize("activation", [Activation.SILU, Activation.GELU_TANH])
+@pytest.mark.parametrize("activation", [Activation.SILU, Activation.GELU, Activation.GELU_TANH])
 def test_far_below_zero_is_zero(kernels: Kernels, activation: Activation) -> None:
     """Sums of what is all but 0 are denormal numbers, which take many times as long."""
     got = through(kernels, np.array([-87, -88, -100, -1e4, -3e38], np.float32), activation, F32)

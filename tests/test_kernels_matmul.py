@@ -78,8 +78,11 @@ SIZES = [
     (14, 256, 32),  # one whole tile, one whole panel
     (15, 255, 31),  # a row more, a column less
     (100, 513, 70),  # three parts of the depth, the last of one column
-    (512, 32, 16),  # a single block
+    (512, 32, 16),  # a single block, which is read in place
+    (25, 600, 32),  # a panel read in place: tiles of rows and a row more, three parts of the depth
+    (25, 600, 31),  # one that is packed
     (5, 40, 1),  # a column
+    (30, 40, 1),
 ]
 FLAT = ((1, 1), (1, 1))
 
@@ -177,7 +180,11 @@ def test_operands_that_do_not_fit_are_refused(
 
 @pytest.mark.parametrize("at_end", [True, False], ids=["up to the end", "from the beginning"])
 @pytest.mark.parametrize("transposed", [(False, False), (True, True)])
-@pytest.mark.parametrize("size", [(1, 5, 37), (3, 20, 300), (20, 19, 37)], ids=str)
+@pytest.mark.parametrize(
+    "size",
+    [(1, 5, 37), (3, 20, 300), (20, 19, 37), (9, 5, 16), (25, 19, 32), (25, 19, 21)],
+    ids=str,
+)
 def test_nothing_is_touched_outside_of_the_matrices(
     kernels: Kernels, size: tuple[int, int, int], transposed: tuple[bool, bool], at_end: bool
 ) -> None:
@@ -205,7 +212,7 @@ def test_nothing_is_touched_outside_of_the_matrices(
 @pytest.mark.parametrize("batches", [FLAT, ((1, 5), (1, 5))], ids=str)
 def test_any_number_of_threads_gives_the_same(kernels: Kernels, workers: int, batches: Any) -> None:
     rng = np.random.default_rng(0)
-    for m, k, n in [(2, 700, 1500), (300, 300, 100)]:  # large enough for several threads
+    for m, k, n in [(2, 700, 1500), (300, 300, 100), (900, 700, 20)]:  # large enough for several threads
         a = Map(rng.standard_normal((*batches[0], m, k)).astype(np.float32))
         b = Map(rng.standard_normal((*batches[1], k, n)).astype(np.float32))
         results = [poisoned((*batches[0], m, n), F32) for _ in range(2)]
@@ -293,6 +300,16 @@ def test_softmax(kernels: Kernels, channels: int) -> None:
     exact = np.exp(below) / np.exp(below).sum(-1, keepdims=True)
     # The difference is rounded to float32, and its error is a factor of exp.
     assert (np.abs(result - exact) <= 2.0**-24 * (8 + np.minimum(-below, 100)) * exact + 1e-36).all()
+
+
+@pytest.mark.parametrize(("low", "high"), [(-80, -40), (-40, -8), (-8, -1), (-1, 0)])
+def test_softmax_errs_to_neither_side(kernels: Kernels, low: float, high: float) -> None:
+    x = np.zeros((1, 1, 100_000, 2), np.float32)  # so that differences are exact
+    x[..., 0] = np.random.default_rng(0).uniform(low, high, x.shape[:3])
+    result = poisoned(x.shape, F32)
+    kernels.run(products.PRODUCTS, products.SOFTMAX, [], [Map(x)], None, None, result)
+    exact = 1 / (1 + np.exp(-x[..., 0].astype(np.float64)))
+    assert abs(np.mean((result[..., 0] - exact) / np.spacing(exact.astype(np.float32)))) <= 0.2
 
 
 @pytest.mark.parametrize(

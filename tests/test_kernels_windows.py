@@ -25,11 +25,9 @@ from kernel_cases import (
 from kernel_library import Kernels, Map, loaded, stored
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, HALVING, STEM, WINOGRAD, ConvKernel
+from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, HALVING, POLYPHASE, STEM, WINOGRAD, ConvKernel
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Window
-from yolo_max.model.counting import blank
-from yolo_max.weights.analysis.layers import computed_by
 
 RELU = Activation.RELU
 
@@ -174,28 +172,30 @@ def test_a_kernel_is_chosen_where_it_fits(
 
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(
-    ("kernel", "height", "width", "runs_direct"),
+    ("kernel", "height", "width", "algorithm"),
     [
-        (WINOGRAD, 1, 1, True),
-        (WINOGRAD, 2, 9, True),
-        (WINOGRAD, 3, 3, False),
-        (WINOGRAD, 9, 1, False),  # rows decide
-        (HALVING, 28, 27, True),  # 14 x 14 outputs, a quarter of their tiles outside
-        (HALVING, 4, 80, True),  # half of them
-        (HALVING, 40, 37, False),  # 20 x 19
-        (HALVING, 16, 15, False),  # whole tiles
+        (WINOGRAD, 1, 1, DIRECT),
+        (WINOGRAD, 2, 9, DIRECT),
+        (WINOGRAD, 3, 3, WINOGRAD),
+        (WINOGRAD, 9, 1, WINOGRAD),  # rows decide
+        (HALVING, 28, 27, DIRECT),  # 14 x 14 outputs, a quarter of their tiles outside
+        (HALVING, 4, 80, DIRECT),  # half of them
+        (HALVING, 40, 37, POLYPHASE),  # 20 x 19
+        (HALVING, 16, 15, POLYPHASE),  # whole tiles
+        (HALVING, 26, 32, POLYPHASE),  # 13 x 16: the fewest
     ],
 )
-def test_small_maps_are_direct_in_any_batch(
-    kernels: Kernels, kernel: ConvKernel, height: int, width: int, runs_direct: bool, batch: int
+def test_the_algorithm_follows_the_size_of_the_map_in_any_batch(
+    kernels: Kernels, kernel: ConvKernel, height: int, width: int, algorithm: ConvKernel, batch: int
 ) -> None:
     stride = 2 if kernel is HALVING else 1
     p = problem(Case(32, 40, 3, stride, height, width, batch), F32, False)
-    is_direct = np.array_equal(solve(kernels, p, kernel, F32), solve(kernels, p, DIRECT, F32))
-    assert is_direct == runs_direct
-    if kernel is HALVING:  # what `yolo-max weights analyze` says
-        outputs = blank(-(-height // 2), -(-width // 2), 40)
-        assert computed_by(HALVING.name, outputs) == ("direct" if runs_direct else "polyphase")
+    assert kernel.algorithm(*p.exact.shape[1:3]) is algorithm
+    got = solve(kernels, p, kernel, F32)
+    is_direct = np.array_equal(got, solve(kernels, p, DIRECT, F32))
+    assert is_direct == (algorithm is DIRECT)
+    if algorithm is POLYPHASE:
+        np.testing.assert_array_equal(got, solve(kernels, p, POLYPHASE, F32))
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,11 @@ def test_what_halves_small_maps_is_named_by_what_computes_them() -> None:
     ]
 
 
+def test_3x3_on_a_map_of_two_rows_is_named_direct() -> None:
+    (kernels,) = (each.kernels for each in analyze("yolov8n-cls.yaml", 64).layers if each.layer.index == 8)
+    assert set(kernels.values()) == {"direct"}  # winograd on larger ones
+
+
 def test_a_checkpoint_is_counted_as_it_was_saved() -> None:
     from ultralytics.utils.torch_utils import get_flops, get_num_params
 

@@ -18,13 +18,14 @@ before, so that no layout has to be copied.
 from std.math import ceildiv
 from std.memory import bitcast
 
+from .activation import exponential
 from .arguments import Call, SLICE_PARAMS, Tensor, require_size, slice_of
 from .epilogue import Output
 from .gemm import DEPTH, Matrix, STEP, WORTH, multiply_panel, pack_panels, pack_rows, padded
 from .lanes import BLOCK, F32, MR, Scratch, V, Words, load, store, store_some
 from .microkernel import PANEL, Taps
 from .parallel import Workers, parallel_for
-from .softmax import LOWEST, exponential, exponentials, largest
+from .softmax import LOWEST, exponentials, largest
 from .view import Slice
 
 comptime KEYS = DEPTH

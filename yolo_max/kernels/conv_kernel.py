@@ -41,6 +41,8 @@ class ConvKernel:
         pack: Packs filters, from ``(filters, precision, groups)``.
         reads_bytes: Whether it also reads uint8; its input is then one whole tensor, not a view.
         table: The table that it is in.
+        by_size: The algorithm of float32 by ``(height, width)`` of its output, where that decides between two
+            when it runs (`suits` of its transform). None if there is one.
     """
 
     name: str
@@ -51,9 +53,14 @@ class ConvKernel:
     pack: Pack
     reads_bytes: bool = False
     table: KernelTable = CONVOLUTIONS_AND_POOLS
+    by_size: Callable[[int, int], ConvKernel] | None = None
 
     def __str__(self) -> str:
         return self.name
+
+    def algorithm(self, height: int, width: int) -> ConvKernel:
+        """The kernel that computes what this one does, in float32, for an output of this size."""
+        return self if self.by_size is None else self.by_size(height, width)
 
     @staticmethod
     def named(name: str) -> ConvKernel:
@@ -156,13 +163,14 @@ DEPTHWISE = ConvKernel(
     pack=lambda filters, _, __=1: packing.pack_depthwise(filters),
     table=OTHER_CONVOLUTIONS,
 )
-WINOGRAD = ConvKernel(
+WINOGRAD: ConvKernel = ConvKernel(
     "winograd",  # of f32, direct on the smallest maps
     1,
     fits=lambda _, __, w, ___: _is_for_tiles(w, 1),
     weight_dtype=lambda _: np.float32,
     packed_size=lambda c1, c2, _, precision: packing.by_size_size(c1, c2, precision),
     pack=lambda filters, precision, _=1: packing.pack_by_size(filters, packing.WINOGRAD_G, precision),
+    by_size=lambda height, _: WINOGRAD if height > 2 else DIRECT,
 )
 POLYPHASE = ConvKernel(
     "polyphase",
@@ -179,8 +187,11 @@ HALVING = ConvKernel(
     weight_dtype=lambda _: np.float32,
     packed_size=lambda c1, c2, _, precision: packing.by_size_size(c1, c2, precision),
     pack=lambda filters, precision, _=1: packing.pack_by_size(filters, packing.POLYPHASE_G, precision),
+    by_size=lambda height, width: (
+        POLYPHASE if height * width >= 13 * -(-height // 4) * -(-width // 4) else DIRECT
+    ),
 )
-DIRECT = ConvKernel(
+DIRECT: ConvKernel = ConvKernel(
     "direct",
     0,
     fits=lambda *_: True,

@@ -3,22 +3,27 @@
     [b0 or 1, b1 or 1, m, k] x [b0 or 1, b1 or 1, k, n] -> [b0, b1, m, n]
 
 The second matrix is packed into panels first (gemm.mojo). Where the first one has few rows that would take longer than
-the product itself, so there the second one is read in place (`multiply_few`).
+the product itself, so there the second one is read in place (`multiply_few`). Where the second one is a single panel,
+it is the first one that is read in place (`multiply_narrow`).
 """
 
 from std.math import ceildiv
 from std.memory import bitcast
 
 from .arguments import Call, Params, SLICE_PARAMS, Tensor, slice_of
-from .epilogue import Output, epilogue
-from .gemm import Matrix, WORTH, WORTH_READING, multiply, pack_panels, pack_rows, padded
+from .epilogue import Output, epilogue, read, store_first
+from .gemm import DEPTH, Matrix, TILES, WORTH, WORTH_READING, multiply, pack_panel, pack_panels, pack_rows, padded
 from .lanes import AVX512, BLOCK, F32, Scratch, V, Words, load, load_some, store
+from .microkernel import PANEL
 from .parallel import Workers, parallel_for
 
 comptime FEW = 8
 """Rows of the first matrix that do not pay for packing the second one."""
 comptime ROWS_AT_ONCE = 16 if AVX512 else 4
 """Rows of the second matrix that are in registers at a time, for one row of the first."""
+
+comptime NARROW_ROWS = 12 if AVX512 else 6
+"""Rows of the first matrix that meet a single panel at a time: each takes a register for its address."""
 
 
 struct Operand(Copyable, ImplicitlyCopyable, Movable):
@@ -103,6 +108,9 @@ def matmul(call: Call) raises:
         var second = b[outer, inner]
         if is_few:
             multiply_few(a[outer, inner], alpha, second, addends.data, output, workers)
+            return
+        if n <= PANEL and not a.first.transposed:
+            multiply_narrow(a[outer, inner], alpha, second, addends.data, output, workers)
             return
         var panels = Scratch[F32](second.rows * padded(n))
         pack_panels(second, panels.data, workers)
@@ -197,3 +205,64 @@ def add_rows[
             comptime for j in range(1, CHAINS):
                 parts[0] += parts[j]
             store(sums, i * width + c, parts[0])
+
+
+def multiply_narrow(a: Matrix, factor: Float32, b: Matrix, addends: Words, output: Output[F32], workers: Workers):
+    """The product of factor * `a` and a matrix of at most a panel's columns, plus a row.
+
+    Every row of `a` is used once, so it would not pay to pack it. Rows of whole blocks, one behind the other, are a panel.
+    """
+    var is_panel = not b.transposed and b.stride == b.columns and b.columns % BLOCK == 0
+    var packed = Scratch[F32](0 if is_panel else b.rows * padded(b.columns))
+    if not is_panel:
+        pack_panel(b, 0, packed.data)
+    var panel = b.data if is_panel else packed.data
+
+    def some_tiles(first: Int, last: Int) {imm}:
+        for tile in range(first, last):
+            var row = tile * NARROW_ROWS
+            if b.columns > BLOCK:
+                narrow_tile[2](a, row, factor, panel, b.columns, addends, output)
+            else:
+                narrow_tile[1](a, row, factor, panel, b.columns, addends, output)
+
+    parallel_for(some_tiles, ceildiv(a.rows, NARROW_ROWS), TILES, workers)
+    _ = packed^
+
+
+@no_inline
+def narrow_tile[
+    N: Int
+](a: Matrix, first: Int, factor: Float32, panel: Words, columns: Int, addends: Words, output: Output[F32]):
+    """The product of up to NARROW_ROWS rows and a panel of N blocks, DEPTH columns of `a` at a time as `multiply` does."""
+    comptime BLOCKS = N if AVX512 else 1
+    var m = a.rows - first
+    var rows = Array[Words, NARROW_ROWS](fill=a.at(first, 0))
+    comptime for i in range(1, NARROW_ROWS):
+        rows[i] = rows[i - 1].unsafe_offset(a.stride if i < m else 0)  # behind the last one, it again
+    for block in range(0, N, BLOCKS):
+        var w = panel.unsafe_offset(block * BLOCK)
+        for part in range(0, max(1, a.columns), DEPTH):
+            var sums = Array[V, NARROW_ROWS * BLOCKS](fill=V(0))
+            for k in range(part, min(part + DEPTH, a.columns)):
+                var row = Array[V, BLOCKS](fill=V(0))
+                comptime for b in range(BLOCKS):
+                    row[b] = load[F32, BLOCK](w, b * BLOCK)
+                comptime for i in range(NARROW_ROWS):
+                    var word = V(rows[i][unsafe_offset=k])
+                    comptime for b in range(BLOCKS):
+                        sums[i * BLOCKS + b] = word.fma(row[b], sums[i * BLOCKS + b])
+                w = w.unsafe_offset(N * BLOCK)
+            var is_last = part + DEPTH >= a.columns
+            var target = output.at(first, block * BLOCK)
+            comptime for i in range(NARROW_ROWS):
+                if i < m:
+                    comptime for b in range(BLOCKS):
+                        var column = (block + b) * BLOCK
+                        var sum = sums[i * BLOCKS + b]
+                        if part > 0:
+                            sum += read[BLOCK](target.unsafe_offset(b * BLOCK), columns - column)
+                        if is_last:
+                            sum = sum.fma(V(factor), load[F32, BLOCK](addends, column))
+                        store_first(target.unsafe_offset(b * BLOCK), sum, columns - column)
+                    target = target.unsafe_offset(output.stride)

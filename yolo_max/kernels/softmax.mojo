@@ -1,36 +1,14 @@
 """Softmax, over the channels of every pixel."""
 
 from std.math import iota
-from std.memory import bitcast
 from std.utils.numerics import neg_inf
 
-from .activation import power_of_two
+from .activation import exponential
 from .arguments import Call, require_size, slice_of
 from .lanes import BLOCK, F32, V, Words, load, load_some, store, store_some
 from .parallel import parallel_for
 
 comptime LOWEST = V(neg_inf[F32]())
-comptime SMALLEST = V(-87.0)
-"""Below, exp is no normal number, and taken as 0."""
-
-
-@always_inline
-def exponential(x: V) -> V:
-    """exp(x) for x <= 0, NaN for NaN.
-
-    It is 2^n * 2^f with n + f = x * log2(e), n an integer and |f| <= 1/2. The logarithm has two parts, so that f is
-    exact to float32 however large x is.
-    """
-    comptime LOG2_E = V(1.44269502)
-    comptime LOW = V(1.925963e-8)
-    comptime ROUND = V(12582912.0)
-    """1.5 * 2^23: adding it leaves an integer in the low bits of the float."""
-    var shifted = x.fma(LOG2_E, ROUND)
-    var n = shifted - ROUND
-    var power = power_of_two[F32](x.fma(LOW, x.fma(LOG2_E, -n)))
-    var bits = bitcast[DType.int32, BLOCK](power) + (bitcast[DType.int32, BLOCK](shifted) << 23)
-    var e = x.lt(SMALLEST).select(V(0), bitcast[F32, BLOCK](bits))
-    return x.eq(x).select(e, x)
 
 
 @always_inline

@@ -32,7 +32,7 @@ class ConvCount(NamedTuple):
     """What a convolution does for one image.
 
     Attributes:
-        kernel: The name of the kernel that it takes on the CPU, in float32.
+        kernel: The name of the kernel that computes it on the CPU, in float32, at this size.
         products: Multiplications of its filters with its input.
         outputs: Numbers in its result.
     """
@@ -120,7 +120,7 @@ class _CountingConv2d(Module):
         height, width = map(int, self.window.outputs(*sides))
         outputs = height * width * self.c2
         products = outputs * prod(self.window.kernel) * self.c1 // self.window.groups
-        self.count = ConvCount(str(self.kernel), products, outputs)
+        self.count = ConvCount(str(self.kernel.algorithm(height, width)), products, outputs)
         return blank(height, width, self.c2)
 
 

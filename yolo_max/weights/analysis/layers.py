@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from yolo_max.kernels.conv_kernel import DIRECT, HALVING, POLYPHASE
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.model import counting
 from yolo_max.model.specs import Convolution, Layer
@@ -147,7 +146,7 @@ def _counted(
         layer,
         "",
         runs.shapes,
-        {name: computed_by(each.kernel, runs.output) for name, each in every.items()},
+        {name: each.kernel for name, each in every.items()},
         Cost(_parameters(layer, has_norm), trained + runs.other),
         Cost(
             constants + sum(each.parameters for each in convolutions if each.name in runs.convolutions),
@@ -155,21 +154,6 @@ def _counted(
         ),
     )
     return report, runs.output
-
-
-def computed_by(kernel: str, output: FeatureMap | None) -> str:
-    """The kernel that a convolution runs on: `HALVING` hands it to one of two, by the size of its map.
-
-    Args:
-        kernel: The name of the one that its graph calls.
-        output: The map of its row, which nothing but that convolution halves; None for a head.
-    """
-    if kernel != HALVING.name or output is None:
-        return kernel
-    _, height, width = map(int, output.size)
-    tiles = -(-height // 4) * -(-width // 4)
-    wasted = height * width < 13 * tiles  # as suits() of kernels/polyphase.mojo
-    return (DIRECT if wasted else POLYPHASE).name
 
 
 def _parameters(layer: Layer, has_norm: Callable[[str], bool]) -> int:
