@@ -100,6 +100,30 @@ def test_boxes_of_a_rect_canvas_come_back_by_the_true_gain_and_padding(size: tup
     np.testing.assert_array_equal(geometry.to_image(boxes), expected.numpy())
 
 
+@pytest.mark.parametrize(
+    ("size", "canvas", "part"),
+    [
+        ((1080, 1920), (640, 640), 1 / 3),  # the middle one of three rows
+        ((2160, 3840), (640, 640), 1 / 3),  # the two in the middle of six
+        ((1440, 2560), (640, 640), 1 / 2),
+        ((1080, 1921), (360, 640), 1 / 3),  # a third of the rows, and other columns than every third
+        ((900, 3), (300, 300), 1 / 3),
+        ((9, 10000), (640, 640), 1 / 9),
+        ((720, 1280), (640, 640), 1),  # all rows count
+        ((1081, 1920), (640, 640), 1),
+        ((333, 500), (640, 640), 1),
+    ],
+)
+def test_the_rows_that_are_read_suffice(size: tuple[int, int], canvas: tuple[int, int], part: float) -> None:
+    image = _image(size)
+    whole, geometry = letterbox(image, canvas)
+    if geometry.rows is None:
+        assert part == 1
+    else:
+        assert len(geometry.rows) == size[0] * part
+        np.testing.assert_array_equal(geometry.render(image[geometry.rows]), whole)
+
+
 @pytest.mark.parametrize("view", ["flipped", "transposed", "strided"])
 def test_views_give_the_same_pixels_as_their_copies(view: str) -> None:
     base = _image((40, 60))

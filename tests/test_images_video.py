@@ -19,7 +19,8 @@ pytest.importorskip("av")
 
 from videos import SIZE, picture, write_video
 
-from yolo_max.images import video as video_module
+from yolo_max.images import decoded as decoded_module
+from yolo_max.images.decoded import Decoded
 from yolo_max.images.display import displayed
 from yolo_max.images.frame import Frame
 from yolo_max.images.memory import HeldMemory
@@ -103,6 +104,43 @@ def test_all_eight_display_matrices(transposed: bool, across: int, down: int) ->
             to_x = to_x if across > 0 else to_x + width - 1
             to_y = to_y if down > 0 else to_y + height - 1
             assert (found[to_y, to_x] == pixels[y, x]).all()
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixels", "colors", "rotation"),
+    [
+        ("libx264", "yuv420p", {}, None),
+        ("libx264", "yuv420p", {"colorspace": 1}, None),  # BT.709
+        ("libx264", "yuv420p", {"color_range": 2}, None),  # full range
+        ("mjpeg", "yuvj420p", {"color_range": 2}, None),
+        ("libx264", "yuv422p", {}, None),  # these are converted whole
+        ("libx264", "yuv420p10le", {}, None),
+        ("libx264", "yuv420p", {}, 90),
+    ],
+)
+def test_rows_alone_are_those_of_the_frame(
+    tmp_path: Path, codec: str, pixels: str, colors: dict[str, int], rotation: float | None
+) -> None:
+    import av
+
+    path, noise = tmp_path / "clip.mkv", np.random.default_rng(0).integers(0, 256, (270, 482, 3), np.uint8)
+    if rotation is not None:
+        path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = 270, 482, pixels
+        for name, value in colors.items():
+            setattr(stream.codec_context, name, value)
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(noise, format="bgr24")))
+        container.mux(stream.encode(None))
+    (frame,) = frames_of(path)
+    assert isinstance(frame.load, Decoded)
+    whole = frame.load()
+    assert frame.load.size == whole.shape[:2]
+    for rows in (np.arange(1, 270, 3), np.arange(270), np.array([0, 2, 3, 268]), np.array([5, 7, 9])):
+        np.testing.assert_array_equal(frame.load(rows), whole[rows])
 
 
 @pytest.mark.parametrize(("stride", "indices"), [(1, range(12)), (5, [4, 9]), (12, [11]), (13, [])])
@@ -271,7 +309,7 @@ def test_memory_is_counted_for_as_long_as_a_frame_lives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = HeldMemory(3 * 6 * SIZE[0] * SIZE[1])
-    monkeypatch.setattr(video_module, "HELD", held)
+    monkeypatch.setattr(decoded_module, "HELD", held)
     frames = frames_of(write_video(tmp_path / "a.mp4", 3))
     assert not held.has_room()
     frames.pop()

@@ -14,6 +14,7 @@ remote.py       images, videos and streams there, and webcams
 lists.py        lists of sources: .txt, .csv, the standard input
 places.py       where the results of each image go
 video.py        the frames of a video, as displayed
+decoded.py      its pixels, once they are needed
 display.py      how they are turned
 frame.py        one of them
 regular_file.py a file of somebody else, opened

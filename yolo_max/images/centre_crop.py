@@ -8,7 +8,7 @@ is resized.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class CentreCrop:
     canvas_size: Size
     image_size: Size
     resized_size: Size
+    rows: ClassVar[None] = None
+    """All rows of an image are read."""
 
     @classmethod
     def fit(cls, image_size: Size, canvas_size: Size) -> Self:

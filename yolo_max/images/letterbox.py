@@ -88,6 +88,19 @@ class Letterbox:
         height, width = self.resized_size
         return self.pad_left, self.pad_top, self.pad_left + width, self.pad_top + height
 
+    @property
+    def rows(self) -> NDArray[np.intp] | None:
+        """The rows of the image that `render` reads, where it shrinks by a whole number; None for all.
+
+        A bilinear sample lies between two rows, or on the middle one of an odd number.
+        """
+        height = self.resized_size[0]
+        factor, rest = divmod(self.image_size[0], height)
+        if rest or factor < 3:
+            return None
+        first = np.arange(height) * factor + (factor - 1) // 2
+        return first if factor % 2 else np.stack([first, first + 1], axis=1).ravel()
+
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Maps boxes from canvas pixels to image pixels and, unless ``clip`` is off, clips them to the image.
 
@@ -124,7 +137,7 @@ class Letterbox:
         """Draws the image into its canvas.
 
         Args:
-            image_bgr: uint8 [H, W, 3] BGR of ``image_size``.
+            image_bgr: uint8 [H, W, 3] BGR of ``image_size``; or of its rows `rows` alone.
 
         Returns:
             The canvas, uint8 [*canvas_size, 3] **RGB**, C-contiguous.
@@ -132,7 +145,9 @@ class Letterbox:
         Raises:
             ValueError: The image is not of that size and dtype.
         """
-        if image_bgr.dtype != np.uint8 or image_bgr.shape != (*self.image_size, 3):
+        rows = self.rows
+        part = None if rows is None else (len(rows), self.image_size[1], 3)
+        if image_bgr.dtype != np.uint8 or image_bgr.shape not in ((*self.image_size, 3), part):
             raise ValueError(
                 f"letterbox needs a uint8 image of shape {(*self.image_size, 3)}, "
                 f"not {image_bgr.dtype} {image_bgr.shape}."
@@ -153,7 +168,7 @@ class Letterbox:
             rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             cv2.resize(rgb, (width, height), dst=window, interpolation=cv2.INTER_LINEAR)
         else:
-            if (height, width) != self.image_size:
+            if (height, width) != image.shape[:2]:
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
             cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=window)
         return canvas

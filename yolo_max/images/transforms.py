@@ -31,12 +31,20 @@ class Transform(Protocol):
         """(left, top, right, bottom) of the whole image on the canvas, in canvas pixels."""
         ...
 
+    @property
+    def rows(self) -> NDArray[np.intp] | None:
+        """The rows of the image that suffice for `render`; None for all."""
+        ...
+
     def to_image(self, xyxy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Boxes, float32 ``[N, 4]``, from canvas pixels to image pixels, clipped to the image."""
         ...
 
     def render(self, image_bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The canvas, uint8 ``[*canvas_size, 3]`` **RGB**, of a uint8 BGR image of ``image_size``."""
+        """The canvas, uint8 ``[*canvas_size, 3]`` **RGB**, of a uint8 BGR image of ``image_size``.
+
+        It may be given `rows` of the image alone.
+        """
         ...
 
 

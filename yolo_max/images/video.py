@@ -16,12 +16,9 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, BinaryIO, NoReturn, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from yolo_max.images.display import display_matrix, displayed, is_turned
+from yolo_max.images.decoded import Decoded, too_large
+from yolo_max.images.display import display_matrix, is_turned
 from yolo_max.images.frame import Frame, Position
-from yolo_max.images.memory import HELD
 from yolo_max.images.regular_file import regular_file
 from yolo_max.images.suffixes import NEEDS_PYAV
 from yolo_max.images.wire import STALL_SECONDS
@@ -38,9 +35,6 @@ _CLOSED = {
 }
 """What FFmpeg may open besides what it is given, and what it may decode before it is asked to: sound, for
 pictures of any size would be allocated."""
-
-_BYTES_PER_PIXEL = 6
-"""Of a frame that is worked on: decoded, as BGR, and drawn."""
 
 Sound = Callable[[Any], None]
 
@@ -273,29 +267,3 @@ def _of_one_packet(error: Exception) -> bool:
     import av
 
     return isinstance(error, av.FFmpegError) and not isinstance(error, av.EOFError | OSError)
-
-
-class Decoded:
-    """A frame as the decoder gives it, in memory that is counted for as long as it lives."""
-
-    def __init__(self, picture: Any, max_pixels: int) -> None:
-        self._picture, self._max_pixels = picture, max_pixels
-        HELD.hold(self, picture.width * picture.height * _BYTES_PER_PIXEL)
-
-    def __call__(self) -> NDArray[np.uint8]:
-        """Its pixels as displayed, uint8 [H, W, 3] BGR.
-
-        Raises:
-            ImageError: They are more than allowed.
-        """
-        picture = self._picture
-        if picture.width * picture.height > self._max_pixels:
-            raise ImageError(too_large(picture.width, picture.height, self._max_pixels))
-        pixels = picture.to_ndarray(format="bgr24", threads=1)
-        matrix = display_matrix(picture)
-        return pixels if matrix is None else displayed(pixels, matrix)
-
-
-def too_large(width: int, height: int, max_pixels: int) -> str:
-    """Why a frame is refused."""
-    return f"its {width} x {height} pixels are more than the limit of {max_pixels:,} (max_pixels raises it)"

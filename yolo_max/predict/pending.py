@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from yolo_max.images.decoded import Decoded
 from yolo_max.images.frame import Frame
 from yolo_max.images.read import ImageSource, Picture, read_image, read_picture
 from yolo_max.images.transforms import Fit, Transform
@@ -64,12 +65,16 @@ class PendingImage:
             max_pixels: Larger images are refused.
             keep_image: Whether the result carries the decoded image.
         """
+        transform = None
+        if isinstance(source, Frame) and isinstance(source.load, Decoded) and not keep_image:
+            transform = fit(source.load.size)
+            source = replace(source, load=partial(source.load, transform.rows))
         result, image = read(source, max_pixels=max_pixels, keep_image=keep_image)
         pending = cls(result)
         if image is not None:
             try:
                 with contained(result, "letterbox"):
-                    pending.transform = fit((image.shape[0], image.shape[1]))
+                    pending.transform = transform or fit((image.shape[0], image.shape[1]))
                     pending.canvas = pending.transform.render(image)
             except ImageError as error:
                 result.error = error
