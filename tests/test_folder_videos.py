@@ -197,16 +197,34 @@ def test_a_run_that_stops_in_a_video_leaves_one_that_plays_and_is_resumed(tmp_pa
     assert_same(tmp_path / "out", tmp_path / "whole", "b.mp4")
 
 
-def assert_same(out: Path, other: Path, name: str) -> None:
+def test_videos_that_are_read_in_turn_are_resumed_together(tmp_path: Path) -> None:
+    for name, count in (("a", 30), ("b", 8)):
+        write_video(tmp_path / f"in/{name}.mp4", count)
+    (tmp_path / "in/both.streams").write_text("a.mp4\nb.mp4\n")
+    saving, source = SaveOptions(times=False, save_txt=True), tmp_path / "in/both.streams"
+    with run_of(source, tmp_path / "out", saving) as run:
+        done = list(islice(run.images(), 20))
+        assert run.left == 1
+    assert [Path(each["path"]).stem for each in done] == ["a", "b"] * 8 + ["a"] * 4
+    with run_of(source, tmp_path / "out", saving, resume=True) as run:
+        assert (run.resumed, run.left) == (0, 2)  # b is whole, and lies among the frames of a
+        assert len(list(run.images())) == 38
+        assert run.totals.images == 38
+    records_of(source, tmp_path / "whole", saving)
+    assert_same(tmp_path / "out", tmp_path / "whole", "b.mp4", "a.mp4")
+
+
+def assert_same(out: Path, other: Path, *names: str) -> None:
     """Two runs gave the same bytes, and videos that look the same: the encoder's bits may differ."""
     trees = read_tree(out), read_tree(other)
-    videos = [read_video(folder / name) for folder in (out, other)]
-    for tree in trees:
-        del tree[Path(name)]
+    for name in names:
+        for tree in trees:
+            del tree[Path(name)]
+        one, same = (read_video(folder / name) for folder in (out, other))
+        assert one.times == same.times
+        pairs = zip(one.frames, same.frames, strict=True)
+        assert max(abs(a.astype(int) - b).mean() for a, b in pairs) < 2
     assert trees[0] == trees[1]
-    assert videos[0].times == videos[1].times
-    pairs = zip(videos[0].frames, videos[1].frames, strict=True)
-    assert max(abs(a.astype(int) - b).mean() for a, b in pairs) < 2
 
 
 def test_a_video_that_is_gone_from_the_results_is_done_again(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import socket
 from functools import partial
 from pathlib import Path
-from threading import Semaphore
+from threading import Event, Semaphore
 from time import monotonic, sleep
 from typing import Any
 
@@ -356,6 +356,43 @@ def test_an_rtsp_stream() -> None:
     assert last.error is not None
 
 
+STREAMS = {
+    "/fast": Answer(jpegs(20), pause=0.02, headers=MJPEG),
+    "/short": Answer(jpegs(4), pause=0.02, headers=MJPEG),
+    "/slow": Answer(jpegs(6), pause=0.3, headers=MJPEG),
+}
+
+
+def test_streams_of_a_list_are_read_at_the_same_time(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    with serving(STREAMS) as server:
+        addresses = [f"{server}{path}" for path in (*STREAMS, "/missing")]
+        (tmp_path / "cameras.streams").write_text("\n".join(addresses))
+        found = list(predictor().predict(tmp_path / "cameras.streams", LOCAL))
+    fast, short, slow, missing = ([each for each in found if each.source == name] for name in addresses)
+    assert [each.frame for each in missing] == [None]  # it costs itself
+    assert len(fast) >= 18
+    for each in (fast, short, slow):
+        assert [result.frame.number for result in each if result.frame] == [*range(1, len(each) + 1)]
+        assert [result.error is None for result in each] == [*[True] * (len(each) - 1), False]
+
+
+@pytest.mark.usefixtures("fake_network")
+def test_streams_of_a_list_have_results_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from videos import read_video
+
+    with serving(STREAMS) as server:
+        Path("cameras.streams").write_text("\n".join(f"{server}{path}" for path in STREAMS))
+        arguments = ["predict", "cameras.streams", "--allow-remote", "--allow-private", "--stream-buffer"]
+        assert run([*arguments, "-o", "out"]) == ExitCode.SOME_IMAGES_FAILED
+    records = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
+    for path in STREAMS:
+        of_it = [each for each in records if each["path"] == f"{server}{path}"]
+        assert of_it[-1]["video"] == f"{path[1:]}.mp4"
+        assert len(read_video(Path("out", of_it[-1]["video"])).frames) == len(of_it) - 1
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -432,6 +469,30 @@ def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     (missing,) = predictor().predict("7", reading)
     assert missing.error is not None
     assert "there is no webcam of this number" in str(missing)
+
+
+@pytest.mark.parametrize("buffer", [True, False])
+def test_a_silent_stream_holds_up_no_other(
+    buffer: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("av")
+    ended = Event()
+
+    class Silent(Camera):
+        def read(self) -> tuple[bool, Any]:
+            assert ended.wait(timeout=60), "a stream waits for another"
+            return super().read()
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda index: (Silent if index else Camera)(0, 20))
+    (tmp_path / "cameras.streams").write_text("0\n1\n")
+    names = []
+    for result in predictor().predict(tmp_path / "cameras.streams", SourceOptions(stream_buffer=buffer)):
+        names.append(result.source)
+        if result.error is not None:
+            ended.set()
+    assert names.index("1") > max(i for i, name in enumerate(names) if name == "0")
+    if buffer:
+        assert names == ["0"] * 21 + ["1"] * 21
 
 
 @pytest.mark.parametrize("tracker", [None, "bytetrack"])

@@ -162,6 +162,15 @@ def test_numbers_start_anew_for_each_video() -> None:
     assert len(found[5]) == 1  # of an image only sure boxes are kept
 
 
+def test_streams_that_come_in_turn_have_numbers_of_their_own() -> None:
+    other = list(results("1", 6))
+    for i, each in enumerate(other):
+        each.prediction = detections([(90, 50 + i, 40, 40, 0.9)])
+    in_turn = (each for pair in zip(results("0", 6), other, strict=True) for each in pair)
+    found: list[Any] = [each.prediction for each in follow(in_turn)]
+    assert [each.track_id.tolist() for each in found] == [[1]] * 12  # all in one video: 1, 2, 1, 2, ...
+
+
 def poses() -> Detections:
     plain = detections([(50, 50, 20, 20, 0.9), (200, 50, 20, 20, 0.5)])
     return Poses(**vars(plain), keypoints=np.ones((2, 5, 3), np.float32))

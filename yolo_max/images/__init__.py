@@ -11,7 +11,8 @@ addresses.py    addresses on the network, checked, and connected to as they were
 wire.py         a connection to a web server, within time
 rtsp.py         a relay to an RTSP server
 remote.py       images, videos and streams there, and webcams
-lists.py        lists of sources: .txt, .csv, the standard input
+together.py     several streams at the same time
+lists.py        lists of sources: .txt, .csv, .streams, the standard input
 places.py       where the results of each image go
 video.py        the frames of a video, as displayed
 decoded.py      its pixels, once they are needed

@@ -19,11 +19,12 @@ from PIL import Image
 
 from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import ImageSource, read_image
-from yolo_max.images.remote import Live, fetch_image, open_remote
+from yolo_max.images.remote import fetch_image
 from yolo_max.images.source import SourceFailure, SourceImage, SourceVideo
 from yolo_max.images.sources import find_images
-from yolo_max.images.video import Video, broken
-from yolo_max.support.errors import ImageError, UsageError
+from yolo_max.images.together import frames_of, grouped
+from yolo_max.images.video import broken
+from yolo_max.support.errors import UsageError
 from yolo_max.support.options import SourceOptions
 from yolo_max.support.text import shorten
 
@@ -84,7 +85,8 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
 
 
 def _of_path(path: str | os.PathLike[str], reading: SourceOptions, max_pixels: int) -> Iterator[Any]:
-    for found in find_images([path], videos=True, remote=reading.allow_remote):
+    for group in grouped(find_images([path], videos=True, remote=reading.allow_remote)):
+        found = group[0]
         if isinstance(found, SourceImage) and found.address is not None:
             fetch = partial(fetch_image, found.address, private=reading.allow_private, max_pixels=max_pixels)
             yield Frame(found.name, None, fetch)
@@ -93,16 +95,8 @@ def _of_path(path: str | os.PathLike[str], reading: SourceOptions, max_pixels: i
         elif isinstance(found, SourceFailure):
             yield Frame(str(found.path), None, partial(broken, found.reason))
         elif isinstance(found, SourceVideo):
-            video: Video | Live
-            try:
-                if found.address is None:
-                    video = Video.of_file(found.path, max_pixels=max_pixels)
-                else:
-                    video = open_remote(found.address, reading, max_pixels=max_pixels)
-            except ImageError as error:
-                yield Frame(found.name, None, partial(broken, error.reason))
-                continue
-            with video, closing(video.frames(stride=reading.vid_stride)) as frames:
+            videos = [each for each in group if isinstance(each, SourceVideo)]
+            with closing(frames_of(videos, reading, max_pixels=max_pixels)) as frames:
                 yield from frames
 
 

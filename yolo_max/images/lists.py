@@ -1,4 +1,4 @@
-"""Lists of sources: a ``.txt`` or ``.csv`` file, and what comes through the standard input."""
+"""Lists of sources: a ``.txt``, ``.csv`` or ``.streams`` file, and what comes through the standard input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from yolo_max.images.read import MAX_FILE_BYTES
 from yolo_max.support.errors import ImageError, SourceError
 from yolo_max.support.plain_file import read_plain_file, reason
 
-LIST_SUFFIXES = (".txt", ".csv")
+STREAMS_SUFFIX = ".streams"
+"""Of a list whose streams are read at the same time."""
+LIST_SUFFIXES = (".txt", ".csv", STREAMS_SUFFIX)
 STDIN = "-"
 MAX_LIST_BYTES = 2**28
 
@@ -24,7 +26,7 @@ def is_list(source: str) -> bool:
 
 
 def read_list(source: str) -> list[str]:
-    """The sources in a list: one per line of a ``.txt`` or per cell of a ``.csv``, as to Ultralytics.
+    """The sources in a list: one per line, or per cell of a ``.csv``, as to Ultralytics.
 
     Args:
         source: The path of the list.

@@ -187,6 +187,22 @@ class Live:
         self._interrupt = interrupt
         self._thread: threading.Thread | None = None
 
+    def begin(self, stride: int, changed: threading.Condition) -> None:
+        """Begins to read, before `frames` does.
+
+        Args:
+            stride: As for `frames`.
+            changed: Is notified of each frame.
+        """
+        self._changed = changed
+        self._thread = threading.Thread(target=self._read, args=(stride,), name=THREAD, daemon=True)
+        self._thread.start()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `frames` has something to give at once."""
+        return bool(self._waiting) or self._ended is not None
+
     def frames(self, *, stride: int = 1, sound: Sound | None = None) -> Generator[Frame, None, None]:  # noqa: ARG002
         """Reads it until it ends.
 
@@ -197,12 +213,12 @@ class Live:
         Yields:
             Frames; the last one is broken, and says why there are no more.
         """
-        self._thread = threading.Thread(target=self._read, args=(stride,), name=THREAD, daemon=True)
-        self._thread.start()
+        if self._thread is None:
+            self.begin(stride, self._changed)
         number, index = 0, -1
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._ended is not None)
+                self._changed.wait_for(lambda: self.has_news)
                 frame = self._waiting.popleft() if self._waiting else None
                 is_newest = not (self._buffer and self._waiting)
                 self._changed.notify_all()

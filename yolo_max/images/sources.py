@@ -10,14 +10,14 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from yolo_max.images.addresses import file_name, is_address, is_image_address, is_webcam
 from yolo_max.images.folders import are_results, identity, in_order, is_folder, is_listed_folder
 from yolo_max.images.globs import RESULTS, matches
-from yolo_max.images.lists import STDIN, is_list, read_list, read_stdin
+from yolo_max.images.lists import STDIN, STREAMS_SUFFIX, is_list, read_list, read_stdin
 from yolo_max.images.places import Places
 from yolo_max.images.source import (
     Found,
@@ -103,7 +103,9 @@ def find_images(
             if source == STDIN and stdin is not None:
                 yield from walk.piped(read_stdin(stdin), several)
             elif source in listed:
-                yield from walk.entries(listed[source], several)
+                for item in walk.entries(listed[source], several):
+                    is_stream = isinstance(item, SourceVideo) and source.lower().endswith(STREAMS_SUFFIX)
+                    yield replace(item, streams=source) if is_stream else item
             else:
                 yield from walk.source(source, several)
 

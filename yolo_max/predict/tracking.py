@@ -107,21 +107,23 @@ class Tracker:
 
 
 def follow(results: Iterable[Result]) -> Iterator[Result]:
-    """Numbers the objects of videos as their frames come; the numbers start anew for each video.
+    """Numbers the objects of videos, whose frames may come in turn; the numbers start anew for each video.
 
     Args:
         results: In order. An image that is no frame has no tracks; its boxes are those that may begin one.
     """
-    tracker, source = None, None
+    trackers: dict[str, Tracker] = {}
     for result in results:
         found: Any = result.prediction
         if result.frame is None:
             if found is not None:
                 result.prediction = found[found.confidence >= HIGH]
-            tracker = None
         else:
-            if tracker is None or result.source != source or result.frame.number == 1:
-                tracker, source = Tracker(), result.source
+            source = str(result.source)
+            if source not in trackers or result.frame.number == 1:
+                trackers[source] = Tracker()
             if found is not None:
-                result.prediction, result.trails = tracker.update(found)
+                result.prediction, result.trails = trackers[source].update(found)
+            if result.frame.last:
+                del trackers[source]
         yield result

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from yolo_max.images.frame import Frame, Position
-from yolo_max.images.remote import Live, open_remote
+from yolo_max.images.remote import Live
 from yolo_max.images.source import SourceVideo
-from yolo_max.images.video import Video, broken
+from yolo_max.images.together import frames_of
+from yolo_max.images.video import Sound, Video
 from yolo_max.output.video import VideoWriter
 from yolo_max.predict.folder.output_tree import OutputTree, PartialFile, of_one_path
 from yolo_max.predict.folder.previous_run import Record
@@ -117,29 +118,19 @@ class VideoFrames:
         self.expected = 0
         """How many frames the videos that were opened have, as they say, less one for each of them."""
 
-    def read(self, source: SourceVideo, stop: Callable[[], bool]) -> Iterator[Frame]:
-        """The frames of a video; none that begins once ``stop`` is true."""
-        path = source.name
-        video: Video | Live
-        try:
-            if source.address is None:
-                video = Video.of_file(source.path, max_pixels=self._max_pixels)
-            else:
-                video = open_remote(source.address, self._reading, max_pixels=self._max_pixels)
-        except ImageError as error:
-            reason = error.reason
-            yield Frame(path, None, lambda: broken(reason))
-            return
-        with video:
-            self.expected += max(video.frames_about // self._reading.vid_stride - 1, 0)
-            sound = None
-            if self._tree is not None:
-                written = AnnotatedVideo(self._tree, source.annotated, video)
-                self._open[path] = written
-                sound = written.add_sound
-            yield from takewhile(
-                lambda _: not stop(), video.frames(stride=self._reading.vid_stride, sound=sound)
-            )
+    def read(self, sources: Sequence[SourceVideo], stop: Callable[[], bool]) -> Iterator[Frame]:
+        """The frames of a video, or of streams in turn; none that begins once ``stop`` is true."""
+        frames = frames_of(sources, self._reading, max_pixels=self._max_pixels, opened=self._opened)
+        with closing(frames):
+            yield from takewhile(lambda _: not stop(), frames)
+
+    def _opened(self, source: SourceVideo, video: Video | Live) -> Sound | None:
+        self.expected += max(video.frames_about // self._reading.vid_stride - 1, 0)
+        if self._tree is None:
+            return None
+        written = AnnotatedVideo(self._tree, source.annotated, video)
+        self._open[source.name] = written
+        return written.add_sound
 
     def write(self, record: Record, drawn: Any, position: Position | None) -> Record:
         """Adds a frame to its video; the record of the last one says what became of the video.

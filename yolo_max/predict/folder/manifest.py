@@ -109,7 +109,8 @@ class Manifest:
         """Reads the previous process's lines and truncates the manifest before the first that is not done.
 
         That is a damaged line (the last one, after a crash) or one whose files did not survive. Its image and
-        all that follow will be done again. A video is done when its last frame is.
+        all that follow will be done again. A video is done when its last frame is, and those that were
+        read in turn with it are.
 
         Args:
             is_done: Called with each record in order, up to the first for which it is false.
@@ -118,10 +119,15 @@ class Manifest:
             OutputError: The manifest cannot be read or truncated.
         """
         end = 0
+        begun: set[str] = set()  # videos; several streams are read in turn
         for record, after in read_lines(self.path.parent):
             if not is_done(record):
                 break
-            if "frame" not in record or "last" in record:
+            if "frame" in record and "last" not in record:
+                begun.add(record["path"])
+            else:
+                begun.discard(record["path"])
+            if not begun:
                 end = after
         try:
             if end < os.fstat(self._file).st_size:

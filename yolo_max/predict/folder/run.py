@@ -20,6 +20,7 @@ from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import decode
 from yolo_max.images.remote import fetch_image
 from yolo_max.images.source import Found, Source, SourceFailure, SourceSkipped, SourceVideo
+from yolo_max.images.together import grouped
 from yolo_max.images.trial import find_crashes
 from yolo_max.output.records import record
 from yolo_max.output.tables import TABLES, require_tables, table
@@ -114,7 +115,10 @@ class FolderRun:
         self._saving = saving
         self._reading = reading
         self._done: set[str] = set()
-        self._before_video: Totals | None = None  # the totals at the first frame of a video that is not whole
+        # The totals at the first frame of videos that are not whole, these, and those done since.
+        self._before_videos: Totals | None = None
+        self._unfinished: set[str] = set()
+        self._done_since: set[str] = set()
         self.totals = Totals(predictor.task)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
@@ -220,11 +224,13 @@ class FolderRun:
 
     def _begun(self, paths: Iterable[str], stop: Callable[[], bool]) -> Iterator[str | Frame]:
         max_pixels = self._predictor.options.max_pixels
-        for path in takewhile(lambda _: not stop(), paths):
-            self._in_flight.begin(path)
-            source = self._sources[path]
+        for group in takewhile(lambda _: not stop(), grouped(self._sources[path] for path in paths)):
+            for each in group:
+                self._in_flight.begin(each.name)
+            source, path = group[0], group[0].name
             if isinstance(source, SourceVideo):
-                yield from self._videos.read(source, stop)
+                videos = [each for each in group if isinstance(each, SourceVideo)]
+                yield from self._videos.read(videos, stop)
             elif source.data is not None:
                 yield Frame(path, None, partial(decode, source.data, max_pixels=max_pixels))
             elif source.address is not None:
@@ -253,18 +259,25 @@ class FolderRun:
         unfinished = "frame" in record and "last" not in record
         if path in self._done or not is_done(record, self._out, self._predictor.task, names):
             return False
-        if self._before_video is None and unfinished:
-            self._before_video = copy.deepcopy(self.totals)
+        if unfinished and not self._unfinished:
+            self._before_videos = copy.deepcopy(self.totals)
         self.totals.add(record)
-        if not unfinished:
-            self._done.add(path)
-            self._before_video = None
+        if unfinished:
+            self._unfinished.add(path)
+            return True
+        self._done.add(path)
+        self._done_since.add(path)
+        self._unfinished.discard(path)
+        if not self._unfinished:
+            self._before_videos = None
+            self._done_since.clear()
         return True
 
     def _forget_unfinished(self) -> None:
-        """Leaves out the frames of a video that a previous process did not finish."""
-        if self._before_video is not None:
-            self.totals = self._before_video
+        """Leaves out the frames of videos that a previous process did not finish, and those among them."""
+        if self._before_videos is not None:
+            self.totals = self._before_videos
+            self._done -= self._done_since
 
     def _write(self, result: Result) -> tuple[Record, Any, Position | None]:
         source = self._sources[str(result.source)]
