@@ -225,7 +225,8 @@ class Live:
             number += 1
             if frame is None:
                 reason = self._ended or ENDED
-                yield Frame(self._name, Position(index + 1, number, last=True), partial(broken, reason))
+                position = Position(index + 1, number, last=True, live=True)
+                yield Frame(self._name, position, partial(broken, reason))
                 return
             assert frame.position is not None
             index = frame.position.index

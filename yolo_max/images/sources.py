@@ -103,9 +103,12 @@ def find_images(
             if source == STDIN and stdin is not None:
                 yield from walk.piped(read_stdin(stdin), several)
             elif source in listed:
-                for item in walk.entries(listed[source], several):
-                    is_stream = isinstance(item, SourceVideo) and source.lower().endswith(STREAMS_SUFFIX)
-                    yield replace(item, streams=source) if is_stream else item
+                streams = source.lower().endswith(STREAMS_SUFFIX)
+                for item in walk.entries(listed[source], several, webcams=streams and videos):
+                    if streams and isinstance(item, SourceVideo):
+                        yield replace(item, streams=source)
+                    else:
+                        yield item
             else:
                 yield from walk.source(source, several)
 
@@ -172,11 +175,15 @@ class _Walk:
                 else:
                     self.skip(match, why_not_read(match, videos=self.videos))
 
-    def entries(self, entries: Iterable[str], several: bool) -> Iterator[Source | SourceFailure]:
+    def entries(
+        self, entries: Iterable[str], several: bool, *, webcams: bool = False
+    ) -> Iterator[Source | SourceFailure]:
         """The sources in a list; one that does not exist costs itself."""
         for entry in entries:
             if is_address(entry) and not self.remote:
                 yield SourceFailure(entry, "it is an address, which is read only with --allow-remote")
+            elif webcams and is_webcam(entry):
+                yield from self.address(entry)
             elif os.path.lexists(entry) or glob.has_magic(entry) or is_address(entry):
                 yield from self.source(entry, several)
             else:
