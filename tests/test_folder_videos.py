@@ -20,6 +20,7 @@ from fakes import SharedEngine, fake_weights, read_tree, write_image
 from videos import SIZE, picture, read_video, sound_of, write_video
 
 from yolo_max.cli import run
+from yolo_max.images.decoded import Decoded
 from yolo_max.images.sources import find_images
 from yolo_max.predict.detector import Detector
 from yolo_max.predict.folder.run import FolderRun
@@ -245,7 +246,7 @@ def test_no_frame_is_read_far_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     write_video(tmp_path / "in/a.mp4", 200)
     alive = most = 0
 
-    class Counted(video_module.Decoded):
+    class Counted(Decoded):
         def __init__(self, *arguments: Any) -> None:
             nonlocal alive, most
             super().__init__(*arguments)
