@@ -268,6 +268,29 @@ def test_attention_is_recognised_however_it_is_written(name: str) -> None:
     check(module, program, x)
 
 
+SHARED_HEADS = {
+    # how many heads keys and values have, and the options of 4 heads of queries
+    "one for all": (1, {}),
+    "in groups": (2, {"enable_gqa": True}),
+    "of their own": (4, {"enable_gqa": True}),
+}
+
+
+@pytest.mark.parametrize("name", SHARED_HEADS)
+@pytest.mark.parametrize("batch", [2, "batch"])
+def test_heads_that_share_keys_and_values(name: str, batch: int | str) -> None:
+    heads, options = SHARED_HEADS[name]
+
+    class Shared(nn.Module):  # type: ignore[misc]
+        def forward(self, q: Any, k: Any) -> Any:
+            return functional.scaled_dot_product_attention(q, k, k.flip(-1), **options)
+
+    module, q, k = Shared().eval(), torch.randn(2, 4, 5, 8), torch.randn(2, heads, 7, 8)
+    program = fused_program(module, (batch, 4, 5, 8), (batch, heads, 7, 8))
+    assert operations(program).get("aten.index_select.default", 0) == (0 if heads == 4 else 2)
+    torch.testing.assert_close(program.run(q, k)[0], module(q, k))
+
+
 def test_an_attention_says_what_it_stands_for() -> None:
     module = ByHand(_shifted_windows).eval()
     report = examine("", captured(module, [(2, 3, 5, 8)], None, RULES), RULES)

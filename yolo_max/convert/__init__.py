@@ -7,7 +7,7 @@ exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
 capture.py, program.py, ones.py       from a module to a graph of PyTorch's operations
 einsum.py, plain_forms.py             that graph simplified; PyTorch still runs it
-simplify.py
+simplify.py, shared_heads.py
 planes.py, line_forms.py              lines and volumes as maps
 volume_forms.py, writer.py
 fusion.py, attention.py               and fused

@@ -13,6 +13,7 @@ from torch import fx
 from yolo_max.convert.plain_forms import use_plain_forms
 from yolo_max.convert.planes import stay_maps, use_maps
 from yolo_max.convert.program import Program, arguments, module_of, same_shape, tensor_of
+from yolo_max.convert.shared_heads import repeat_shared_heads
 
 aten = torch.ops.aten
 LARGEST_FOLDED = 1 << 24
@@ -29,7 +30,8 @@ VIEWS = {aten.view.default, aten.expand.default, aten._unsafe_view.default, aten
 
 def simplify(program: Program) -> None:
     """Removes no-ops and folds constants; what is left are the module's own operations."""
-    for each in (use_plain_forms, use_maps, remove_no_ops, stay_maps, fold_constants):
+    passes = (use_plain_forms, repeat_shared_heads, use_maps, remove_no_ops, stay_maps, fold_constants)
+    for each in passes:
         each(program)
         program.tidy()
 
