@@ -2,7 +2,7 @@
 
 python scripts/zoo.py                           # which are convertible: all, minutes
 python scripts/zoo.py resnet18 unet             # some
-python scripts/zoo.py resnet18 --run            # compiled as well, small, and held against float64
+python scripts/zoo.py resnet18 --run            # compiled, small, and held against float64
 python scripts/zoo.py resnet18 --time           # and timed against its peers at its own size
 python scripts/zoo.py --page                    # only the page, from what was found so far
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,8 @@ SIZES = {"inception_v3": 299, "swin_v2": 256, "maxvit": 224, "unet": 224, "rrdb"
 SMALL = {"inception_v3": 96, "swin": 64, "maxvit": 224, "vit": 224}
 """Where only the numbers count; 64 otherwise."""
 SAMPLES = 4
+MOST = 100_000_000
+"""Parameters in a graph, of several networks."""
 
 
 def names() -> list[str]:
@@ -112,19 +114,51 @@ def look(name: str) -> dict[str, Any]:
     }
 
 
-def run(name: str) -> dict[str, Any]:
-    """How near to float64 a network is on small inputs."""
+class Together(torch.nn.Module):  # type: ignore[misc]
+    """Networks on the same inputs, so that MAX's compiler starts once for all of them."""
+
+    def __init__(self, networks: Sequence[torch.nn.Module]) -> None:
+        super().__init__()
+        self.networks = torch.nn.ModuleList(networks)
+
+    def forward(self, *inputs: Any) -> Any:
+        """What each returns."""
+        return tuple(each(*inputs) for each in self.networks)
+
+
+def groups(names: Sequence[str], found: Mapping[str, Any]) -> list[list[str]]:
+    """Networks that are compiled together: neighbours on inputs of one shape, up to `MOST` parameters."""
+    together: list[list[str]] = []
+    last, total = None, 0
+    for name in names:
+        key, size = shapes(name, sizes=SMALL, plain=64), found[name].get("parameters", MOST)
+        if key == last and total + size <= MOST:
+            together[-1].append(name)
+            total += size
+        else:
+            together.append([name])
+            last, total = key, size
+    return together
+
+
+def run(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How near to float64 networks are on small inputs, which all of them take."""
     torch.manual_seed(0)
-    module, small = make(name), shapes(name, sizes=SMALL, plain=64)
-    converted = convert_pytorch_model(module, small, name)
+    small = shapes(names[0], sizes=SMALL, plain=64)
+    module = Together([make(name) for name in names]).eval()
+    converted = convert_pytorch_model(module, small, "+".join(names))
     given = [[torch.randn(shape) for shape in small] for _ in range(SAMPLES)]
     with torch.no_grad():
-        ours = [_leaves(converted(*each)) for each in given]
-        plain = [_leaves(module(*each)) for each in given]
+        ours = [converted(*each) for each in given]
+        plain = [module(*each) for each in given]
         module.double()
-        exact = [_leaves(module(*(x.double() for x in each))) for each in given]
-    joined = ([np.stack(each) for each in zip(*found, strict=True)] for found in (ours, plain, exact))
-    return {"input": small, "ratio": ratio(*joined)}
+        exact = [module(*(x.double() for x in each)) for each in given]
+    found = {}
+    for i, name in enumerate(names):
+        leaves = ([_leaves(each[i]) for each in outputs] for outputs in (ours, plain, exact))
+        joined = ([np.stack(each) for each in zip(*outputs, strict=True)] for outputs in leaves)
+        found[name] = {"input": small, "ratio": ratio(*joined)}
+    return found
 
 
 def _leaves(output: Any) -> list[Any]:
@@ -167,11 +201,14 @@ def main() -> None:
         if not (asked.run or asked.time):
             here |= look(name)
             print(name, "yes" if here["convertible"] else here["error"] or here["blockers"], flush=True)
-        if asked.run:
-            here["run"] = run(name)
-            print(f"{name}: {here['run']['ratio']:.2f} (at most {RATIO:g})", flush=True)
         if asked.time:
             here["time"] = time(name, asked.rounds, asked.seconds)
+        _write(found, known)
+        gc.collect()
+    for some in groups(asked.networks or known, found) if asked.run else []:
+        for name, each in run(some).items():
+            found[name]["run"] = each
+            print(f"{name}: {each['ratio']:.2f} (at most {RATIO:g})", flush=True)
         _write(found, known)
         gc.collect()
     _write(found, known)

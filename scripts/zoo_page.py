@@ -12,9 +12,9 @@ TOP = """# The converter on torchvision's networks
 
 `python scripts/zoo.py` writes this page. It captures each network that torchvision has by name and asks
 the rules. Detection networks, which end in NMS over lists of images, and quantised ones are left out.
-`--run` also compiles a network at a small size and holds it against float64. `--time` times it against
-its peers at its own size, each in its own process, in turn. Weights are random, and BatchNorm has the
-statistics of its own activations.
+`--run` compiles networks at a small size, several in a graph, and holds each against float64. `--time`
+times one against its peers at its own size, each in its own process, in turn. Weights are random, and
+BatchNorm has the statistics of its own activations.
 """
 
 

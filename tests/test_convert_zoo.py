@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 import zoo
 from zoo_page import PAGE, page
 
@@ -39,6 +40,31 @@ def test_a_network_is_a_factory_by_its_name() -> None:
 )
 def test_the_shapes_of_inputs(name: str, expected: list[tuple[int, ...]]) -> None:
     assert zoo.shapes(name) == expected
+
+
+def test_networks_are_compiled_together_up_to_a_size() -> None:
+    small, large = {"parameters": 1000}, {"parameters": zoo.MOST}
+    found = {
+        "unet": small,
+        "rrdb": small,
+        "resnet18": large,
+        "resnet34": small,
+        "vit_b_16": small,
+        "vgg11": {},
+    }
+    assert zoo.groups(list(found), found) == [
+        ["unet", "rrdb"],
+        ["resnet18"],
+        ["resnet34"],
+        ["vit_b_16"],  # its images are larger
+        ["vgg11"],  # not looked at
+    ]
+
+
+def test_networks_that_are_compiled_together_return_what_each_does() -> None:
+    together = zoo.Together([torch.nn.ReLU(), torch.nn.Flatten()])
+    first, second = together(x := torch.tensor([[[-1.0, 2.0]]]))
+    assert (first.tolist(), second.tolist()) == ([[[0, 2]]], [x.flatten().tolist()])
 
 
 def test_the_page_says_what_was_run() -> None:
