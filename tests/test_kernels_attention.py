@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from guarded import Guarded, survives
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kernel_cases import F32, poisoned, single
 from kernel_library import Kernels, Map
 from numpy.typing import NDArray
@@ -82,6 +84,19 @@ def test_attention(kernels: Kernels, case: Attention, spread: float) -> None:
         attention(q, k, v, dtype).reshape(result.shape) for dtype in (torch.float64, torch.float32)
     )
     assert np.abs(result - exact).max() <= 3 * np.abs(theirs - exact).max() + 2.0**-20
+
+
+SIZE = st.tuples(st.integers(1, 6), st.integers(1, 60))
+
+
+@settings(max_examples=40)
+@given(
+    case=st.builds(
+        Attention, st.integers(1, 2), st.integers(1, 3), SIZE, SIZE, st.integers(1, 80), st.integers(1, 80)
+    )
+)
+def test_any_size(kernels: Kernels, case: Attention) -> None:
+    test_attention(kernels, case, spread=1)
 
 
 @pytest.mark.parametrize("together", ["by heads", "by kinds"])

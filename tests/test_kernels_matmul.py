@@ -255,6 +255,40 @@ def test_linear(kernels: Kernels, rows: int, c1: int, c2: int, activation: Activ
     check(result, exact + added[..., 1 : 1 + c2], c1)
 
 
+@settings(max_examples=40)
+@given(
+    rows=st.integers(1, 40),
+    c1=st.integers(1, 600),
+    c2=st.integers(1, 100),
+    activation=st.sampled_from([Activation.NONE, SILU]),
+)
+def test_any_linear_layer(kernels: Kernels, rows: int, c1: int, c2: int, activation: Activation) -> None:
+    test_linear(kernels, rows, c1, c2, activation)
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["up to the end", "from the beginning"])
+@pytest.mark.parametrize(("rows", "c1", "c2"), [(1, 5, 37), (3, 300, 20), (20, 19, 32)])
+def test_a_linear_layer_touches_nothing_else(
+    kernels: Kernels, rows: int, c1: int, c2: int, at_end: bool
+) -> None:
+    memory = Guarded(at_end=at_end)
+    x, added, result = (
+        memory.copy(np.full((1, 1, rows, channels), fill, np.float32))
+        for channels, fill in ((c1, 1), (c2, 2), (c2, np.nan))
+    )
+    weight = memory.copy(packing.pack_direct(np.ones((1, 1, c1, c2), np.float32), F32))
+    bias = memory.copy(packing.pack_bias(np.ones(c2, np.float32)))
+
+    def run() -> None:
+        params = [Activation.NONE, 1]
+        table, kernel = products.PRODUCTS, products.LINEAR
+        single(kernels).run(table, kernel, params, [Map(x), Map(added)], weight, bias, result)
+        np.testing.assert_array_equal(result, c1 + 3)
+        assert memory.intact()
+
+    assert survives(run)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 30])
 @pytest.mark.parametrize("operation", ["matmul", "linear"])
 def test_a_bias_is_added_to_the_whole_sum(kernels: Kernels, operation: str, rows: int) -> None:
@@ -300,6 +334,12 @@ def test_softmax(kernels: Kernels, channels: int) -> None:
     exact = np.exp(below) / np.exp(below).sum(-1, keepdims=True)
     # The difference is rounded to float32, and its error is a factor of exp.
     assert (np.abs(result - exact) <= 2.0**-24 * (8 + np.minimum(-below, 100)) * exact + 1e-36).all()
+
+
+@settings(max_examples=30)
+@given(channels=st.integers(1, 200))
+def test_softmax_of_any_size(kernels: Kernels, channels: int) -> None:
+    test_softmax(kernels, channels)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-80, -40), (-40, -8), (-8, -1), (-1, 0)])

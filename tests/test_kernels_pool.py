@@ -153,13 +153,16 @@ AXIS = st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(0, 2), st.int
     channels=st.integers(1, 35),
     axes=st.tuples(AXIS, AXIS),
     ceil_mode=st.booleans(),
+    divisor=st.sampled_from([pools.INCLUDE_PADDING, pools.EXCLUDE_PADDING, 7]),
 )
 def test_any_geometry(
-    kernels: Kernels, size: tuple[int, int], channels: int, axes: Axes, ceil_mode: bool
+    kernels: Kernels, size: tuple[int, int], channels: int, axes: Axes, ceil_mode: bool, divisor: int
 ) -> None:
     for length, (k, _, p, d) in zip(size, axes, strict=True):
         assume(p <= k // 2 and length + 2 * p >= d * (k - 1) + 1)  # what PyTorch takes
     test_max_pool(kernels, (2, *size, channels), axes, ceil_mode, F32)
+    down, across = ((*axis[:3], 1) for axis in axes)  # an average has no dilation
+    test_average_pool(kernels, (2, *size, channels), (down, across), ceil_mode, divisor, F32)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from guarded import Guarded, survives
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kernel_cases import F32, activated, poisoned, run_and_check, single
 from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
@@ -90,6 +92,32 @@ def test_transposed_convolutions(kernels: Kernels, case: Transposed, precision: 
     p.solve(kernels, result)
     bound = 1e-5 if precision is F32 else np.abs(p.exact) * 2.0**-8 + 1e-4
     assert (np.abs(loaded(result) - p.exact) <= bound).all()
+
+
+UP_TO_3 = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+@settings(max_examples=40)
+@given(
+    channels=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    s=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+    cut=UP_TO_3,
+    below=UP_TO_3,
+    size=st.tuples(st.integers(1, 2), st.integers(1, 9), st.integers(1, 20)),
+    precision=st.sampled_from(Precision),
+)
+def test_any_geometry(
+    kernels: Kernels,
+    channels: tuple[int, int],
+    s: Pair,
+    cut: Pair,
+    below: Pair,
+    size: tuple[int, int, int],
+    precision: Precision,
+) -> None:
+    """Whatever is cut off above and below: the rest is the input's size times the stride."""
+    k = s[0] + cut[0] + below[0], s[1] + cut[1] + below[1]
+    test_transposed_convolutions(kernels, (*channels, k, s, cut, size), precision)
 
 
 @pytest.mark.parametrize("precision", Precision)
