@@ -35,6 +35,7 @@ LEARNING_RATE, FINAL_SHARE, WARMUP_STEPS = 2e-3, 0.01, 150
 WEIGHT_DECAY = 0.02
 GRADIENT_NORM = 10.0
 SAVE_EVERY = 240.0  # seconds
+AVERAGE_DECAY = 0.995  # over some 200 steps; Ultralytics' 0.9999 is for runs that are a hundred times as long
 EPOCHS = 100  # in which the one-to-many loss of an end-to-end network gives way to the one-to-one loss
 
 
@@ -180,7 +181,7 @@ class Trainer:
         self.state_path = out / f"{name}-state.pt"
         self.model = new_model(task, name, start)
         self.optimizer = new_optimizer(self.model)
-        self.average = ModelEMA(self.model, decay=0.999, tau=500)
+        self.average = ModelEMA(self.model, decay=AVERAGE_DECAY, tau=500)
         self.model.criterion = self.model.init_criterion()
         self.step = 0
         self.seconds = 0.0  # spent in phases, over all resumptions

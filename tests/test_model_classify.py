@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from test_images_centre_crop import by_torchvision
 
 from yolo_max import Classification, Predictor, cli
+from yolo_max.bench.raw_network import RawNetwork
 from yolo_max.engine.max_engine import MaxEngine
 from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.images.read import read_image
@@ -176,6 +177,16 @@ def test_a_classifiers_own_mean_and_deviation(engine: str, normalising: Path, sc
         found = predictor(scene)
         assert isinstance(found, Classification)
         judge_probabilities(found.probabilities, expected.probs.data.numpy()).require()
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+def test_peers_of_a_benchmark_normalise_too(normalising: Path) -> None:
+    """They are made of this network, traced."""
+    engine = TorchEngine(normalising)
+    some = pixels(131, 225, 2)
+    network = torch.jit.trace(RawNetwork(engine.module, engine.reference).eval(), torch.from_numpy(some))
+    (found,) = network(torch.from_numpy(some))
+    np.testing.assert_allclose(found.numpy(), engine(some)["logits"], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.zoo

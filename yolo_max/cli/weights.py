@@ -106,7 +106,7 @@ def fetch_command(
     name: Annotated[
         str,
         typer.Argument(
-            help="An official model: yolov8n, yolo11s-cls, yolo26x, yolov10b, yolov5mu, ... of any size.",
+            help="An official model, of any size and task: yolo26n, yolo11s-seg, yolov8m-pose, yolov5mu, ...",
             metavar="NAME",
             show_default=False,
         ),

@@ -25,7 +25,7 @@ COUNTER = ".num_batches_tracked"
 def build_module(weights: Weights) -> Any:
     """Ultralytics' module, in float32: unfused for a checkpoint, fused where its weights are.
 
-    It normalises its input itself, where Ultralytics leaves that to a classifier's transforms.
+    Its first layer normalises its input, where Ultralytics leaves that to a classifier's transforms.
 
     Args:
         weights: Loaded weights.
@@ -77,7 +77,7 @@ def build_module(weights: Weights) -> Any:
         raise WeightsError(f"Ultralytics builds a network with other tensors: {some(wrong)}.")
     if network.normalization is not None:
         mean, std = (torch.tensor(each).view(-1, 1, 1) for each in network.normalization)
-        module.register_forward_pre_hook(lambda _, given: ((given[0] - mean) / std, *given[1:]))
+        module.model[0].register_forward_pre_hook(lambda _, given: (given[0] - mean) / std)
     return module
 
 
