@@ -22,8 +22,8 @@ from make_demo_images import write_scenes
 from shapes.batches import collate, sample
 from shapes.series import SERIES
 
-from yolo_max.engine.torch_engine import TorchEngine
-from yolo_max.weights.load import load_weights
+from yolo_max.engine.torch_module import build_module
+from yolo_max.weights.load import Weights, load_weights
 
 VALIDATION_SEED = 1  # a series of scenes; 0 is for training, the bundled images are from 39
 BATCH = 4  # NMS stops after two seconds, however many images there are: a slow machine would lose some
@@ -58,6 +58,11 @@ class Accuracy:
         head = ["class", *self.columns]
         rows = [[name, *(f"{figure:.3f}" for figure in figures)] for name, figures in self.rows.items()]
         return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
+
+
+def module_of(weights: Weights) -> Any:
+    """The network as Ultralytics runs it: `TorchEngine`'s heads do not decode what its validator reads."""
+    return build_module(weights).eval().fuse(verbose=False).to(memory_format=torch.channels_last)
 
 
 def measure(model: Any, task: str, imgsz: int, scenes: int = 500) -> Accuracy:
@@ -137,8 +142,8 @@ def main() -> None:
     parser.add_argument("--imgsz", type=int, help="letterboxed to (default: the weights' own)")
     arguments = parser.parse_args()
     weights = load_weights(arguments.weights)
-    module = TorchEngine(weights, channels_last=True).module
-    accuracy = measure(module, weights.meta.task, arguments.imgsz or weights.meta.imgsz, arguments.scenes)
+    meta = weights.meta
+    accuracy = measure(module_of(weights), meta.task, arguments.imgsz or meta.imgsz, arguments.scenes)
     print(accuracy.line())
     print(accuracy.table())
 

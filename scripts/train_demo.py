@@ -68,16 +68,14 @@ class Recipe:
         return sum(phase.steps for phase in self.phases)
 
 
-# The last three are short: they are to begin with weights of the second (--start), but for classify.
+SMALL_TO_LARGE = (Phase(128, 16, 900), Phase(192, 16, 680), Phase(320, 16, 1320))
 RECIPES = {
     "detect": Recipe(
         "yolov8n", "DetectionModel", (Phase(160, 16, 1000), Phase(224, 16, 500), Phase(320, 16, 450))
     ),
-    "segment": Recipe(
-        "yolo11n-seg", "SegmentationModel", (Phase(128, 16, 900), Phase(192, 16, 680), Phase(320, 16, 1120))
-    ),
-    "pose": Recipe("yolo11n-pose", "PoseModel", (Phase(128, 16, 500), Phase(192, 16, 200))),
-    "obb": Recipe("yolo11n-obb", "OBBModel", (Phase(128, 16, 450), Phase(192, 16, 200))),
+    "segment": Recipe("yolo11n-seg", "SegmentationModel", SMALL_TO_LARGE),
+    "pose": Recipe("yolo11n-pose", "PoseModel", SMALL_TO_LARGE),
+    "obb": Recipe("yolo11n-obb", "OBBModel", SMALL_TO_LARGE),
     "classify": Recipe("yolo11n-cls", "ClassificationModel", (Phase(96, 32, 200),)),
 }
 

@@ -18,8 +18,8 @@ from shapes.batches import TrainingScenes, collate
 from shapes.series import SERIES
 from train_demo import RECIPES, Phase, Recipe
 
-from yolo_max.engine.torch_engine import TorchEngine
 from yolo_max.weights.checkpoint.read import read_checkpoint
+from yolo_max.weights.load import load_weights
 
 TASKS = tuple(SERIES)
 
@@ -209,7 +209,8 @@ def test_the_checkpoint_can_be_converted(tmp_path: Path) -> None:
 
 
 def test_the_bundled_detector_is_measured(demo_weights: Path) -> None:
-    accuracy = measure_demo.measure(TorchEngine(demo_weights).module, "detect", 320, scenes=12)
+    module = measure_demo.module_of(load_weights(demo_weights))
+    accuracy = measure_demo.measure(module, "detect", 320, scenes=12)
     assert accuracy.columns == ("box AP50-95", "box AP50")
     assert list(accuracy.rows) == ["all", *SERIES["detect"].names]
     _, ap50 = accuracy.rows["all"]
@@ -220,6 +221,19 @@ def test_the_bundled_detector_is_measured(demo_weights: Path) -> None:
         f"detect: box AP50-95 {accuracy.rows['all'][0]:.4f}  box AP50 {ap50:.4f}"
     )
     assert accuracy.table().count("\n") == 8
+
+
+@pytest.mark.parametrize("task", ["detect", "segment", "pose", "obb"])
+def test_what_is_measured_is_ultralytics_own(task: str, tmp_path: Path) -> None:
+    """Its head decodes: rotated boxes have angles in radians, say, and not what the branch gives."""
+    model = train_demo.new_model(task, RECIPES[task].network)
+    train_demo.save_checkpoint(model, task, tmp_path / "net.pt")
+    pixels = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        found = measure_demo.module_of(load_weights(tmp_path / "net.pt"))(pixels)
+        expected = model.half().float().eval().fuse(verbose=False)(pixels)
+    tensors = [each[0] if task == "segment" else each for each in (found[0], expected[0])]
+    torch.testing.assert_close(*tensors)
 
 
 @pytest.mark.parametrize(
