@@ -10,7 +10,7 @@ from std.runtime import initialize_runtime
 from max.algorithm import sync_parallelize
 from max.gpu.host import DeviceContext
 
-from yolo_max.kernels import other_convolutions, pools, products, table
+from yolo_max.kernels import copies, norms, other_convolutions, pools, products, table
 from yolo_max.kernels.arguments import Call, Params, Tensor
 from yolo_max.kernels.lanes import AVX512, BF16, BF16_PRODUCTS, BLOCK, F32, MR, Ptr, V, load
 from yolo_max.kernels.parallel import Workers
@@ -62,6 +62,12 @@ def run_kernel[
         if candidate == id and family == 2:
             products.kernel[candidate]()(call)
             found = True
+    if id == copies.COPY and family == 5:
+        copies.copy[T](call)
+        found = True
+    if id == norms.LAYER_NORM and family == 6:
+        norms.layer_norm(call)
+        found = True
     _ = tensors^
     if not found:
         raise Error("there is no kernel ", id)

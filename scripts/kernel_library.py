@@ -24,7 +24,14 @@ from numpy.typing import NDArray
 from yolo_max.kernels import packing, pools, products
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, TRANSPOSED, ConvKernel, conv_params
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, KernelTable
+from yolo_max.kernels.kernel_table import (
+    CONVOLUTIONS_AND_POOLS,
+    COPIES,
+    NORMS,
+    OTHER_CONVOLUTIONS,
+    POOLS,
+    KernelTable,
+)
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
 from yolo_max.model import fused
@@ -32,7 +39,7 @@ from yolo_max.model import fused
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "yolo_max"
 SOURCE = Path(__file__).with_suffix(".mojo")
-TABLES = (CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, POOLS, OTHER_CONVOLUTIONS)
+TABLES = (CONVOLUTIONS_AND_POOLS, fused.DETECT, products.PRODUCTS, POOLS, OTHER_CONVOLUTIONS, COPIES, NORMS)
 """In the order of kernel_library.mojo."""
 
 

@@ -17,9 +17,9 @@ from bench_kernel import Bench, Measured, command_line
 from benchmark_tables import fill
 from kernel_library import REPOSITORY, Kernels, build
 
-from yolo_max.kernels import pools, products, resize
+from yolo_max.kernels import call, norms, pools, products, resize
 from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, COPIES, NORMS, OTHER_CONVOLUTIONS, POOLS
 from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
 
@@ -43,6 +43,8 @@ SHOWN_BY = {
         "attention",
         "test_kernels_attention.py::test_attention",
     ),
+    (NORMS, norms.LAYER_NORM): ("layer norm", "test_kernels_norms.py::test_layer_norm"),
+    (COPIES, call.COPY): ("copies of views", "test_kernels_copies.py::test_views_become_one_tensor"),
 }
 """What a place of a table computes, and the test that shows it; convolutions have entries of their own."""
 BUILDS = {"avx512": "AVX-512", "native": "AVX-512 with bf16", "avx2": "AVX2"}
@@ -112,7 +114,7 @@ def support() -> str:
         )
         for k in KERNELS
     ]
-    tables = CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, products.PRODUCTS
+    tables = CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS, products.PRODUCTS, NORMS, COPIES
     places = {(table, i) for table in tables for i in range(table.size)}
     assert places == {(k.table, k.id) for k in KERNELS} | set(SHOWN_BY), "a kernel has no row"
     rows += [(what, test, what.startswith("convolution")) for what, test in SHOWN_BY.values()]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from kernel_library import PACKAGE
 
-from yolo_max.kernels import packing, pools, products, resize
+from yolo_max.kernels import call, norms, packing, pools, products, resize
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import KERNELS, TRANSPOSED
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, OTHER_CONVOLUTIONS, POOLS
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, COPIES, NORMS, OTHER_CONVOLUTIONS, POOLS
 from yolo_max.model import fused
 
 KERNEL_SOURCES = sorted(path for path in (PACKAGE / "kernels").iterdir() if path.suffix in (".mojo", ".py"))
@@ -64,6 +64,11 @@ def test_pools_have_one_id_and_resizing_one_number_per_mode() -> None:
         "COUNT": POOLS.size,
     }
     assert constants("kernels/resize.mojo") == {mode.name: mode.value for mode in resize.Resize}
+
+
+def test_copies_and_norms_have_one_id() -> None:
+    assert constants("kernels/copies.mojo") == {"COPY": call.COPY, "COUNT": COPIES.size}
+    assert constants("kernels/norms.mojo") == {"LAYER_NORM": norms.LAYER_NORM, "COUNT": NORMS.size}
 
 
 def test_activations_have_one_number() -> None:

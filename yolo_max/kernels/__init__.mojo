@@ -31,6 +31,8 @@ bias, applies an activation, adds a residual and writes one tensor; split, conca
     other_convolutions.mojo   depthwise and transposed ones likewise
     pools.mojo        the other pools and resizing likewise
     products.mojo     the products likewise
+    copies.mojo       views copied into one tensor
+    norms.mojo        layer norm
 
 This file registers the operations; `ops.py` issues them, and `packing.py` packs the weights.
 

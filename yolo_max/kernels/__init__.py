@@ -3,6 +3,7 @@
 ops.py                       convolutions in a graph
 pools.py, resize.py          pools, resizing
 products.py                  products of matrices, softmax, attention
+norms.py, copies.py          layer norm, tensors put together
 call.py                      what a graph needs to call kernels
 conv_kernel.py, packing.py   one entry for each kernel, and its packed weights
 kernel_table.py              tables of kernels, compiled where a graph uses them

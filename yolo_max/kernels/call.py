@@ -17,13 +17,15 @@ import numpy as np
 from max.dtype import DType
 from max.graph import DeviceRef, Dim, Graph, TensorType, TensorValue, TensorValueLike, Weight, ops
 
-from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap, materialise
-from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, KernelTable
+from yolo_max.kernels.feature_map import ChannelSlice, FeatureMap
+from yolo_max.kernels.kernel_table import CONVOLUTIONS_AND_POOLS, COPIES, KernelTable
 from yolo_max.kernels.precision import Precision
 
 CPU = DeviceRef.CPU()
 DTYPES = {Precision.F32: DType.float32, Precision.BF16: DType.bfloat16}
 """Types of activations."""
+COPY = 0
+"""Its index in ``kernels/copies.mojo``."""
 
 Map: TypeAlias = FeatureMap | TensorValue
 
@@ -92,7 +94,26 @@ def one_slice(x: Map) -> ChannelSlice:
     x = view_of(x)
     if len(x.slices) == 1 and not x.slices[0].doubled:
         return x.slices[0]
-    return FeatureMap.of(materialise(x)).slices[0]
+    return FeatureMap.of(copied(x)).slices[0]
+
+
+def copied(x: Map) -> TensorValue:
+    """The map as one tensor; nothing is copied if it is one already."""
+    x = view_of(x)
+    if len(x.slices) == 1 and x.slices[0].whole:
+        return x.slices[0].tensor
+    return copy_views([x], x.size)
+
+
+def copy_views(views: Sequence[FeatureMap], size: Sequence[int | Dim]) -> TensorValue:
+    """Copies views of equally many channels into one tensor of this batch and size, and these channels.
+
+    In each image it has their pixels, one view after the other.
+    """
+    parts = [part for view in views for part in view.slices]
+    params = [len(views), *(len(view.slices) for view in views)]
+    result = TensorType(views[0].dtype, [*size, views[0].channels], CPU)
+    return run_kernel(COPY, params, parts, None, None, result, precision_of(views[0]), COPIES)
 
 
 def view_of(x: Map) -> FeatureMap:

@@ -15,3 +15,5 @@ class KernelTable(NamedTuple):
 CONVOLUTIONS_AND_POOLS = KernelTable("kernels_table", 6)
 OTHER_CONVOLUTIONS = KernelTable("other_convolutions_table", 2)
 POOLS = KernelTable("pools_table", 2)
+COPIES = KernelTable("copies_table", 1)
+NORMS = KernelTable("norms_table", 1)

@@ -11,9 +11,9 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, TensorValueLike, Weight, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.call import CPU, DTYPES, Map, one_slice, precision_of, run_kernel, view_of
+from yolo_max.kernels.call import CPU, DTYPES, Map, copied, one_slice, precision_of, run_kernel, view_of
 from yolo_max.kernels.conv_kernel import BEFORE, BEHIND, DIRECT, TRANSPOSED, ConvKernel, conv_params
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.packing import bias_size
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair, Window, transposed_window
@@ -219,11 +219,11 @@ def conv_transpose2d(
 def _readable(x: FeatureMap, kernel: ConvKernel, divisor: int, precision: Precision) -> FeatureMap:
     """The map in the kernel's type, and as a whole tensor for a kernel that reads bytes."""
     if kernel.reads_bytes:
-        x = x if len(x.slices) == 1 and x.slices[0].whole else FeatureMap.of(materialise(x))
+        x = x if len(x.slices) == 1 and x.slices[0].whole else FeatureMap.of(copied(x))
         if x.dtype == DType.uint8:
             return x
     elif x.dtype == DType.uint8:
-        x = FeatureMap.of(ops.cast(materialise(x), DType.float32) / float(divisor))
+        x = FeatureMap.of(ops.cast(copied(x), DType.float32) / float(divisor))
     if x.dtype != DTYPES[precision]:
-        x = FeatureMap.of(ops.cast(materialise(x), DTYPES[precision]))
+        x = FeatureMap.of(ops.cast(copied(x), DTYPES[precision]))
     return x

@@ -14,9 +14,9 @@ from max.dtype import DType
 from max.graph import TensorType, TensorValue, ops
 
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.call import CPU, DTYPES, join, one_slice, run_kernel
+from yolo_max.kernels.call import CPU, DTYPES, copied, join, one_slice, run_kernel
 from yolo_max.kernels.conv_kernel import TRANSPOSED, ConvKernel
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.kernel_table import KernelTable
 from yolo_max.kernels.ops import conv2d, conv_transpose2d, conv_weights
 from yolo_max.kernels.pools import average_pool, max_pool
@@ -155,7 +155,7 @@ class FusedBackend:
         """Casts and scales bytes."""
         if x.dtype != DType.uint8:
             return x
-        return FeatureMap.of(ops.cast(materialise(x), DType.float32) / 255.0)
+        return FeatureMap.of(ops.cast(copied(x), DType.float32) / 255.0)
 
     def normalise(self, x: FeatureMap, mean: Sequence[float], std: Sequence[float]) -> FeatureMap:
         """MAX's own: it runs once per network."""
@@ -194,7 +194,7 @@ class FusedBackend:
 
     def attention(self, qkv: FeatureMap, heads: int, keys: int, values: int, areas: int = 1) -> FeatureMap:
         """See :func:`yolo_max.kernels.products.attention`; in float32 for all precisions."""
-        tensor = materialise(qkv)
+        tensor = copied(qkv)
         rows = into_areas(ops.cast(tensor, DType.float32), areas)
         width = 2 * keys + values  # of a head: query, key, value
         q, k, v = (
@@ -214,4 +214,4 @@ class FusedBackend:
 
     def tensor(self, x: FeatureMap) -> TensorValue:
         """The view as a float32 tensor."""
-        return ops.cast(materialise(self.values(x)), DType.float32)
+        return ops.cast(copied(self.values(x)), DType.float32)
