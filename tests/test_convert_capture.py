@@ -133,11 +133,6 @@ REFUSED = {
     ),
     "vector": (lambda m, x: torch.matmul(x, x[0]), "aten.matmul.default", "a vector is not multiplied"),
     "mask": (lambda m, x: x[x > 0], "aten.index.Tensor", "its size depends on the values of its inputs"),
-    "transposed convolution": (
-        lambda m, x: nn.functional.conv_transpose2d(x[None, None], m.weight[None, None], stride=2),
-        "aten.conv_transpose2d.input",
-        "kernel - stride = 2 \\* padding",
-    ),
 }
 
 
@@ -149,6 +144,13 @@ def test_an_operation_that_is_refused_says_why(name: str) -> None:
     found = {each.operation: each for each in report.blockers}
     assert operation in found, report.summary()
     assert re.search(reason, found[operation].reason)
+
+
+def test_a_transposed_convolution_that_cuts_off_has_static_sides() -> None:
+    module = nn.ConvTranspose2d(3, 4, 3, 2, 1).eval()
+    assert analyze(module, [("batch", 3, 8, 8)]).convertible
+    (found,) = analyze(module, [("batch", 3, "height", 8)]).blockers
+    assert "has static sides" in found.reason
 
 
 def test_all_unsupported_operations_are_in_one_error() -> None:

@@ -56,6 +56,7 @@ class Wired(nn.Module):  # type: ignore[misc]
 
 
 CONV, ADD, RELU = "conv2d", "aten.add.Tensor", "aten.relu.default"
+TRANSPOSED, PAD, SLICE = "conv_transpose2d", "aten.constant_pad_nd.default", "aten.slice.Tensor"
 
 WIRED = {
     # how convolutions are wired: the operations that are left
@@ -70,6 +71,10 @@ WIRED = {
     "a broadcast residual": (lambda m, x: m.a(x) + x[:, :1], {CONV: 1, ADD: 1, "aten.slice.Tensor": 1}),
     "a broadcast convolution": (lambda m, x: m.b(x)[:, :1] + x, {CONV: 1, ADD: 1, "aten.slice.Tensor": 1}),
     "a factor of the residual": (lambda m, x: torch.add(m.a(x), x, alpha=2), {CONV: 1, ADD: 1}),
+    "a factor of a convolution": (lambda m, x: m.a(x) * 0.2 + x, {CONV: 1}),
+    "a factor behind its activation": (lambda m, x: m.a(x).relu() * 0.2, {CONV: 1, "aten.mul.Tensor": 1}),
+    "factors of its channels": (lambda m, x: (m.slopes.weight[:, None, None] * m.b(x)).relu(), {CONV: 1}),
+    "factors of columns": (lambda m, x: m.b(x) * torch.arange(24.0), {CONV: 1, "aten.mul.Tensor": 1}),
     "PReLU": (lambda m, x: m.slopes(m.a(x)), {CONV: 1}),
     "ReLU6": (lambda m, x: functional.relu6(m.a(x)), {CONV: 1}),
     "another hard tanh": (lambda m, x: functional.hardtanh(m.a(x)), {CONV: 1, "aten.hardtanh.default": 1}),
@@ -105,6 +110,44 @@ def test_where_a_residual_is_added(function: Any, first: bool, activation: Activ
     (node,) = program.calls()
     found, _, _, residual, residual_first = conv_tail(node)
     assert (found, residual is not None, residual_first) == (activation, True, first)
+
+
+@pytest.mark.parametrize(
+    ("k", "options", "operations_left"),
+    [
+        (4, {"padding": 1}, {TRANSPOSED}),  # exactly twice as large
+        (3, {"padding": 1, "output_padding": 1}, {TRANSPOSED}),
+        (3, {"padding": 1}, {TRANSPOSED, SLICE}),  # a row less
+        (4, {}, {TRANSPOSED, PAD, SLICE}),  # two rows more
+        (5, {"padding": 4, "output_padding": 1}, {TRANSPOSED, SLICE}),  # in front as well
+        (1, {"stride": 3, "output_padding": 2}, {TRANSPOSED}),  # smaller than its stride
+        (3, {"dilation": (2, 3), "padding": (2, 3), "output_padding": 1}, {TRANSPOSED}),
+        (4, {"padding": 1, "groups": 3}, {TRANSPOSED}),
+        ((5, 2), {"stride": (1, 2), "padding": (2, 0)}, {TRANSPOSED}),
+    ],
+    ids=str,
+)
+def test_transposed_convolutions(k: Any, options: dict[str, Any], operations_left: set[str]) -> None:
+    module = nn.ConvTranspose2d(6, 9, k, **{"stride": 2, **options}).eval()
+    x = torch.randn(2, 6, 5, 7)
+    program = fused_program(module, tuple(x.shape))
+    assert set(operations(program)) == operations_left
+    check(module, program, x)
+
+
+def test_levels_that_are_concatenated_and_transposed_are_rows() -> None:
+    """YOLO's head: boxes and classes of all levels; nothing is transposed, and one operation copies them."""
+
+    class Head(nn.Module):  # type: ignore[misc]
+        def forward(self, *maps: Any) -> Any:
+            flat = [each.flatten(2) for each in maps]
+            return torch.cat([torch.cat(flat[:2], 2), torch.cat(flat[2:], 2)], 1).permute(0, 2, 1)
+
+    shapes = [(2, 3, 4, 6), (2, 3, 2, 3), (2, 5, 4, 6), (2, 5, 2, 3)]
+    module, given = Head().eval(), [torch.randn(shape) for shape in shapes]
+    program = fused_program(module, *shapes)
+    assert operations(program) == {"aten.cat.default": 2, "rows_of_maps": 1}
+    assert torch.equal(program.run(*given)[0], module(*given))
 
 
 NETWORKS = {

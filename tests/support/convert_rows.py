@@ -104,6 +104,12 @@ TABLE: Mapping[str, tuple[Callable[[], nn.Module] | None, Row]] = {
     "PReLU alone": (lambda: nn.PReLU(6), lambda own, g: (own(g.maps * 2), own(g.rows.reshape(8, 6, 5)))),
     "leaky ReLU": _of(lambda: nn.Sequential(nn.Conv2d(6, 5, 1), nn.LeakyReLU(0.2))),
     "conv transpose": _of(lambda: nn.Sequential(nn.ConvTranspose2d(6, 5, 4, 2, 1), _norm(5), nn.ReLU6())),
+    "conv transpose of another size": _of(
+        lambda: nn.Sequential(
+            nn.ConvTranspose2d(6, 4, 3, 2, 1, output_padding=1),
+            nn.ConvTranspose2d(4, 6, 3, (3, 2), 2, groups=2, dilation=2, output_padding=(2, 0)),
+        )
+    ),
     # pools and resizing
     "max pool": _of(lambda: nn.MaxPool2d(3, 2, 1, ceil_mode=True)),
     "average pool": _of(lambda: nn.AvgPool2d(3, 2, 1, count_include_pad=False)),

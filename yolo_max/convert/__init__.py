@@ -11,7 +11,7 @@ simplify.py, shared_heads.py
 planes.py, line_forms.py              lines and volumes as maps
 volume_forms.py, writer.py
 fusion.py, attention.py               and fused
-transposes.py
+transposed.py, transposes.py
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
 layout.py                             what is NHWC, what is in PyTorch's order

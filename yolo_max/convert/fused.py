@@ -99,8 +99,14 @@ def conv_transpose2d(
     slope: float = 0.01,
     slopes: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """A transposed convolution and its activation; ``weight`` is ``[c1, c2, kh, kw]``."""
-    y = functional.conv_transpose2d(x, weight, bias, stride, padding)
+    """A transposed convolution that enlarges a map ``stride`` times, and its activation.
+
+    ``weight`` is ``[c1, c2, kh, kw]``, at least as large as the stride. ``padding`` is cut off above and to
+    the left, the rest of kernel - stride below and to the right.
+    """
+    (top, left), (height, width) = padding, (s * side for s, side in zip(stride, x.shape[2:], strict=True))
+    whole = functional.conv_transpose2d(x, weight, bias, stride)
+    y = whole[:, :, top : top + height, left : left + width]
     return activate(y, activation, slope, slopes)
 
 
@@ -135,6 +141,11 @@ def attention(
 def flatten_maps(x: torch.Tensor) -> torch.Tensor:
     """``[B, C, H, W] -> [B, H * W * C]``: in the order of channels-last memory."""
     return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def rows_of_maps(maps: list[torch.Tensor]) -> torch.Tensor:
+    """Maps ``[B, C, H, W]`` of any sizes, their pixels one after the other: ``[B, H * W + ..., C]``."""
+    return torch.cat([each.flatten(2).transpose(1, 2) for each in maps], 1)
 
 
 def embedding_bag(

@@ -23,8 +23,9 @@ from yolo_max.convert.program import (
     replace_call,
     same_shape,
     shape_of,
-    tensor_of,
+    static_shape,
 )
+from yolo_max.convert.transposed import write_transposed
 from yolo_max.convert.transposes import transpose_maps_first
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.window import pair
@@ -45,12 +46,14 @@ def fuse_all(program: Program) -> None:
 def make_fused(program: Program) -> None:
     """Writes convolutions and linear layers as the operations that others are fused into."""
     for node in list(program.calls()):
-        make = _MAKERS.get(node.target)
-        if make is None or program.constant(arguments(node)["weight"]) is None:
+        if node.target not in (*_MAKERS, aten.conv_transpose2d.input):
             continue
-        made = make(arguments(node))
-        if made is not None:
-            replace_call(program, node, *made)
+        if program.constant(arguments(node)["weight"]) is None:
+            continue
+        if node.target is aten.conv_transpose2d.input:
+            write_transposed(program, node)
+        else:
+            replace_call(program, node, *_MAKERS[node.target](arguments(node)))
 
 
 def _conv2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -60,21 +63,13 @@ def _conv2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]
     return fused.conv2d, (x, weight, bias, stride, padding, dilation, given["groups"])
 
 
-def _conv_transpose2d(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
-    if transposed_refusal(given):
-        return None
-    stride, padding = _pair(given["stride"]), _pair(given["padding"])
-    return fused.conv_transpose2d, (given["input"], given["weight"], given["bias"], stride, padding)
-
-
 def _linear(given: dict[str, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return fused.linear, (given["input"], given["weight"], given["bias"])
 
 
-_MAKERS: dict[Any, Callable[[dict[str, Any]], tuple[Callable[..., Any], tuple[Any, ...]] | None]] = {
+_MAKERS: dict[Any, Callable[[dict[str, Any]], tuple[Callable[..., Any], tuple[Any, ...]]]] = {
     aten.conv2d.default: _conv2d,
     aten.conv2d.padding: _conv2d,
-    aten.conv_transpose2d.input: _conv_transpose2d,
     aten.linear.default: _linear,
 }
 
@@ -91,22 +86,6 @@ def padding_of(padding: Any, kernel: Any, dilation: tuple[int, int]) -> tuple[in
         return top, left, bottom, right
     rows, columns = _pair(padding)
     return rows, columns, rows, columns
-
-
-def transposed_refusal(given: dict[str, Any]) -> str | None:
-    """Why the kernels do not compute a transposed convolution, or None."""
-    weight = tensor_of(given["weight"])
-    assert weight is not None
-    stride, padding, more = (_pair(given[name]) for name in ("stride", "padding", "output_padding"))
-    if given["groups"] != 1:
-        return "transposed convolutions have one group"
-    if _pair(given["dilation"]) != (1, 1):
-        return "transposed convolutions have no dilation"
-    if more != (0, 0) or any(
-        k - s != 2 * p for k, s, p in zip(weight.shape[2:], stride, padding, strict=True)
-    ):
-        return "a transposed convolution enlarges a map exactly stride times: kernel - stride = 2 * padding"
-    return None
 
 
 def fold_batch_norms(program: Program) -> None:
@@ -133,26 +112,10 @@ def _fold_affine(
 ) -> None:
     path = module_of(norm) or norm.name
     dtype = x.meta["val"].dtype
-    weight = (
-        program.constant(x.args[1])
-        if x.target in (fused.conv2d, fused.conv_transpose2d, fused.linear)
-        else None
-    )
+    has_weights = x.target in (fused.conv2d, fused.conv_transpose2d, fused.linear)
     with program.graph.inserting_before(output):
-        if weight is not None and len(x.users) == 1 and (x.target is not fused.linear or rank(x) == 2):
-            axis = 1 if x.target is fused.conv_transpose2d else 0
-            by_output = scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
-            bias = program.constant(x.args[2])
-            folded = shift if bias is None else shift + bias.double() * scale
-            args = (
-                x.args[0],
-                program.add_constant(
-                    f"{x.args[1].target}_{_flat(path)}", (weight.double() * by_output).to(dtype)
-                ),
-                program.add_constant(f"{path}.bias_folded", folded.to(dtype)),
-                *x.args[3:],
-            )
-            replace_call(program, output, x.target, args, x, norm)
+        if has_weights and len(x.users) == 1 and (x.target is not fused.linear or rank(x) == 2):
+            _fold_into_weights(program, norm, output, x, scale, shift)
         elif rank(x) == 4:
             args = (
                 x,
@@ -172,15 +135,56 @@ def _fold_affine(
             replace_call(program, output, aten.add.Tensor, (product, term), norm)
 
 
+def _fold_into_weights(
+    program: Program, norm: fx.Node, output: fx.Node, x: Any, scale: torch.Tensor, shift: torch.Tensor
+) -> None:
+    """Puts a layer of other weights, which nothing follows yet, in the place of its output's."""
+    path, dtype = module_of(norm) or norm.name, x.meta["val"].dtype
+    weight, bias = program.constant(x.args[1]), program.constant(x.args[2])
+    assert weight is not None
+    axis = 1 if x.target is fused.conv_transpose2d else 0
+    by_output = scale.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    folded = shift if bias is None else shift + bias.double() * scale
+    with program.graph.inserting_before(output):
+        args = (
+            x.args[0],
+            program.add_constant(
+                f"{x.args[1].target}_{_flat(path)}", (weight.double() * by_output).to(dtype)
+            ),
+            program.add_constant(f"{path}.bias_folded", folded.to(dtype)),
+            *x.args[3:],
+        )
+    replace_call(program, output, x.target, args, x, norm)
+
+
 def fuse(program: Program) -> None:
-    """Fuses activations and residuals into the convolution or linear layer that they follow."""
+    """Fuses factors, activations and residuals into the convolution or linear layer that they follow."""
     for node in list(program.calls()):
         if (found := activation_of(node, program)) is not None:
             _fuse_activation(program, node, *found)
+        elif node.target is aten.mul.Tensor:
+            _fold_factor(program, node)
         elif node.target is aten.add.Tensor and arguments(node)["alpha"] == 1:
             _fuse_residual(program, node)
         elif node.target is aten.view.default:
             _fuse_flatten(program, node)
+
+
+def _fold_factor(program: Program, node: fx.Node) -> None:
+    """Multiplies weights with a constant factor, of each output channel or of all."""
+    for x, factor in (node.args[:2], node.args[1::-1]):
+        if not isinstance(x, fx.Node) or x.target not in (fused.conv2d, fused.linear) or len(x.users) > 1:
+            continue
+        is_conv = x.target is fused.conv2d
+        value = torch.tensor(factor) if isinstance(factor, int | float) else program.constant(factor)
+        if x.args[7 if is_conv else 3 :] or value is None or not same_shape(x, node):
+            continue
+        channels = static_shape(x.args[1])[0]
+        by_channel = (channels, 1, 1) if is_conv else (channels,)
+        if value.numel() == 1 or value.shape == (*[1] * (value.ndim - len(by_channel)), *by_channel):
+            scale = value.double().reshape(-1).expand(channels)
+            _fold_into_weights(program, node, node, x, scale, torch.zeros(channels, dtype=torch.float64))
+            return
 
 
 def _fuse_activation(

@@ -16,9 +16,9 @@ from yolo_max.convert.constants import TO_NHWC, Bound
 from yolo_max.convert.dims import dim_of, dims_of
 from yolo_max.convert.layout import TO_NCHW, Order, bound_constant
 from yolo_max.convert.program import Program, is_size, tensor_of
-from yolo_max.convert.rule import Call, Rules
+from yolo_max.convert.rule import Call, Rules, materialise
 from yolo_max.kernels.call import CPU
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 
 RUN_INPUT = TensorType(DType.float32, [1], CPU)
 """The graph's last input: how many threads to use."""

@@ -8,12 +8,16 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import torch
-from max.graph import DeviceRef, Graph
+from max.graph import DeviceRef, Graph, TensorValue
 from torch import fx
 
 from yolo_max.convert.constants import Bound
 from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, tensor_of
+from yolo_max.kernels import feature_map
+from yolo_max.kernels.call import CPU, copied
+from yolo_max.kernels.call import DTYPES as KERNEL_DTYPES
+from yolo_max.kernels.feature_map import FeatureMap
 
 if TYPE_CHECKING:
     from max.graph import Dim, Weight
@@ -27,6 +31,16 @@ def device() -> DeviceRef:
     """Where the graph that is being written computes: constants are there too."""
     place: DeviceRef = Graph.current.inputs[0].tensor.device
     return place
+
+
+def on_kernels(x: TensorValue | FeatureMap) -> bool:
+    """Whether the kernels compute what is made of a tensor: they need its dtype, and a CPU."""
+    return device() == CPU and x.dtype in KERNEL_DTYPES.values()
+
+
+def materialise(x: FeatureMap) -> TensorValue:
+    """A map as one tensor ``[B, H, W, C]``; a view is copied."""
+    return copied(x) if on_kernels(x) else feature_map.materialise(x)
 
 
 class Layout(Enum):

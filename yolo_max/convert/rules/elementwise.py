@@ -13,8 +13,8 @@ from torch import fx
 
 from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 
 aten = torch.ops.aten
 DTYPES = {

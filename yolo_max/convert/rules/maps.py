@@ -10,16 +10,16 @@ import torch
 from max.graph import ops
 from torch import fx
 
-from yolo_max.convert import fused, plain_forms
+from yolo_max.convert import fused, plain_forms, transposed
 from yolo_max.convert.constants import Biases, Bound, ConvFilters, TransposedFilters
-from yolo_max.convert.fusion import conv_tail, transposed_refusal
+from yolo_max.convert.fusion import conv_tail
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import ANY, Call, Layout, Rule
+from yolo_max.convert.rule import ANY, Call, Layout, Rule, materialise
 from yolo_max.kernels import ops as kernels
 from yolo_max.kernels import packing, pools
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.conv_kernel import DIRECT, ConvKernel
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.resize import Resize, resize
 from yolo_max.kernels.window import Pair, Window, transposed_window
@@ -211,7 +211,7 @@ def _not_constant(node: fx.Node, program: Program) -> str | None:
 
 
 def _transposed(node: fx.Node, program: Program) -> str | None:
-    return _not_constant(node, program) or transposed_refusal(arguments(node))
+    return _not_constant(node, program) or transposed.refusal(arguments(node))
 
 
 def becomes_another(_call: Call, *_args: Any, **_kwargs: Any) -> Any:

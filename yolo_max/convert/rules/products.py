@@ -15,11 +15,11 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.constants import Bound, LinearWeights
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, device
+from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, device, materialise, on_kernels
 from yolo_max.convert.rules.maps import becomes_another, bound_bias
-from yolo_max.kernels import packing, products
+from yolo_max.kernels import norms, packing, products
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.products import Heads
 
@@ -148,6 +148,8 @@ def _layer_norm(
     _cudnn: bool = False,
 ) -> TensorValue:
     outer = list(x.shape[: x.rank - len(shape)])
+    if len(shape) == 1 and on_kernels(x):
+        return norms.layer_norm(x, weight, bias, eps)
     y = ops.reshape(_normalised(ops.reshape(x, [*outer, math.prod(map(int, shape))]), eps), x.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
@@ -265,7 +267,7 @@ RULES = [
     Rule(fused.attention, _attention_by_hand, "attention; with a bias matmul and softmax"),
     Rule(aten.softmax.int, _softmax, "softmax", refuses=_static_last),
     Rule(aten.log_softmax.int, _log_softmax, refuses=_static_last),
-    Rule(aten.layer_norm.default, _layer_norm),
+    Rule(aten.layer_norm.default, _layer_norm, "layer_norm; of several dimensions MAX"),
     Rule(aten.group_norm.default, _group_norm, layout=_of_maps_or_rows, refuses=_static_channels),
     Rule(aten.embedding.default, _embedding, dtypes=FLOAT | {torch.int64, torch.int32}),
 ]

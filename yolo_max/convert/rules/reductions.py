@@ -13,8 +13,8 @@ from max.graph import Dim, TensorValue, ops
 from torch import fx
 
 from yolo_max.convert.program import Program, arguments, rank, shape_of
-from yolo_max.convert.rule import FLOAT, Call, Layout, Rule
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.pools import adaptive_average_pool
 
 aten = torch.ops.aten

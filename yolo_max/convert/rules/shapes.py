@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import StaticDim, TensorValue, ops
+from max.graph import TensorValue, ops
 from torch import fx
 
 from yolo_max.convert import fused
 from yolo_max.convert.constants import TO_NHWC
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule, device
+from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule, device, materialise, on_kernels
 from yolo_max.convert.rules.elementwise import DTYPES
-from yolo_max.kernels.feature_map import FeatureMap, concat, materialise
+from yolo_max.kernels.copies import joined, rows
+from yolo_max.kernels.feature_map import FeatureMap, concat
 
 aten = torch.ops.aten
 END = 2**62
@@ -50,6 +51,10 @@ def _flatten_maps(call: Call, x: FeatureMap) -> TensorValue:
     return ops.reshape(materialise(x), call.shape)
 
 
+def _rows_of_maps(_call: Call, maps: Any) -> TensorValue:
+    return rows(maps)
+
+
 def _expand(call: Call, x: TensorValue, *_: Any, **__: Any) -> TensorValue:
     padded = ops.reshape(x, [1] * (len(call.shape) - x.rank) + list(x.shape))
     return ops.broadcast_to(padded, call.shape)
@@ -59,15 +64,13 @@ def _cat(call: Call, parts: Any, dim: int = 0) -> Any:
     if call.maps:
         return concat(parts)
     parts = [part for part in _of_one_dtype(call, parts) if not (part.rank == 1 and part.shape[0] == 0)]
-    axis = dim % parts[0].rank
-    if all(size == 1 for size in call.shape[:axis]) and all(_is_static(part) for part in parts):
-        # MAX copies flat tensors several times as fast.
-        return ops.reshape(ops.concat([ops.reshape(part, [-1]) for part in parts], axis=0), call.shape)
-    return ops.concat(parts, axis=axis)
+    return concatenated(parts, dim % parts[0].rank)
 
 
-def _is_static(x: TensorValue) -> bool:
-    return all(isinstance(size, StaticDim) for size in x.shape)
+def concatenated(parts: list[TensorValue], axis: int) -> TensorValue:
+    """Tensors of one dtype, one behind the other, by the kernels if they can."""
+    made = joined(parts, axis) if on_kernels(parts[0]) else None
+    return ops.concat(parts, axis=axis) if made is None else made
 
 
 def _stack(call: Call, parts: Any, dim: int = 0) -> TensorValue:
@@ -181,7 +184,7 @@ def _roll(_call: Call, x: TensorValue, shifts: Any, dims: Any = ()) -> TensorVal
         cut = -shift % size
         if cut:
             first, second = ops.split(x, [cut, size - cut], axis=axis)
-            x = ops.concat([second, first], axis=axis)
+            x = concatenated([second, first], axis)
     return x
 
 
@@ -199,7 +202,7 @@ def _repeat(call: Call, x: TensorValue, repeats: Any) -> TensorValue:
     whole = ops.reshape(x, [1] * (len(repeats) - x.rank) + list(x.shape))
     for axis, count in enumerate(repeats):
         if count != 1:
-            whole = ops.concat([whole] * count, axis=axis)
+            whole = concatenated([whole] * count, axis)
     return ops.reshape(whole, call.shape)
 
 
@@ -230,6 +233,7 @@ RULES = [
     ),
     _rows(aten.permute.default, _permute, layout=_layout_of_permute),
     Rule(fused.flatten_maps, _flatten_maps, "a view", Layout.MAPS),
+    Rule(fused.rows_of_maps, _rows_of_maps, "a view, or copies", Layout.MAPS_TO_ROWS),
     _rows(aten.expand.default, _expand),
     _rows(aten.repeat.default, _repeat, refuses=_static_repeats),
     _rows(aten.cat.default, _cat, "a view of maps, else MAX", layout=_along_channels),

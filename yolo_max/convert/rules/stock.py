@@ -22,12 +22,12 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.activations import PLAIN
 from yolo_max.convert.program import Program, arguments, shape_of, static_shape
-from yolo_max.convert.rule import Call, Layout, Rule, Rules, device
+from yolo_max.convert.rule import Call, Layout, Rule, Rules, device, materialise
 from yolo_max.convert.rules import functions, maps, products
 from yolo_max.convert.rules.elementwise import OF_FLOATS, leaky
 from yolo_max.convert.rules.reductions import mean_of_rows
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.window import Pair
 
 aten = torch.ops.aten
@@ -215,6 +215,12 @@ def _without_mask(node: fx.Node, _program: Program) -> str | None:
     return None
 
 
+def _rows_of_maps(_call: Call, maps: Any) -> TensorValue:
+    tensors = [materialise(each) for each in maps]
+    flat = [ops.reshape(x, [x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]) for x in tensors]
+    return ops.concat(flat, axis=1)
+
+
 def _kernels_only(_node: fx.Node, _program: Program) -> str:
     return "it is computed in float32 on the CPU alone"
 
@@ -234,6 +240,7 @@ LOWERED: dict[Any, tuple[Callable[..., Any], Callable[[fx.Node, Program], str | 
     aten.avg_pool2d.default: (_avg_pool2d, _static_sides),
     aten.adaptive_avg_pool2d.default: (_adaptive_avg_pool2d, _static_sides),
     aten.mean.dim: (mean_of_rows, None),
+    fused.rows_of_maps: (_rows_of_maps, None),
 }
 """How an operation of the kernels is lowered beside them, and what more it refuses."""
 KERNELS_ONLY = {

@@ -7,9 +7,9 @@ from typing import Any
 from max.graph import TensorValue, ops
 
 from yolo_max.convert import fused, planes
-from yolo_max.convert.rule import Call, Layout, Rule
+from yolo_max.convert.rule import Call, Layout, Rule, materialise
 from yolo_max.convert.rules.maps import becomes_another
-from yolo_max.kernels.feature_map import FeatureMap, materialise
+from yolo_max.kernels.feature_map import FeatureMap
 
 
 def _as_maps(call: Call, x: TensorValue) -> TensorValue:
