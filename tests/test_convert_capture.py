@@ -46,6 +46,10 @@ def branch(_: Any, x: Any) -> Any:
             [(4, 4)],
             r"Dropout cannot be converted, as it is in training mode; call model.eval\(\) first",
         ),
+        (nn.Linear, [(4, 4)], "a torch.nn.Module is converted, and this is the class Linear; make a"),
+        ("module", [(4, 4)], "a torch.nn.Module is converted, and this is a str"),
+        (nn.Linear(4, 4).eval(), (2, 4), r"a shape for each input, and 2 is none; use \[\(2, 4\)\]"),
+        (nn.Linear(4, 4).eval(), ["batch", 4], r"and 'batch' is none; use \[\('batch', 4\)\]"),
         (nn.Sequential(nn.Dropout()).train(), [(4, 4)], "it is in training mode"),
         (nn.Linear(4, 4, device="meta").eval(), [(4, 4)], "weight is on meta, and only modules on the CPU"),
         (
@@ -65,11 +69,11 @@ def branch(_: Any, x: Any) -> Any:
 )
 def test_what_cannot_be_captured(module: nn.Module, shapes: Any, message: str) -> None:
     with pytest.raises(ConversionError, match=message):
-        captured(module, shapes, None, RULES)
+        convert_pytorch_model(module, shapes)
     assert analyze(module, shapes).error
 
 
-def test_what_depends_on_values_has_a_report_of_one_example() -> None:
+def test_what_depends_on_values_has_a_report_of_one_example(capfd: pytest.CaptureFixture[str]) -> None:
     """Not an error alone: what it computes, which part is converted, and where the values are read."""
 
     def flow(m: Any, x: Any) -> Any:
@@ -88,6 +92,7 @@ def test_what_depends_on_values_has_a_report_of_one_example() -> None:
     assert report.error in first
     assert "with one example" in second
     assert len(blockers) == len(report.blockers)
+    assert capfd.readouterr().err == ""  # PyTorch prints the graph so far
 
 
 def test_one_module_in_training_mode_is_named() -> None:

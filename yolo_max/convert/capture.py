@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import io
 import logging
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -90,6 +91,12 @@ def _prepared(
 ) -> tuple[tuple[Shape, ...], tuple[torch.Tensor, ...], tuple[dict[int, Any], ...]]:
     """The shapes, an example of each input, and its symbolic dimensions."""
     require_ready(model)
+    each: Any
+    for each in input_shapes:
+        if isinstance(each, int | str):
+            raise ConversionError(
+                f"input_shapes has a shape for each input, and {each!r} is none; use [{tuple(input_shapes)}]."
+            )
     shapes = tuple(tuple(shape) for shape in input_shapes)
     dtypes = tuple(input_dtypes or [torch.float32] * len(shapes))
     if len(dtypes) != len(shapes):
@@ -103,8 +110,11 @@ def require_ready(model: torch.nn.Module) -> None:
     """Refuses a module that is not as it would be for inference.
 
     Raises:
-        ConversionError: A part of it is in training mode, or a tensor is not on the CPU.
+        ConversionError: It is no module, a part of it is in training mode, or a tensor is not on the CPU.
     """
+    if not isinstance(model, torch.nn.Module):
+        found = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+        raise ConversionError(f"a torch.nn.Module is converted, and this is {found}; make a module of it.")
     for name, each in model.named_modules():
         if each.training:
             place = f"its module {name}" if name else "it"
@@ -213,7 +223,8 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        # What it could not capture it prints as code, on stderr.
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -105,9 +105,9 @@ class PyTorchToMAXConverter:
 
 def _in_dtype(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     """The module, or a copy of it if it has floating-point parameters of another dtype."""
+    require_ready(model)
     if all(each.dtype == dtype for each in model.parameters() if each.is_floating_point()):
         return model
-    require_ready(model)
     return copy.deepcopy(model).to(dtype)
 
 
