@@ -18,7 +18,7 @@ TOKEN = "0123456789abcdef"
 
 def test_with_a_token_only_who_has_it_is_answered() -> None:
     with serving(token=TOKEN) as served:
-        for path, body in (("/predict", IMAGE), ("/metrics", None), ("/nothing", None)):
+        for path, body in (("/predict", IMAGE), ("/metrics", None), ("/names", None), ("/nothing", None)):
             for given in (
                 "",
                 TOKEN,

@@ -83,6 +83,20 @@ def test_another_confidence_asks_again(browser: Browser, served: Served, gray: P
 
 
 @needs_browser
+def test_the_box_for_classes_completes_each_of_several(browser: Browser, served: Served) -> None:
+    offered = "[...document.querySelectorAll('#names option')].map((each) => each.value)"
+    names = list(served.predictor.names.values())
+    browser.open(served.address)
+    browser.until(f"{offered}.length > 0")
+    assert browser.look(offered) == names
+    browser.look(
+        f"(() => {{ const box = document.getElementById('classes'); box.value = '{names[1]}, {names[0][0]}';"
+        "box.dispatchEvent(new Event('input', {bubbles: true})); })()"
+    )
+    assert browser.look(offered) == [f"{names[1]},{each}" for each in names if each != names[1]]
+
+
+@needs_browser
 def test_what_the_server_says_is_shown_as_text(browser: Browser, served: Served, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"<b>no image</b>")

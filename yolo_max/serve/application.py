@@ -22,7 +22,7 @@ from yolo_max.serve.asked import Asked, Options
 from yolo_max.serve.body import Body
 from yolo_max.serve.description import (
     HEALTH,
-    METRICS,
+    OPEN_TO_SOME,
     PAGE,
     PAGE_HEADERS,
     describe_prediction,
@@ -74,6 +74,10 @@ class Service:
             "version": __version__,
         }
         return JSONResponse(status, 503 if self.draining else 200)
+
+    def names(self) -> Response:
+        """What the weights call their classes."""
+        return JSONResponse(list(self._predictor.names.values()))
 
     async def predict(self, request: Request) -> Answer:
         """Predicts what is in the image that a request brings.
@@ -190,8 +194,15 @@ def application(
     async def health() -> Any:
         return service.health()
 
+    @app.get("/names", summary="The classes, by id", response_class=JSONResponse, responses=OPEN_TO_SOME)
+    async def names() -> Any:
+        return service.names()
+
     @app.get(
-        "/metrics", summary="Counts and times, for Prometheus", response_class=Response, responses=METRICS
+        "/metrics",
+        summary="Counts and times, for Prometheus",
+        response_class=Response,
+        responses=OPEN_TO_SOME,
     )
     async def metrics() -> Any:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -204,7 +215,7 @@ def application(
     async def routes() -> Any:
         return HTMLResponse(page_of_routes(app.openapi()), headers=PAGE_HEADERS)
 
-    paths = frozenset({"/predict", "/health", "/metrics", "/", "/docs", "/openapi.json"})
+    paths = frozenset({"/predict", "/health", "/names", "/metrics", "/", "/docs", "/openapi.json"})
     app.add_middleware(Access, token=token, hosts=hosts)
     app.add_middleware(Counted, metrics=service.metrics, paths=paths)  # the last is the outermost
     return app

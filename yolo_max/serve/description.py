@@ -41,8 +41,8 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 HEALTH = {**refusals(403), "503": {"description": "It is draining: the server is about to end."}}
 """Of the route that says whether requests are taken."""
-METRICS = refusals(401, 403)
-"""Of the route that counts."""
+OPEN_TO_SOME = refusals(401, 403)
+"""Of the routes that need the token, if there is one, and nothing else."""
 
 
 def _schema(accepted: Options, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ let image = null;  // what was chosen: {blob, bitmap}; the bitmap is null where 
 let record = null;
 let shown = null;  // the bitmap in the picture
 let asked = 0;
+let names = [];  // of the classes
 
 const color = (thing) => COLORS[thing.class_id % COLORS.length];
 const ink = (color) => {  // black or white, whichever is easier to read on it
@@ -19,12 +20,24 @@ function say(text, bad = false) {
   at("message").className = bad ? "bad" : "";
 }
 
+const authorization = () => (at("token").value ? {Authorization: `Bearer ${at("token").value}`} : {});
+
+async function learn() {  // the names, unless a token is needed that is not there yet
+  const answer = await fetch("names", {headers: authorization()});
+  if (answer.ok) names = await answer.json();
+  complete();
+}
+
+function complete() {  // the last of the classes, behind those that are written already
+  const before = at("classes").value.replace(/[^,]*$/, ""), chosen = before.split(",").map((name) => name.trim());
+  at("names").replaceChildren(...names.filter((name) => !chosen.includes(name)).map((name) => new Option(before + name)));
+}
+
 async function ask(accept) {
   const query = new URLSearchParams();
   if (!at("conf").closest("label").hidden) query.set("conf", at("conf").value);
   if (at("classes").value.trim() && !at("classes").closest("label").hidden) query.set("classes", at("classes").value);
-  const headers = {Accept: accept, "Content-Type": "application/octet-stream"};
-  if (at("token").value) headers.Authorization = `Bearer ${at("token").value}`;
+  const headers = {Accept: accept, "Content-Type": "application/octet-stream", ...authorization()};
   const answer = await fetch(`predict?${query}`, {method: "POST", headers, body: image.blob});
   if (answer.status === 401) {
     at("token-label").hidden = false;
@@ -64,7 +77,7 @@ function draw(bitmap, found, chosen = null) {
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  const width = Math.max(2, Math.max(canvas.width, canvas.height) / 400);
+  const width = Math.max(2, Math.max(canvas.width, canvas.height) / 400, 2 * canvas.width / at("message").clientWidth);  // legible in a small window
   const path = (points) => {
     pen.beginPath();
     points.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
@@ -142,8 +155,11 @@ at("drop").ondrop = (event) => {
 };
 document.onpaste = (event) => event.clipboardData.files[0] && show(event.clipboardData.files[0]);
 at("conf").oninput = () => (at("conf-value").value = Number(at("conf").value).toFixed(2));
+at("classes").oninput = complete;
+at("token").onchange = learn;
 at("options").onchange = predict;
 at("options").onsubmit = (event) => (event.preventDefault(), predict());
+learn();
 fetch("health").then((answer) => answer.json()).then((health) => {
   at("model").textContent = `${health.weights} · ${health.task}`;
   if (health.task === "classify") for (const id of ["conf", "classes"]) at(id).closest("label").hidden = true;
