@@ -206,3 +206,9 @@ def test_a_dataset_gets_predictions(ray: Any, tmp_path: Path) -> None:
     assert [row["error"] for row in by_id[:3]] == ["", "", ""]
     assert by_id[3]["prediction"] == ""
     assert by_id[3]["error"]
+
+
+def test_workers_are_as_urgent_as_this_process(ray: Any) -> None:
+    """Ray's own niceness of 15 would starve them beside other work."""
+    niceness = ray.remote(num_cpus=0)(lambda: os.nice(0))
+    assert ray.get(niceness.remote()) == os.nice(0)

@@ -192,6 +192,7 @@ def predict(
             settings=asked,
             resume=resume,
             overwrite=overwrite,
+            quiet=quiet,
         ) as run:
             interrupt.finish_what_has_begun(lambda: None if quiet else say(_DRAINING, "yellow"))
             with (

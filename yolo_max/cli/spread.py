@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yolo_max.cli.console import busy, say
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import PredictOptions, SaveOptions, SourceOptions
 from yolo_max.support.ray_options import LOCAL, RayOptions
+from yolo_max.support.text import counted
 
 if TYPE_CHECKING:
     from yolo_max.images.source import Found
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from yolo_max.serve.answers import Backend
 
 _SWITCH = "--ray"
+_STARTING = {LOCAL: "Starting Ray on this machine."}
+_CONNECTING = "Connecting to Ray ({})."
 _ADDRESS = re.compile(r"auto|local|\S+:\d+|ray://.*")
 
 
@@ -114,7 +118,14 @@ def find(
 
 @contextmanager
 def begun(
-    on: RayOptions, predictor: Predictor, found: Sequence[Found], out: Path, saving: SaveOptions, **more: Any
+    on: RayOptions,
+    predictor: Predictor,
+    found: Sequence[Found],
+    out: Path,
+    saving: SaveOptions,
+    *,
+    quiet: bool,
+    **more: Any,
 ) -> Iterator[FolderRun]:
     """A `FolderRun` on this machine, or on a cluster that is connected meanwhile; ``more`` is as for it."""
     if on.ray is None:
@@ -126,8 +137,15 @@ def begun(
     from yolo_max.ray.cluster import cluster
     from yolo_max.ray.run import RayRun
 
-    with cluster(on.ray) as ray, RayRun(ray, predictor, found, out, saving, on, **more) as spread:
-        yield spread
+    with ExitStack() as stack:
+        with busy(quiet) as report:
+            report(_STARTING.get(on.ray, _CONNECTING.format(on.ray)))
+            ray = stack.enter_context(cluster(on.ray))
+        run = stack.enter_context(RayRun(ray, predictor, found, out, saving, on, **more))
+        if not quiet:
+            workers = counted(run.workers.number, "worker")
+            say(f"Starting {workers} of {counted(run.workers.threads, 'CPU')}.")
+        yield run
 
 
 @contextmanager
@@ -145,7 +163,7 @@ def backend(on: RayOptions, predictor: Predictor, report: Callable[[str], None])
     from yolo_max.ray.cluster import cluster
     from yolo_max.serve.replicas import replicas
 
-    report("Starting the replicas on Ray.")
+    report(_STARTING.get(on.ray, _CONNECTING.format(on.ray)))
     with cluster(on.ray) as ray, replicas(ray, predictor, count=on.ray_workers) as several:
         predictor.close()
         yield several

@@ -11,9 +11,10 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from yolo_max.runtime.cpu import available_threads
 from yolo_max.support.errors import EngineError, UsageError
@@ -27,6 +28,9 @@ STORE_BYTES = 512 * 2**20
 """The object store of a cluster of this machine's own."""
 _PORT = re.compile(r"(.+):(\d{1,5})")
 _SECONDS = 5.0
+_ATTENDANTS = ("start_monitor", "start_api_server", "start_log_monitor")
+"""What starts the processes that a cluster for one run does without: one that adds nodes, one that serves a
+dashboard and reports usage, one that copies logs."""
 _STARTS = 3
 """Ray gives its own processes 15 seconds to start, which is too little on a busy machine."""
 
@@ -119,11 +123,13 @@ def _connect(ray: Any, address: str) -> Path:
         "num_cpus": available_threads(),
         "object_store_memory": STORE_BYTES,
         "include_dashboard": False,
+        # As urgent as the command itself; Ray's 15 would starve them beside whatever else the machine does.
+        "_system_config": {"worker_niceness": 0},
     }
     options = own if address == LOCAL else {}
     for attempt in range(_STARTS if address == LOCAL else 1, 0, -1):
         try:
-            with _silent_stderr(), _same_handler():
+            with _silent_stderr(), _same_handler(), _without_attendants(ray, address == LOCAL):
                 context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
             return Path(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
@@ -195,6 +201,17 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
+
+
+@contextmanager
+def _without_attendants(ray: Any, alone: bool) -> Iterator[None]:
+    """Has a cluster of this machine's own start a second or two sooner: Ray waits for these, in turn."""
+    node = ray._private.node.Node
+    with ExitStack() as stack:
+        for name in _ATTENDANTS if alone else ():
+            if hasattr(node, name):
+                stack.enter_context(patch.object(node, name, lambda *_, **__: None))
+        yield
 
 
 @contextmanager

@@ -42,6 +42,9 @@ class RayRun(FolderRun):
         with RayRun(ray, predictor, found, out, SaveOptions(), RayOptions()) as run:
             for record in run.images():
                 print(record["path"])
+
+    Attributes:
+        workers: How many there are, of how many CPUs.
     """
 
     def __init__(
@@ -83,7 +86,7 @@ class RayRun(FolderRun):
         if any(image.data is not None for image in images):
             raise UsageError("an image from the standard input does not go with --ray; name files.")
         self._ray, self._on, self._network = ray, on, network
-        self._workers = workers_of(ray, on.ray_workers, predictor.options.threads)
+        self.workers = workers_of(ray, on.ray_workers, predictor.options.threads)
         names = {image.name: image for image in images}
         self._shards = list(cut(list(names.values()), on.shard_images))
         super().__init__(
@@ -126,7 +129,7 @@ class RayRun(FolderRun):
         """
         if not numbers:
             return
-        ray, (count, threads) = self._ray, self._workers
+        ray, (count, threads) = self._ray, self.workers
         rows = [{"shard": i, "items": to_text([Item.of(each) for each in self._shards[i]])} for i in numbers]
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
         named = self._saving.save_crop or self._saving.gallery
