@@ -80,6 +80,12 @@ def test_a_file_is_no_folder(overwrite: bool, tmp_path: Path) -> None:
         require_harmless(tmp_path / "a.jpg", resume=False, overwrite=overwrite)
 
 
+@pytest.mark.parametrize("address", ["s3://bucket/run", "gs://bucket/run", "https://host/run"])
+def test_an_address_is_no_folder(address: str) -> None:
+    with pytest.raises(OutputError, match=r"is an address, and results are written to folders; name one"):
+        require_harmless(Path(address), resume=False, overwrite=False)
+
+
 @pytest.mark.parametrize("after", [None, 2])
 @pytest.mark.parametrize("saving", [EVERYTHING, SaveOptions(save=False, times=False)])
 def test_overwriting_leaves_what_a_run_into_an_empty_folder_leaves(

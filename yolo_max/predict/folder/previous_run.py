@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.result_names import MANIFEST_FILE, RUN_FILE, SHARDS_FOLDER
 
 Record = Mapping[str, Any]
+_ADDRESS = re.compile(r"[A-Za-z][\w+.-]+:/")
+"""``s3://bucket/key``, as a path."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,16 @@ def is_free(folder: Path) -> bool:
 
 
 def require_no_file(folder: Path) -> None:
-    """Refuses a file in place of an output folder.
+    """Refuses a file, or an address, in place of an output folder.
 
     Raises:
-        OutputError: It is a file, or cannot be examined.
+        OutputError: It is one, or cannot be examined.
     """
+    if _ADDRESS.match(str(folder)):
+        raise OutputError(
+            f"{folder} is an address, and results are written to folders; name one with --out, such as a "
+            "mounted bucket, or copy the folder there afterwards."
+        )
     try:
         is_file = folder.exists() and not folder.is_dir()
     except OSError as error:
