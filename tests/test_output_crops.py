@@ -11,6 +11,7 @@ import pytest
 import torch
 from ultralytics.utils.plotting import save_one_box
 
+from yolo_max.images.frame import Position
 from yolo_max.images.source import SourceImage, SourceVideo
 from yolo_max.output.crops import crop, encode_crop, folder_of
 from yolo_max.predict.folder.crop_names import CropNames
@@ -101,6 +102,21 @@ def test_crops_are_called_as_in_ultralytics() -> None:
     (source,) = images("a.png")
     places = CropNames([source]).of(source, None, ["cat", "dog", "cat"])
     assert [str(place) for place in places] == ["crops/cat/a.jpg", "crops/dog/a.jpg", "crops/cat/a-2.jpg"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "漢"])
+def test_a_name_as_long_as_may_be_leaves_room_for_a_number(letter: str, tmp_path: Path) -> None:
+    name = letter * ((251 - 1) // len(letter.encode()))
+    one, other = images(f"{name}1.png", f"{name}2.png")
+    names = CropNames([one, other])
+    places = [*names.of(one, None, ["cat"] * 12), *names.of(other, None, ["cat"] * 12)]
+    places += [names.thumbnail(each, None) for each in (one, other)]
+    assert len(set(places)) == 26
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+    video = SourceVideo(Path("v.mp4"), Path("v.mp4"), Path("v_frames"), Path(name))
+    (tmp_path / names.thumbnail(video, Position(10**6, 10**6))).touch()
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import yolo_max
-from yolo_max.output.draw import _outline, _Style
+from yolo_max.output.draw import _outline, _Style, _usual_side
 from yolo_max.output.draw import draw as draw_marks
 from yolo_max.output.label_layout import Obstacles, leader
 from yolo_max.output.palette import class_color
 from yolo_max.output.text_rendering import _rendered, render_one
 from yolo_max.support.options import DrawOptions
 from yolo_max.tasks.detect.detections import Detections
-from yolo_max.tasks.marks import BoxMark, LineMark, Marks, SkeletonMark
+from yolo_max.tasks.marks import BoxMark, LineMark, Marks, MaskMark, SkeletonMark, TrailMark
 
 NAMES = {
     0: "person",
@@ -154,6 +154,39 @@ def test_sizes_grow_with_the_image_and_stay_legible() -> None:
     assert styles[0] == _Style(1, 10)
     assert styles[3] == _Style(2, 13)
     assert styles[-1] == _Style(18, 60)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "line_width", "font_size"),
+    [
+        ((4000, 6000), 1000, 12, 60),  # as large as the picture asks for
+        ((4000, 6000), 64, 4, 25),  # small objects of a picture that was predicted tile by tile
+        ((4000, 6000), 10, 2, 10),
+        ((1080, 1920), 300, 4, 26),
+        ((480, 640), 20, 2, 10),  # no smaller than without
+        ((72, 96), 20, 1, 10),
+    ],
+)
+def test_small_objects_have_thin_lines(
+    size: tuple[int, int], side: int, line_width: int, font_size: int
+) -> None:
+    assert _Style.of(*size, side=side) == _Style(line_width, font_size)
+    boxes = [[10, 10, 10 + side, 10 + side]] * 3 + [[0, 0, size[1], size[0]]]  # the usual one counts
+    assert _usual_side(found(boxes, size).marks()) == side
+
+
+def test_marks_of_a_smaller_image() -> None:
+    box = BoxMark((10, 20, 30, 40), 1, "a 0.5", "a", ((10, 20), (30, 20), (30, 40), (10, 40)), 7)
+    skeleton = SkeletonMark(((10, 20), None))
+    marks = Marks(
+        (box,), (), (MaskMark("x", (4, 4), (10, 20, 30, 40)),), (skeleton,), (TrailMark(((2, 4), (6, 8)), 1),)
+    )
+    half = marks.scaled(0.5)
+    assert half.boxes[0].xyxy == half.masks[0].xyxy == (5, 10, 15, 20)
+    assert half.boxes[0].corners == ((5, 10), (15, 10), (15, 20), (5, 20))
+    assert half.skeletons[0].points == ((5, 10), None)
+    assert half.trails[0].points == ((1, 2), (3, 4))
+    assert half.scaled(2) == marks
 
 
 @pytest.mark.parametrize("count", [30, 100, 300])

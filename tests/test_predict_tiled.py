@@ -83,6 +83,18 @@ def test_options(image: Path, options: dict[str, Any], like: dict[str, Any]) -> 
     assert predictor(image) == expected(read_image(image), **like)
 
 
+def test_max_det_holds_for_the_image(image: Path) -> None:
+    everything = Predictor(fake_weights(), engine=FakeEngine(), tile=64)(image)
+    assert len(everything) > 3
+    predictor = Predictor(fake_weights(), engine=FakeEngine(), tile=64)
+    for count in (1, 2, len(everything), len(everything) + 1):
+        (result,) = predictor.stream([image], max_det=count)
+        assert len(result.found) == min(count, len(everything))
+        assert result.max_det_reached == (count <= len(everything))
+    best = Predictor(fake_weights(), engine=FakeEngine(), tile=64, max_det=2)(image)
+    assert best.confidence.tolist() == everything.confidence[:2].tolist()
+
+
 def test_options_of_a_call(image: Path) -> None:
     predictor = Predictor(fake_weights(), engine=FakeEngine(), tile=64)
     assert predictor(image, conf=0.9) == expected(read_image(image), conf=0.9)

@@ -14,7 +14,7 @@ from yolo_max.tasks.marks import BoxMark
 GAIN, PAD = 1.02, 10
 """What a box's sides are multiplied with, and the pixels that are added."""
 MAX_BYTES, CUT = 255, 200
-"""Of a folder's name, and what is kept of a longer one."""
+"""Of a file's or folder's name, and what is kept of a longer one."""
 _PARAMETERS = [
     *(cv2.IMWRITE_JPEG_QUALITY, 95),
     *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
@@ -69,13 +69,20 @@ def encode_crop(image_bgr: NDArray[np.uint8]) -> bytes:
 
 
 def folder_of(name: str) -> str:
-    """The folder for crops of a class: its name, without what would lead elsewhere.
-
-    File systems take 255 bytes; of a longer name there is the beginning, and a digest of the whole.
-    """
+    """The folder for crops of a class: its name, without what would lead elsewhere."""
     safe = "".join("_" if letter in "/\\\0" else letter for letter in name).strip()
     safe = f"_{safe}" if safe.strip(".") == "" else safe
-    data = safe.encode(errors="surrogatepass")
-    if len(data) <= MAX_BYTES:
-        return safe
+    return fitting(safe)
+
+
+def fitting(name: str, *, room: int = 0) -> str:
+    """A name that file systems take, of 255 bytes at most: of a longer one the beginning, and a digest of it.
+
+    Args:
+        name: The name.
+        room: Bytes that will be added to it.
+    """
+    data = name.encode(errors="surrogatepass")
+    if len(data) + room <= MAX_BYTES:
+        return name
     return f"{data[:CUT].decode(errors='ignore')}-{sha256(data).hexdigest()[:16]}"

@@ -6,6 +6,7 @@ All are sized to suit the image. Boxes are drawn and labels blitted with NumPy s
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ AUTOMATIC = DrawOptions()
 MIN_FONT_SIZE, MAX_FONT_SIZE = 10, 60  # unless asked for
 CHARACTER_AREA = 1.3 * 0.6
 """What a character takes of a label, about, in squares of the font size."""
+LINE_PER_SIDE, FONT_PER_SIDE = 1 / 16, 0.4
+"""Of a box's side, at most; objects are small in pictures that are predicted tile by tile."""
 MOST_COVERED = 0.15
 """The part of an image that its labels may cover without a smaller font."""
 
@@ -53,7 +56,7 @@ def draw(
     canvas = np.ascontiguousarray(image_bgr).copy()
     height, width = canvas.shape[:2]
     texts = [mark.label if options.show_conf else mark.short_label for mark in marks.boxes]
-    style = _Style.of(height, width, sum(map(len, texts)) + len(texts)).changed(options)
+    style = _Style.of(height, width, sum(map(len, texts)) + len(texts), _usual_side(marks)).changed(options)
     # A line as wide as the image covers it; a wider one would start outside.
     line_width = min(style.line_width, height, width)
 
@@ -132,24 +135,33 @@ def _write_lines(canvas: NDArray[np.uint8], lines: Sequence[NDArray[np.uint8]], 
         top += len(label) + gap
 
 
+def _usual_side(marks: Marks) -> float:
+    """The median side of the boxes, in pixels; infinite without any."""
+    corners = [mark.xyxy for mark in marks.boxes]
+    sides = [math.sqrt(max(right - left, 0) * max(bottom - top, 0)) for left, top, right, bottom in corners]
+    return statistics.median(sides) if sides else math.inf
+
+
 @dataclass(frozen=True)
 class _Style:
     line_width: int
     font_size: int
 
     @classmethod
-    def of(cls, height: int, width: int, characters: int = 0) -> _Style:
-        """In proportion to large images; on small ones as thin and small as can still be read.
+    def of(cls, height: int, width: int, characters: int = 0, side: float = math.inf) -> _Style:
+        """In proportion to large images; on small ones, and for small objects, as small as can still be read.
 
         Args:
             height: Of the image in pixels.
             width: Likewise.
             characters: Of all labels together; many make the font smaller.
+            side: The usual one of a box in pixels.
         """
         shorter = min(height, width)
         mean = min((height + width) / 2, 2 * shorter)  # a long strip is as small as it is narrow
-        line_width = max(1 + (shorter >= 200), round(0.0025 * mean))
+        line_width = max(1 + (shorter >= 200), round(min(0.0025 * mean, LINE_PER_SIDE * side)))
         font_size = max(MIN_FONT_SIZE, min(13, round(shorter / 20)), min(round(0.017 * mean), MAX_FONT_SIZE))
+        font_size = int(min(font_size, max(MIN_FONT_SIZE, FONT_PER_SIDE * side)))
         without_burying = math.sqrt(MOST_COVERED * height * width / max(characters * CHARACTER_AREA, 1))
         return cls(line_width, max(MIN_FONT_SIZE, min(font_size, int(without_burying))))
 

@@ -179,8 +179,12 @@ class Streams(ABC):
         batch = self.options.batch if batch is None else batch
         decoder = self._decoder_with(changes)
         if self.tiling is not None:
-            agnostic = changes.get("agnostic_nms", self.options.agnostic_nms)
-            tiling = replace(self.tiling, merging=replace(self.tiling.merging, agnostic=agnostic))
+            merging = replace(
+                self.tiling.merging,
+                agnostic=changes.get("agnostic_nms", self.options.agnostic_nms),
+                max_det=changes.get("max_det", self.options.max_det),
+            )
+            tiling = replace(self.tiling, merging=merging)
             results = in_tiles(
                 sources,
                 lambda tiles: self._stages.many(_itself, tiles, decoder, batch=batch),

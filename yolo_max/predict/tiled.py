@@ -74,7 +74,7 @@ class Tiling:
                 f"tile_merge is {shorten(rule)}, but with weights for the task {task.name} it must be "
                 f"{' or '.join(merges)}."
             )
-        merging = Merging(rule, options.tile_match, options.agnostic_nms)
+        merging = Merging(rule, options.tile_match, options.agnostic_nms, options.max_det)
         return cls(options.tile, options.overlap, options.tile_whole, merging)
 
     def settings(self) -> dict[str, Any]:
@@ -126,7 +126,8 @@ class _Image:
         """The result, once no part is left."""
         if self.result.error is None:
             with timed(self.result, "merge"):
-                self.result.prediction = merging(self.found, self.size)
+                self.result.prediction = merged = merging(self.found, self.size)
+            self.result.max_det_reached |= merging.max_det is not None and len(merged) >= merging.max_det
         return self.result
 
 

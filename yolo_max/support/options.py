@@ -80,7 +80,7 @@ class PredictOptions(Options):
     tile: int | None = option(
         None,
         TILES,
-        "Cut images into tiles of this side in pixels, and merge what is found; --max-det is for each.",
+        "Cut images into tiles of this side in pixels, and merge what is found.",
         "N",
         at_least(32),
         default_text="whole images",

@@ -98,3 +98,25 @@ class Marks:
     masks: tuple[MaskMark, ...] = ()
     skeletons: tuple[SkeletonMark, ...] = ()
     trails: tuple[TrailMark, ...] = ()
+
+    def scaled(self, factor: float) -> Marks:
+        """The same for an image whose sides are so many times as long."""
+
+        def point(xy: tuple[float, float]) -> tuple[float, float]:
+            return xy[0] * factor, xy[1] * factor
+
+        def corners(xyxy: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+            return *point(xyxy[:2]), *point(xyxy[2:])
+
+        return Marks(
+            tuple(
+                box._replace(xyxy=corners(box.xyxy), corners=tuple(map(point, box.corners)))
+                for box in self.boxes
+            ),
+            self.lines,
+            tuple(mask._replace(xyxy=corners(mask.xyxy)) for mask in self.masks),
+            tuple(
+                each._replace(points=tuple(xy and point(xy) for xy in each.points)) for each in self.skeletons
+            ),
+            tuple(each._replace(points=tuple(map(point, each.points))) for each in self.trails),
+        )

@@ -64,11 +64,13 @@ class Merging:
         rule: `NMS` or `NMM`.
         threshold: The least IoS of two boxes that are one object, in [0, 1].
         agnostic: Whether boxes of different classes can be one object.
+        max_det: How many objects are left of an image at most, the most confident.
     """
 
     rule: str
     threshold: float
     agnostic: bool = False
+    max_det: int | None = None
 
     def __call__(self, parts: Sequence[Part], image_size: tuple[int, int]) -> Any:
         """Merges what was found in the tiles of an image.
@@ -84,7 +86,7 @@ class Merging:
         placed = [found.in_larger(left, top, image_size) for found, left, top in parts]
         # One without objects has no masks, so it says nothing of their size.
         found = joined([each for each in placed if len(each)] or placed[:1])
-        groups = self.groups(found)
+        groups = self.groups(found)[: self.max_det]
         if self.rule == NMM:
             return found.united(groups)
         return found[np.array([group[0] for group in groups], np.intp)]

@@ -8,17 +8,20 @@ from pathlib import Path
 
 from yolo_max.images.frame import Position
 from yolo_max.images.source import Source, SourceImage, SourceVideo
-from yolo_max.output.crops import folder_of
+from yolo_max.output.crops import fitting, folder_of
 
 CROPS_FOLDER, THUMBNAILS_FOLDER = Path("crops"), Path("thumbnails")
+ROOM = len("-999999.jpg")
+"""What is added to a name at most."""
 
 
 def name_of(source: Source, position: Position | None) -> Path:
     """What the files of an image or frame are called, without a suffix; no two are called alike."""
     if isinstance(source, SourceImage):
-        return source.labels.with_suffix("")
-    number = 0 if position is None else position.number
-    return source.labels.with_name(f"{source.labels.name}_{number}")
+        name = source.labels.with_suffix("")
+    else:
+        name = source.labels.with_name(f"{source.labels.name}_{0 if position is None else position.number}")
+    return name.with_name(fitting(name.name, room=ROOM))
 
 
 class CropNames:

@@ -8,6 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from yolo_max.images.frame import Position
 from yolo_max.images.memory import MemoryBudget
 from yolo_max.images.source import Source, SourceImage
@@ -23,6 +26,7 @@ from yolo_max.predict.result import Result, contained, timed
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.options import SaveOptions
 from yolo_max.tasks.contract import Prediction
+from yolo_max.tasks.marks import Marks
 from yolo_max.tasks.task import Task
 
 LABELS_FOLDER = Path("labels")
@@ -164,11 +168,20 @@ def _annotated(
             assert image is not None  # a run that draws keeps images
             if image.shape[:2] != prediction.image_size:
                 raise ImageError("it changed while it was processed")
-            image = draw(image, replace(prediction.marks(), trails=result.trails), options)
+            marks = replace(prediction.marks(), trails=result.trails)
+            small = _thumbnail(image, marks, options) if options.gallery else image
+            image = draw(image, marks, options) if picture or in_video else image
         with contained(result, "encode"):
             data = encode_image(image, picture.suffix) if picture else b""
-            small = encode_image(shrunk(image, THUMBNAIL), ".jpg") if options.gallery else b""
-            return data, VideoWriter.prepare(image) if in_video else None, small
+            thumbnail = encode_image(small, ".jpg") if options.gallery else b""
+            return data, VideoWriter.prepare(image) if in_video else None, thumbnail
+
+
+def _thumbnail(image_bgr: NDArray[np.uint8], marks: Marks, options: SaveOptions) -> NDArray[np.uint8]:
+    """The image made small, then drawn on: without labels, which nobody could read; the page has them."""
+    small = shrunk(image_bgr, THUMBNAIL)
+    options = replace(options, show_labels=options.show_labels and not marks.boxes, line_width=None)
+    return draw(small, marks.scaled(max(small.shape) / max(image_bgr.shape)), options)
 
 
 def _crops(
