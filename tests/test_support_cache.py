@@ -16,6 +16,7 @@ from yolo_max.support.cache import (
     cache_root,
     clear,
     entries,
+    locked,
     read_checked,
     write_checked,
 )
@@ -317,3 +318,20 @@ def test_the_commands(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not (full / "weights" / "yolov8n.pt").exists()
     assert cli.run(["cache", "clear", "--kind", "graph"]) == ExitCode.USAGE
     assert "there is no kind 'graph'; use graphs, weights or checkpoints" in capsys.readouterr().err
+
+
+def test_who_waits_for_another_process_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolo_max.support.cache.PATIENCE", 0.05)
+    told, done = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with locked(tmp_path / "a", told.set):
+            done.set()
+
+    with locked(tmp_path / "a"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert told.wait(30)
+        assert not done.is_set()
+    thread.join(30)
+    assert done.is_set()

@@ -18,7 +18,7 @@ from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import Containers
 from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
-from yolo_max.runtime.compiled import compile_or_load, graph_key
+from yolo_max.runtime.compiled import WAITING, compile_or_load, graph_key
 from yolo_max.runtime.max_cache import place_max_cache
 from yolo_max.runtime.max_errors import max_errors
 from yolo_max.support.errors import UsageError
@@ -96,7 +96,13 @@ def start(
     else:
         read = [(each.name, str(each.dtype), each.shape) for each in constants]
         key = graph_key(SOURCES, graph=network, constants=read)
-        found = compile_or_load(session, key, lambda: (make_graph(), {}), lambda: announce(sentence))
+        found = compile_or_load(
+            session,
+            key,
+            lambda: (make_graph(), {}),
+            lambda: announce(sentence),
+            on_wait=lambda: announce(WAITING),
+        )
         model, from_cache = found.model, found.from_cache
     with max_errors("load the weights"), runtime.quiet_poller():
         # MAX reads the arrays in place for as long as the model lives.

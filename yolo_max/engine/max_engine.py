@@ -22,7 +22,7 @@ from yolo_max.kernels.conv_kernel import pack_weights
 from yolo_max.kernels.precision import Precision
 from yolo_max.model.architecture import Architecture
 from yolo_max.runtime import threads as runtime
-from yolo_max.runtime.compiled import CompiledGraph, compile_or_load, graph_key
+from yolo_max.runtime.compiled import WAITING, CompiledGraph, compile_or_load, graph_key
 from yolo_max.runtime.cpu_target import runnable
 from yolo_max.runtime.fork import require_same_process
 from yolo_max.runtime.max_cache import place_max_cache
@@ -143,6 +143,7 @@ class MaxEngine:
                 ),
                 lambda: report(_COMPILING[self.kernels]),
                 lambda: self._shipped(architecture),
+                on_wait=lambda: report(WAITING),
             )
         self.from_cache = graph.from_cache
         self._pid = os.getpid()

@@ -29,6 +29,8 @@ from yolo_max.runtime.sources import GRAPH_SOURCES, sources_digest
 from yolo_max.support.cache import cache_folder, locked, read_checked, write_checked
 from yolo_max.support.errors import OutputError
 
+WAITING = "Waiting for another process that compiles the same network."
+
 
 def graph_key(sources: Sequence[str] = GRAPH_SOURCES, **params: Any) -> str:
     """The cache key of a graph: a digest of ``params`` and of this machine and installation.
@@ -69,6 +71,7 @@ def compile_or_load(
     trace: Callable[[], tuple[Graph, dict[str, ConvKernel]]],
     on_compile: Callable[[], None],
     shipped: Callable[[], CompiledGraph | None] = lambda: None,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> CompiledGraph:
     """Loads a graph from the cache or beside the package, or traces, compiles and caches it.
 
@@ -78,6 +81,7 @@ def compile_or_load(
         trace: Returns the graph and its kernels; called only if it has to be compiled.
         on_compile: Called before compiling, which takes from half a minute to several minutes.
         shipped: Gives the graph that came with the package, if there is one; asked before compiling.
+        on_wait: Called once if this process waits for another that compiles the graph.
 
     Raises:
         EngineError: MAX cannot compile the graph, or runs out of memory.
@@ -91,7 +95,7 @@ def compile_or_load(
     if (graph_at_hand := shipped()) is not None:
         return graph_at_hand
     # Of several processes that need it at the same time, one compiles.
-    with locked(path) if path is not None else nullcontext():
+    with locked(path, on_wait) if path is not None else nullcontext():
         if path is not None and (cached := _load(path)) is not None:
             return cached
         on_compile()

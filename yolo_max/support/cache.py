@@ -15,10 +15,11 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 from typing import BinaryIO
 
 from yolo_max.support.atomic import TEMPORARY_PREFIX, write_atomically
@@ -28,6 +29,8 @@ VARIABLE = "YOLO_MAX_CACHE_DIR"
 KINDS = {"graphs": "compiled graphs", "weights": "converted weights", "checkpoints": "checkpoints"}
 REMADE = ("graphs", "weights")
 """The kinds that are made again when they are next needed."""
+PATIENCE = 2.0
+"""Seconds that a process waits for another before it says so."""
 _TEMPORARY = rf"{re.escape(TEMPORARY_PREFIX)}.+"
 _NAMES = {
     "graphs": (("graphs", rf"[0-9a-f]+\.mef|{_TEMPORARY}"), ("max", r"\.(max|mogg|mojo)_cache")),
@@ -124,13 +127,20 @@ def read_checked(path: Path) -> bytes | None:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Lets one process at a time make a file of the cache, so that the others find what it made.
 
     Where there can be no lock each makes its own, which costs time and nothing else.
+
+    Args:
+        path: The file.
+        on_wait: Called once, on another thread, when another process has it for longer than `PATIENCE`.
     """
     lock = path.with_name(f"{TEMPORARY_PREFIX}{path.name}.lock")
     file = None
+    waiting = Timer(PATIENCE, on_wait)
+    waiting.daemon = True
+    waiting.start()
     try:
         while file is None:
             file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -140,6 +150,8 @@ def locked(path: Path) -> Iterator[None]:
                 file = None
     except OSError:
         pass
+    finally:
+        waiting.cancel()
     try:
         yield
     finally:
