@@ -182,10 +182,10 @@ def test_marks_of_a_smaller_image() -> None:
         (box,), (), (MaskMark("x", (4, 4), (10, 20, 30, 40)),), (skeleton,), (TrailMark(((2, 4), (6, 8)), 1),)
     )
     half = marks.scaled(0.5)
-    assert half.boxes[0].xyxy == half.masks[0].xyxy == (5, 10, 15, 20)
-    assert half.boxes[0].corners == ((5, 10), (15, 10), (15, 20), (5, 20))
-    assert half.skeletons[0].points == ((5, 10), None)
-    assert half.trails[0].points == ((1, 2), (3, 4))
+    assert [half.boxes[0].xyxy, half.masks[0].xyxy] == [(5, 10, 15, 20)] * 2
+    assert list(half.boxes[0].corners) == [(5, 10), (15, 10), (15, 20), (5, 20)]
+    assert list(half.skeletons[0].points) == [(5, 10), None]
+    assert list(half.trails[0].points) == [(1, 2), (3, 4)]
     assert half.scaled(2) == marks
 
 

@@ -70,7 +70,7 @@ def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
 
     counts: NDArray[Any] = confusion.normalized if normalize else confusion.counts
     size = len(counts)
-    side = float(np.clip(4.5 + 0.15 * size, 6, 20))
+    side = float(np.clip(4.5 + 0.19 * size, 6, 24))
     with styled(STYLE):
         figure = Figure((side * 1.18, side), DPI, layout="constrained")
         axes = figure.add_subplot()
@@ -88,7 +88,7 @@ def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
                 axes.text(j, i, text, ha="center", va="center", color=color, fontsize=font)
         if size < LABELLED:
             names = [_name(name) for name in confusion.names]
-            font = float(np.clip(12 - 0.06 * size, 7, 11))
+            font = float(min(11, 0.55 * 72 * side / size))  # of a row's height, the margins left out
             axes.set_xticks(range(size), names, rotation=90, fontsize=font)
             axes.set_yticks(range(size), names, fontsize=font)
         axes.set_xlabel("True", fontsize=max(11, side))
