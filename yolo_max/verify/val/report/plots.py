@@ -70,7 +70,7 @@ def confusion_matrix(confusion: Confusion, *, normalize: bool) -> bytes:
 
     counts: NDArray[Any] = confusion.normalized if normalize else confusion.counts
     size = len(counts)
-    side = float(np.clip(4.5 + 0.19 * size, 6, 24))
+    side = float(np.clip(4.5 + 0.19 * size, 6, 21))
     with styled(STYLE):
         figure = Figure((side * 1.18, side), DPI, layout="constrained")
         axes = figure.add_subplot()
