@@ -104,6 +104,8 @@ def test_the_photographs(coco_weights: Path, shared: Path, tmp_path: Path) -> No
     assert len(record["images"]) == 64
     assert record["counts"]["matched"] > 200
     assert record["counts"]["excused"] == 0
+    # 3.5e-5 was measured, of which a part is PyTorch's own; the rubric allows 1e-4 on any picture.
+    assert record["distributions"]["score_difference"]["p100"] <= 5e-5
     assert record["engines"]["torch"]["source"] == "checkpoint"
 
 
