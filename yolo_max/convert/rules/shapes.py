@@ -35,7 +35,7 @@ def _permute(call: Call, x: Any, dims: Any) -> TensorValue:
     dims = [dim % x.rank for dim in dims]
     if _layout_of_permute(call.node) is Layout.ROWS_TO_MAPS:
         return x
-    return ops.permute(x, dims)
+    return ops.permute(x, dims) if dims else x
 
 
 def _layout_of_permute(node: fx.Node) -> Layout:
