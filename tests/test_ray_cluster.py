@@ -67,7 +67,9 @@ def results(out: Path) -> dict[Path, bytes]:
     }
 
 
-def test_two_workers_give_what_one_machine_gives(ray: Any, tmp_path: Path) -> None:
+def test_two_workers_give_what_one_machine_gives(
+    ray: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     for i in range(12):
         write_image(tmp_path / f"photos/{i}.{('jpg', 'png')[i % 2]}", i, (100, 150))
     (tmp_path / "photos/bad.jpg").write_bytes(b"no image" * 100)
@@ -78,6 +80,7 @@ def test_two_workers_give_what_one_machine_gives(ray: Any, tmp_path: Path) -> No
             assert len(list(run.images())) == 13
     assert results(tmp_path / "ray") == results(tmp_path / "one")
     assert engine.workers
+    assert not [each for each in recwarn if "ray_remote_args" in str(each.message)]
 
 
 @pytest.mark.usefixtures("ray")
@@ -176,6 +179,19 @@ def test_workers_that_die_and_die_end_the_run(
     _, run = runs(ray, tmp_path, engine, ray_workers=1)
     with run, pytest.raises(EngineError, match=r"^the run on Ray failed .*; --resume goes on\.$"):
         list(run.images())
+    assert len(engine.workers) == 2
+
+
+@pytest.mark.zoo
+def test_an_image_that_kills_each_worker_ends_a_dataset(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yolo_max.ray.dataset.RESTARTS", 1)
+    (tmp_path / "workers").mkdir()
+    engine = DeadlyEngine(tmp_path / "workers")
+    ds = ray.data.from_items([{"image": write_white(tmp_path / "photos/a.png").read_bytes()}])
+    with pytest.raises(ray.exceptions.RayError):
+        predict_dataset(ds, fake_weights(), ray_workers=1, threads=1, network=engine).take_all()
     assert len(engine.workers) == 2
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -223,6 +224,14 @@ def _same_handler() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def without_deprecations() -> Iterator[None]:
+    """Keeps from users what Ray says to its callers: bounds on restarts have no other form yet."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*ray_remote_args.* is deprecated")
+        yield
 
 
 def _be_quiet(ray: Any) -> None:

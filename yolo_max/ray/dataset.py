@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from yolo_max.ray.stages import RESTARTS
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import with_keywords
 from yolo_max.support.options import PredictOptions
@@ -54,7 +55,8 @@ def predict_dataset(
 
     Returns:
         The dataset with two more columns of text. ``prediction`` is the prediction's ``to_dict`` as JSON,
-        from which ``from_dict`` restores it bit for bit; ``error`` says why there is none. One is empty.
+        from which ``from_dict`` restores it bit for bit; ``error`` says why there is none. One is empty. An
+        image that ends each process that predicts it ends the dataset after `RESTARTS` attempts.
 
     Raises:
         EngineError: Ray is not installed; or as for `yolo_max.Predictor`.
@@ -62,7 +64,7 @@ def predict_dataset(
         WeightsError: As for `yolo_max.Predictor`.
     """
     from yolo_max.predict.predictor import Predictor
-    from yolo_max.ray.cluster import cpus_of, import_ray, workers_of
+    from yolo_max.ray.cluster import cpus_of, import_ray, without_deprecations, workers_of
     from yolo_max.ray.setup import Setup
 
     ray = import_ray()
@@ -73,14 +75,17 @@ def predict_dataset(
     if ray_workers is None and count * threads == sum(cpus_of(ray)) > 1:
         count, threads = (count - 1, threads) if count > 1 else (1, threads - 1)
     setup = ray.put(Setup.of(predictor, threads, network))
-    return ds.map_batches(
-        PredictColumn,
-        fn_constructor_args=(setup, column, rgb),
-        batch_size=BATCH,
-        batch_format="numpy",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=count),
-        num_cpus=threads,
-    )
+    with without_deprecations():
+        return ds.map_batches(
+            PredictColumn,
+            fn_constructor_args=(setup, column, rgb),
+            batch_size=BATCH,
+            batch_format="numpy",
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=count),
+            num_cpus=threads,
+            max_restarts=RESTARTS,
+            max_task_retries=RESTARTS,
+        )
 
 
 class PredictColumn:

@@ -20,7 +20,7 @@ from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import is_done
 from yolo_max.predict.folder.targets import remove_remnants
 from yolo_max.predict.predictor import Predictor
-from yolo_max.ray.cluster import workers_of
+from yolo_max.ray.cluster import without_deprecations, workers_of
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, cut, is_shard, read_shard, shard_name, to_text
 from yolo_max.ray.stages import RESTARTS, WAITING, Predict, read_ahead, write_shard
@@ -136,24 +136,25 @@ class RayRun(FolderRun):
         crops = ray.put(self._crops if named else CropNames(()))
         out = str(self._out.absolute())
         tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
-        done = (
-            ray.data.from_items(rows, override_num_blocks=len(rows))
-            # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.
-            .map(read_ahead, compute=tasks, num_cpus=0)
-            .map(
-                Predict,
-                fn_constructor_args=(setup, crops, out, self._saving, self._reading),
-                compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
-                num_cpus=threads,
-                max_restarts=RESTARTS,
-                max_task_retries=RESTARTS,
+        with without_deprecations():
+            done = (
+                ray.data.from_items(rows, override_num_blocks=len(rows))
+                # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.
+                .map(read_ahead, compute=tasks, num_cpus=0)
+                .map(
+                    Predict,
+                    fn_constructor_args=(setup, crops, out, self._saving, self._reading),
+                    compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
+                    num_cpus=threads,
+                    max_restarts=RESTARTS,
+                    max_task_retries=RESTARTS,
+                )
+                .map(
+                    partial(write_shard, out=out, kind=self._on.shard_format, task=self._predictor.task),
+                    compute=tasks,
+                    num_cpus=0,
+                )
             )
-            .map(
-                partial(write_shard, out=out, kind=self._on.shard_format, task=self._predictor.task),
-                compute=tasks,
-                num_cpus=0,
-            )
-        )
         try:
             for row in done.iter_rows():
                 yield int(row["shard"])
