@@ -91,7 +91,7 @@ def transformer() -> None:
     max_model = convert_pytorch_model(model, input_shapes=[("batch", "length", 32)], model_name="encoder")
     for batch, length in ((1, 7), (3, 50)):
         tokens = torch.randn(batch, length, 32)
-        difference = float((max_model(tokens) - model(tokens)).abs().max())
+        difference = (max_model(tokens) - model(tokens)).abs().max().item()
         print(f"{batch} x {length} tokens: largest difference from PyTorch {difference:.1e}")
         assert difference < 1e-5
 
