@@ -178,7 +178,8 @@ def _sides(
             print(f"{kind}: {ENGINES[engine]}: getting ready", flush=True)
             sides[engine] = stack.enter_context(SideProcess(host.pin(threads), threads, path))
             arguments = {"engine": engine, "kind": kind, "width": asked.width, "threads": threads, **files}
-            transposes = sides[engine].call("setup", limit=LIMIT, **arguments) or transposes
+            found = sides[engine].call("setup", limit=LIMIT, **arguments)
+            transposes = found if engine == "max" else transposes
         yield sides, transposes
 
 
