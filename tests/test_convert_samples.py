@@ -30,12 +30,14 @@ pytestmark = pytest.mark.zoo
 RULES = builtin_rules()
 SAMPLES = 4
 """Of each operator, the first ones that have elements."""
+UNDEFINED = {"as_strided", "empty", "empty_strided"}
+"""Whose samples read memory outside of the tensor that they are given, or are uninitialised memory."""
 
 
 def operators() -> dict[str, Any]:
     """PyTorch's descriptions of the operators that have a rule, by name.
 
-    But for ``as_strided``: its samples read memory outside of the tensor that they are given.
+    But for :data:`UNDEFINED` ones.
     """
     if find_spec("expecttest") is None:  # a base class of PyTorch's own tests, which are not run
         sys.modules["expecttest"] = stand_in = ModuleType("expecttest")
@@ -46,10 +48,11 @@ def operators() -> dict[str, Any]:
         for rule in RULES
         if isinstance(rule.operation, torch._ops.OpOverload)
     }
+    wanted = [each for each in samples.op_db if each.aten_name in ruled and each.name not in UNDEFINED]
     return {
-        f"{info.name} {info.variant_test_name}".strip(): info
-        for info in samples.op_db
-        if info.aten_name in ruled and info.supports_dtype(torch.float32, "cpu") and info.name != "as_strided"
+        f"{each.name} {each.variant_test_name}".strip(): each
+        for each in wanted
+        if each.supports_dtype(torch.float32, "cpu")
     }
 
 

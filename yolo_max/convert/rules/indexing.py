@@ -22,7 +22,7 @@ INDICES = (torch.int64, torch.int32)
 
 
 def _index_select(_call: Call, x: TensorValue, dim: int, index: TensorValue) -> TensorValue:
-    return ops.gather(x, index, dim % x.rank)
+    return ops.gather(x, index, dim % x.rank) if x.rank else x  # a number has one place
 
 
 class _Places:

@@ -49,7 +49,9 @@ def _flat_places(index: TensorValue, shape: list[int], dim: int) -> TensorValue:
     return index * strides[dim] + ops.constant(others, DType.int64, device())
 
 
-def _gather(_call: Call, x: TensorValue, dim: int, index: TensorValue, **_: Any) -> TensorValue:
+def _gather(call: Call, x: TensorValue, dim: int, index: TensorValue, **_: Any) -> TensorValue:
+    if x.rank == 0:  # a number has one place
+        return ops.broadcast_to(x, call.shape)
     shape = [int(size) for size in x.shape]
     return ops.gather(ops.reshape(x, [-1]), _flat_places(index, shape, dim % x.rank), 0)
 
