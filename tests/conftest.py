@@ -28,6 +28,14 @@ hypothesis.settings.register_profile("yolo_max", deadline=None)  # the machine m
 hypothesis.settings.load_profile("yolo_max")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses names that differ from process to process, by which pytest-xdist shares out tests."""
+    for item in items:
+        for value in item.callspec.params.values() if hasattr(item, "callspec") else ():
+            if isinstance(value, set | frozenset) and str(value) in item.name:
+                raise pytest.UsageError(f"{item.nodeid} is named after a set; use a list.")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with `weights/yolov8n.pt` and `coco/`; tests that need it skip where it is not given."""
