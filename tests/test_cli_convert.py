@@ -29,14 +29,18 @@ class Strange(Small):
 def nothing():
     return 3
 
+def fails():
+    return {}["width"]
+
 made = nn.Linear(4, 4)
 """
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working directory has the module ``nets_of_test``."""
+    """The working directory has the module ``nets_of_test``, and one that cannot be imported."""
     (tmp_path / "nets_of_test.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "breaks_of_test.py").write_text('raise ValueError("no GPU")', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -114,6 +118,8 @@ def test_what_cannot_be_converted_is_not_exported(tmp_path: Path, capsys: pytest
         ("no_such_thing:Net", "1,3", "there is no module no_such_thing"),
         ("nets_of_test:Missing", "1,3", "nets_of_test has no Missing"),
         ("nets_of_test:nothing", "1,3", "gives int, and not a torch.nn.Module"),
+        ("nets_of_test:fails", "1,3", "called without arguments; it raised KeyError: 'width'"),
+        ("breaks_of_test:Net", "1,3", "breaks_of_test cannot be imported; it raised ValueError: no GPU"),
         ("nets_of_test:made", "1;3", "is no shape; use 1,3,224,224"),
         ("nets_of_test:made", "0,4", "is no shape"),
     ],
@@ -122,4 +128,4 @@ def test_what_is_typed_wrong(
     module: str, shape: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["convert", "analyze", module, "--input", shape]) == ExitCode.USAGE
-    assert message in capsys.readouterr().err
+    assert message in " ".join(capsys.readouterr().err.split())

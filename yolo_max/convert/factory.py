@@ -11,7 +11,7 @@ import torch
 
 from yolo_max.convert.signature import Shape
 from yolo_max.support.errors import UsageError
-from yolo_max.support.text import shorten
+from yolo_max.support.text import abridge, first_line, shorten
 
 
 def make_module(name: str) -> torch.nn.Module:
@@ -22,7 +22,7 @@ def make_module(name: str) -> torch.nn.Module:
             called without arguments, or a ``torch.nn.Module``.
 
     Raises:
-        UsageError: There is no such factory, or it makes something else.
+        UsageError: There is no such factory, it raises something, or it makes something else.
     """
     place, _, path = name.partition(":")
     if not place or not path:
@@ -33,14 +33,25 @@ def make_module(name: str) -> torch.nn.Module:
         found = importlib.import_module(place)
     except ModuleNotFoundError as error:
         raise UsageError(f"{place} cannot be imported, as there is no module {error.name}.") from error
+    except Exception as error:  # whatever the code of others raises
+        raise UsageError(f"{place} cannot be imported; it raised {_said(error)}") from error
     for each in path.split("."):
         if not hasattr(found, each):
             raise UsageError(f"{place} has no {path}; name a class or a function in it.")
         found = getattr(found, each)
-    made = found if isinstance(found, torch.nn.Module) else found() if callable(found) else found
+    try:
+        made = found if isinstance(found, torch.nn.Module) else found() if callable(found) else found
+    except Exception as error:
+        raise UsageError(
+            f"{name} makes no module when it is called without arguments; it raised {_said(error)}"
+        ) from error
     if not isinstance(made, torch.nn.Module):
         raise UsageError(f"{name} gives {type(made).__name__}, and not a torch.nn.Module.")
     return made.eval()
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {abridge(first_line(error), 200)}"
 
 
 def parse_sized(texts: Sequence[str]) -> tuple[tuple[Shape, ...], dict[str, int]]:
