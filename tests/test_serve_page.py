@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from fakes import brightness, fake_classifier, fake_poser, poser, write_image
 from image_files import encode, scene
 from served import Served, serving
 
+from yolo_max.output.palette import class_color
 from yolo_max.predict.predictor import Predictor
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
@@ -94,6 +96,31 @@ def test_the_box_for_classes_completes_each_of_several(browser: Browser, served:
         "box.dispatchEvent(new Event('input', {bubbles: true})); })()"
     )
     assert browser.look(offered) == [f"{names[1]},{each}" for each in names if each != names[1]]
+
+
+LABELS = """(() => {
+  const canvas = document.createElement('canvas'), drawn = [], kind = CanvasRenderingContext2D.prototype;
+  const fill = kind.fillText;
+  canvas.width = canvas.height = 400;
+  kind.fillText = (text, x, y) => drawn.push([text, y]);
+  const box = (class_name, confidence, top) => (
+    {class_id: 0, class_name, confidence, xyxy: [100, top, 300, top + 200]});
+  draw(canvas, {boxes: [box('a', 0.9, 100), box('b', 0.5, 102), box('c', 0.3, 104)]});
+  kind.fillText = fill;
+  return drawn;
+})()"""
+"""The labels of three boxes that nearly are one: their text and height, as they are drawn."""
+
+
+@needs_browser
+def test_no_label_hides_another_and_colors_are_those_of_pictures(browser: Browser, served: Served) -> None:
+    browser.open(served.address)
+    labels = browser.look(LABELS)
+    assert [text for text, _ in labels] == ["c 0.30", "b 0.50", "a 0.90"]  # the surest on top
+    heights = [y for _, y in labels]
+    assert min(abs(a - b) for a, b in itertools.combinations(heights, 2)) >= 14
+    blue, green, red = class_color(1)
+    assert browser.look("COLORS[1]") == f"#{red:02x}{green:02x}{blue:02x}"
 
 
 @needs_browser

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yolo_max.output.palette import class_color
 from yolo_max.serve.answers import KINDS
 from yolo_max.serve.asked import Options
 from yolo_max.support.html import render
@@ -144,7 +145,8 @@ def _headers(page: str) -> dict[str, str]:
     return {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
 
 
-PAGE = render(_PAGES / "try.html")
+_COLORS = [f"#{red:02x}{green:02x}{blue:02x}" for blue, green, red in map(class_color, range(100))]
+PAGE = render(_PAGES / "try.html", colors=_COLORS)
 """The page to try it."""
 PAGE_HEADERS = _headers(PAGE)
 """Of that page; the page of the routes has its style, and no script."""

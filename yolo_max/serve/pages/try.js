@@ -1,6 +1,6 @@
 "use strict";
 const at = (id) => document.getElementById(id);
-const COLORS = ["#7c4dff", "#00b8d4", "#ff6d00", "#00c853", "#d500f9", "#ffab00", "#2979ff", "#ff1744", "#64dd17", "#f50057"];
+const COLORS = {{ colors | tojson }};
 const LIMBS = [[15, 13], [13, 11], [16, 14], [14, 12], [11, 12], [5, 11], [6, 12], [5, 6], [5, 7], [6, 8], [7, 9], [8, 10], [1, 2], [0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 6]];
 let image = null;  // what was chosen: {blob, bitmap}; the bitmap is null where the browser cannot show it
 let record = null;
@@ -82,7 +82,8 @@ function draw(bitmap, found, chosen = null) {
     pen.beginPath();
     points.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
   };
-  (found.boxes || []).forEach((box, i) => {
+  const boxes = found.boxes || [];
+  boxes.map((box, i) => [box, i]).reverse().forEach(([box, i]) => {  // the surest on top
     const [left, top, right, bottom] = box.xyxy;
     pen.strokeStyle = pen.fillStyle = color(box);
     pen.lineWidth = i === chosen ? 2 * width : width;
@@ -112,15 +113,20 @@ function draw(bitmap, found, chosen = null) {
   });
   pen.font = `600 ${6 * width}px system-ui, sans-serif`;
   pen.textBaseline = "top";
-  (found.boxes || []).forEach((box) => {
-    const size = pen.measureText(name(box)).width + 3 * width, height = 8 * width;
-    const x = Math.max(0, Math.min(box.xyxy[0] * scale - width / 2, canvas.width - size));
-    const y = Math.max(0, box.xyxy[1] * scale - height);
+  const labels = [], height = 8 * width;
+  for (const box of boxes) {  // the surest chooses its place first
+    const size = pen.measureText(name(box)).width + 3 * width, [left, top, , bottom] = box.xyxy.map((side) => side * scale);
+    const x = Math.max(0, Math.min(left - width / 2, canvas.width - size));
+    const places = [top - height, top, bottom, bottom - height].map((y) => Math.max(0, Math.min(y, canvas.height - height)));
+    const free = (y) => labels.every((other) => x >= other.x + other.size || other.x >= x + size || Math.abs(y - other.y) >= height);
+    labels.push({box, x, y: places.find(free) ?? places[0], size});
+  }
+  for (const {box, x, y, size} of labels.reverse()) {
     pen.fillStyle = color(box);
     pen.fillRect(x, y, size, height);
     pen.fillStyle = ink(color(box));
     pen.fillText(name(box), x + 1.5 * width, y + width);
-  });
+  }
   shown = bitmap;
 }
 function list(milliseconds) {
