@@ -67,7 +67,7 @@ LOWERED: dict[str, Any] = {
     "a slice with steps": (lambda _, x: x[:, -3:100:2], [(3, 10)], None, [3, 2]),
     "a whole slice of a symbol": (lambda _, x: x[:, ::1] + 1, [(3, "n")], None, [3, "n"]),
     "a map's rows": (lambda m, x: m.conv.weight.sum() + x[:, :, 3:100], [(1, 4, 8, 8)], None, [1, 4, 5, 8]),
-    "cat": (lambda _, x, y: torch.cat([x, y]), [(2, 4), (2, 4)], [FLOAT, INT64], [4, 4]),
+    "cat": (lambda _, x, y: torch.cat([x, y]), [(2, 4), (2, 4)], [INT, INT64], [4, 4]),
     "stack": (lambda _, x, y: torch.stack([x, y]), [(2, 4), (2, 4)], [FLOAT, INT64], [2, 2, 4]),
     "a number does not promote": (lambda _, x: x * torch.tensor(2), [(2, 4)], [INT], [2, 4]),
     "a tensor does": (lambda _, x: x * torch.tensor([2]), [(2, 4)], [INT], [2, 4]),
@@ -202,6 +202,8 @@ def test_a_residual_has_the_dtype_of_what_it_is_added_to(function: Callable[...,
     [
         (lambda _call, x: 1 / 0, r"ZeroDivisionError: division by zero"),
         (lambda _call, x: ops.constant(1, DType.int64, CPU), "its result is int64, and PyTorch's float32"),
+        (lambda _call, x: x[:3], r"its result is \[3\], and PyTorch's \[4\]"),
+        (lambda _call, x: ops.reshape(x, [2, 2]), r"its result is \[2, 2\], and PyTorch's \[4\]"),
     ],
 )
 def test_a_rule_that_fails_names_its_operation(lower: Callable[..., Any], reason: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from max.dtype import DType
-from max.graph import DeviceRef, Graph, TensorType, TensorValue, Weight, ops
+from max.graph import DeviceRef, Dim, Graph, StaticDim, TensorType, TensorValue, Weight, ops
 from torch import fx
 
 from yolo_max.convert.constants import TO_NHWC, Bound
@@ -73,6 +73,13 @@ def dtype_of(dtype: torch.dtype) -> DType:
     return DType.from_numpy(np.dtype(str(dtype).removeprefix("torch.")))
 
 
+def _contradict(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
+    """Whether shapes are of two ranks, or have two static sizes in one place."""
+    return len(a) != len(b) or any(
+        isinstance(x, StaticDim) and isinstance(y, StaticDim) and x != y for x, y in zip(a, b, strict=True)
+    )
+
+
 class NotLowered(Exception):  # noqa: N818
     """A rule has failed, for a reason that it does not refuse.
 
@@ -128,19 +135,25 @@ class _Lowering:
         return self.map(arg) if as_map else self.rows(arg)
 
     def _checked(self, value: Any, wanted: torch.Tensor, order: Order) -> Any:
-        """The value with its sizes as PyTorch writes them: equal ones are then equal expressions."""
+        """The value with its sizes as PyTorch writes them: equal ones are then equal expressions.
+
+        A rebind takes any static size for any other one, so they are compared first.
+        """
         shape, dtype = dims_of(wanted.shape, self.program.symbols), dtype_of(wanted.dtype)
         for each in (part.tensor for part in value.slices) if isinstance(value, FeatureMap) else (value,):
             if each.dtype != dtype:
                 raise TypeError(f"its result is {each.dtype.name}, and PyTorch's {dtype.name}")
-        if isinstance(value, FeatureMap):
-            if len(value.slices) > 1 or not value.slices[0].whole:
-                return value
-            value = value.slices[0].tensor
-        if order.gives_map:
-            nhwc = [shape[axis] for axis in TO_NHWC]
-            return FeatureMap.of(value if list(value.shape) == nhwc else value.rebind(nhwc))
-        return value if list(value.shape) == list(shape) else value.rebind(list(shape))
+        sizes = [shape[axis] for axis in TO_NHWC] if order.gives_map else list(shape)
+        is_map = isinstance(value, FeatureMap)
+        found = [*value.size, Dim(value.channels)] if is_map else list(value.shape)
+        if _contradict(found, sizes):
+            texts = (", ".join(map(str, each)) for each in (found, sizes))
+            raise TypeError("its result is [{}], and PyTorch's [{}]".format(*texts))
+        if is_map and (len(value.slices) > 1 or not value.slices[0].whole):
+            return value
+        tensor = value.slices[0].tensor if is_map else value
+        tensor = tensor if found == sizes else tensor.rebind(sizes)
+        return FeatureMap.of(tensor) if order.gives_map else tensor
 
     def rows(self, node: fx.Node) -> TensorValue:
         """A node's tensor in PyTorch's order."""
