@@ -15,9 +15,11 @@ from yolo_max.convert import fused
 from yolo_max.convert.analyzer import captured, examine
 from yolo_max.convert.fusion import conv_tail
 from yolo_max.convert.layout import orders, transposed
+from yolo_max.convert.lowering import build_graph
 from yolo_max.convert.program import Program, name_of
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.kernels.activation import Activation
+from yolo_max.runtime.kernel_package import precompile
 
 RULES = builtin_rules()
 MAP = (2, 3, 16, 24)
@@ -41,6 +43,12 @@ def check(module: nn.Module, program: Program, x: torch.Tensor) -> None:
     (got,) = program.run(x.double(), dtype=torch.float64)
     assert got.shape == exact.shape
     assert float((got - exact).abs().max()) <= 1e-6 * float(exact.abs().max())
+
+
+def lowered_shapes(program: Program) -> list[list[int]]:
+    """Of the outputs of the MAX graph that the rules write."""
+    graph = build_graph(program, RULES, orders(program, RULES), "passes", precompile().result())
+    return [[int(size) for size in each.shape] for each in graph.output_types]
 
 
 class Wired(nn.Module):  # type: ignore[misc]
@@ -136,7 +144,7 @@ def test_transposed_convolutions(k: Any, options: dict[str, Any], operations_lef
 
 
 def test_levels_that_are_concatenated_and_transposed_are_rows() -> None:
-    """YOLO's head: boxes and classes of all levels; nothing is transposed, and one operation copies them."""
+    """YOLO's head: boxes and classes of both levels, which become maps; one operation copies their pixels."""
 
     class Head(nn.Module):  # type: ignore[misc]
         def forward(self, *maps: Any) -> Any:
@@ -147,7 +155,9 @@ def test_levels_that_are_concatenated_and_transposed_are_rows() -> None:
     module, given = Head().eval(), [torch.randn(shape) for shape in shapes]
     program = fused_program(module, *shapes)
     assert operations(program) == {"aten.cat.default": 2, "rows_of_maps": 1}
+    assert len(transposed(program, orders(program, RULES))) == 2
     assert torch.equal(program.run(*given)[0], module(*given))
+    assert lowered_shapes(program) == [[2, 30, 8]]
 
 
 NETWORKS = {
@@ -418,6 +428,7 @@ FLATTENED = {
     "read twice": (lambda m, x: (lambda y: y.transpose(1, 2) @ y)(m.a(x).flatten(2)), 1),
     "with rows": (lambda m, x: torch.cat([m.a(x).flatten(2), x[:, :, 0]], 2).transpose(1, 2), 1),
     "batches": (lambda m, x: torch.cat([m.a(x).flatten(2), m.b(x).flatten(2)], 0).transpose(1, 2), 2),
+    "no map": (lambda m, x: (x.reshape(2, 3, 24, 16) * 2).flatten(2).transpose(1, 2), 1),
 }
 
 
@@ -429,4 +440,5 @@ def test_flattened_maps_are_transposed_as_they_lie_in_memory(name: str) -> None:
     program = fused_program(module, MAP)
     inside = [node for node in transposed(program, orders(program, RULES)) if node.op != "placeholder"]
     assert len(inside) == count
+    assert lowered_shapes(program) == [list(module(x).shape)]
     check(module, program, x)

@@ -163,6 +163,14 @@ TABLE: Table = {
         lambda: nn.Linear(5, 10, False),
         lambda own, g: _attended(g, own.weight[:5]),
     ),
+    "rows of what is no map": _rows(  # as many channels as columns: no shape tells them apart
+        lambda x: (
+            (x.reshape(3, 4, 5, 4) * 2).flatten(2).transpose(1, 2),
+            torch.cat(
+                [(x + 1).reshape(3, 4, 5, 4).flatten(2), x[:, :4, :4].reshape(3, 4, 2, 2).flatten(2)], 2
+            ).mT,
+        )
+    ),
     "conv1d": _lines(lambda: nn.Conv1d(5, 7, 5, stride=2, padding=3, dilation=2)),
     "conv1d, same": _lines(lambda: nn.Conv1d(5, 10, 4, padding="same", groups=5)),
     "conv transpose of lines": _lines(lambda: nn.ConvTranspose1d(5, 4, 4, 2, 1)),

@@ -233,7 +233,7 @@ RULES = [
     ),
     _rows(aten.permute.default, _permute, layout=_layout_of_permute),
     Rule(fused.flatten_maps, _flatten_maps, "a view", Layout.MAPS),
-    Rule(fused.rows_of_maps, _rows_of_maps, "a view, or copies", Layout.MAPS_TO_ROWS),
+    Rule(fused.rows_of_maps, _rows_of_maps, "a view, or copies", Layout.MAPS),
     _rows(aten.expand.default, _expand),
     _rows(aten.repeat.default, _repeat, refuses=_static_repeats),
     _rows(aten.cat.default, _cat, "a view of maps, else MAX", layout=_along_channels),
