@@ -71,8 +71,8 @@ def test_activations_over_their_whole_range(
 
 
 RANGES = [(-8, -4), (-4, -2), (-2, -0.5), (-0.5, 0), (0, 0.1), (0.1, 1), (1, 4), (4, 16)]
-LARGE = {Activation.SILU: 0.25}
-"""What is smaller counts as that: SiLU's exponential spares an instruction, which shows in its tail alone."""
+TAIL = -2
+"""SiLU's exponential spares an instruction, which shows below it alone: there what is under 0.25 counts as that."""
 
 
 @pytest.mark.parametrize("activation", Activation)
@@ -83,9 +83,11 @@ def test_no_activation_errs_to_one_side(kernels: Kernels, activation: Activation
         x = np.random.default_rng(0).uniform(low, high, 100_000).astype(np.float32)
         wide = torch.from_numpy(x).double()[None]
         exact = activated(wide, activation, np.full(1, -0.25, np.float32))[0].numpy()
-        units = np.spacing(np.maximum(np.abs(exact), LARGE.get(activation, 0)).astype(np.float32))
-        means[low, high] = float(np.mean((through(kernels, x, activation, F32) - exact) / units))
-    assert all(abs(mean) <= 0.2 for mean in means.values()), means
+        silu = activation is Activation.SILU
+        least, bound = (0.25, 0.2) if silu and high <= TAIL else (0, 0.15 if silu else 0.2)
+        units = np.spacing(np.maximum(np.abs(exact), least).astype(np.float32))
+        means[low, high] = float(np.mean((through(kernels, x, activation, F32) - exact) / units)) / bound
+    assert all(abs(mean) <= 1 for mean in means.values()), means
 
 
 @pytest.mark.parametrize("activation", [Activation.SILU, Activation.GELU, Activation.GELU_TANH])
