@@ -16,6 +16,7 @@ from fakes import read_tree, write_image
 from yolo_max.images.lists import read_list, read_stdin
 from yolo_max.images.source import SourceFailure, SourceImage
 from yolo_max.images.sources import find_images
+from yolo_max.images.together import grouped
 from yolo_max.support.errors import SourceError
 
 
@@ -63,6 +64,18 @@ def test_what_a_list_names_in_vain_costs_itself(tree: Path) -> None:
     (tree / "l.txt").write_text("a.jpg\nmissing.jpg\nhttps://example.org/a.jpg\nb.png\n")
     items = list(find_images(["l.txt"]))
     assert [isinstance(item, SourceFailure) for item in items] == [False, True, True, False]
+
+
+def test_what_is_no_stream_holds_up_none_of_a_list(tree: Path) -> None:
+    """Streams do not end: what is to be read behind one comes never."""
+    (tree / "l.streams").write_text("0\na.jpg\n1\nmissing.mp4\nb.mp4\n2\n")
+    (tree / "b.mp4").touch()
+    groups = grouped(find_images(["l.streams"], videos=True))
+    assert [[str(item.path) for item in group] for group in groups] == [
+        ["a.jpg"],
+        ["missing.mp4"],
+        ["webcam0", "webcam1", "b.mp4", "webcam2"],
+    ]
 
 
 def test_a_list_in_a_list_is_not_opened_as_one(tree: Path) -> None:

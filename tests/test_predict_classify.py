@@ -14,8 +14,10 @@ from fakes import NAMES, brightness, fake_classifier, read_tree, write_image
 import yolo_max
 from yolo_max import Classification, Detector, Predictor, cli
 from yolo_max.images.centre_crop import CentreCrop
+from yolo_max.images.decoded import Decoded
+from yolo_max.images.frame import Frame, Position
 from yolo_max.images.read import read_image
-from yolo_max.support.errors import ExitCode, WeightsError
+from yolo_max.support.errors import ExitCode, ImageError, WeightsError
 from yolo_max.tasks.classify.decoder import softmax
 
 
@@ -50,6 +52,18 @@ def test_an_image_and_a_stream(photos: list[Path]) -> None:
         WeightsError, match="the weights are for the task classify, which Detector does not support"
     ):
         Detector("cls.pt")
+
+
+@pytest.mark.parametrize("keep_images", [False, True])  # the crop is planned before decoding, or behind it
+def test_a_frame_that_no_crop_fits_costs_itself(keep_images: bool) -> None:
+    av = pytest.importorskip("av")
+    shapes = (40, 60, 3), (2, 4096, 3), (40, 60, 3)
+    pictures = [av.VideoFrame.from_ndarray(np.zeros(shape, np.uint8), format="bgr24") for shape in shapes]
+    frames = [Frame("a.mkv", Position(i, i + 1), Decoded(each, 10**6)) for i, each in enumerate(pictures)]
+    results = list(Predictor("cls.pt", imgsz=224).stream(frames, keep_images=keep_images))
+    assert [result.frame.number for result in results if result.frame] == [1, 2, 3]
+    assert [result.error is None for result in results] == [True, False, True]
+    assert isinstance(results[1].error, ImageError)
 
 
 def test_options_of_detection_are_ignored_and_that_is_said(

@@ -104,15 +104,23 @@ def find_images(
                 yield from walk.piped(read_stdin(stdin), several)
             elif source in listed:
                 streams = source.lower().endswith(STREAMS_SUFFIX)
-                for item in walk.entries(listed[source], several, webcams=streams and videos):
-                    if streams and isinstance(item, SourceVideo):
-                        yield replace(item, streams=source)
-                    else:
-                        yield item
+                entries = walk.entries(listed[source], several, webcams=streams and videos)
+                yield from _together(entries, source) if streams else entries
             else:
                 yield from walk.source(source, several)
 
     return _never_empty(found(), named, walk)
+
+
+def _together(found: Iterator[Source | SourceFailure], streams: str) -> Iterator[Source | SourceFailure]:
+    """The streams of a list one behind the other, after all else: one that does not end holds up no other."""
+    videos = []
+    for item in found:
+        if isinstance(item, SourceVideo):
+            videos.append(replace(item, streams=streams))
+        else:
+            yield item
+    yield from videos
 
 
 def _never_empty(found: Iterator[Source | SourceFailure], sources: list[str], walk: _Walk) -> Iterator[Found]:

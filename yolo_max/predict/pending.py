@@ -67,7 +67,13 @@ class PendingImage:
         """
         transform = None
         if isinstance(source, Frame) and isinstance(source.load, Decoded) and not keep_image:
-            transform = fit(source.load.size)
+            result = Result(source.source, frame=source.position)
+            try:
+                with contained(result, "letterbox"):
+                    transform = fit(source.load.size)
+            except ImageError as error:
+                result.error = error
+                return cls(result)
             source = replace(source, load=partial(source.load, transform.rows))
         result, image = read(source, max_pixels=max_pixels, keep_image=keep_image)
         pending = cls(result)
