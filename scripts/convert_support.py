@@ -40,7 +40,8 @@ TEXT = """\
 held against PyTorch in float64 by `test_convert_rules.py::test_a_row`.
 
 Every rule is for the CPU. "MAX" means MAX's own elementwise, reducing or reshaping operations; convolutions,
-pools and products are never MAX's. [convert.md](convert.md) explains the order of dimensions.
+pools and products are never MAX's. "Copies" are a kernel's, where sizes behind the axis are
+static. [convert.md](convert.md) explains the order of dimensions.
 
 | operation | computed on | order of dimensions | dtypes | refuses some |
 |---|---|---|---|---|

@@ -17,6 +17,7 @@ from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.support.errors import UsageError
 
+aten = torch.ops.aten
 SHAPE = ("batch", 3, 14, 18)
 FLOAT64 = torch.float64
 
@@ -64,6 +65,29 @@ def test_it_never_is_maxs_own_convolution() -> None:
         Network.of(exact().double(), [SHAPE], "exact", [FLOAT64], builtin_rules(dtype=FLOAT64)).graph()
     )
     assert not [name for name in ("mo.conv", "mo.max_pool", "mo.avg_pool") if name in graph]
+
+
+@pytest.mark.parametrize(
+    ("operation", "function", "dtype", "on"),
+    [
+        (aten.cat.default, lambda x: torch.cat([x, x], 1), torch.float32, "copies"),
+        (aten.cat.default, lambda x: torch.cat([x, x], 1), torch.int64, "MAX"),
+        (aten.repeat.default, lambda x: x.repeat(2, 3), torch.float32, "copies"),
+        (aten.repeat.default, lambda x: x.repeat(2, 3), torch.int64, "MAX"),
+        (aten.roll.default, lambda x: x.roll(1, 1), torch.float32, "copies"),
+        (aten.stack.default, lambda x: torch.stack([x, x]), torch.float32, "MAX"),
+    ],
+)
+def test_what_joins_tensors_is_computed_on_what_the_table_says(
+    operation: Any, function: Any, dtype: Any, on: str
+) -> None:
+    class Joining(nn.Module):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            return function(x)
+
+    assert on in builtin_rules()[operation].on
+    graph = str(Network.of(Joining().eval(), [(2, 6)], "joining", [dtype], builtin_rules()).graph())
+    assert ("kernels_run" in graph) == (on == "copies")
 
 
 @pytest.mark.zoo

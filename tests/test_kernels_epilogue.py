@@ -72,7 +72,7 @@ def test_activations_over_their_whole_range(
 
 RANGES = [(-8, -4), (-4, -2), (-2, -0.5), (-0.5, 0), (0, 0.1), (0.1, 1), (1, 4), (4, 16)]
 TAIL = -2
-"""SiLU's exponential spares an instruction, which shows below it alone: there what is under 0.25 counts as that."""
+"""SiLU's exponential spares an instruction, which shows below it alone: less than 0.25 counts as that."""
 
 
 @pytest.mark.parametrize("activation", Activation)

@@ -41,7 +41,7 @@ class SourceVideo:
         frames: The folder of its annotated frames, likewise.
         labels: What ``_1.txt``, ``_2.txt``, ... are added to for its frames, relative to a tree of labels.
         address: Where it is on the network, or the number of a webcam; ``path`` is then but a name.
-        streams: The list of streams that it is read with, a frame of each in turn. Those of one are found together.
+        streams: The list of streams that it is read with, a frame of each in turn.
     """
 
     path: Path

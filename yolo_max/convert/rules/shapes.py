@@ -219,6 +219,7 @@ def _pads_refusal(node: fx.Node, _program: Program) -> str | None:
 
 
 _rows = partial(Rule, dtypes=ANY)
+COPIED = "copies; of integers MAX"
 
 RULES = [
     *(
@@ -235,8 +236,8 @@ RULES = [
     Rule(fused.flatten_maps, _flatten_maps, "a view", Layout.MAPS),
     Rule(fused.rows_of_maps, _rows_of_maps, "a view, or copies", Layout.MAPS),
     _rows(aten.expand.default, _expand),
-    _rows(aten.repeat.default, _repeat, refuses=_static_repeats),
-    _rows(aten.cat.default, _cat, "a view of maps, else MAX", layout=_along_channels),
+    _rows(aten.repeat.default, _repeat, COPIED, refuses=_static_repeats),
+    _rows(aten.cat.default, _cat, f"a view of maps, else {COPIED}", layout=_along_channels),
     _rows(aten.stack.default, _stack),
     _rows(
         aten.slice.Tensor,
@@ -264,5 +265,5 @@ RULES = [
     _rows(operator.getitem, _getitem, layout=Layout.FOLLOWS),
     Rule(aten.constant_pad_nd.default, _pad, layout=_of_maps, refuses=_pads_refusal),
     Rule(aten.flip.default, _flip, dtypes=FLOAT, refuses=_static_dims),
-    Rule(aten.roll.default, _roll, dtypes=FLOAT, refuses=_static_dims),
+    Rule(aten.roll.default, _roll, "copies", dtypes=FLOAT, refuses=_static_dims),
 ]

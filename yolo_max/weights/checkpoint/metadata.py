@@ -49,7 +49,8 @@ def normalization(model: StandIn, imgsz: int) -> dict[str, tuple[float, ...]] | 
     """The mean and deviation of a classifier's saved transforms; None for those of Ultralytics, 0 and 1.
 
     Raises:
-        WeightsError: Ultralytics does not apply them to images of this size; a sentence without its subject.
+        WeightsError: Ultralytics does not apply them to images of this size, or crops in another way; a
+            sentence without its subject.
     """
     compose = model.get("transforms")
     steps = compose.get("transforms") if isinstance(compose, StandIn) else None
@@ -60,11 +61,18 @@ def normalization(model: StandIn, imgsz: int) -> dict[str, tuple[float, ...]] | 
         mean, std = numbers(part.get("mean")), numbers(part.get("std"))
         if not any(mean) and all(each == 1 for each in std):
             continue
-        if set(numbers(parts[0].get("size"))) != {imgsz}:  # the resized side
+        normalises = f"normalises images to mean {shorten(mean)} and deviation {shorten(std)}"
+        first = parts[0]
+        size = first.get("size", first)
+        if size is first:  # Ultralytics applies them
             raise WeightsError(
-                f"normalises images to mean {shorten(mean)} and deviation {shorten(std)}, but is for images "
-                f"of {imgsz} pixels and resizes them to {shorten(parts[0].get('size'))}, so that Ultralytics "
-                "leaves its transforms out; save it with transforms of its own size"
+                f"{normalises}, but its transforms begin with {shorten(first.kind)}, which has no size and "
+                f"is not supported; save it with transforms that begin by resizing to {imgsz} pixels"
+            )
+        if set(numbers(size)) != {imgsz}:  # the resized side
+            raise WeightsError(
+                f"{normalises}, but is for images of {imgsz} pixels and resizes them to {shorten(size)}, so "
+                "that Ultralytics leaves its transforms out; save it with transforms of its own size"
             )
         return {"mean": mean, "std": std}
     return None
