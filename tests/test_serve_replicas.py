@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from typing import Any
 import pytest
 from fakes import fake_weights
 from image_files import encode, scene
-from ray_workers import MarkedEngine, descendants, listening
+from ray_workers import LameSetup, MarkedEngine, descendants, listening
 from served import Served, serving
 
 from yolo_max.predict.predictor import Predictor
 from yolo_max.ray.cluster import cluster
 from yolo_max.ray.setup import Setup
-from yolo_max.serve.replicas import replicas
+from yolo_max.serve.answers import JSON
+from yolo_max.serve.asked import Asked
+from yolo_max.serve.errors import BUSY, RequestError
+from yolo_max.serve.replicas import Replica, replicas
 from yolo_max.support.errors import EngineError, UsageError
 
 if find_spec("ray") is None:
@@ -72,6 +76,41 @@ def test_what_does_not_fit_or_start_is_one_sentence(
     ):
         pass
     assert "\n" not in str(raised.value)
+
+
+def test_one_of_several_that_does_not_start_is_heard(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = MarkedEngine(tmp_path)
+    predictor = Predictor(fake_weights(), engine=engine)
+    whole = Setup.of(predictor, 1, engine)
+    lame = LameSetup(**{each.name: getattr(whole, each.name) for each in fields(whole)})
+    monkeypatch.setattr(Setup, "of", lambda *_: lame)
+    with (
+        pytest.raises(EngineError, match="this node has no network"),
+        replicas(ray, predictor, count=TWO, network=engine),
+    ):
+        pass
+
+
+def test_a_replacement_that_does_not_start_refuses_and_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody asks any more what is wrong with it."""
+    whole = Setup.of(Predictor(fake_weights(), engine=(engine := MarkedEngine(tmp_path))), 1, engine)
+    lame = LameSetup(**{each.name: getattr(whole, each.name) for each in fields(whole)})
+    monkeypatch.setattr("ray.get", lambda setup: setup)
+    monkeypatch.setattr("yolo_max.serve.replicas._listen_to_this_machine_alone", lambda: None)
+    broken, replacement = Replica(lame, 1), Replica(lame, 1)
+    asyncio.run(broken.check_health())  # Ray Serve takes it, and it can be asked
+    refusal = asyncio.run(broken.answer(IMAGE, Asked({}, {}), JSON))
+    assert isinstance(refusal, RequestError)
+    assert (refusal.status, refusal.headers) == (503, BUSY)
+    assert "could not load the network: this node has no network." in refusal.sentence
+    with pytest.raises(EngineError, match="this node has no network"):
+        asyncio.run(broken.check_health())
+    assert not isinstance(asyncio.run(replacement.answer(IMAGE, Asked({}, {}), JSON)), RequestError)
+    asyncio.run(replacement.check_health())
 
 
 def ask(served: Served, data: bytes = IMAGE, path: str = "/predict", **headers: str) -> tuple[int, Any]:

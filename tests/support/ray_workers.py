@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fakes import FakeEngine
 from numpy.typing import NDArray
+
+from yolo_max.predict.predictor import Predictor
+from yolo_max.ray.setup import Setup
+from yolo_max.support.errors import EngineError
 
 
 class MarkedEngine(FakeEngine):
@@ -28,6 +33,19 @@ class MarkedEngine(FakeEngine):
     def workers(self) -> list[int]:
         """The processes that have run it."""
         return [int(each.name) for each in self.folder.iterdir()]
+
+
+@dataclass(frozen=True)
+class LameSetup(Setup):
+    """A setup of which one worker can make nothing, the first that tries; its network is a `MarkedEngine`."""
+
+    def predictor(self) -> Predictor:
+        assert isinstance(self.network, MarkedEngine)
+        try:
+            (self.network.folder / "lame").touch(exist_ok=False)
+        except FileExistsError:
+            return super().predictor()
+        raise EngineError("this node has no network.")
 
 
 class DeadlyEngine(MarkedEngine):

@@ -46,18 +46,28 @@ class Replica:
 
         self._threads = ThreadPoolExecutor(at_once, "yolo-max-replica")
         self._error: YoloMaxError | None = None
+        self._refused = False
         try:
             _listen_to_this_machine_alone()
             self._here = Here(ray.get(setup).predictor())
         except YoloMaxError as error:
-            self._error = error  # Ray Serve would only try again
+            self._error = error  # Ray Serve would try again until all of them start, and say nothing
 
     async def wrong(self) -> YoloMaxError | None:
         """Why it cannot answer, if so."""
         return self._error
 
+    async def check_health(self) -> None:
+        """Has Ray Serve replace it when it cannot answer, once what is `wrong` could be asked."""
+        if self._error is not None and self._refused:
+            raise self._error
+
     async def answer(self, data: bytes, asked: Asked, kind: str) -> Found | RequestError:
         """The answer, or the refusal, which Ray would wrap if it were raised."""
+        if self._error is not None:
+            self._refused = True
+            await asyncio.sleep(1)  # who answers at once is sent the next request, too
+            return RequestError(503, f"a replica could not load the network: {self._error}", BUSY)
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, self._here.answer, data, asked, kind)
@@ -129,9 +139,12 @@ def replicas(
     """
     try:
         from ray import serve
+        from ray.serve.handle import DeploymentHandle
     except ImportError as error:
         raise EngineError("Ray Serve is not installed; pip install 'yolo-max[ray]'.") from error
 
+    if not hasattr(DeploymentHandle, "broadcast"):
+        raise EngineError("replicas of this release of Ray cannot all be asked; use Ray 2.60.")
     logging.getLogger("ray.serve").setLevel(logging.CRITICAL)  # what goes wrong is raised
     count, threads = workers_of(ray, count, predictor.options.threads)
     at_once = threads + (predictor.options.workers or threads)
@@ -142,17 +155,18 @@ def replicas(
         max_ongoing_requests=at_once,
         ray_actor_options={"num_cpus": threads},
         graceful_shutdown_wait_loop_s=0.1,
+        health_check_period_s=1,  # three that fail end a replica
     )
     name = f"yolo-max-{uuid4().hex[:8]}"
     serve.start(proxy_location="Disabled")
     try:
         try:
             handle = serve.run(deployment.bind(setup, at_once), name=name, route_prefix=None)
-            wrong = handle.wrong.remote().result()
+            wrong = [each for each in handle.broadcast("wrong").results() if each is not None]
         except Exception as error:  # what Ray Serve raises has no class of its own
             raise EngineError(f"the replicas did not start ({first_line(error)}).") from error
-        if wrong is not None:
-            raise wrong
+        if wrong:
+            raise wrong[0]
         yield Replicas(handle, count * at_once)
     finally:
         serve.delete(name)
