@@ -176,7 +176,8 @@ def _fold_factor(program: Program, node: fx.Node) -> None:
         if not isinstance(x, fx.Node) or x.target not in (fused.conv2d, fused.linear) or len(x.users) > 1:
             continue
         is_conv = x.target is fused.conv2d
-        value = torch.tensor(factor) if isinstance(factor, int | float) else program.constant(factor)
+        number = isinstance(factor, int | float)
+        value = torch.tensor(factor, dtype=torch.float64) if number else program.constant(factor)
         if x.args[7 if is_conv else 3 :] or value is None or not same_shape(x, node):
             continue
         channels = static_shape(x.args[1])[0]
