@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import convert_networks as networks
@@ -14,6 +18,7 @@ from torch import nn
 
 from yolo_max.convert import Rule, analyze
 from yolo_max.convert.analyzer import captured
+from yolo_max.convert.capture import _quiet
 from yolo_max.convert.converter import convert_pytorch_model
 from yolo_max.convert.errors import ConversionError, UnsupportedOperations
 from yolo_max.convert.guards import written
@@ -242,3 +247,26 @@ def test_a_size_of_1_is_refused_only_where_the_module_does_something_else_then(n
     program = captured(Function(function).eval(), [("batch", 3, 8, "width")], None, RULES)
     found = {written(each) for each in program.guards}
     assert {each for each in found if "!= 1" in each} == expected
+
+
+def test_two_threads_that_capture_give_back_what_they_silence() -> None:
+    """The first one, which would leave between the second one's begin and end, does so before it."""
+    before = sys.stderr, logging.root.manager.disable
+    first_in, second_in, first_out = Event(), Event(), Event()
+
+    def first() -> None:
+        with _quiet():
+            first_in.set()
+            second_in.wait(0.2)
+        first_out.set()
+
+    def second() -> None:
+        first_in.wait()
+        with _quiet():
+            second_in.set()
+            first_out.wait(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in [pool.submit(first), pool.submit(second)]:
+            each.result()
+    assert (sys.stderr, logging.root.manager.disable) == before

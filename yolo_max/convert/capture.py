@@ -7,6 +7,7 @@ import copy
 import inspect
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
@@ -26,6 +27,7 @@ from yolo_max.convert.signature import Shape
 BATCH, STEP = 2, 32
 """Sizes that stand for symbolic ones while a module is captured: of first dimensions, and of others the next
 multiple, from 64 on."""
+_QUIET = threading.RLock()
 
 
 def capture(
@@ -219,16 +221,17 @@ def _sentence(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without PyTorch's notes on its own workings."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        # What it could not capture it prints as code, on stderr.
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+    """Without PyTorch's notes on its own workings; one thread at a time, as all of them see it."""
+    with _QUIET:
+        before = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        try:
+            # What it could not capture it prints as code, on stderr.
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logging.disable(before)
 
 
 def _program(captured: fx.GraphModule, exported: ExportedProgram, shapes: tuple[Shape, ...]) -> Program:
