@@ -104,6 +104,16 @@ def test_what_is_fused(name: str) -> None:
     check(module, program, x)
 
 
+def test_a_factor_is_as_exact_as_the_weights() -> None:
+    rules = builtin_rules(dtype=torch.float64)
+    module, x = Wired(lambda m, x: m.b(x) * 0.1).eval().double(), torch.randn(MAP, dtype=torch.float64)
+    program = captured(module, [MAP], [torch.float64], rules)
+    assert examine("factor", program, rules).convertible
+    assert operations(program) == {CONV: 1}
+    expected = module(x).detach()
+    assert float((program.run(x)[0] - expected).abs().max()) <= 1e-14 * float(expected.abs().max())
+
+
 @pytest.mark.parametrize(
     ("function", "first", "activation"),
     [
@@ -428,6 +438,11 @@ FLATTENED = {
     "read twice": (lambda m, x: (lambda y: y.transpose(1, 2) @ y)(m.a(x).flatten(2)), 1),
     "with rows": (lambda m, x: torch.cat([m.a(x).flatten(2), x[:, :, 0]], 2).transpose(1, 2), 1),
     "batches": (lambda m, x: torch.cat([m.a(x).flatten(2), m.b(x).flatten(2)], 0).transpose(1, 2), 2),
+    "flags": (
+        lambda _, x: torch.cat([(x > 0).flatten(2), (x[:, :, ::2] > 0).flatten(2)], 2).mT.float(),
+        0,
+    ),
+    "two dtypes": (lambda _, x: torch.cat([x.flatten(2), (x[:, :, ::2] > 0).flatten(2)], 2).mT, 0),
     "no map": (lambda m, x: (x.reshape(2, 3, 24, 16) * 2).flatten(2).transpose(1, 2), 1),
 }
 

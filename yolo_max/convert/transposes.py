@@ -28,7 +28,7 @@ Level = list[fx.Node]
 def transpose_maps_first(program: Program) -> None:
     """Transposes maps before they are flattened and concatenated instead of afterwards."""
     for node in list(program.calls()):
-        if _is_to_rows(node) and (levels := _levels(node.args[0])) is not None:
+        if _is_to_rows(node) and (levels := _levels(node.args[0])) is not None and _can_be_copied(levels):
             maps = [_joined(program, level, node) for level in levels]
             node.replace_all_uses_with(_call(program, node, node.meta["val"], fused.rows_of_maps, maps))
             program.graph.erase_node(node)
@@ -61,6 +61,12 @@ def _levels(node: Any) -> list[Level] | None:
         and [str(size) for size in before[:2]] == [str(size) for size in behind[:2]]
     )
     return [[source]] if is_flattened else None
+
+
+def _can_be_copied(levels: list[Level]) -> bool:
+    """Whether all maps are of one floating-point dtype; of other ones there are rows, and no map's rows."""
+    dtypes = {each.meta["val"].dtype for level in levels for each in level}
+    return len(dtypes) == 1 and all(dtype.is_floating_point for dtype in dtypes)
 
 
 def _size(level: Level) -> list[str]:

@@ -148,7 +148,7 @@ def _layer_norm(
     _cudnn: bool = False,
 ) -> TensorValue:
     outer = list(x.shape[: x.rank - len(shape)])
-    if len(shape) == 1 and on_kernels(x):
+    if len(shape) == 1 and shape[0] and x.dtype == DType.float32 and on_kernels(x):
         return norms.layer_norm(x, weight, bias, eps)
     y = ops.reshape(_normalised(ops.reshape(x, [*outer, math.prod(map(int, shape))]), eps), x.shape)
     y = y if weight is None else y * weight

@@ -69,7 +69,8 @@ def _cat(call: Call, parts: Any, dim: int = 0) -> Any:
 
 def concatenated(parts: list[TensorValue], axis: int) -> TensorValue:
     """Tensors of one dtype, one behind the other, by the kernels if they can."""
-    made = joined(parts, axis) if on_kernels(parts[0]) else None
+    is_empty = all(0 in part.shape for part in parts)
+    made = joined(parts, axis) if on_kernels(parts[0]) and not is_empty else None
     return ops.concat(parts, axis=axis) if made is None else made
 
 
