@@ -14,6 +14,7 @@ from yolo_max.kernels import packing
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.call import CPU
 from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, POLYPHASE, STEM, WINOGRAD, ConvKernel
+from yolo_max.kernels.norms import layer_norm
 from yolo_max.kernels.ops import conv2d, conv_transpose2d, conv_weights
 from yolo_max.kernels.pools import max_pool
 from yolo_max.kernels.precision import Precision
@@ -93,3 +94,8 @@ def test_other_types() -> None:
         pytest.raises(ValueError, match="read float32 and bfloat16, not float64"),
     ):
         max_pool(graph.inputs[0].tensor, 3)
+
+
+def test_a_layer_norm_of_another_dtype(x: TensorValue) -> None:
+    with pytest.raises(ValueError, match="Layer norm reads float32, not bfloat16"):
+        layer_norm(ops.cast(x, DType.bfloat16), None, None, 1e-5)

@@ -9,6 +9,7 @@ from functools import reduce
 from operator import mul
 
 import numpy as np
+from max.dtype import DType
 from max.graph import Dim, TensorType, TensorValue, TensorValueLike, ops
 
 from yolo_max.kernels.call import CPU, run_kernel
@@ -30,7 +31,12 @@ def layer_norm(
         weight: ``[n]``, or None.
         bias: Likewise.
         eps: Added to the variance.
+
+    Raises:
+        ValueError: x is of another dtype.
     """
+    if x.dtype != DType.float32:
+        raise ValueError(f"Layer norm reads float32, not {x.dtype.name}.")
     *outer, channels = x.shape
     rows = ops.reshape(x, [1, 1, reduce(mul, outer, Dim(1)), channels])
     part = ChannelSlice(rows, 0, int(channels))
