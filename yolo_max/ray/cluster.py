@@ -206,7 +206,7 @@ def _silent_stderr() -> Iterator[None]:
 
 @contextmanager
 def _without_attendants(ray: Any, alone: bool) -> Iterator[None]:
-    """Has a cluster of this machine's own start a second or two sooner: Ray waits for these, in turn."""
+    """Has a cluster of this machine's own start without these: Ray waits for each in turn."""
     node = ray._private.node.Node
     with ExitStack() as stack:
         for name in _ATTENDANTS if alone else ():
