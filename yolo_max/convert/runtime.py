@@ -16,6 +16,7 @@ from yolo_max.convert.max_model import MaxModel
 from yolo_max.convert.report import Report
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import Containers
+from yolo_max.kernels import packing
 from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import WAITING, compile_or_load, graph_key
@@ -106,7 +107,7 @@ def start(
         model, from_cache = found.model, found.from_cache
     with max_errors("load the weights"), runtime.quiet_poller():
         # MAX reads the arrays in place for as long as the model lives.
-        registry: dict[str, Any] = {each.name: each.make(arrays) for each in constants}
+        registry: dict[str, Any] = packing.in_one_place({each.name: each.make(arrays) for each in constants})
         if device == "gpu":
             registry = {name: driver.Buffer.from_numpy(each).to(place) for name, each in registry.items()}
         loaded = session.init(model, weights_registry=registry)
