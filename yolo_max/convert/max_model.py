@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from yolo_max.convert.report import Report
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import Containers
 from yolo_max.runtime.max_errors import max_errors
+from yolo_max.runtime.threads import quiet_poller
 
 
 class MaxModel:
@@ -46,6 +48,7 @@ class MaxModel:
         self._model, self._registry, self._containers = model, registry, containers
         self._device = driver.CPU() if device is None else device
         self._run = driver.Buffer.from_numpy(np.array([threads], np.float32))
+        self._has_run = False
 
     def __call__(self, *args: Any) -> Any:
         """Runs the module.
@@ -85,8 +88,10 @@ class MaxModel:
             EngineError: Memory ran out.
         """
         self._require_fit(buffers)
-        with max_errors(f"run {self.name}"):
-            return list(self._model.execute(*(each.to(self._device) for each in buffers), self._run))
+        with max_errors(f"run {self.name}"), nullcontext() if self._has_run else quiet_poller():
+            outputs = list(self._model.execute(*(each.to(self._device) for each in buffers), self._run))
+        self._has_run = True
+        return outputs
 
     def _require_fit(self, buffers: Sequence[driver.Buffer]) -> None:
         shapes = [tuple(each.shape) for each in buffers]

@@ -105,7 +105,7 @@ def start(
             on_wait=lambda: announce(WAITING),
         )
         model, from_cache = found.model, found.from_cache
-    with max_errors("load the weights"), runtime.quiet_poller():
+    with max_errors("load the weights"):
         # MAX reads the arrays in place for as long as the model lives.
         registry: dict[str, Any] = packing.in_one_place({each.name: each.make(arrays) for each in constants})
         if device == "gpu":
