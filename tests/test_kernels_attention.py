@@ -45,16 +45,25 @@ CASES = [
 
 
 def attend(
-    kernels: Kernels, case: Attention, q: Map, k: Map, v: Map, steps: tuple[int, int, int], result: Array
+    kernels: Kernels,
+    case: Attention,
+    q: Map,
+    k: Map,
+    v: Map,
+    steps: tuple[int, int, int],
+    result: Array,
+    scale: float | None = None,
 ) -> None:
-    params = [case.heads, case.d, case.dv, *steps, products.float_bits(case.d**-0.5)]
+    bits = products.float_bits(case.d**-0.5 if scale is None else scale)
+    params = [case.heads, case.d, case.dv, *steps, bits]
     kernels.run(products.PRODUCTS, products.ATTENTION, params, [q, k, v], None, None, result)
 
 
-def attention(q: Any, k: Any, v: Any, dtype: Any = torch.float64) -> NDArray[Any]:
+def attention(q: Any, k: Any, v: Any, dtype: Any = torch.float64, scale: float | None = None) -> NDArray[Any]:
     """PyTorch's, of [images, pixels, heads, channels]."""
+    scale = q.shape[3] ** -0.5 if scale is None else scale
     q, k, v = (torch.from_numpy(each).to(dtype).transpose(1, 2) for each in (q, k, v))
-    weights = torch.softmax(q @ k.transpose(2, 3) * q.shape[3] ** -0.5, -1)
+    weights = torch.softmax(q @ k.transpose(2, 3) * scale, -1)
     result: NDArray[Any] = (weights @ v).transpose(1, 2).numpy()
     return result
 
@@ -119,6 +128,21 @@ def test_heads_are_read_where_they_are(kernels: Kernels, together: str) -> None:
     attend(kernels, case, q_map, k_map, v_map, steps, result)
     error = np.abs(result - attention(q, k, v).reshape(result.shape))
     assert error.max() <= 2.0**-24 * 24
+
+
+@pytest.mark.parametrize("scale", [10**-0.5, -0.7, 0.0], ids=str)
+def test_differences_of_large_scores_are_exact(kernels: Kernels, scale: float) -> None:
+    """Here scores are whole numbers around a million, where their scaled float32 would lie 1/32 apart."""
+    case = Attention(1, 2, (1, 20), (1, 300), 10, 5)
+    rng = np.random.default_rng(2)
+    q, k = (rng.integers(-2, 3, (1, pixels, 2, 10)).astype(np.float32) for pixels in (20, 300))
+    q[..., 0], k[..., 0] = 1000, 1000
+    v = rows(rng, case, case.keys, 5, 1)
+    result = poisoned((1, 1, 20, 10), F32)
+    maps = a_map(q, case.queries), a_map(k, case.keys), a_map(v, case.keys)
+    attend(kernels, case, *maps, (10, 10, 5), result, scale)
+    exact = attention(q, k, v, scale=float(np.float32(scale))).reshape(result.shape)
+    np.testing.assert_allclose(result, exact, rtol=0, atol=2.0**-19)
 
 
 def test_a_nan_reaches_its_queries_and_no_others(kernels: Kernels) -> None:

@@ -7,9 +7,11 @@ what has been summed up is scaled by exp(m - new m) (Milakov and Gimelshein, "On
 
     scores   = tile * k^T          MR x KEYS, never larger
     m'       = max(m, scores)
-    weights  = exp(scores - m')
-    total    = total * exp(m - m') + sum(weights)
-    result   = result * exp(m - m') + weights * v        in the end divided by total
+    weights  = exp((scores - m') scale)
+    total    = total * exp((m - m') scale) + sum(weights)
+    result   = result * exp((m - m') scale) + weights * v        in the end divided by total
+
+The scale comes last: large scores round when they are scaled, their differences hardly do.
 
 Queries, keys and values are channels of three maps, or of one; each head begins a fixed number of channels behind the one
 before, so that no layout has to be copied.
@@ -150,16 +152,17 @@ struct Tile(Movable):
     def attend(mut self, queries: Matrix, row: Int, m: Int, scale: Float32, keys: Int, target: Words, stride: Int):
         """The results of m queries, `stride` words apart."""
         var width = padded(self.value_size)
+        var step = abs(scale) if scale != 0 else Float32(1)
         self.sums.clear()
         self.totals.clear()
         for i in range(m):
             self.most.data[unsafe_offset=i] = LOWEST[0]
-        pack_rows(queries, row, m, 0, self.key_size, scale, self.queries.data, STEP)
+        pack_rows(queries, row, m, 0, self.key_size, scale / step, self.queries.data, STEP)
         for first in range(0, keys, KEYS):
             var count = min(KEYS, keys - first)
             self.score(m, first, count, keys)
             for i in range(m):
-                self.weigh(i, count, width)
+                self.weigh(i, count, step, width)
             self.add_values(m, first, count, width, keys)
         for i in range(m):
             var factor = V(1) / self.totals.data[unsafe_offset=i]
@@ -194,14 +197,14 @@ struct Tile(Movable):
                 m, self.scores.data, self.taps, panel, self.sums.data.unsafe_offset(column), output, 0, column, padded(left)
             )
 
-    def weigh(mut self, i: Int, count: Int, width: Int):
+    def weigh(mut self, i: Int, count: Int, scale: Float32, width: Int):
         """Makes the scores of a query its weights, and scales what it has summed up to the new largest score."""
         var scores = self.scores.data.unsafe_offset(i * STEP)
         var before = self.most.data[unsafe_offset=i]
         var most = largest(scores, count)
         most = most if most != most else max(before, most)
-        var sum = exponentials(scores, count, most, scores)
-        var factor = exponential(V(before - most))
+        var sum = exponentials(scores, count, most, scale, scores)
+        var factor = exponential(V((before - most) * scale))
         self.most.data[unsafe_offset=i] = most
         self.totals.data[unsafe_offset=i] = self.totals.data[unsafe_offset=i] * factor[0] + sum
         if most != before:

@@ -32,11 +32,11 @@ def load_lowest(row: Words, i: Int, count: Int) -> V:
 
 
 @always_inline
-def exponentials(row: Words, count: Int, most: Float32, target: Words) -> Float32:
-    """Stores exp(x - most) for some numbers, and returns their sum."""
+def exponentials(row: Words, count: Int, most: Float32, factor: Float32, target: Words) -> Float32:
+    """Stores exp((x - most) * factor) for some numbers, and returns their sum."""
     var sum = V(0)
     for i in range(0, count, BLOCK):
-        var e = exponential(load_lowest(row, i, count - i) - V(most))
+        var e = exponential((load_lowest(row, i, count - i) - V(most)) * V(factor))
         sum += e
         if count - i >= BLOCK:
             store(target, i, e)
@@ -61,7 +61,7 @@ def softmax(call: Call) raises:
         for i in range(first, last):
             var row = source.data.unsafe_offset(i * source.stride)
             var result = target.unsafe_offset(i * count)
-            var factor = V(1) / exponentials(row, count, largest(row, count), result)
+            var factor = V(1) / exponentials(row, count, largest(row, count), 1, result)
             for c in range(0, count, BLOCK):
                 if count - c >= BLOCK:
                     store(result, c, load[F32, BLOCK](result, c) * factor)
