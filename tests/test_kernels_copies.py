@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from guarded import Guarded, survives
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kernel_cases import poisoned, single
 from kernel_library import Kernels, Map, loaded, stored
 from numpy.typing import NDArray
@@ -61,6 +63,32 @@ def test_views_become_one_tensor(
     result = poisoned(expected.shape, precision)
     run(kernels, views, result)
     np.testing.assert_array_equal(loaded(result), expected)
+
+
+@st.composite
+def any_levels(draw: st.DrawFn) -> list[Level]:
+    """Up to three views of equally many channels, of one to three slices each."""
+    channels = draw(st.integers(1, 80))
+    levels = []
+    for _ in range(draw(st.integers(1, 3))):
+        height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+        ends = sorted(draw(st.sets(st.integers(1, channels - 1), max_size=2)) if channels > 1 else [])
+        sizes = [end - begin for begin, end in zip([0, *ends], [*ends, channels], strict=True)]
+        even = height % 2 == width % 2 == 0
+        levels.append(
+            (
+                height,
+                width,
+                [(draw(st.integers(0, 20)), size, even and draw(st.booleans())) for size in sizes],
+            )
+        )
+    return levels
+
+
+@settings(max_examples=40)
+@given(levels=any_levels(), batch=st.integers(1, 3), precision=st.sampled_from(Precision))
+def test_any_views(kernels: Kernels, levels: list[Level], batch: int, precision: Precision) -> None:
+    test_views_become_one_tensor(kernels, levels, batch, precision)
 
 
 @pytest.mark.parametrize("at_end", [True, False], ids=["up to the end", "from the beginning"])

@@ -23,12 +23,14 @@ from test_kernels_attention import (
     test_attention,
     test_heads_are_read_where_they_are,
 )
+from test_kernels_copies import test_views_become_one_tensor
 from test_kernels_epilogue import (
     test_activations_over_their_whole_range,
     test_what_follows_the_sums,
     test_what_is_no_number_stays_none,
 )
 from test_kernels_matmul import test_batches, test_linear, test_products, test_softmax
+from test_kernels_norms import test_layer_norm, test_what_is_no_number_spoils_its_row_alone
 from test_kernels_pool import test_adaptive_pools, test_average_pool, test_max_pool
 from test_kernels_resize import test_resize_to_a_size
 from test_kernels_transposed import test_transposed_convolutions
@@ -51,6 +53,7 @@ __all__ = [
     "test_convolutions",
     "test_depthwise_reads_views",
     "test_heads_are_read_where_they_are",
+    "test_layer_norm",
     "test_linear",
     "test_masks_that_do_not_fit_are_refused",
     "test_max_pool",
@@ -65,7 +68,9 @@ __all__ = [
     "test_tiles_outside_of_the_mask_are_left_alone",
     "test_transposed_convolutions",
     "test_views_are_read_as_if_they_were_one_tensor",
+    "test_views_become_one_tensor",
     "test_what_follows_the_sums",
+    "test_what_is_no_number_spoils_its_row_alone",
     "test_what_is_no_number_stays_none",
     "test_windows",
 ]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from guarded import Guarded, survives
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from kernel_cases import F32, poisoned, single
 from kernel_library import Kernels, Map
 from numpy.typing import NDArray
@@ -56,6 +58,19 @@ def test_layer_norm(
     run(kernels, Map(tensor, 1, channels), result, weight, bias)
     theirs = np.abs(plain - exact).max()
     assert np.abs(result - exact).max() <= max(2 * theirs, 1e-6)
+
+
+@settings(max_examples=40)
+@given(
+    rows=st.integers(1, 40),
+    channels=st.integers(1, 100),
+    factors=st.tuples(st.booleans(), st.booleans()),
+    offset=st.sampled_from([0.0, 1000.0]),
+)
+def test_any_size(
+    kernels: Kernels, rows: int, channels: int, factors: tuple[bool, bool], offset: float
+) -> None:
+    test_layer_norm(kernels, rows, channels, factors, offset)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)

@@ -2,8 +2,9 @@
 
     y = (x - mean) / sqrt(variance + eps) * weight + bias
 
-over the channels of every pixel. The variance is of what is left of the mean, so that it is exact however large
-that is; a row stays in the cache for all three passes.
+over the channels of every pixel. The mean is rounded as a large number where channels lie far from 0. So what it
+leaves is summed up with its squares: the first sum says by how much it was off, and the second has lost nothing. A row
+stays in the cache for all three passes.
 """
 
 import extensibility
@@ -48,12 +49,13 @@ def layer_norm(call: Call) raises:
         for i in range(first, last):
             var row = source.data.unsafe_offset(i * source.stride)
             var result = target.unsafe_offset(i * count)
-            var mean = V(sum_of[False](row, count, V(0)) / Float32(count))
-            var variance = sum_of[True](row, count, mean) / Float32(count)
-            var factor = V(1 / sqrt(variance + eps))
+            var mean = V(sum_of(row, count) / Float32(count))
+            var moments = sums_around(row, count, mean) / Float32(count)
+            var factor = V(1 / sqrt(max(moments[1] - moments[0] * moments[0], 0) + eps))
+            var shift = -moments[0] * factor
             for c in range(0, count, BLOCK):
                 var left = count - c
-                var y = (block_of(row, c, left) - mean) * factor
+                var y = (block_of(row, c, left) - mean).fma(factor, shift)
                 if has_weight:
                     y *= block_of(weight, c, left)
                 if has_bias:
@@ -74,17 +76,25 @@ def block_of(p: Words, i: Int, count: Int) -> V:
 
 
 @always_inline
-def sum_of[SQUARES: Bool](row: Words, count: Int, mean: V) -> Float32:
-    """The sum of some numbers, or of the squares of their distances from the mean."""
+def sum_of(row: Words, count: Int) -> Float32:
+    """The sum of some numbers."""
     var sum = V(0)
     for i in range(0, count, BLOCK):
-        var x = block_of(row, i, count - i)
-        comptime if SQUARES:
-            var inside = iota[DType.int32, BLOCK]().lt(Int32(count - i))
-            x = inside.select(x - mean, V(0))
-            x *= x
-        sum += x
+        sum += block_of(row, i, count - i)
     return sum.reduce_add()
+
+
+@always_inline
+def sums_around(row: Words, count: Int, mean: V) -> SIMD[F32, 2]:
+    """The sum of the distances of some numbers from the mean, and that of their squares."""
+    var sum = V(0)
+    var squares = V(0)
+    for i in range(0, count, BLOCK):
+        var inside = iota[DType.int32, BLOCK]().lt(Int32(count - i))
+        var x = inside.select(block_of(row, i, count - i) - mean, V(0))
+        sum += x
+        squares += x * x
+    return {sum.reduce_add(), squares.reduce_add()}
 
 
 @extensibility.register("norms_table")
