@@ -90,7 +90,6 @@ OTHERWISE = {  # `--name` where it is not the option of that name
     "--verbose": "use --quiet",
     "--half": "use --precision bf16 for 16-bit numbers",
     "--quantize": "use --precision bf16 for 16-bit numbers",
-    "--source": "the source is an argument: yolo-max predict SOURCE",
     "--show_labels": "use --show-labels",
     "--show_conf": "use --show-conf",
     "--show_boxes": "use --show-boxes",
@@ -128,8 +127,8 @@ def test_a_setting_of_yolo(photos: Path, setting: str, here: str, capsys: pytest
 def test_an_option_of_yolo(photos: Path, setting: str, here: str, capsys: pytest.CaptureFixture[str]) -> None:
     name, _, value = setting.partition("=")
     option = f"--{name}"
-    if here.startswith(f"{option} "):
-        return  # it is an option here
+    if here.startswith(f"{option} ") or option == "--source":
+        return  # it is an option here, or names the argument
     said = said_to(["predict", "photos", option, value], capsys)
     if here in (option, f"--no-{name}"):
         assert said == f"options are written as --name or --name value here: yolo-max predict photos {here}."
@@ -168,7 +167,8 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
     [
         ("val data=coco8.yaml model=best.pt", ": yolo-max val coco8.yaml --model best.pt."),
         ("val data=a.yaml save_json=True", ": yolo-max val a.yaml --save-json predictions.json."),
-        ("val --data coco8.yaml", "the dataset is an argument: yolo-max val DATA."),
+        ("predict --data coco8.yaml", "for val the dataset is an argument: yolo-max val DATA."),
+        ("val --data", "missing argument 'DATA'"),
         ("compare source=photos", ": yolo-max compare photos."),
         ("bench model=best.pt", ": yolo-max bench --model best.pt."),
         ("bench half=True", "use --engines max,max-bf16 for 16-bit numbers."),
@@ -196,7 +196,8 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("train data=a.yaml", "nothing is trained here; train with Ultralytics"),
         ("detect train data=a.yaml", "nothing is trained here; train with Ultralytics"),
         ("mode=export model=best.pt", "nothing needs to be exported here"),
-        ("track source=photos", "use --tracker bytetrack: yolo-max predict VIDEO --tracker bytetrack"),
+        ("track source=a.mp4", ": yolo-max predict a.mp4 --tracker bytetrack."),
+        ("track a.mp4 tracker=bytetrack.yaml", ": yolo-max predict a.mp4 --tracker bytetrack.yaml."),
         ("help", "there is no command 'help'; use yolo-max --help."),
         # Several values.
         ("predict photos --imgsz 640 480", "several values are joined by commas: --imgsz 640,480."),
@@ -234,6 +235,26 @@ def test_habits_get_a_hint(
     for name in ("best.pt", "coco8.yaml"):
         Path(name).touch()
     assert message in said_to(shlex.split(command), capsys)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict --source photos",
+        "predict --source=photos --conf 0.3",
+        "predict --source other photos",
+    ],
+)
+def test_an_argument_may_have_the_name_that_yolo_gives_it(photos: Path, command: str) -> None:
+    write_image(Path("other/a.jpg"), 1)
+    assert run([*command.split(), "-o", "out"]) == 0
+
+
+def test_the_name_of_an_argument_is_a_source_after_two_dashes(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["predict", "--", "--source"]) == ExitCode.SOURCE
+    assert "--source does not exist" in capsys.readouterr().err
 
 
 def test_a_file_with_the_name_of_a_setting_is_a_file(photos: Path) -> None:

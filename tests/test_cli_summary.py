@@ -10,6 +10,7 @@ import pytest
 from fake_cli import make_engine
 from fakes import fake_weights, write_image
 from image_files import in_frames, scene
+from videos import write_video
 
 from yolo_max.cli import run
 from yolo_max.support.errors import ExitCode
@@ -75,3 +76,25 @@ def test_reading_and_saving_fail_each_under_its_name(
     assert "cannot be written for it (File name too long)" in captured.err
     summary = summary_of("in", "-o", "again", capsys=capsys)
     assert (summary["failed"], summary["unsaved"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("with_image", "heading", "read"),
+    [
+        (False, "frames", " in 6 frames · "),
+        (True, "images", " in 1 image and 6 frames · "),
+    ],
+)
+def test_what_was_read_has_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], with_image: bool, heading: str, read: str
+) -> None:
+    for name in "ab":
+        write_video(tmp_path / f"in/{name}.mp4", 3)
+    if with_image:
+        write_image(tmp_path / "in/c.jpg", 0)
+    assert run(["predict", "in", "--max-det", "1", "-o", "out"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert said.split()[:3] == ["class", "objects", heading]
+    assert read in said
+    assert f" {heading}/s" in said
+    assert f"{6 + with_image} {heading} reached --max-det 1" in said

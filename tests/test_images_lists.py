@@ -60,6 +60,13 @@ def test_a_list_gives_what_it_names(tree: Path, name: str, content: str, expecte
         assert sorted(theirs) == sorted(str(tree / path) for path in expected)
 
 
+@pytest.mark.parametrize("name", ["l.txt", "l.csv", "l.streams"])
+def test_comments_are_passed_over_unless_they_are_names(tree: Path, name: str) -> None:
+    write_image(tree / "#1.jpg", 7)
+    (tree / "lists" / name).write_text("# the doors\na.jpg\n#1.jpg\n  #b.png\n")
+    assert found(f"lists/{name}") == ["a.jpg", "#1.jpg"]
+
+
 def test_what_a_list_names_in_vain_costs_itself(tree: Path) -> None:
     (tree / "l.txt").write_text("a.jpg\nmissing.jpg\nhttps://example.org/a.jpg\nb.png\n")
     items = list(find_images(["l.txt"]))
@@ -89,6 +96,7 @@ def test_a_list_in_a_list_is_not_opened_as_one(tree: Path) -> None:
     [
         (b"", "l.txt is an empty list"),
         (b" \n\n", "l.txt is an empty list"),
+        (b"# nothing\n", "l.txt is an empty list"),
         (b"\xff\xfe\0\n", ""),  # any bytes may be a name
         (b"a\0b.jpg", ""),
     ],

@@ -12,6 +12,7 @@ import checkpoints
 import numpy as np
 import pytest
 
+from yolo_max.convert.exported import HEADER
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights import container
 from yolo_max.weights.load import load_weights, save_weights
@@ -91,6 +92,10 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         ((2**40).to_bytes(8, "little") + b"{}", "header of .* bytes, over the limit"),
         ((4).to_bytes(8, "little") + b"{}  ", "without yolo_max's header"),
         # the header
+        (
+            container.serialise({"a": np.zeros(1, np.int64)}, {HEADER: "{}"}),
+            "exported.*yolo_max.convert.load",
+        ),
         (container.serialise({}, {}), "without yolo_max's header.*weights convert"),
         (changed(setting("format", "pt")), "without yolo_max's header"),
         (changed(setting("format_version", "99")), "format version '99'.*reads version 1"),

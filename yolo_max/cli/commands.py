@@ -87,8 +87,9 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the arguments; an error is raised in this project's words."""
         others = [*_commands(ctx.find_root()).values()]
-        args = with_address(args)
-        if hint := hints.for_arguments(args, _syntax(self, ctx.command_path), others):
+        syntax = _syntax(self, ctx.command_path)
+        args = hints.without_names(with_address(args), syntax)
+        if hint := hints.for_arguments(args, syntax, others):
             raise UsageError(hint)
         with _in_our_words(ctx):
             return super().parse_args(ctx, args)

@@ -12,11 +12,11 @@ from yolo_max.support.text import nearest, shorten
 from yolo_max.support.ultralytics_options import ABSENT, plain, unknown_option
 
 _TASKS = ("detect", "segment", "semantic", "depth", "classify", "pose", "obb")
-_MODES = {"predict": "predict", "val": "val", "benchmark": "bench"}
+_MODES = {"predict": "predict", "track": "predict", "val": "val", "benchmark": "bench"}
 """The modes of `yolo`, and the commands for them."""
+_TRACKER = "tracker=bytetrack"
 _NO_MODES = {
     "train": "nothing is trained here; train with Ultralytics, and give best.pt to yolo-max predict with -w",
-    "track": "use --tracker bytetrack: yolo-max predict VIDEO --tracker bytetrack",
     "export": "nothing needs to be exported here; yolo-max predict takes a .pt with -w",
 }
 _OPTIONS = ("help", "version")
@@ -123,6 +123,21 @@ def is_of_yolo(arguments: Sequence[str]) -> bool:
     """Whether these words begin with a task and a mode, as in `yolo detect predict`."""
     first, mode = (*arguments, "", "")[:2]
     return first in _TASKS and mode in (*_MODES, *_NO_MODES) and not os.path.lexists(mode)
+
+
+def without_names(arguments: Sequence[str], syntax: Syntax) -> list[str]:
+    """What was typed, without the names of what is an argument here: ``--source photos``, ``--data=a.yaml``.
+
+    Args:
+        arguments: What was typed behind the command.
+        syntax: What the command takes.
+    """
+    named = [_switch(name) for name, those in _ARGUMENTS.items() if syntax.argument in those]
+    names = [name for name in named if name not in syntax.valued]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    prefixes = tuple(f"{name}=" for name in names)
+    values = (word.partition("=")[2] if word.startswith(prefixes) else word for word in arguments[:end])
+    return [*(value for value in values if value not in names), *arguments[end:]]
 
 
 def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syntax]) -> str | None:
@@ -287,5 +302,7 @@ def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | 
     if strangers := [each for each in tasks if each not in TASKS]:
         return f"the task {shorten(strangers[0])} is not ported; {', '.join(TASKS)} are."
     syntax = commands[_MODES.get(mode, "predict")]
+    if mode == "track" and not any("tracker" in word for word in rest):
+        rest.append(_TRACKER)
     hint = for_arguments(rest, syntax, list(commands.values()))
     return hint or f"the weights know their task; type {syntax.called_with(rest)}."

@@ -55,18 +55,18 @@ def progress(run: FolderRun, *, bar: bool, failures: bool) -> Iterator[Callable[
     columns = (
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:>5.1f} images/s"),
+        TextColumn("{task.fields[rate]:>5.1f} {task.fields[unit]}s/s"),
         TimeRemainingColumn(compact=True),
     )
     with Progress(*columns, console=stderr(), transient=True, expand=True) as display:
-        task = display.add_task("", total=run.expected, completed=run.resumed, rate=0.0)
+        task = display.add_task("", total=run.expected, completed=run.resumed, rate=0.0, unit="image")
         start = monotonic()
 
         def advance(record: Record) -> None:
             show_failure(record)
             done = run.totals.images - run.resumed
             rate = done / max(monotonic() - start, 1e-9)
-            display.update(task, advance=1, total=run.expected, rate=rate)
+            display.update(task, advance=1, total=run.expected, rate=rate, unit=run.totals.unit)
 
         yield advance
 
@@ -88,7 +88,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     if totals.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("class")
-        for heading in ([f"{thing}s"] if thing else []) + ["images", "best"]:
+        for heading in ([f"{thing}s"] if thing else []) + [f"{totals.unit}s", "best"]:
             table.add_column(heading, justify="right")
         ranked = totals.by_frequency()
         for name, count in ranked[:MAX_CLASSES_SHOWN]:
@@ -109,7 +109,7 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     if run.resumed:
         parts.append(f"{run.resumed} {'was' if run.resumed == 1 else 'were'} done before")
     if read := totals.read - run.read_before:
-        parts.append(f"{seconds:.1f} s, {read / seconds:.1f} images/s")
+        parts.append(f"{seconds:.1f} s, {read / seconds:.1f} {totals.unit}s/s")
     console.print(Text(" · ".join(parts), "bold"), soft_wrap=True)
     for line in (*skipped_lines(run.skipped), *_unseen_lines(run)):
         console.print(Text(line, "yellow"), soft_wrap=True)
@@ -142,7 +142,7 @@ def _unseen_lines(run: FolderRun) -> Iterator[str]:
     for path, reason in totals.video_failures:
         yield f"{printable(path)}: {reason}."
     if totals.max_det_reached:
-        images = counted(totals.max_det_reached, "image")
+        images = counted(totals.max_det_reached, totals.unit)
         yield f"{images} reached --max-det {run.max_det}; raise it to see more."
 
 

@@ -28,6 +28,8 @@ def is_list(source: str) -> bool:
 def read_list(source: str) -> list[str]:
     """The sources in a list: one per line, or per cell of a ``.csv``, as to Ultralytics.
 
+    What begins with a ``#`` and names nothing that exists is a comment.
+
     Args:
         source: The path of the list.
 
@@ -49,16 +51,17 @@ def read_list(source: str) -> list[str]:
         except csv.Error as error:
             raise SourceError(f"{source} cannot be read as a list of images: {error}.") from error
         lines = [cell for row in (rows[1:] if rows[:1] == [["source"]] else rows) for cell in row]
-    entries = [line.strip() for line in lines if line.strip()]
-    if not entries:
+    entries = [_resolved(path, line.strip()) for line in lines if line.strip()]
+    named = [entry for entry in entries if not entry.startswith("#") or os.path.lexists(entry)]
+    if not named:
         raise SourceError(f"{source} is an empty list; write one path on each line.")
-    return [entry if os.path.lexists(entry) else _beside(path, entry) for entry in entries]
+    return named
 
 
-def _beside(path: Path, entry: str) -> str:
+def _resolved(path: Path, entry: str) -> str:
     """The entry as the folder of its list has it, where nothing of this name is in the working directory."""
     beside = str(path.parent / entry)
-    return beside if os.path.lexists(beside) else entry
+    return beside if not os.path.lexists(entry) and os.path.lexists(beside) else entry
 
 
 def read_stdin(stream: BinaryIO) -> bytes | list[str]:

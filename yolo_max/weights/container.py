@@ -50,20 +50,11 @@ def parse(data: bytes, dtypes: Mapping[str, Any] = FLOATS) -> tuple[dict[str, st
         WeightsError: The file is damaged. The message is a sentence without its subject: the caller
             prepends the file's name.
     """
-    if len(data) < 8:
-        raise WeightsError(f"is truncated: it has only {len(data)} bytes")
-    length = int.from_bytes(data[:8], "little")
-    if length > MAX_HEADER_BYTES:
-        raise WeightsError(f"claims a header of {length:,} bytes, over the limit of {MAX_HEADER_BYTES:,}")
-    if length > len(data) - 8:
-        raise WeightsError(f"is truncated: its header has {length:,} bytes, but {len(data) - 8:,} follow")
-    header = _json(data[8 : 8 + length])
+    header, end = _header(data)
     metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise WeightsError("has metadata other than strings")
     if len(header) > MAX_TENSORS:
         raise WeightsError(f"claims {len(header):,} tensors, over the limit of {MAX_TENSORS:,}")
-    body = memoryview(data)[8 + length :]
+    body = memoryview(data)[end:]
     tensors, spans = {}, []
     for name, entry in header.items():
         dtype, shape, start, end = _entry(name, entry, len(body), dtypes)
@@ -71,6 +62,16 @@ def parse(data: bytes, dtypes: Mapping[str, Any] = FLOATS) -> tuple[dict[str, st
         spans.append((start, end, name))
     _require_partition(sorted(spans), len(body))
     return metadata, tensors
+
+
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The metadata of a container, whatever its tensors are.
+
+    Raises:
+        WeightsError: As `parse`.
+    """
+    metadata: dict[str, str] = _header(data)[0].get("__metadata__", {})
+    return metadata
 
 
 def serialise(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> bytes:
@@ -106,6 +107,22 @@ def aligned_float32(tensors: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np
         result[name][...] = tensor
         position += size
     return result
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    """The header, its metadata checked, and where it ends."""
+    if len(data) < 8:
+        raise WeightsError(f"is truncated: it has only {len(data)} bytes")
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise WeightsError(f"claims a header of {length:,} bytes, over the limit of {MAX_HEADER_BYTES:,}")
+    if length > len(data) - 8:
+        raise WeightsError(f"is truncated: its header has {length:,} bytes, but {len(data) - 8:,} follow")
+    header = _json(data[8 : 8 + length])
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise WeightsError("has metadata other than strings")
+    return header, 8 + length
 
 
 def _json(text: bytes) -> dict[str, Any]:

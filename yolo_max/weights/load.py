@@ -244,8 +244,8 @@ def _serialise(meta: ModelMeta, tensors: Mapping[str, NDArray[np.float32]], half
 
 
 def _from_safetensors(path: Path, data: bytes, *, is_checkpoint: bool = False) -> Weights:
-    header, stored = container.parse(data)
-    meta = ModelMeta.from_header(header)
+    meta = ModelMeta.from_header(container.metadata_of(data))
+    _, stored = container.parse(data)
     expected = expected_tensors(meta.network)
     if missing := [name for name in expected if name not in stored]:
         raise WeightsError(f"lacks tensors of its architecture: {some(missing)}")

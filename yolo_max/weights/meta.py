@@ -15,6 +15,8 @@ from yolo_max.support.text import shorten, visible
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
+MODULE = "yolo_max.convert"
+"""The entry of a header that the converter wrote for another module."""
 MIN_IMGSZ = 32
 MAX_NAME_LENGTH = 256
 MAX_NORMALIZATION = 1e6
@@ -91,6 +93,11 @@ class ModelMeta:
             WeightsError: A value is missing, makes no sense, or contradicts the architecture table. The
                 message is a sentence without its subject: the caller prepends the file's name.
         """
+        if MODULE in header:
+            raise WeightsError(
+                "is a PyTorch module that yolo_max.convert exported, not the weights of a YOLO; call "
+                "yolo_max.convert.load with it"
+            )
         if header.get("format") != FORMAT:
             raise WeightsError(
                 "is a safetensors file without yolo_max's header; make one from a .pt checkpoint by "

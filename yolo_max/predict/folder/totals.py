@@ -90,6 +90,11 @@ class Totals:
         """How many images did not fail."""
         return self.images - len(self.failures)
 
+    @property
+    def unit(self) -> str:
+        """What was read: "frame" if only videos were, else "image"."""
+        return "frame" if 0 < self.frames == self.read else "image"
+
     def by_frequency(self) -> list[tuple[str, ClassTotals]]:
         """The classes, most frequent first, then by name."""
         return sorted(self.classes.items(), key=lambda item: (-item[1].objects, item[0]))
