@@ -181,19 +181,14 @@ def test_a_video_that_is_cut_gives_what_it_has(tmp_path: Path) -> None:
     assert 10 < sum(not isinstance(each, str) for each in found) < 40
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "it cannot be opened as a video"),
-        (b"no video at all", "it cannot be opened as a video"),
-        (b"\0" * 5000, "it cannot be opened as a video"),
-    ],
-)
-def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:
+@pytest.mark.parametrize("data", [b"", b"no video at all", b"\0" * 5000])
+def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(data)
-    with pytest.raises(ImageError, match=reason):
+    with pytest.raises(ImageError) as refused:
         frames_of(path)
+    # FFmpeg's words, without its number for them or that of the file.
+    assert refused.value.reason == "it cannot be opened as a video (Invalid data found when processing input)"
 
 
 def test_a_container_that_is_damaged_ends_the_video_with_a_reason(tmp_path: Path) -> None:

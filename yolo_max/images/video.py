@@ -23,7 +23,7 @@ from yolo_max.images.regular_file import regular_file
 from yolo_max.images.suffixes import NEEDS_PYAV
 from yolo_max.images.wire import STALL_SECONDS
 from yolo_max.support.errors import ImageError
-from yolo_max.support.text import first_line
+from yolo_max.support.text import first_line, visible
 
 MAX_FRAME_PIXELS = 8192 * 4352
 """Of one frame: 8K. Several are worked on at once, and H.264 ends here too."""
@@ -88,7 +88,7 @@ class Video:
         except Exception as error:  # damaged data makes it raise anything
             if not isinstance(file, str):
                 file.close()
-            raise ImageError(f"it cannot be opened as a video ({first_line(error)})") from error
+            raise ImageError(f"it cannot be opened as a video ({_reason(error)})") from error
         try:
             self._stream = self._container.streams.best("video")
             if self._stream is None:
@@ -219,7 +219,7 @@ class Video:
                 if not _of_one_packet(error):
                     yield index, _no_further(error), 0.0
                     return
-                decoded = [f"the frame cannot be decoded ({first_line(error)})"]
+                decoded = [f"the frame cannot be decoded ({_reason(error)})"]
             for each in decoded:
                 is_damaged = not isinstance(each, str) and each.is_corrupt
                 yield (
@@ -259,8 +259,14 @@ def _pyav() -> Any:
     return av
 
 
+def _reason(error: Exception) -> str:
+    """What FFmpeg says, without its number and the name of what it was given."""
+    said = getattr(error, "strerror", None)
+    return visible(said) if isinstance(said, str) else first_line(error)
+
+
 def _no_further(error: Exception) -> str:
-    return f"the video cannot be read any further ({first_line(error)})"
+    return f"the video cannot be read any further ({_reason(error)})"
 
 
 def _of_one_packet(error: Exception) -> bool:
