@@ -68,7 +68,7 @@ def analyze(
             headers = ["operation", "module", "output", "parameters", "FLOPs", "on"]
             rows = [
                 [
-                    *(each.operation, each.module, each.shape),
+                    *(_short(each.operation), each.module, each.shape),
                     *(f"{each.parameters:,}", f"{each.flops:,}", each.reason or each.on),
                 ]
                 for each in report.layers
@@ -177,6 +177,11 @@ def bench(
         typer.echo(record)
     else:
         show([results.table()], [], stdout())
+
+
+def _short(operation: str) -> str:
+    """``conv2d`` for PyTorch's ``aten.conv2d.default``, as there is little room in a table."""
+    return operation.removeprefix("aten.").removesuffix(".default")
 
 
 def _require_free(out: Path, overwrite: bool) -> None:

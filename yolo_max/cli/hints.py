@@ -34,6 +34,8 @@ _INSTEAD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("project", "name", "save_dir"), _OUT),
     "exist_ok": ("use --overwrite to replace the results of an earlier run",),
     **dict.fromkeys(("half", "quantize"), _BF16),
+    "batch": ("use --scenarios", "images are run one after another"),
+    "rect": ("the input is square",),
     "verbose": ("use --quiet to print nothing but errors",),
     "stream": ("images are always read one after another",),
     "conf_thres": ("use --conf",),
