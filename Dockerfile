@@ -6,12 +6,12 @@
 # For a network of your own: yolo-max weights compile -w best.pt -o best.mef, then predict -w best.pt --compiled best.mef
 FROM python:3.11-slim-bookworm
 
-# What prediction and the service need: neither PyTorch nor Ultralytics, and OpenCV without a desktop's libraries.
+# What prediction, videos and the service need: no PyTorch, no Ultralytics, and OpenCV without a desktop's libraries.
 COPY constraints.txt dist/*.whl /tmp/
 RUN pip install --no-cache-dir --no-deps /tmp/yolo_max-*.whl \
  && pip install --no-cache-dir --constraint /tmp/constraints.txt \
       jinja2 max numpy opencv-python-headless==5.0.0.93 pillow platformdirs pyyaml rich scipy typer \
-      fastapi prometheus-client python-multipart uvicorn \
+      av fastapi prometheus-client python-multipart uvicorn \
  && rm /tmp/yolo_max-*.whl /tmp/constraints.txt
 
 # The cache belongs to whoever runs it: in a folder like /tmp, each user makes a private one.

@@ -140,8 +140,9 @@ def test_the_list_of_graphs_has_what_people_fetch_and_what_is_bundled() -> None:
     assert len(names) == 16
 
 
-def test_the_container_installs_what_prediction_and_the_service_need() -> None:
-    dependencies = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["serve"]]
+def test_the_container_installs_what_prediction_videos_and_the_service_need() -> None:
+    extras = PROJECT["optional-dependencies"]
+    dependencies = [*PROJECT["dependencies"], *extras["serve"], *extras["video"]]
     needed = {re.split(r"[<>=]", each)[0] for each in dependencies} - ONLY_TO_COMPARE
     (install,) = (line for line in DOCKERFILE.splitlines() if line.startswith("RUN"))
     words = [re.split("=", word)[0] for word in shlex.split(install.split("constraints.txt", 1)[1])]
