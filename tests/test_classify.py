@@ -18,6 +18,7 @@ from yolo_max.support.errors import EngineError
 from yolo_max.tasks.classify.classification import Classification, ClassScore
 from yolo_max.tasks.classify.comparison import judge_probabilities
 from yolo_max.tasks.classify.decoder import ClassifyDecoder, softmax
+from yolo_max.tasks.rubric import SCORE_BOUND
 
 NAMES = dict(enumerate(["tabby", "lynx", "tiger", "a dog", "hen", "cock", "robin"]))
 SIZE = (480, 640)
@@ -149,8 +150,8 @@ def test_the_array_cannot_be_changed() -> None:
     ("difference", "holds"),
     [
         (0.0, True),
-        (9e-5, True),
-        (1.1e-4, False),
+        (0.9 * SCORE_BOUND, True),
+        (1.1 * SCORE_BOUND, False),
         (float("nan"), False),
     ],
 )

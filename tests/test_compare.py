@@ -146,6 +146,30 @@ def test_options_reach_the_engines(monkeypatch: pytest.MonkeyPatch, images: list
     assert settings.decoder.settings()["conf"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("noise", "baseline", "headline", "holds"),
+    [
+        (0.03, "torch", "bf16 is within its bounds", True),  # of values up to 20: detections move
+        (2.0, "torch", "bf16 is out of its bounds", False),
+        (2.0, "ultralytics", "bf16 was not judged", True),  # no raw outputs to judge
+    ],
+)
+def test_bf16_is_judged_by_its_own_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+    images: list[str],
+    noise: float,
+    baseline: str,
+    headline: str,
+    holds: bool,
+) -> None:
+    in_bf16 = Settings(fake_weights(), baseline, max_only={"precision": "bf16"})
+    comparison = _compare(monkeypatch, images, in_bf16, max=comparisons.rounding(noise))
+    assert (comparison.headline, comparison.verdict.holds) == (headline, holds)
+    assert "yolo-max val" in " ".join(comparison.cautions())
+    in_f32 = _compare(monkeypatch, images, Settings(fake_weights(), "torch"), max=comparisons.rounding(noise))
+    assert (in_f32.headline, in_f32.verdict.holds) == ("Parity does not hold", False)
+
+
 def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
     """It shows no raw heads; MAX's own then says what rounding excuses."""
     settings = Settings(fake_weights(), "ultralytics")

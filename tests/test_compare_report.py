@@ -88,6 +88,17 @@ def _text(page: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
+def test_bf16_is_not_held_to_the_bounds_of_f32(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = fake_weights()
+    comparisons.install(monkeypatch, weights, max=comparisons.rounding(0.03))
+    images = [str(folder / "in" / name) for name in NAMES]
+    comparison = compare(Settings(weights, max_only={"precision": "bf16"}), images)
+    text = _text(_write(comparison, folder, *comparison.cautions()).read_text())
+    assert "bf16 is within its bounds 4 images through PyTorch and MAX" in text
+    assert "what it costs in mAP, yolo-max val --engine both measures" in text
+    assert "(bound" not in text
+
+
 def test_says_what_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = _compare(folder, monkeypatch, max=comparisons.rounding())
     text = _text(_write(comparison, folder).read_text())

@@ -33,6 +33,31 @@ def test_bound_of_a_tensor(reference: list[float], difference: float, failure: s
     assert verdict.failures == (() if failure is None else (failure,))
 
 
+@pytest.mark.parametrize(
+    ("difference", "elsewhere", "failures"),
+    [
+        (0.99, 0.0, ()),
+        (1.1, 0.0, ("layer differs by 1.1, more than 1 (values up to 10)",)),
+        (0.06, 0.04, ()),
+        (0.06, 0.06, ("layer differs by 0.06 on average, more than 0.05 (values up to 10)",)),
+        (
+            np.nan,
+            0.0,
+            (
+                "layer differs by inf, more than 1 (values up to 10)",
+                "layer differs by inf on average, more than 0.05 (values up to 10)",
+            ),
+        ),
+    ],
+)
+def test_bounds_of_bf16(difference: float, elsewhere: float, failures: tuple[str, ...]) -> None:
+    theirs = np.full(1000, 10, np.float32)
+    ours = theirs + np.array([difference, *[elsewhere] * 999], np.float32)
+    found = TensorDifference.between("layer", ours, theirs, theirs.astype(np.float64), precision="bf16")
+    assert found.verdict.failures == failures
+    assert found.precision_verdict.holds
+
+
 def test_nan_on_both_sides_is_not_agreement() -> None:
     nan = np.full(3, np.nan, np.float32)
     assert not TensorDifference.between("layer", nan, nan).verdict.holds
@@ -80,6 +105,13 @@ def test_any_layer_that_differs_is_a_failure() -> None:
 )
 def test_map(ours: float, reference: float, holds: bool) -> None:
     assert judge_metric("mAP50-95", ours, reference).holds is holds
+
+
+@pytest.mark.parametrize(
+    ("ours", "holds"), [(0.4329, True), (0.4271, True), (0.4331, False), (np.nan, False)]
+)
+def test_map_in_bf16(ours: float, holds: bool) -> None:
+    assert judge_metric("mAP50-95", ours, 0.43, "bf16").holds is holds
 
 
 def test_verdicts_add_up() -> None:

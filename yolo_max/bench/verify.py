@@ -10,12 +10,7 @@ from numpy.typing import NDArray
 from yolo_max.bench.results import Parity
 from yolo_max.tasks.comparison import Judge
 from yolo_max.tasks.contract import Outputs
-from yolo_max.tasks.rubric import Verdict, judge
-
-BF16_MEAN = 0.005
-"""bf16's bound on the mean difference from PyTorch's f32 output, relative to its largest value."""
-BF16_MAX = 0.05
-"""bf16's bound on the largest difference, likewise."""
+from yolo_max.tasks.rubric import BF16_MEAN, TensorDifference, Verdict, judge
 
 
 def verify(
@@ -48,7 +43,7 @@ def verify(
             text = f"{name} of shape {ours[name].shape}, not {theirs[name].shape}"
             return Parity(False, float("inf"), largest[name], 0.0, text)
     if precision != "f32":
-        found = [_bf16(name, ours[name], theirs[name], largest[name]) for name in names]
+        found = [_bf16(name, ours[name], theirs[name]) for name in names]
         return max(found, key=lambda each: (not each.holds, each.difference / max(each.bound, 1e-30)))
     differences = [
         rubric.raw(a, b, canvas_size, e) for a, b, e in zip(outputs, reference, exact, strict=True)
@@ -66,13 +61,10 @@ def _in_short(verdict: Verdict) -> str:
     return f"parity does not hold: {verdict.failures[0]}{more}"
 
 
-def _bf16(name: str, ours: NDArray[np.float32], reference: NDArray[np.float32], magnitude: float) -> Parity:
-    difference = np.abs(ours - reference)
-    largest, mean = float(difference.max(initial=0)), float(difference.mean())
-    # Comparisons with NaN fail.
-    holds = largest <= BF16_MAX * magnitude and mean <= BF16_MEAN * magnitude
+def _bf16(name: str, ours: NDArray[np.float32], reference: NDArray[np.float32]) -> Parity:
+    found = TensorDifference.between(name, ours, reference, precision="bf16")
     text = (
-        f"bf16: {name} differs by {mean:.2g} on average (bound {BF16_MEAN * magnitude:.2g}) and "
-        f"{largest:.2g} at most (bound {BF16_MAX * magnitude:.2g})"
+        f"bf16: {name} differs by {found.mean:.2g} on average (bound {BF16_MEAN * found.magnitude:.2g}) and "
+        f"{found.difference:.2g} at most (bound {found.bound:.2g})"
     )
-    return Parity(holds, largest, magnitude, BF16_MAX * magnitude, text)
+    return Parity(found.verdict.holds, found.difference, found.magnitude, found.bound, text)

@@ -80,7 +80,8 @@ def compare(
     """Compare MAX with PyTorch, image by image.
 
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
-    [cyan]report.html[/], and says whether the parity rubric holds.
+    [cyan]report.html[/], and says whether the parity rubric holds: with --precision bf16, whether raw
+    outputs are within bounds of their own.
     """
     from yolo_max.images.source import SourceFailure, SourceImage, SourceSkipped
     from yolo_max.images.sources import find_images
@@ -163,6 +164,7 @@ def _layers(
         settings.weights,
         batch,
         kernels=settings.max_only["kernels"],
+        precision=settings.max_only["precision"],
         threads=settings.options["threads"],
         report=report,
     )
@@ -193,7 +195,7 @@ def show(comparison: Comparison, console: Console) -> None:
         [
             measure.name,
             f"{distributions[measure.key]['p100']:.1e}",
-            "" if measure.bound is None else f"{measure.bound:.1e}",
+            "" if measure.bound is None or comparison.settings.is_bf16 else f"{measure.bound:.1e}",
             *(f"{distributions[measure.key][p]:.1e}" for p in ("p50", "p99")),
         ]
         for measure in judge.measures
@@ -223,10 +225,7 @@ def show(comparison: Comparison, console: Console) -> None:
     if len(verdict.failures) > 10:
         console.print(f"  and {len(verdict.failures) - 10} more")
     images = counted(len(comparison.images), "image")
-    if verdict.holds:
-        console.print(f"Parity holds on {images}.", style="bold green")
-    else:
-        console.print(f"Parity does not hold on {images}.", style="bold red")
+    console.print(f"{comparison.headline} on {images}.", style="bold green" if verdict.holds else "bold red")
 
 
 def _print_table(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,13 +21,17 @@ from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.comparison import Judge, PredictionDifference, RawDifference, Samples
 from yolo_max.tasks.contract import Decoder, Prediction
 from yolo_max.tasks.registry import task_of
-from yolo_max.tasks.rubric import TensorDifference, Verdict, judge, judge_layers
+from yolo_max.tasks.rubric import BF16_MAX, BF16_MEAN, TensorDifference, Verdict, judge, judge_layers
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.weights.load import Weights
 
 RAW_BYTES = 1024**3
 """Max size of the raw outputs on disk, both engines together."""
 PERCENTILES = (50, 90, 99, 100)
+BF16_CAUTION = (
+    f"bf16 has bounds for raw outputs and layers, {BF16_MAX:.0%} of the largest value and {BF16_MEAN:.1%} on "
+    "average; what it costs in mAP, yolo-max val --engine both measures."
+)
 FEW = 10
 """Fewer pairs than these say little about what comes out of post-processing."""
 
@@ -50,6 +54,11 @@ class Settings:
     baseline: str = "torch"
     options: Mapping[str, Any] = field(default_factory=dict)
     max_only: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_bf16(self) -> bool:
+        """Whether MAX computes in bf16, which has bounds for raw outputs and layers alone."""
+        return bool(self.max_only.get("precision") == "bf16")
 
     @property
     def canvas_size(self) -> tuple[int, int]:
@@ -92,6 +101,7 @@ class ImageComparison:
         raw: How the raw outputs compare; None for Ultralytics' predictor, which does not expose its own.
         same_pixels: Whether both engines saw the same input.
         times_ms: Milliseconds per stage, by engine ("max" and the baseline).
+        is_bf16: Whether MAX computed in bf16.
     """
 
     path: str
@@ -101,11 +111,15 @@ class ImageComparison:
     raw: RawDifference | None
     same_pixels: bool
     times_ms: Mapping[str, Mapping[str, float]]
+    is_bf16: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """The rubric on this image."""
         pixels = Verdict() if self.same_pixels else Verdict(("the engines saw different pixels",))
+        if self.is_bf16:
+            tensors = self.raw.tensors if self.raw else ()
+            return pixels + judge(replace(each, precision="bf16").verdict for each in tensors)
         return pixels + (self.raw.verdict if self.raw else Verdict()) + self.difference.verdict
 
     @property
@@ -145,8 +159,19 @@ class Comparison:
         images = judge(image.verdict.about(image.path) for image in self.images)
         return images + judge_layers(self.layers, len(self.settings.weights.meta.network.outputs))
 
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words."""
+        if not self.settings.is_bf16:
+            return "Parity holds" if self.verdict.holds else "Parity does not hold"
+        if self.settings.baseline == "ultralytics":
+            return "bf16 was not judged"
+        return "bf16 is within its bounds" if self.verdict.holds else "bf16 is out of its bounds"
+
     def cautions(self) -> list[str]:
         """What a reader of the verdict should know about what it rests on."""
+        if self.settings.is_bf16:
+            return [BF16_CAUTION]
         matched = self.counts()["matched"]
         if not 0 < matched < FEW:
             return []
@@ -258,6 +283,7 @@ def _compare_image(settings: Settings, ours: Outcome, reference: Outcome) -> Ima
         difference,
         reference.pixels_sha256 in (None, ours.pixels_sha256),
         {"max": ours.times_ms, settings.baseline: reference.times_ms},
+        settings.is_bf16,
     )
 
 

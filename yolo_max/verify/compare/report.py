@@ -62,6 +62,8 @@ def render(
         canvas=settings.canvas_size,
         judge=judge,
         verdict=comparison.verdict,
+        headline=comparison.headline,
+        bound=lambda measure: None if settings.is_bf16 else measure.bound,
         failing=sum(not image.verdict.holds for image in images),
         warnings=warnings,
         tiles=_tiles(comparison),
@@ -109,7 +111,8 @@ def _tiles(comparison: Comparison) -> list[tuple[str, str]]:
     for measure in judge.measures:
         if measure.tile and measure.key in distributions:
             worst, unit = _short(distributions[measure.key]["p100"]), f" {measure.unit}".rstrip()
-            tiles.append((f"{worst}{unit}", f"largest {measure.tile} (bound {measure.bound:g}{unit})"))
+            bound = "" if comparison.settings.is_bf16 else f" (bound {measure.bound:g}{unit})"
+            tiles.append((f"{worst}{unit}", f"largest {measure.tile}{bound}"))
     return tiles
 
 
