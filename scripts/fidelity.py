@@ -1,9 +1,11 @@
 """Measure how faithful MAX is to PyTorch, and put the figures into docs/fidelity.md.
 
     python scripts/fidelity.py --coco-weights yolov8n.pt --coco-data coco64.yaml
+    python scripts/fidelity.py --coco-weights yolov8n.pt --coco-data coco64.yaml --target x86-64-v3
 
-The demo is measured on new scenes that it was never trained on, COCO weights, if given, on the photographs of
-their dataset. ``yolo-max compare`` and ``yolo-max val`` measure. This script adds the cost of each known
+The second compares code for an older processor, run on this one. The demo is measured on new scenes that it
+was never trained on, COCO weights, if given, on the photographs of their dataset, and both on pictures that
+are no photographs. ``yolo-max compare`` and ``yolo-max val`` measure. This script adds the cost of each known
 mistake, made on PyTorch's side, and bf16, on any processor: without its instructions the generic kernels
 compute the same products and float32 sums.
 """
@@ -12,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,6 +30,7 @@ import mistakes
 from benchmark_tables import fill
 from make_demo_images import write_scenes
 from mistakes import Head, Pixels
+from odd_pictures import OPTIONS, write_odd_pictures
 
 from yolo_max.engine.contract import Engine
 from yolo_max.engine.max_engine import MaxEngine
@@ -34,6 +39,7 @@ from yolo_max.engine.torch_module import build_module
 from yolo_max.images.letterbox import Letterbox
 from yolo_max.images.read import read_image
 from yolo_max.runtime import host
+from yolo_max.runtime.cpu_target import TARGETS
 from yolo_max.support.errors import ExitCode
 from yolo_max.support.options import VAL_CONF
 from yolo_max.tasks.detect.postprocess import Postprocess
@@ -83,6 +89,7 @@ def main() -> None:
     parser.add_argument(
         "--compare-only", action="store_true", help="leave the tables of accuracy and mistakes as they are"
     )
+    parser.add_argument("--target", choices=tuple(TARGETS), help="compare code for this processor only")
     parser.add_argument("--document", type=Path, default=REPOSITORY / "docs" / "fidelity.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fidelity_") as folder:
@@ -90,18 +97,39 @@ def main() -> None:
         subjects = [Subject("demo", DEMO, Path(folder) / "data.yaml")]
         if options.coco_weights and options.coco_data:
             subjects.append(Subject("COCO", options.coco_weights, options.coco_data))
-        compared = [compare(subject) for subject in subjects]
+        with compiled_for(options.target):
+            compared = [compare(subject) for subject in subjects]
+            odd = [compare_odd_pictures(subject) for subject in subjects]
         texts = {
-            "fidelity-provenance": provenance(compared),
             "fidelity-layers": layers(compared),
-            "fidelity-detections": detections(compared),
+            "fidelity-detections": detections([*compared, *odd]),
         }
-        if not options.compare_only:
+        if options.target:
+            texts = {f"{name}-{options.target}": text for name, text in texts.items()}
+        else:
+            texts["fidelity-provenance"] = provenance(compared)
+        if not options.compare_only and not options.target:
             costs = {subject.name: measure_mistakes(subject) for subject in subjects}
             in_bf16 = {subject.name: measure_bf16(subject) for subject in subjects}
             texts["fidelity-accuracy"] = accuracy([validate(each) for each in subjects], in_bf16)
             texts["fidelity-mistakes"] = mistakes_table(costs)
     options.document.write_text(fill(options.document.read_text(), texts))
+
+
+@contextmanager
+def compiled_for(target: str | None) -> Iterator[None]:
+    """Has processes that begin meanwhile compile for a processor, in a cache of their own."""
+    if target is None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="fidelity_") as folder:
+        first = f"from max import driver\ndriver.set_virtual_cpu_target({target!r})\n"
+        (Path(folder) / "sitecustomize.py").write_text(first)
+        path = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
+        with mock.patch.dict(
+            os.environ, PYTHONPATH=path, YOLO_MAX_CACHE_DIR=folder, MODULAR_CACHE_DIR=folder
+        ):
+            yield
 
 
 def compare(subject: Subject) -> Said:
@@ -111,6 +139,16 @@ def compare(subject: Subject) -> Said:
     with tempfile.TemporaryDirectory(prefix="fidelity_") as out:
         said = _run("compare", *images, *weights, "--layers", "--no-save", "--json", "--out", out)
     return Said(subject, said)
+
+
+def compare_odd_pictures(subject: Subject) -> Said:
+    """The same of pictures that are no photographs."""
+    with tempfile.TemporaryDirectory(prefix="fidelity_") as folder:
+        write_odd_pictures(Path(folder))
+        out = str(Path(folder) / "out")
+        weights = ("--weights", str(subject.weights))
+        said = _run("compare", folder, *weights, *OPTIONS, "--no-save", "--json", "--out", out)
+    return Said(replace(subject, name=f"{subject.name}, no photographs"), said)
 
 
 def validate(subject: Subject) -> Said:
