@@ -7,31 +7,39 @@
 Convolutions, linear layers and products of matrices run on the kernels; everything else stays PyTorch's.
 Networks come from a file of Ultralytics', or by name from torchvision or timm, with random weights unless
 --weights has them. Prints how far the outputs are from the network's own, and the time per image before and
-after. What calling a kernel from PyTorch costs besides the kernel is a column of its own. Exits with 1 if the
-outputs do not agree.
+after. Each has a process of its own, as PyTorch's threads spin a while after they have worked: those of the
+injected network sleep (OMP_WAIT_POLICY), for the kernels' threads run in turn with them. What calling kernels
+from PyTorch costs besides them is a column of its own. Exits with 1 if the outputs do not agree.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import multiprocessing
+import os
 import sys
 import time
-from contextlib import nullcontext
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
-from injected import OPERATIONS, Injected, TimedKernels
+from bench_process import seconds
+from injected import OPERATIONS, Injected, Tally, TimedKernels
 from kernel_library import build
 from networks import network
+from numpy.typing import NDArray
 from rich.console import Console
 
 from yolo_max.support.cache import cache_folder
 from yolo_max.support.terminal_table import grid
 from yolo_max.tasks.rubric import TensorDifference
 
+PAUSE = 0.05
+"""Seconds before a run: as long as PyTorch's threads may spin after another."""
 MAX_RATIO = 4
 """How many times as far from float64 as PyTorch the outputs may be: oneDNN parts sums in every layer."""
 
@@ -57,6 +65,57 @@ def operations(text: str) -> list[str]:
     return names
 
 
+def images(batch: int, size: int) -> torch.Tensor:
+    """Random images."""
+    x = torch.randn(batch, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return x.to(memory_format=torch.channels_last)
+
+
+class Side:
+    """The injected network, in a process of its own."""
+
+    def __init__(self, library: Path, arguments: argparse.Namespace) -> None:
+        torch.set_num_threads(arguments.threads)
+        theirs, size = network(arguments.network, arguments.weights)
+        kernels = TimedKernels(library, arguments.threads)
+        self.injected = Injected(kernels, [name for names in arguments.ops for name in names])
+        self.network = self.injected.replace(theirs)
+        self.x = images(arguments.batch, arguments.size or size)
+
+    def run(self) -> Any:
+        """What it returns."""
+        with torch.inference_mode(), self.injected.products():
+            return self.network(self.x)
+
+
+side: Side
+"""That of this process."""
+
+
+def begin(*arguments: Any) -> None:
+    """Makes this process the injected network's."""
+    global side
+    side = Side(*arguments)
+
+
+def compute() -> NDArray[np.float32]:
+    """Its outputs; what it counts begins anew."""
+    result: NDArray[np.float32] = outputs(side.run()).numpy()
+    for tally in side.injected.tallies.values():
+        tally.clear()
+    return result
+
+
+def timed() -> float:
+    """Seconds of a run."""
+    return seconds(side.run)
+
+
+def tallied() -> dict[str, Tally]:
+    """What the runs took, by operation."""
+    return side.injected.tallies
+
+
 def main() -> int:
     """Runs the command."""
     parser = argparse.ArgumentParser(
@@ -76,43 +135,44 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     theirs, size = network(arguments.network, arguments.weights)
     size = arguments.size or size
-    kernels = TimedKernels(build(cache_folder("kernels"), None), arguments.threads)
-    injected = Injected(kernels, [name for names in arguments.ops for name in names])
-    ours = injected.replace(copy.deepcopy(theirs))
-    x = torch.randn(arguments.batch, 3, size, size, generator=torch.Generator().manual_seed(0))
-    x = x.to(memory_format=torch.channels_last)
+    library = build(cache_folder("kernels"), None)
+    x = images(arguments.batch, size)
     times: dict[str, list[float]] = {"PyTorch": [], "injected": []}
-    with torch.inference_mode():
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        mock.patch.dict(os.environ, OMP_WAIT_POLICY="PASSIVE"),
+        ProcessPoolExecutor(1, spawn, begin, (library, arguments)) as other,
+        torch.inference_mode(),
+    ):
+        got = other.submit(compute).result()
         exact, reference = outputs(copy.deepcopy(theirs).double()(x.double())), outputs(theirs(x))
-        with injected.products():
-            got = outputs(ours(x))
-        for tally in injected.tallies.values():
-            tally.clear()
         for _ in range(arguments.rounds):
-            for name, model in (("PyTorch", theirs), ("injected", ours)):
-                with injected.products() if model is ours else nullcontext():
-                    start = time.perf_counter()
-                    model(x)
-                    times[name].append(time.perf_counter() - start)
+            time.sleep(PAUSE)
+            times["PyTorch"].append(seconds(lambda: theirs(x)))
+            time.sleep(PAUSE)
+            times["injected"].append(other.submit(timed).result())
+        tallies = other.submit(tallied).result()
 
-    images = arguments.rounds * arguments.batch
+    count = arguments.rounds * arguments.batch
     rows = [
         [
             name,
             str(tally.layers or ""),
             f"{tally.calls // arguments.rounds}",
-            f"{tally.inside / images * 1e3:.2f}",
-            f"{(tally.seconds - tally.inside) / images * 1e3:.2f}",
-            ", ".join(f"{count} left: {reason}" for reason, count in tally.left.items()),
+            f"{tally.inside / count * 1e3:.2f}",
+            f"{(tally.seconds - tally.inside) / count * 1e3:.2f}",
         ]
-        for name, tally in injected.tallies.items()
+        for name, tally in tallies.items()
     ]
     print(f"{arguments.network}, {size} x {size}, batch {arguments.batch}, {arguments.threads} threads\n")
-    headers = ["operation", "layers", "calls", "kernels, ms per image", "calling them, ms", ""]
+    headers = ["operation", "layers", "calls", "kernels, ms per image", "calling them, ms"]
     Console().print(grid(headers, rows, range(len(headers))))
+    for name, tally in tallies.items():
+        for reason, left in tally.left.items():
+            print(f"{name}: {left} left to PyTorch, {reason}")
     before, after = (np.median(each) / arguments.batch * 1e3 for each in times.values())
     print(f"\nPyTorch {before:.2f} ms per image, injected {after:.2f} ms: {after / before:.2f} of its time")
-    off = TensorDifference.between("outputs", got.numpy(), reference.numpy(), exact.numpy())
+    off = TensorDifference.between("outputs", got, reference.numpy(), exact.numpy())
     print(f"off from PyTorch by {off.difference:.1e} at most (allowed: {off.bound:.1e})")
     print(f"off from float64, root mean square: {off.max_error:.1e}; PyTorch itself: {off.torch_error:.1e}")
     agrees = off.verdict.holds and (off.ratio is None or off.ratio <= MAX_RATIO)
