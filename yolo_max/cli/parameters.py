@@ -32,7 +32,8 @@ def flag(panel: str, text: str, *names: str, **more: Any) -> Any:
 
 SOURCE: Any = typer.Argument(help="Images, folders or globs.", metavar="SOURCE", show_default=False)
 MEDIA: Any = typer.Argument(
-    help="Images, videos, folders, globs, lists of these (.txt, .csv), or - for the standard input.",
+    help="Images, videos, folders, globs; addresses; a webcam's number; lists of these (.txt, .csv, "
+    ".streams); or - for the standard input.",
     metavar="SOURCE",
     show_default=False,
 )
