@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,14 @@ print(threads.start(None)[1], len(os.listdir("/proc/self/task")), os.sched_getaf
     assert limited[0] == "1"
     assert int(limited[1]) < int(free[1])
     assert limited[2] == "True"
+
+
+@pytest.mark.skipif(cpu.available_threads() < 2, reason="with one CPU all threads run on it")
+def test_fewer_threads_than_cpus_run_on_any_of_them() -> None:
+    """MAX makes them while the process is confined; there they would meet those of other processes."""
+    script = (
+        "import os; from yolo_max.runtime import threads; threads.start(1)\n"
+        "print(*{str(os.sched_getaffinity(int(each))) for each in os.listdir('/proc/self/task')}, sep='\\n')"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert found.splitlines() == [str(os.sched_getaffinity(0))]

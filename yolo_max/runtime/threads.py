@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Lock
 
 from max import driver
@@ -19,6 +20,8 @@ _started_with: int | None = None
 _started_in = 0
 """The process that MAX runs in."""
 _starting = Lock()
+_THREADS = Path("/proc/self/task")
+"""Has a folder for each thread of this process."""
 
 
 def start(threads: int | None) -> tuple[driver.Device, int]:
@@ -59,11 +62,17 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
         if wanted < available and not hasattr(os, "sched_setaffinity"):
             raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
         if hasattr(os, "sched_setaffinity") and wanted < len(allowed := os.sched_getaffinity(0)):
+            before = set(_THREADS.iterdir())
             os.sched_setaffinity(0, sorted(allowed)[:wanted])
             try:
                 device = driver.CPU()
             finally:
                 os.sched_setaffinity(0, allowed)
+            # MAX's threads have inherited the confinement. Those of other processes, such as Ray's workers,
+            # would run on the same few CPUs.
+            for thread in set(_THREADS.iterdir()) - before:
+                with suppress(OSError):  # it may have ended
+                    os.sched_setaffinity(int(thread.name), allowed)
         else:
             device = driver.CPU()
         _started_with, _started_in = wanted, os.getpid()
