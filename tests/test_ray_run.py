@@ -24,7 +24,7 @@ from yolo_max.ray.attempts import CRASHES
 from yolo_max.ray.cluster import Workers, workers_of
 from yolo_max.ray.run import RayRun
 from yolo_max.ray.setup import Setup
-from yolo_max.ray.shards import Item
+from yolo_max.ray.shards import Item, read_shard, shard_name
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.ray_options import RayOptions
@@ -210,8 +210,9 @@ def test_an_image_that_ends_each_worker_that_predicts_it_is_a_record(
     def work() -> list[Any]:
         """What a worker makes of the shard."""
         setup = Setup.of(Predictor(fake_weights(), engine=engine), 1, engine)
-        worker = stages.Predict(setup, CropNames(()), str(out), EVERYTHING, SourceOptions())
-        return [json.loads(line) for line in worker(dict(row))["lines"].splitlines()]
+        worker = stages.Predict(setup, CropNames(()), str(out), EVERYTHING, SourceOptions(), "jsonl")
+        worker(dict(row))
+        return list(read_shard(out / shard_name(0, "jsonl")))
 
     for _ in range(1 + CRASHES):
         with pytest.raises(Killed):
@@ -274,7 +275,7 @@ def test_a_resumed_run_that_has_grown_replaces_no_file_of_somebody_else(
 def test_a_folder_that_nodes_do_not_share_is_said(
     ray: FakeRay, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yolo_max.ray.run.write_shard", lambda row, **_: {"shard": row["shard"]})
+    monkeypatch.setattr("yolo_max.ray.stages.write_shard", lambda *_: None)
     with pytest.raises(OutputError, match="name a folder with --out that all nodes share"):
         on_ray(ray, photos, tmp_path / "ray")
 
@@ -282,10 +283,10 @@ def test_a_folder_that_nodes_do_not_share_is_said(
 def test_what_a_worker_raises_is_raised(
     ray: FakeRay, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(row: Any, **_: Any) -> None:
+    def fail(*_: Any) -> None:
         raise ray.exceptions.RayError("failed on a node") from OutputError("the disk is full.")
 
-    monkeypatch.setattr("yolo_max.ray.run.write_shard", fail)
+    monkeypatch.setattr("yolo_max.ray.stages.write_shard", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         on_ray(ray, photos, tmp_path / "ray")
 

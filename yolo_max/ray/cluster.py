@@ -12,10 +12,9 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from yolo_max.runtime.cpu import available_threads
 from yolo_max.support.errors import EngineError, UsageError
@@ -29,9 +28,6 @@ STORE_BYTES = 512 * 2**20
 """The object store of a cluster of this machine's own."""
 _PORT = re.compile(r"(.+):(\d{1,5})")
 _SECONDS = 5.0
-_ATTENDANTS = ("start_monitor", "start_api_server", "start_log_monitor")
-"""What starts the processes that a cluster for one run does without: one that adds nodes, one that serves a
-dashboard and reports usage, one that copies logs."""
 _STARTS = 3
 """Ray gives its own processes 15 seconds to start, which is too little on a busy machine."""
 
@@ -130,7 +126,7 @@ def _connect(ray: Any, address: str) -> Path:
     options = own if address == LOCAL else {}
     for attempt in range(_STARTS if address == LOCAL else 1, 0, -1):
         try:
-            with _silent_stderr(), _same_handler(), _without_attendants(ray, address == LOCAL):
+            with _silent_stderr(), _same_handler():
                 context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
             return Path(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
@@ -202,17 +198,6 @@ def _silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(null)
-
-
-@contextmanager
-def _without_attendants(ray: Any, alone: bool) -> Iterator[None]:
-    """Has a cluster of this machine's own start without these: Ray waits for each in turn."""
-    node = ray._private.node.Node
-    with ExitStack() as stack:
-        for name in _ATTENDANTS if alone else ():
-            if hasattr(node, name):
-                stack.enter_context(patch.object(node, name, lambda *_, **__: None))
-        yield
 
 
 @contextmanager

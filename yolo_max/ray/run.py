@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from yolo_max.predict.predictor import Predictor
 from yolo_max.ray.cluster import without_deprecations, workers_of
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, cut, is_shard, read_shard, shard_name, to_text
-from yolo_max.ray.stages import RESTARTS, WAITING, Predict, read_ahead, write_shard
+from yolo_max.ray.stages import RESTARTS, WAITING, Predict, read_ahead
 from yolo_max.support.atomic import TEMPORARY_PREFIX
 from yolo_max.support.errors import EngineError, OutputError, UsageError, YoloMaxError
 from yolo_max.support.options import SaveOptions, SourceOptions
@@ -134,25 +133,27 @@ class RayRun(FolderRun):
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
         named = self._saving.save_crop or self._saving.gallery
         crops = ray.put(self._crops if named else CropNames(()))
-        out = str(self._out.absolute())
+        arguments = (
+            setup,
+            crops,
+            str(self._out.absolute()),
+            self._saving,
+            self._reading,
+            self._on.shard_format,
+        )
         tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
         with without_deprecations():
             done = (
                 ray.data.from_items(rows, override_num_blocks=len(rows))
-                # Reading and writing wait for disks; a CPU that was kept for them would predict nothing.
+                # Reading waits for disks; a CPU that was kept for it would predict nothing.
                 .map(read_ahead, compute=tasks, num_cpus=0)
                 .map(
                     Predict,
-                    fn_constructor_args=(setup, crops, out, self._saving, self._reading),
+                    fn_constructor_args=arguments,
                     compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
                     num_cpus=threads,
                     max_restarts=RESTARTS,
                     max_task_retries=RESTARTS,
-                )
-                .map(
-                    partial(write_shard, out=out, kind=self._on.shard_format, task=self._predictor.task),
-                    compute=tasks,
-                    num_cpus=0,
                 )
             )
         try:

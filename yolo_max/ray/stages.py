@@ -1,8 +1,8 @@
-"""What Ray Data runs, one shard after another: read ahead ──► predict ──► write.
+"""What Ray Data runs, one shard after another: read ahead ──► predict.
 
-    read_ahead   tasks: the bytes of files, as far as a shard may take the object store
-    Predict      actors with a warm engine: decode, letterbox, network, draw; a picture's pixels stay in them
-    write_shard  tasks: the shard's file
+    read_ahead  tasks: the bytes of files, as far as a shard may take the object store
+    Predict     actors with a warm engine: decode, letterbox, network, draw, write; a picture's pixels stay in
+                them, and tasks that write would need a process, which takes a second of a CPU to start
 
 A row is a shard, so nothing that Ray Data does to blocks cuts one. Every file is put in its place whole and
 under a name that its image or shard decides: what a killed worker had done is done again, to the same files.
@@ -68,6 +68,7 @@ class Predict:
         out: str,
         saving: SaveOptions,
         reading: SourceOptions,
+        kind: str,
     ) -> None:
         """Loads the network.
 
@@ -77,6 +78,7 @@ class Predict:
             out: The output folder, which all nodes have.
             saving: What is written for each image.
             reading: What may be read.
+            kind: The format of shards.
         """
         import ray
 
@@ -86,18 +88,20 @@ class Predict:
             self._predictor = ray.get(setup).predictor()
         except YoloMaxError as error:
             self._error = error  # raised by a call: of one that is raised here Ray keeps the text alone
-        self._out, self._saving, self._reading = Path(out), saving, reading
+        self._out, self._saving, self._reading, self._kind = Path(out), saving, reading, kind
         # The shards that a killed worker had, one of which may have been the reason, come first.
         self._suspected = WAITING if ray.get_runtime_context().was_current_actor_reconstructed else 0
 
     def __call__(self, row: Row) -> Row:
-        """Replaces items and files by ``lines``, those of the manifest."""
+        """Writes the file of a shard, and leaves its number."""
         from yolo_max.predict.folder.manifest import encode_line
 
         if self._error is not None:
             raise self._error
         records = self._records(row["shard"], from_text(row["items"]), row["files"])
-        return {"shard": row["shard"], "lines": b"".join(encode_line(each) for each in records)}
+        lines = b"".join(encode_line(each) for each in records)
+        write_shard(row["shard"], lines, self._out, self._kind, self._predictor.task)
+        return {"shard": row["shard"]}
 
     def _records(
         self, shard: int, items: Sequence[Item], files: Sequence[bytes | None]
@@ -156,16 +160,15 @@ class Predict:
             return Frame(item.address, None, partial(broken, error.reason))
 
 
-def write_shard(row: Row, out: str, kind: str, task: Task) -> Row:
-    """Writes the file of a shard, and leaves its number."""
+def write_shard(shard: int, lines: bytes, out: Path, kind: str, task: Task) -> None:
+    """Writes the file of a shard: the manifest's lines of its images, in a format of `encode_shard`."""
     from yolo_max.predict.folder.output_tree import OutputTree
 
-    tree = OutputTree(Path(out))
+    tree = OutputTree(out)
     try:
-        tree.write(shard_name(row["shard"], kind), encode_shard(row["lines"], kind, task), sync=True)
+        tree.write(shard_name(shard, kind), encode_shard(lines, kind, task), sync=True)
     finally:
         tree.close()
-    return {"shard": row["shard"]}
 
 
 def _key(source: object) -> object:
