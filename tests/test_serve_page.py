@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import CHROMIUM, Browser, browsing
 from fakes import brightness, fake_classifier, fake_poser, poser, write_image
@@ -15,6 +17,8 @@ from served import Served, serving
 
 from yolo_max.output.palette import class_color
 from yolo_max.predict.predictor import Predictor
+from yolo_max.tasks.rle import boundaries_of
+from yolo_max.tasks.rle import encode as encode_mask
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 PAGES = Path(__file__).parent.parent / "yolo_max" / "serve" / "pages"
@@ -64,7 +68,7 @@ def test_an_image_is_shown_with_what_was_found(
     found = served.predictor.result(gray, conf=0.25).found.to_dict()["boxes"]
     assert browser.look(FOUND) == len(found) == 3
     assert browser.look(MESSAGE).startswith("3 found, after ")
-    assert browser.look("document.getElementById('picture').width") == 300
+    assert browser.look("document.getElementById('picture').width") == 640  # a small one is enlarged
     assert browser.look(COLOURS) > 3
     assert found[0]["class_name"] in browser.look("document.getElementById('found').innerText")
 
@@ -123,6 +127,36 @@ def test_no_label_hides_another_and_colors_are_those_of_pictures(browser: Browse
     assert browser.look("COLORS[1]") == f"#{red:02x}{green:02x}{blue:02x}"
 
 
+MASKS = """(({counts, size, width, height}) => {
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [width, height];
+  draw(canvas, {boxes: [{
+    class_id: 0, class_name: 'ring', confidence: 0.9, xyxy: [0, 0, 1, 1], segmentation: {size, counts}}]});
+  const picture = document.getElementById('picture'), scale = picture.width / width;
+  const pen = picture.getContext('2d');
+  const at = (x, y) => pen.getImageData((x + 0.5) * scale, (y + 0.5) * scale, 1, 1).data[3] > 0;
+  return Array.from({length: height}, (_, y) => Array.from({length: width}, (_, x) => at(x, y)));
+})"""
+"""Where an image of nothing is covered, once a mask was drawn on it."""
+
+
+@needs_browser
+@pytest.mark.parametrize("border", [0, 8])  # of a canvas above and below the image
+def test_a_mask_covers_its_pixels_and_no_hole(browser: Browser, served: Served, border: int) -> None:
+    ring = np.zeros((24, 40), bool)
+    ring[12:20, 20:36], ring[14:18, 24:32] = True, False  # below the label
+    canvas = np.pad(ring, ((border, border), (0, 0)))
+    asked = {
+        "counts": encode_mask(boundaries_of([canvas], 0, 0, canvas.shape), canvas.shape),
+        "size": canvas.shape,
+        "width": 40,
+        "height": 24,
+    }
+    browser.open(served.address)
+    covered = np.array(browser.look(f"{MASKS}({json.dumps(asked)})"))
+    assert (covered[10:] == ring[10:]).all()
+
+
 @needs_browser
 def test_what_the_server_says_is_shown_as_text(browser: Browser, served: Served, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
@@ -146,7 +180,7 @@ def test_an_image_that_the_browser_cannot_show_comes_from_the_server(
     browser.open(served.address)
     browser.choose("#file", path)
     browser.until(RESULT)
-    assert browser.look("document.getElementById('picture').width") == 150
+    assert browser.look("document.getElementById('picture').width") == 640
     assert browser.look(COLOURS) > 100
 
 

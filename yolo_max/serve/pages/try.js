@@ -71,9 +71,46 @@ async function predict() {
   }
 }
 
+function inside({size: [height, width], counts}) {  // the pixels of COCO's compressed counts, column by column
+  const pixels = new Uint8Array(height * width), lengths = [];
+  let place = 0;
+  for (let i = 0; i < counts.length;) {
+    let length = 0, shift = 0, code;
+    do {
+      code = counts.charCodeAt(i++) - 48;
+      length |= (code & 31) << shift;
+      shift += 5;
+    } while (code & 32);
+    if (code & 16) length |= -1 << shift;
+    if (lengths.length > 2) length += lengths[lengths.length - 2];
+    if (lengths.length % 2) pixels.fill(1, place, place + length);
+    place += length;
+    lengths.push(length);
+  }
+  return pixels;
+}
+
+function maskOf(box) {  // a picture of its mask with an outline, of holes too; made once
+  if (box.picture) return box.picture;
+  const [height, width] = box.segmentation.size, pixels = inside(box.segmentation), data = new ImageData(width, height);
+  const bytes = [1, 3, 5].map((i) => parseInt(color(box).slice(i, i + 2), 16));
+  for (let x = 0, i = 0; x < width; x++) {
+    for (let y = 0; y < height; y++, i++) {
+      if (!pixels[i]) continue;
+      const edge = !(pixels[i - height] && pixels[i + height] && (y === 0 || pixels[i - 1]) && (y === height - 1 || pixels[i + 1]));
+      data.data.set([...bytes, edge ? 255 : 102], 4 * (y * width + x));
+    }
+  }
+  const picture = document.createElement("canvas");
+  [picture.width, picture.height] = [width, height];
+  picture.getContext("2d").putImageData(data, 0, 0);
+  Object.defineProperty(box, "picture", {value: picture});  // which is not shown as JSON
+  return picture;
+}
+
 function draw(bitmap, found, chosen = null) {
   const canvas = at("picture"), pen = canvas.getContext("2d");
-  const scale = Math.min(1, 2048 / Math.max(bitmap.width, bitmap.height));
+  const side = Math.max(bitmap.width, bitmap.height), scale = Math.min(2048, Math.max(640, side)) / side;
   canvas.width = Math.round(bitmap.width * scale);
   canvas.height = Math.round(bitmap.height * scale);
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -87,13 +124,10 @@ function draw(bitmap, found, chosen = null) {
     const [left, top, right, bottom] = box.xyxy;
     pen.strokeStyle = pen.fillStyle = color(box);
     pen.lineWidth = i === chosen ? 2 * width : width;
-    if (box.polygon) {
-      path(box.polygon);
-      pen.closePath();
-      pen.globalAlpha = 0.4;
-      pen.fill();
-      pen.globalAlpha = 1;
-      pen.stroke();
+    if (box.segmentation) {
+      const mask = maskOf(box), gain = Math.min(mask.width / bitmap.width, mask.height / bitmap.height);
+      const [across, down] = [bitmap.width * gain, bitmap.height * gain];  // of the image, centred in the mask
+      pen.drawImage(mask, (mask.width - across) / 2, (mask.height - down) / 2, across, down, 0, 0, canvas.width, canvas.height);
     }
     path(box.xyxyxyxy || [[left, top], [right, top], [right, bottom], [left, bottom]]);
     pen.closePath();
