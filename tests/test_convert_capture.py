@@ -18,11 +18,11 @@ from torch import nn
 
 from yolo_max.convert import Rule, analyze
 from yolo_max.convert.analyzer import captured
-from yolo_max.convert.capture import _quiet
 from yolo_max.convert.converter import convert_pytorch_model
 from yolo_max.convert.errors import ConversionError, UnsupportedOperations
 from yolo_max.convert.guards import written
 from yolo_max.convert.rules import builtin_rules
+from yolo_max.convert.silence import silence
 
 RULES = builtin_rules()
 aten = torch.ops.aten
@@ -251,22 +251,41 @@ def test_a_size_of_1_is_refused_only_where_the_module_does_something_else_then(n
 
 def test_two_threads_that_capture_give_back_what_they_silence() -> None:
     """The first one, which would leave between the second one's begin and end, does so before it."""
-    before = sys.stderr, logging.root.manager.disable
+    before = sys.stderr
     first_in, second_in, first_out = Event(), Event(), Event()
 
     def first() -> None:
-        with _quiet():
+        with silence():
             first_in.set()
             second_in.wait(0.2)
         first_out.set()
 
     def second() -> None:
         first_in.wait()
-        with _quiet():
+        with silence():
             second_in.set()
             first_out.wait(10)
 
     with ThreadPoolExecutor(2) as pool:
         for each in [pool.submit(first), pool.submit(second)]:
             each.result()
-    assert (sys.stderr, logging.root.manager.disable) == before
+    assert sys.stderr is before
+
+
+def test_other_threads_are_heard_while_one_captures(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def speak(who: str) -> None:
+        print(f"printed by {who}", file=sys.stderr)
+        logging.getLogger("somebody").warning("logged by %s", who)
+
+    with ThreadPoolExecutor(1) as pool:
+        with silence():
+            speak("the one that captures")
+            pool.submit(speak, "another").result()
+        speak("the one that has captured")
+    assert capsys.readouterr().err.splitlines() == [
+        "printed by another",
+        "printed by the one that has captured",
+    ]
+    assert caplog.messages == ["logged by another", "logged by the one that has captured"]

@@ -5,7 +5,8 @@ runtime.py, max_model.py              its results on MAX
 accelerated.py                        a module that is converted when it is called
 exporter.py, exported.py              to a file, and from there without PyTorch
 analyzer.py, report.py, flops.py      how much of a module is converted
-capture.py, program.py, ones.py       from a module to a graph of PyTorch's operations
+capture.py, silence.py                from a module to a graph of PyTorch's operations
+program.py, ones.py
 einsum.py, plain_forms.py             that graph simplified; PyTorch still runs it
 simplify.py, shared_heads.py
 planes.py, line_forms.py              lines and volumes as maps

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
-import io
-import logging
-import threading
-import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import sympy  # type: ignore[import-untyped]
@@ -23,11 +18,11 @@ from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.ones import guards_against_ones
 from yolo_max.convert.program import Program, tensor_of
 from yolo_max.convert.signature import Shape
+from yolo_max.convert.silence import silence
 
 BATCH, STEP = 2, 32
 """Sizes that stand for symbolic ones while a module is captured: of first dimensions, and of others the next
 multiple, from 64 on."""
-_QUIET = threading.RLock()
 
 
 def capture(
@@ -79,7 +74,7 @@ def draft(
     """
     shapes, examples, dims = _prepared(model, input_shapes, input_dtypes)
     try:
-        with _quiet(), torch.no_grad():
+        with silence(), torch.no_grad():
             symbolic = _by_parameter(model, dims)
             exported = draft_export(_own_copy(model), examples, dynamic_shapes=symbolic, strict=False)
             exported = exported.run_decompositions(_decompositions(whole))
@@ -189,7 +184,7 @@ def _export(
     first: Exception | None = None
     for strict in (False, True):
         try:
-            with _quiet(), torch.no_grad():
+            with silence(), torch.no_grad():
                 symbolic = _by_parameter(model, dims)
                 exported = torch.export.export(model, examples, dynamic_shapes=symbolic, strict=strict)
                 return exported.run_decompositions(table)
@@ -217,21 +212,6 @@ def _sentence(error: Exception) -> str:
         return f"a symbolic size has to be static or to fit ({lines[0] if lines else text}); use an integer."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'without a message'}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without PyTorch's notes on its own workings; one thread at a time, as all of them see it."""
-    with _QUIET:
-        before = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        try:
-            # What it could not capture it prints as code, on stderr.
-            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-                warnings.simplefilter("ignore")
-                yield
-        finally:
-            logging.disable(before)
 
 
 def _program(captured: fx.GraphModule, exported: ExportedProgram, shapes: tuple[Shape, ...]) -> Program:
