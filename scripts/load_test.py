@@ -2,6 +2,7 @@
 
     python scripts/load_test.py speed IMAGES -w yolov8n     # against the plain stream; latency at half load
     python scripts/load_test.py abuse IMAGES --count 10000  # one in ten requests is malformed, cut or slow
+    python scripts/load_test.py abuse IMAGES --replicas 2   # the same of replicas on Ray
     python scripts/load_test.py batches IMAGES -w yolov8n   # one by one, in batches, side by side
 
 `speed` runs the plain stream in this process and the server in another, in turn; the other is stopped
@@ -89,7 +90,7 @@ def speed(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any
         "evenly": [],
         "at_random": [],
     }  # as multiples of the round's lone median
-    with serving(options.weights) as (port, server):
+    with serving(options.weights, *on(options)) as (port, server):
         saturated(port, each[:16], 4)
         list(predictor.stream(each[:16]))
         for _ in range(options.rounds):
@@ -120,6 +121,11 @@ def speed(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any
     }
 
 
+def on(options: argparse.Namespace) -> tuple[str, ...]:
+    """The server's options for replicas, if there are any."""
+    return ("--ray", "--ray-workers", str(options.replicas)) if options.replicas else ()
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, 99th percentile and maximum."""
     return {
@@ -137,7 +143,8 @@ def abuse(options: argparse.Namespace, images: Sequence[bytes]) -> dict[str, Any
     statuses: Counter[str] = Counter()
     unexpected: list[str] = []
     states = []
-    with serving(options.weights, "--timeout", "5", "--max-bytes", str(2**21)) as (port, server):
+    limits = ("--timeout", "5", "--max-bytes", str(2**21))
+    with serving(options.weights, *limits, *on(options)) as (port, server):
 
         def share(numbers: range, client: Client) -> None:
             for number in numbers:
@@ -228,6 +235,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="requests, or images")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--replicas", type=int, help="processes of Ray that predict; absent, the server does")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     images = [path.read_bytes() for path in sorted(options.images.iterdir()) if path.suffix in SUFFIXES]

@@ -25,7 +25,7 @@ from yolo_max.ray.cluster import Workers, workers_of
 from yolo_max.ray.run import RayRun
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, read_shard, shard_name
-from yolo_max.support.errors import OutputError, UsageError
+from yolo_max.support.errors import EngineError, OutputError, UsageError
 from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.ray_options import RayOptions
 
@@ -289,6 +289,29 @@ def test_what_a_worker_raises_is_raised(
     monkeypatch.setattr("yolo_max.ray.stages.write_shard", fail)
     with pytest.raises(OutputError, match="the disk is full"):
         on_ray(ray, photos, tmp_path / "ray")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("The actor died unexpectedly.\n\tclass_name: MapWorker", "The actor died unexpectedly."),
+        (
+            "The actor died because of an error raised in its creation task, \x1b[36mray::W()\x1b[39m\n"
+            '  File "stages.py", line 9\nMemoryError: no room',
+            "MemoryError: no room",
+        ),
+    ],
+)
+def test_what_ray_says_is_one_line(
+    ray: FakeRay, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, reason: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ray.exceptions.RayError(said)
+
+    monkeypatch.setattr("yolo_max.ray.stages.write_shard", fail)
+    with pytest.raises(EngineError) as raised:
+        on_ray(ray, photos, tmp_path / "ray")
+    assert str(raised.value) == f"the run on Ray failed ({reason}); --resume goes on."
 
 
 def test_images_through_the_standard_input_are_refused(ray: FakeRay, tmp_path: Path) -> None:

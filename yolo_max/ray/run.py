@@ -6,6 +6,7 @@ appends the records of each shard to the manifest, in order, so that the results
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from itertools import chain
@@ -32,6 +33,8 @@ from yolo_max.support.text import first_line
 
 if TYPE_CHECKING:
     from yolo_max.engine.contract import Network
+
+_COLORS = re.compile(r"\x1b\[\d*m")
 
 
 class RayRun(FolderRun):
@@ -209,4 +212,10 @@ def _ours(error: BaseException) -> YoloMaxError:
         return EngineError(
             "the workers lack a package; install the same yolo_max on all nodes of the cluster."
         )
-    return EngineError(f"the run on Ray failed ({first_line(error)}); --resume goes on.")
+    return EngineError(f"the run on Ray failed ({_reason(error)}); --resume goes on.")
+
+
+def _reason(error: BaseException) -> str:
+    """What Ray says in one line: of a worker that raised as it began, the last one, which is the worker's."""
+    lines = _COLORS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
+    return lines[-1] if "creation task" in lines[0] else lines[0]
