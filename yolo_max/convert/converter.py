@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -97,7 +98,7 @@ class PyTorchToMAXConverter:
             network.program.arrays(),
             network.signature(),
             _Containers(network.program.in_spec, network.program.out_spec),
-            report or (lambda _: None),
+            report or logging.getLogger("yolo_max").warning,
             network.report,
             self._device,
         )

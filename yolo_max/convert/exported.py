@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -159,7 +160,7 @@ def load(path: str | Path, *, report: Callable[[str], None] | None = None) -> Ma
         found.tensors,
         found.signature,
         found.containers,
-        report or (lambda _: None),
+        report or logging.getLogger("yolo_max").warning,
     )
 
 

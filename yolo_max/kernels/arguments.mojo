@@ -28,6 +28,8 @@ from .parallel import Workers
 from .view import Slice, View
 from .window import WINDOW_PARAMS, Window
 
+comptime WORTH = 1 << 19
+"""Products that are worth starting a thread for, which takes some 5 us."""
 comptime Params = Ptr[DType.int32]
 comptime CONV_PARAMS = WINDOW_PARAMS + 7
 comptime BEHIND = 1
@@ -87,6 +89,7 @@ struct Convolution[T: DType](Movable):
     var mask: Mask[Self.T]
     var divisor: Int
     """What bytes are divided by; 0 if the input is of T."""
+    var workers: Workers
 
     def __init__(out self, call: Call, *, transposed: Bool = False) raises:
         """Takes a call apart, of an ordinary convolution or of a transposed one.
@@ -142,6 +145,9 @@ struct Convolution[T: DType](Movable):
             require_mask(call.input(next), self.view.batch, height, width)
             self.mask.data = call.input(next).data[Self.T]()
         self.output = output
+        # Where there are few of them, products wait for the memory.
+        var products = max(8, self.view.channels // self.window.groups) * self.window.height * self.window.width
+        self.workers = call.workers.for_work(products * self.view.batch * height * width * result.channels, WORTH)
 
 
 def operand_of[

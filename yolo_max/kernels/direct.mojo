@@ -125,7 +125,8 @@ def pointwise[
     var blocks = view.blocks()
     var plane_stride = MR * BLOCK
     var planes = Scratch[T](blocks * plane_stride)
-    planes.clear()
+    if view.channels % BLOCK != 0 or count < MR:
+        planes.clear()  # Otherwise all that is read is gathered.
     var taps = Taps(blocks, STEP)
     for i in range(blocks):
         taps.begin(i, i * words[T](plane_stride))

@@ -3,11 +3,11 @@
     y = activation(sum + r) * f + r'      r or r': the residual, scaled, where there is one before or behind
                                           f: a factor
 
-The last step, while sums are stored, knows what is most common: no activation, SiLU or ReLU, and r'. For anything else
-the earlier steps go over the sums first, in place, each compiled once.
+The last step, while sums are stored, knows what is most common: no activation, SiLU, ReLU, ReLU6 or HardSwish, and r'.
+For anything else the earlier steps go over the sums first, in place, each compiled once.
 """
 
-from .activation import Activation, NONE, RELU, SILU, activated
+from .activation import Activation, HARD_SWISH, NONE, RELU, RELU6, SILU, activated
 from .lanes import BLOCK, F32, Ptr, Words, load, load_some, store, store_some
 
 
@@ -110,7 +110,7 @@ def finish[
 ](sums: Words, width: Int, m: Int, output: Output[T], pixel: Int, channel: Int, channels: Int):
     """The same with N channels at a time."""
     var kind = output.activation.kind
-    if kind > RELU or output.before.given() or output.factor.given():
+    if kind > RELU6 and kind != HARD_SWISH or output.before.given() or output.factor.given():
         first_steps[N](sums, width, m, output, pixel, channel, channels)
         kind = NONE
     var scale = SIMD[F32, N](output.scale)
@@ -124,6 +124,10 @@ def finish[
                 v = activated[T, SILU](v, v)
             elif kind == RELU:
                 v = activated[T, RELU](v, v)
+            elif kind == RELU6:
+                v = activated[T, RELU6](v, v)
+            elif kind == HARD_SWISH:
+                v = activated[T, HARD_SWISH](v, v)
             if output.behind.given():
                 v = read[N](added.unsafe_offset(i * output.behind.stride), left).fma(scale, v)
             comptime if T != F32:

@@ -23,12 +23,12 @@ def kernel[T: DType, id: Int]() -> Kernel:
 
 def run_depthwise[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+    depthwise.convolve(conv.view, conv.window, conv.filters, conv.output, conv.workers)
 
 
 def run_transposed[T: DType](call: Call) raises:
     var conv = Convolution[T](call, transposed=True)
-    transposed.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+    transposed.convolve(conv.view, conv.window, conv.filters, conv.output, conv.workers)
 
 
 @extensibility.register("other_convolutions_table")

@@ -47,12 +47,12 @@ def kernel[T: DType, id: Int]() -> Kernel:
 
 def run_direct[T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+    direct.convolve(conv.view, conv.window, conv.filters, conv.output, conv.workers)
 
 
 def run_tiles[Algorithm: Transform, T: DType](call: Call) raises:
     var conv = Convolution[T](call)
-    tiles.convolve[Algorithm](conv.view, conv.window, conv.filters, conv.output, conv.mask, call.workers)
+    tiles.convolve[Algorithm](conv.view, conv.window, conv.filters, conv.output, conv.mask, conv.workers)
 
 
 def run_by_size[Algorithm: Transform, T: DType](call: Call) raises:
@@ -65,7 +65,7 @@ def run_by_size[Algorithm: Transform, T: DType](call: Call) raises:
         if not Algorithm.suits(conv.window.rows(conv.view.height), conv.window.columns(conv.view.width)):
             var channels = conv.view.blocks() * BLOCK * conv.filters.padded()
             conv.filters.panels = conv.filters.panels.unsafe_offset(Algorithm.FILTERS * channels)
-            direct.convolve(conv.view, conv.window, conv.filters, conv.output, call.workers)
+            direct.convolve(conv.view, conv.window, conv.filters, conv.output, conv.workers)
             return
     run_tiles[Algorithm, T](call)
 
@@ -79,7 +79,7 @@ def run_stem[T: DType](call: Call) raises:
     def run[Pixel: DType]() {imm}:
         convolve_image(
             image.data[Pixel](), image.batch, image.height, image.width, image.channels, conv.divisor, conv.window,
-            conv.filters, conv.output, call.workers,
+            conv.filters, conv.output, conv.workers,
         )
 
     if conv.divisor > 0:
