@@ -63,6 +63,17 @@ def test_several_times_as_far_from_float64_as_pytorch_is_too_far(
     assert "times as far from float64" in parity.text
 
 
+@pytest.mark.parametrize(("largest", "holds"), [(0.045, True), (0.055, False)])  # of the largest value
+def test_a_single_value_in_bf16(largest: float, holds: bool) -> None:
+    reference = np.full((84, 67), 10, np.float32)
+    ours = reference.copy()
+    ours[3, 5] += 10 * largest
+    found, expected = [{"head": ours}, {"head": reference}], [{"head": reference}] * 2
+    parity = verify("bf16", found, expected, expected, DETECT, (64, 64))
+    assert parity.holds is holds
+    assert parity.bound == pytest.approx(0.5)
+
+
 def test_a_head_of_another_shape_has_no_parity() -> None:
     whole, part = [{"head": np.zeros((84, 67), np.float32)}], [{"head": np.zeros((80, 67), np.float32)}]
     parity = verify("f32", part, whole, whole, DETECT, (64, 64))

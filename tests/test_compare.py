@@ -147,27 +147,49 @@ def test_options_reach_the_engines(monkeypatch: pytest.MonkeyPatch, images: list
 
 
 @pytest.mark.parametrize(
-    ("noise", "baseline", "headline", "holds"),
+    ("noise", "headline", "holds"),
     [
-        (0.03, "torch", "bf16 is within its bounds", True),  # of values up to 20: detections move
-        (2.0, "torch", "bf16 is out of its bounds", False),
-        (2.0, "ultralytics", "bf16 was not judged", True),  # no raw outputs to judge
+        (0.03, "bf16 is within its bounds", True),  # of values up to 20: detections move
+        (2.0, "bf16 is out of its bounds", False),
     ],
 )
 def test_bf16_is_judged_by_its_own_bounds(
-    monkeypatch: pytest.MonkeyPatch,
-    images: list[str],
-    noise: float,
-    baseline: str,
-    headline: str,
-    holds: bool,
+    monkeypatch: pytest.MonkeyPatch, images: list[str], noise: float, headline: str, holds: bool
 ) -> None:
-    in_bf16 = Settings(fake_weights(), baseline, max_only={"precision": "bf16"})
+    in_bf16 = Settings(fake_weights(), max_only={"precision": "bf16"})
     comparison = _compare(monkeypatch, images, in_bf16, max=comparisons.rounding(noise))
     assert (comparison.headline, comparison.verdict.holds) == (headline, holds)
     assert "yolo-max val" in " ".join(comparison.cautions())
     in_f32 = _compare(monkeypatch, images, Settings(fake_weights(), "torch"), max=comparisons.rounding(noise))
     assert (in_f32.headline, in_f32.verdict.holds) == ("Parity does not hold", False)
+
+
+GOOD = TensorDifference("model.3 Conv", 0.1, 2.0, precision="bf16")
+BAD = TensorDifference("model.3 Conv", 1.0, 2.0, precision="bf16")
+
+
+@pytest.mark.parametrize(
+    ("layers", "headline", "holds"),
+    [
+        ((), "bf16 was not judged", None),  # Ultralytics' predictor shows no raw outputs
+        ((GOOD,), "bf16 is within its bounds", True),  # its layers are
+        ((BAD,), "bf16 is out of its bounds", False),
+    ],
+)
+def test_bf16_against_ultralytics_predictor(
+    monkeypatch: pytest.MonkeyPatch,
+    images: list[str],
+    layers: tuple[TensorDifference, ...],
+    headline: str,
+    holds: bool | None,
+) -> None:
+    in_bf16 = Settings(fake_weights(), "ultralytics", max_only={"precision": "bf16"})
+    comparison = _compare(monkeypatch, images, in_bf16, max=comparisons.rounding(2.0))
+    comparison = replace(comparison, layers=layers)
+    record = to_record(comparison, host.record())
+    assert (comparison.headline, record["verdict"]["holds"]) == (headline, holds)
+    assert {image["verdict"]["holds"] for image in record["images"]} == {None}
+    assert "use --baseline torch" in comparison.cautions()[0]
 
 
 def test_against_ultralytics_predictor(monkeypatch: pytest.MonkeyPatch, images: list[str]) -> None:
@@ -273,6 +295,20 @@ def test_exit_code_of_a_difference(command: Any, images: list[str], tmp_path: Pa
         "xyxy",
         "excused",
     }
+
+
+@pytest.mark.usefixtures("images")
+@pytest.mark.parametrize(
+    ("baseline", "code", "said"),
+    [
+        ("torch", ExitCode.PARITY, "bf16 is out of its bounds on 5 images."),
+        ("ultralytics", ExitCode.OK, "bf16 was not judged on 5 images."),
+    ],
+)
+def test_exit_code_of_bf16(command: Any, capfd: Any, baseline: str, code: ExitCode, said: str) -> None:
+    arguments = ("--precision", "bf16", "--baseline", baseline)
+    assert command(*arguments, max=comparisons.rounding(2.0)) == code
+    assert said in capfd.readouterr().out
 
 
 def test_exit_code_of_unreadable_images(command: Any, images: list[str], capfd: Any) -> None:

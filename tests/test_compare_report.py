@@ -97,6 +97,10 @@ def test_bf16_is_not_held_to_the_bounds_of_f32(folder: Path, monkeypatch: pytest
     assert "bf16 is within its bounds 4 images through PyTorch and MAX" in text
     assert "what it costs in mAP, yolo-max val --engine both measures" in text
     assert "(bound" not in text
+    unjudged = compare(Settings(weights, "ultralytics", max_only={"precision": "bf16"}), images)
+    page = _write(unjudged, folder, *unjudged.cautions()).read_text()
+    assert '<section class="card verdict unjudged">' in page
+    assert "bf16 was not judged 4 images through Ultralytics and MAX" in _text(page)
 
 
 def test_says_what_was_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from yolo_max.tasks.detect.comparison import DetectionDifference, HeadDifference
 from yolo_max.tasks.detect.detections import Detections
 from yolo_max.tasks.detect.postprocess import Postprocess
 from yolo_max.tasks.detect.tolerant_nms import TolerantNms
-from yolo_max.tasks.rubric import Verdict
+from yolo_max.tasks.rubric import Verdict, judge_bf16
 
 CANVAS = (64, 64)
 LETTERBOX = Letterbox.fit((640, 640), CANVAS)
@@ -53,6 +53,22 @@ def test_broken_heads() -> None:
     head = np.zeros((84, 66), np.float32)
     nan = np.full_like(head, np.nan)
     assert len(HeadDifference.between(nan, head, CANVAS).verdict.failures) == 3
+
+
+def test_classes_that_are_wrong_in_bf16_are_a_failure() -> None:
+    """Among the values of a head, those of its boxes are the largest: beside them 4 is little."""
+    rng = np.random.default_rng(0)
+    head = np.concatenate([rng.normal(0, 3, (8400, 64)), rng.normal(-8, 2, (8400, 80))], axis=1)
+    head[0, 0] = 48
+    head[:400, 64] = 2  # objects: scores of 0.88
+    head = head.astype(np.float32)
+    wrong = head.copy()
+    wrong[:400, 64:] -= 4  # 0.12
+    difference = HeadDifference.between(wrong, head, (640, 640))
+    assert judge_bf16(difference.tensors, 0).holds
+    assert judge_bf16(difference.tensors, difference.score).failures == (
+        "a class score differs by 0.76, more than 0.4",
+    )
 
 
 def _scene(*scores: float) -> np.ndarray:

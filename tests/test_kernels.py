@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from guarded import survives
 from kernel_cases import (
     F32,
     NONE,
@@ -441,12 +442,27 @@ def test_transforms_magnify_the_rounding_of_short_sums_only(
 def test_any_number_of_tasks_gives_the_same(kernels: Kernels, workers: int) -> None:
     """A task's share begins anywhere; more tasks than rows or squares leave none without work."""
     several = Kernels(kernels.path, workers)
-    for case in (Case(32, 48, 1, 1, 3, 5, 2), Case(32, 48, 3, 1, 9, 5, 2), Case(32, 48, 3, 2, 9, 5, 2)):
+    # Few pixels, and channels enough for 33, 16 and 16 threads.
+    for case in (Case(768, 768, 1, 1, 3, 5, 2), Case(256, 256, 3, 1, 3, 5), Case(256, 256, 3, 2, 5, 9)):
         p = problem(case, F32, False)
         for kernel in case.kernels():
             np.testing.assert_array_equal(
                 solve(several, p, kernel, F32), solve(kernels, p, kernel, F32), err_msg=kernel
             )
+
+
+@pytest.mark.parametrize(
+    ("pixels", "alone"),
+    [
+        (63, True),  # 16,384 products each: less than twice the 2^19 that are worth a thread
+        (64, False),
+    ],
+)
+def test_small_convolutions_run_on_one_thread(kernels: Kernels, pixels: int, alone: bool) -> None:
+    without_context = Kernels(kernels.path, 1)  # by which other threads are started
+    without_context.workers = 2
+    p = problem(Case(128, 128, 1, 1, 1, pixels), F32, False)
+    assert survives(lambda: solve(without_context, p, DIRECT, F32)) is alone
 
 
 TARGETED = [

@@ -162,10 +162,11 @@ def test_a_nan_reaches_its_queries_and_no_others(kernels: Kernels) -> None:
 
 @pytest.mark.parametrize("workers", [1, 3, 7])
 def test_any_number_of_threads_gives_the_same(kernels: Kernels, workers: int) -> None:
-    case = Attention(1, 2, (9, 9), (9, 9), 20, 30)
+    size = (17, 19)  # large enough for nine threads
+    case = Attention(1, 2, size, size, 20, 30)
     rng = np.random.default_rng(0)
-    q, k, v = (a_map(rows(rng, case, (9, 9), c, 1), (9, 9)) for c in (20, 20, 30))
-    results = [poisoned((1, 9, 9, 60), F32) for _ in range(2)]
+    q, k, v = (a_map(rows(rng, case, size, c, 1), size) for c in (20, 20, 30))
+    results = [poisoned((1, *size, 60), F32) for _ in range(2)]
     for each, result in zip((kernels, Kernels(kernels.path, workers)), results, strict=True):
         attend(each, case, q, k, v, (20, 20, 30), result)
     np.testing.assert_array_equal(results[0], results[1])

@@ -8,6 +8,7 @@ from yolo_max.tasks.rubric import (
     TensorDifference,
     Verdict,
     judge,
+    judge_bf16,
     judge_layers,
     judge_metric,
 )
@@ -56,6 +57,20 @@ def test_bounds_of_bf16(difference: float, elsewhere: float, failures: tuple[str
     found = TensorDifference.between("layer", ours, theirs, theirs.astype(np.float64), precision="bf16")
     assert found.verdict.failures == failures
     assert found.precision_verdict.holds
+
+
+@pytest.mark.parametrize(
+    ("score", "failures"),
+    [
+        (0.39, ()),
+        (0.41, ("a class score differs by 0.41, more than 0.4",)),
+        (np.nan, ("a class score differs by nan, more than 0.4",)),
+    ],
+)
+def test_scores_in_bf16(score: float, failures: tuple[str, ...]) -> None:
+    assert judge_bf16([TensorDifference("head", 0.9, 10)], score).failures == failures
+    tensor = "head differs by 1.1, more than 1 (values up to 10)"
+    assert judge_bf16([TensorDifference("head", 1.1, 10)], score).failures == (tensor, *failures)
 
 
 def test_nan_on_both_sides_is_not_agreement() -> None:

@@ -81,7 +81,7 @@ def compare(
 
     Each engine runs in a process of its own. Writes side-by-side images, [cyan]compare.json[/] and
     [cyan]report.html[/], and says whether the parity rubric holds: with --precision bf16, whether raw
-    outputs are within bounds of their own.
+    outputs and class scores are within bounds of their own.
     """
     from yolo_max.images.source import SourceFailure, SourceImage, SourceSkipped
     from yolo_max.images.sources import find_images
@@ -225,7 +225,8 @@ def show(comparison: Comparison, console: Console) -> None:
     if len(verdict.failures) > 10:
         console.print(f"  and {len(verdict.failures) - 10} more")
     images = counted(len(comparison.images), "image")
-    console.print(f"{comparison.headline} on {images}.", style="bold green" if verdict.holds else "bold red")
+    style = "bold" if not comparison.is_judged else "bold green" if verdict.holds else "bold red"
+    console.print(f"{comparison.headline} on {images}.", style=style)
 
 
 def _print_table(

@@ -47,6 +47,11 @@ class RawDifference(Protocol):
         ...
 
     @property
+    def score(self) -> float:
+        """Largest difference of a class score, or of a class probability."""
+        ...
+
+    @property
     def verdict(self) -> Verdict:
         """The rubric on them, and on what each cell or class decodes to."""
         ...

@@ -16,9 +16,8 @@ from yolo_max.tasks.contract import Outputs, Placement, Prediction
 from yolo_max.tasks.rubric import SCORE_BOUND, TensorDifference, Verdict, largest_difference
 
 
-def judge_probabilities(ours: NDArray[np.float32], reference: NDArray[np.float32]) -> Verdict:
-    """The rubric on the class probabilities of an image, both float32 [nc]; NaN fails."""
-    difference = largest_difference(ours, reference)
+def judge_probabilities(difference: float) -> Verdict:
+    """The rubric on the largest difference of a class probability; NaN fails."""
     if difference <= SCORE_BOUND:
         return Verdict()
     return Verdict((f"a class probability differs by {difference:.2g}, more than {SCORE_BOUND:g}",))
@@ -30,11 +29,11 @@ class LogitsDifference:
 
     Attributes:
         logits: The logits themselves.
-        probabilities: The rubric on their softmax.
+        score: Largest difference of a class probability, their softmax.
     """
 
     logits: TensorDifference
-    probabilities: Verdict
+    score: float
 
     @property
     def tensors(self) -> tuple[TensorDifference, ...]:
@@ -44,7 +43,7 @@ class LogitsDifference:
     @property
     def verdict(self) -> Verdict:
         """The rubric on both."""
-        return self.logits.verdict + self.logits.precision_verdict + self.probabilities
+        return self.logits.verdict + self.logits.precision_verdict + judge_probabilities(self.score)
 
     def samples(self) -> Samples:
         """The logits' difference; that of the probabilities is measured on the predictions."""
@@ -94,7 +93,7 @@ class ClassifyJudge:
         logits = TensorDifference.between("logits", a, b, truth)
         comparable = np.isfinite(logits.difference)
         return LogitsDifference(
-            logits, judge_probabilities(softmax(a), softmax(b)) if comparable else Verdict()
+            logits, largest_difference(softmax(a), softmax(b)) if comparable else float("inf")
         )
 
     def predictions(
@@ -112,7 +111,7 @@ class ClassifyJudge:
         only_first, only_second = np.delete(np.arange(len(first)), i), np.delete(np.arange(len(second)), j)
         difference = largest_difference(ours.probabilities, reference.probabilities)
         return PredictionDifference(
-            judge_probabilities(ours.probabilities, reference.probabilities),
+            judge_probabilities(difference),
             (i, j),
             (only_first, only_second),
             (_undecided(first, reference), _undecided(second, reference)),

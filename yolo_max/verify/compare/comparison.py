@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,16 @@ from yolo_max.support.options import PredictOptions
 from yolo_max.tasks.comparison import Judge, PredictionDifference, RawDifference, Samples
 from yolo_max.tasks.contract import Decoder, Prediction
 from yolo_max.tasks.registry import task_of
-from yolo_max.tasks.rubric import BF16_MAX, BF16_MEAN, TensorDifference, Verdict, judge, judge_layers
+from yolo_max.tasks.rubric import (
+    BF16_MAX,
+    BF16_MEAN,
+    BF16_SCORE_BOUND,
+    TensorDifference,
+    Verdict,
+    judge,
+    judge_bf16,
+    judge_layers,
+)
 from yolo_max.verify.engine_run import EngineRun, Outcome, Workload
 from yolo_max.weights.load import Weights
 
@@ -30,7 +39,11 @@ RAW_BYTES = 1024**3
 PERCENTILES = (50, 90, 99, 100)
 BF16_CAUTION = (
     f"bf16 has bounds for raw outputs and layers, {BF16_MAX:.0%} of the largest value and {BF16_MEAN:.1%} on "
-    "average; what it costs in mAP, yolo-max val --engine both measures."
+    f"average, and for class scores, {BF16_SCORE_BOUND:g}; what it costs in mAP, yolo-max val --engine both "
+    "measures."
+)
+NO_RAW_OUTPUTS = (
+    "Ultralytics' predictor shows no raw outputs, by which bf16's images are judged; use --baseline torch."
 )
 FEW = 10
 """Fewer pairs than these say little about what comes out of post-processing."""
@@ -57,7 +70,7 @@ class Settings:
 
     @property
     def is_bf16(self) -> bool:
-        """Whether MAX computes in bf16, which has bounds for raw outputs and layers alone."""
+        """Whether MAX computes in bf16, which has no bounds for boxes and detections."""
         return bool(self.max_only.get("precision") == "bf16")
 
     @property
@@ -114,12 +127,16 @@ class ImageComparison:
     is_bf16: bool = False
 
     @property
+    def is_judged(self) -> bool:
+        """Whether the rubric has bounds for what was compared; for bf16 it has some before NMS only."""
+        return self.raw is not None or not self.is_bf16
+
+    @property
     def verdict(self) -> Verdict:
         """The rubric on this image."""
         pixels = Verdict() if self.same_pixels else Verdict(("the engines saw different pixels",))
         if self.is_bf16:
-            tensors = self.raw.tensors if self.raw else ()
-            return pixels + judge(replace(each, precision="bf16").verdict for each in tensors)
+            return pixels + (judge_bf16(self.raw.tensors, self.raw.score) if self.raw else Verdict())
         return pixels + (self.raw.verdict if self.raw else Verdict()) + self.difference.verdict
 
     @property
@@ -154,6 +171,11 @@ class Comparison:
     layers: tuple[TensorDifference, ...] = ()
 
     @property
+    def is_judged(self) -> bool:
+        """Whether the rubric has bounds for anything that was compared."""
+        return bool(self.layers) or any(image.is_judged for image in self.images)
+
+    @property
     def verdict(self) -> Verdict:
         """The rubric on all of them."""
         images = judge(image.verdict.about(image.path) for image in self.images)
@@ -164,14 +186,15 @@ class Comparison:
         """The verdict in a few words."""
         if not self.settings.is_bf16:
             return "Parity holds" if self.verdict.holds else "Parity does not hold"
-        if self.settings.baseline == "ultralytics":
+        if not self.is_judged:
             return "bf16 was not judged"
         return "bf16 is within its bounds" if self.verdict.holds else "bf16 is out of its bounds"
 
     def cautions(self) -> list[str]:
         """What a reader of the verdict should know about what it rests on."""
         if self.settings.is_bf16:
-            return [BF16_CAUTION]
+            judged = all(image.is_judged for image in self.images)
+            return [BF16_CAUTION] if judged else [NO_RAW_OUTPUTS, BF16_CAUTION]
         matched = self.counts()["matched"]
         if not 0 < matched < FEW:
             return []

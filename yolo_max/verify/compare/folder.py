@@ -18,7 +18,6 @@ from yolo_max.runtime import host
 from yolo_max.support.atomic import cannot_write, write_atomically
 from yolo_max.support.errors import ImageError, OutputError
 from yolo_max.support.result_names import COMPARISON_FILE, REPORT_FILE
-from yolo_max.tasks.rubric import Verdict
 from yolo_max.verify.compare.comparison import Comparison, ImageComparison, Settings
 from yolo_max.verify.compare.report import Picture, render
 from yolo_max.verify.compare.side_by_side import side_by_side, thumbnail
@@ -164,7 +163,7 @@ def to_record(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, Any
     """
     settings = comparison.settings
     return {
-        "verdict": _verdict(comparison.verdict),
+        "verdict": _verdict(comparison),
         "baseline": settings.baseline,
         "weights": {"path": str(settings.weights.path), "sha256": settings.weights.file_sha256},
         "options": {"imgsz": list(settings.canvas_size), **settings.decoder.settings()},
@@ -202,7 +201,7 @@ def _image(image: ImageComparison, settings: Settings) -> dict[str, Any]:
     ]
     return {
         "path": image.path,
-        "verdict": _verdict(image.verdict),
+        "verdict": _verdict(image),
         "matched": len(difference.pairs[0]),
         **difference.same,
         **difference.record,
@@ -222,8 +221,12 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {"holds": verdict.holds, "failures": list(verdict.failures)}
+def _verdict(compared: Comparison | ImageComparison) -> dict[str, Any]:
+    verdict = compared.verdict
+    return {
+        "holds": verdict.holds if compared.is_judged else None,
+        "failures": list(verdict.failures),
+    }
 
 
 def _provenance(comparison: Comparison, facts: Mapping[str, Any]) -> dict[str, str]:

@@ -62,6 +62,7 @@ def render(
         canvas=settings.canvas_size,
         judge=judge,
         verdict=comparison.verdict,
+        is_judged=comparison.is_judged,
         headline=comparison.headline,
         bound=lambda measure: None if settings.is_bf16 else measure.bound,
         failing=sum(not image.verdict.holds for image in images),
