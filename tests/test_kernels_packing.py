@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,15 @@ def test_weights_are_copied_into_one_block_of_memory() -> None:
         np.testing.assert_array_equal(placed[name], values)
         assert placed[name].ctypes.data % packing.ALIGNMENT == 0
     assert [placed[name].ctypes.data - placed["a"].ctypes.data for name in "bd"] == [64, 64 + 192]
+
+
+def test_one_place_takes_no_more_memory_than_it_has() -> None:
+    tracemalloc.start()
+    placed = packing.one_place({"a": (np.float32, (1 << 18,)), "b": (np.uint16, (3, 5))})
+    size, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert placed["b"].shape == (3, 5)
+    assert size <= peak < (4 << 18) + (1 << 14)
 
 
 def test_a_network_is_packed_under_its_own_names() -> None:

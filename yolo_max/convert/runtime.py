@@ -107,7 +107,11 @@ def start(
         model, from_cache = found.model, found.from_cache
     with max_errors("load the weights"):
         # MAX reads the arrays in place for as long as the model lives.
-        registry: dict[str, Any] = packing.in_one_place({each.name: each.make(arrays) for each in constants})
+        registry: dict[str, Any] = packing.one_place(
+            {each.name: (each.dtype, each.shape) for each in constants}
+        )
+        for each in constants:
+            registry[each.name][...] = each.make(arrays)
         if device == "gpu":
             registry = {name: driver.Buffer.from_numpy(each).to(place) for name, each in registry.items()}
         loaded = session.init(model, weights_registry=registry)

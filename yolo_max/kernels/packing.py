@@ -8,11 +8,12 @@ activations likewise. Arrays are aligned to 64 bytes, a cache line and the wides
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from yolo_max.kernels.precision import Precision
 
@@ -216,27 +217,39 @@ def padded(channels: int) -> int:
     return (channels + BLOCK - 1) // BLOCK * BLOCK
 
 
+def _empty(size: int) -> NDArray[np.uint8]:
+    """So many bytes, aligned to 64."""
+    buffer = np.empty(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size]
+
+
 def align(values: NDArray[Any]) -> NDArray[Any]:
     """A copy of the values, aligned to 64 bytes."""
-    buffer = np.empty(values.nbytes + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
-    result = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    result = _empty(values.nbytes).view(values.dtype).reshape(values.shape)
     result[...] = values
     return result
 
 
-def in_one_place(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Copies, each aligned to 64 bytes, one behind the other in one block of memory.
+def one_place(kinds: Mapping[str, tuple[DTypeLike, tuple[int, ...]]]) -> dict[str, NDArray[Any]]:
+    """Room for arrays of these types and shapes, each aligned to 64 bytes, one behind the other in memory.
 
     NumPy asks Linux for huge pages where a block is large. A network reads all of its weights for each
     image, and would look up the address of every 4 KB of them.
     """
-    ends = itertools.accumulate(-(-each.nbytes // ALIGNMENT) * ALIGNMENT for each in arrays.values())
-    starts = [0, *ends]
-    block = align(np.empty(starts[-1], np.uint8))
-    placed = {}
-    for (name, values), start in zip(arrays.items(), starts, strict=False):
-        placed[name] = block[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    sizes = [math.prod(shape) * np.dtype(dtype).itemsize for dtype, shape in kinds.values()]
+    starts = [0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+    block = _empty(starts[-1])
+    return {
+        name: block[start : start + size].view(dtype).reshape(shape)
+        for (name, (dtype, shape)), start, size in zip(kinds.items(), starts, sizes, strict=False)
+    }
+
+
+def in_one_place(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Copies of arrays in :func:`one_place`."""
+    placed = one_place({name: (values.dtype, values.shape) for name, values in arrays.items()})
+    for name, values in arrays.items():
         placed[name][...] = values
     return placed
 
