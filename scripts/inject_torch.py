@@ -133,7 +133,10 @@ def main() -> int:
     arguments = parser.parse_args()
 
     torch.set_num_threads(arguments.threads)
-    theirs, size = network(arguments.network, arguments.weights)
+    try:
+        theirs, size = network(arguments.network, arguments.weights)
+    except ValueError as error:
+        parser.error(str(error))
     size = arguments.size or size
     library = build(cache_folder("kernels"), None)
     x = images(arguments.batch, size)

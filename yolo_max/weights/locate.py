@@ -100,7 +100,8 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
     if stem in OFFICIAL:
         raise WeightsError(
             f"there are no weights named {path.name!r} in {searched}; "
-            f"run `yolo-max weights fetch {stem}` to download them."
+            f"run `yolo-max weights fetch {stem}` to download them; "
+            f"{' and '.join(sorted(_stems([BUNDLED])))}, trained on drawn shapes, need no download."
         )
     if kind := not_ported(stem):
         raise WeightsError(
