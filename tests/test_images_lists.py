@@ -67,6 +67,23 @@ def test_comments_are_passed_over_unless_they_are_names(tree: Path, name: str) -
     assert found(f"lists/{name}") == ["a.jpg", "#1.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("# doors, front and back\na.jpg\n", ["a.jpg"]),  # a comment has no cells
+        ('# the "front door\na.jpg\n', ["a.jpg"]),  # nor an open quote
+        ("# doors\nsource\na.jpg\n", ["a.jpg"]),  # the header is the first row behind it
+        ("\nsource\na.jpg\n", ["a.jpg"]),
+        ("a.jpg\nsource\n", ["a.jpg", "source"]),  # no header any more
+        ("#1.jpg,a.jpg\n", ["#1.jpg", "a.jpg"]),  # the first cell is a file
+    ],
+)
+def test_comments_among_rows(tree: Path, content: str, expected: list[str]) -> None:
+    write_image(tree / "#1.jpg", 7)
+    (tree / "l.csv").write_text(content)
+    assert read_list("l.csv") == expected
+
+
 def test_what_a_list_names_in_vain_costs_itself(tree: Path) -> None:
     (tree / "l.txt").write_text("a.jpg\nmissing.jpg\nhttps://example.org/a.jpg\nb.png\n")
     items = list(find_images(["l.txt"]))

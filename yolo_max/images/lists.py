@@ -28,7 +28,7 @@ def is_list(source: str) -> bool:
 def read_list(source: str) -> list[str]:
     """The sources in a list: one per line, or per cell of a ``.csv``, as to Ultralytics.
 
-    What begins with a ``#`` and names nothing that exists is a comment.
+    A line that begins with a ``#`` is a comment, unless it, or its first cell, is a path that exists.
 
     Args:
         source: The path of the list.
@@ -44,7 +44,7 @@ def read_list(source: str) -> list[str]:
         text = os.fsdecode(read_plain_file(path, MAX_LIST_BYTES).removeprefix(b"\xef\xbb\xbf"))
     except OSError as error:
         raise SourceError(f"{source} cannot be read as a list of images: {reason(error)}.") from error
-    lines = text.splitlines()
+    lines = [line for line in text.splitlines() if line.strip() and not _is_comment(path, line)]
     if path.suffix.lower() == ".csv":
         try:
             rows = list(csv.reader(lines))
@@ -52,10 +52,14 @@ def read_list(source: str) -> list[str]:
             raise SourceError(f"{source} cannot be read as a list of images: {error}.") from error
         lines = [cell for row in (rows[1:] if rows[:1] == [["source"]] else rows) for cell in row]
     entries = [_resolved(path, line.strip()) for line in lines if line.strip()]
-    named = [entry for entry in entries if not entry.startswith("#") or os.path.lexists(entry)]
-    if not named:
+    if not entries:
         raise SourceError(f"{source} is an empty list; write one path on each line.")
-    return named
+    return entries
+
+
+def _is_comment(path: Path, line: str) -> bool:
+    entry = (line.partition(",")[0] if path.suffix.lower() == ".csv" else line).strip()
+    return entry.startswith("#") and not os.path.lexists(_resolved(path, entry))
 
 
 def _resolved(path: Path, entry: str) -> str:
