@@ -8,7 +8,7 @@ import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import convert_networks as networks
@@ -289,3 +289,16 @@ def test_other_threads_are_heard_while_one_captures(
         "printed by the one that has captured",
     ]
     assert caplog.messages == ["logged by another", "logged by the one that has captured"]
+
+
+def test_a_handler_that_another_thread_makes_meanwhile_is_heard_afterwards(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made: list[logging.StreamHandler[Any]] = []
+    with silence():
+        thread = Thread(target=lambda: made.append(logging.StreamHandler()))
+        thread.start()
+        thread.join()
+        made[0].emit(logging.makeLogRecord({"msg": "by the one that captures"}))
+    made[0].emit(logging.makeLogRecord({"msg": "by the one that has captured"}))
+    assert capsys.readouterr().err.splitlines() == ["by the one that has captured"]

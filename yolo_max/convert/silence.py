@@ -14,13 +14,17 @@ _ONE = threading.RLock()
 
 
 class _OtherThreads:
-    """A stream of text that leaves out what one thread writes."""
+    """A stream of text that leaves out what one thread writes, until `pass_all_on`."""
 
     def __init__(self, stream: Any, thread: int) -> None:
-        self._stream, self._thread = stream, thread
+        self._stream = stream
+        self._silent: int | None = thread
 
     def write(self, text: str) -> int:
-        return len(text) if threading.get_ident() == self._thread else int(self._stream.write(text))
+        return len(text) if threading.get_ident() == self._silent else int(self._stream.write(text))
+
+    def pass_all_on(self) -> None:
+        self._silent = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -43,6 +47,7 @@ def silence() -> Iterator[None]:
             stack.callback(handler.removeFilter, of_others)
         # What it could not capture it prints as code.
         stream: Any = _OtherThreads(sys.stderr, me)
+        stack.callback(stream.pass_all_on)  # a handler that was made meanwhile keeps it
         stack.enter_context(contextlib.redirect_stderr(stream))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
