@@ -142,9 +142,21 @@ MASKS = """(({counts, size, width, height}) => {
 
 @needs_browser
 @pytest.mark.parametrize("border", [0, 8])  # of a canvas above and below the image
-def test_a_mask_covers_its_pixels_and_no_hole(browser: Browser, served: Served, border: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(12, 20), slice(20, 36)),
+        (slice(12, 24), slice(30, 40)),  # in a corner
+        (slice(0, 24), slice(16, 32)),  # of the image's height: one run
+        (slice(12, 13), slice(20, 21)),
+        (slice(0, 0), slice(0, 0)),
+    ],
+)
+def test_a_mask_covers_its_pixels_and_no_hole(
+    browser: Browser, served: Served, rows: slice, columns: slice, border: int
+) -> None:
     ring = np.zeros((24, 40), bool)
-    ring[12:20, 20:36], ring[14:18, 24:32] = True, False  # below the label
+    ring[rows, columns], ring[14:18, 33:36] = True, False
     canvas = np.pad(ring, ((border, border), (0, 0)))
     asked = {
         "counts": encode_mask(boundaries_of([canvas], 0, 0, canvas.shape), canvas.shape),
@@ -154,7 +166,35 @@ def test_a_mask_covers_its_pixels_and_no_hole(browser: Browser, served: Served, 
     }
     browser.open(served.address)
     covered = np.array(browser.look(f"{MASKS}({json.dumps(asked)})"))
-    assert (covered[10:] == ring[10:]).all()
+    assert (covered[10:] == ring[10:]).all()  # below the label
+
+
+HELD = """(({counts, size, boxes}) => {
+  const canvas = document.createElement('canvas'), held = [], painted = [];
+  const [Kind, Data] = [OffscreenCanvas, ImageData];
+  [canvas.height, canvas.width] = size;
+  OffscreenCanvas = class extends Kind { constructor(...size) { super(...size); held.push(this); } };
+  ImageData = class extends Data { constructor(...size) { super(...size); painted.push(this); } };
+  const found = {boxes: Array.from({length: boxes}, () => ({
+    class_id: 0, class_name: 'dot', confidence: 0.9, xyxy: [0, 0, 1, 1], segmentation: {size, counts}}))};
+  draw(canvas, found);
+  draw(canvas, found, 1);  // as the mouse does
+  [OffscreenCanvas, ImageData] = [Kind, Data];
+  return [held, painted].map((those) => those.reduce((sum, {width, height}) => sum + width * height, 0));
+})"""
+"""Pixels of the canvases that are kept for so many masks, and of what was painted."""
+
+
+@needs_browser
+def test_many_masks_take_one_picture_and_time_for_their_own_pixels(browser: Browser, served: Served) -> None:
+    dot = np.zeros((640, 640), bool)
+    dot[300:308, 300:308] = True
+    counts = encode_mask(boundaries_of([dot], 0, 0, dot.shape), dot.shape)
+    browser.open(served.address)
+    asked = json.dumps({"counts": counts, "size": dot.shape, "boxes": 300})
+    held, painted = browser.look(f"{HELD}({asked})")
+    assert held == dot.size + 10**2  # all masks, and one with its margin
+    assert painted == 300 * 10**2
 
 
 @needs_browser

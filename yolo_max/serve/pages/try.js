@@ -71,9 +71,9 @@ async function predict() {
   }
 }
 
-function inside({size: [height, width], counts}) {  // the pixels of COCO's compressed counts, column by column
-  const pixels = new Uint8Array(height * width), lengths = [];
-  let place = 0;
+function runsOf(counts) {  // where each run of a mask begins and ends, of COCO's compressed counts, column by column
+  const runs = [], lengths = [];
+  let end = 0;
   for (let i = 0; i < counts.length;) {
     let length = 0, shift = 0, code;
     do {
@@ -83,29 +83,59 @@ function inside({size: [height, width], counts}) {  // the pixels of COCO's comp
     } while (code & 32);
     if (code & 16) length |= -1 << shift;
     if (lengths.length > 2) length += lengths[lengths.length - 2];
-    if (lengths.length % 2) pixels.fill(1, place, place + length);
-    place += length;
+    end += length;
+    if (lengths.length % 2) runs.push([end - length, end]);
     lengths.push(length);
   }
-  return pixels;
+  return runs;
 }
 
-function maskOf(box) {  // a picture of its mask with an outline, of holes too; made once
-  if (box.picture) return box.picture;
-  const [height, width] = box.segmentation.size, pixels = inside(box.segmentation), data = new ImageData(width, height);
-  const bytes = [1, 3, 5].map((i) => parseInt(color(box).slice(i, i + 2), 16));
+function partOf(runs, height) {  // of a mask: the rectangle around its runs, with a margin of one pixel, column by column
+  const column = (i) => Math.floor(i / height), left = column(runs[0][0]) - 1, right = column(runs.at(-1)[1] - 1) + 2;
+  const tall = runs.some(([start, end]) => column(start) < column(end - 1));  // goes on in another column
+  const top = tall ? -1 : runs.reduce((least, [start]) => Math.min(least, start % height), height) - 1;
+  const bottom = tall ? height + 1 : runs.reduce((most, [, end]) => Math.max(most, (end - 1) % height), 0) + 2;
+  const part = {left, top, width: right - left, height: bottom - top};
+  part.pixels = new Uint8Array(part.width * part.height);
+  for (const [start, end] of runs) {
+    for (let i = start; i < end;) {
+      const x = column(i), stop = Math.min(end, (x + 1) * height), offset = (x - left) * part.height - top - x * height;
+      part.pixels.fill(1, i + offset, stop + offset);
+      i = stop;
+    }
+  }
+  return part;
+}
+
+function paint(pen, {pixels, width, height}, color) {  // a part with its outline, of holes too
+  const data = new ImageData(width, height), bytes = new DataView(data.data.buffer);
+  const rgb = parseInt(color.slice(1), 16) * 256;
   for (let x = 0, i = 0; x < width; x++) {
     for (let y = 0; y < height; y++, i++) {
       if (!pixels[i]) continue;
-      const edge = !(pixels[i - height] && pixels[i + height] && (y === 0 || pixels[i - 1]) && (y === height - 1 || pixels[i + 1]));
-      data.data.set([...bytes, edge ? 255 : 102], 4 * (y * width + x));
+      const edge = !(pixels[i - height] && pixels[i + height] && pixels[i - 1] && pixels[i + 1]);
+      bytes.setUint32(4 * (y * width + x), rgb + (edge ? 255 : 102));
     }
   }
-  const picture = document.createElement("canvas");
-  [picture.width, picture.height] = [width, height];
-  picture.getContext("2d").putImageData(data, 0, 0);
-  Object.defineProperty(box, "picture", {value: picture});  // which is not shown as JSON
-  return picture;
+  [pen.canvas.width, pen.canvas.height] = [width, height];
+  pen.putImageData(data, 0, 0);
+}
+
+function masksOf(found, bitmap, width, height) {  // one picture of all masks, of this size; made once
+  if (found.masks) return found.masks;
+  const pen = new OffscreenCanvas(width, height).getContext("2d"), one = new OffscreenCanvas(1, 1).getContext("2d");
+  for (const box of found.boxes.filter((box) => box.segmentation).reverse()) {  // the surest on top
+    const [tall, wide] = box.segmentation.size, runs = runsOf(box.segmentation.counts);
+    if (!runs.length) continue;
+    const gain = Math.min(wide / bitmap.width, tall / bitmap.height);  // the image is centred in the mask
+    const [across, down] = [bitmap.width * gain, bitmap.height * gain], [right, below] = [width / across, height / down];
+    const part = partOf(runs, tall);
+    paint(one, part, color(box));
+    const x = (part.left - (wide - across) / 2) * right, y = (part.top - (tall - down) / 2) * below;
+    pen.drawImage(one.canvas, x, y, part.width * right, part.height * below);
+  }
+  Object.defineProperty(found, "masks", {value: pen.canvas});  // which is not shown as JSON
+  return pen.canvas;
 }
 
 function draw(bitmap, found, chosen = null) {
@@ -120,15 +150,11 @@ function draw(bitmap, found, chosen = null) {
     points.forEach(([x, y], i) => (i ? pen.lineTo(x * scale, y * scale) : pen.moveTo(x * scale, y * scale)));
   };
   const boxes = found.boxes || [];
+  if (boxes.some((box) => box.segmentation)) pen.drawImage(masksOf(found, bitmap, canvas.width, canvas.height), 0, 0);
   boxes.map((box, i) => [box, i]).reverse().forEach(([box, i]) => {  // the surest on top
     const [left, top, right, bottom] = box.xyxy;
     pen.strokeStyle = pen.fillStyle = color(box);
     pen.lineWidth = i === chosen ? 2 * width : width;
-    if (box.segmentation) {
-      const mask = maskOf(box), gain = Math.min(mask.width / bitmap.width, mask.height / bitmap.height);
-      const [across, down] = [bitmap.width * gain, bitmap.height * gain];  // of the image, centred in the mask
-      pen.drawImage(mask, (mask.width - across) / 2, (mask.height - down) / 2, across, down, 0, 0, canvas.width, canvas.height);
-    }
     path(box.xyxyxyxy || [[left, top], [right, top], [right, bottom], [left, bottom]]);
     pen.closePath();
     pen.stroke();
