@@ -201,6 +201,11 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("mode=export model=best.pt", "nothing needs to be exported here"),
         ("track source=a.mp4", ": yolo-max predict a.mp4 --tracker bytetrack."),
         ("track a.mp4 tracker=bytetrack.yaml", ": yolo-max predict a.mp4 --tracker bytetrack.yaml."),
+        ("track a.mp4 --tracker botsort", "type yolo-max predict a.mp4 --tracker botsort."),
+        (
+            "track source=/data/trackers/a.mp4",  # no tracker is named
+            ": yolo-max predict /data/trackers/a.mp4 --tracker bytetrack.",
+        ),
         ("help", "there is no command 'help'; use yolo-max --help."),
         # Several values.
         ("predict photos --imgsz 640 480", "several values are joined by commas: --imgsz 640,480."),

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from yolo_max.cli import hints, leave_at_once
 from yolo_max.cli.parameters import TERMINAL
 from yolo_max.cli.spread import with_address
+from yolo_max.cli.syntax import Syntax
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
 
@@ -133,19 +134,19 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def _commands(context: Any) -> dict[str, hints.Syntax]:
+def _commands(context: Any) -> dict[str, Syntax]:
     """What each command of a group takes, but for hidden ones."""
     path, commands = context.command_path, context.command.commands
     return {name: _syntax(each, f"{path} {name}") for name, each in commands.items() if not each.hidden}
 
 
-def _syntax(command: Any, path: str) -> hints.Syntax:
+def _syntax(command: Any, path: str) -> Syntax:
     """What a command takes."""
     arguments = [each.name for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
     flags = (name for each in options if each.is_flag for name in (*each.opts, *each.secondary_opts))
     valued = (name for each in options if not each.is_flag for name in each.opts)
-    return hints.Syntax(path, "".join(arguments[:1]), frozenset({"-h", "--help", *flags}), frozenset(valued))
+    return Syntax(path, "".join(arguments[:1]), frozenset({"-h", "--help", *flags}), frozenset(valued))
 
 
 def _plain(option: Any) -> Any:

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from yolo_max.cli.syntax import Syntax
 from yolo_max.support.text import nearest, shorten
 from yolo_max.support.ultralytics_options import ABSENT, plain, unknown_option
 
@@ -65,36 +66,6 @@ _ARGUMENTS = {"source": ("sources",), "data": ("data",), "model": ("weights", "c
 _SETTING = re.compile(r"([a-z][a-z0-9_]*)=(.*)")
 _NUMBER = re.compile(r"\d+[\]),]*")
 MAX_OPTION = 60
-
-
-@dataclass(frozen=True)
-class Syntax:
-    """What a command takes.
-
-    Attributes:
-        command: How it is called: "yolo-max predict".
-        argument: The name of its argument: "sources", "data", "weights"; empty if it has none.
-        flags: Its options without a value, as they are written: "--save", "--no-save", "-r".
-        valued: Its options with one.
-    """
-
-    command: str
-    argument: str = ""
-    flags: frozenset[str] = frozenset()
-    valued: frozenset[str] = frozenset()
-
-    def has(self, words: Sequence[str]) -> bool:
-        """Whether all options among these words are its own."""
-        return all(word in self.flags | self.valued for word in words if word.startswith("--"))
-
-    def called_with(self, words: Sequence[str]) -> str:
-        """The command with these arguments, as the shell takes it."""
-        return f"{self.command} {shlex.join(words)}".strip()
-
-    @property
-    def names(self) -> list[str]:
-        """Its options by their long names, sorted."""
-        return sorted(each for each in self.flags | self.valued if each.startswith("--"))
 
 
 def for_command(arguments: Sequence[str], group: str, commands: Mapping[str, Syntax]) -> str:
@@ -304,7 +275,7 @@ def _of_yolo(arguments: Sequence[str], commands: Mapping[str, Syntax]) -> str | 
     if strangers := [each for each in tasks if each not in TASKS]:
         return f"the task {shorten(strangers[0])} is not ported; {', '.join(TASKS)} are."
     syntax = commands[_MODES.get(mode, "predict")]
-    if mode == "track" and not any("tracker" in word for word in rest):
+    if mode == "track" and not any(plain(word.partition("=")[0]) == "tracker" for word in rest):
         rest.append(_TRACKER)
     hint = for_arguments(rest, syntax, list(commands.values()))
     return hint or f"the weights know their task; type {syntax.called_with(rest)}."
