@@ -300,6 +300,11 @@ def test_what_a_worker_raises_is_raised(
             '  File "stages.py", line 9\nMemoryError: no room',
             "MemoryError: no room",
         ),
+        ("The \x1b[1;31mactor\x1b[0m died.", "The actor died."),
+        (
+            "The actor \x1b]0;title\x07 died.",
+            "The actor \N{REPLACEMENT CHARACTER}]0;title\N{REPLACEMENT CHARACTER} died.",
+        ),
     ],
 )
 def test_what_ray_says_is_one_line(

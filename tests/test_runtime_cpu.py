@@ -97,3 +97,13 @@ def test_fewer_threads_than_cpus_run_on_any_of_them() -> None:
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert found.splitlines() == [str(os.sched_getaffinity(0))]
+
+
+@pytest.mark.skipif(cpu.available_threads() < 2, reason="one CPU cannot be left out")
+def test_fewer_threads_than_cpus_need_no_proc() -> None:
+    script = (
+        "from pathlib import Path; from yolo_max.runtime import threads\n"
+        "threads._THREADS = Path('/nowhere'); print(threads.start(1)[1])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert found == "1\n"

@@ -29,12 +29,12 @@ from yolo_max.support.errors import EngineError, OutputError, UsageError, YoloMa
 from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.ray_options import RayOptions
 from yolo_max.support.result_names import SHARDS_FOLDER
-from yolo_max.support.text import first_line
+from yolo_max.support.text import first_line, visible
 
 if TYPE_CHECKING:
     from yolo_max.engine.contract import Network
 
-_COLORS = re.compile(r"\x1b\[\d*m")
+_COLORS = re.compile(r"\x1b\[[\d;]*m")
 
 
 class RayRun(FolderRun):
@@ -218,4 +218,4 @@ def _ours(error: BaseException) -> YoloMaxError:
 def _reason(error: BaseException) -> str:
     """What Ray says in one line: of a worker that raised as it began, the last one, which is the worker's."""
     lines = _COLORS.sub("", str(error)).strip().splitlines() or [type(error).__name__]
-    return lines[-1] if "creation task" in lines[0] else lines[0]
+    return visible(lines[-1] if "creation task" in lines[0] else lines[0])

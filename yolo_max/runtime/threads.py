@@ -21,7 +21,7 @@ _started_in = 0
 """The process that MAX runs in."""
 _starting = Lock()
 _THREADS = Path("/proc/self/task")
-"""Has a folder for each thread of this process."""
+"""Has a folder for each thread of this process; is not there in some chroots."""
 
 
 def start(threads: int | None) -> tuple[driver.Device, int]:
@@ -62,7 +62,7 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
         if wanted < available and not hasattr(os, "sched_setaffinity"):
             raise UsageError("the number of threads can be chosen on Linux only; leave --threads out.")
         if hasattr(os, "sched_setaffinity") and wanted < len(allowed := os.sched_getaffinity(0)):
-            before = set(_THREADS.iterdir())
+            before = _running()
             os.sched_setaffinity(0, sorted(allowed)[:wanted])
             try:
                 device = driver.CPU()
@@ -70,13 +70,20 @@ def start(threads: int | None) -> tuple[driver.Device, int]:
                 os.sched_setaffinity(0, allowed)
             # MAX's threads have inherited the confinement. Those of other processes, such as Ray's workers,
             # would run on the same few CPUs.
-            for thread in set(_THREADS.iterdir()) - before:
+            for thread in _running() - before:
                 with suppress(OSError):  # it may have ended
-                    os.sched_setaffinity(int(thread.name), allowed)
+                    os.sched_setaffinity(thread, allowed)
         else:
             device = driver.CPU()
         _started_with, _started_in = wanted, os.getpid()
         return device, wanted
+
+
+def _running() -> set[int]:
+    """The threads of this process, if they can be listed."""
+    with suppress(OSError):
+        return {int(each.name) for each in _THREADS.iterdir()}
+    return set()
 
 
 @contextmanager
