@@ -14,24 +14,30 @@ import pytest
 import torch
 from torch import nn
 
-from yolo_max.convert import ConversionError, export, exported, load, state_dict
-from yolo_max.convert.exported import HEADER, Exported
+from yolo_max.convert import ConversionError, convert_pytorch_model, export, exported, load, state_dict
+from yolo_max.convert.exported import Exported
 from yolo_max.convert.max_model import MaxModel
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import PlainContainers
-from yolo_max.support.errors import SourceError, WeightsError
+from yolo_max.support.errors import EngineError, SourceError, WeightsError
 from yolo_max.weights import container
+from yolo_max.weights.meta import EXPORTED
 
 WITHOUT_TORCH = """
 import sys, time
+from contextlib import suppress
 from pathlib import Path
 sys.modules["torch"] = None  # importing it fails
 import numpy as np
 from yolo_max.convert import load
 
-def read_wakes():  # of each thread
-    status = {t.parent.name: t.read_text().split() for t in Path("/proc/self/task").glob("*/status")}
-    return {"": 0} | {t: int(s[s.index("voluntary_ctxt_switches:") + 1]) for t, s in status.items()}
+def read_wakes():  # of each thread; one may end meanwhile
+    wakes = {"": 0}
+    for path in Path("/proc/self/task").glob("*/status"):
+        with suppress(OSError):
+            words = path.read_text().split()
+            wakes[path.parent.name] = int(words[words.index("voluntary_ctxt_switches:") + 1])
+    return wakes
 
 said = []
 network = load(sys.argv[1], report=said.append)
@@ -39,7 +45,7 @@ np.save(sys.argv[3], network(np.load(sys.argv[2])))
 wakes = [read_wakes()]
 time.sleep(0.3)
 wakes.append(read_wakes())
-print(len(said), network.from_cache, max(wakes[1][t] - n for t, n in wakes[0].items()) < 300)
+print(len(said), network.from_cache, max(wakes[1].get(t, n) - n for t, n in wakes[0].items()) < 300)
 """
 
 
@@ -128,6 +134,23 @@ def test_it_runs_without_torch_where_nothing_is_cached(
             np.testing.assert_allclose(np.load(tmp_path / "y.npy"), mlp(x).numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ["convert", "load"])
+def test_who_gives_no_report_finds_what_is_slow_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+) -> None:
+    def compile_nothing(_session: Any, _key: str, _make: Any, on_compile: Any, **_: Any) -> Any:
+        on_compile()
+        raise EngineError("stopped.")
+
+    mlp, path = networks.MLP().eval(), tmp_path / "mlp.safetensors"
+    export(mlp, path, [("batch", 20)])
+    monkeypatch.setattr("yolo_max.convert.runtime.compile_or_load", compile_nothing)
+    with pytest.raises(EngineError, match="stopped"):
+        load(path) if way == "load" else convert_pytorch_model(mlp, [("batch", 20)])
+    assert [(each.name, each.levelname) for each in caplog.records] == [("yolo_max", "WARNING")]
+    assert caplog.messages[0].startswith("Compiling MLP for this processor: about a minute")
+
+
 class Pair(nn.Module):  # type: ignore[misc]
     """Returns what is no plain container."""
 
@@ -144,8 +167,8 @@ def test_a_file_of_another_version(tied: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "tied.safetensors"
     export(tied, path, [("batch", 3, 8, 8)])
     metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
-    header = json.loads(metadata[HEADER]) | {"made_by": ["26.6.0", "0"]}
-    path.write_bytes(container.serialise(tensors, {HEADER: json.dumps(header)}))
+    header = json.loads(metadata[EXPORTED]) | {"made_by": ["26.6.0", "0"]}
+    path.write_bytes(container.serialise(tensors, {EXPORTED: json.dumps(header)}))
     with pytest.raises(ConversionError, match="was exported by another version of yolo_max or MAX"):
         load(path)
     assert set(state_dict(path)) == set(tied.state_dict())
@@ -212,7 +235,7 @@ def test_a_damaged_header_is_said(damage: Any, tmp_path: Path) -> None:
     path = tmp_path / "odd.safetensors"
     export(Odd(torch.zeros(2)).eval(), path, [(3, 4)])
     metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
-    path.write_bytes(container.serialise(tensors, {HEADER: damage(json.loads(metadata[HEADER]))}))
+    path.write_bytes(container.serialise(tensors, {EXPORTED: damage(json.loads(metadata[EXPORTED]))}))
     with pytest.raises(WeightsError, match="has a damaged header"):
         load(path)
 
@@ -222,9 +245,9 @@ def test_a_graph_is_cached_by_what_it_is(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(exported, "start", lambda _name, network, *_: keys.append(network))
     export(Odd(torch.zeros(2)).eval(), path, [(3, 4)])
     metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
-    header = json.loads(metadata[HEADER])
+    header = json.loads(metadata[EXPORTED])
     for graph in (header["graph"], header["graph"], header["graph"] + " "):
-        path.write_bytes(container.serialise(tensors, {HEADER: json.dumps({**header, "graph": graph})}))
+        path.write_bytes(container.serialise(tensors, {EXPORTED: json.dumps({**header, "graph": graph})}))
         load(path)
     assert keys[0] == keys[1] != keys[2]
 

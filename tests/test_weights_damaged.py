@@ -12,10 +12,10 @@ import checkpoints
 import numpy as np
 import pytest
 
-from yolo_max.convert.exported import HEADER
 from yolo_max.support.errors import WeightsError
 from yolo_max.weights import container
 from yolo_max.weights.load import load_weights, save_weights
+from yolo_max.weights.meta import EXPORTED
 
 TABLE = checkpoints.tiny_table()
 pytestmark = pytest.mark.usefixtures("cache")
@@ -93,7 +93,7 @@ WIDER = json.dumps(checkpoints.tiny_table() | {"width_multiple": 2.0})
         ((4).to_bytes(8, "little") + b"{}  ", "without yolo_max's header"),
         # the header
         (
-            container.serialise({"a": np.zeros(1, np.int64)}, {HEADER: "{}"}),
+            container.serialise({"a": np.zeros(1, np.int64)}, {EXPORTED: "{}"}),
             "exported.*yolo_max.convert.load",
         ),
         (container.serialise({}, {}), "without yolo_max's header.*weights convert"),

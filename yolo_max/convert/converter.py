@@ -75,7 +75,8 @@ class PyTorchToMAXConverter:
                 are equal sizes.
             model_name: For messages; by default the name of the class.
             input_dtypes: Of the arguments; by default the converter's dtype.
-            report: Called with a sentence before anything slow.
+            report: Called with a sentence before anything slow; when absent it is logged, as a warning of the
+                logger "yolo_max".
 
         Returns:
             What computes the module on MAX.

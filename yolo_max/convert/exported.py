@@ -35,11 +35,10 @@ from yolo_max.runtime.sources import sources_digest
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import SourceError, WeightsError
 from yolo_max.weights import container
+from yolo_max.weights.meta import EXPORTED
 
 GRAPH = "graph/"
 """Begins the names of tensors that are no parameter and no buffer."""
-HEADER = "yolo_max.convert"
-"""The entry of the file's metadata."""
 _KERNELS = re.compile(r"_kernel_library_paths = \[[^\]]*\](, )?")
 
 
@@ -84,7 +83,7 @@ class Exported:
             "constants": [bound_to_dict(each) for each in self.constants],
             "graph": _KERNELS.sub("", self.graph, count=1),
         }
-        write_atomically(path, container.serialise(self.tensors, {HEADER: json.dumps(header)}))
+        write_atomically(path, container.serialise(self.tensors, {EXPORTED: json.dumps(header)}))
 
     @staticmethod
     def read(path: Path, *, to_run: bool = True) -> Exported:
@@ -107,10 +106,10 @@ class Exported:
             metadata, tensors = container.parse(data, container.NUMBERS)
         except WeightsError as error:
             raise WeightsError(f"{path} {error}.") from error
-        if HEADER not in metadata:
+        if EXPORTED not in metadata:
             raise WeightsError(f"{path} is no exported network; use yolo_max.convert.export to make one.")
         try:
-            header = json.loads(metadata[HEADER])
+            header = json.loads(metadata[EXPORTED])
             if to_run and header["made_by"] != _maker():
                 raise ConversionError(
                     f"{path} was exported by another version of yolo_max or MAX; export the module again "
@@ -138,7 +137,8 @@ def load(path: str | Path, *, report: Callable[[str], None] | None = None) -> Ma
     Args:
         path: A file from `yolo_max.convert.export`. It holds a program, so it has to be trusted like one.
         report: Called with a sentence before anything slow: the graph is compiled on the first start on a
-            machine, and comes out of the cache then.
+            machine, and comes out of the cache then. When absent it is logged, as a warning of the logger
+            "yolo_max".
 
     Returns:
         The network, called with NumPy arrays.

@@ -15,7 +15,7 @@ from yolo_max.support.text import shorten, visible
 
 FORMAT = "yolo_max"
 FORMAT_VERSION = 1
-MODULE = "yolo_max.convert"
+EXPORTED = "yolo_max.convert"
 """The entry of a header that the converter wrote for another module."""
 MIN_IMGSZ = 32
 MAX_NAME_LENGTH = 256
@@ -93,7 +93,7 @@ class ModelMeta:
             WeightsError: A value is missing, makes no sense, or contradicts the architecture table. The
                 message is a sentence without its subject: the caller prepends the file's name.
         """
-        if MODULE in header:
+        if EXPORTED in header:
             raise WeightsError(
                 "is a PyTorch module that yolo_max.convert exported, not the weights of a YOLO; call "
                 "yolo_max.convert.load with it"
