@@ -18,6 +18,8 @@ ENGINES = {
     "max": "MAX",
 }
 """PyTorch's maps are channels_last, but in the first."""
+KINDS = {"mnist": "grey, 28 x 28", "cifar": "color, 32 x 32"}
+"""What images have the shapes of."""
 COLORS = {"torch-nchw": "#c3cad8", "torch": "#8d99ae", "torch-compile": "#4a5f8c", "max": "#e4572e"}
 BATCH = 512
 WAYS = {"batches": BATCH, "single": 1}
@@ -34,7 +36,7 @@ def table(found: Found) -> str:
     lines = [cells, ["---"] * len(cells)]
     for kind, each in found.items():
         for engine, here in each["engines"].items():
-            cells = [kind, ENGINES[engine], f"{here['accuracy']:.2%}"]
+            cells = [KINDS[kind], ENGINES[engine], f"{here['accuracy']:.2%}"]
             for way in WAYS:
                 ratio = np.median(np.divide(here[way], each["engines"]["torch"][way]))
                 cells += [f"{sum(here[way]):.1f}", f"{ratio:.2f}"]
@@ -54,7 +56,7 @@ def draw_plot(found: Found, path: Path) -> None:
                 for engine, here in each["engines"].items():
                     bar = axes.barh(places, sum(here[way]), color=COLORS[engine])
                     axes.bar_label(bar, fmt="%.1f", padding=3)
-                    ticks.append((places, f"{kind}: {ENGINES[engine]}"))
+                    ticks.append((places, f"{KINDS[kind]}: {ENGINES[engine]}"))
                     places += 1
                 places += 0.5
             axes.set_yticks([place for place, _ in ticks], [label for _, label in ticks])
