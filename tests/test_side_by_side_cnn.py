@@ -45,7 +45,7 @@ def test_both_kinds_are_trained_and_timed(
             assert all(seconds > 0 for way in ("batches", "single") for seconds in here[way])
             assert [len(here[way]) for way in ("batches", "single")] == [2, 2]
     assert cv2.imread(str(tmp_path / "images" / "side-by-side.png")) is not None
-    assert "| cifar | PyTorch |" in capsys.readouterr().out
+    assert "| color, 32 x 32 | PyTorch |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", SHAPES)
