@@ -130,7 +130,7 @@ def test_heads_are_read_where_they_are(kernels: Kernels, together: str) -> None:
     assert error.max() <= 2.0**-24 * 24
 
 
-@pytest.mark.parametrize("scale", [10**-0.5, -0.7, 0.0], ids=str)
+@pytest.mark.parametrize("scale", [10**-0.5, -0.7, 0.0, 3.0], ids=str)
 def test_differences_of_large_scores_are_exact(kernels: Kernels, scale: float) -> None:
     """Here scores are whole numbers around a million, where their scaled float32 would lie 1/32 apart."""
     case = Attention(1, 2, (1, 20), (1, 300), 10, 5)
