@@ -21,9 +21,7 @@ _V3 = frozenset(
     }
 )
 _V4 = _V3 | {"avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"}
-_BF16 = _V4 | {
-    *("3dnowprefetch", "adx", "aes", "avx512_bf16", "avx512_vnni", "pclmulqdq", "rdrand", "rdseed"),
-}
+_BF16 = _V4 | {"3dnowprefetch", "adx", "aes", "avx512_bf16", "avx512_vnni", "pclmulqdq"}
 _ZEN4 = _BF16 | {
     *("avx512_bitalg", "avx512_vbmi2", "avx512_vpopcntdq", "avx512ifma", "avx512vbmi", "gfni", "rdpid"),
     *("sha_ni", "sse4a", "vaes", "vpclmulqdq"),
@@ -36,6 +34,7 @@ class CpuTarget(NamedTuple):
     Attributes:
         name: LLVM's name of it.
         features: What code for it may use, by Linux' names: all of the name's that a compiler uses unasked.
+            That is not ``rdrand`` and ``rdseed``, of which Linux hides the second on Zen 5 (AMD-SB-7055).
         about: Which processors have that.
     """
 
