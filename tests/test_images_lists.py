@@ -140,9 +140,12 @@ def test_a_huge_list_is_refused(tree: Path) -> None:
         (b"a.jpg\nphotos/e f.jpg\n", ["a.jpg", "photos/e f.jpg"]),
         (b"a.jpg\0photos/e f.jpg\0", ["a.jpg", "photos/e f.jpg"]),  # find -print0
         (b"photos\nb.png", ["photos/d.jpg", "photos/e f.jpg", "b.png"]),
+        (b"# the doors\n  #b.png\na.jpg\n#1.jpg\n", ["a.jpg", "#1.jpg"]),  # comments, and a name
+        (b"#1.jpg\0a.jpg\0", ["#1.jpg", "a.jpg"]),  # names alone
     ],
 )
 def test_paths_through_the_standard_input(tree: Path, content: bytes, expected: list[str]) -> None:
+    write_image(tree / "#1.jpg", 7)
     assert found("-", stdin=content) == expected
     assert found("lists", "-", stdin=content) == ["lists/c.jpg", *expected]  # several mixed
 
@@ -153,7 +156,7 @@ def test_an_image_through_the_standard_input(tree: Path) -> None:
     assert (str(item.path), item.data) == ("-", (tree / "a.jpg").read_bytes())
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\x7fELF\x02\x01\x01", b"x" * 10_000])
+@pytest.mark.parametrize("content", [b"", b"\n", b"# nothing\n", b"\x7fELF\x02\x01\x01", b"x" * 10_000])
 def test_what_is_neither_is_refused(content: bytes) -> None:
     with pytest.raises(SourceError, match="neither an image nor paths"):
         read_stdin(io.BytesIO(content))

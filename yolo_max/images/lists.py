@@ -75,7 +75,8 @@ def read_stdin(stream: BinaryIO) -> bytes | list[str]:
         stream: It.
 
     Returns:
-        The bytes of one image; or paths and globs, one per line, or ending in NUL (``find -print0``).
+        The bytes of one image; or paths and globs, one per line, or ending in NUL (``find -print0``). Lines
+        may be comments, as in `read_list`.
 
     Raises:
         SourceError: It is neither.
@@ -88,7 +89,11 @@ def read_stdin(stream: BinaryIO) -> bytes | list[str]:
     try:
         require_signature(data[:SIGNATURE_BYTES])
     except ImageError as error:
-        entries = [os.fsdecode(each).strip() for each in data.split(b"\0" if b"\0" in data else b"\n")]
+        if b"\0" in data:
+            entries = [os.fsdecode(each).strip() for each in data.split(b"\0")]
+        else:
+            lines = (os.fsdecode(each).strip() for each in data.split(b"\n"))
+            entries = [line for line in lines if not _is_comment(Path(STDIN), line)]
         entries = [entry for entry in entries if entry]
         if not entries or not all(len(entry) < 4096 and entry.isprintable() for entry in entries[:1]):
             raise SourceError(f"the standard input is neither an image nor paths: {error}.") from error
