@@ -73,7 +73,14 @@ def test_found(files: list[str], spec: str, found: str, places: Path) -> None:
         # one that would not run
         ("rtdetr-l.pt", ["no weights named 'rtdetr-l.pt'", "and a detection transformer is not ported."]),
         # nearly one
-        ("yolo8n", ["no weights named 'yolo8n'", "did you mean yolov8n?", "path of a .safetensors or .pt"]),
+        (
+            "yolo8n",
+            [
+                "no weights named 'yolo8n'",
+                "nearly that name is yolov8n: run `yolo-max weights fetch yolov8n`",
+            ],
+        ),
+        ("yolov8", ["run `yolo-max weights fetch yolov8n`"]),  # of those that are equally close the first
         ("zebra", ["no weights named 'zebra'", "path of a .safetensors or .pt"]),
         # nearly one that is here
         ("yolov8n-shape", ["did you mean yolov8n-shapes?"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from numbers import Real
 from typing import Any
 
@@ -54,9 +54,18 @@ def file_size(size: int) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` probably misspells; None if none is close ("cat" does not mean "car")."""
-    close = get_close_matches(word[:100], list(known), n=1, cutoff=0.75)  # compares for long with a long one
-    return close[0] if close else None
+    """The known word that ``word`` probably misspells, the first of those that are equally close.
+
+    None if none is close ("cat" does not mean "car").
+    """
+    matcher = SequenceMatcher(b=word[:100])  # it compares for long with a long one
+
+    def likeness(each: str) -> float:
+        matcher.set_seq1(each)
+        return matcher.ratio()
+
+    close = max(known, key=likeness, default="")
+    return close if likeness(close) >= 0.75 else None
 
 
 def first_line(error: BaseException) -> str:

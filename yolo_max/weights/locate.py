@@ -107,8 +107,14 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         raise WeightsError(
             f"there are no weights named {path.name!r} in {searched}, and {kind} is not ported."
         )
+    suggestion = _suggest(path.name, folders)
+    if not suggestion and (close := _closest(stem, OFFICIAL)):
+        raise WeightsError(
+            f"there are no weights named {path.name!r} in {searched}; the official model of nearly that name "
+            f"is {close}: run `yolo-max weights fetch {close}` to download it."
+        )
     raise WeightsError(
-        f"there are no weights named {path.name!r} in {searched}{_suggest(path.name, folders)}; "
+        f"there are no weights named {path.name!r} in {searched}{suggestion}; "
         f"give the path of a {' or '.join(suffixes)} file."
     )
 
@@ -148,20 +154,23 @@ def _exists(path: Path) -> bool:
 
 
 def _suggest(name: str, folders: list[Path]) -> str:
-    """A did-you-mean clause from the weights files in these folders and the official names, or ""."""
-    known = [*OFFICIAL, *_stems(folders)]
-    return closest(Path(name).stem if Path(name).suffix in SUFFIXES else name, known)
+    """A did-you-mean clause from the weights files in these folders, or ""."""
+    return closest(Path(name).stem if Path(name).suffix in SUFFIXES else name, sorted(_stems(folders)))
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """A did-you-mean clause, or "" where no known name is close.
+    """A did-you-mean clause, or "" where no known name is close."""
+    close = _closest(name, known)
+    return f" (did you mean {close}?)" if close else ""
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is meant; None where none is close.
 
     ``yolov9`` is another network, not a misspelt ``yolov8``; ``-seg`` is another task.
     """
     family = _family(name)
-    known = [each for each in known if family in (None, _family(each))]
-    close = nearest(name, known)
-    return f" (did you mean {close}?)" if close else ""
+    return nearest(name, [each for each in known if family in (None, _family(each))])
 
 
 def _family(name: str) -> tuple[str, str | None] | None:
