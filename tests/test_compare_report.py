@@ -54,6 +54,24 @@ def _write(comparison: Comparison, folder: Path, *warnings: str) -> Path:
     return out.finish(comparison, warnings)[1][0]
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_comparison_that_is_not_finished_leaves_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """What was there before, the folder itself too, stays."""
+    comparison = _compare(folder, monkeypatch)
+    found = [each for each in find_images([folder / "in"]) if isinstance(each, SourceImage)]
+    out = folder / "out"
+    if before:
+        (out / "images").mkdir(parents=True)
+        (out / "images/notes.txt").touch()
+    with ComparisonFolder(out, found) as written:
+        written.add(comparison.images[0])
+        assert len(list(out.glob("images/*.*"))) == 1 + before
+    assert out.exists() == before
+    assert [path.name for path in out.rglob("*")] == ["images", "notes.txt"] * before
+
+
 class _Links(HTMLParser):
     """Everything that a page would fetch, and whether its tags are in order."""
 

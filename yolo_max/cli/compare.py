@@ -114,26 +114,26 @@ def compare(
     found = list(find_images(sources, recursive=recursive, exclude=out))
     images = [each for each in found if isinstance(each, SourceImage)]
     out = out or next_free(DEFAULT_OUT)
-    folder = ComparisonFolder(out, images, save_images=save)
     disturbance = host.Disturbance.start()
-    with counting(2 * len(images), quiet or as_json) as counter:
-        comparison = run(
-            settings,
-            [str(image.path) for image in images],
-            on_image=folder.add,
-            on_progress=counter.advance,
-            report=counter.report,
-        )
-        if not comparison.images:
-            path, reason = next(iter(comparison.unreadable.items()))
-            raise SourceError(f"none of {len(images)} images can be read: {path}: {reason}.")
-        if layers:
-            differences = _layers(settings, comparison, counter.report)
-            comparison = replace(comparison, layers=tuple(differences))
-    folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
-    comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
-    warnings = [*comparison.cautions(), *host.warnings(disturbance.summary())]
-    record, written = folder.finish(comparison, warnings)
+    with ComparisonFolder(out, images, save_images=save) as folder:
+        with counting(2 * len(images), quiet or as_json) as counter:
+            comparison = run(
+                settings,
+                [str(image.path) for image in images],
+                on_image=folder.add,
+                on_progress=counter.advance,
+                report=counter.report,
+            )
+            if not comparison.images:
+                path, reason = next(iter(comparison.unreadable.items()))
+                raise SourceError(f"none of {len(images)} images can be read: {path}: {reason}.")
+            if layers:
+                differences = _layers(settings, comparison, counter.report)
+                comparison = replace(comparison, layers=tuple(differences))
+        folders = {str(each.path): each.reason for each in found if isinstance(each, SourceFailure)}
+        comparison = replace(comparison, unreadable={**folders, **comparison.unreadable})
+        warnings = [*comparison.cautions(), *host.warnings(disturbance.summary())]
+        record, written = folder.finish(comparison, warnings)
     if as_json:
         typer.echo(json.dumps(record))
     elif not quiet:

@@ -7,8 +7,10 @@ import math
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from yolo_max.images.read import read_image
 from yolo_max.images.source import SourceImage
@@ -28,7 +30,9 @@ THUMBNAILS = 100
 
 
 class ComparisonFolder:
-    """Receives each image as it is compared, then the whole comparison.
+    """Receives each image as it is compared, then the whole comparison; a context manager.
+
+    Where it is left before the comparison is finished, it takes back what it wrote.
 
     Attributes:
         path: The folder.
@@ -49,6 +53,8 @@ class ComparisonFolder:
         self._places = {str(image.path): Path(IMAGES_FOLDER) / image.annotated for image in images}
         self._save_images = save_images
         self._saved: set[str] = set()
+        self._finished = False
+        self._made = not path.exists()
         earlier = results_of(path)
         planned = [*(self._places.values() if save_images else ()), REPORT_FILE, COMPARISON_FILE]
         for target in (path / each for each in planned):
@@ -105,7 +111,25 @@ class ComparisonFolder:
         written = [self.path / REPORT_FILE, self.path / COMPARISON_FILE]
         write_atomically(written[0], page.encode("utf-8", "backslashreplace"))
         write_atomically(written[1], json.dumps(record, indent=1, allow_nan=False).encode())
+        self._finished = True
         return record, written
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._finished:
+            return
+        folders = {self.path} if self._made else set()
+        for place in (Path(REPORT_FILE), *(self._places.values() if self._save_images else ())):
+            folders |= {self.path / folder for folder in place.parents if folder != Path()}
+            with suppress(OSError):
+                (self.path / place).unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):  # what is deeper comes first
+            with suppress(OSError):  # it holds something else
+                folder.rmdir()
 
     def _picture(self, image: ImageComparison, with_thumbnail: bool) -> Picture:
         file = self._picture_file(image.path)
