@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from videos import write_video
 
 from yolo_max.cli import run
+from yolo_max.engine.contract import as_engine
 from yolo_max.images.frame import Position
 from yolo_max.output.trails import draw_trail
 from yolo_max.predict.predictor import Predictor
@@ -282,3 +283,28 @@ def test_on_the_command_line(
     capsys.readouterr()
     assert run(["predict", "in", "--tracker", "sort"]) == ExitCode.USAGE
     assert "there is no tracker 'sort'; use bytetrack." in capsys.readouterr().err
+
+
+def test_the_summary_counts_tracks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One in each video, however many frames; none in an image."""
+    monkeypatch.setattr(
+        "yolo_max.predict.predictor.make_engine", lambda *_, **__: as_engine(bright, ["head"])
+    )
+    monkeypatch.setattr("yolo_max.predict.predictor.load_weights", lambda _: fake_weights())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**30))  # which the command changes
+    write_image(tmp_path / "in/a.jpg", 7)
+    for name in ("b.mp4", "c.mp4"):
+        write_video(tmp_path / "in" / name, 6)
+    assert run(["predict", "in", "--tracker", "bytetrack", "-o", "out"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "13 objects in 1 image and 12 frames · 2 tracks · " in said
+    assert said.split("\n")[0].split() == ["class", "objects", "tracks", "images", "best"]
+    assert run(["predict", "--resume", "-o", "out", "--tracker", "bytetrack", "--json"]) == ExitCode.OK
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["tracks"] == 2
+    assert [each["tracks"] for each in summary["classes"].values()] == [2]
+    assert run(["predict", "in", "--no-save", "--json"]) == ExitCode.OK
+    assert "tracks" not in json.loads(capsys.readouterr().out)

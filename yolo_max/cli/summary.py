@@ -88,20 +88,24 @@ def print_summary(run: FolderRun, seconds: float, out: str) -> None:
     if totals.classes:
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
         table.add_column("class")
-        for heading in ([f"{thing}s"] if thing else []) + [f"{totals.unit}s", "best"]:
+        tracked = totals.tracks is not None
+        for heading in [f"{thing}s"] * bool(thing) + ["tracks"] * tracked + [f"{totals.unit}s", "best"]:
             table.add_column(heading, justify="right")
         ranked = totals.by_frequency()
         for name, count in ranked[:MAX_CLASSES_SHOWN]:
-            objects = [str(count.objects)] if thing else []
+            objects = [str(count.objects)] * bool(thing) + [str(count.tracks)] * tracked
             table.add_row(Text(printable(name)), *objects, str(count.images), f"{count.best:.2f}")
         if len(ranked) > MAX_CLASSES_SHOWN:
             rest = ranked[MAX_CLASSES_SHOWN:]
-            objects = [str(sum(count.objects for _, count in rest))] if thing else []
+            objects = [str(sum(count.objects for _, count in rest))] * bool(thing)
+            objects += [str(sum(count.tracks for _, count in rest))] * tracked
             table.add_row(f"[dim]{len(rest)} more[/]", *objects, "", "")
         console.print(table)
     pictures = [(totals.read - totals.frames, "image"), (totals.frames, "frame")]
     images = " and ".join(counted(*each) for each in pictures if each[0]) or "0 images"
     parts = [f"{counted(totals.objects, thing)} in {images}" if thing else images]
+    if totals.tracks is not None:
+        parts.append(counted(len(totals.tracks), "track"))
     if unread := len(totals.failures) - totals.unsaved:
         parts.append(f"{unread} could not be read")
     if totals.unsaved:
@@ -163,9 +167,11 @@ def json_summary(
             "unsaved_videos": [{"path": path, "error": reason} for path, reason in totals.video_failures],
             "resumed": run.resumed,
             **({things: totals.objects} if things else {}),
+            **({} if totals.tracks is None else {"tracks": len(totals.tracks)}),
             "classes": {
                 name: {
                     **({things: count.objects} if things else {}),
+                    **({} if totals.tracks is None else {"tracks": count.tracks}),
                     "images": count.images,
                     "best": count.best,
                 }

@@ -119,7 +119,7 @@ class FolderRun:
         self._before_videos: Totals | None = None
         self._unfinished: set[str] = set()
         self._done_since: set[str] = set()
-        self.totals = Totals(predictor.task)
+        self.totals = Totals(predictor.task, tracks=set() if reading.tracker else None)
         self.finished = False
         self._records: Generator[Record, None, None] | None = None
         written = asdict(reading) | asdict(saving)

@@ -17,11 +17,13 @@ class ClassTotals:
         objects: How many were found.
         images: How many images have one.
         best: Their highest confidence.
+        tracks: How many tracks begin with one, where videos are tracked.
     """
 
     objects: int = 0
     images: int = 0
     best: float = 0.0
+    tracks: int = 0
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Totals:
         in_frames: How many images are one of several frames or pages of their file.
         further_frames: How many frames or pages that are not read their files have.
         max_det_reached: How many images may have more than was found in them.
+        tracks: Source and number of each track; None without tracking.
     """
 
     task: Task
@@ -53,6 +56,7 @@ class Totals:
     in_frames: int = 0
     further_frames: int = 0
     max_det_reached: int = 0
+    tracks: set[tuple[str, int]] | None = None
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Adds the record of one image (`yolo_max.output.records.record`)."""
@@ -79,6 +83,12 @@ class Totals:
             names.add(name)
         for name in names:
             self.classes[name].images += 1
+        if self.tracks is not None:
+            for box in record["boxes"]:
+                track = (record["path"], box.get("track_id", 0))  # numbers begin with 1; images have none
+                if track[1] and track not in self.tracks:
+                    self.tracks.add(track)
+                    self.classes[box["class_name"]].tracks += 1
 
     @property
     def objects(self) -> int:
