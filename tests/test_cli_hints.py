@@ -221,6 +221,9 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("predict photos -conf 0.5", "there is no option '-conf'; use --conf."),
         ("predict photos --conf_thres 0.5", "use --conf."),
         ("predict photos --shape 1", "there is no option '--shape'; see yolo-max predict --help."),
+        ("predict photos --out --quiet", "--out takes a value, and the option --quiet follows instead."),
+        # a flag for `yolo val`
+        ("val a.yaml --save-json --out here", "--save-json takes a value, and the option --out follows"),
         ("predict photos --conf", "option '--conf' requires an argument; see yolo-max predict --help."),
         ("--conf 0.5 predict", "no such option: --conf; see yolo-max --help."),
         ("weights --", "missing command; see yolo-max weights --help."),

@@ -138,6 +138,8 @@ def for_arguments(arguments: Sequence[str], syntax: Syntax, others: Sequence[Syn
             words += written
         return f"options are written as --name or --name value here: {syntax.called_with(words)}."
     for part in parts:
+        if part.name in syntax.valued and part.values and part.values[0] in syntax.names:
+            return f"{part.name} takes a value, and the option {part.values[0]} follows instead."
         if len(part.values) > 1:
             return f"several values are joined by commas: {part.name} {part.joined}."
     files = [part.values[0] for part in parts if not part.name]
