@@ -150,6 +150,7 @@ def predict(
             weights_of,
         )
         from yolo_max.predict.predictor import Predictor
+        from yolo_max.predict.tracking import require_tracker
 
         silence_opencv()
         # Images already run in parallel; OpenCV's own threads would compete for the same CPUs.
@@ -167,6 +168,8 @@ def predict(
         stdin = sys.stdin.buffer
         if resume and any(is_address(each) or is_webcam(each) for each in sources):
             raise UsageError("a run over addresses or webcams cannot be resumed; name files.")
+        if reading.tracker is not None:  # before a network is compiled for it
+            require_tracker(reading.tracker)
         remote = reading.allow_remote
         found = find(sources, on, recursive=recursive, exclude=out, stdin=stdin, remote=remote)
         if out is not None:
