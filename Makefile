@@ -39,7 +39,7 @@ graphs: setup-dev
 
 wheel: graphs
 	$(PIP) install --quiet --constraint constraints.txt build
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --sdist --wheel --outdir dist
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -73,6 +73,12 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "yolo-max"
 
 
+def test_a_wheel_is_built_from_where_its_graphs_are() -> None:
+    """An sdist has none, and a wheel is built from that unless it is asked for by name."""
+    (line,) = re.findall(r"-m build .*", (REPOSITORY / "Makefile").read_text(encoding="utf-8"))
+    assert "--wheel" in line.split()
+
+
 def test_a_wheel_has_the_kernels_and_the_weights(wheel: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
