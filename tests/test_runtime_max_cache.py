@@ -75,6 +75,24 @@ def test_it_is_looked_for_once_until_someone_else_sets_it(
     assert tried == [place / name for name in "aba"]
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_closed_home_is_not_searched_by_max(
+    place: Path, monkeypatch: pytest.MonkeyPatch, closed: bool
+) -> None:
+    """MAX waits forever for a home like root's when another user runs it."""
+    monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(place / "cache"))
+    stat_of = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if closed and path.is_relative_to(place / NOWHERE):
+            raise PermissionError(13, "Permission denied")
+        return stat_of(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    place_max_cache()
+    assert os.environ.get("MODULAR_HOME") == (os.environ[VARIABLE] if closed else None)
+
+
 def test_where_nothing_is_writable_a_temporary_folder_lasts_as_long_as_the_process(place: Path) -> None:
     script = f"""
 import os

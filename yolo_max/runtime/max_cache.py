@@ -14,6 +14,7 @@ from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import OutputError
 
 VARIABLE = "MODULAR_CACHE_DIR"
+HOME = "MODULAR_HOME"
 _placed: str | None = None
 """The folder that this process has found to be writable."""
 
@@ -22,7 +23,8 @@ def place_max_cache(report: Callable[[str], None] = lambda _: None) -> None:
     """Sets ``MODULAR_CACHE_DIR`` to a folder that can be written.
 
     That is the folder MAX was told to use or would choose, else one in yolo_max's cache, else a private
-    temporary one, which is removed when this process exits.
+    temporary one, which is removed when this process exits. Where the user's home is closed to the user, as
+    root's is to whom ``sudo -u`` or a container left it, sets ``MODULAR_HOME`` too: MAX 26.7 would hang.
 
     Args:
         report: Called with a sentence if compiled graphs cannot be kept.
@@ -40,12 +42,14 @@ def place_max_cache(report: Callable[[str], None] = lambda _: None) -> None:
             _placed = tempfile.mkdtemp(prefix="yolo_max_")
             atexit.register(shutil.rmtree, _placed, ignore_errors=True)
         os.environ[VARIABLE] = _placed
+        if HOME not in os.environ and _is_home_closed():
+            os.environ[HOME] = _placed
 
 
 def _candidates() -> Iterator[Path]:
     if given := os.environ.get(VARIABLE):
         yield Path(given)
-    if home := os.environ.get("MODULAR_HOME"):
+    if home := os.environ.get(HOME):
         yield Path(home) / "cache"
     with suppress(RuntimeError):  # this user has no home
         from platformdirs import user_cache_path
@@ -53,6 +57,17 @@ def _candidates() -> Iterator[Path]:
         yield user_cache_path("modular")
     with suppress(OutputError):
         yield cache_folder("max")
+
+
+def _is_home_closed() -> bool:
+    """Whether this user may not even look into what is called their home."""
+    try:
+        (Path.home() / ".modular").stat()
+    except PermissionError:
+        return True
+    except (OSError, RuntimeError):  # there is nothing of that name, or no home
+        return False
+    return False
 
 
 def _is_writable(folder: Path) -> bool:
