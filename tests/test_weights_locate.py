@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from yolo_max.support.errors import OutputError, WeightsError
-from yolo_max.weights.locate import locate
+from yolo_max.weights.locate import BUNDLED, locate
 
 
 @pytest.fixture(autouse=True)
@@ -121,3 +122,16 @@ def test_a_user_without_a_home_has_no_cache_to_look_in(monkeypatch: pytest.Monke
     monkeypatch.setattr("yolo_max.weights.locate.cache_root", no_home)
     with pytest.raises(WeightsError, match=r"no weights named 'yolov8n' in this folder, \./weights;"):
         locate("yolov8n")
+
+
+def test_the_cache_of_another_user_is_not_looked_into(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where HOME is still root's: what is bundled is found all the same."""
+    stat_of = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if path.is_relative_to(places / "cache"):
+            raise PermissionError(13, "Permission denied")
+        return stat_of(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert locate("yolov8n-shapes").parent == BUNDLED

@@ -82,7 +82,8 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
     folders = [Path(), Path("weights")]
     with contextlib.suppress(OutputError):  # no cache is available
-        folders.append(cache_root() / "weights")
+        if not _is_closed(cache := cache_root() / "weights"):
+            folders.append(cache)
     searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
     folders.append(BUNDLED)
     has_suffix = path.suffix in SUFFIXES
@@ -151,6 +152,17 @@ def _exists(path: Path) -> bool:
         return True
     except OSError:  # a name too long for any file
         return False
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether a folder is another user's, who lets nobody look into it."""
+    try:
+        (folder / "any").stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _suggest(name: str, folders: list[Path]) -> str:
