@@ -34,7 +34,15 @@ class Networks(nn.Module):  # type: ignore[misc]
 
     def forward(self, rows: Any, digits: Any, images: Any, tokens: Any) -> dict[str, Any]:
         sees = {name: getattr(self, name)(images) for name in ("resnet", "unet", "dense", "gated")}
-        return {"mlp": self.mlp(rows), "cnn": self.cnn(digits), "encoder": self.encoder(tokens), **sees}
+        mlp = self.mlp(rows)
+        beside = torch.cat([mlp, mlp[:, :2] * mlp[:, 1:3]], 1)  # rows, which are no maps
+        return {
+            "mlp": mlp,
+            "beside": beside,
+            "cnn": self.cnn(digits),
+            "encoder": self.encoder(tokens),
+            **sees,
+        }
 
 
 def inputs(batch: int, height: int, width: int, length: int) -> list[torch.Tensor]:
@@ -87,7 +95,7 @@ def test_networks_are_what_pytorch_computes(
     converted: MaxModel, module: nn.Module, sizes: tuple[int, int, int, int]
 ) -> None:
     found = ratios(converted, module, sizes)
-    assert len(found) == 8  # the residual network gives two
+    assert len(found) == 9  # the residual network gives two
     assert {name: ratio for name, ratio in found.items() if ratio > RATIO} == {}
 
 

@@ -50,7 +50,7 @@ def joined(parts: Sequence[TensorValue], axis: int) -> TensorValue | None:
             for part, length in zip(parts, lengths, strict=True)
             if length
         ]
-        made = copy_views([concat(pixels)], [outer])
+        made = copy_views([concat(pixels)], [outer, 1])
     else:
         maps = [ops.reshape(part, [outer, size, 1, inner]) for part, size in zip(parts, sizes, strict=True)]
         made = rows(maps)
