@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -57,7 +59,7 @@ def runs(ray: Any, folder: Path, engine: MarkedEngine, **options: Any) -> tuple[
     on = RayOptions(ray="local", **options)
     return (
         FolderRun(predictor, found, folder / "one", SAVING),
-        RayRun(ray, predictor, found, folder / "ray", SAVING, on, network=engine),
+        RayRun(lambda: ray, predictor, found, folder / "ray", SAVING, on, network=engine),
     )
 
 
@@ -144,6 +146,32 @@ def test_killed_workers_lose_nothing_and_duplicate_nothing(ray: Any, tmp_path: P
     assert results(tmp_path / "ray") == results(tmp_path / "one")
     lines = (tmp_path / "ray/predictions.jsonl").read_bytes()
     assert b"".join(path.read_bytes() for path in sorted((tmp_path / "ray/shards").iterdir())) == lines
+
+
+KILLED = """
+import os, signal, time
+from yolo_max.ray.cluster import cluster
+
+class Killed:
+    def first(self): return os.getpid()
+    def second(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with cluster("local") as ray:
+    actor = ray.remote(max_restarts=1, max_task_retries=1)(Killed).remote()
+    ray.get(actor.first.remote())
+    try:
+        ray.get(actor.second.remote())
+    except ray.exceptions.RayError:
+        time.sleep(1)  # Ray says it a little later
+        print("killed")
+"""
+
+
+def test_the_standard_output_has_nothing_of_ray() -> None:
+    """It would say there that a worker died and that its task failed."""
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("killed\n", "")
 
 
 def write_white(path: Path) -> Path:

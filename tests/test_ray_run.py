@@ -25,7 +25,7 @@ from yolo_max.ray.cluster import Workers, workers_of
 from yolo_max.ray.run import RayRun
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, read_shard, shard_name
-from yolo_max.support.errors import EngineError, OutputError, UsageError
+from yolo_max.support.errors import EngineError, ImageError, OutputError, UsageError
 from yolo_max.support.options import SaveOptions, SourceOptions
 from yolo_max.support.ray_options import RayOptions
 
@@ -76,7 +76,7 @@ def on_ray(ray: Any, photos: Path, out: Path, stop_after: int | None = None, **m
     kind = more.pop("shard_format", "jsonl")
     on = RayOptions(ray="local", shard_images=3, shard_format=kind)
     run = RayRun(
-        *(ray, predictor(), found(photos, out), out, EVERYTHING, on),
+        *(lambda: ray, predictor(), found(photos, out), out, EVERYTHING, on),
         network=FakeEngine(),
         **more,
     )
@@ -232,9 +232,10 @@ def test_shards_are_results(ray: FakeRay, photos: Path, tmp_path: Path) -> None:
     (out / MANIFEST).write_bytes(b"")
     with pytest.raises(OutputError, match="holds an unfinished run"):
         on_ray(ray, photos, out)
+    on = RayOptions(ray="x", shard_images=4)
     with pytest.raises(UsageError, match="shard_images was 3 and is 4"):
         RayRun(
-            *(ray, predictor(), found(photos, out), out, EVERYTHING, RayOptions(ray="x", shard_images=4)),
+            *(lambda: ray, predictor(), found(photos, out), out, EVERYTHING, on),
             resume=True,
         )
     with FolderRun(predictor(), found(photos, out), out, EVERYTHING, overwrite=True) as run:
@@ -319,15 +320,57 @@ def test_what_ray_says_is_one_line(
     assert str(raised.value) == f"the run on Ray failed ({reason}); --resume goes on."
 
 
+def test_a_finished_run_needs_no_cluster(ray: FakeRay, photos: Path, tmp_path: Path) -> None:
+    def fail() -> Any:
+        raise AssertionError("a cluster was asked for")
+
+    out = tmp_path / "ray"
+    given = (predictor(), found(photos, out), out, EVERYTHING, RayOptions(ray="local", shard_images=3))
+    with RayRun(lambda: ray, *given, network=FakeEngine()) as run:
+        list(run.images())
+    before = read_tree(out)
+    with RayRun(fail, *given, network=FakeEngine(), resume=True) as run:
+        assert run.workers is None
+        assert list(run.images()) == []
+    assert run.finished
+    assert read_tree(out) == before
+
+
+def test_a_cluster_that_is_not_there_leaves_a_resumed_folder_as_it_was(
+    ray: FakeRay, photos: Path, tmp_path: Path
+) -> None:
+    def fail() -> Any:
+        raise EngineError("there is no cluster.")
+
+    out = tmp_path / "ray"
+    given = (predictor(), found(photos, out), out, EVERYTHING, RayOptions(ray="local", shard_images=3))
+    on_ray(ray, photos, out, stop_after=4)
+    before = read_tree(out)
+    for _ in range(2):  # it is not left locked
+        with pytest.raises(EngineError, match="there is no cluster"):
+            RayRun(fail, *given, resume=True)
+    assert read_tree(out) == before
+    assert on_ray(ray, photos, out, resume=True).finished
+
+
 def test_images_through_the_standard_input_are_refused(ray: FakeRay, tmp_path: Path) -> None:
     image = SourceImage(Path("-"), Path("stdin.png"), Path("stdin.txt"), b"data")
     with pytest.raises(UsageError, match="name files"):
-        RayRun(ray, predictor(), [image], tmp_path / "out", EVERYTHING, RayOptions(ray="local"))
+        RayRun(lambda: ray, predictor(), [image], tmp_path / "out", EVERYTHING, RayOptions(ray="local"))
 
 
 def test_what_is_read_ahead_is_bounded(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    items = [Item("", str(path), "", "", "") for path in sorted(photos.glob("*.tif"))]
-    sizes = [Path(item.place).stat().st_size for item in items]
+    paths = sorted(photos.glob("*.tif"))
+    items = [Item("", "", "", "", f"s3://bucket{path}") for path in paths]
+    sizes = [path.stat().st_size for path in paths]
+
+    def read_object(address: str, limit: int) -> bytes:
+        data = Path(address.removeprefix("s3://bucket")).read_bytes()
+        if len(data) > limit:
+            raise ImageError("it is too large")
+        return data
+
+    monkeypatch.setattr(stages, "read_object", read_object)
     row = {"shard": 0, "items": json.dumps(items)}
     assert [len(data) for data in stages.read_ahead(row)["files"]] == sizes
     monkeypatch.setattr(stages, "READERS", 1)

@@ -127,7 +127,10 @@ def begun(
     quiet: bool,
     **more: Any,
 ) -> Iterator[FolderRun]:
-    """A `FolderRun` on this machine, or on a cluster that is connected meanwhile; ``more`` is as for it."""
+    """A `FolderRun` on this machine, or on a cluster that is connected meanwhile; ``more`` is as for it.
+
+    A run of which nothing is left needs no cluster.
+    """
     if on.ray is None:
         from yolo_max.predict.folder.run import FolderRun
 
@@ -139,10 +142,13 @@ def begun(
 
     with ExitStack() as stack:
         with busy(quiet) as report:
-            report(_STARTING.get(on.ray, _CONNECTING.format(on.ray)))
-            ray = stack.enter_context(cluster(on.ray))
-        run = stack.enter_context(RayRun(ray, predictor, found, out, saving, on, **more))
-        if not quiet:
+
+            def connect() -> Any:
+                report(_STARTING.get(str(on.ray), _CONNECTING.format(on.ray)))
+                return stack.enter_context(cluster(str(on.ray)))
+
+            run = stack.enter_context(RayRun(connect, predictor, found, out, saving, on, **more))
+        if run.workers is not None and not quiet:
             workers = counted(run.workers.number, "worker")
             say(f"Starting {workers} of {counted(run.workers.threads, 'CPU')}.")
         yield run

@@ -58,8 +58,10 @@ def import_ray() -> Any:
         EngineError: It is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # What goes wrong in a worker is raised in this process; Ray's own log is a file.
+    # What goes wrong in a worker is raised in this process; Ray's own log is a file. That a worker died or a
+    # task failed it prints on the standard output, too, but for lines that match this.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
         import ray.data
@@ -128,12 +130,21 @@ def _connect(ray: Any, address: str) -> Path:
         try:
             with _silent_stderr(), _same_handler():
                 context = ray.init(address, **options, log_to_driver=False, logging_level=logging.ERROR)
+                if address == LOCAL:
+                    _end_what_nobody_needs(ray)
             return Path(context.address_info["session_dir"])
         except Exception as error:  # the class itself, where a process of Ray's own did not start in time
             ray.shutdown()
             if attempt == 1:
                 raise EngineError(_FAILED.get(address, _THERE.format(address, first_line(error)))) from error
     raise AssertionError("the last attempt returns or raises")
+
+
+def _end_what_nobody_needs(ray: Any) -> None:
+    """Ends the autoscaler, for which Ray would wait a second at the end, and the reader of logs."""
+    node = ray._private.worker._global_node
+    node.kill_monitor(check_alive=False)
+    node.kill_log_monitor(check_alive=False)
 
 
 def workers_of(ray: Any, count: int | None, threads: int | None) -> Workers:

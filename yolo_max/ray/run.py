@@ -20,7 +20,8 @@ from yolo_max.predict.folder.run import FolderRun
 from yolo_max.predict.folder.saving import is_done
 from yolo_max.predict.folder.targets import remove_remnants
 from yolo_max.predict.predictor import Predictor
-from yolo_max.ray.cluster import without_deprecations, workers_of
+from yolo_max.ray.buckets import is_bucket
+from yolo_max.ray.cluster import Workers, without_deprecations, workers_of
 from yolo_max.ray.setup import Setup
 from yolo_max.ray.shards import Item, cut, is_shard, read_shard, shard_name, to_text
 from yolo_max.ray.stages import RESTARTS, WAITING, Predict, read_ahead
@@ -41,17 +42,17 @@ class RayRun(FolderRun):
     """A run over images into an output folder that all nodes have; see `FolderRun`.
 
     with cluster("local") as ray:
-        with RayRun(ray, predictor, found, out, SaveOptions(), RayOptions()) as run:
+        with RayRun(lambda: ray, predictor, found, out, SaveOptions(), RayOptions()) as run:
             for record in run.images():
                 print(record["path"])
 
     Attributes:
-        workers: How many there are, of how many CPUs.
+        workers: How many there are, of how many CPUs; None where nothing is left to do.
     """
 
     def __init__(
         self,
-        ray: Any,
+        connect: Callable[[], Any],
         predictor: Predictor,
         found: Iterable[Found],
         out: Path,
@@ -67,7 +68,7 @@ class RayRun(FolderRun):
         """Begins the run, or resumes it where a previous process stopped.
 
         Args:
-            ray: The package, connected to a cluster.
+            connect: Gives the package ray, connected to a cluster; not called where nothing is left to do.
             predictor: This process's; each worker makes its like.
             found: Images, and what could not be read or was skipped.
             out: As for `FolderRun`; the same folder on every node.
@@ -87,8 +88,11 @@ class RayRun(FolderRun):
         images = [each for each in found if isinstance(each, SourceImage)]
         if any(image.data is not None for image in images):
             raise UsageError("an image from the standard input does not go with --ray; name files.")
-        self._ray, self._on, self._network = ray, on, network
-        self.workers = workers_of(ray, on.ray_workers, predictor.options.threads)
+        self._on, self._network = on, network
+        self._connect = connect
+        self.workers: Workers | None = None
+        if not resume:
+            self._start(predictor)  # before the folder is touched
         names = {image.name: image for image in images}
         self._shards = list(cut(list(names.values()), on.shard_images))
         super().__init__(
@@ -99,7 +103,17 @@ class RayRun(FolderRun):
             resume=resume,
             overwrite=overwrite,
         )
+        try:
+            if self.left and self.workers is None:
+                self._start(predictor)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self._tidy_shards()
+
+    def _start(self, predictor: Predictor) -> None:
+        self._ray = self._connect()
+        self.workers = workers_of(self._ray, self._on.ray_workers, predictor.options.threads)
 
     def _predict(self, paths: Iterable[str], stop: Callable[[], bool]) -> Generator[Record, None, None]:
         left = set(paths)
@@ -131,6 +145,7 @@ class RayRun(FolderRun):
         """
         if not numbers:
             return
+        assert self.workers is not None, "a run with images left has workers"
         ray, (count, threads) = self._ray, self.workers
         rows = [{"shard": i, "items": to_text([Item.of(each) for each in self._shards[i]])} for i in numbers]
         setup = ray.put(Setup.of(self._predictor, threads, self._network))
@@ -144,20 +159,19 @@ class RayRun(FolderRun):
             self._reading,
             self._on.shard_format,
         )
-        tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
+        shards = ray.data.from_items(rows, override_num_blocks=len(rows))
+        if any(is_bucket(source.address or "") for number in numbers for source in self._shards[number]):
+            # Reading waits for the network; a CPU that was kept for it would predict nothing.
+            tasks = ray.data.TaskPoolStrategy(size=min(count, len(rows)))
+            shards = shards.map(read_ahead, compute=tasks, num_cpus=0)
         with without_deprecations():
-            done = (
-                ray.data.from_items(rows, override_num_blocks=len(rows))
-                # Reading waits for disks; a CPU that was kept for it would predict nothing.
-                .map(read_ahead, compute=tasks, num_cpus=0)
-                .map(
-                    Predict,
-                    fn_constructor_args=arguments,
-                    compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
-                    num_cpus=threads,
-                    max_restarts=RESTARTS,
-                    max_task_retries=RESTARTS,
-                )
+            done = shards.map(
+                Predict,
+                fn_constructor_args=arguments,
+                compute=ray.data.ActorPoolStrategy(size=count, max_tasks_in_flight_per_actor=WAITING),
+                num_cpus=threads,
+                max_restarts=RESTARTS,
+                max_task_retries=RESTARTS,
             )
         try:
             for row in done.iter_rows():

@@ -1,8 +1,9 @@
 """What Ray Data runs, one shard after another: read ahead ──► predict.
 
-    read_ahead  tasks: the bytes of files, as far as a shard may take the object store
-    Predict     actors with a warm engine: decode, letterbox, network, draw, write; a picture's pixels stay in
-                them, and tasks that write would need a process, which takes a second of a CPU to start
+    read_ahead  tasks, where images are in buckets: their bytes, as far as a shard may take the object store
+    Predict     actors with a warm engine: read, decode, letterbox, network, draw, write; a picture's pixels
+                stay in them, and tasks that read files or write would need a process, which takes a second
+                or two of a CPU to start
 
 A row is a shard, so nothing that Ray Data does to blocks cuts one. Every file is put in its place whole and
 under a name that its image or shard decides: what a killed worker had done is done again, to the same files.
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yolo_max.images.header import SIGNATURE_BYTES
-from yolo_max.images.regular_file import regular_file
 from yolo_max.ray.attempts import Attempts
 from yolo_max.ray.buckets import is_bucket, read_object
 from yolo_max.ray.shards import Item, encode_shard, from_text, shard_name
@@ -46,7 +46,7 @@ Row = dict[str, Any]
 
 
 def read_ahead(row: Row) -> Row:
-    """Adds ``files``, the bytes of each image; None for one that the worker reads, and says what is wrong."""
+    """Adds ``files``, the bytes of each object; None for an image that the worker reads itself."""
     items = from_text(row["items"])
     left, files = AHEAD_BYTES, list[bytes | None]()
     with ThreadPoolExecutor(READERS) as threads:
@@ -98,7 +98,8 @@ class Predict:
 
         if self._error is not None:
             raise self._error
-        records = self._records(row["shard"], from_text(row["items"]), row["files"])
+        items = from_text(row["items"])
+        records = self._records(row["shard"], items, row.get("files", [None] * len(items)))
         lines = b"".join(encode_line(each) for each in records)
         write_shard(row["shard"], lines, self._out, self._kind, self._predictor.task)
         return {"shard": row["shard"]}
@@ -176,18 +177,14 @@ def _key(source: object) -> object:
 
 
 def _read(item: Item, *, limit: int) -> bytes | None:
-    """The bytes of an image, if it has at most so many and nothing is wrong; too few are no image's."""
+    """The bytes of an object, if it has at most so many and nothing is wrong; too few are no image's."""
+    if not is_bucket(item.address):
+        return None
     try:
-        if item.place:
-            with regular_file(item.place, limit) as file:
-                data = file.read()
-        elif is_bucket(item.address):
-            data = read_object(item.address, limit)
-        else:
-            return None
+        data = read_object(item.address, limit)
     except (ImageError, OSError):
         return None
-    return data if data is not None and len(data) >= SIGNATURE_BYTES else None
+    return data if len(data) >= SIGNATURE_BYTES else None
 
 
 def _find_crashes(items: Sequence[Item], files: Sequence[bytes | None], max_pixels: int) -> dict[int, str]:
