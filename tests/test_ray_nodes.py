@@ -36,10 +36,12 @@ def nodes() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "support"), prepend=os.pathsep)
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "1")
+        handler = signal.getsignal(signal.SIGTERM)  # Ray sets one of its own
         several = Cluster(True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         several.add_node(num_cpus=1)
         yield several
         several.shutdown()
+        signal.signal(signal.SIGTERM, handler)
 
 
 def raylet_of(node: Any) -> int:
@@ -75,7 +77,7 @@ def test_what_a_second_node_loses_is_done_again(nodes: Any, tmp_path: Path, what
     on = RayOptions(ray=nodes.address, ray_workers=2, shard_images=5)
     with (
         cluster(nodes.address) as ray,
-        RayRun(ray, predictor, found, tmp_path / "ray", saving, on, network=engine) as run,
+        RayRun(lambda: ray, predictor, found, tmp_path / "ray", saving, on, network=engine) as run,
     ):
         assert run.workers == (2, 1)
         assert len(list(run.images())) == 60
