@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -145,9 +147,10 @@ FORM_OF_PAGES = "application/x-www-form-urlencoded"
             encode(scene(1001, 1000), "PNG"),
             "image/png",
             413,
-            "the image is too large: its 1000 x 1001 pixels",
+            "the image is too large: its 1000 x 1001 pixels are more than the limit of 1,000,000, "
+            "which --max-pixels of the server raises.",
         ),
-        (bytes(2**18 + 1), "image/png", 413, "the body has more than the 262,144 bytes that are taken."),
+        (bytes(2**18 + 1), "image/png", 413, "the body has more than the 262,144 bytes that are taken, "),
         # What is said of it.
         (b"conf=0.5&url=x", FORM_OF_PAGES, 415, f"the body is {FORM_OF_PAGES}; "),
         (b"", FORM_OF_PAGES, 415, f"the body is {FORM_OF_PAGES}; "),
@@ -309,6 +312,17 @@ def test_addresses_are_described_where_they_are_fetched(allow_remote: bool) -> N
         for kind in ("multipart/form-data", "application/json"):
             assert ("url" in route["requestBody"]["content"][kind]["schema"]["properties"]) == allow_remote
         assert ("<code>url</code>" in served.ask(None, "/docs").body.decode()) == allow_remote
+
+
+def test_the_page_names_each_metric(served: Served) -> None:
+    served.ask(IMAGE)
+    text = served.ask(None, "/metrics").body.decode()
+    shown = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE yolo_max_")}
+    page = (Path(__file__).parents[1] / "docs/serving.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(yolo_max_\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert {name for name, _ in rows} == {name for name in shown if not name.endswith("_created")}
+    stages = set(re.findall(r'yolo_max_stage_seconds_count{stage="(\w+)"}', text))
+    assert stages == set(re.findall(r"`(\w+)`", dict(rows)["yolo_max_stage_seconds"])) - {"stage"}
 
 
 def test_the_metrics_count(served: Served) -> None:

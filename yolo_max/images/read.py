@@ -33,6 +33,8 @@ from yolo_max.support.options import PredictOptions
 from yolo_max.support.text import first_line
 
 MAX_FILE_BYTES = 2**30
+RAISED = " (max_pixels raises it)"
+"""Behind a limit of pixels; a service has another name for that."""
 
 _FILES, _DECODERS = MemoryBudget(2**30), MemoryBudget(2**30)
 """For the bytes of files that are being decoded, and for decoding them, on all threads together."""
@@ -193,8 +195,7 @@ def _check_size(header: ImageHeader, max_pixels: int) -> None:
     # Deep pixels take more memory than ordinary ones, and count as more of them.
     if header.width * header.height * header.bytes_per_pixel > 4 * max_pixels:
         raise ImageSizeError(
-            f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,} "
-            "(max_pixels raises it)"
+            f"its {header.width} x {header.height} pixels are more than the limit of {max_pixels:,}{RAISED}"
         )
 
 

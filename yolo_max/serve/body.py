@@ -99,4 +99,5 @@ class Body:
         return piece
 
     def _too_large(self) -> RequestError:
-        return RequestError(413, f"the body has more than the {self._max_bytes:,} bytes that are taken.")
+        limit = f"{self._max_bytes:,} bytes that are taken, which --max-bytes of the server raises."
+        return RequestError(413, f"the body has more than the {limit}")

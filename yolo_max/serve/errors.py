@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from yolo_max.images.read import RAISED
 from yolo_max.support.errors import (
     EngineError,
     ImageError,
@@ -40,7 +41,8 @@ def request_error(error: YoloMaxError | MemoryError) -> RequestError:
     if isinstance(error, ImageFormatError):
         return RequestError(415, f"the image cannot be read: {error}.")
     if isinstance(error, ImageSizeError):
-        return RequestError(413, f"the image is too large: {error}.")
+        reason = f"{str(error).removesuffix(RAISED)}, which --max-pixels of the server raises"
+        return RequestError(413, f"the image is too large: {reason}.")
     if isinstance(error, MemoryError):
         return RequestError(503, "there is not enough memory at the moment; try again.", BUSY)
     if isinstance(error, EngineError):
