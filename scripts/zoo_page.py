@@ -12,9 +12,10 @@ TOP = """# The converter on torchvision's networks
 
 `python scripts/zoo.py` writes this page. It captures each network that torchvision has by name and asks
 the rules. Detection networks, which end in NMS over lists of images, and quantised ones are left out.
-`--run` compiles networks at a small size, several in a graph, and holds each against float64. `--time`
-times one against its peers at its own size, each in its own process, in turn. Weights are random, and
-BatchNorm has the statistics of its own activations.
+`--run` compiles networks at a small size, several in a graph, and holds each against float64, `--any-size`
+at several sizes from one graph. `--time` times one against its peers at its own size, each in its own
+process, in turn. Weights are random, and BatchNorm has the statistics of its own activations. `mlp`, `cnn`,
+`transformer`, `mini_resnet`, `unet` and `rrdb` are this project's own.
 """
 
 
@@ -23,13 +24,16 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     theirs = [each for each in found.values() if each.get("kind") != "own"]
     verdicts = [each.get("convertible") for each in theirs]
     good, blocked = verdicts.count(True), verdicts.count(False)
-    ran, timed = ({name: each for name, each in found.items() if what in each} for what in ("run", "time"))
+    ran, sized, timed = (
+        {name: each for name, each in found.items() if what in each} for what in ("run", "any_size", "time")
+    )
     parts = [
         TOP,
         f"**{good} of {len(theirs)}** of torchvision's networks are convertible, {blocked} are not, "
         f"{len(theirs) - good - blocked} were not looked at. {len(ran)} networks were compiled and held "
         f"against float64, {len(timed)} timed; the others were not run.\n",
         *_parity(ran),
+        *_any_size(sized),
         *_times(timed),
         "## Which are convertible\n",
         _table(["network", "parameters", "operations", "converted"], map(_verdict, found.items())),
@@ -54,6 +58,21 @@ def _parity(ran: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     text = "The largest error over four inputs, as a multiple of PyTorch's own; the bound is 4.\n"
     return ["## How near to float64\n", text, _table(["network", "input", "error"], rows)]
+
+
+def _any_size(sized: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not sized:
+        return []
+    rows = []
+    for name, each in sized.items():
+        found = each["any_size"]
+        sizes = ", ".join(map(_shapes, found["at"]))
+        rows.append([name, _shapes(found["input"]), sizes, f"{found['ratio']:.2f}"])
+    text = (
+        "Sizes that the input's shape names may be any: one graph is run at several, with four inputs each.\n"
+    )
+    headers = ["network", "input", "run at", "error"]
+    return ["## One graph for any batch and size\n", text, _table(headers, rows)]
 
 
 def _times(timed: Mapping[str, Mapping[str, Any]]) -> list[str]:

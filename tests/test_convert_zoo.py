@@ -1,4 +1,4 @@
-"""scripts/zoo.py, and docs/convert-zoo.md as it has written it. Nothing is compiled."""
+"""scripts/zoo.py, and docs/convert-zoo.md as it has written it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import zoo
 from zoo_page import PAGE, page
 
 from yolo_max.convert.factory import make_module
+from yolo_max.convert.parity import RATIO
 
 
 def test_the_page_is_what_was_found() -> None:
@@ -40,6 +41,41 @@ def test_a_network_is_a_factory_by_its_name() -> None:
 )
 def test_the_shapes_of_inputs(name: str, expected: list[tuple[int, ...]]) -> None:
     assert zoo.shapes(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet18", [("batch", 3, "height", "width")]),
+        ("vit_b_16", [("batch", 3, 224, 224)]),  # its positions are those of one size
+        ("cnn", [("batch", 1, 28, 28)]),  # a linear layer reads all pixels
+        ("transformer", [("batch", "length", 256)]),
+        ("r3d_18", [("batch", 3, 16, 112, 112)]),
+    ],
+)
+def test_sizes_that_may_be_any_are_named(name: str, expected: list[tuple[int | str, ...]]) -> None:
+    assert zoo.named_shapes(name) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mini_resnet",),
+        pytest.param(
+            ("resnet18", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "densenet121"),
+            marks=pytest.mark.zoo,
+        ),
+        pytest.param(("resnet50", "convnext_tiny", "unet", "rrdb"), marks=pytest.mark.zoo),
+        pytest.param(("vit_b_16",), marks=pytest.mark.zoo),
+        pytest.param(("vgg16",), marks=pytest.mark.zoo),
+        pytest.param(("deeplabv3_resnet50",), marks=pytest.mark.zoo),
+    ],
+    ids="+".join,
+)
+def test_one_graph_is_right_at_every_batch_and_size(names: tuple[str, ...]) -> None:
+    found = zoo.run(names, zoo.named_shapes(names[0]))
+    assert len(found[names[0]]["at"]) == 3
+    assert {name: each["ratio"] for name, each in found.items() if not each["ratio"] <= RATIO} == {}
 
 
 def test_networks_are_compiled_together_up_to_a_size() -> None:
@@ -80,6 +116,11 @@ def test_the_page_says_what_was_run() -> None:
             "convertible": True,
             "blockers": [],
             "run": {"input": [[1, 3, 64, 64]], "ratio": 1.234},
+            "any_size": {
+                "input": [["batch", 3, "height", "width"]],
+                "at": [[[1, 3, 64, 64]], [[2, 3, 96, 64]]],
+                "ratio": 1.5,
+            },
             "time": {"shapes": [[1, 3, 224, 224]], "engines": times},
         },
         "bad": {**verdict, "convertible": False, "blockers": ["aten.conv3d.default"]},
@@ -89,5 +130,6 @@ def test_the_page_says_what_was_run() -> None:
         "**1 of 2** of torchvision's networks are convertible, 1 are not, 0 were not looked at. 1 net" in text
     )
     assert "| good | 1 x 3 x 64 x 64 | 1.23 |" in text
+    assert "| good | batch x 3 x height x width | 1 x 3 x 64 x 64, 2 x 3 x 96 x 64 | 1.50 |" in text
     assert "| good | 1 x 3 x 224 x 224 | 5.0 | 0.50 | – | – | – |" in text
     assert "| bad | 2.5 M | 7 | `aten.conv3d.default` |" in text
