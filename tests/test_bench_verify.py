@@ -63,7 +63,7 @@ def test_several_times_as_far_from_float64_as_pytorch_is_too_far(
     assert "times as far from float64" in parity.text
 
 
-@pytest.mark.parametrize(("largest", "holds"), [(0.045, True), (0.055, False)])  # of the largest value
+@pytest.mark.parametrize(("largest", "holds"), [(0.095, True), (0.105, False)])  # of the largest value
 def test_a_single_value_in_bf16(largest: float, holds: bool) -> None:
     reference = np.full((84, 67), 10, np.float32)
     ours = reference.copy()
@@ -71,7 +71,7 @@ def test_a_single_value_in_bf16(largest: float, holds: bool) -> None:
     found, expected = [{"head": ours}, {"head": reference}], [{"head": reference}] * 2
     parity = verify("bf16", found, expected, expected, DETECT, (64, 64))
     assert parity.holds is holds
-    assert parity.bound == pytest.approx(0.5)
+    assert parity.bound == pytest.approx(1)
 
 
 def test_a_head_of_another_shape_has_no_parity() -> None:

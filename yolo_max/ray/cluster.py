@@ -142,9 +142,10 @@ def _connect(ray: Any, address: str) -> Path:
 
 def _end_what_nobody_needs(ray: Any) -> None:
     """Ends the autoscaler, for which Ray would wait a second at the end, and the reader of logs."""
-    node = ray._private.worker._global_node
-    node.kill_monitor(check_alive=False)
-    node.kill_log_monitor(check_alive=False)
+    with suppress(AttributeError):  # these are no public part of Ray, and it works with both as well
+        node = ray._private.worker._global_node
+        node.kill_monitor(check_alive=False)
+        node.kill_log_monitor(check_alive=False)
 
 
 def workers_of(ray: Any, count: int | None, threads: int | None) -> Workers:
