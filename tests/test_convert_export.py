@@ -43,9 +43,12 @@ said = []
 network = load(sys.argv[1], report=said.append)
 np.save(sys.argv[3], network(np.load(sys.argv[2])))
 wakes = [read_wakes()]
-time.sleep(0.3)
-wakes.append(read_wakes())
-print(len(said), network.from_cache, max(wakes[1].get(t, n) - n for t, n in wakes[0].items()) < 300)
+for _ in range(3):  # what wakes once, after a compile, is no poller
+    time.sleep(0.1)
+    wakes.append(read_wakes())
+pairs = list(zip(wakes, wakes[1:]))
+often = [t for t in wakes[0] if all(after.get(t, 0) - before.get(t, 0) >= 100 for before, after in pairs)]
+print(len(said), network.from_cache, often)
 """
 
 
@@ -126,7 +129,7 @@ def test_it_runs_without_torch_where_nothing_is_cached(
     monkeypatch.setenv("YOLO_MAX_CACHE_DIR", str(tmp_path / "cache"))
     command = [sys.executable, "-c", WITHOUT_TORCH]
     command += [str(tmp_path / name) for name in ("mlp.safetensors", "x.npy", "y.npy")]
-    for said in ("1 False True", "0 True True"):
+    for said in ("1 False []", "0 True []"):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == said

@@ -60,10 +60,17 @@ def attend(
 
 
 def attention(q: Any, k: Any, v: Any, dtype: Any = torch.float64, scale: float | None = None) -> NDArray[Any]:
-    """PyTorch's, of [images, pixels, heads, channels]."""
+    """PyTorch's, of [images, pixels, heads, channels].
+
+    A score's products are added one after the other, as in the kernel: in float32, a library's order is
+    several times as exact on one processor as on another.
+    """
     scale = q.shape[3] ** -0.5 if scale is None else scale
     q, k, v = (torch.from_numpy(each).to(dtype).transpose(1, 2) for each in (q, k, v))
-    weights = torch.softmax(q @ k.transpose(2, 3) * scale, -1)
+    scores = q.new_zeros(*q.shape[:3], k.shape[2])
+    for channel in range(q.shape[3]):
+        scores += q[..., channel, None] * k[..., None, :, channel]
+    weights = torch.softmax(scores * scale, -1)
     result: NDArray[Any] = (weights @ v).transpose(1, 2).numpy()
     return result
 

@@ -411,7 +411,9 @@ def test_a_classifier_whose_transform_normalises(
     save_weights(weights, tmp_path / "net.safetensors")
     again = load_weights(tmp_path / "net.safetensors")
     assert again.meta.network == weights.meta.network
-    np.testing.assert_allclose(TorchEngine(again)(PIXELS)["logits"], logits.numpy(), atol=1e-5)
+    # The filters lie otherwise in memory, so that PyTorch may sum in another order.
+    logits = logits.numpy()
+    np.testing.assert_allclose(TorchEngine(again)(PIXELS)["logits"], logits, atol=3e-6 * np.abs(logits).max())
 
 
 @pytest.mark.parametrize(
