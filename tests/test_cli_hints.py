@@ -183,6 +183,10 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
             "predict 'source=my photos' save_txt conf=0.4",
             ": yolo-max predict 'my photos' --save-txt --conf 0.4.",
         ),
+        ("predict photos save_txt", ": yolo-max predict photos --save-txt."),  # a word alone is a switch
+        ("predict photos save_txt=0 save=0 half=1", ": yolo-max predict photos --no-save --precision bf16."),
+        ("predict photos --no-show-labels", "there is no option '--no-show-labels'; use --hide-labels."),
+        ("predict photos --no-gallery", "there is no option '--no-gallery'; it is off without --gallery."),
         ("predict photos --save-txt True", ": yolo-max predict photos --save-txt."),
         ("predict photos --rect=True --save=False", ": yolo-max predict photos --rect --no-save."),
         ("predict source=0 half=False classes=None", ": yolo-max predict 0."),

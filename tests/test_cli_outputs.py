@@ -220,6 +220,31 @@ def test_a_file_of_ultralytics_is_read(photos: Path, capsys: pytest.CaptureFixtu
     assert (settings["conf"], settings["classes"]) == (0.5, None)
 
 
+def test_ultralytics_own_file_is_read_whole(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has the options of all modes."""
+    from ultralytics.cfg import DEFAULT_CFG_PATH
+
+    assert run(["predict", "photos", "--cfg", str(DEFAULT_CFG_PATH), "--batch", "1", "-o", "out"]) == 0
+    assert "changes nothing here: task, mode, epochs," in " ".join(capsys.readouterr().err.split())
+    assert run(["val", "missing.yaml", "--cfg", str(DEFAULT_CFG_PATH)]) == ExitCode.WEIGHTS  # none are here
+
+
+@pytest.mark.parametrize(
+    ("text", "ignored"),
+    [
+        ("split: test\nsingle_cls: false\n", "split"),
+        ("mode: predict\ntracker: botsort.yaml\nformat: onnx\n", "mode, tracker, format"),  # of other modes
+    ],
+)
+def test_a_file_may_have_options_of_other_commands(
+    photos: Path, text: str, ignored: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("my.yaml").write_text(f"conf: 0.5\n{text}")
+    assert run(["predict", "photos", "--cfg", "my.yaml", "-o", "out"]) == 0
+    assert f"changes nothing here: {ignored}." in " ".join(capsys.readouterr().err.split())
+    assert json.loads(Path("out/run.json").read_text())["settings"]["conf"] == 0.5
+
+
 @pytest.mark.parametrize(("verbose", "says"), [("true", True), ("false", False)])
 def test_verbose_is_the_opposite_of_quiet(
     photos: Path, verbose: str, says: bool, capsys: pytest.CaptureFixture[str]
@@ -233,6 +258,8 @@ def test_verbose_is_the_opposite_of_quiet(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("tracker: botsort.yaml", "there is no tracker 'botsort.yaml'; use bytetrack."),
+        ("mode: track\ntracker: botsort.yaml", "there is no tracker 'botsort.yaml'; use bytetrack."),
         ("cnf: 0.5", "my.yaml: there is no option 'cnf'; did you mean conf?"),
         ("conf: high", "conf is 'high', but it must be a number"),
         ("- conf", "my.yaml is no list of options"),

@@ -75,10 +75,14 @@ def test_comments_are_passed_over_unless_they_are_names(tree: Path, name: str) -
         ("# doors\nsource\na.jpg\n", ["a.jpg"]),  # the header is the first row behind it
         ("\nsource\na.jpg\n", ["a.jpg"]),
         ("a.jpg\nsource\n", ["a.jpg", "source"]),  # no header any more
+        ("path,label\na.jpg,0\nb.png,1\n", ["a.jpg", "b.png"]),  # a table: the column of the paths alone
+        ("id,File\n1,a.jpg\n2\n\n3,b.png\n", ["a.jpg", "b.png"]),  # a row that is too short has none
+        ("path,image\na.jpg,b.png\n", ["path", "image", "a.jpg", "b.png"]),  # which column is not said
+        ("photos,path\na.jpg,b.png\n", ["photos", "path", "a.jpg", "b.png"]),  # the first cell is a folder
         ("#1.jpg,a.jpg\n", ["#1.jpg", "a.jpg"]),  # the first cell is a file
     ],
 )
-def test_comments_among_rows(tree: Path, content: str, expected: list[str]) -> None:
+def test_rows_that_are_comments_or_a_header(tree: Path, content: str, expected: list[str]) -> None:
     write_image(tree / "#1.jpg", 7)
     (tree / "l.csv").write_text(content)
     assert read_list("l.csv") == expected

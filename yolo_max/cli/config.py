@@ -27,6 +27,9 @@ _INSTEAD = {
 }
 """What to write for Ultralytics' options that have another name here, or none."""
 
+_OF_A_MODE = {"format": "export", "tracker": "track"}
+"""Options that Ultralytics' files always have, and read in one mode alone."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -34,19 +37,20 @@ class Configuration:
 
     Attributes:
         values: The options that it gives, by their names in Python.
-        ignored: Ultralytics' options in it that change nothing here.
+        ignored: Options in it that change nothing here: other commands', and Ultralytics'.
     """
 
     values: dict[str, Any]
     ignored: list[str]
 
 
-def read_config(path: Path, known: Iterable[str]) -> Configuration:
-    """The options of a file; those without a value, or Ultralytics' that are off, ask for nothing.
+def read_config(path: Path, known: Iterable[str], elsewhere: Iterable[str] = ()) -> Configuration:
+    """The options of a file; those without a value, or others' that are off, ask for nothing.
 
     Args:
         path: The file: one ``name: value`` for each option, where "save-txt" is "save_txt".
         known: The names that there are.
+        elsewhere: The names that other commands know, with which the file may be shared.
 
     Raises:
         UsageError: It cannot be read, or has options that do not exist; all are named.
@@ -59,16 +63,20 @@ def read_config(path: Path, known: Iterable[str]) -> Configuration:
         raise UsageError(f"{path} {error}.") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path} is no list of options; write one in each line, conf: 0.4.")
-    known, found, ignored, wrong = set(known), {}, [], []
+    known, found, wrong = set(known), {}, []
+    ignored: list[str] = []
+    mode = values.get("mode")
+    known -= {name for name, its in _OF_A_MODE.items() if mode not in (None, its)}
+    others = {*elsewhere, *_OF_A_MODE, *NOT_FOR_PREDICTION} - known
     for written, value in values.items():
         name = plain(str(written))
-        if value is None or (value is False and name not in known and name in _INSTEAD):
+        if value is None or (value is False and name not in known and name in {*_INSTEAD, *others}):
             continue
         if name in known and isinstance(value, Mapping):
             wrong.append(f"{written} is {shorten(value)}, but it must be a value.")
         elif name in known:
             found[name] = value
-        elif name in NOT_FOR_PREDICTION:
+        elif name in others:
             ignored.append(name)
         else:
             wrong.append(unknown_option(str(written), known, _INSTEAD, "see --help."))
@@ -84,9 +92,10 @@ _TYPED = ("--cfg", "--help", "--debug")
 def _take(context: typer.Context, path: Path | None) -> Path | None:
     """Makes the file's values the defaults: what is typed counts more."""
     if path is not None and not context.resilient_parsing:
-        options = {name: each for each in context.command.params for name in _names(each)}
-        opposites = {name: each for each in context.command.params for name in _opposites(each)}
-        read = read_config(path, [*options, *opposites])
+        options, opposites = _options(context.command)
+        commands = getattr(context.find_root().command, "commands", {}).values()
+        elsewhere = [name for command in commands for those in _options(command) for name in those]
+        read = read_config(path, [*options, *opposites], elsewhere)
         if read.ignored:
             say(f"Ignored in {path}, as it changes nothing here: {', '.join(read.ignored)}.", "yellow")
         defaults = {}
@@ -98,6 +107,15 @@ def _take(context: typer.Context, path: Path | None) -> Path | None:
                 defaults[opposites[name].name] = _as_typed(opposites[name], off)
         context.default_map = defaults
     return path
+
+
+def _options(command: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A command's parameters by their names in a file, and those by what switches them off."""
+    parameters = getattr(command, "params", [])
+    return (
+        {name: each for each in parameters for name in _names(each)},
+        {name: each for each in parameters for name in _opposites(each)},
+    )
 
 
 def _names(parameter: Any) -> list[str]:

@@ -59,6 +59,8 @@ _WRITTEN: Mapping[str, str] = {
 }
 """What settings of `yolo` are here, where it is not the option of that name."""
 _OFF = ("false", "none", "")
+_TRUTH = {"0": "false", "1": "true"}
+"""Numbers that `yolo` takes for a switch."""
 _LISTS = ("imgsz", "classes")
 """Options that take several values."""
 _ARGUMENTS = {"source": ("sources",), "data": ("data",), "model": ("weights", "checkpoint", "name")}
@@ -182,6 +184,8 @@ def _parts(arguments: Sequence[str], syntax: Syntax) -> Iterator[_Part]:
             del rest[: not equals]
         elif len(word) > 1 and word.startswith("-"):
             part = _Part(name if word.startswith("--") else word)
+        elif _switch(word) in syntax.flags and not os.path.lexists(word):
+            part = _Part(word, ["true"], is_setting=True)  # `yolo` reads save_txt as save_txt=True
         else:
             part = _Part("", [word])
         while part.is_list and rest and _NUMBER.fullmatch(rest[0]) and not os.path.lexists(rest[0]):
@@ -216,13 +220,13 @@ def _written(part: _Part, syntax: Syntax) -> list[str] | None:
         if part.name:
             return [part.name, *([part.joined] if part.values else [])]
         (word,) = part.values
-        if os.path.lexists(word):
-            return [word]
-        if _switch(word) in syntax.flags:  # `yolo` reads save_txt as save_txt=True
-            return [_switch(word)]
-        return [] if word in (*_TASKS, *_MODES, "yolo") else [word]
+        is_file = os.path.lexists(word)
+        return [] if word in (*_TASKS, *_MODES, "yolo") and not is_file else [word]
     name, value = part.name, part.joined
-    switch, off = _switch(name), value.lower() in _OFF
+    switch = _switch(name)
+    if switch in syntax.flags or f"{name}=true" in _WRITTEN:
+        value = _TRUTH.get(value, value)
+    off = value.lower() in _OFF
     if syntax.argument in _ARGUMENTS.get(name, ()):
         return [value]
     if name in ("task", "mode"):
@@ -251,6 +255,9 @@ def _unknown(option: str, syntax: Syntax, others: Sequence[Syntax]) -> str:
             instead[name] = f"{fitting[0]}{where}"
         if instead:
             break
+    if name.startswith("no_") and _switch(name[3:]) in syntax.flags:
+        off = _WRITTEN.get(f"{name[3:]}=false")
+        instead[name] = f"use {off}" if off else f"it is off without {_switch(name[3:])}"
     return unknown_option(option[:MAX_OPTION], syntax.names, instead, f"see {syntax.command} --help.")
 
 

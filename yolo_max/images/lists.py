@@ -17,6 +17,8 @@ STREAMS_SUFFIX = ".streams"
 LIST_SUFFIXES = (".txt", ".csv", STREAMS_SUFFIX)
 STDIN = "-"
 MAX_LIST_BYTES = 2**28
+_COLUMNS = ("source", "path", "image", "file", "filename", "file_name")
+"""What the column of the sources is called in a table; Ultralytics knows the first."""
 
 
 def is_list(source: str) -> bool:
@@ -27,6 +29,8 @@ def is_list(source: str) -> bool:
 
 def read_list(source: str) -> list[str]:
     """The sources in a list: one per line, or per cell of a ``.csv``, as to Ultralytics.
+
+    Where the first row of a ``.csv`` names one of its columns as in `_COLUMNS`, they are in that column alone.
 
     A line that begins with a ``#`` is a comment, unless it, or its first cell, is a path that exists.
 
@@ -50,11 +54,20 @@ def read_list(source: str) -> list[str]:
             rows = list(csv.reader(lines))
         except csv.Error as error:
             raise SourceError(f"{source} cannot be read as a list of images: {error}.") from error
-        lines = [cell for row in (rows[1:] if rows[:1] == [["source"]] else rows) for cell in row]
+        lines = _cells(path, rows)
     entries = [_resolved(path, line.strip()) for line in lines if line.strip()]
     if not entries:
         raise SourceError(f"{source} is an empty list; write one path on each line.")
     return entries
+
+
+def _cells(path: Path, rows: list[list[str]]) -> list[str]:
+    """The cells of a table that are sources."""
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    columns = [i for i, cell in enumerate(header) if cell in _COLUMNS]
+    if len(columns) == 1 and not any(os.path.lexists(_resolved(path, cell)) for cell in rows[0] if cell):
+        return [cell for row in rows[1:] for cell in row[columns[0] : columns[0] + 1]]
+    return [cell for row in rows for cell in row]
 
 
 def _is_comment(path: Path, line: str) -> bool:
