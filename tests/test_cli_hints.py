@@ -166,7 +166,7 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
     ("command", "message"),
     [
         ("val data=coco8.yaml model=best.pt", ": yolo-max val coco8.yaml --model best.pt."),
-        ("val data=a.yaml save_json=True", ": yolo-max val a.yaml --save-json predictions.json."),
+        ("val data=a.yaml save_json=True", ": yolo-max val a.yaml --save-json."),
         ("predict --data coco8.yaml", "for val the dataset is an argument: yolo-max val DATA."),
         ("val a.yaml --batch 16", "there is no option '--batch'; images are run one after another."),
         ("bench --batch 16", "there is no option '--batch'; use --scenarios."),
@@ -227,7 +227,7 @@ def test_what_is_proposed_is_there(command: str, form: str, capsys: pytest.Captu
         ("predict photos --shape 1", "there is no option '--shape'; see yolo-max predict --help."),
         ("predict photos --out --quiet", "--out takes a value, and the option --quiet follows instead."),
         # a flag for `yolo val`
-        ("val a.yaml --save-json --out here", "--save-json takes a value, and the option --out follows"),
+        ("val a.yaml --images --out here", "--images takes a value, and the option --out follows"),
         ("predict photos --conf", "option '--conf' requires an argument; see yolo-max predict --help."),
         ("--conf 0.5 predict", "no such option: --conf; see yolo-max --help."),
         ("weights --", "missing command; see yolo-max weights --help."),

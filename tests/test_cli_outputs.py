@@ -93,7 +93,7 @@ def test_what_cannot_be_written_is_refused_at_once(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    assert run(["predict", "photos", "--save-parquet", "-o", "out"]) == ExitCode.USAGE
+    assert run(["predict", "photos", "--save-parquet", "-o", "out"]) == ExitCode.ENGINE
     assert "pip install 'yolo-max[parquet]'" in capsys.readouterr().err.replace("\n", " ")
     assert not Path("out/predictions.jsonl").exists()
 

@@ -14,7 +14,7 @@ from fakes import read_tree
 from ray_fake import FakeRay
 
 from yolo_max.cli import run
-from yolo_max.cli.spread import with_address
+from yolo_max.cli.alone import with_values
 from yolo_max.support.errors import ExitCode
 
 pytestmark = pytest.mark.usefixtures("fake_network")
@@ -52,7 +52,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ],
 )
 def test_the_address_may_be_left_out(words: str, expected: str) -> None:
-    assert with_address(words.split()) == expected.split()
+    assert with_values(words.split(), ["--ray", "--workers"]) == expected.split()
 
 
 def test_it_writes_what_it_writes_without(

@@ -31,7 +31,7 @@ def command(monkeypatch: pytest.MonkeyPatch, data: Path) -> Any:
     monkeypatch.setattr("yolo_max.weights.load.load_weights", lambda _: fake_weights())
     monkeypatch.setattr("yolo_max.runtime.host.Disturbance.summary", lambda _: {})
 
-    def run(*arguments: str, data: Path = data, **nudges: Any) -> int:
+    def run(*arguments: str, data: Path | str = data, **nudges: Any) -> int:
         comparisons.install(monkeypatch, fake_weights(), **nudges)
         return cli.run(["val", str(data), *arguments])
 
@@ -166,6 +166,38 @@ def test_predictions_as_coco_json(command: Any, tmp_path: Path) -> None:
     assert command("--save-json", str(tmp_path / "q.json"), "--engine", "both", "--quiet") == ExitCode.OK
     assert {path.name for path in tmp_path.glob("q*")} == {"q_max.json", "q_torch.json"}
     assert json.loads((tmp_path / "q_max.json").read_text()) == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        (["--save-json"], {"predictions.json"}),  # as a switch, which it is in Ultralytics
+        (["--save-json", "--single-cls"], {"predictions.json"}),
+        (["--save-json", "--engine", "both"], {"predictions_max.json", "predictions_torch.json"}),
+        (["--save-json", "B.JSON"], {"B.JSON"}),
+        (["--save-json", "b"], {"b"}),
+        (["--cfg", "my.yaml"], {"predictions.json"}),
+    ],
+)
+def test_predictions_may_be_saved_under_no_name(
+    command: Any, words: list[str], written: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "my.yaml").write_text("save_json: true\n")
+    monkeypatch.chdir(here)
+    assert command(*[str(tmp_path / word) if word == "my.yaml" else word for word in words]) == ExitCode.OK
+    assert {path.name for path in here.iterdir()} == written
+
+
+def test_a_dataset_behind_the_switch_is_no_name_for_predictions(
+    command: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = data.read_bytes()
+    assert command(str(data), data="--save-json") == ExitCode.OK
+    assert data.read_bytes() == before
+    assert Path("predictions.json").exists()
 
 
 def _pycocotools(truth: dict[str, Any], predictions: Path) -> float:

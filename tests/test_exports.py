@@ -14,7 +14,7 @@ from ultralytics.engine.results import Results
 
 import yolo_max
 from yolo_max.predict.result import Result
-from yolo_max.support.errors import UsageError
+from yolo_max.support.errors import EngineError, UsageError
 from yolo_max.tasks import rle
 from yolo_max.tasks.classify.classification import Classification
 from yolo_max.tasks.contract import Prediction
@@ -165,8 +165,10 @@ def test_a_table_of_pandas() -> None:
 def test_a_library_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"library is 'numpy', but it must be polars or pandas\."):
         DETECTED.to_df(library="numpy")
+    with pytest.raises(UsageError, match="normalize is 'pandas', but it must be True or False"):
+        DETECTED.to_df("pandas")  # type: ignore[arg-type]
     monkeypatch.setitem(__import__("sys").modules, "polars", None)
-    with pytest.raises(UsageError, match=r"to_df needs the package polars; pip install 'yolo-max\[df\]'"):
+    with pytest.raises(EngineError, match=r"to_df needs the package polars; pip install 'yolo-max\[df\]'"):
         DETECTED.to_df()
 
 

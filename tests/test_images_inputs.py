@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from yolo_max.images.frame import Frame
 from yolo_max.images.inputs import inputs
 from yolo_max.images.read import read_image
 from yolo_max.predict.predictor import Predictor
-from yolo_max.support.errors import SourceError, UsageError
+from yolo_max.support.errors import ImageError, SourceError, UsageError
 from yolo_max.support.options import SourceOptions
 
 
@@ -41,6 +42,8 @@ FORMS: dict[str, Callable[[Path, Any], Any]] = {
     "folder": lambda path, _: path.parent,
     "bytes": lambda path, _: path.read_bytes(),
     "bytearray": lambda path, _: bytearray(path.read_bytes()),
+    "an open file": lambda path, _: path.open("rb"),
+    "a file in memory": lambda path, _: io.BytesIO(path.read_bytes()),
     "BGR": lambda _, bgr: bgr,
     "a batch of BGR": lambda _, bgr: bgr[None],
     "PIL, which is RGB": lambda _, bgr: Image.fromarray(bgr[..., ::-1]),
@@ -88,6 +91,7 @@ def test_several_of_several_kinds_keep_their_order(photo: Path) -> None:
         (torch.full((1, 3, 8, 8), -1.0), UsageError, "the tensor's values"),
         (torch.full((1, 3, 8, 8), float("nan")), UsageError, "the tensor's values"),
         ("missing.jpg", SourceError, r"missing\.jpg does not exist"),
+        (io.StringIO("a.jpg"), ImageError, "the file is open as text; open it with mode 'rb'"),
         (cv2.VideoCapture(), UsageError, "the capture is not open"),
     ],
 )
@@ -120,7 +124,7 @@ def test_a_video_gives_results_with_the_index_of_the_frame(tmp_path: Path) -> No
     write_image(tmp_path / "in/b.png", 1)
     (tmp_path / "in/c.mp4").write_bytes(b"no video")
     predictor = Predictor(fake_weights(), engine=SharedEngine())
-    found = list(predictor.predict(tmp_path / "in", SourceOptions(vid_stride=2)))
+    found = list(predictor.predict(tmp_path / "in", vid_stride=2))
     indices = [None if each.frame is None else each.frame.index for each in found]
     assert indices == [1, 3, 5, None, None]
     assert [each.source for each in found[:3]] == [str(path)] * 3
@@ -128,3 +132,7 @@ def test_a_video_gives_results_with_the_index_of_the_frame(tmp_path: Path) -> No
     assert found[0].plot().shape == (*SIZE, 3)
     assert found[4].error is not None
     assert "cannot be opened as a video" in str(found[4])
+    with pytest.raises(UsageError, match=r"vid_stride is 0, but it must be a whole number of at least 1"):
+        predictor.predict(path, vid_stride=0)
+    with pytest.raises(UsageError, match=r"vid_stride'; Predictor.predict and track take it"):
+        predictor.stream([path], vid_stride=2)

@@ -22,7 +22,6 @@ from yolo_max.images.addresses import file_name, is_public, request, resolve
 from yolo_max.images.remote import fetch_image
 from yolo_max.predict.predictor import Predictor
 from yolo_max.support.errors import ExitCode, ImageError
-from yolo_max.support.options import SourceOptions
 
 LIMITS: dict[str, Any] = {"max_bytes": 10**6, "seconds": 10.0}
 
@@ -194,7 +193,7 @@ def test_a_stream_is_opened_in_time_or_not_at_all(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(addresses, "IMAGE_SECONDS", 0.5)
     began = monotonic()
     with sending(OK + b"Content-Type: multipart/x-mixed-replace\r\n\r\n", b"x", pause=0.05) as address:
-        (only,) = predictor().predict(address, LOCAL)
+        (only,) = predictor().predict(address, **LOCAL)
     assert "takes too long" in str(only)
     assert monotonic() - began < 5
 
@@ -298,7 +297,7 @@ def jpegs(count: int) -> list[bytes]:
 
 
 MJPEG = {"Content-Type": "multipart/x-mixed-replace; boundary=frame"}
-LOCAL = SourceOptions(allow_remote=True, allow_private=True, stream_buffer=True)
+LOCAL = {"allow_remote": True, "allow_private": True, "stream_buffer": True}
 
 
 def predictor() -> Predictor:
@@ -311,7 +310,7 @@ def test_a_video_on_the_network_is_that_of_its_file(tmp_path: Path) -> None:
 
     path = write_video(tmp_path / "a.mp4", 6)  # whose index is at its end
     with serving({"/a.mp4": Answer([path.read_bytes()])}) as server:
-        found = list(predictor().predict(f"{server}/a.mp4", LOCAL))
+        found = list(predictor().predict(f"{server}/a.mp4", **LOCAL))
     expected = list(predictor().predict(path))
     assert [each.prediction for each in found] == [each.prediction for each in expected]
     assert [each.frame for each in found] == [each.frame for each in expected]
@@ -320,7 +319,7 @@ def test_a_video_on_the_network_is_that_of_its_file(tmp_path: Path) -> None:
 def test_a_stream_whose_connection_is_lost_ends_with_a_record(tmp_path: Path) -> None:
     pytest.importorskip("av")
     with serving({"/live": Answer(jpegs(20), pause=0.02, headers=MJPEG)}) as server:
-        found = list(predictor().predict(f"{server}/live", LOCAL))
+        found = list(predictor().predict(f"{server}/live", **LOCAL))
     *read, last = found
     assert len(read) >= 18
     assert all(each.prediction is not None for each in read)
@@ -348,7 +347,7 @@ def test_an_rtsp_stream() -> None:
     from videos import SIZE
 
     with playing() as (address, asked):
-        found = list(predictor().predict(address, LOCAL))
+        found = list(predictor().predict(address, **LOCAL))
     assert asked[:4] == ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"]
     *read, last = found
     assert len(read) >= 25
@@ -368,7 +367,7 @@ def test_streams_of_a_list_are_read_at_the_same_time(tmp_path: Path) -> None:
     with serving(STREAMS) as server:
         addresses = [f"{server}{path}" for path in (*STREAMS, "/missing")]
         (tmp_path / "cameras.streams").write_text("\n".join(addresses))
-        found = list(predictor().predict(tmp_path / "cameras.streams", LOCAL))
+        found = list(predictor().predict(tmp_path / "cameras.streams", **LOCAL))
     fast, short, slow, missing = ([each for each in found if each.source == name] for name in addresses)
     assert [each.frame for each in missing] == [None]  # it costs itself
     assert len(fast) >= 18
@@ -415,7 +414,7 @@ def test_an_rtsp_redirect_is_not_followed(line: str, reason: str) -> None:
     from rtsp_server import playing
 
     with playing() as (other, asked), playing(redirect=other, status_line=line) as (address, _):
-        (only,) = predictor().predict(address, LOCAL)
+        (only,) = predictor().predict(address, **LOCAL)
     assert only.error is not None
     assert reason in str(only)
     assert asked == []
@@ -426,7 +425,7 @@ def test_rtsp_at_a_private_address_is_refused() -> None:
     from rtsp_server import playing
 
     with playing() as (address, asked):
-        (only,) = predictor().predict(address, SourceOptions(allow_remote=True))
+        (only,) = predictor().predict(address, allow_remote=True)
     assert "is a private address" in str(only)
     assert asked == []
 
@@ -455,9 +454,8 @@ class Camera:
 def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("av")
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    reading = SourceOptions(stream_buffer=buffer)
     indices = []
-    for result in Predictor(fake_weights(), engine=SharedEngine(nap=0.002)).predict(0, reading):
+    for result in Predictor(fake_weights(), engine=SharedEngine(nap=0.002)).predict(0, stream_buffer=buffer):
         assert result.frame is not None
         indices.append(result.frame.index)
     if buffer:
@@ -466,7 +464,7 @@ def test_a_webcam(buffer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         assert indices == sorted(set(indices))
         assert len(indices) < 201  # the latest only
         assert indices[-2:] == [199, 200]
-    (missing,) = predictor().predict("7", reading)
+    (missing,) = predictor().predict("7", stream_buffer=buffer)
     assert missing.error is not None
     assert "there is no webcam of this number" in str(missing)
 
@@ -486,7 +484,7 @@ def test_a_silent_stream_holds_up_no_other(
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: (Silent if index else Camera)(0, 20))
     (tmp_path / "cameras.streams").write_text("0\n1\n")
     names = []
-    for result in predictor().predict(tmp_path / "cameras.streams", SourceOptions(stream_buffer=buffer)):
+    for result in predictor().predict(tmp_path / "cameras.streams", stream_buffer=buffer):
         names.append(result.source)
         if result.error is not None:
             ended.set()
@@ -514,10 +512,9 @@ def test_a_live_frame_is_answered_before_the_next_one_comes(
             return super().read()
 
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: Waiting(index, 6))
-    reading = SourceOptions(stream_buffer=buffer)
     method = partial(predictor().track, tracker=tracker) if tracker else predictor().predict
     indices = []
-    for result in method(Waiting(0, 6) if captured else 0, reading, batch=batch):
+    for result in method(Waiting(0, 6) if captured else 0, stream_buffer=buffer, batch=batch):
         answered.release()
         assert result.frame is not None
         indices.append(result.frame.index)
@@ -543,7 +540,7 @@ def test_a_webcam_is_not_closed_while_it_is_read(monkeypatch: pytest.MonkeyPatch
             released.append(self.reads)
 
     monkeypatch.setattr(cv2, "VideoCapture", Slow)
-    stream = predictor().predict(0, SourceOptions())
+    stream = predictor().predict(0)
     next(stream)
     stream.close()
     assert released == [False]
@@ -554,7 +551,7 @@ def test_a_stream_that_is_left_ends_its_thread() -> None:
 
     pytest.importorskip("av")
     with serving({"/live": Answer(jpegs(500), pause=0.02, headers=MJPEG)}) as server:
-        stream = predictor().predict(f"{server}/live", LOCAL)
+        stream = predictor().predict(f"{server}/live", **LOCAL)
         next(stream)
         stream.close()
     assert remote.THREAD not in {thread.name for thread in threading.enumerate()}

@@ -179,7 +179,11 @@ def test_marks_of_a_smaller_image() -> None:
     box = BoxMark((10, 20, 30, 40), 1, "a 0.5", "a", ((10, 20), (30, 20), (30, 40), (10, 40)), 7)
     skeleton = SkeletonMark(((10, 20), None))
     marks = Marks(
-        (box,), (), (MaskMark("x", (4, 4), (10, 20, 30, 40)),), (skeleton,), (TrailMark(((2, 4), (6, 8)), 1),)
+        (box,),
+        (),
+        (MaskMark("x", (4, 4), (10, 20, 30, 40)),),
+        (skeleton,),
+        (TrailMark(((2, 4), (6, 8)), 1, 7),),
     )
     half = marks.scaled(0.5)
     assert [half.boxes[0].xyxy, half.masks[0].xyxy] == [(5, 10, 15, 20)] * 2
@@ -374,3 +378,12 @@ def test_colors_by_instance(tracks: tuple[int | None, ...], colors: tuple[int, .
     for mode, expected in (("instance", colors), ("class", (5, 5))):
         drawn = draw_marks(image, Marks(boxes=boxes), DrawOptions(color_mode=mode, show_labels=False))
         assert [tuple(drawn[50, left]) for left, *_ in sides] == [class_color(each) for each in expected]
+
+
+def test_a_trail_has_the_color_of_its_box() -> None:
+    box = BoxMark((20, 10, 60, 50), 2, "a 0.5", "a", (), 5)
+    trail = TrailMark(((80, 100), (180, 100)), 2, 5)
+    for mode, number in (("class", 2), ("instance", 5)):
+        options = DrawOptions(show_labels=False, color_mode=mode, line_width=8)
+        drawn = draw_marks(gray(120, 200), Marks((box,), trails=(trail,)), options)
+        assert tuple(drawn[100, 170]) == tuple(drawn[10, 40]) == class_color(number)

@@ -212,7 +212,7 @@ def test_two_objects_of_one_number_are_refused() -> None:
 
 def test_a_trail_is_thin_where_it_was_long_ago() -> None:
     canvas = np.zeros((60, 200, 3), np.uint8)
-    draw_trail(canvas, TrailMark(tuple((10.0 + 9 * i, 30.0) for i in range(20)), 0), 6)
+    draw_trail(canvas, TrailMark(tuple((10.0 + 9 * i, 30.0) for i in range(20)), 0, 1), 6, (255, 255, 255))
     thickness = (canvas.max(axis=2) > 60).sum(axis=0)
     assert thickness[20] < thickness[170]
     assert thickness[5] == thickness[195] == 0

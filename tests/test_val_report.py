@@ -171,7 +171,7 @@ def test_predictions_do_not_replace_the_dataset(command: Any, data: Path, capfd:
     before = data.read_bytes()
     (data.parent / "link.json").symlink_to(data)
     for path in (data, data.parent / "link.json"):
-        assert command("--save-json", str(path)) == ExitCode.USAGE
+        assert command(f"--save-json={path}") == ExitCode.USAGE
         assert "would overwrite the dataset" in " ".join(capfd.readouterr().err.split())
     assert data.read_bytes() == before
 

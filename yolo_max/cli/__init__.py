@@ -4,6 +4,7 @@ app.py         assembles the commands; turns an error into one line and an exit 
 commands.py    the look of every command's help
 hints.py       what users of `yolo` type, and what to type here          syntax.py  what a command takes
 parameters.py  options that several commands share     config.py  options from a file
+alone.py       options that are typed without their value
 spread.py      a run of predict on Ray
 console.py, progress.py, summary.py, interrupt.py               the terminal
 predict.py, compare.py, val.py, bench.py, serve.py, weights.py, convert.py, cache.py  the commands

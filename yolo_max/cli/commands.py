@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from yolo_max.cli import hints, leave_at_once
+from yolo_max.cli.alone import with_values
 from yolo_max.cli.parameters import TERMINAL
-from yolo_max.cli.spread import with_address
 from yolo_max.cli.syntax import Syntax
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.text import shorten
@@ -89,7 +89,7 @@ class Command(TyperCommand):
         """Parses the arguments; an error is raised in this project's words."""
         others = [*_commands(ctx.find_root()).values()]
         syntax = _syntax(self, ctx.command_path)
-        args = hints.without_names(with_address(args), syntax)
+        args = hints.without_names(with_values(args, syntax.valued), syntax)
         if hint := hints.for_arguments(args, syntax, others):
             raise UsageError(hint)
         with _in_our_words(ctx):

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from yolo_max.cli.alone import with_values
 from yolo_max.cli.console import say
 from yolo_max.cli.parameters import option
-from yolo_max.cli.spread import with_address
 from yolo_max.support.errors import UsageError
 from yolo_max.support.options import RUN
 from yolo_max.support.plain_file import reason
@@ -150,7 +150,8 @@ def _as_typed(parameter: Any, value: Any) -> Any:
 def _alone(parameter: Any) -> str:
     """The value of an option that is typed without one."""
     name = _names(parameter)[0]
-    _, given, value = with_address([f"--{name}"])[0].partition("=")
+    written = f"--{name.replace('_', '-')}"
+    _, given, value = with_values([written], [written])[0].partition("=")
     if not given:
         raise UsageError(f"{name} is true, but it must be a value.")
     return value

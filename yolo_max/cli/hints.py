@@ -53,7 +53,7 @@ _WRITTEN: Mapping[str, str] = {
     "show_conf=false": "--hide-conf",
     "show_boxes=false": "--hide-boxes",
     "exist_ok=true": "--overwrite",
-    "save_json=true": "--save-json predictions.json",
+    "save_json=true": "--save-json",
     **dict.fromkeys(("verbose=true", "save=true", "quantize=32", "quantize=fp32"), ""),
     **dict.fromkeys(("show_labels=true", "show_conf=true", "show_boxes=true"), ""),
 }
@@ -232,7 +232,7 @@ def _written(part: _Part, syntax: Syntax) -> list[str] | None:
     if name in ("task", "mode"):
         return []
     words = _WRITTEN.get(f"{name}={value.lower()}")
-    if words is not None and not (switch in syntax.flags and words.startswith(f"{switch} ")):
+    if words is not None:
         return words.split() if syntax.has(words.split()) else None
     if switch in syntax.flags:
         return [f"--no-{name}"] * (f"--no-{name}" in syntax.flags) if off else [switch]

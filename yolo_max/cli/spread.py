@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,20 +19,8 @@ if TYPE_CHECKING:
     from yolo_max.predict.predictor import Predictor
     from yolo_max.serve.answers import Backend
 
-_SWITCH = "--ray"
 _STARTING = {LOCAL: "Starting Ray on this machine."}
 _CONNECTING = "Connecting to Ray ({})."
-_ADDRESS = re.compile(r"auto|local|\S+:\d+|ray://.*")
-
-
-def with_address(arguments: Sequence[str]) -> list[str]:
-    """Arguments in which ``--ray`` has its address, also where the user wrote none."""
-    done: list[str] = []
-    for position, word in enumerate(arguments):
-        following = arguments[position + 1] if position + 1 < len(arguments) else ""
-        given = _ADDRESS.fullmatch(following) and not os.path.lexists(following)
-        done.append(f"{_SWITCH}={LOCAL}" if word == _SWITCH and not given else word)
-    return done
 
 
 def require_goes_with_ray(

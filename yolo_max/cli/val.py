@@ -27,6 +27,7 @@ from yolo_max.cli.progress import counting
 from yolo_max.support.errors import ExitCode, UsageError
 from yolo_max.support.option import a_fraction
 from yolo_max.support.options import DETECTIONS, OUTPUT, RUN, VAL_CONF, PredictOptions
+from yolo_max.support.result_names import COCO_FILE
 from yolo_max.support.text import abridge, counted, visible
 
 if TYPE_CHECKING:
@@ -89,7 +90,12 @@ def val(
     ] = None,
     save_json: Annotated[
         Path | None,
-        option(OUTPUT, "Write the predictions as json, boxes as COCO's.", metavar="FILE", show_default=False),
+        option(
+            OUTPUT,
+            f"Write the predictions as json, boxes as COCO's: FILE, or {COCO_FILE}. (--out has it, too.)",
+            metavar="[FILE]",
+            show_default=False,
+        ),
     ] = None,
     all_classes: Annotated[
         bool, flag(OUTPUT, f"Show every class, not the {MAX_CLASSES} with most objects.", "--all-classes")
@@ -121,6 +127,8 @@ def val(
         a_fraction("conf", conf)
     require(data)
     engines = ENGINES[engine]
+    if save_json == Path():  # no name was given
+        save_json = Path(COCO_FILE) if out is None else None
     saved = [] if save_json is None else _files(save_json, engines)
     if any(path.exists() and path.samefile(data) for path in saved):
         raise UsageError(f"--save-json {save_json} would overwrite the dataset; name another file.")

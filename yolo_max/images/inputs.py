@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yolo_max.images.frame import Frame, Position
-from yolo_max.images.read import ImageSource, read_image
+from yolo_max.images.read import ImageSource, bytes_of, is_open_file, read_image
 from yolo_max.images.remote import fetch_image
 from yolo_max.images.source import SourceFailure, SourceImage, SourceVideo
 from yolo_max.images.sources import find_images
@@ -54,7 +54,7 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
 
     Args:
         source: Text or a path: an image, a video, a folder, a glob, an address; the number of a webcam. The
-            bytes of an image file. A PIL image.
+            bytes of an image file, or one that is open. A PIL image.
             An array: uint8 [H, W, 3] BGR and what else `yolo_max.images.read.read_image` takes, or
             [B, H, W, 3], B images. A torch tensor, as for `images_of_tensor`. A ``cv2.VideoCapture``. A list,
             tuple, generator or other iterable of these.
@@ -62,6 +62,7 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
         max_pixels: Larger frames are refused.
 
     Raises:
+        ImageError: It is a file that is open as text, or too large.
         UsageError: It is none of these.
         SourceError: A path does not exist, or leads to no image or video.
     """
@@ -75,6 +76,8 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
         yield from source if source.ndim == 4 else (source,)
     elif hasattr(source, "detach") and hasattr(source, "cpu"):
         yield from images_of_tensor(source)
+    elif is_open_file(source):
+        yield bytes_of(source)
     elif isinstance(source, Capture):
         yield from frames_of_capture(source, reading.vid_stride)
     elif isinstance(source, Iterable):

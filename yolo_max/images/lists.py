@@ -30,7 +30,7 @@ def is_list(source: str) -> bool:
 def read_list(source: str) -> list[str]:
     """The sources in a list: one per line, or per cell of a ``.csv``, as to Ultralytics.
 
-    Where the first row of a ``.csv`` names one of its columns as in `_COLUMNS`, they are in that column alone.
+    Where the first row of a ``.csv`` names one of its columns as in `_COLUMNS`, that column has them.
 
     A line that begins with a ``#`` is a comment, unless it, or its first cell, is a path that exists.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import cv2
 import numpy as np
@@ -51,7 +51,7 @@ _PEAK_BYTES_PER_PIXEL = {
 }
 """What decoding 8 bits per channel takes at its peak, as measured; the result is included."""
 
-ImageSource: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any]
 """A path, the bytes of an image file, a PIL image, or BGR pixels."""
 
 
@@ -72,8 +72,8 @@ def read_image(source: ImageSource, *, max_pixels: int = PredictOptions.max_pixe
     """Reads an image from a file or from memory.
 
     Args:
-        source: A path; the bytes of an image file; a PIL image; or an array: uint8 (or uint16) [H, W, 3] BGR,
-            [H, W, 4] BGRA, or gray [H, W] or [H, W, 1].
+        source: A path; the bytes of an image file, or one that is open; a PIL image; or an array: uint8 (or
+            uint16) [H, W, 3] BGR, [H, W, 4] BGRA, or gray [H, W] or [H, W, 1].
         max_pixels: Larger images are refused by their header, before any decoding.
 
     Returns:
@@ -93,6 +93,8 @@ def read_picture(source: ImageSource, *, max_pixels: int = PredictOptions.max_pi
         return Picture(_from_pil(source, max_pixels))
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode_file(bytes(source), max_pixels)
+    if is_open_file(source):
+        return _decode_file(bytes_of(source), max_pixels)
     if not isinstance(source, str | os.PathLike):
         raise ImageError(f"a path, bytes, a PIL image or an array is needed, not {type(source).__name__}")
     try:
@@ -107,6 +109,25 @@ def read_picture(source: ImageSource, *, max_pixels: int = PredictOptions.max_pi
         raise ImageError(f"it cannot be read ({error.strerror or error})", os.fspath(source)) from error
     except MemoryError as error:
         raise ImageError("there is not enough memory to read it", os.fspath(source)) from error
+
+
+def is_open_file(source: Any) -> bool:
+    """Whether something is a file that is open, or behaves like one: ``io.BytesIO``."""
+    return hasattr(source, "read") and hasattr(source, "seek")
+
+
+def bytes_of(file: Any) -> bytes:
+    """What an open file still holds.
+
+    Raises:
+        ImageError: It is open as text, or larger than an image may be.
+    """
+    data = file.read(MAX_FILE_BYTES + 1)
+    if not isinstance(data, bytes):
+        raise ImageError("the file is open as text; open it with mode 'rb'")
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"it has more than the {MAX_FILE_BYTES:,} bytes of an image")
+    return data
 
 
 def decode(data: bytes, *, max_pixels: int = PredictOptions.max_pixels) -> NDArray[np.uint8]:

@@ -68,7 +68,8 @@ def draw(
     for mask, color in zip(reversed(marks.masks), reversed(colors), strict=False):  # or there are none
         fill_mask(canvas, mask, max(1.5, 0.6 * line_width), color)
     for trail in marks.trails:
-        draw_trail(canvas, trail, line_width)
+        number = trail.class_id if options.color_mode == "class" else trail.track_id
+        draw_trail(canvas, trail, line_width, class_color(number))
     for mark, box, color in reversed(list(zip(marks.boxes, boxes, colors, strict=True))):
         if not options.show_boxes:
             break

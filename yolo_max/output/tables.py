@@ -32,7 +32,8 @@ def table(name: str, task: Task, names: Mapping[int, str], records: Records, *, 
         tracked: Whether there are numbers of objects.
 
     Raises:
-        UsageError: A package that it needs is not installed, or the task has no such form.
+        EngineError: A package that it needs is not installed.
+        UsageError: The task has no such form.
     """
     if name == CSV_FILE:
         return csv_table(task, records, tracked=tracked).encode("utf-8", "backslashreplace")
@@ -47,6 +48,7 @@ def require_tables(tables: Iterable[str], task: Task) -> None:
     """Refuses tables that cannot be written in the end.
 
     Raises:
+        EngineError: As for `table`.
         UsageError: As for `table`.
     """
     if PARQUET_FILE in tables:

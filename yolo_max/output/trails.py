@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolo_max.output.palette import class_color
+from yolo_max.output.palette import Color
 from yolo_max.tasks.marks import TrailMark
 
 FRACTION_BITS = 4
 
 
-def draw_trail(canvas: NDArray[np.uint8], mark: TrailMark, line_width: int) -> None:
+def draw_trail(canvas: NDArray[np.uint8], mark: TrailMark, line_width: int, color: Color) -> None:
     """Draws one trail.
 
     Args:
         canvas: uint8 [H, W, 3] BGR, changed in place.
         mark: What to draw.
         line_width: Of its latest end, in pixels.
+        color: That of the object's box, BGR.
     """
     points = [(round(x * 2**FRACTION_BITS), round(y * 2**FRACTION_BITS)) for x, y in mark.points]
-    color = class_color(mark.class_id)
     for i in range(1, len(points)):
         width = max(1, round(line_width * i / len(points)))
         cv2.line(canvas, points[i - 1], points[i], color, width, cv2.LINE_AA, FRACTION_BITS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from yolo_max.predict.tiled import Tiling, in_tiles
 from yolo_max.predict.tracking import follow, require_tracker
 from yolo_max.support.errors import UsageError
 from yolo_max.support.option import a_batch
-from yolo_max.support.options import TRACK_CONF, PredictOptions, SourceOptions
+from yolo_max.support.options import READING, TRACK_CONF, PredictOptions, SourceOptions
 from yolo_max.tasks.contract import Decoder
 from yolo_max.tasks.task import Task
 
@@ -40,7 +40,6 @@ class Streams(ABC):
     def predict(
         self,
         source: Input,
-        reading: SourceOptions | None = None,
         *,
         keep_images: bool = True,
         batch: int | None = None,
@@ -53,11 +52,11 @@ class Streams(ABC):
 
         Args:
             source: See `yolo_max.images.inputs.inputs`; read as results are taken.
-            reading: How videos are read.
             keep_images: Whether results carry the decoded image, to be drawn on. It is in memory for as long
                 as its result is, so do not collect those of a long video.
             batch: As for `stream`.
-            changes: As for `stream`.
+            changes: As for `stream`; and how the source is read: ``vid_stride``, ``stream_buffer``,
+                ``allow_remote``, ``allow_private``, as in `SourceOptions`.
 
         Yields:
             As `stream`; ``result.frame`` says which frame of a video it is.
@@ -66,13 +65,12 @@ class Streams(ABC):
             SourceError: A source does not exist, or holds no image or video.
             UsageError: It is nothing that can be a source; or as for `stream`.
         """
-        images = inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
+        images = self._inputs(source, changes)
         return self.stream(images, keep_images=keep_images, batch=batch, **changes)
 
     def track(
         self,
         source: Input,
-        reading: SourceOptions | None = None,
         *,
         tracker: str = "bytetrack",
         keep_images: bool = True,
@@ -90,7 +88,6 @@ class Streams(ABC):
 
         Args:
             source: As for `predict`.
-            reading: As for `predict`.
             tracker: "bytetrack".
             keep_images: As for `predict`.
             batch: As for `predict`.
@@ -107,10 +104,13 @@ class Streams(ABC):
         """
         if "conf" not in self.options.given():
             changes.setdefault("conf", TRACK_CONF)
-        images = frames_of_images(
-            inputs(source, reading or SourceOptions(), max_pixels=self.options.max_pixels)
-        )
+        images = frames_of_images(self._inputs(source, changes))
         return self.map(_itself, images, keep_images=keep_images, batch=batch, tracker=tracker, **changes)
+
+    def _inputs(self, source: Input, changes: dict[str, Any]) -> Iterator[ImageSource | Frame]:
+        """The images and frames of a source, read as ``changes`` say; they no longer do afterwards."""
+        reading = SourceOptions(**{name: changes.pop(name) for name in READING if name in changes})
+        return inputs(source, reading, max_pixels=self.options.max_pixels)
 
     def stream(
         self,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolo_max.predict.result import Result
-from yolo_max.support.errors import EngineError, UsageError
+from yolo_max.support.errors import UsageError
+from yolo_max.support.extras import require
 from yolo_max.support.text import shorten
 from yolo_max.tasks.marks import TrailMark
 
@@ -40,10 +41,7 @@ def require_tracker(name: str) -> None:
     """
     if name not in TRACKERS:
         raise UsageError(f"there is no tracker {shorten(name)}; use bytetrack.")
-    try:
-        import trackers as _  # noqa: F401
-    except ImportError as error:
-        raise EngineError("tracking needs the package trackers; pip install 'yolo-max[track]'.") from error
+    require("trackers", "track", "tracking")
 
 
 class Tracker:
@@ -100,7 +98,7 @@ class Tracker:
             trail = self._trails.setdefault(track_id, deque(maxlen=TRAIL))
             trail.append((x, y))
             self._seen[track_id] = self._frames
-            marks.append(TrailMark(tuple(trail), int(class_id)))
+            marks.append(TrailMark(tuple(trail), int(class_id), track_id))
         for track_id in [each for each, last in self._seen.items() if last < self._frames - BUFFER - 1]:
             del self._seen[track_id], self._trails[track_id]
         return tuple(marks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from yolo_max.support.errors import UsageError
+from yolo_max.support.errors import EngineError
 
 
 def require(package: str, extra: str, user: str) -> Any:
@@ -17,9 +17,9 @@ def require(package: str, extra: str, user: str) -> Any:
         user: What needs it, for the message.
 
     Raises:
-        UsageError: It is not installed.
+        EngineError: It is not installed.
     """
     try:
         return import_module(package)
     except ImportError as error:
-        raise UsageError(f"{user} needs the package {package}; pip install 'yolo-max[{extra}]'.") from error
+        raise EngineError(f"{user} needs the package {package}; pip install 'yolo-max[{extra}]'.") from error

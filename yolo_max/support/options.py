@@ -174,6 +174,10 @@ class SourceOptions(Options):
     )
 
 
+READING = ("vid_stride", "stream_buffer", "allow_remote", "allow_private")
+"""The options of `SourceOptions` that a call in Python takes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DrawOptions(Options):
     """How a prediction is drawn on its image; see the help texts.

@@ -36,6 +36,7 @@ NOT_FOR_PREDICTION = {
 IN_PYTHON = {
     **ABSENT,
     "source": "give the image with the call: predictor('street.jpg')",
+    **dict.fromkeys(("vid_stride", "stream_buffer"), "Predictor.predict and track take it with the source"),
     "tracker": "Predictor.track numbers the objects of videos",
     "data": "the weights know their classes",
     "model": "the weights come first: Predictor('best.pt')",

@@ -10,6 +10,7 @@ from typing import Any
 
 from yolo_max.support.errors import UsageError
 from yolo_max.support.extras import require
+from yolo_max.support.option import a_switch
 from yolo_max.support.text import shorten
 
 LIBRARIES = {"polars": "df", "pandas": "pandas"}
@@ -64,7 +65,7 @@ class Exports(ABC):
             ``supervision.Classifications``.
 
         Raises:
-            UsageError: The package is not installed.
+            EngineError: The package is not installed.
         """
 
     def to_json(self, normalize: bool = False, decimals: int = 5) -> str:
@@ -84,8 +85,10 @@ class Exports(ABC):
             dicts. Where nothing was found it has no rows, but all columns.
 
         Raises:
-            UsageError: There is no such library, or it is not installed.
+            EngineError: It is not installed.
+            UsageError: There is no such library, or ``normalize`` is one.
         """
+        a_switch("normalize", normalize)
         if library not in LIBRARIES:
             raise UsageError(f"library is {shorten(library)}, but it must be {' or '.join(LIBRARIES)}.")
         rows = self.summary(normalize, decimals)

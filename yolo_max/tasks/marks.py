@@ -74,11 +74,13 @@ class TrailMark(NamedTuple):
 
     Attributes:
         points: (x, y) in pixels of the image, the latest last.
-        class_id: Chooses the color.
+        class_id: Chooses the color, as the box's does.
+        track_id: Likewise.
     """
 
     points: tuple[tuple[float, float], ...]
     class_id: int
+    track_id: int
 
 
 @dataclass(frozen=True)
