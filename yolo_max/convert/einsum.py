@@ -7,6 +7,7 @@ is recognised.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from string import ascii_letters
 from typing import Any, NamedTuple
 
@@ -34,16 +35,18 @@ class Product(NamedTuple):
 
 
 def einsum(equation: str, tensors: Sequence[torch.Tensor], path: Sequence[int] | None = None) -> Any:
-    """``aten.einsum``, to be captured instead of it; NotImplemented where it is no product of matrices."""
-    del path  # an order for more than two tensors
+    """``aten.einsum``, to be captured instead of it: PyTorch's own where it is no product of matrices."""
+    # Its `decompose` would come back here.
+    own = torch._C.DispatchKey.CompositeImplicitAutograd
+    theirs = partial(torch.ops.aten.einsum.default._op_dk, own, equation, tensors, path=path)
     product = parse(equation, [each.ndim for each in tensors])
     if product is None:
-        return NotImplemented
+        return theirs()
     x, y = (tensors[product.x], tensors[1 - product.x])
     of_x, of_y, output = product.operands
     sizes = [dict(zip(letters, each.shape, strict=True)) for letters, each in ((of_x, x), (of_y, y))]
     if any(str(sizes[0][each]) != str(sizes[1][each]) for each in product.batch + product.inner):
-        return NotImplemented  # a size 1 is repeated
+        return theirs()  # a size 1 is repeated
     x = _permuted(x, of_x, product.batch + product.row + product.inner)
     if of_y.index(product.inner) < of_y.index(product.column):
         y = _permuted(y, of_y, product.batch + product.inner + product.column)
