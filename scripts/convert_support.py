@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from yolo_max.convert.rule import Layout, Rule
+from yolo_max.convert.rule import Bf16, Layout, Rule
 from yolo_max.convert.rules import builtin_rules
+from yolo_max.convert.rules.stock import kernels_only
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "convert-support.md"
 LAYOUTS = {
@@ -33,6 +34,7 @@ REASONS = {
     "is computed beforehand if it is static": r"arange|scalar_tensor",
 }
 """Why operations have no rule, by a pattern of their names."""
+IN_FLOAT64 = builtin_rules(dtype=torch.float64)
 TEXT = """\
 # What the converter supports
 
@@ -43,8 +45,11 @@ Every rule is for the CPU. "MAX" means MAX's own elementwise, reducing or reshap
 pools and products are never MAX's. "Copies" are a kernel's, where sizes behind the axis are
 static. [convert.md](convert.md) explains the order of dimensions.
 
-| operation | computed on | order of dimensions | dtypes | refuses some |
-|---|---|---|---|---|
+With `dtype="bfloat16"` an operation computes maps of bfloat16, follows its inputs, or is float32. With
+`dtype="float64"` it is computed on MAX's operations, or refused.
+
+| operation | computed on | order of dimensions | dtypes | refuses some | bfloat16 | float64 |
+|---|---|---|---|---|---|---|
 {rows}
 
 ## Core ATen operations
@@ -82,7 +87,21 @@ def _row(rule: Rule) -> str:
     order = LAYOUTS[rule.layout] if isinstance(rule.layout, Layout) else "by its dimensions"
     dtypes = ", ".join(sorted(str(each).removeprefix("torch.") for each in rule.dtypes))
     refuses = "yes" if rule.refuses is not Rule.refuses else ""
-    return f"| `{rule.operation}` | {rule.on} | {order} | {dtypes} | {refuses} |"
+    low = _bf16(rule)
+    exact = "" if torch.float32 not in rule.dtypes else "yes" if _is_in_float64(rule) else "refused"
+    return f"| `{rule.operation}` | {rule.on} | {order} | {dtypes} | {refuses} | {low} | {exact} |"
+
+
+def _bf16(rule: Rule) -> str:
+    if rule.on == "conv2d" or rule.on == "conv_transpose2d":  # what passes make of them has the rule
+        return "computes"
+    return "follows" if rule.bf16 is Bf16.FOLLOWS else ""
+
+
+def _is_in_float64(rule: Rule) -> bool:
+    """Whether it is computed there, of some arguments."""
+    there = IN_FLOAT64[rule.operation]
+    return torch.float64 in there.dtypes and there.refuses is not kernels_only
 
 
 def _core_operations() -> set[str]:

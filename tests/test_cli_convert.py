@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from yolo_max.cli import run
+from yolo_max.convert.exported import Exported
 from yolo_max.support.errors import ExitCode
 
 SOURCE = """
@@ -43,6 +44,21 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "breaks_of_test.py").write_text('raise ValueError("no GPU")', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_what_is_computed_in_bf16(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shape = ["--input", "batch,3,16,16"]
+    command = ["convert", "analyze", "nets_of_test:Small", *shape, "--precision"]
+    assert run([*command, "bf16", "--json"]) == ExitCode.OK
+    assert {each["bf16"] for each in json.loads(capsys.readouterr().out)["layers"]} == {True}
+    assert run([*command, "f32"]) == ExitCode.OK
+    assert "bfloat16" not in capsys.readouterr().out
+    assert run([*command, "f16"]) == ExitCode.USAGE
+    assert "there is no precision 'f16'; use one of f32, bf16" in capsys.readouterr().err
+    out = tmp_path / "small.safetensors"
+    export = ["convert", "export", "nets_of_test:Small", *shape, "--out", str(out), "--precision", "bf16"]
+    assert run(export) == ExitCode.OK
+    assert Exported.read(out).precision == "bf16"
 
 
 def test_a_module_that_can_be_converted() -> None:

@@ -18,7 +18,7 @@ from yolo_max.bench.report.tables import NONE, Table
 from yolo_max.bench.request import reference_point
 from yolo_max.bench.stats import Latency, Rounds, speed_up
 from yolo_max.bench.worker import WorkerProcess
-from yolo_max.convert.parity import RATIO, ratio
+from yolo_max.convert.parity import BF16_RATIO, RATIO, ratio
 from yolo_max.engine.process import EngineProcessError
 from yolo_max.runtime import cpu, host
 from yolo_max.support.errors import EngineError, UsageError
@@ -28,6 +28,15 @@ RUNTIMES = "yolo_max.bench.module_runtimes"
 _NEEDS = {spec.key: spec.needs for spec in ENGINES}
 MODULE_ENGINES = (
     EngineSpec(OURS, "MAX", f"{RUNTIMES}:ConvertedRuntime", packages=("max", "torch"), needs=_NEEDS[OURS]),
+    EngineSpec(
+        "max-bf16",
+        "MAX bf16",
+        f"{RUNTIMES}:ConvertedRuntime",
+        precision="bf16",
+        packages=("max", "torch"),
+        needs=_NEEDS["max-bf16"],
+        options={"dtype": "bfloat16"},
+    ),
     EngineSpec("torch", "PyTorch eager", f"{RUNTIMES}:EagerRuntime", packages=("torch",)),
     EngineSpec(
         "torch-compile",
@@ -39,7 +48,20 @@ MODULE_ENGINES = (
     ),
     EngineSpec("onnxruntime", "ONNX Runtime", f"{RUNTIMES}:OnnxRuntime", packages=("onnx", "onnxruntime")),
     EngineSpec("openvino", "OpenVINO", f"{RUNTIMES}:OpenVinoRuntime", packages=("onnx", "openvino")),
+    EngineSpec(
+        "openvino-bf16",
+        "OpenVINO bf16",
+        f"{RUNTIMES}:OpenVinoRuntime",
+        precision="bf16",
+        packages=("onnx", "openvino"),
+        needs=_NEEDS["openvino-bf16"],
+        options={"precision": "bf16"},
+    ),
 )
+
+
+_PRECISIONS = {spec.key: spec.precision for spec in MODULE_ENGINES}
+_BOUNDS = {"f32": RATIO, "bf16": BF16_RATIO}
 
 
 class ModuleProcess(WorkerProcess):
@@ -57,7 +79,7 @@ class ModuleResults:
         shapes: Of its inputs.
         threads: Of every engine.
         against: The engine that speed-ups refer to.
-        parity: Largest error from float64 as a multiple of PyTorch's in float32.
+        parity: Largest error from float64 as a multiple of PyTorch's in the engine's precision.
         times: Milliseconds of each run, round by round.
         failed: Why an engine has no times.
     """
@@ -72,7 +94,7 @@ class ModuleResults:
 
     def speed_up(self, key: str) -> float | None:
         """How many times as fast as ``against``; None without parity."""
-        if not {key, self.against} <= self.times.keys() or self.parity[key] > RATIO:
+        if not {key, self.against} <= self.times.keys() or self.parity[key] > _BOUNDS[_PRECISIONS[key]]:
             return None
         return speed_up(self.times[key], self.times[self.against]).median
 
@@ -113,7 +135,8 @@ class ModuleResults:
         shapes = " and ".join(" x ".join(map(str, shape)) for shape in self.shapes)
         notes = [
             f"Speed-up: against {labels[self.against]}, median over rounds; none without parity. Error: the "
-            f"largest distance from float64 as a multiple of PyTorch's own, {RATIO:g} at most."
+            f"largest distance from float64 as a multiple of PyTorch's own, {RATIO:g} at most; in bf16 of "
+            f"its autocast's, {BF16_RATIO:g} at most."
         ]
         notes += [f"{labels[key]}: {reason}." for key, reason in self.failed.items()]
         return Table(
@@ -132,7 +155,7 @@ class ModuleBench:
     Attributes:
         module: "package.module:Factory".
         inputs: A shape for each, such as "1,3,224,224"; "batch=8,20" is a symbolic size, measured at 8.
-        engines: Keys of `MODULE_ENGINES`; None for all that can run here.
+        engines: Keys of `MODULE_ENGINES`; None for all of float32 that can run here.
         rounds: How often each engine is timed.
         seconds: How long, each time.
         threads: Of each engine; by default all CPUs.
@@ -161,7 +184,8 @@ class ModuleBench:
         """
         from yolo_max.convert.factory import parse_sized
 
-        specs = choose(self.engines, MODULE_ENGINES)
+        f32 = [spec.key for spec in MODULE_ENGINES if not spec.marked]
+        specs = choose(f32 if self.engines is None else self.engines, MODULE_ENGINES)
         against = reference_point([spec.key for spec in specs], self.against)
         absent = {spec.key: reason for spec in specs if (reason := spec.absent())}
         for key in absent:
@@ -193,6 +217,7 @@ class ModuleBench:
                     limit=SETUP_LIMIT,
                     setup=setup,
                     onnx=any("onnx" in spec.packages for spec in specs),
+                    bf16=any(spec.marked for spec in specs),
                 )
             except EngineProcessError as failure:
                 raise EngineError(f"PyTorch cannot run {setup.module}: {failure}.") from failure
@@ -214,6 +239,7 @@ class ModuleBench:
             for key in pool.keys:
                 outputs = pool.ask(key, "outputs")
                 if outputs is not None:
-                    results.parity[key] = ratio(outputs, reference["f32"], reference["f64"])
+                    theirs = reference[_PRECISIONS[key]]
+                    results.parity[key] = ratio(outputs, theirs, reference["f64"])
                     pool.ask(key, "warm_up", seconds=plan.warm_seconds)
             _, results.times = pool.time(pool.keys, plan, random.Random(self.seed), self.module)

@@ -68,14 +68,14 @@ class ModuleSetup:
 class ConvertedRuntime:
     """The module converted to MAX."""
 
-    def __init__(self, setup: ModuleSetup) -> None:
-        self.setup = setup
+    def __init__(self, setup: ModuleSetup, dtype: str = "float32") -> None:
+        self.setup, self.dtype = setup, dtype
 
     def load(self) -> None:
         """Converts, and compiles unless it is in the cache."""
         from yolo_max.convert import convert_pytorch_model
 
-        self.model = convert_pytorch_model(self.setup.make(), self.setup.shapes)
+        self.model = convert_pytorch_model(self.setup.make(), self.setup.shapes, dtype=self.dtype)
 
     def infer(self, inputs: Arrays) -> Any:
         """NumPy in and out."""
@@ -147,17 +147,17 @@ class OnnxRuntime:
 
 
 class OpenVinoRuntime:
-    """OpenVINO's CPU plugin with its latency hint, in float32."""
+    """OpenVINO's CPU plugin with its latency hint."""
 
-    def __init__(self, setup: ModuleSetup) -> None:
-        self.setup = setup
+    def __init__(self, setup: ModuleSetup, precision: str = "f32") -> None:
+        self.setup, self.precision = setup, precision
 
     def load(self) -> None:
         """Compiles the ONNX file."""
         core = import_openvino().Core()
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": self.precision,
             "INFERENCE_NUM_THREADS": self.setup.threads,
             "NUM_STREAMS": 1,
         }
@@ -188,18 +188,34 @@ class ModuleWorker(Timed):
         """The outputs, copied: the engine may reuse its own."""
         return [each.copy() for each in self._runtime.outputs(self._runtime.infer(self._batch))]
 
-    def reference(self, setup: ModuleSetup, onnx: bool) -> dict[str, Arrays]:
-        """PyTorch's outputs in f32 and f64; exports the module if ``onnx``."""
+    def reference(self, setup: ModuleSetup, onnx: bool, bf16: bool) -> dict[str, Arrays]:
+        """PyTorch's outputs in f32 and f64, if ``bf16`` its autocast's; exports the module if ``onnx``."""
         import torch
 
         module, inputs = setup.make(), [torch.from_numpy(each) for each in setup.inputs()]
         with torch.no_grad():
-            plain = leaves(module(*inputs))
+            found = {"f32": leaves(module(*inputs))}
+            if bf16:
+                found["bf16"] = autocast(module, inputs)
             if onnx:
                 _export_onnx(module, inputs, Path(setup.onnx))
             module.double()
-            exact = leaves(module(*(each.double() for each in inputs)))
-        return {"f32": plain, "f64": exact}
+            found["f64"] = leaves(module(*(each.double() for each in inputs)))
+        return found
+
+
+def autocast(module: Any, inputs: Sequence[Any]) -> Arrays:
+    """What PyTorch's autocast to bfloat16 computes, as float32."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        outputs = module(*inputs)
+    return leaves(
+        pytree.tree_map_only(
+            torch.Tensor, lambda each: each.float() if each.dtype == torch.bfloat16 else each, outputs
+        )
+    )
 
 
 def leaves(outputs: Any) -> Arrays:

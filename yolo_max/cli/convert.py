@@ -12,6 +12,7 @@ import typer
 from yolo_max.cli.commands import Command, Group, exit_codes
 from yolo_max.cli.console import Debug, busy, printable, say, stdout
 from yolo_max.cli.parameters import AsJson, Quiet, flag, option
+from yolo_max.kernels.precision import Precision
 from yolo_max.support.atomic import write_atomically
 from yolo_max.support.errors import OutputError, UsageError
 from yolo_max.support.options import NETWORK, OUTPUT
@@ -40,6 +41,10 @@ Shapes: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+PrecisionName: TypeAlias = Annotated[
+    str,
+    option(NETWORK, "f32, or bf16 for maps between convolutions.", "--precision", metavar="NAME"),
+]
 Overwrite: TypeAlias = Annotated[bool, flag(OUTPUT, "Replace a file that is there.", "--overwrite")]
 
 
@@ -47,6 +52,7 @@ Overwrite: TypeAlias = Annotated[bool, flag(OUTPUT, "Replace a file that is ther
 def analyze(
     module: ModuleName,
     shapes: Shapes,
+    precision: PrecisionName = Precision.F32,
     layers: Annotated[bool, flag(OUTPUT, "Print a row for each operation.", "--layers")] = False,
     as_json: AsJson = False,
     _debug: Debug = False,
@@ -60,16 +66,18 @@ def analyze(
     from yolo_max.support.errors import ExitCode
     from yolo_max.support.terminal_table import grid
 
-    report = examine(make_module(module), [parse_shape(each) for each in shapes])
+    dtype = _dtype(precision)
+    report = examine(make_module(module), [parse_shape(each) for each in shapes], dtype=dtype)
     if as_json:
         typer.echo(json.dumps(report.to_dict()))
     else:
         if layers and report.layers:
-            headers = ["operation", "module", "output", "parameters", "FLOPs", "on"]
+            headers = ["operation", "module", "output", "parameters", "FLOPs", "on", "precision"]
             rows = [
                 [
                     *(_short(each.operation), each.module, each.shape),
                     *(f"{each.parameters:,}", f"{each.flops:,}", each.reason or each.on),
+                    Precision.BF16 if each.bf16 else Precision.F32,
                 ]
                 for each in report.layers
             ]
@@ -87,6 +95,7 @@ def export(
         Path,
         option(OUTPUT, "Where to write.", *("--out", "-o"), metavar="OUT.safetensors", show_default=False),
     ],
+    precision: PrecisionName = Precision.F32,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     _debug: Debug = False,
@@ -101,9 +110,10 @@ def export(
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} must end in .safetensors; name another file with -o.")
     _require_free(out, overwrite)
+    dtype = _dtype(precision)
     with busy(quiet) as begin:
         begin(f"Converting {printable(module)}")
-        write(make_module(module), out, [parse_shape(each) for each in shapes])
+        write(make_module(module), out, [parse_shape(each) for each in shapes], dtype=dtype)
     if not quiet:
         say(f"Wrote {printable(str(out))}: {file_size(out.stat().st_size)}.")
 
@@ -126,9 +136,9 @@ def bench(
         list[str] | None,
         option(
             MEASURED,
-            "Some of max, torch, torch-compile, onnxruntime, openvino.",
+            "Some of max, max-bf16, torch, torch-compile, onnxruntime, openvino, openvino-bf16.",
             metavar="LIST",
-            show_default="all that can run here",
+            show_default="all of float32 that can run here",
         ),
     ] = None,
     rounds: Annotated[int, option(MEASURED, "Rounds, each in a new random order.", metavar="N")] = 5,
@@ -177,6 +187,11 @@ def bench(
         typer.echo(record)
     else:
         show([results.table()], [], stdout())
+
+
+def _dtype(precision: str) -> str:
+    """What the converter calls a precision."""
+    return "bfloat16" if Precision.parse(precision) is Precision.BF16 else "float32"
 
 
 def _short(operation: str) -> str:

@@ -15,7 +15,7 @@ fusion.py, attention.py               and fused
 transposed.py, transposes.py
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
-layout.py                             what is NHWC, what is in PyTorch's order
+layout.py, bf16.py, dtypes.py         what is NHWC, what in PyTorch's order; what is bfloat16
 lowering.py, dims.py                  from that graph to MAX's
 constants.py                          what a graph reads, packed by NumPy
 signature.py, guards.py, structure.py what goes in and what comes out

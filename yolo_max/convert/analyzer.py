@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import fx
 
+from yolo_max.convert.bf16 import mark_bf16
 from yolo_max.convert.capture import capture, draft
+from yolo_max.convert.dtypes import Numbers
 from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.flops import flops
 from yolo_max.convert.fusion import fuse_all
 from yolo_max.convert.layout import orders, transposed
 from yolo_max.convert.program import Program, is_size, module_of, name_of, tensor_of
 from yolo_max.convert.report import Layer, Report
-from yolo_max.convert.rule import Rule, Rules
+from yolo_max.convert.rule import Rule, Rules, precision_of
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.signature import Shape
 from yolo_max.convert.simplify import simplify
+from yolo_max.kernels.precision import Precision
 
 aten = torch.ops.aten
 _FRAME = re.compile(r'File "(.+?)", line (\d+)')
@@ -33,6 +37,7 @@ def analyze(
     *,
     input_dtypes: Sequence[torch.dtype] | None = None,
     rules: Iterable[Rule] = (),
+    dtype: str = "float32",
 ) -> Report:
     """Says how much of a module can be converted; never raises because of the module.
 
@@ -41,12 +46,14 @@ def analyze(
         input_shapes: Of each positional argument: integers, and names for symbolic sizes.
         input_dtypes: Likewise; float32 by default.
         rules: More rules.
+        dtype: What it is to be converted in; see `yolo_max.convert.PyTorchToMAXConverter`.
 
     Returns:
         Coverage, layers, fused groups and blockers. A module that PyTorch cannot capture has an
         ``error``, and the layers that it computes one example with, if PyTorch can follow that.
     """
-    all_rules = builtin_rules().extended(rules)
+    numbers = Numbers.named(dtype)
+    all_rules = builtin_rules(dtype=numbers.dtype).extended(rules)
     name = type(model).__name__
     try:
         program = captured(model, input_shapes, input_dtypes, all_rules)
@@ -55,7 +62,7 @@ def analyze(
         return Report(name, str(error), _layers(drafted, all_rules) if drafted else (), (), None)
     except ConversionError as error:
         return Report(name, str(error), (), (), None)
-    return examine(name, program, all_rules)
+    return examine(name, program, all_rules, numbers.precision)
 
 
 def captured(
@@ -78,27 +85,45 @@ def _whole(rules: Rules) -> list[Any]:
     return [rule.operation for rule in rules if isinstance(rule.operation, torch._ops.OpOverload)]
 
 
-def examine(name: str, program: Program, rules: Rules) -> Report:
-    """The report about a program; one that is convertible is fused on the way."""
+def examine(name: str, program: Program, rules: Rules, precision: Precision = Precision.F32) -> Report:
+    """The report about a program; one that is convertible is fused on the way, and its precision marked."""
     layers = _layers(program, rules)
     if any(each.reason for each in layers):
         return Report(name, "", layers, (), None)
     fuse_all(program)
     groups = [tuple(node.meta["fused"]) for node in program.calls() if len(node.meta.get("fused", ())) > 1]
-    moved = transposed(program, orders(program, rules))
+    order = orders(program, rules)
+    if precision is Precision.BF16:
+        mark_bf16(program, rules, order)
+        layers = _with_bf16(layers, program)
+    moved = transposed(program, order)
     return Report(name, "", layers, tuple(groups), len(moved))
 
 
 def _layers(program: Program, rules: Rules) -> tuple[Layer, ...]:
     """What computes tensors, and what makes a number of one, on which the rest then depends."""
     read: set[str] = set()
-    return tuple(
-        _layer(node, program, rules, read)
+    nodes = [
+        node
         for node in program.graph.nodes
         if node.op == "call_function"
         and (not is_size(node) or node.target is aten._local_scalar_dense.default)
         and not _is_bookkeeping(node)
-    )
+    ]
+    for number, node in enumerate(nodes):
+        node.meta["layers"] = [number]
+    return tuple(_layer(node, program, rules, read) for node in nodes)
+
+
+def _with_bf16(layers: Sequence[Layer], program: Program) -> tuple[Layer, ...]:
+    """The layers, with what is computed in bfloat16."""
+    marked = {
+        number
+        for node in program.calls()
+        if precision_of(node) is Precision.BF16
+        for number in node.meta.get("layers", ())
+    }
+    return tuple(replace(layer, bf16=number in marked) for number, layer in enumerate(layers))
 
 
 def _is_bookkeeping(node: fx.Node) -> bool:

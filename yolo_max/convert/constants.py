@@ -67,11 +67,12 @@ class ConvFilters:
 
     kernel: str
     groups: int
+    precision: str = Precision.F32
 
     def __call__(self, filters: NDArray[np.float32]) -> NDArray[Any]:
         """Packs them."""
         rscf = np.ascontiguousarray(filters.transpose(2, 3, 1, 0))
-        return ConvKernel.named(self.kernel).pack(rscf, Precision.F32, self.groups)
+        return ConvKernel.named(self.kernel).pack(rscf, Precision(self.precision), self.groups)
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ class TransposedFilters:
 
     stride: Pair
     padding: Pair
+    precision: str = Precision.F32
 
     def __call__(self, filters: NDArray[np.float32]) -> NDArray[Any]:
         """Packs them."""
         rscf = np.ascontiguousarray(filters.transpose(2, 3, 0, 1))
-        return packing.pack_transposed(rscf, self.stride, self.padding, Precision.F32)
+        return packing.pack_transposed(rscf, self.stride, self.padding, Precision(self.precision))
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,19 @@ from torch.utils import _pytree as pytree
 from yolo_max.convert.analyzer import captured, examine, source_of
 from yolo_max.convert.capture import require_ready
 from yolo_max.convert.constants import Bound
-from yolo_max.convert.errors import UnsupportedOperations
+from yolo_max.convert.dtypes import Numbers
+from yolo_max.convert.errors import ConversionError, UnsupportedOperations
 from yolo_max.convert.layout import Order, bound_constants, orders
 from yolo_max.convert.lowering import NotLowered, build_graph
 from yolo_max.convert.max_model import MaxModel
 from yolo_max.convert.program import Program, module_of, name_of, tensor_of
 from yolo_max.convert.report import Report, Unsupported
-from yolo_max.convert.rule import Rule, Rules
+from yolo_max.convert.rule import Rule, Rules, precision_of
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.runtime import require_device, start
 from yolo_max.convert.signature import Shape, Signature
+from yolo_max.kernels.precision import Precision
 from yolo_max.runtime.kernel_package import precompile
-from yolo_max.support.errors import UsageError
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-"""What modules are converted in."""
 
 
 class PyTorchToMAXConverter:
@@ -43,20 +41,19 @@ class PyTorchToMAXConverter:
         Args:
             device: "cpu", which the kernels are written for, or "gpu", where MAX's operations compute.
             dtype: Of weights, inputs and outputs: "float32", or "float64" on MAX's operations, which are
-                slow and as exact as PyTorch in float64.
+                slow and as exact as PyTorch in float64. With "bfloat16" the maps between convolutions are
+                bfloat16, and whatever has no kernel for that, inputs and outputs are float32.
             rules: For operations without one, or instead of one. Graphs with such rules are not kept in the
                 cache.
 
         Raises:
             UsageError: The device or the dtype is another one.
-            ConversionError: The kernels do not run on this CPU, or there is no GPU.
+            ConversionError: The kernels do not run on this CPU, or not in bfloat16, or there is no GPU.
         """
-        if dtype not in DTYPES:
-            raise UsageError(f"dtype is {dtype!r}, but modules are converted in {' or '.join(DTYPES)}.")
-        self._device, self._dtype = device, DTYPES[dtype]
-        require_device(device)
+        self._device, self._numbers = device, Numbers.named(dtype, device)
+        require_device(device, self._numbers.precision)
         self._own = tuple(rules)
-        self._rules = builtin_rules(device, self._dtype).extended(self._own)
+        self._rules = builtin_rules(device, self._numbers.dtype).extended(self._own)
 
     def convert_model(
         self,
@@ -74,7 +71,7 @@ class PyTorchToMAXConverter:
             input_shapes: Of each positional argument. Integers are static; names are symbolic, and equal ones
                 are equal sizes.
             model_name: For messages; by default the name of the class.
-            input_dtypes: Of the arguments; by default the converter's dtype.
+            input_dtypes: Of the arguments; by default the converter's dtype, and float32 for "bfloat16".
             report: Called with a sentence before anything slow; when absent it is logged, as a warning of the
                 logger "yolo_max".
 
@@ -83,12 +80,15 @@ class PyTorchToMAXConverter:
 
         Raises:
             UnsupportedOperations: Some operations are not converted.
-            ConversionError: The module cannot be captured.
+            ConversionError: The module cannot be captured, or nothing in it computes in bfloat16.
             EngineError: MAX cannot compile the graph, or runs out of memory.
         """
-        model = _in_dtype(model, self._dtype)
-        input_dtypes = input_dtypes or [self._dtype] * len(input_shapes)
-        network = Network.of(model, input_shapes, model_name, input_dtypes, self._rules, self._device)
+        dtype, precision = self._numbers.dtype, self._numbers.precision
+        model = _in_dtype(model, dtype)
+        input_dtypes = input_dtypes or [dtype] * len(input_shapes)
+        network = Network.of(
+            model, input_shapes, model_name, input_dtypes, self._rules, self._device, precision
+        )
         own = {rule.operation for rule in self._own}
         cached = not any(node.target in own for node in network.program.calls())
         return start(
@@ -160,13 +160,18 @@ class Network:
         input_dtypes: Sequence[torch.dtype] | None,
         rules: Rules,
         device: str = "cpu",
+        precision: Precision = Precision.F32,
     ) -> Network:
         """Captures, checks and fuses a module; see :meth:`PyTorchToMAXConverter.convert_model`."""
         name = model_name or type(model).__name__
         program = captured(model, input_shapes, input_dtypes, rules)
-        report = examine(name, program, rules)
+        report = examine(name, program, rules, precision)
         if not report.convertible:
             raise UnsupportedOperations(report.blockers, report)
+        if precision is Precision.BF16 and not any(each.bf16 for each in report.layers):
+            raise ConversionError(
+                f"nothing in {name} computes in bfloat16, which only convolutions of maps do; use float32."
+            )
         order = orders(program, rules)
         constants = tuple(bound_constants(program, rules, order).values())
         return Network(name, program, rules, order, constants, report, device)
@@ -211,7 +216,8 @@ class Network:
             ]
             order = self.order.get(node)
             target = name_of(node)  # the text of a function has its address
-            lines.append(f"{node.name} {node.op} {target} {node.args} {node.kwargs} {tensors} {order}")
+            types = f"{tensors} {precision_of(node)}"
+            lines.append(f"{node.name} {node.op} {target} {node.args} {node.kwargs} {types} {order}")
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -30,6 +30,7 @@ from yolo_max.convert.max_model import MaxModel
 from yolo_max.convert.runtime import SOURCES, require_kernels, start
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import PlainContainers
+from yolo_max.kernels.precision import Precision
 from yolo_max.runtime.kernel_package import precompile
 from yolo_max.runtime.sources import sources_digest
 from yolo_max.support.atomic import write_atomically
@@ -54,6 +55,7 @@ class Exported:
         signature: Its flat inputs and outputs.
         containers: Their structures.
         tied: For each parameter that is another one as well, that one's path.
+        precision: Of the maps between kernels.
         tensors: All arrays.
     """
 
@@ -64,6 +66,7 @@ class Exported:
     signature: Signature
     containers: PlainContainers
     tied: dict[str, str]
+    precision: Precision
     tensors: dict[str, NDArray[Any]]
 
     def write(self, path: Path) -> None:
@@ -80,6 +83,7 @@ class Exported:
             "takes": self.containers.takes,
             "gives": self.containers.gives,
             "tied": self.tied,
+            "precision": self.precision,
             "constants": [bound_to_dict(each) for each in self.constants],
             "graph": _KERNELS.sub("", self.graph, count=1),
         }
@@ -123,6 +127,7 @@ class Exported:
                 Signature.from_dict(header["signature"]),
                 PlainContainers(header["takes"], header["gives"]),
                 header["tied"],
+                Precision(header.get("precision", Precision.F32)),  # earlier versions had none
                 tensors,
             )
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -146,11 +151,11 @@ def load(path: str | Path, *, report: Callable[[str], None] | None = None) -> Ma
     Raises:
         SourceError: There is no such file.
         WeightsError: The file is damaged, or is no exported network.
-        ConversionError: Another version has made it, or the kernels do not run on this CPU.
+        ConversionError: Another version has made it, or the kernels do not run on this CPU, in its precision.
         EngineError: MAX cannot compile the graph, or runs out of memory.
     """
-    require_kernels()
     found = Exported.read(Path(path))
+    require_kernels(found.precision)
     return start(
         found.name,
         # What the file says of its graph may not be so; other graphs are cached by what they claim.

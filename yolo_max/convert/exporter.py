@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from torch.utils import _pytree as pytree
 
 from yolo_max.convert.converter import Network
+from yolo_max.convert.dtypes import Numbers
 from yolo_max.convert.errors import ConversionError
 from yolo_max.convert.exported import GRAPH, Exported
 from yolo_max.convert.rules import builtin_rules
 from yolo_max.convert.signature import Shape
 from yolo_max.convert.structure import PlainContainers, Structure
+from yolo_max.support.errors import UsageError
 from yolo_max.weights import container
 
 _DTYPES = tuple(np.dtype(each).name for each in container.NUMBERS.values())
@@ -29,6 +31,7 @@ def export(
     model_name: str | None = None,
     *,
     input_dtypes: Sequence[torch.dtype] | None = None,
+    dtype: str = "float32",
 ) -> None:
     """Converts a module and writes it to a safetensors file; nothing is compiled.
 
@@ -38,16 +41,22 @@ def export(
         input_shapes: Of each positional argument, as `convert_pytorch_model` takes them.
         model_name: For messages; by default the name of the class.
         input_dtypes: Of the arguments; float32 by default.
+        dtype: "float32", or "bfloat16" for maps between convolutions, on whatever CPU it is written.
 
     Raises:
+        UsageError: The dtype is another one.
         UnsupportedOperations: Some operations are not converted.
-        ConversionError: The module cannot be captured, has parameters or buffers of a dtype that is not
-            written or a state of its own, or returns something else than tuples, lists and dictionaries of
-            tensors and numbers.
+        ConversionError: The module cannot be captured, has nothing to compute in bfloat16, has parameters or
+            buffers of a dtype that is not written or a state of its own, or returns something else than
+            tuples, lists and dictionaries of tensors and numbers.
         OutputError: The file cannot be written.
     """
-    rules = builtin_rules()
-    network = Network.of(model, input_shapes, model_name, input_dtypes, rules)
+    numbers = Numbers.named(dtype)
+    if numbers.dtype is not torch.float32:
+        raise UsageError(f"modules are exported in float32 or bfloat16, and not in {dtype}.")
+    network = Network.of(
+        model, input_shapes, model_name, input_dtypes, builtin_rules(), precision=numbers.precision
+    )
     tensors, tied = _state(model)
     arrays = network.program.arrays()
     names = {name: _stored(name, value, tensors, tied) for name, value in arrays.items()}
@@ -60,6 +69,7 @@ def export(
         network.signature(),
         PlainContainers(_structure(network.program.in_spec)[1], _structure(network.program.out_spec)),
         tied,
+        numbers.precision,
         {name: np.asarray(value, order="C") for name, value in {**tensors, **made}.items()},
     ).write(Path(path))
 

@@ -16,9 +16,10 @@ from yolo_max.convert.constants import TO_NHWC, Bound
 from yolo_max.convert.dims import dim_of, dims_of
 from yolo_max.convert.layout import TO_NCHW, Order, bound_constant
 from yolo_max.convert.program import Program, is_size, tensor_of
-from yolo_max.convert.rule import Call, Rules, materialise
-from yolo_max.kernels.call import CPU
+from yolo_max.convert.rule import Call, Rules, materialise, precision_of
+from yolo_max.kernels.call import CPU, DTYPES
 from yolo_max.kernels.feature_map import FeatureMap
+from yolo_max.kernels.precision import Precision
 
 RUN_INPUT = TensorType(DType.float32, [1], CPU)
 """The graph's last input: how many threads to use."""
@@ -101,7 +102,7 @@ class _Lowering:
         self.program, self.rules, self.orders, self.device = program, rules, orders, device
         self.results: dict[fx.Node, Any] = {}
         self._rows: dict[fx.Node, TensorValue] = {}
-        self._maps: dict[fx.Node, FeatureMap] = {}
+        self._maps: dict[tuple[fx.Node, Precision], FeatureMap] = {}
         self._weights: dict[str, Weight] = {}
 
     def lower(self, node: fx.Node) -> None:
@@ -111,17 +112,22 @@ class _Lowering:
         value = node.meta["val"]
         shape = dims_of(value.shape, self.program.symbols) if isinstance(value, torch.Tensor) else ()
         call = Call(node, shape, tuple(map(self._weight, packed or [])), order.takes_maps)
+        precision = precision_of(node)
         args, kwargs = (
-            fx.node.map_aggregate(each, lambda arg: self._argument(arg, order.takes_maps, packed is not None))
+            fx.node.map_aggregate(
+                each, lambda arg: self._argument(arg, order.takes_maps, packed is not None, precision)
+            )
             for each in (node.args, node.kwargs)
         )
         result = rule.lower(call, *args, **kwargs)
         values = value if isinstance(value, tuple | list) else [value]
         parts = result if isinstance(result, tuple | list) else [result]
-        checked = [self._checked(part, each, order) for part, each in zip(parts, values, strict=True)]
+        checked = [
+            self._checked(part, each, order, precision) for part, each in zip(parts, values, strict=True)
+        ]
         self.results[node] = checked if isinstance(result, tuple | list) else checked[0]
 
-    def _argument(self, arg: Any, as_map: bool, packed: bool) -> Any:
+    def _argument(self, arg: Any, as_map: bool, packed: bool, precision: Precision) -> Any:
         if isinstance(arg, torch.SymInt):
             return dim_of(arg, self.program.symbols)
         if not isinstance(arg, fx.Node):
@@ -132,14 +138,15 @@ class _Lowering:
             return None
         if tensor_of(arg) is None:  # several
             return self.results[arg]
-        return self.map(arg) if as_map else self.rows(arg)
+        return self.map(arg, precision) if as_map else self.rows(arg)
 
-    def _checked(self, value: Any, wanted: torch.Tensor, order: Order) -> Any:
+    def _checked(self, value: Any, wanted: torch.Tensor, order: Order, precision: Precision) -> Any:
         """The value with its sizes as PyTorch writes them: equal ones are then equal expressions.
 
         A rebind takes any static size for any other one, so they are compared first.
         """
-        shape, dtype = dims_of(wanted.shape, self.program.symbols), dtype_of(wanted.dtype)
+        shape = dims_of(wanted.shape, self.program.symbols)
+        dtype = DTYPES[precision] if precision is Precision.BF16 else dtype_of(wanted.dtype)
         for each in (part.tensor for part in value.slices) if isinstance(value, FeatureMap) else (value,):
             if each.dtype != dtype:
                 raise TypeError(f"its result is {each.dtype.name}, and PyTorch's {dtype.name}")
@@ -164,6 +171,7 @@ class _Lowering:
             return value
         if node not in self._rows:
             tensor = materialise(value)
+            tensor = ops.cast(tensor, DType.float32) if tensor.dtype == DType.bfloat16 else tensor
             batch, height, width, channels = tensor.shape
             one_pixel = height == 1 and width == 1
             self._rows[node] = (
@@ -173,21 +181,27 @@ class _Lowering:
             )
         return self._rows[node]
 
-    def map(self, node: fx.Node) -> FeatureMap:
-        """A node's tensor as a map; of lower ranks one that broadcasts."""
+    def map(self, node: fx.Node, precision: Precision) -> FeatureMap:
+        """A node's tensor as a map, its floats of this type; of lower ranks one that broadcasts."""
+        if (node, precision) not in self._maps:
+            self._maps[node, precision] = self._made_map(node, precision)
+        return self._maps[node, precision]
+
+    def _made_map(self, node: fx.Node, precision: Precision) -> FeatureMap:
         if node.op == "get_attr":
-            return FeatureMap.of(TensorValue(self._weight(bound_constant(self.program, node, True))))
-        value = self.results[node]
-        if isinstance(value, FeatureMap):
-            return value
-        if node not in self._maps:
+            found = FeatureMap.of(TensorValue(self._weight(bound_constant(self.program, node, True))))
+        elif isinstance(value := self.results[node], FeatureMap):
+            found = value
+        else:
             batch, channels, height, width = [1] * (4 - value.rank) + list(value.shape)
-            self._maps[node] = FeatureMap.of(
+            found = FeatureMap.of(
                 ops.reshape(value, [batch, height, width, channels])
                 if channels == 1 or height == width == 1
                 else ops.permute(ops.reshape(value, [batch, channels, height, width]), list(TO_NHWC))
             )
-        return self._maps[node]
+        if found.dtype in DTYPES.values() and found.dtype != DTYPES[precision]:
+            return FeatureMap.of(ops.cast(materialise(found), DTYPES[precision]))
+        return found
 
     def _weight(self, bound: Bound) -> Weight:
         if bound.name not in self._weights:

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 RATIO = 4.0
 """How many times as far from float64 as PyTorch's own float32 an output may be."""
+BF16_RATIO = 1.5
+"""The same of bfloat16, and of PyTorch's `torch.autocast` to bfloat16."""
 
 
 def ratio(

@@ -172,6 +172,7 @@ def replace_call(
         made.meta["nn_module_stack"] = each.meta.get("nn_module_stack")
     parts = [part for each in (*absorbed, node) for part in each.meta.get("fused", _own(each))]
     made.meta["fused"] = list(dict.fromkeys(parts))
+    made.meta["layers"] = [number for each in (*absorbed, node) for number in each.meta.get("layers", ())]
     node.replace_all_uses_with(made)
     program.graph.erase_node(node)
 

@@ -43,6 +43,7 @@ class Layer:
         flops: See `yolo_max.convert.flops.flops`.
         on: What computes it; empty if nothing does.
         reason: Why nothing does; empty if something does.
+        bf16: Whether what it is fused to computes in bfloat16.
     """
 
     operation: str
@@ -53,6 +54,7 @@ class Layer:
     flops: int
     on: str
     reason: str
+    bf16: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,9 @@ class Report:
                 f"{counted(len(self.fused), 'group')} of operations fused; "
                 f"{counted(self.transposes or 0, 'tensor')} transposed."
             )
+        if low := [each for each in self.layers if each.bf16]:
+            share = _percent(_sum(low, "flops"), _sum(self.layers, "flops"), False)
+            lines.append(f"{counted(len(low), 'operation')} in bfloat16, with {share:.1f}% of flops.")
         return "\n".join([*lines, *(f"not converted: {each}" for each in self.blockers)])
 
 

@@ -18,6 +18,7 @@ from yolo_max.kernels import feature_map
 from yolo_max.kernels.call import CPU, copied
 from yolo_max.kernels.call import DTYPES as KERNEL_DTYPES
 from yolo_max.kernels.feature_map import FeatureMap
+from yolo_max.kernels.precision import Precision
 
 if TYPE_CHECKING:
     from max.graph import Dim, Weight
@@ -59,6 +60,25 @@ class Layout(Enum):
     ROWS_TO_MAPS = 4
 
 
+class Bf16(Enum):
+    """What an operation makes of maps of bfloat16, in a network that is converted to it.
+
+    NEVER: They are cast to float32 for it.
+    FOLLOWS: It gives maps of bfloat16 if one of its inputs is one.
+    COMPUTES: It gives maps of bfloat16, which others are cast to for it.
+    """
+
+    NEVER = 0
+    FOLLOWS = 1
+    COMPUTES = 2
+
+
+def precision_of(node: fx.Node) -> Precision:
+    """The type of a node's floats, as `yolo_max.convert.bf16` has marked it."""
+    precision: Precision = node.meta.get("precision", Precision.F32)
+    return precision
+
+
 @dataclass(frozen=True)
 class Call:
     """One node while it is lowered.
@@ -90,6 +110,7 @@ class Rule:
         dtypes: Of its tensors.
         refuses: Returns why a node is not lowered, or None.
         packs: Lists the constants that the node reads instead of its constant arguments, which are then None.
+        bf16: What it makes of maps of bfloat16, or a function of the node that says it.
     """
 
     operation: Any
@@ -99,10 +120,15 @@ class Rule:
     dtypes: frozenset[torch.dtype] = FLOAT
     refuses: Callable[[fx.Node, Program], str | None] = lambda *_: None
     packs: Callable[[fx.Node, Program], list[Bound]] | None = None
+    bf16: Bf16 | Callable[[fx.Node], Bf16] = Bf16.NEVER
 
     def layout_of(self, node: fx.Node) -> Layout:
         """The order of dimensions at a node."""
         return self.layout if isinstance(self.layout, Layout) else self.layout(node)
+
+    def bf16_of(self, node: fx.Node) -> Bf16:
+        """What a node makes of maps of bfloat16."""
+        return self.bf16 if isinstance(self.bf16, Bf16) else self.bf16(node)
 
 
 class Rules:

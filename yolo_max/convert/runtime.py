@@ -17,6 +17,7 @@ from yolo_max.convert.report import Report
 from yolo_max.convert.signature import Signature
 from yolo_max.convert.structure import Containers
 from yolo_max.kernels import packing
+from yolo_max.kernels.precision import Precision
 from yolo_max.runtime import cpu
 from yolo_max.runtime import threads as runtime
 from yolo_max.runtime.compiled import WAITING, compile_or_load, graph_key
@@ -28,8 +29,8 @@ SOURCES = ("convert", "kernels")
 """Our packages that decide what a converted graph computes."""
 
 
-def require_kernels() -> None:
-    """Refuses a CPU that the kernels do not run on.
+def require_kernels(precision: Precision = Precision.F32) -> None:
+    """Refuses a CPU that the kernels do not run on, in this precision.
 
     Raises:
         ConversionError: This is one.
@@ -38,9 +39,13 @@ def require_kernels() -> None:
         raise ConversionError(
             f"the kernels need AVX2 and FMA, or 64-bit Arm, which {cpu.model_name()} does not have."
         )
+    if precision is Precision.BF16 and not cpu.has_bf16():
+        raise ConversionError(
+            f"bfloat16 needs AVX512-BF16 instructions, which {cpu.model_name()} does not have; use float32."
+        )
 
 
-def require_device(device: str) -> None:
+def require_device(device: str, precision: Precision = Precision.F32) -> None:
     """Refuses a device that is not here.
 
     Raises:
@@ -50,7 +55,7 @@ def require_device(device: str) -> None:
     if device not in ("cpu", "gpu"):
         raise UsageError(f"device is {device!r}, but modules are converted for 'cpu' or 'gpu'.")
     if device == "cpu":
-        require_kernels()
+        require_kernels(precision)
     elif not driver.accelerator_count():
         raise ConversionError("no GPU that MAX can use was found on this machine; use device='cpu'.")
 

@@ -14,18 +14,16 @@ from yolo_max.convert import fused, plain_forms, transposed
 from yolo_max.convert.constants import Biases, Bound, ConvFilters, TransposedFilters
 from yolo_max.convert.fusion import conv_tail
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
-from yolo_max.convert.rule import ANY, Call, Layout, Rule, materialise
+from yolo_max.convert.rule import ANY, Bf16, Call, Layout, Rule, materialise, precision_of
 from yolo_max.kernels import ops as kernels
 from yolo_max.kernels import packing, pools
 from yolo_max.kernels.activation import Activation
-from yolo_max.kernels.conv_kernel import DIRECT, ConvKernel
+from yolo_max.kernels.conv_kernel import DEPTHWISE, DIRECT, ConvKernel
 from yolo_max.kernels.feature_map import FeatureMap
-from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.resize import Resize, resize
 from yolo_max.kernels.window import Pair, Window, transposed_window
 
 aten = torch.ops.aten
-F32 = Precision.F32
 
 
 def bound_bias(bias: Any, channels: int, activation: Activation, slopes: Any) -> Bound:
@@ -48,7 +46,7 @@ def _geometry(node: fx.Node) -> tuple[int, int, Window, ConvKernel]:
         c1,
         window.kernel,
         window.stride,
-        F32,
+        precision_of(node),
         c2=c2,
         padding=window.padding,
         dilation=window.dilation,
@@ -61,11 +59,12 @@ def _pack_conv2d(node: fx.Node, _program: Program) -> list[Bound]:
     c1, c2, window, kernel = _geometry(node)
     weight: Any = node.args[1]
     activation, _, slopes, _, _ = conv_tail(node)
-    name = f"{weight.target}:{kernel}{window.groups}"
-    size = kernel.packed_size(c1, c2, window, F32)
-    pack = ConvFilters(kernel.name, window.groups)
+    precision = precision_of(node)
+    name = f"{weight.target}:{kernel}{window.groups}{precision}"
+    size = kernel.packed_size(c1, c2, window, precision)
+    pack = ConvFilters(kernel.name, window.groups, precision)
     return [
-        Bound(name, kernel.weight_dtype(F32), (size,), pack, (weight.target,)),
+        Bound(name, kernel.weight_dtype(precision), (size,), pack, (weight.target,)),
         bound_bias(node.args[2], c2, activation, slopes),
     ]
 
@@ -110,10 +109,12 @@ def _pack_conv_transpose2d(node: fx.Node, _program: Program) -> list[Bound]:
     c1, c2, *k = static_shape(weight)
     window = transposed_window((k[0], k[1]), stride, padding)
     activation, slopes = (node.args[5], node.args[7]) if node.args[5:] else (Activation.NONE, None)
-    size = DIRECT.packed_size(c1, c2, window, F32)
-    name = f"{weight.target}:transposed{stride}{padding}"
+    precision = precision_of(node)
+    size = DIRECT.packed_size(c1, c2, window, precision)
+    name = f"{weight.target}:transposed{stride}{padding}{precision}"
+    pack = TransposedFilters(stride, padding, precision)
     return [
-        Bound(name, DIRECT.weight_dtype(F32), (size,), TransposedFilters(stride, padding), (weight.target,)),
+        Bound(name, DIRECT.weight_dtype(precision), (size,), pack, (weight.target,)),
         bound_bias(bias, c2, activation, slopes),
     ]
 
@@ -227,16 +228,22 @@ def _norm_refusal(node: fx.Node, program: Program) -> str | None:
     return None
 
 
-_maps = partial(Rule, layout=Layout.MAPS, refuses=maps_only)
+def _bf16_of_conv2d(node: fx.Node) -> Bf16:
+    """A depthwise one multiplies in float32, and gains nothing of its own."""
+    return Bf16.FOLLOWS if _geometry(node)[3] is DEPTHWISE else Bf16.COMPUTES
+
+
+_maps = partial(Rule, layout=Layout.MAPS, refuses=maps_only, bf16=Bf16.FOLLOWS)
 
 RULES = [
-    Rule(fused.conv2d, _conv2d, "conv2d", Layout.MAPS, packs=_pack_conv2d),
+    Rule(fused.conv2d, _conv2d, "conv2d", Layout.MAPS, packs=_pack_conv2d, bf16=_bf16_of_conv2d),
     Rule(
         fused.conv_transpose2d,
         _conv_transpose2d,
         "conv_transpose2d",
         Layout.MAPS,
         packs=_pack_conv_transpose2d,
+        bf16=Bf16.COMPUTES,
     ),
     Rule(aten.conv2d.default, becomes_another, "conv2d", Layout.MAPS, refuses=_not_constant),
     Rule(aten.conv2d.padding, becomes_another, "conv2d", Layout.MAPS, refuses=_not_constant),

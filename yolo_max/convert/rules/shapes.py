@@ -15,7 +15,7 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.constants import TO_NHWC
 from yolo_max.convert.program import Program, arguments, rank, shape_of, tensor_of
-from yolo_max.convert.rule import ANY, FLOAT, Call, Layout, Rule, device, materialise, on_kernels
+from yolo_max.convert.rule import ANY, FLOAT, Bf16, Call, Layout, Rule, device, materialise, on_kernels
 from yolo_max.convert.rules.elementwise import DTYPES
 from yolo_max.kernels.copies import joined, rows
 from yolo_max.kernels.feature_map import FeatureMap, concat
@@ -238,7 +238,13 @@ RULES = [
     Rule(fused.rows_of_maps, _rows_of_maps, "a view, or copies", Layout.MAPS),
     _rows(aten.expand.default, _expand),
     _rows(aten.repeat.default, _repeat, COPIED, refuses=_static_repeats),
-    _rows(aten.cat.default, _cat, f"a view of maps, else {COPIED}", layout=_along_channels),
+    _rows(
+        aten.cat.default,
+        _cat,
+        f"a view of maps, else {COPIED}",
+        layout=_along_channels,
+        bf16=Bf16.FOLLOWS,
+    ),
     _rows(aten.stack.default, _stack),
     _rows(
         aten.slice.Tensor,
@@ -246,6 +252,7 @@ RULES = [
         "a view of channels of maps, else MAX",
         layout=_of_maps,
         refuses=_static_bounds,
+        bf16=Bf16.FOLLOWS,
     ),
     _rows(aten.select.int, _select),
     _rows(
@@ -254,6 +261,7 @@ RULES = [
         "a view of maps, else MAX",
         layout=_along_channels,
         refuses=_static_parts,
+        bf16=Bf16.FOLLOWS,
     ),
     _rows(
         aten.split.Tensor,
@@ -261,9 +269,10 @@ RULES = [
         "a view of maps, else MAX",
         layout=_along_channels,
         refuses=_static_parts,
+        bf16=Bf16.FOLLOWS,
     ),
     _rows(aten.unbind.int, _unbind),
-    _rows(operator.getitem, _getitem, layout=Layout.FOLLOWS),
+    _rows(operator.getitem, _getitem, layout=Layout.FOLLOWS, bf16=Bf16.FOLLOWS),
     Rule(aten.constant_pad_nd.default, _pad, layout=_of_maps, refuses=_pads_refusal),
     Rule(aten.flip.default, _flip, dtypes=FLOAT, refuses=_static_dims),
     Rule(aten.roll.default, _roll, "copies", dtypes=FLOAT, refuses=_static_dims),

@@ -221,7 +221,8 @@ def _rows_of_maps(_call: Call, maps: Any) -> TensorValue:
     return ops.concat(flat, axis=1)
 
 
-def _kernels_only(_node: fx.Node, _program: Program) -> str:
+def kernels_only(_node: fx.Node, _program: Program) -> str:
+    """Why an operation is not computed beside the kernels."""
     return "it is computed in float32 on the CPU alone"
 
 
@@ -274,7 +275,7 @@ def _on_stock_operations(rule: Rule, dtype: torch.dtype) -> Rule:
         layout = Layout.ROWS if rule.operation is aten.mean.dim else rule.layout
         return replace(rule, lower=lower, on="MAX", layout=layout, dtypes=dtypes, refuses=both, packs=None)
     if rule.operation in KERNELS_ONLY:
-        return replace(rule, dtypes=dtypes, refuses=_kernels_only)
+        return replace(rule, dtypes=dtypes, refuses=kernels_only)
     if rule.operation in functions.APPROXIMATED and dtype is torch.float64:
         return rule
     return replace(rule, dtypes=dtypes)

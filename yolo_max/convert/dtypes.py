@@ -1,0 +1,43 @@
+"""What modules are converted in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from yolo_max.kernels.precision import Precision
+from yolo_max.support.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The types of a converted network's numbers.
+
+    Attributes:
+        dtype: Of its weights, inputs and outputs.
+        precision: Of the maps between its kernels.
+    """
+
+    dtype: torch.dtype
+    precision: Precision = Precision.F32
+
+    @staticmethod
+    def named(dtype: str, device: str = "cpu") -> Numbers:
+        """The types for a ``dtype`` that a user names.
+
+        Raises:
+            UsageError: Modules are not converted in it, or not for this device.
+        """
+        if dtype not in DTYPES:
+            raise UsageError(f"dtype is {dtype!r}, but modules are converted in {' or '.join(DTYPES)}.")
+        if dtype == "bfloat16" and device != "cpu":
+            raise UsageError("only the kernels compute in bfloat16, on a CPU; use device='cpu'.")
+        return DTYPES[dtype]
+
+
+DTYPES = {
+    "float32": Numbers(torch.float32),
+    "bfloat16": Numbers(torch.float32, Precision.BF16),
+    "float64": Numbers(torch.float64),
+}
