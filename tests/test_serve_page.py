@@ -102,27 +102,51 @@ def test_the_box_for_classes_completes_each_of_several(browser: Browser, served:
     assert browser.look(offered) == [f"{names[1]},{each}" for each in names if each != names[1]]
 
 
-LABELS = """(() => {
+LABELS = """((count, chosen) => {
   const canvas = document.createElement('canvas'), drawn = [], kind = CanvasRenderingContext2D.prototype;
-  const fill = kind.fillText;
+  const [text, rect] = [kind.fillText, kind.fillRect];
   canvas.width = canvas.height = 400;
-  kind.fillText = (text, x, y) => drawn.push([text, y]);
-  const box = (class_name, confidence, top) => (
-    {class_id: 0, class_name, confidence, xyxy: [100, top, 300, top + 200]});
-  draw(canvas, {boxes: [box('a', 0.9, 100), box('b', 0.5, 102), box('c', 0.3, 104)]});
-  kind.fillText = fill;
+  kind.fillRect = (x, y, width, height) => drawn.push({x, y, width, height});
+  kind.fillText = (text) => { drawn.at(-1).text = text; };
+  const boxes = Array.from({length: count}, (_, i) => (
+    {class_id: i, class_name: `thing ${i}`, confidence: 0.9 - i / 100,
+     xyxy: [100 + 2 * i, 100 + 2 * i, 300, 300]}));
+  draw(canvas, {boxes}, chosen);
+  [kind.fillText, kind.fillRect] = [text, rect];
   return drawn;
-})()"""
-"""The labels of three boxes that nearly are one: their text and height, as they are drawn."""
+})"""
+"""The labels of boxes that nearly are one: their text and rectangles, as they are drawn."""
 
 
 @needs_browser
-def test_no_label_hides_another_and_colors_are_those_of_pictures(browser: Browser, served: Served) -> None:
+@pytest.mark.parametrize("width", [390, 1000])
+@pytest.mark.parametrize(
+    ("count", "chosen", "shown"),
+    [
+        (3, None, [0, 1, 2]),  # each has room, above a corner or below
+        (30, None, [0]),  # most have none, and the surest has it first
+        (30, 29, [29, 0]),  # a row of the table that is pointed at
+    ],
+)
+def test_no_label_covers_another(
+    browser: Browser, served: Served, width: int, count: int, chosen: int | None, shown: list[int]
+) -> None:
+    browser.show(width, 800)
     browser.open(served.address)
-    labels = browser.look(LABELS)
-    assert [text for text, _ in labels] == ["c 0.30", "b 0.50", "a 0.90"]  # the surest on top
-    heights = [y for _, y in labels]
-    assert min(abs(a - b) for a, b in itertools.combinations(heights, 2)) >= 14
+    labels = browser.look(f"{LABELS}({count}, {json.dumps(chosen)})")
+    browser.show(1000, 800)
+    names = [int(each["text"].split()[1]) for each in labels]
+    assert names[: len(shown)] == shown
+    assert len(set(names)) == len(names)
+    for a, b in itertools.combinations(labels, 2):
+        across = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
+        down = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
+        assert min(across, down) <= 1e-6, (a, b)
+
+
+@needs_browser
+def test_colors_are_those_of_pictures(browser: Browser, served: Served) -> None:
+    browser.open(served.address)
     blue, green, red = class_color(1)
     assert browser.look("COLORS[1]") == f"#{red:02x}{green:02x}{blue:02x}"
 

@@ -174,14 +174,16 @@ function draw(bitmap, found, chosen = null) {
   pen.font = `600 ${6 * width}px system-ui, sans-serif`;
   pen.textBaseline = "top";
   const labels = [], height = 8 * width;
-  for (const box of boxes) {  // the surest chooses its place first
+  const first = chosen === null ? [] : [boxes[chosen]];
+  for (const box of [...first, ...boxes.filter((box) => !first.includes(box))]) {  // then the surest chooses its place
     const size = pen.measureText(name(box)).width + 3 * width, [left, top, , bottom] = box.xyxy.map((side) => side * scale);
     const x = Math.max(0, Math.min(left - width / 2, canvas.width - size));
     const places = [top - height, top, bottom, bottom - height].map((y) => Math.max(0, Math.min(y, canvas.height - height)));
     const free = (y) => labels.every((other) => x >= other.x + other.size || other.x >= x + size || Math.abs(y - other.y) >= height);
-    labels.push({box, x, y: places.find(free) ?? places[0], size});
+    const y = places.find(free);
+    if (y !== undefined) labels.push({box, x, y, size});  // what has no room is named in the table
   }
-  for (const {box, x, y, size} of labels.reverse()) {
+  for (const {box, x, y, size} of labels) {
     pen.fillStyle = color(box);
     pen.fillRect(x, y, size, height);
     pen.fillStyle = ink(color(box));
