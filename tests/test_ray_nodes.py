@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -87,3 +91,41 @@ def test_what_a_second_node_loses_is_done_again(nodes: Any, tmp_path: Path, what
     assert {path: data for path, data in after.items() if path.parts[0] not in ("shards", "run.json")} == {
         path: data for path, data in before.items() if path.parts[0] != "run.json"
     }
+
+
+JOIN = """
+import sys
+from yolo_max.ray.cluster import cluster, cpus_of
+from yolo_max.support.errors import EngineError
+try:
+    with cluster(sys.argv[1]) as ray:
+        print(cpus_of(ray))
+except EngineError as error:
+    print("" if "no Ray cluster answers" in str(error) else error)
+"""
+
+
+def test_a_cluster_with_a_token_says_what_is_missing(tmp_path: Path) -> None:
+    """`ray start` asks for a token where there is one, and a run by itself leaves one behind."""
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray/auth_token").write_text("0" * 64)
+    without = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    without["HOME"] = str(tmp_path)
+    told = without | {"RAY_AUTH_MODE": "token"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=3"]
+    join = [sys.executable, "-c", JOIN, f"127.0.0.1:{port}"]
+    with tempfile.TemporaryDirectory() as folder:  # in which paths of sockets are short
+        more = [f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}"]
+        with subprocess.Popen([*ray, *more], env=without, stdout=subprocess.DEVNULL) as head:
+            try:
+                end, joined = time.monotonic() + 120, ""
+                while not joined.strip() and time.monotonic() < end:
+                    joined = subprocess.check_output(join, env=told, text=True)
+                refused = subprocess.check_output(join, env=without, text=True)
+            finally:
+                head.terminate()
+    assert joined == "[3]\n"
+    assert f"127.0.0.1:{port} cannot be used" in refused
+    assert "set RAY_AUTH_MODE=token" in refused

@@ -32,7 +32,7 @@ _STARTS = 3
 """Ray gives its own processes 15 seconds to start, which is too little on a busy machine."""
 
 
-_THERE = "the Ray cluster at {} cannot be used ({})."
+_THERE = "the Ray cluster at {} cannot be used ({}); if it has a token, set RAY_AUTH_MODE=token here."
 _FAILED = {
     LOCAL: "Ray did not start on this machine; try again when it is less busy.",
     AUTO: "this machine belongs to no Ray cluster; start one with `ray start`, or name HOST:PORT.",
@@ -89,15 +89,15 @@ def cluster(address: str) -> Iterator[Any]:
     """
     require_address(address)
     ray = import_ray()
-    _listen_on_loopback(ray, address == LOCAL)
-    session = _connect(ray, address)
-    _be_quiet(ray)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-        if address == LOCAL:
-            _remove(session)
+    with _loopback(ray, address == LOCAL):
+        session = _connect(ray, address)
+        _be_quiet(ray)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+            if address == LOCAL:
+                _remove(session)
 
 
 def _remove(session: Path) -> None:
@@ -109,11 +109,18 @@ def _remove(session: Path) -> None:
     shutil.rmtree(session, ignore_errors=True)
 
 
-def _listen_on_loopback(ray: Any, alone: bool) -> None:
+@contextmanager
+def _loopback(ray: Any, alone: bool) -> Iterator[None]:
     """Has Ray take loopback for this machine's address, as it does where firewalls ask about each port."""
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0" if alone else "1"
-    # Ray may have been imported before, and has read the variable then.
-    ray._private.ray_constants.ENABLE_RAY_CLUSTER = not alone
+    name, constants = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", ray._private.ray_constants
+    before, read = os.environ.get(name), constants.ENABLE_RAY_CLUSTER
+    os.environ[name] = "0" if alone else "1"
+    constants.ENABLE_RAY_CLUSTER = not alone  # the variable was read when Ray was imported
+    try:
+        yield
+    finally:  # whatever this process does with Ray next
+        constants.ENABLE_RAY_CLUSTER = read
+        os.environ.pop(name) if before is None else os.environ.update({name: before})
 
 
 def _connect(ray: Any, address: str) -> Path:
