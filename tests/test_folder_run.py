@@ -312,6 +312,13 @@ def test_no_file_of_a_run_replaces_another(tmp_path: Path) -> None:
         assert record["annotated"] == str(Path(record["path"]).relative_to(source))
 
 
+def test_crops_are_of_the_image_without_its_annotations(photos: Path, tmp_path: Path) -> None:
+    for name, save in (("both", True), ("crops", False)):
+        run_folder(photos, tmp_path / name, SaveOptions(save_crop=True, save=save), conf=0.01)
+    both, crops = (read_tree(tmp_path / name / "crops") for name in ("both", "crops"))
+    assert both == crops != {}
+
+
 def test_results_inside_the_source_are_never_sources(photos: Path) -> None:
     out = photos / "results"
     first = run_folder(photos, out)

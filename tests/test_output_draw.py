@@ -387,3 +387,14 @@ def test_a_trail_has_the_color_of_its_box() -> None:
         options = DrawOptions(show_labels=False, color_mode=mode, line_width=8)
         drawn = draw_marks(gray(120, 200), Marks((box,), trails=(trail,)), options)
         assert tuple(drawn[100, 170]) == tuple(drawn[10, 40]) == class_color(number)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("writeable", [False, True])
+def test_an_image_is_drawn_on_only_if_it_may_be(in_place: bool, writeable: bool) -> None:
+    image, box = gray(60, 80), BoxMark((20, 10, 60, 50), 2, "a 0.5", "a")
+    before = image.copy()
+    image.flags.writeable = writeable
+    drawn = draw_marks(image, Marks((box,)), in_place=in_place)
+    assert (drawn == draw_marks(before, Marks((box,)))).all()
+    assert (image == before).all() != (in_place and writeable)

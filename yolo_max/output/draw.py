@@ -40,6 +40,7 @@ def draw(
     options: DrawOptions = AUTOMATIC,
     *,
     colors: Sequence[Color] | None = None,
+    in_place: bool = False,
 ) -> NDArray[np.uint8]:
     """Draws marks on a copy of an image, the most important on top.
 
@@ -49,11 +50,13 @@ def draw(
         options: How.
         colors: BGR, one per box with its skeleton, then one per line; by default those of the classes, and of
             skeletons their own.
+        in_place: Whether the image itself may be drawn on, which nobody else needs then.
 
     Returns:
         uint8 [H, W, 3] BGR.
     """
-    canvas = np.ascontiguousarray(image_bgr).copy()
+    canvas = np.ascontiguousarray(image_bgr)
+    canvas = canvas if in_place and canvas.flags.writeable else canvas.copy()
     height, width = canvas.shape[:2]
     texts = [mark.label if options.show_conf else mark.short_label for mark in marks.boxes]
     style = _Style.of(height, width, sum(map(len, texts)) + len(texts), _usual_side(marks)).changed(options)

@@ -170,7 +170,8 @@ def _annotated(
                 raise ImageError("it changed while it was processed")
             marks = replace(prediction.marks(), trails=result.trails)
             small = _thumbnail(image, marks, options) if options.gallery else image
-            image = draw(image, marks, options) if picture or in_video else image
+            if picture or in_video:
+                image = draw(image, marks, options, in_place=not options.save_crop)
         with contained(result, "encode"):
             data = encode_image(image, picture.suffix) if picture else b""
             thumbnail = encode_image(small, ".jpg") if options.gallery else b""
