@@ -243,6 +243,29 @@ def test_a_damaged_header_is_said(damage: Any, tmp_path: Path) -> None:
         load(path)
 
 
+class Scaled(nn.Module):  # type: ignore[misc]
+    """A constant as it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.arange(4.0))
+
+    def forward(self, x: Any) -> Any:
+        return x * self.scale
+
+
+def test_a_header_of_other_shapes_than_its_tensors_is_refused(tmp_path: Path) -> None:
+    """NumPy would broadcast them."""
+    path = tmp_path / "scaled.safetensors"
+    export(Scaled().eval(), path, [(2, 4)])
+    metadata, tensors = container.parse(path.read_bytes(), container.NUMBERS)
+    assert tensors["scale"].shape == (4,)
+    path.write_bytes(container.serialise({**tensors, "scale": tensors["scale"][:1]}, metadata))
+    found = Exported.read(path)
+    with pytest.raises(WeightsError, match=r"the graph takes .* export the module again"):
+        [each.make(found.tensors) for each in found.constants]
+
+
 def test_a_graph_is_cached_by_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, keys = tmp_path / "odd.safetensors", []
     monkeypatch.setattr(exported, "start", lambda _name, network, *_: keys.append(network))

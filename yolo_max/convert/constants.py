@@ -16,6 +16,7 @@ from yolo_max.kernels import packing
 from yolo_max.kernels.conv_kernel import ConvKernel
 from yolo_max.kernels.precision import Precision
 from yolo_max.kernels.window import Pair
+from yolo_max.support.errors import WeightsError
 
 TO_NHWC = (0, 2, 3, 1)
 
@@ -39,8 +40,19 @@ class Bound:
     sources: tuple[str | None, ...]
 
     def make(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
-        """Makes the array, from all arrays by name."""
-        return self.pack(*(None if each is None else arrays[each] for each in self.sources))
+        """Makes the array, from all arrays by name.
+
+        Raises:
+            WeightsError: They are not of the shapes that the graph was made for, as in a damaged file.
+        """
+        made = self.pack(*(None if each is None else arrays[each] for each in self.sources))
+        if made.shape != self.shape:
+            named = ", ".join(f"{each} {arrays[each].shape}" for each in self.sources if each is not None)
+            raise WeightsError(
+                f"the graph takes {self.name} as {self.shape}, and {named} makes {made.shape} of it; export "
+                "the module again."
+            )
+        return made
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from yolo_max.support.cache import cache_folder
 from yolo_max.support.errors import OutputError
+from yolo_max.support.plain_file import is_closed
 
 VARIABLE = "MODULAR_CACHE_DIR"
 HOME = "MODULAR_HOME"
@@ -61,12 +62,8 @@ def _candidates() -> Iterator[Path]:
 
 def _is_home_closed() -> bool:
     """Whether this user may not even look into what is called their home."""
-    try:
-        (Path.home() / ".modular").stat()
-    except PermissionError:
-        return True
-    except (OSError, RuntimeError):  # there is nothing of that name, or no home
-        return False
+    with suppress(RuntimeError):  # there is none
+        return is_closed(Path.home())
     return False
 
 

@@ -1,4 +1,4 @@
-"""Files of a user, read only if they are regular files of a sensible size."""
+"""Files of a user, read only if they are regular files of a sensible size, and folders that are closed."""
 
 from __future__ import annotations
 
@@ -31,6 +31,17 @@ def read_plain_file(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
             return file.read(max_bytes)
     finally:
         os.close(descriptor)
+
+
+def is_closed(folder: Path) -> bool:
+    """Whether this user may not even look into a folder: it is another's, or root's after ``sudo -u``."""
+    try:
+        (folder / "any").stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def reason(error: OSError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from yolo_max.support.cache import cache_root
 from yolo_max.support.errors import OutputError, UsageError, WeightsError
+from yolo_max.support.plain_file import is_closed
 from yolo_max.support.text import nearest, shorten
 
 SUFFIXES = (".safetensors", ".pt")
@@ -82,7 +83,7 @@ def locate(spec: str | os.PathLike[str], suffixes: Sequence[str] = SUFFIXES) -> 
         raise WeightsError(f"there is no weights file {path}{_suggest(path.name, [path.parent])}.")
     folders = [Path(), Path("weights")]
     with contextlib.suppress(OutputError):  # no cache is available
-        if not _is_closed(cache := cache_root() / "weights"):
+        if not is_closed(cache := cache_root() / "weights"):
             folders.append(cache)
     searched = " or ".join(["this folder, ./weights", *map(str, folders[2:])])
     folders.append(BUNDLED)
@@ -152,17 +153,6 @@ def _exists(path: Path) -> bool:
         return True
     except OSError:  # a name too long for any file
         return False
-
-
-def _is_closed(folder: Path) -> bool:
-    """Whether a folder is another user's, who lets nobody look into it."""
-    try:
-        (folder / "any").stat()
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _suggest(name: str, folders: list[Path]) -> str:
