@@ -44,6 +44,28 @@ def test_a_result_is_used_like_its_prediction(detector: Detector, paths: list[Pa
     assert result.prediction is found  # a selection is another result
 
 
+def test_names_of_ultralytics_results_are_answered_by_those_here(
+    detector: Detector, paths: list[Path]
+) -> None:
+    import ultralytics.engine.results as theirs
+
+    (result,) = detector.stream(paths[:1], keep_images=True)
+    missing = {name for name in vars(theirs.Results(np.zeros((4, 4, 3)), "a.jpg", {})) if name[0] != "_"}
+    for name in missing - vars(result).keys():
+        with pytest.raises(AttributeError) as raised:
+            getattr(result, name)
+        for said in re.findall(r"result((?:\.\w+)+)", str(raised.value)):  # what it names is there
+            found: Any = result
+            for part in said.split(".")[1:]:
+                found = getattr(found, part)
+    with pytest.raises(AttributeError, match=r"a result has no 'boxes'; result.prediction has xyxy"):
+        result.boxes  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"a result has no 'anything'\.$"):
+        result.anything  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(result, "_ipython_display_")
+    assert result[:1].source == result.source  # copies need no such attribute
+
+
 @pytest.mark.parametrize(
     ("name", "image_id"),
     [

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,21 @@ from yolo_max.tasks.marks import TrailMark
 
 _KEPT = MemoryBudget(2**30)
 """For the images that all results together keep."""
+_HERE = {
+    **dict.fromkeys(("boxes", "obb"), "result.prediction has xyxy, confidence and class_id"),
+    **dict.fromkeys(("masks", "keypoints", "names"), "result.prediction has them"),
+    "probs": "result.prediction has class_id and confidence",
+    "orig_img": "use result.image, of a stream that keeps images",
+    "orig_shape": "use result.prediction.image_size",
+    "path": "use result.source",
+    "speed": "use result.times_ms",
+    "verbose": "use str(result)",
+    "show": "use result.plot or result.save",
+    "save_txt": "result.prediction.labels has the lines",
+    "to_csv": "use result.to_df().write_csv()",
+    "tojson": "use result.to_json()",
+}
+"""What attributes of Ultralytics' results are called."""
 
 
 @dataclass(repr=False)
@@ -95,6 +110,12 @@ class Result(Exports):
 
     def __repr__(self) -> str:
         return f"<Result: {self}>"
+
+    if not TYPE_CHECKING:  # which would take every name then
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f"; {_HERE[name]}" if name in _HERE else ""
+            raise AttributeError(f"a result has no {name!r}{hint}.", name=name, obj=self)
 
     @property
     def live(self) -> bool:
