@@ -15,7 +15,8 @@ the rules. Detection networks, which end in NMS over lists of images, and quanti
 `--run` compiles networks at a small size, several in a graph, and holds each against float64, `--any-size`
 at several sizes from one graph. `--time` times one against its peers at its own size, each in its own
 process, in turn. Weights are random, and BatchNorm has the statistics of its own activations. `mlp`, `cnn`,
-`transformer`, `mini_resnet`, `unet` and `rrdb` are this project's own.
+`transformer`, `mini_resnet`, `unet` and `rrdb` are this project's own. RAFT's two are not held against
+float64: torchvision makes their grids of float32, whatever they compute in.
 """
 
 

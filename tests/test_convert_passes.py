@@ -64,6 +64,7 @@ class Wired(nn.Module):  # type: ignore[misc]
 
 
 CONV, ADD, RELU = "conv2d", "aten.add.Tensor", "aten.relu.default"
+DIV, RECIPROCAL = "aten.div.Tensor", "aten.reciprocal.default"
 TRANSPOSED, PAD, SLICE = "conv_transpose2d", "aten.constant_pad_nd.default", "aten.slice.Tensor"
 
 WIRED = {
@@ -81,6 +82,11 @@ WIRED = {
     "a factor of the residual": (lambda m, x: torch.add(m.a(x), x, alpha=2), {CONV: 1, ADD: 1}),
     "a factor of a convolution": (lambda m, x: m.a(x) * 0.2 + x, {CONV: 1}),
     "a factor behind its activation": (lambda m, x: m.a(x).relu() * 0.2, {CONV: 1, "aten.mul.Tensor": 1}),
+    "a factor of its input": (lambda m, x: m.b(x / 255), {CONV: 1}),
+    "a factor of what two convolutions read": (lambda m, x: (lambda y: m.a(y) + m.b(y))(3 * x), {CONV: 2}),
+    "a factor that is read besides": (lambda m, x: (lambda y: m.b(y) + y)(x / 3), {CONV: 1, DIV: 1}),
+    "a number divided": (lambda m, x: m.b(3 / x), {CONV: 1, RECIPROCAL: 1}),
+    "a factor that overflows": (lambda m, x: m.b(x * 1e30), {CONV: 1, "aten.mul.Tensor": 1}),
     "factors of its channels": (lambda m, x: (m.slopes.weight[:, None, None] * m.b(x)).relu(), {CONV: 1}),
     "factors of columns": (lambda m, x: m.b(x) * torch.arange(24.0), {CONV: 1, "aten.mul.Tensor": 1}),
     "PReLU": (lambda m, x: m.slopes(m.a(x)), {CONV: 1}),

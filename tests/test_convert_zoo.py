@@ -60,7 +60,7 @@ def test_sizes_that_may_be_any_are_named(name: str, expected: list[tuple[int | s
 @pytest.mark.parametrize(
     "names",
     [
-        ("mini_resnet",),
+        ("mini_resnet", "unet"),
         pytest.param(
             ("resnet18", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "densenet121"),
             marks=pytest.mark.zoo,
@@ -75,6 +75,25 @@ def test_sizes_that_may_be_any_are_named(name: str, expected: list[tuple[int | s
 def test_one_graph_is_right_at_every_batch_and_size(names: tuple[str, ...]) -> None:
     found = zoo.run(names, zoo.named_shapes(names[0]))
     assert len(found[names[0]]["at"]) == 3
+    assert {name: each["ratio"] for name, each in found.items() if not each["ratio"] <= RATIO} == {}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mini_resnet", "mobilenet_v2"),
+        pytest.param(
+            ("resnet18", "mobilenet_v3_large", "efficientnet_b0", "densenet121", "unet"),
+            marks=pytest.mark.zoo,
+        ),
+        pytest.param(("resnet50", "convnext_tiny", "deeplabv3_resnet50"), marks=pytest.mark.zoo),
+        pytest.param(("vgg16",), marks=pytest.mark.zoo),
+    ],
+    ids="+".join,
+)
+def test_one_graph_is_right_at_every_batch_of_images_of_one_size(names: tuple[str, ...]) -> None:
+    found = zoo.run(names, [("batch", 3, 224, 224)])
+    assert found[names[0]]["at"] == [((batch, 3, 224, 224),) for batch in (1, 3, 2)]
     assert {name: each["ratio"] for name, each in found.items() if not each["ratio"] <= RATIO} == {}
 
 

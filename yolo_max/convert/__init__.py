@@ -11,7 +11,7 @@ einsum.py, plain_forms.py             that graph simplified; PyTorch still runs 
 simplify.py, shared_heads.py
 planes.py, line_forms.py              lines and volumes as maps
 volume_forms.py, writer.py
-fusion.py, attention.py               and fused
+fusion.py, folding.py, attention.py   and fused
 transposed.py, transposes.py
 activations.py, fused.py              what is fused, and what it means
 rule.py, rules/                       how each operation is lowered: one registry
