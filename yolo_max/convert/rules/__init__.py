@@ -3,6 +3,7 @@
 maps.py         convolutions, pools, resizing: the kernels, on maps
 products.py     linear layers, products, attention, normalisation
 elementwise.py  whatever works on each element
+exponentials.py exponentials and powers, refined in float64
 functions.py    trigonometry, remainders, predicates
 reductions.py   sums, means, extremes over dimensions
 shapes.py       views, permutations, slices, concatenation

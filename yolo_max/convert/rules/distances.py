@@ -13,6 +13,7 @@ from torch import fx
 from yolo_max.convert import fused
 from yolo_max.convert.program import Program, shape_of
 from yolo_max.convert.rule import FLOAT, Call, Rule, device
+from yolo_max.convert.rules.exponentials import power
 from yolo_max.convert.rules.places import static_sizes
 from yolo_max.kernels import products
 
@@ -30,7 +31,7 @@ def _norm(differences: TensorValue, p: float) -> TensorValue:
         return ops.sqrt(ops.sum(size * size, axis=-1))
     if math.isinf(p):
         return ops.max(size, axis=-1)
-    return ops.pow(ops.sum(ops.pow(size, float(p)), axis=-1), 1 / p)
+    return power(ops.sum(power(size, float(p)), axis=-1), 1 / p)
 
 
 def _cdist(call: Call, x: TensorValue, y: TensorValue, p: float, _mode: int | None = None) -> TensorValue:

@@ -14,6 +14,7 @@ from torch import fx
 from yolo_max.convert.dims import size_refusal
 from yolo_max.convert.program import Program, shape_of, tensor_of
 from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device, materialise
+from yolo_max.convert.rules.exponentials import exp, power
 from yolo_max.kernels.feature_map import FeatureMap
 
 aten = torch.ops.aten
@@ -109,7 +110,7 @@ def _power(x: TensorValue, exponent: Any) -> TensorValue:
         if exponent in special:
             return special[exponent](x)
         exponent = float(exponent)
-    return ops.pow(*promoted(x, exponent))
+    return power(*promoted(x, exponent))
 
 
 def _clamp(x: TensorValue, low: Any = None, high: Any = None) -> TensorValue:
@@ -125,17 +126,17 @@ def _gelu(x: TensorValue, *, approximate: str = "none") -> TensorValue:
 
 
 def _sigmoid(x: TensorValue) -> TensorValue:
-    return 1.0 / (1.0 + ops.exp(-x))
+    return 1.0 / (1.0 + exp(-x))
 
 
 def _softplus(x: TensorValue, beta: float = 1, threshold: float = 20) -> TensorValue:
     scaled = x * float(beta)
-    soft = ops.log1p(ops.exp(ops.min(scaled, float(threshold)))) / float(beta)
+    soft = ops.log1p(exp(ops.min(scaled, float(threshold)))) / float(beta)
     return ops.where(ops.greater(scaled, float(threshold)), x, soft)
 
 
 def _elu(x: TensorValue, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> TensorValue:
-    below = float(alpha) * (ops.exp(ops.min(x, 0.0) * float(input_scale)) - 1.0)
+    below = float(alpha) * (exp(ops.min(x, 0.0) * float(input_scale)) - 1.0)
     return float(scale) * ops.where(ops.greater(x, 0.0), x, below)
 
 
@@ -191,7 +192,7 @@ def size_operands(node: fx.Node, program: Program) -> str | None:
 OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.abs.default: ops.abs,
     aten.neg.default: ops.negate,
-    aten.exp.default: ops.exp,
+    aten.exp.default: exp,
     aten.log.default: ops.log,
     aten.log1p.default: ops.log1p,
     aten.log2.default: lambda x: ops.log(x) * (1 / math.log(2)),
@@ -220,7 +221,7 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.round.default: ops.round,
     aten.trunc.default: ops.trunc,
     aten.pow.Tensor_Scalar: _power,
-    aten.pow.Tensor_Tensor: lambda x, y: ops.pow(*promoted(x, y)),
+    aten.pow.Tensor_Tensor: lambda x, y: power(*promoted(x, y)),
     aten.div.Tensor: divide,
     aten.div.Tensor_mode: divide,
     aten.maximum.default: lambda x, y: ops.max(*promoted(x, y)),

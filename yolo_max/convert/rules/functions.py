@@ -16,6 +16,7 @@ from max.graph import TensorValue, ops
 
 from yolo_max.convert.rule import ANY, FLOAT, NUMBERS, Call, Layout, Rule, device
 from yolo_max.convert.rules.elementwise import add, binary, divide, follows, on_tensors, promoted
+from yolo_max.convert.rules.exponentials import exp, power
 
 aten = torch.ops.aten
 BOOL = frozenset({torch.bool})
@@ -81,14 +82,14 @@ def _sinh_near_0(x: TensorValue) -> TensorValue:
 
 def _sinh(x: TensorValue) -> TensorValue:
     """The series where the exponentials would cancel."""
-    return ops.where(ops.greater(1.0, ops.abs(x)), _sinh_near_0(x), 0.5 * (ops.exp(x) - ops.exp(-x)))
+    return ops.where(ops.greater(1.0, ops.abs(x)), _sinh_near_0(x), 0.5 * (exp(x) - exp(-x)))
 
 
 def _expm1(x: TensorValue) -> TensorValue:
     """``2 * exp(x / 2) * sinh(x / 2)`` where 1 would cancel."""
     half = 0.5 * x
-    near = 2.0 * ops.exp(half) * _sinh_near_0(half)
-    return ops.where(ops.greater(1.0, ops.abs(x)), near, ops.exp(x) - 1.0)
+    near = 2.0 * exp(half) * _sinh_near_0(half)
+    return ops.where(ops.greater(1.0, ops.abs(x)), near, exp(x) - 1.0)
 
 
 def _arcsinh(x: TensorValue) -> TensorValue:
@@ -121,7 +122,7 @@ def _remainder(x: Any, y: Any) -> TensorValue:
 
 
 def _power_of_number(x: Any, y: TensorValue) -> TensorValue:
-    return ops.pow(*promoted(float(x), y))
+    return power(*promoted(float(x), y))
 
 
 def _copy(_call: Call, x: Any, *_: Any, **__: Any) -> Any:
@@ -132,7 +133,7 @@ OF_FLOATS: dict[Any, Callable[..., Any]] = {
     aten.tan.default: lambda x: ops.sin(x) / ops.cos(x),
     aten.expm1.default: _expm1,
     aten.sinh.default: _sinh,
-    aten.cosh.default: lambda x: 0.5 * (ops.exp(x) + ops.exp(-x)),
+    aten.cosh.default: lambda x: 0.5 * (exp(x) + exp(-x)),
     aten.asin.default: _arcsin,
     aten.acos.default: _arccos,
     aten.atan.default: _arctan,

@@ -16,6 +16,7 @@ from yolo_max.convert import fused
 from yolo_max.convert.constants import Bound, LinearWeights
 from yolo_max.convert.program import Program, arguments, rank, shape_of, static_shape
 from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, device, materialise, on_kernels
+from yolo_max.convert.rules.exponentials import exp
 from yolo_max.convert.rules.maps import becomes_another, bound_bias
 from yolo_max.kernels import norms, packing, products
 from yolo_max.kernels.activation import Activation
@@ -121,7 +122,7 @@ def _log_softmax(call: Call, x: TensorValue, dim: int, _dtype: Any = None) -> Te
 
 def _log_softmax_of_rows(x: TensorValue) -> TensorValue:
     shifted = x - ops.max(x, axis=-1)
-    return shifted - ops.log(ops.sum(ops.exp(shifted), axis=-1))
+    return shifted - ops.log(ops.sum(exp(shifted), axis=-1))
 
 
 def on_last(_call: Call, x: TensorValue, dim: int, function: Any) -> TensorValue:

@@ -14,6 +14,7 @@ from torch import fx
 
 from yolo_max.convert.program import Program, arguments, rank, shape_of
 from yolo_max.convert.rule import FLOAT, Call, Layout, Rule, materialise
+from yolo_max.convert.rules.exponentials import power
 from yolo_max.kernels.feature_map import FeatureMap
 from yolo_max.kernels.pools import adaptive_average_pool
 
@@ -151,7 +152,7 @@ def _vector_norm(
         return _reduce(ops.sum, call, size, dims)
     if ord == 2:
         return ops.sqrt(_reduce(ops.sum, call, size * size, dims))
-    return ops.pow(_reduce(ops.sum, call, ops.pow(size, float(ord)), dims), 1 / ord)
+    return power(_reduce(ops.sum, call, power(size, float(ord)), dims), 1 / ord)
 
 
 def _any(call: Call, x: TensorValue, dims: Any = None, _keep: bool = False) -> TensorValue:

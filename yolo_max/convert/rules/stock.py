@@ -25,6 +25,7 @@ from yolo_max.convert.program import Program, arguments, shape_of, static_shape
 from yolo_max.convert.rule import Call, Layout, Rule, Rules, device, materialise
 from yolo_max.convert.rules import functions, maps, products
 from yolo_max.convert.rules.elementwise import OF_FLOATS, leaky
+from yolo_max.convert.rules.exponentials import softmax
 from yolo_max.convert.rules.reductions import mean_of_rows
 from yolo_max.kernels.activation import Activation
 from yolo_max.kernels.feature_map import FeatureMap
@@ -149,7 +150,7 @@ def _attention(
     _call: Call, q: TensorValue, k: TensorValue, v: TensorValue, bias: TensorValue | None, scale: float
 ) -> TensorValue:
     scores = ops.matmul(q, ops.transpose(k, -1, -2)) * scale
-    return ops.matmul(ops.softmax(scores if bias is None else scores + bias), v)
+    return ops.matmul(softmax(scores if bias is None else scores + bias), v)
 
 
 def _plain_attention(
@@ -165,7 +166,7 @@ def _plain_attention(
 
 
 def _softmax(call: Call, x: TensorValue, dim: int, _dtype: Any = None) -> TensorValue:
-    return products.on_last(call, x, dim, ops.softmax)
+    return products.on_last(call, x, dim, softmax)
 
 
 def _max_pool2d(
