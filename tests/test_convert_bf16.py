@@ -171,6 +171,9 @@ def test_a_cpu_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_a_network_without_anything_to_compute_in_it(module: nn.Module, shape: Any, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"nothing in it computes in bfloat16, .* use float32"):
         export(module.eval(), tmp_path / "it.safetensors", [shape], "it", dtype="bfloat16")
+    report = analyze(module, [shape], dtype="bfloat16")
+    assert not report.convertible
+    assert "nothing computes in bfloat16" in report.summary()
 
 
 def test_what_it_is_not_for(tmp_path: Path) -> None:

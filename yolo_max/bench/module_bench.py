@@ -138,7 +138,7 @@ class ModuleResults:
             f"largest distance from float64 as a multiple of PyTorch's own, {RATIO:g} at most; in bf16 of "
             f"its autocast's, {BF16_RATIO:g} at most."
         ]
-        notes += [f"{labels[key]}: {reason}." for key, reason in self.failed.items()]
+        notes += [f"{labels[key]}: {reason.rstrip('.')}." for key, reason in self.failed.items()]
         return Table(
             "module",
             f"{self.module}, {shapes}, {counted(self.threads, 'thread')}",

@@ -97,7 +97,7 @@ def examine(name: str, program: Program, rules: Rules, precision: Precision = Pr
         mark_bf16(program, rules, order)
         layers = _with_bf16(layers, program)
     moved = transposed(program, order)
-    return Report(name, "", layers, tuple(groups), len(moved))
+    return Report(name, "", layers, tuple(groups), len(moved), precision is Precision.BF16)
 
 
 def _layers(program: Program, rules: Rules) -> tuple[Layer, ...]:

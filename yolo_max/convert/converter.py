@@ -166,9 +166,9 @@ class Network:
         name = model_name or type(model).__name__
         program = captured(model, input_shapes, input_dtypes, rules)
         report = examine(name, program, rules, precision)
-        if not report.convertible:
+        if report.blockers:
             raise UnsupportedOperations(report.blockers, report)
-        if precision is Precision.BF16 and not any(each.bf16 for each in report.layers):
+        if report.in_vain:
             raise ConversionError(
                 f"nothing in {name} computes in bfloat16, which only convolutions of maps do; use float32."
             )

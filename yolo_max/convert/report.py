@@ -69,6 +69,7 @@ class Report:
         fused: For each operation that stands for several, what it stands for.
         transposes: How many tensors are transposed between maps and PyTorch's order, inputs and outputs
             included; None if the module is not converted.
+        bf16: Whether it is to be converted in bfloat16.
     """
 
     model: str
@@ -76,6 +77,7 @@ class Report:
     layers: tuple[Layer, ...]
     fused: tuple[tuple[str, ...], ...]
     transposes: int | None
+    bf16: bool = False
 
     @property
     def blockers(self) -> list[Unsupported]:
@@ -89,7 +91,12 @@ class Report:
     @property
     def convertible(self) -> bool:
         """Whether all of the module is converted."""
-        return not self.error and not self.blockers
+        return not self.error and not self.blockers and not self.in_vain
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether bfloat16 is asked for, and nothing computes in it."""
+        return self.bf16 and not any(each.bf16 for each in self.layers)
 
     @property
     def coverage(self) -> dict[str, float]:
@@ -130,6 +137,8 @@ class Report:
         if low := [each for each in self.layers if each.bf16]:
             share = _percent(_sum(low, "flops"), _sum(self.layers, "flops"), False)
             lines.append(f"{counted(len(low), 'operation')} in bfloat16, with {share:.1f}% of flops.")
+        if self.in_vain and not self.error and not self.blockers:
+            lines.append("not converted: nothing computes in bfloat16, as convolutions do; use float32.")
         return "\n".join([*lines, *(f"not converted: {each}" for each in self.blockers)])
 
 
