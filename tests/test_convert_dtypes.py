@@ -141,8 +141,8 @@ def test_what_is_not_computed_in_float64(function: Any, shape: Any, reason: str)
 
 
 def test_dtypes_and_devices_that_there_are_not() -> None:
-    with pytest.raises(UsageError, match=r"dtype is 'bfloat16', but .* in float32 or float64"):
-        PyTorchToMAXConverter(dtype="bfloat16")
+    with pytest.raises(UsageError, match=r"dtype is 'float16', but .* in float32 or bfloat16 or float64"):
+        PyTorchToMAXConverter(dtype="float16")
     with pytest.raises(UsageError, match="device is 'tpu', but modules are converted for 'cpu' or 'gpu'"):
         PyTorchToMAXConverter(device="tpu")
 
