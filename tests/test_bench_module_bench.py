@@ -30,6 +30,14 @@ class Unsure(Net):  # other weights in each process
         torch.manual_seed(os.getpid())
         self.layer = nn.Linear(6, 4)
 
+class Attention(nn.Module):  # PyTorch has one operation for it, and ONNX none
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.MultiheadAttention(6, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(x, x, x, need_weights=False)[0]
+
 class Broken(Net):
     def forward(self, x):
         raise RuntimeError("no such thing")
@@ -55,6 +63,15 @@ def test_a_module_is_measured_in_rounds() -> None:
     assert found.shapes == ((2, 6),)
     (row,) = found.table().rows
     assert row[0] == "PyTorch eager"
+
+
+def test_attention_is_measured_as_onnx() -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    engines = ["onnxruntime", "torch"]
+    asked = ModuleBench("benched:Attention", ["2,3,6"], engines=engines, rounds=1, seconds=0.01)
+    found = asked.run(lambda _: None)
+    assert (list(found.times), found.failed) == (engines[::-1], {})
 
 
 def test_there_is_no_speed_up_without_parity() -> None:

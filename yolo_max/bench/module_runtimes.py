@@ -229,10 +229,15 @@ def leaves(outputs: Any) -> Arrays:
 def _export_onnx(module: Any, inputs: Sequence[Any], path: Path) -> None:
     import torch
 
-    with warnings.catch_warnings():
-        # The tracing exporter is deprecated; its successor needs another package for the same graph.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(module, tuple(inputs), path, opset_version=OPSET, dynamo=False)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # one operation of PyTorch's, which ONNX does not have
+    try:
+        with warnings.catch_warnings():
+            # The tracing exporter is deprecated; its successor needs another package for the same graph.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module, tuple(inputs), path, opset_version=OPSET, dynamo=False)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def serve(connection: Any, _spawned_ns: str) -> None:
