@@ -38,6 +38,10 @@ class Attention(nn.Module):  # PyTorch has one operation for it, and ONNX none
     def forward(self, x):
         return self.layer(x, x, x, need_weights=False)[0]
 
+class Bessel(Net):  # which ONNX has not
+    def forward(self, x):
+        return torch.special.bessel_j0(x)
+
 class Broken(Net):
     def forward(self, x):
         raise RuntimeError("no such thing")
@@ -72,6 +76,16 @@ def test_attention_is_measured_as_onnx() -> None:
     asked = ModuleBench("benched:Attention", ["2,3,6"], engines=engines, rounds=1, seconds=0.01)
     found = asked.run(lambda _: None)
     assert (list(found.times), found.failed) == (engines[::-1], {})
+
+
+def test_what_onnx_cannot_express_is_measured_by_the_others() -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    engines = ["onnxruntime", "torch"]
+    asked = ModuleBench("benched:Bessel", ["2,6"], engines=engines, rounds=1, seconds=0.01)
+    found = asked.run(lambda _: None)
+    assert list(found.times) == ["torch"]
+    assert found.failed["onnxruntime"].startswith("PyTorch cannot export benched:Bessel to ONNX: ")
 
 
 def test_there_is_no_speed_up_without_parity() -> None:

@@ -204,23 +204,33 @@ class ModuleBench:
             onnx = str(Path(folder) / "module.onnx")
             path = (str(Path.cwd()), *(place for place in sys.path if place))
             setup = ModuleSetup(self.module, shapes, sizes, threads, onnx, path)
-            reference = self._reference(setup, running, tick)
+            reference = self._reference(setup, running, results, tick)
+            running = [spec for spec in running if spec.key not in results.failed]
             self._measure(setup, running, reference, results, tick)
         return results
 
-    def _reference(self, setup: ModuleSetup, specs: Sequence[EngineSpec], tick: Tick) -> dict[str, Any]:
+    def _reference(
+        self, setup: ModuleSetup, specs: Sequence[EngineSpec], results: ModuleResults, tick: Tick
+    ) -> dict[str, Any]:
+        """PyTorch's outputs; writes the ONNX file, or says of those that would read it why they cannot."""
         tick("PyTorch in f32 and f64: the reference")
+        readers = [spec.key for spec in specs if "onnx" in spec.packages]
         with ModuleProcess(host.pin(setup.threads), setup.threads) as worker:
             try:
                 found: dict[str, Any] = worker.call(
                     "reference",
                     limit=SETUP_LIMIT,
                     setup=setup,
-                    onnx=any("onnx" in spec.packages for spec in specs),
                     bf16=any(spec.marked for spec in specs),
                 )
             except EngineProcessError as failure:
                 raise EngineError(f"PyTorch cannot run {setup.module}: {failure}.") from failure
+            try:
+                if readers:
+                    worker.call("export", limit=SETUP_LIMIT, setup=setup)
+            except EngineProcessError as failure:
+                reason = f"PyTorch cannot export {setup.module} to ONNX: {failure}"
+                results.failed.update(dict.fromkeys(readers, reason))
         return found
 
     def _measure(

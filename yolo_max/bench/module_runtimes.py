@@ -188,8 +188,8 @@ class ModuleWorker(Timed):
         """The outputs, copied: the engine may reuse its own."""
         return [each.copy() for each in self._runtime.outputs(self._runtime.infer(self._batch))]
 
-    def reference(self, setup: ModuleSetup, onnx: bool, bf16: bool) -> dict[str, Arrays]:
-        """PyTorch's outputs in f32 and f64, if ``bf16`` its autocast's; exports the module if ``onnx``."""
+    def reference(self, setup: ModuleSetup, bf16: bool) -> dict[str, Arrays]:
+        """PyTorch's outputs in f32 and f64, and its autocast's if ``bf16``."""
         import torch
 
         module, inputs = setup.make(), [torch.from_numpy(each) for each in setup.inputs()]
@@ -197,11 +197,15 @@ class ModuleWorker(Timed):
             found = {"f32": leaves(module(*inputs))}
             if bf16:
                 found["bf16"] = autocast(module, inputs)
-            if onnx:
-                _export_onnx(module, inputs, Path(setup.onnx))
             module.double()
             found["f64"] = leaves(module(*(each.double() for each in inputs)))
         return found
+
+    def export(self, setup: ModuleSetup) -> None:
+        """Writes the module's ONNX file."""
+        import torch
+
+        _export_onnx(setup.make(), [torch.from_numpy(each) for each in setup.inputs()], Path(setup.onnx))
 
 
 def autocast(module: Any, inputs: Sequence[Any]) -> Arrays:
