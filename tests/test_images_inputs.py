@@ -100,6 +100,24 @@ def test_what_is_no_source(source: Any, error: type[Exception], message: str) ->
         pixels_of(source)
 
 
+@pytest.mark.parametrize(
+    ("mode", "closed", "message"),
+    [
+        ("r", False, "the file is open as text; open it with mode 'rb'"),  # whose bytes are no text
+        ("ab", False, "the file cannot be read"),
+        ("rb", True, "the file is closed; open it again"),
+    ],
+)
+def test_an_open_file_that_cannot_be_read(photo: Path, mode: str, closed: bool, message: str) -> None:
+    with photo.open(mode) as file:
+        if closed:
+            file.close()
+        with pytest.raises(ImageError, match=message):
+            pixels_of(file)
+        with pytest.raises(ImageError, match=message):
+            read_image(file)  # type: ignore[arg-type]
+
+
 def test_a_capture(tmp_path: Path) -> None:
     pytest.importorskip("av")
     from videos import write_video

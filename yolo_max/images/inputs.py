@@ -62,7 +62,7 @@ def inputs(source: Input, reading: SourceOptions, *, max_pixels: int) -> Iterato
         max_pixels: Larger frames are refused.
 
     Raises:
-        ImageError: It is a file that is open as text, or too large.
+        ImageError: It is an open file that `yolo_max.images.read.bytes_of` refuses.
         UsageError: It is none of these.
         SourceError: A path does not exist, or leads to no image or video.
     """

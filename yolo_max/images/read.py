@@ -120,9 +120,16 @@ def bytes_of(file: Any) -> bytes:
     """What an open file still holds.
 
     Raises:
-        ImageError: It is open as text, or larger than an image may be.
+        ImageError: It is open as text, closed, cannot be read, or is larger than an image may be.
     """
-    data = file.read(MAX_FILE_BYTES + 1)
+    if getattr(file, "closed", False):
+        raise ImageError("the file is closed; open it again")
+    try:
+        data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageError(f"the file cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError:  # of an image, as text
+        data = ""
     if not isinstance(data, bytes):
         raise ImageError("the file is open as text; open it with mode 'rb'")
     if len(data) > MAX_FILE_BYTES:
