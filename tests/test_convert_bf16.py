@@ -90,6 +90,19 @@ def test_the_analyzer_says_what_is_computed_in_it(make: Any, bf16: set[str], f32
     assert not any(each.bf16 for each in analyze(module, [IMAGES]).layers)
 
 
+def test_a_factor_is_computed_in_it_where_it_is_folded() -> None:
+    def forward(x: Any) -> Any:
+        y = x / 255
+        return conv(y) + other(y)
+
+    conv, other = nn.Conv2d(3, 8, 3), nn.Conv2d(3, 8, 3)
+    module = nn.Module()
+    module.conv, module.other, module.forward = conv, other, forward
+    report = analyze(module.eval(), [IMAGES], dtype="bfloat16")
+    assert [each.bf16 for each in report.layers] == [True] * 4
+    assert [any("div" in part for part in group) for group in report.fused] == [True] * 2
+
+
 def test_maps_are_cast_where_the_types_meet_and_nowhere_else() -> None:
     """Of `Gated`: the image; the map and its factors, out of bfloat16, and their product; the result."""
     module = networks.settled(networks.Gated(), torch.randn(2, 3, 32, 32))

@@ -11,7 +11,7 @@ from max import driver
 from torch import nn
 from torch.nn import functional
 
-from yolo_max.convert import ConversionError, PyTorchToMAXConverter, convert_pytorch_model
+from yolo_max.convert import ConversionError, PyTorchToMAXConverter, analyze, convert_pytorch_model
 from yolo_max.convert.converter import Network
 from yolo_max.convert.errors import UnsupportedOperations
 from yolo_max.convert.rules import builtin_rules
@@ -138,6 +138,15 @@ def test_what_is_not_computed_in_float64(function: Any, shape: Any, reason: str)
 
     with pytest.raises(UnsupportedOperations, match=reason):
         PyTorchToMAXConverter(dtype="float64").convert_model(Function().eval(), [shape])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize("weights", [torch.float16, torch.float32, torch.bfloat16, torch.float64])
+def test_the_analyzer_looks_at_what_is_converted(dtype: str, weights: torch.dtype) -> None:
+    """The module in the converter's dtype, whatever its own is."""
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval().to(weights)
+    assert analyze(module, [("batch", 3, 9, 9)], dtype=dtype).convertible
+    assert {each.dtype for each in module.parameters()} == {weights}
 
 
 def test_dtypes_and_devices_that_there_are_not() -> None:

@@ -13,7 +13,7 @@ from torch import fx
 
 from yolo_max.convert.bf16 import mark_bf16
 from yolo_max.convert.capture import capture, draft
-from yolo_max.convert.dtypes import Numbers
+from yolo_max.convert.dtypes import Numbers, in_dtype
 from yolo_max.convert.errors import ConversionError, NotCaptured
 from yolo_max.convert.flops import flops
 from yolo_max.convert.fusion import fuse_all
@@ -44,9 +44,9 @@ def analyze(
     Args:
         model: In evaluation mode, on the CPU.
         input_shapes: Of each positional argument: integers, and names for symbolic sizes.
-        input_dtypes: Likewise; float32 by default.
+        input_dtypes: Likewise; by default those of `yolo_max.convert.PyTorchToMAXConverter`.
         rules: More rules.
-        dtype: What it is to be converted in; see `yolo_max.convert.PyTorchToMAXConverter`.
+        dtype: What it is to be converted in; see there.
 
     Returns:
         Coverage, layers, fused groups and blockers. A module that PyTorch cannot capture has an
@@ -55,7 +55,9 @@ def analyze(
     numbers = Numbers.named(dtype)
     all_rules = builtin_rules(dtype=numbers.dtype).extended(rules)
     name = type(model).__name__
+    input_dtypes = input_dtypes or [numbers.dtype] * len(input_shapes)
     try:
+        model = in_dtype(model, numbers.dtype)
         program = captured(model, input_shapes, input_dtypes, all_rules)
     except NotCaptured as error:
         drafted = draft(model, input_shapes, input_dtypes, _whole(all_rules))

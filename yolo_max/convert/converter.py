@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,9 +14,8 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from yolo_max.convert.analyzer import captured, examine, source_of
-from yolo_max.convert.capture import require_ready
 from yolo_max.convert.constants import Bound
-from yolo_max.convert.dtypes import Numbers
+from yolo_max.convert.dtypes import Numbers, in_dtype
 from yolo_max.convert.errors import ConversionError, UnsupportedOperations
 from yolo_max.convert.layout import Order, bound_constants, orders
 from yolo_max.convert.lowering import NotLowered, build_graph
@@ -84,7 +82,7 @@ class PyTorchToMAXConverter:
             EngineError: MAX cannot compile the graph, or runs out of memory.
         """
         dtype, precision = self._numbers.dtype, self._numbers.precision
-        model = _in_dtype(model, dtype)
+        model = in_dtype(model, dtype)
         input_dtypes = input_dtypes or [dtype] * len(input_shapes)
         network = Network.of(
             model, input_shapes, model_name, input_dtypes, self._rules, self._device, precision
@@ -103,14 +101,6 @@ class PyTorchToMAXConverter:
             network.report,
             self._device,
         )
-
-
-def _in_dtype(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
-    """The module, or a copy of it if it has floating-point parameters of another dtype."""
-    require_ready(model)
-    if all(each.dtype == dtype for each in model.parameters() if each.is_floating_point()):
-        return model
-    return copy.deepcopy(model).to(dtype)
 
 
 def convert_pytorch_model(

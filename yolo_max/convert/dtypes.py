@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
 
+from yolo_max.convert.capture import require_ready
 from yolo_max.kernels.precision import Precision
 from yolo_max.support.errors import UsageError
 
@@ -41,3 +43,15 @@ DTYPES = {
     "bfloat16": Numbers(torch.float32, Precision.BF16),
     "float64": Numbers(torch.float64),
 }
+
+
+def in_dtype(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """The module, or a copy of it if it has floating-point parameters of another dtype.
+
+    Raises:
+        ConversionError: It is not as it would be for inference; see `yolo_max.convert.capture.require_ready`.
+    """
+    require_ready(model)
+    if all(each.dtype == dtype for each in model.parameters() if each.is_floating_point()):
+        return model
+    return copy.deepcopy(model).to(dtype)

@@ -11,7 +11,15 @@ import torch
 from torch import fx
 
 from yolo_max.convert import fused
-from yolo_max.convert.program import Program, module_of, rank, replace_call, same_shape, static_shape
+from yolo_max.convert.program import (
+    Program,
+    module_of,
+    rank,
+    replace_call,
+    same_shape,
+    stand_for,
+    static_shape,
+)
 
 aten = torch.ops.aten
 LARGEST = 2**20
@@ -109,6 +117,7 @@ def _fold_into_readers(program: Program, node: fx.Node) -> bool:
         scaled = weight.double() * (1 / factor if node.target is aten.div.Tensor else factor)
         with program.graph.inserting_before(layer):
             layer.args = (x, program.add_constant(name, scaled.to(weight.dtype)), *layer.args[2:])
+        stand_for(layer, node, layer)
     return bool(layers)
 
 

@@ -170,11 +170,16 @@ def replace_call(
     made.meta = dict(node.meta)
     for each in absorbed[:1]:  # of a convolution and what follows it, the convolution's module
         made.meta["nn_module_stack"] = each.meta.get("nn_module_stack")
-    parts = [part for each in (*absorbed, node) for part in each.meta.get("fused", _own(each))]
-    made.meta["fused"] = list(dict.fromkeys(parts))
-    made.meta["layers"] = [number for each in (*absorbed, node) for number in each.meta.get("layers", ())]
+    stand_for(made, *absorbed, node)
     node.replace_all_uses_with(made)
     program.graph.erase_node(node)
+
+
+def stand_for(node: fx.Node, *others: fx.Node) -> None:
+    """Notes that a node computes what these do, of which it may be one."""
+    parts = [part for each in others for part in each.meta.get("fused", _own(each))]
+    node.meta["fused"] = list(dict.fromkeys(parts))
+    node.meta["layers"] = [number for each in others for number in each.meta.get("layers", ())]
 
 
 def _own(node: fx.Node) -> list[str]:
