@@ -64,8 +64,8 @@ class Bf16(Enum):
     """What an operation makes of maps of bfloat16, in a network that is converted to it.
 
     NEVER: They are cast to float32 for it.
-    FOLLOWS: It gives maps of bfloat16 if one of its inputs is one.
-    COMPUTES: It gives maps of bfloat16, which others are cast to for it.
+    FOLLOWS: It gives maps of bfloat16 if one of its inputs is one, and no other loses digits by it.
+    COMPUTES: It gives maps of bfloat16, which others are cast to for it, but adds none that loses digits.
     """
 
     NEVER = 0
