@@ -49,6 +49,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("--ray s3://bucket/photos", "--ray=local s3://bucket/photos"),
         ("--ray --ray-workers 2", "--ray=local --ray-workers 2"),
         ("photos", "photos"),
+        ("-- --ray", "-- --ray"),  # what follows is a file
     ],
 )
 def test_the_address_may_be_left_out(words: str, expected: str) -> None:
