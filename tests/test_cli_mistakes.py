@@ -97,3 +97,21 @@ def test_an_error_nobody_foresaw(photos: Path, monkeypatch: Any, capsys: Any) ->
     assert run(["predict", "photos"]) == ExitCode.UNEXPECTED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("Error: unexpected ZeroDivisionError: on two lines")
+
+
+@pytest.mark.parametrize(
+    ("command", "argument"),
+    [
+        ("predict", "SOURCE"),
+        ("compare", "SOURCE"),
+        ("val", "DATA"),
+        ("weights info", "FILE|NAME"),
+        ("weights convert", "IN.pt"),
+        ("convert analyze", "MODULE:FACTORY"),
+    ],
+)
+def test_a_command_alone_says_what_it_needs(
+    command: str, argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(command.split()) == ExitCode.USAGE
+    assert argument in capsys.readouterr().err

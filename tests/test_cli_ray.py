@@ -56,6 +56,10 @@ def test_the_address_may_be_left_out(words: str, expected: str) -> None:
     assert with_values(words.split(), ["--ray", "--workers"]) == expected.split()
 
 
+def test_nothing_typed_stays_nothing() -> None:
+    assert with_values([], ["--ray"]) == []
+
+
 def test_it_writes_what_it_writes_without(
     photos: Path, ray: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

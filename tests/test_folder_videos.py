@@ -94,6 +94,18 @@ def test_the_annotated_video_has_rate_times_and_sound(
         assert [each[behind:] for each in sound_of(path)] == heard
 
 
+@pytest.mark.parametrize("frames", [1, 3, 6])
+@pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "flac"), ("a.webm", "libopus")])
+def test_a_video_that_is_read_to_its_end_before_anything_is_written(
+    tmp_path: Path, name: str, sound: str, frames: int
+) -> None:
+    codec = "libvpx-vp9" if name == "a.webm" else "libx264"
+    path = write_video(tmp_path / "in" / name, frames, codec=codec, sound=sound)
+    (last,) = records_of(tmp_path / "in", tmp_path / "out")[-1:]
+    assert len(read_video(tmp_path / "out" / last["video"]).frames) == frames
+    assert sound_of(tmp_path / "out" / last["video"]) == sound_of(path)
+
+
 @pytest.mark.parametrize("degrees", [90, 180, -90])
 def test_the_annotated_video_lies_as_the_source(tmp_path: Path, degrees: int) -> None:
     write_video(tmp_path / "in/a.mp4", 3, rotation=degrees)

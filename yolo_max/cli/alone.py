@@ -21,7 +21,7 @@ def with_values(arguments: Sequence[str], valued: Collection[str]) -> list[str]:
         valued: The command's options that take one.
     """
     done: list[str] = []
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         alone = "--" not in done and word in _ALONE and word in valued and not _is_value(word, following)
         done.append(f"{word}={_ALONE[word]}" if alone else word)
     return done

@@ -60,9 +60,11 @@ class VideoWriter:
 
         self._rate, self._time_base, self._aspect, self._start = rate, time_base, aspect, start
         self._container = av.open(file, "w", format=container)
-        self._stream: Any = None
-        self._sound: Any = None
-        self._source_sound = sound
+        with _told():
+            # Both at once: the source may be closed before there is a frame, and its stream is gone then.
+            self._stream = self._container.add_stream(_encoder(), rate=rate, options=dict(_H264))
+            self._sound = self._copy_of(sound)
+        self._has_begun = False
         self._waiting: list[Any] = []
         self._last = -1
         self._failed = False
@@ -96,7 +98,7 @@ class VideoWriter:
         Raises:
             ImageError: It cannot be encoded.
         """
-        if self._stream is None:
+        if not self._has_begun:
             self._begin(frame.width, frame.height)
         step = max(round(1 / self._rate / self._time_base), 1)
         due = self._last + step if self._last >= 0 else 0
@@ -112,7 +114,7 @@ class VideoWriter:
 
     def add_sound(self, packet: Any) -> None:
         """Adds a packet of the source's sound, as it is."""
-        if self._stream is None:
+        if not self._has_begun:
             if len(self._waiting) < _MAX_QUEUED:
                 self._waiting.append(packet)
         elif self._sound is not None and packet.dts is not None:
@@ -129,7 +131,7 @@ class VideoWriter:
             ImageError: It has no frame, or cannot be ended.
         """
         try:
-            if self._stream is None:
+            if not self._has_begun:
                 raise ImageError("there is no frame to put into it")
             with _told():
                 packets = self._stream.encode(None)
@@ -142,7 +144,7 @@ class VideoWriter:
             raise ImageError(
                 f"its annotated video would be {width} x {height}, H.264 ends at sides of {_MAX_SIDE:,}"
             )
-        stream = self._container.add_stream(_encoder(), rate=self._rate, options=dict(_H264))
+        stream = self._stream
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.time_base = self._time_base
@@ -151,17 +153,18 @@ class VideoWriter:
         context.color_range = _LIMITED
         if (aspect := self._aspect()) != 1:
             context.sample_aspect_ratio = aspect
-        self._stream = stream
-        if self._source_sound is not None:
-            if self._source_sound.codec_context is None or (
-                self._source_sound.codec_context.name not in self._container.supported_codecs
-            ):
-                self._sound = None
-            else:
-                self._sound = self._container.add_stream_from_template(self._source_sound)
+        self._has_begun = True
         for packet in self._waiting:
             self.add_sound(packet)
         self._waiting.clear()
+
+    def _copy_of(self, sound: Any) -> Any:
+        """A stream for packets of such a sound; None if this format cannot hold them."""
+        if sound is None or sound.codec_context is None:
+            return None
+        if sound.codec_context.name not in self._container.supported_codecs:
+            return None
+        return self._container.add_stream_from_template(sound)
 
     def _mux(self, packets: list[Any]) -> None:
         if self._failed:  # FFmpeg crashes if it goes on where no header could be written
