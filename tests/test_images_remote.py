@@ -328,6 +328,19 @@ def test_a_stream_whose_connection_is_lost_ends_with_a_record(tmp_path: Path) ->
     assert last.frame.last
 
 
+def test_a_camera_is_seen_at_once() -> None:
+    """Not after seconds, in which FFmpeg looks for what it knows already."""
+    pytest.importorskip("av")
+    with serving({"/live": Answer(jpegs(60), pause=0.1, headers=MJPEG)}) as server:
+        start = monotonic()
+        found = predictor().predict(f"{server}/live", **{**LOCAL, "stream_buffer": False})
+        first = next(iter(found))
+        assert monotonic() - start < 3
+        assert first.prediction is not None
+        assert first.frame is not None
+        assert first.frame.index < 5
+
+
 @pytest.mark.usefixtures("fake_network")
 def test_a_stream_gives_an_annotated_video(tmp_path: Path) -> None:
     pytest.importorskip("av")

@@ -89,7 +89,14 @@ def open_remote(address: str, reading: SourceOptions, *, max_pixels: int) -> Vid
         return Video(address, _fetched(response), max_pixels=max_pixels)
     is_jpegs = response.kind == "multipart/x-mixed-replace"
     stream = io.BufferedReader(response, 2**16)
-    video = Video(address, stream, max_pixels=max_pixels, format_name="mpjpeg" if is_jpegs else None)
+    video = Video(
+        address,
+        stream,
+        max_pixels=max_pixels,
+        format_name="mpjpeg" if is_jpegs else None,
+        # FFmpeg would read seconds of JPEGs to find out what it may not decode before it is asked to.
+        options={"probesize": "32"} if is_jpegs else None,
+    )
     response.go_on()
     return Live(address, video, buffer=reading.stream_buffer, interrupt=response.interrupt)
 

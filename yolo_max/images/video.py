@@ -68,7 +68,7 @@ class Video:
                 FFmpeg may connect to.
             max_pixels: Larger frames are refused; no more than `MAX_FRAME_PIXELS`.
             format_name: FFmpeg's name of its container; None to find out.
-            options: Of FFmpeg, for an address.
+            options: Of FFmpeg, besides what it may open and decode.
 
         Raises:
             ImageError: It is not a video that can be read.
