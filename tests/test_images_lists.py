@@ -166,6 +166,16 @@ def test_what_is_neither_is_refused(content: bytes) -> None:
         read_stdin(io.BytesIO(content))
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.avi"])
+def test_a_video_is_refused_as_one(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from videos import write_video
+
+    content = write_video(tmp_path / name, 3).read_bytes()
+    with pytest.raises(SourceError, match="a video comes through the standard input"):
+        read_stdin(io.BytesIO(content))
+
+
 def piped(content: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [*FAKE_CLI, "predict", "-", *arguments], input=content, capture_output=True, check=False

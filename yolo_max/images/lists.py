@@ -81,6 +81,10 @@ def _resolved(path: Path, entry: str) -> str:
     return beside if not os.path.lexists(entry) and os.path.lexists(beside) else entry
 
 
+_VIDEO_SIGNATURES = ((b"ftyp", 4), (b"\x1aE\xdf\xa3", 0), (b"AVI ", 8), (b"FLV\x01", 0))
+"""How MP4, Matroska, AVI and Flash videos begin, and at which byte."""
+
+
 def read_stdin(stream: BinaryIO) -> bytes | list[str]:
     """What comes through the standard input.
 
@@ -102,6 +106,9 @@ def read_stdin(stream: BinaryIO) -> bytes | list[str]:
     try:
         require_signature(data[:SIGNATURE_BYTES])
     except ImageError as error:
+        if any(data.startswith(signature, begin) for signature, begin in _VIDEO_SIGNATURES):
+            message = "a video comes through the standard input, which takes images and paths; name its file."
+            raise SourceError(message) from error
         if b"\0" in data:
             entries = [os.fsdecode(each).strip() for each in data.split(b"\0")]
         else:
