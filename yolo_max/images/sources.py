@@ -28,7 +28,7 @@ from yolo_max.images.source import (
     SourceVideo,
     failure,
 )
-from yolo_max.images.suffixes import IMAGE_SUFFIXES, is_image, is_video, why_not_read
+from yolo_max.images.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image, is_video, why_not_read
 from yolo_max.images.unsupported import unsupported
 from yolo_max.support.errors import ImageError, SourceError
 
@@ -135,6 +135,8 @@ def _never_empty(found: Iterator[Source | SourceFailure], sources: list[str], wa
     skipped = list(walk.skipped())
     if empty:
         hint = "images are files with one of the suffixes " + " ".join(sorted(IMAGE_SUFFIXES))
+        if walk.videos:
+            hint += ", videos with one of " + " ".join(sorted(VIDEO_SUFFIXES))
         if walk.passed_output:
             hint = "the output folder is never a source"
         elif skipped:
