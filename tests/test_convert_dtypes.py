@@ -149,6 +149,15 @@ def test_the_analyzer_looks_at_what_is_converted(dtype: str, weights: torch.dtyp
     assert {each.dtype for each in module.parameters()} == {weights}
 
 
+def test_a_module_that_cannot_be_copied_is_told_so() -> None:
+    module = nn.Conv2d(3, 4, 3).double().eval()
+    module.scale = module.weight.detach().requires_grad_() * 2  # PyTorch copies no result of a computation
+    message = "cannot be copied to be converted in it .*; call .to\\(torch.float32\\) on it"
+    with pytest.raises(ConversionError, match=message):
+        convert_pytorch_model(module, [(1, 3, 9, 9)])
+    assert "cannot be copied" in analyze(module, [(1, 3, 9, 9)]).error
+
+
 def test_dtypes_and_devices_that_there_are_not() -> None:
     with pytest.raises(UsageError, match=r"dtype is 'float16', but .* in float32 or bfloat16 or float64"):
         PyTorchToMAXConverter(dtype="float16")

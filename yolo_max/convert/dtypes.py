@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from yolo_max.convert.capture import require_ready
+from yolo_max.convert.errors import ConversionError
 from yolo_max.kernels.precision import Precision
 from yolo_max.support.errors import UsageError
+from yolo_max.support.text import first_line
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,17 @@ def in_dtype(model: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
     """The module, or a copy of it if it has floating-point parameters of another dtype.
 
     Raises:
-        ConversionError: It is not as it would be for inference; see `yolo_max.convert.capture.require_ready`.
+        ConversionError: It cannot be copied, or is not as it would be for inference; see
+            `yolo_max.convert.capture.require_ready`.
     """
     require_ready(model)
     if all(each.dtype == dtype for each in model.parameters() if each.is_floating_point()):
         return model
-    return copy.deepcopy(model).to(dtype)
+    try:
+        return copy.deepcopy(model).to(dtype)
+    except Exception as error:  # whatever the module's own way of being copied raises
+        name, wanted = type(model).__name__, str(dtype).removeprefix("torch.")
+        raise ConversionError(
+            f"{name} has parameters of another dtype than {wanted}, and cannot be copied to be converted in "
+            f"it ({first_line(error)}); call .to(torch.{wanted}) on it."
+        ) from error
